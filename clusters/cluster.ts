@@ -1,0 +1,64 @@
+/**
+ * The one thing that differs between clusters. Everything else (apply, watch, exec, logs) goes through the
+ * Kubernetes API of the kubeconfig that a cluster gives.
+ */
+
+/** Which program fetches the keys of a `jwksUri` (istiod's `PILOT_JWT_ENABLE_REMOTE_JWKS`: unset, `hybrid`, `envoy`). */
+export type JwksFetcher = "istiod" | "hybrid" | "envoy";
+
+/** A setting of the whole mesh that a scenario may need. A missing key means Istio's default. */
+export interface MeshSetting {
+  readonly jwksFetch?: JwksFetcher;
+}
+
+/** What a cluster is, for reports: nothing here is a secret. */
+export interface ClusterInfo {
+  readonly kind: "embedded" | "kind" | "existing";
+  readonly name: string;
+  /** Versions as the running programs say them, for example `v1.36.3`, `1.31.0`, `1.40.0`. */
+  readonly versions: { readonly kubernetes: string; readonly istio: string; readonly envoy: string };
+  /** Component or image name to content digest (`sha256:…`). */
+  readonly digests: Readonly<Record<string, string>>;
+  /** Whether it runs in a user namespace of an ordinary user; undefined where that has no meaning. */
+  readonly rootless?: boolean;
+}
+
+/** A certificate authority that istiod trusts for fetching a JWKS, so that a scenario's HTTPS endpoint can be trusted. */
+export interface CertificateAuthority {
+  /** PEM. */
+  readonly certificate: string;
+  /** PKCS #8 PEM. Never written to a report. */
+  readonly privateKey: string;
+}
+
+export interface Cluster extends AsyncDisposable {
+  readonly kind: ClusterInfo["kind"];
+  readonly name: string;
+  /** Path of a kubeconfig with exactly one context. */
+  readonly kubeconfig: string;
+  /** The namespace that `${ns}` stands for. */
+  readonly namespace: string;
+  /** Whether mesh-wide objects and settings may be changed: true on clusters that are ours. */
+  readonly ours: boolean;
+  /** The base URL by which the place `outside` (a pod without a sidecar) reaches the ingress gateway. */
+  readonly ingressUrl: string;
+  /** The CA that istiod trusts for HTTPS JWKS endpoints; undefined on clusters that are not ours. */
+  readonly jwksAuthority?: CertificateAuthority;
+  describe(): Promise<ClusterInfo>;
+  /** Brings the mesh to this setting and waits until istiod runs with it. Throws ERR_MESH_SETTING where `ours` is false and it differs. */
+  setMesh(setting: MeshSetting): Promise<void>;
+  /** Ends the cluster if this process started it, and detaches otherwise. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** How a running cluster is told to another process (a file named by MESHPROOF_CLUSTER_FILE): the data part of {@link Cluster}. */
+export interface ClusterHandle {
+  readonly kind: ClusterInfo["kind"];
+  readonly name: string;
+  readonly kubeconfig: string;
+  readonly namespace: string;
+  readonly ours: boolean;
+  readonly ingressUrl: string;
+  readonly jwksAuthority?: CertificateAuthority;
+  readonly info: ClusterInfo;
+}

@@ -1,0 +1,44 @@
+/** The closed set of error codes. What each means for the exit code stands in {@link exitCodeOf}. */
+export type ErrorCode =
+  | "ERR_USAGE"
+  | "ERR_SCENARIO_INVALID"
+  | "ERR_MANIFEST_REJECTED"
+  | "ERR_NOTHING_SELECTED"
+  | "ERR_CLUSTER_UNREACHABLE"
+  | "ERR_CLUSTER_START"
+  | "ERR_COMPONENT"
+  | "ERR_MISSING_PROGRAM"
+  | "ERR_MESH_SETTING"
+  | "ERR_WORKLOAD_NOT_READY"
+  | "ERR_PROBE"
+  | "ERR_INTERRUPTED";
+
+/** An error for people: a short sentence first, then what was expected, found, and what to do. */
+export class MeshproofError extends Error {
+  readonly code: ErrorCode;
+  /** What to do about it, one sentence. */
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "MeshproofError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Exit codes: 0 conformant, 1 a check failed or flaked, 2 usage or invalid input, 3 environment, 130 interrupted. */
+export function exitCodeOf(error: unknown): 2 | 3 | 130 {
+  if (!(error instanceof MeshproofError)) return 3;
+  switch (error.code) {
+    case "ERR_USAGE":
+    case "ERR_SCENARIO_INVALID":
+    case "ERR_MANIFEST_REJECTED":
+    case "ERR_NOTHING_SELECTED":
+      return 2;
+    case "ERR_INTERRUPTED":
+      return 130;
+    default:
+      return 3;
+  }
+}

@@ -1,0 +1,121 @@
+/** What a run found. Plain data: written as results.json, read by every report. Times are milliseconds unless named otherwise. */
+
+import type { ClusterInfo, MeshSetting } from "../clusters/cluster.ts";
+import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario/types.ts";
+
+export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";
+
+/** One answer as seen by the probe. Hostile text: escape before showing. */
+export interface Answer {
+  /** HTTP status; 0 where no answer came. */
+  readonly status: number;
+  /** Who answered, as far as body, headers and details tell. */
+  readonly by: Answerer | "nobody";
+  /** The first bytes of the body (at most 2 KiB), as text. */
+  readonly body: string;
+  /** Headers that explain the answer (`server`, `www-authenticate`, `x-envoy-…`), lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Envoy's response code details from the access log, where seen: `jwt_authn_access_denied{…}`, `rbac_access_denied_matched_policy[…]`. */
+  readonly details?: string;
+  /** curl's error text where no answer came. */
+  readonly error?: string;
+  readonly totalMs: number;
+}
+
+export interface CheckResult {
+  readonly name: string;
+  readonly position: Position;
+  readonly request: {
+    readonly from: string;
+    readonly to: string;
+    readonly method: string;
+    readonly url: string;
+    /** The token in words: `forged (iss testing@secure.istio.io, alg RS256, kid …)`; never the token. */
+    readonly token: string;
+  };
+  readonly expected: Expectation;
+  readonly got: Answer;
+  readonly status: Status;
+  /** Why it has this status, one sentence. Always there unless passed. */
+  readonly reason?: string;
+  /** From the end of `apply` until the first of the final agreeing answers. */
+  readonly enforcedMs: number;
+  /** Every answer that differed from its predecessor, after the flush round. */
+  readonly changes: readonly { readonly round: number; readonly atMs: number; readonly status: number; readonly by: string }[];
+  /** The answer of the flush round where it differed from the final one (pooled connections on the old policy). */
+  readonly stale?: { readonly status: number; readonly by: string };
+  /** Stand-alone equivalent; the token stands as `$TOKEN`. */
+  readonly curl: string;
+  readonly cell?: { readonly matrix: number; readonly row: number; readonly column: number };
+}
+
+export interface AskedResult {
+  readonly position: Position;
+  readonly server: string;
+  readonly expected: "istiod" | "proxy" | "nobody";
+  readonly got: readonly string[];
+  readonly status: Status;
+  readonly reason?: string;
+}
+
+/** What was applied or deleted in a step, as sent: substitutions made. */
+export interface AppliedObject {
+  readonly verb: "apply" | "delete";
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly file: string;
+  readonly yaml: string;
+  /** When each involved proxy's own config dump showed it, from the end of `apply`. Undefined: never seen within the limit. */
+  readonly inForceMs?: number;
+  /** The proxies that have it (`foo/httpbin-…`); empty where no proxy does. */
+  readonly proxies: readonly string[];
+  /** Why it is in no proxy, or what else is strange about it; one sentence. */
+  readonly note?: string;
+}
+
+export interface StepResult {
+  readonly name: string;
+  readonly position: Position;
+  readonly status: Status;
+  readonly objects: readonly AppliedObject[];
+  readonly checks: readonly CheckResult[];
+  readonly asked: readonly AskedResult[];
+  readonly matrices: readonly MatrixSpec[];
+  readonly rounds: number;
+  readonly timing: { readonly applyMs: number; readonly inForceMs: number; readonly probeMs: number; readonly totalMs: number };
+}
+
+export interface ScenarioResult {
+  readonly id: string;
+  readonly title: string;
+  readonly source: string;
+  readonly level: Level;
+  readonly tags: readonly string[];
+  readonly position: Position;
+  readonly mesh: MeshSetting;
+  readonly status: Status;
+  /** Why it is skipped, in error, or a known failure. */
+  readonly reason?: string;
+  readonly startedAt: string;
+  readonly durationMs: number;
+  readonly steps: readonly StepResult[];
+}
+
+/** Counts of checks (asked-checks included). A skipped or broken scenario counts as one. */
+export type Counts = Readonly<Record<Status, number>>;
+
+export interface RunResult {
+  readonly schemaVersion: 1;
+  readonly id: string;
+  readonly tool: { readonly name: "meshproof"; readonly version: string };
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** How to run this again, one command. */
+  readonly command: string;
+  readonly cluster: ClusterInfo;
+  /** From the start of the command: cluster and mesh ready, workloads ready, first verdict, end. */
+  readonly timing: { readonly meshReadyMs: number; readonly workloadsReadyMs: number; readonly firstVerdictMs: number; readonly totalMs: number };
+  readonly scenarios: readonly ScenarioResult[];
+  readonly counts: Counts;
+}
