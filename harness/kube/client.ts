@@ -1,0 +1,119 @@
+import { AppsV1Api, CoreV1Api, KubeConfig, KubernetesObjectApi, type KubernetesObject } from "@kubernetes/client-node";
+import { ApiException } from "@kubernetes/client-node";
+import { MeshproofError } from "../errors.ts";
+
+/** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
+export const FIELD_MANAGER = "meshproof";
+
+/** A manifest as parsed: whatever the file said, so that the API server, not a client model, judges unknown fields. */
+export interface Manifest extends KubernetesObject {
+  apiVersion: string;
+  kind: string;
+  metadata: NonNullable<KubernetesObject["metadata"]> & { name: string };
+  [field: string]: unknown;
+}
+
+/** The API of one cluster. */
+export interface Kube {
+  readonly config: KubeConfig;
+  readonly core: CoreV1Api;
+  readonly apps: AppsV1Api;
+  readonly objects: ObjectApi;
+}
+
+/**
+ * Opens the API of a kubeconfig's current context.
+ * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read.
+ */
+export function connect(kubeconfigFile: string): Kube {
+  const config = new KubeConfig();
+  try {
+    config.loadFromFile(kubeconfigFile);
+  } catch (cause) {
+    throw new MeshproofError(
+      "ERR_CLUSTER_UNREACHABLE",
+      `the kubeconfig ${kubeconfigFile} cannot be read: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+  return connectWith(config);
+}
+
+export function connectWith(config: KubeConfig): Kube {
+  return {
+    config,
+    core: config.makeApiClient(CoreV1Api),
+    apps: config.makeApiClient(AppsV1Api),
+    objects: ObjectApi.of(config),
+  };
+}
+
+/** Objects of any kind; sends them as they are, with strict field validation. */
+export class ObjectApi extends KubernetesObjectApi {
+  static of(config: KubeConfig): ObjectApi {
+    const api = config.makeApiClient(ObjectApi);
+    api.setDefaultNamespace(config);
+    return api;
+  }
+
+  /** Server-side apply (forced: our field manager wins), unknown fields refused (`fieldValidation=Strict`). */
+  async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<Manifest> {
+    const path = await this.pathOf(manifest);
+    const request = this.configuration.baseServer.makeRequestContext(path, "PATCH" as never);
+    request.setHeaderParam("Accept", "application/json");
+    request.setHeaderParam("Content-Type", "application/apply-patch+yaml");
+    request.setQueryParam("fieldManager", FIELD_MANAGER);
+    request.setQueryParam("force", "true");
+    request.setQueryParam("fieldValidation", "Strict");
+    if (options.dryRun) request.setQueryParam("dryRun", "All");
+    request.setBody(JSON.stringify(manifest));
+    return await this.requestPromise<Manifest>(request);
+  }
+
+  /** Deletes it; false where it was not there. */
+  async remove(manifest: Manifest, gracePeriodSeconds?: number): Promise<boolean> {
+    try {
+      await this.delete(manifest, undefined, undefined, gracePeriodSeconds, undefined, "Background");
+      return true;
+    } catch (error) {
+      if (statusOf(error) === 404) return false;
+      throw error;
+    }
+  }
+
+  /** The discovery of a group is cached; a kind that came later (a CRD) needs one fresh look. */
+  private async pathOf(manifest: Manifest): Promise<string> {
+    try {
+      return await this.specUriPath(manifest, "patch");
+    } catch {
+      delete this.apiVersionResourceCache[manifest.apiVersion];
+      return await this.specUriPath(manifest, "patch");
+    }
+  }
+}
+
+/** The HTTP status of an API error; undefined where the request never got one. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof ApiException ? error.code : undefined;
+}
+
+/** What the API server said, without the client's own decoration. */
+export function messageOf(error: unknown): string {
+  if (error instanceof ApiException) {
+    const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string")
+      return body.message;
+    return `HTTP ${error.code}: ${String(error.body).slice(0, 500)}`;
+  }
+  if (error instanceof Error)
+    return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+  return String(error);
+}
+
+function parseOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,109 @@
+import { PassThrough, Readable, Writable } from "node:stream";
+import { Exec, Log, type V1Status } from "@kubernetes/client-node";
+import { MeshproofError } from "../errors.ts";
+import { messageOf, type Kube } from "./client.ts";
+
+/** A container of a running pod. */
+export interface ContainerRef {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+}
+
+export interface ExecResult {
+  readonly stdout: Buffer;
+  readonly stderr: string;
+  readonly exitCode: number;
+}
+
+/**
+ * Runs a command in a container (`kubectl exec`, WebSocket) with everything of `stdin` and then its end.
+ * @throws ERR_PROBE where the connection fails or the command cannot be started; a non-zero exit code is a result, not an error.
+ */
+export async function execIn(
+  kube: Kube,
+  where: ContainerRef,
+  command: readonly string[],
+  options: { stdin?: string | Buffer; signal?: AbortSignal } = {},
+): Promise<ExecResult> {
+  const stdout = collect();
+  const stderr = collect();
+  // The library ends its streams when the status frame arrives; the sinks keep what came before.
+  const stdin = options.stdin === undefined ? null : Readable.from([Buffer.from(options.stdin)], { objectMode: false });
+  let socket: Awaited<ReturnType<Exec["exec"]>> | undefined;
+  const abort = (): void => socket?.terminate();
+  options.signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const status = await new Promise<V1Status>((resolve, reject) => {
+      new Exec(kube.config)
+        .exec(
+          where.namespace,
+          where.pod,
+          where.container,
+          [...command],
+          stdout.stream,
+          stderr.stream,
+          stdin,
+          false,
+          resolve,
+        )
+        .then((opened) => {
+          socket = opened;
+          opened.on("close", (code: number, reason: Buffer) =>
+            reject(new Error(`the connection closed before the command ended (${code} ${reason.toString()})`)),
+          );
+          opened.on("error", reject);
+        })
+        .catch((error: unknown) => reject(error instanceof Error ? error : new Error(describe(error))));
+    });
+    const exitCode = exitCodeOf(status);
+    if (exitCode === undefined) throw new Error(status.message ?? "the command could not be started");
+    return { stdout: stdout.value(), stderr: stderr.value().toString("utf8"), exitCode };
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    throw new MeshproofError(
+      "ERR_PROBE",
+      `running ${command[0] ?? "a command"} in ${where.namespace}/${where.pod} (container ${where.container}) failed: ${messageOf(cause)}`,
+      { cause },
+    );
+  } finally {
+    options.signal?.removeEventListener("abort", abort);
+    socket?.close();
+  }
+}
+
+/** A container's log since a time. */
+export async function readLog(kube: Kube, where: ContainerRef, since: Date): Promise<string> {
+  const sink = new PassThrough();
+  const chunks: Buffer[] = [];
+  sink.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const ended = new Promise<void>((resolve, reject) => {
+    sink.once("end", resolve);
+    sink.once("error", reject);
+  });
+  await new Log(kube.config).log(where.namespace, where.pod, where.container, sink, { sinceTime: since.toISOString() });
+  await ended;
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** `Success` is 0; `NonZeroExitCode` names the code in its causes (Kubernetes exec protocol, channel 3). */
+function exitCodeOf(status: V1Status): number | undefined {
+  if (status.status === "Success") return 0;
+  const cause = status.details?.causes?.find((c) => c.reason === "ExitCode");
+  return cause?.message === undefined ? undefined : Number(cause.message);
+}
+
+function collect(): { stream: Writable; value: () => Buffer } {
+  const chunks: Buffer[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done): void {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  return { stream, value: () => Buffer.concat(chunks) };
+}
+
+function describe(error: unknown): string {
+  return typeof error === "object" && error !== null && "message" in error ? String(error.message) : String(error);
+}
