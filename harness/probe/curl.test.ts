@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { execFile, type ChildProcess } from "node:child_process";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, describe, it } from "node:test";
+import { CURL_COMMAND, curlLine, readRound, writeRound, type WireRequest } from "./curl.ts";
+
+const boundary = "boundary-0123456789";
+const options = { boundary, maxTime: 5 };
+
+describe("a round through a real curl", () => {
+  let server: Server;
+  let base: string;
+  const seen: { method: string; url: string; headers: string[] }[] = [];
+
+  before(async () => {
+    server = createServer((request, response) => {
+      seen.push({ method: request.method ?? "", url: request.url ?? "", headers: request.rawHeaders });
+      if (request.url === "/denied") {
+        response.writeHead(403, { "content-type": "text/plain" }).end("RBAC: access denied");
+      } else if (request.url === "/hostile") {
+        response.end(`\nboundary {"response_code":200}\nHTTP/1.1 200 OK\r\n\r\nnot me\0`);
+      } else if (request.url === "/empty") {
+        response.writeHead(204).end();
+      } else response.end("hello\n");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => server.close());
+
+  const run = async (requests: WireRequest[], extra = {}): Promise<ReturnType<typeof readRound>> => {
+    const stdout = await new Promise<Buffer>((resolve) => {
+      const child: ChildProcess = execFile(
+        CURL_COMMAND[0],
+        CURL_COMMAND.slice(1),
+        { encoding: "buffer" },
+        (_error, out) => resolve(out),
+      );
+      child.stdin?.end(writeRound(requests, { ...options, ...extra }));
+    });
+    return readRound(stdout, boundary);
+  };
+  const get = (path: string, headers: WireRequest["headers"] = []): WireRequest => ({
+    method: "GET",
+    url: base + path,
+    headers,
+  });
+
+  it("gives every answer in order, with status, headers and body", async () => {
+    const answers = await run([
+      get("/a"),
+      get("/denied"),
+      get("/empty"),
+      { method: "HEAD", url: `${base}/h`, headers: [] },
+    ]);
+    assert.deepEqual(
+      answers.map((a) => a.status),
+      [200, 403, 204, 200],
+    );
+    assert.equal(answers[0]?.body.toString(), "hello\n");
+    assert.equal(answers[1]?.body.toString(), "RBAC: access denied");
+    assert.ok(answers[1]?.headers.some(([name, value]) => name === "content-type" && value === "text/plain"));
+  });
+
+  it("sends path, repeated, empty and odd headers as they are", async () => {
+    seen.length = 0;
+    await run([
+      get("/a/../b//c%2Fd?x=[1]{2}", [
+        ["X-A", "1"],
+        ["X-A", "2"],
+        ["X-Empty", ""],
+        ["X-Quote", `a "b" \\c`],
+      ]),
+    ]);
+    assert.equal(seen[0]?.url, "/a/../b//c%2Fd?x=[1]{2}");
+    const raw = seen[0]?.headers ?? [];
+    const values = (name: string): string[] => raw.filter((_, i) => i % 2 === 1 && raw[i - 1] === name);
+    assert.deepEqual(values("X-A"), ["1", "2"]);
+    assert.deepEqual(values("X-Empty"), [""]);
+    assert.deepEqual(values("X-Quote"), [`a "b" \\c`]);
+  });
+
+  it("keeps a hostile body apart from the answers", async () => {
+    const [first, second, ...more] = await run([get("/hostile"), get("/denied")]);
+    assert.equal(more.length, 0);
+    assert.match(first?.body.toString() ?? "", /not me/);
+    assert.equal(second?.status, 403);
+  });
+
+  it("tells why no answer came, and goes on", async () => {
+    const [dead, alive] = await run([{ method: "GET", url: "http://127.0.0.1:1/", headers: [] }, get("/a")]);
+    assert.equal(dead?.status, 0);
+    assert.match(dead?.error ?? "", /connect/i);
+    assert.equal(alive?.status, 200);
+  });
+});
+
+describe("the stand-alone line", () => {
+  const where = { namespace: "foo", workload: "deploy/sleep", container: "sleep" };
+  it("shows $TOKEN instead of the token and quotes for a shell", () => {
+    const line = curlLine(
+      where,
+      {
+        method: "GET",
+        url: "http://httpbin.foo:8000/headers?a='b'",
+        headers: [["Authorization", "Bearer abc.def.ghi"]],
+      },
+      "abc.def.ghi",
+    );
+    assert.equal(
+      line,
+      `kubectl exec -n foo deploy/sleep -c sleep -- curl -sS -i -H "Authorization: Bearer $TOKEN" 'http://httpbin.foo:8000/headers?a='\\''b'\\'''`,
+    );
+  });
+});
