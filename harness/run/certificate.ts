@@ -1,0 +1,42 @@
+import "reflect-metadata"; // @peculiar/x509 resolves its parts through it
+import { isIP } from "node:net";
+import { webcrypto } from "node:crypto";
+import * as x509 from "@peculiar/x509";
+import type { CertificateAuthority } from "../../clusters/cluster.ts";
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+/**
+ * A server certificate for one IP address or DNS name (subjectAltName, RFC 5280 4.2.1.6), valid for a day.
+ * @returns certificate and PKCS #8 key, both PEM.
+ */
+export async function issueLeaf(
+  authority: CertificateAuthority,
+  address: string,
+): Promise<{ certificate: string; privateKey: string }> {
+  const issuer = new x509.X509Certificate(authority.certificate);
+  const signingKey = await webcrypto.subtle.importKey(
+    "pkcs8",
+    x509.PemConverter.decodeFirst(authority.privateKey),
+    ALGORITHM,
+    false,
+    ["sign"],
+  );
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: "CN=meshproof outside-host",
+    issuer: issuer.subject,
+    notBefore: new Date(Date.now() - 60_000),
+    notAfter: new Date(Date.now() + 86_400_000),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: isIP(address) ? "ip" : "dns", value: address }]),
+    ],
+  });
+  const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
+  return { certificate: certificate.toString("pem"), privateKey: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };
+}

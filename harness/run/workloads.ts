@@ -1,0 +1,197 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import type { V1Pod } from "@kubernetes/client-node";
+import type { CertificateAuthority } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../errors.ts";
+import { applyManifests, parseManifests } from "../kube/apply.ts";
+import type { Kube, Manifest } from "../kube/client.ts";
+import { execIn, type ContainerRef } from "../kube/exec.ts";
+import { readyPods, waitFor, waitForDeployment } from "../kube/wait.ts";
+import type { Progress } from "../progress.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { issueLeaf } from "./certificate.ts";
+
+/** On every object that meshproof makes. */
+export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;
+
+/** Where clients and hosts outside the mesh live: no injection, no Service. */
+export const OUTSIDE_NAMESPACE = "meshproof-outside";
+
+/** The servers that serve `/jwks/<issuer>/…` from files in /srv/jwks. */
+const KEY_SERVERS = ["nginx-proxy", "outside-host"] as const;
+
+export interface DeployOptions {
+  readonly kube: Kube;
+  readonly namespace: string;
+  /** The folder `scenarios`. */
+  readonly scenariosRoot: string;
+  readonly apps: readonly string[];
+  /** Makes the substitutions of a manifest; `file` is for error texts. */
+  readonly render: (text: string, file: string) => string;
+  /** The CA that istiod trusts; without it `outside-host` cannot serve HTTPS and is refused. */
+  readonly authority?: CertificateAuthority | undefined;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The folders of scenarios/workloads that scenarios need: what they list, and what their places and servers imply. */
+export function workloadsOf(scenarios: readonly Scenario[]): string[] {
+  const apps = new Set<string>();
+  for (const scenario of scenarios) {
+    for (const app of scenario.workloads) apps.add(app);
+    if (scenario.features.includes("outside-host")) apps.add("outside-host");
+    for (const step of scenario.steps) {
+      for (const check of step.checks) apps.add(check.request.from);
+      for (const asked of step.asked) apps.add(asked.server);
+    }
+  }
+  return [...apps].sort();
+}
+
+/**
+ * Applies the workloads and waits until they are ready. Idempotent: on a warm cluster it changes nothing.
+ * @throws ERR_WORKLOAD_NOT_READY with what the pods say, ERR_MANIFEST_REJECTED.
+ */
+export async function deployWorkloads(options: DeployOptions): Promise<void> {
+  const { kube, namespace, authority, signal } = options;
+  const applyOptions = { labels: MANAGED_LABEL, ...(signal ? { signal } : {}) };
+  await applyManifests(
+    kube,
+    [
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: { "istio-injection": "enabled" } } },
+      ...(authority ? [rootsOf(namespace, authority)] : []),
+    ],
+    applyOptions,
+  );
+  const manifests = (await Promise.all(options.apps.map((app) => readWorkload(options, app)))).flat();
+  await applyManifests(kube, manifests, applyOptions);
+  if (options.apps.includes("outside-host")) await startOutsideHost(options);
+  const deployments = manifests.filter((m) => m.kind === "Deployment");
+  options.progress(`waiting for ${deployments.length} workloads in ${namespace}`);
+  await Promise.all(
+    deployments.map((m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal)),
+  );
+}
+
+/** Puts key sets where the JWKS servers serve them: `/jwks/<issuer>/<anything>`. */
+export async function publishKeys(kube: Kube, namespace: string, keySets: ReadonlyMap<string, string>): Promise<void> {
+  if (keySets.size === 0) return;
+  await Promise.all(
+    KEY_SERVERS.map(async (app) => {
+      const server = await findServer(kube, namespace, app);
+      if (!server) return;
+      for (const [issuer, jwks] of keySets) await writeFileIn(kube, server, `/srv/jwks/${issuer}.json`, jwks);
+    }),
+  );
+}
+
+/** The JWKS server's pod, ready or not there at all. */
+export async function findServer(
+  kube: Kube,
+  namespace: string,
+  app: string,
+): Promise<(ContainerRef & { ip: string }) | undefined> {
+  const where = app === "outside-host" ? OUTSIDE_NAMESPACE : namespace;
+  const [pod] = await readyPods(kube, where, `app=${app}`);
+  return pod ? { ...containerOf(pod, "nginx"), ip: pod.status?.podIP ?? "" } : undefined;
+}
+
+async function readWorkload(options: DeployOptions, app: string): Promise<Manifest[]> {
+  const folder = path.join(options.scenariosRoot, "workloads", app);
+  const names = await readdir(folder).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no workload ${app} (looked for the folder ${folder})`, {
+      cause,
+    });
+  });
+  const files = names.filter((name) => name.endsWith(".yaml")).sort();
+  const texts = await Promise.all(files.map((name) => readFile(path.join(folder, name), "utf8")));
+  return texts.flatMap((text, i) => parseManifests(options.render(text, path.join(folder, files[i] ?? ""))));
+}
+
+/** Replaces the proxies' root certificates, so that their own TLS origination trusts the run's JWKS host and nothing else. */
+function rootsOf(namespace: string, authority: CertificateAuthority): Manifest {
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "meshproof-roots", namespace },
+    data: { "ca-certificates.crt": authority.certificate },
+  };
+}
+
+/** Its certificate names the pod's IP, so it waits for its files; one that is ready has them. */
+async function startOutsideHost(options: DeployOptions): Promise<void> {
+  const { kube, authority, signal } = options;
+  if (!authority) {
+    throw new MeshproofError(
+      "ERR_CLUSTER_START",
+      "this cluster has no CA for JWKS hosts, so outside-host cannot serve HTTPS",
+    );
+  }
+  if (await findServer(kube, options.namespace, "outside-host")) return;
+  const pod = await waitFor<V1Pod, V1Pod>(
+    kube,
+    `/api/v1/namespaces/${OUTSIDE_NAMESPACE}/pods`,
+    { labelSelector: "app=outside-host" },
+    (pods) =>
+      [...pods.values()].find(
+        (p) =>
+          !p.metadata?.deletionTimestamp &&
+          p.status?.podIP &&
+          p.status.containerStatuses?.some((c) => c.state?.running),
+      ),
+    {
+      limitMs: 60_000,
+      code: "ERR_WORKLOAD_NOT_READY",
+      explain: (pods) =>
+        `outside-host does not start: ${[...pods.values()].map(podTrouble).join("; ") || "it has no pod"}`,
+      ...(signal ? { signal } : {}),
+    },
+  );
+  const container = containerOf(pod, "nginx");
+  const leaf = await issueLeaf(authority, pod.status?.podIP ?? "");
+  await writeFileIn(kube, container, "/tls/tls.crt", leaf.certificate);
+  await writeFileIn(kube, container, "/tls/tls.key", leaf.privateKey);
+  await writeFileIn(kube, container, "/tls/ready", "yes");
+}
+
+async function waitForWorkload(kube: Kube, namespace: string, name: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await waitForDeployment(kube, namespace, name, signal ? { signal } : {});
+  } catch (error) {
+    if (!(error instanceof MeshproofError) || error.code !== "ERR_WORKLOAD_NOT_READY") throw error;
+    const pods = await kube.core.listNamespacedPod({ namespace });
+    const troubles = pods.items.filter((p) => p.metadata?.name?.startsWith(`${name}-`)).map(podTrouble);
+    throw new MeshproofError("ERR_WORKLOAD_NOT_READY", [error.message, ...troubles].join("; "), { cause: error });
+  }
+}
+
+/** What a pod's status says that is not well. */
+function podTrouble(pod: V1Pod): string {
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  const waiting = statuses.flatMap((c) => {
+    const state = c.state?.waiting ?? c.state?.terminated;
+    return state && state.reason !== "Completed"
+      ? [`${c.name} ${state.reason ?? "waits"}${state.message ? ` (${state.message})` : ""}`]
+      : [];
+  });
+  const conditions = (pod.status?.conditions ?? []).flatMap((c) =>
+    c.status === "False" && c.message ? [c.message] : [],
+  );
+  return `pod ${pod.metadata?.name ?? "?"}: ${[...waiting, ...conditions].join(", ") || (pod.status?.phase ?? "no status")}`;
+}
+
+async function writeFileIn(kube: Kube, container: ContainerRef, file: string, text: string): Promise<void> {
+  const result = await execIn(kube, container, ["sh", "-c", `cat > ${file}.new && mv ${file}.new ${file}`], {
+    stdin: text,
+  });
+  if (result.exitCode !== 0) {
+    throw new MeshproofError(
+      "ERR_PROBE",
+      `writing ${file} in ${container.namespace}/${container.pod} failed: ${result.stderr.trim()}`,
+    );
+  }
+}
+
+function containerOf(pod: V1Pod, container: string): ContainerRef {
+  return { namespace: pod.metadata?.namespace ?? "", pod: pod.metadata?.name ?? "", container };
+}
