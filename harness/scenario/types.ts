@@ -49,13 +49,7 @@ export interface TokenSpec {
 
 /** Ways to change a token. `intact` leaves it as it is. */
 export type TokenVariant =
-  | "intact"
-  | "broken-signature"
-  | "other-key"
-  | "other-algorithm"
-  | "other-issuer"
-  | "expired"
-  | "not-a-jwt";
+  "intact" | "broken-signature" | "other-key" | "other-algorithm" | "other-issuer" | "expired" | "not-a-jwt";
 
 /** A request, without its token. */
 export interface RequestSpec {

@@ -1,0 +1,164 @@
+/** Turns the checks of a step into single requests: a matrix becomes one check per cell. */
+
+import type { Node } from "yaml";
+import { TOKEN_VARIANTS } from "../tokens/names.ts";
+import { didYouMean, oneOf } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
+import type { Source } from "./source.ts";
+import type { Answerer, CheckSpec, Expectation, MatrixSpec, RequestSpec, TokenVariant } from "./types.ts";
+
+/** The checks of one step, in the order of the file. */
+export interface ExpandedChecks {
+  readonly checks: readonly CheckSpec[];
+  readonly matrices: readonly MatrixSpec[];
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * @param node the value of `checks`, already of the right shape
+ * @param tokenNames the names of the scenario's tokens, without `none`
+ */
+export function expandChecks(node: Node | undefined, source: Source, tokenNames: readonly string[]): ExpandedChecks {
+  const checks: CheckSpec[] = [];
+  const matrices: MatrixSpec[] = [];
+  const problems: Problem[] = [];
+  const report = (at: Node, message: string, hint?: string): void =>
+    void problems.push({ position: source.positionAt(startOf(at)), message, ...(hint !== undefined && { hint }) });
+  const checkToken = (at: Node, allowNone = true): void => {
+    const known = allowNone ? ["none", ...tokenNames] : tokenNames;
+    if (!known.includes(textOf(at)))
+      report(at, `unknown token "${textOf(at)}"`, didYouMean(textOf(at), known, `tokens are ${known.join(", ")}`));
+  };
+
+  const add = (at: Node, check: Omit<CheckSpec, "position">): void => {
+    if (checks.some(({ name }) => name === check.name))
+      report(
+        at,
+        `the check name "${check.name}" stands twice in this step`,
+        check.cell ? "give the matrix a title" : "give the check a name",
+      );
+    checks.push({ ...check, position: source.positionAt(startOf(at)) });
+  };
+
+  const expandMatrix = (matrix: Node): void => {
+    const varied = valueOf(matrix, "vary") !== undefined;
+    const path = valueOf(matrix, "path");
+    if (varied && path === undefined) report(matrix, "a matrix that varies tokens needs a path");
+    if (!varied && path !== undefined)
+      report(path, "the rows of this matrix are paths", "leave path out, or add vary: tokens");
+    const columns = itemsOf(valueOf(matrix, "columns"));
+    const rows = entriesOf(valueOf(matrix, "rows"));
+    for (const column of columns)
+      if (!varied) checkToken(column);
+      else if (!(TOKEN_VARIANTS as readonly string[]).includes(textOf(column)))
+        report(
+          column,
+          `unknown variant "${textOf(column)}"`,
+          didYouMean(textOf(column), TOKEN_VARIANTS, `variants are ${oneOf(TOKEN_VARIANTS)}`),
+        );
+    const title = valueOf(matrix, "title");
+    for (const [rowIndex, row] of rows.entries()) {
+      if (varied) checkToken(row.keyNode, false);
+      else if (!/^\/\S*$/.test(row.key))
+        report(row.keyNode, `row "${row.key}" must be a path that begins with "/" and has no blanks`);
+      const cells = itemsOf(row.value);
+      if (cells.length !== columns.length)
+        report(row.value, `row "${row.key}" has ${count(cells.length, "cell")} for ${count(columns.length, "column")}`);
+      for (const [columnIndex, cell] of cells.entries()) {
+        const column = columns[columnIndex];
+        if (column === undefined) break;
+        add(cell, {
+          name: `${title === undefined ? "" : `${textOf(title)}: `}${row.key} ${textOf(column)}`,
+          request: readRequest(matrix, varied ? textOf(path) : row.key),
+          token: varied ? row.key : textOf(column),
+          ...(varied && textOf(column) !== "intact" && { variant: textOf(column) as TokenVariant }),
+          expect: readExpectation(cell),
+          cell: { matrix: matrices.length, row: rowIndex, column: columnIndex },
+        });
+      }
+    }
+    matrices.push({
+      title: title === undefined ? titleOf(readRequest(matrix, textOf(path))) : textOf(title),
+      rows: rows.map(({ key }) => key),
+      columns: columns.map(textOf),
+    });
+  };
+
+  const expandCheck = (check: Node): void => {
+    const tokenNode = valueOf(check, "token");
+    const token = tokenNode === undefined ? "none" : textOf(tokenNode);
+    const variant = valueOf(check, "variant");
+    if (tokenNode !== undefined) checkToken(tokenNode);
+    if (variant !== undefined && token === "none") report(variant, "a variant needs a token");
+    const request = readRequest(check, textOf(valueOf(check, "path")));
+    const name = valueOf(check, "name");
+    const ownVariant =
+      variant === undefined || textOf(variant) === "intact" ? undefined : (textOf(variant) as TokenVariant);
+    add(check, {
+      name: name === undefined ? [request.path, token, ...(ownVariant ? [ownVariant] : [])].join(" ") : textOf(name),
+      request,
+      token,
+      ...(ownVariant && { variant: ownVariant }),
+      expect: readExpectation(valueOf(check, "expect")!),
+    });
+  };
+
+  const parts = kindOf(node) === "list" ? itemsOf(node) : node === undefined ? [] : [node];
+  for (const part of parts)
+    if (valueOf(part, "rows") !== undefined) expandMatrix(part);
+    else expandCheck(part);
+  return { checks, matrices, problems: [...problems, ...findUnwitnessedDenials(checks)] };
+}
+
+/** A denial proves something only beside an admitted request to the same workload: else nothing may be answering at all. */
+function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
+  const admitted = new Set(checks.filter(({ expect }) => expect.by === "workload").map(({ request }) => request.to));
+  const problems = new Map<string, Problem>();
+  for (const { expect, request, position } of checks)
+    if (
+      (expect.by === "authentication" || expect.by === "authorization") &&
+      !admitted.has(request.to) &&
+      !problems.has(request.to)
+    )
+      problems.set(request.to, {
+        position,
+        message: `a denial at ${request.to} has no witness`,
+        hint: `add a check to this step that ${request.to} answers`,
+      });
+  return [...problems.values()];
+}
+
+function readRequest(node: Node, path: string): RequestSpec {
+  return {
+    from: textOf(valueOf(node, "from")),
+    to: textOf(valueOf(node, "to")),
+    method: textOf(valueOf(node, "method")) || "GET",
+    path,
+    headers: entriesOf(valueOf(node, "headers")).flatMap(({ key, value }) =>
+      kindOf(value) === "list"
+        ? itemsOf(value).map((item) => [key, textOf(item)] as const)
+        : [[key, textOf(value)] as const],
+    ),
+  };
+}
+
+function readExpectation(node: Node): Expectation {
+  const spec = kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : { status: Number(textOf(node)) };
+  const status = spec.status!;
+  return { ...spec, status, by: spec.by ?? answererOf(status) };
+}
+
+/** Istio answers 401 where RequestAuthentication refuses and 403 where AuthorizationPolicy does. */
+function answererOf(status: number): Answerer {
+  return status === 401 ? "authentication" : status === 403 ? "authorization" : "workload";
+}
+
+function titleOf({ from, to, method, path }: RequestSpec): string {
+  const request = [...(method === "GET" ? [] : [method]), ...(path === "" ? [] : [path])];
+  return [...request, "from", from, "to", to].join(" ");
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}

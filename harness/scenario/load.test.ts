@@ -1,0 +1,403 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { parseIssuer } from "../tokens/issuer.ts";
+import { loadScenarios, parseScenario } from "./load.ts";
+import type { Surroundings } from "./load.ts";
+import { formatProblem } from "./problem.ts";
+
+const FILE = "scenarios/jwt/example/scenario.yaml";
+
+const ISSUERS = {
+  corp: "iss: https://corp.example\nkeys: [{ kid: rs256, alg: RS256 }, { kid: es256, alg: ES256 }]\n",
+  "istio-sample": `iss: testing@secure.istio.io
+origin: istio
+publishedToken: demo.jwt
+keys: [{ kid: a, alg: RS256 }]
+`,
+};
+
+const POLICY = `apiVersion: security.istio.io/v1beta1
+kind: RequestAuthentication
+metadata:
+  name: jwt-example
+  namespace: \${ns}
+`;
+
+const SCENARIO = `apiVersion: meshproof.dev/v1alpha1
+kind: Scenario
+metadata:
+  name: example
+  title: A valid token passes
+  source: Istio, "Authentication Policy"
+  level: core
+spec:
+  workloads: [httpbin, sleep]
+  tokens:
+    valid: { issuer: corp }
+    forged: { issuer: corp, signedBy: stranger }
+  steps:
+    - name: authentication rejects bad tokens
+      apply: policy.yaml
+      checks:
+        from: sleep
+        to: httpbin
+        columns:   [none, valid, forged]
+        rows:
+          /headers: [200, 200,   401]
+          /ip:      [200, 200,   { status: 401, body: Jwt verification fails }]
+`;
+
+function surroundings(manifests: Record<string, string> = { "policy.yaml": POLICY }): Surroundings {
+  const issuers = Object.entries(ISSUERS).map(
+    ([name, text]) => [name, parseIssuer(text, name, `${name}.yaml`).issuer!] as const,
+  );
+  return { workloads: ["httpbin", "sleep"], issuers: new Map(issuers), manifests: new Map(Object.entries(manifests)) };
+}
+
+function problemsOf(text: string, manifests?: Record<string, string>): string[] {
+  return parseScenario(text, FILE, surroundings(manifests)).problems.map(formatProblem);
+}
+
+/** The scenario with one text replaced; fails if it does not stand there exactly once. */
+function change(from: string, to: string): string {
+  assert.equal(SCENARIO.split(from).length, 2, `"${from}" must stand once in the scenario`);
+  return SCENARIO.replace(from, () => to);
+}
+
+test("a matrix becomes one check per cell", () => {
+  const { scenario, problems } = parseScenario(SCENARIO, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  assert.equal(scenario!.id, "jwt/example");
+  const [step] = scenario!.steps;
+  assert.deepEqual(step!.matrices, [
+    { title: "from sleep to httpbin", rows: ["/headers", "/ip"], columns: ["none", "valid", "forged"] },
+  ]);
+  assert.deepEqual(
+    step!.checks.map(({ name }) => name),
+    ["/headers none", "/headers valid", "/headers forged", "/ip none", "/ip valid", "/ip forged"],
+  );
+  assert.deepEqual(step!.checks[5], {
+    name: "/ip forged",
+    request: { from: "sleep", to: "httpbin", method: "GET", path: "/ip", headers: [] },
+    token: "forged",
+    expect: { status: 401, body: "Jwt verification fails", by: "authentication" },
+    cell: { matrix: 0, row: 1, column: 2 },
+    position: { file: FILE, line: 22, column: 34 },
+  });
+  assert.deepEqual(step!.apply, [
+    { file: "scenarios/jwt/example/policy.yaml", position: { file: FILE, line: 15, column: 14 }, text: POLICY },
+  ]);
+});
+
+test("a matrix that varies tokens has token names as rows", () => {
+  const text = change(
+    `        columns:   [none, valid, forged]
+        rows:
+          /headers: [200, 200,   401]
+          /ip:      [200, 200,   { status: 401, body: Jwt verification fails }]
+`,
+    `        vary: tokens
+        path: /headers
+        method: POST
+        headers: { x-a: "1", x-b: [two, three] }
+        columns: [intact, expired]
+        rows:
+          valid: [200, 401]
+`,
+  );
+  const { scenario, problems } = parseScenario(text, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  const [step] = scenario!.steps;
+  assert.equal(step!.matrices[0]!.title, "POST /headers from sleep to httpbin");
+  const request = {
+    from: "sleep",
+    to: "httpbin",
+    method: "POST",
+    path: "/headers",
+    headers: [
+      ["x-a", "1"],
+      ["x-b", "two"],
+      ["x-b", "three"],
+    ],
+  };
+  const common = { request, token: "valid" };
+  assert.deepEqual(
+    step!.checks.map(({ position: _, ...check }) => check),
+    [
+      {
+        ...common,
+        name: "valid intact",
+        expect: { status: 200, by: "workload" },
+        cell: { matrix: 0, row: 0, column: 0 },
+      },
+      {
+        ...common,
+        name: "valid expired",
+        variant: "expired",
+        expect: { status: 401, by: "authentication" },
+        cell: { matrix: 0, row: 0, column: 1 },
+      },
+    ],
+  );
+});
+
+test("single checks and titled matrices stand side by side", () => {
+  const text = change(
+    `        from: sleep
+        to: httpbin
+        columns:   [none, valid, forged]
+        rows:
+          /headers: [200, 200,   401]
+          /ip:      [200, 200,   { status: 401, body: Jwt verification fails }]
+`,
+    `        - { from: sleep, to: httpbin, path: /get, token: valid, variant: expired, expect: 401 }
+        - { name: keys are served, from: sleep, to: httpbin, path: /keys, expect: { status: 200, jsonKey: keys } }
+        - { from: sleep, to: httpbin, path: /status/403, expect: { status: 403, by: workload } }
+        - from: sleep
+          to: httpbin
+          columns: [none]
+          rows: { /get: [200] }
+        - title: from outside
+          from: outside
+          to: httpbin
+          columns: [none]
+          rows: { /get: [200] }
+`,
+  );
+  const { scenario, problems } = parseScenario(text, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  const { checks, matrices } = scenario!.steps[0]!;
+  assert.deepEqual(
+    checks.map(({ name, cell }) => [name, cell?.matrix]),
+    [
+      ["/get valid expired", undefined],
+      ["keys are served", undefined],
+      ["/status/403 none", undefined],
+      ["/get none", 0],
+      ["from outside: /get none", 1],
+    ],
+  );
+  assert.equal(checks[2]!.expect.by, "workload");
+  assert.deepEqual(
+    matrices.map(({ title }) => title),
+    ["from sleep to httpbin", "from outside"],
+  );
+});
+
+const CASES: { name: string; text: string; manifests?: Record<string, string>; problems: string[] }[] = [
+  {
+    name: "a mistyped key",
+    text: change("columns:  ", "colums:  "),
+    problems: [
+      `${FILE}:17:9 checks has no "columns"`,
+      `${FILE}:19:9 unknown key "colums" in checks; did you mean "columns"?`,
+    ],
+  },
+  {
+    name: "an unknown key with nothing close",
+    text: change("  level: core", "  level: core\n  owner: me"),
+    problems: [
+      `${FILE}:8:3 unknown key "owner" in metadata; known keys are name, title, source, level, features, tags, knownFailure`,
+    ],
+  },
+  {
+    name: "a missing key",
+    text: change('  source: Istio, "Authentication Policy"\n', ""),
+    problems: [`${FILE}:4:3 metadata has no "source"`],
+  },
+  {
+    name: "a wrong value",
+    text: change("level: core", "level: cor"),
+    problems: [`${FILE}:7:10 level must be core, extended or provisional, found "cor"; did you mean "core"?`],
+  },
+  {
+    name: "a number where text belongs",
+    text: change("title: A valid token passes", "title: 5"),
+    problems: [`${FILE}:5:10 title must be text, found a number; put it in quotes: "5"`],
+  },
+  {
+    name: "text where a mapping belongs",
+    text: change("    valid: { issuer: corp }", "    valid: corp"),
+    problems: [`${FILE}:11:12 tokens "valid" must be a mapping, found text`],
+  },
+  {
+    name: "an empty value",
+    text: change("apply: policy.yaml", "apply:"),
+    problems: [
+      `${FILE}:15:13 apply must be the name of a .yaml file in the scenario's folder or a list, found nothing`,
+    ],
+  },
+  {
+    name: "a status out of range and one that is text",
+    text: change("/headers: [200, 200,   401]", "/headers: [20, ok,   401]"),
+    problems: [
+      `${FILE}:21:22 rows "/headers" must be an HTTP status, found 20`,
+      `${FILE}:21:26 rows "/headers" must be an HTTP status or a mapping, found text`,
+    ],
+  },
+  {
+    name: "a row that is too short and one that is too long",
+    text: change("/headers: [200, 200,   401]", "/headers: [200, 200]\n          /: [200, 200, 401, 401]"),
+    problems: [
+      `${FILE}:21:21 row "/headers" has 2 cells for 3 columns`,
+      `${FILE}:22:14 row "/" has 4 cells for 3 columns`,
+    ],
+  },
+  {
+    name: "an unknown token",
+    text: change("[none, valid, forged]", "[none, vald, forged]"),
+    problems: [`${FILE}:19:27 unknown token "vald"; did you mean "valid"?`],
+  },
+  {
+    name: "an unknown variant",
+    text: change(
+      "columns:   [none, valid, forged]",
+      "vary: tokens\n        path: /headers\n        columns: [intact, expird, other-key]",
+    )
+      .replace("/headers: [", "valid: [")
+      .replace("/ip: ", "forged: "),
+    problems: [`${FILE}:21:27 unknown variant "expird"; did you mean "expired"?`],
+  },
+  {
+    name: "a path that is none",
+    text: change("          /ip: ", "          ip: "),
+    problems: [`${FILE}:22:11 row "ip" must be a path that begins with "/" and has no blanks`],
+  },
+  {
+    name: "a matrix of paths with a path",
+    text: change("columns:  ", "path: /x\n        columns:  "),
+    problems: [`${FILE}:19:15 the rows of this matrix are paths; leave path out, or add vary: tokens`],
+  },
+  {
+    name: "a denial without a witness",
+    text: change("/headers: [200, 200,   401]", "/headers: [403, 403,   401]").replace(
+      "[200, 200,   {",
+      "[403, 403,   {",
+    ),
+    problems: [`${FILE}:21:22 a denial at httpbin has no witness; add a check to this step that httpbin answers`],
+  },
+  {
+    name: "the same row twice",
+    text: change("          /ip: ", "          /headers: "),
+    problems: [`${FILE}:22:11 this is not valid YAML: Map keys must be unique`],
+  },
+  {
+    name: "two checks with one name, and two steps",
+    text:
+      SCENARIO +
+      SCENARIO.slice(SCENARIO.indexOf("    - name: auth")).replace(
+        /checks:[^]*/,
+        "checks:\n        - { from: sleep, to: httpbin, path: /a, expect: 200 }\n        - { from: outside, to: httpbin, path: /a, expect: 200 }\n",
+      ),
+    problems: [
+      `${FILE}:23:13 the step name "authentication rejects bad tokens" stands twice in this scenario`,
+      `${FILE}:27:11 the check name "/a none" stands twice in this step; give the check a name`,
+    ],
+  },
+  {
+    name: "an alias",
+    text: change("valid: { issuer: corp }", "valid: &v { issuer: corp }").replace(
+      "{ issuer: corp, signedBy: stranger }",
+      "*v",
+    ),
+    problems: [
+      `${FILE}:11:15 anchors and aliases are not allowed, found &v; write the value out`,
+      `${FILE}:12:13 anchors and aliases are not allowed, found *v; write the value out`,
+    ],
+  },
+  {
+    name: "a name that is not the folder's",
+    text: change("name: example", "name: exmple"),
+    problems: [`${FILE}:4:9 metadata.name is "exmple" in the folder "example"; they must be the same`],
+  },
+  {
+    name: "an unknown workload and an unknown issuer",
+    text: change("[httpbin, sleep]", "[httpbn, sleep]").replace("valid: { issuer: corp }", "valid: { issuer: crp }"),
+    problems: [
+      `${FILE}:9:15 unknown workload "httpbn"; did you mean "httpbin"?`,
+      `${FILE}:11:22 unknown issuer "crp"; did you mean "corp"?`,
+    ],
+  },
+  {
+    name: "tokens that cannot be made",
+    text: change("valid: { issuer: corp }", "valid: { issuer: corp, alg: HS256, published: true }").replace(
+      "{ issuer: corp, signedBy: stranger }",
+      "{ issuer: istio-sample, published: true, expiresIn: 5 }",
+    ),
+    problems: [
+      `${FILE}:11:33 issuer corp has no HS256 key; it has RS256, ES256`,
+      `${FILE}:11:33 a published token is taken as it stands: "alg" cannot change it`,
+      `${FILE}:11:51 issuer corp publishes no token`,
+      `${FILE}:12:65 a published token is taken as it stands: "expiresIn" cannot change it`,
+    ],
+  },
+  {
+    name: "a manifest that is not there",
+    text: change("apply: policy.yaml", "apply: [polcy.yaml]"),
+    problems: [`${FILE}:15:15 there is no manifest "polcy.yaml" in the scenario's folder; did you mean "policy.yaml"?`],
+  },
+  {
+    name: "manifests that are wrong, every one of them",
+    text: change("apply: policy.yaml", "apply: [policy.yaml, second.yaml, third.yaml, empty.yaml]"),
+    manifests: {
+      "policy.yaml": "kind: A\nmetadata: { name: a }\n---\napiVersion: v1\nkind: B\nmetadata: { namespace: b }\n",
+      "second.yaml": "apiVersion: v1\nkind: [\n",
+      "third.yaml": POLICY + "spec:\n  a: ${jwks.crp}\n  b: x ${nss}\n  ${ns}: c\n",
+      "empty.yaml": "# nothing\n",
+    },
+    problems: [
+      "scenarios/jwt/example/empty.yaml:1:1 the manifest holds no object",
+      "scenarios/jwt/example/policy.yaml:1:1 the object has no apiVersion",
+      "scenarios/jwt/example/policy.yaml:4:1 the object has no metadata.name",
+      "scenarios/jwt/example/second.yaml:3:1 this is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",
+      'scenarios/jwt/example/third.yaml:7:6 unknown issuer "crp" in ${jwks.crp}; did you mean "corp"?',
+      'scenarios/jwt/example/third.yaml:8:8 unknown substitution ${nss}; did you mean "ns"?',
+      "scenarios/jwt/example/third.yaml:9:3 ${ns} stands in a key; substitutions are made in values only",
+    ],
+  },
+  {
+    name: "a substitution in flow style",
+    text: SCENARIO,
+    manifests: { "policy.yaml": "apiVersion: v1\nkind: A\nmetadata: { name: a, namespace: ${ns} }\n" },
+    problems: [
+      "scenarios/jwt/example/policy.yaml:3:34 this is not valid YAML: Unexpected flow-map-start at node end; inside { } or [ ] put quotes around ${…}",
+    ],
+  },
+  { name: "an empty file", text: "", problems: [`${FILE}:1:1 the scenario must be a mapping, found nothing`] },
+];
+
+for (const { name, text, manifests, problems } of CASES)
+  test(`reports ${name} with file, line and column`, () => assert.deepEqual(problemsOf(text, manifests), problems));
+
+test("loads every group and collects the problems of all folders", async (t) => {
+  const base = await mkdtemp(join(tmpdir(), "meshproof-test-"));
+  t.after(() => rm(base, { recursive: true }));
+  const files = {
+    "scenarios/issuers/corp.yaml": ISSUERS.corp,
+    "scenarios/issuers/broken.yaml": "iss: x\nkeys: [{ kid: a, alg: RS265 }]\n",
+    "scenarios/workloads/httpbin/httpbin.yaml": "",
+    "scenarios/workloads/sleep/sleep.yaml": "",
+    [FILE]: SCENARIO,
+    "scenarios/jwt/example/policy.yaml": POLICY,
+    "scenarios/jwt/other/scenario.yaml": SCENARIO,
+    "scenarios/paths/empty/README.md": "",
+  };
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(base, path)), { recursive: true });
+    await writeFile(join(base, path), text);
+  }
+  const { scenarios, problems } = await loadScenarios(join(base, "scenarios"));
+  assert.deepEqual(
+    scenarios.map(({ id }) => id),
+    ["jwt/example"],
+  );
+  assert.deepEqual(problems.map(formatProblem), [
+    'scenarios/issuers/broken.yaml:2:23 alg must be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, HS256, HS384, HS512 or EdDSA, found "RS265"; did you mean "RS256"?',
+    'scenarios/jwt/other/scenario.yaml:4:9 metadata.name is "example" in the folder "other"; they must be the same',
+    'scenarios/jwt/other/scenario.yaml:15:14 there is no manifest "policy.yaml" in the scenario\'s folder',
+    "scenarios/paths/empty:1:1 the folder has no scenario.yaml",
+  ]);
+});

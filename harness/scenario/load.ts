@@ -1,0 +1,245 @@
+/** Reads scenario folders. Everything that can be known to be wrong before a cluster runs is found here, all of it at once. */
+
+import { readdir, readFile } from "node:fs/promises";
+import { basename, dirname, join, relative, sep } from "node:path";
+import type { Node } from "yaml";
+import { readIssuers } from "../tokens/issuer.ts";
+import type { Issuer } from "../tokens/issuer.ts";
+import { expandChecks } from "./expand.ts";
+import { checkManifest } from "./manifest.ts";
+import { SCENARIO_SHAPE } from "./notation.ts";
+import { didYouMean, sortProblems } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { checkShape } from "./shape.ts";
+import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
+import type { Source } from "./source.ts";
+import type { AskedSpec, ManifestFile, Scenario, StepSpec, TokenSpec } from "./types.ts";
+
+/** What a scenario may refer to. */
+export interface Surroundings {
+  /** Folders of scenarios/workloads. */
+  readonly workloads: readonly string[];
+  readonly issuers: ReadonlyMap<string, Issuer>;
+  /** Text of the manifests of the scenario's folder, by file name. */
+  readonly manifests: ReadonlyMap<string, string>;
+}
+
+export interface Loaded {
+  /** Those without a problem, sorted by id. */
+  readonly scenarios: Scenario[];
+  readonly problems: Problem[];
+}
+
+/**
+ * Loads every `<group>/<name>/scenario.yaml` below a folder, and never stops at the first problem.
+ * @param root the folder `scenarios`; its `workloads` and `issuers` are no groups
+ * @param base what file names of positions are relative to; default the folder that holds `root`
+ */
+export async function loadScenarios(root: string, base: string = dirname(join(root))): Promise<Loaded> {
+  const nameFile = (path: string): string => relative(base, path).split(sep).join("/");
+  const { issuers, problems } = await readIssuers(join(root, "issuers"), nameFile);
+  const workloads = await foldersOf(join(root, "workloads"));
+  const scenarios: Scenario[] = [];
+  for (const group of await foldersOf(root)) {
+    if (group === "workloads" || group === "issuers") continue;
+    for (const name of await foldersOf(join(root, group))) {
+      const folder = join(root, group, name);
+      const path = join(folder, "scenario.yaml");
+      const text = await readIfThere(path);
+      if (text === undefined) {
+        const position = { file: nameFile(folder), line: 1, column: 1 };
+        problems.push({ position, message: "the folder has no scenario.yaml" });
+        continue;
+      }
+      const manifests = await readManifests(folder);
+      const loaded = parseScenario(text, nameFile(path), { workloads, issuers, manifests });
+      if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
+      problems.push(...loaded.problems);
+    }
+  }
+  return { scenarios, problems: sortProblems(problems) };
+}
+
+/**
+ * One scenario file; `scenario` is undefined where there are problems.
+ * @param file `…/<group>/<name>/scenario.yaml`, as positions name it
+ */
+export function parseScenario(
+  text: string,
+  file: string,
+  { workloads, issuers, manifests }: Surroundings,
+): { scenario?: Scenario; problems: Problem[] } {
+  const source = parseSource(text, file);
+  const problems: Problem[] = [...source.problems];
+  const report = (at: Node, message: string, hint?: string): void =>
+    void problems.push({ position: source.positionAt(startOf(at)), message, ...(hint !== undefined && { hint }) });
+  const [document, second] = source.documents;
+  if (second !== undefined) report(second.contents!, "a scenario file holds one document");
+  if (problems.length > 0) return { problems };
+  const root = document?.contents;
+  const shapeProblems = checkShape(root, SCENARIO_SHAPE, "the scenario");
+  for (const { offset, ...problem } of shapeProblems)
+    problems.push({ position: source.positionAt(offset), ...problem });
+  /** Rules beyond the shape are checked on the parts whose shape is right. */
+  const isSound = (node: Node): boolean => {
+    const [start, , end] = node.range!;
+    return !shapeProblems.some(({ offset }) => offset >= start && offset < end);
+  };
+
+  const folder = dirname(file);
+  const metadata = valueOf(root, "metadata");
+  const spec = valueOf(root, "spec");
+  const name = valueOf(metadata, "name");
+  if (name !== undefined && isSound(name) && textOf(name) !== basename(folder))
+    report(name, `metadata.name is "${textOf(name)}" in the folder "${basename(folder)}"`, "they must be the same");
+  for (const workload of itemsOf(valueOf(spec, "workloads")))
+    if (!workloads.includes(textOf(workload)))
+      report(
+        workload,
+        `unknown workload "${textOf(workload)}"`,
+        didYouMean(textOf(workload), workloads, `there are ${workloads.join(", ")}`),
+      );
+
+  const tokens = entriesOf(valueOf(spec, "tokens"));
+  for (const { key, keyNode, value } of tokens) {
+    if (key === "none") report(keyNode, 'the name "none" stands for no token');
+    if (isSound(value)) checkToken(value, issuers, report);
+  }
+
+  const tokenNames = tokens.map(({ key }) => key);
+  const steps: StepSpec[] = [];
+  for (const step of itemsOf(valueOf(spec, "steps"))) {
+    if (!isSound(step)) continue;
+    const stepName = valueOf(step, "name")!;
+    if (steps.some((earlier) => earlier.name === textOf(stepName)))
+      report(stepName, `the step name "${textOf(stepName)}" stands twice in this scenario`);
+    const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames);
+    problems.push(...expanded.problems);
+    const pick = (key: "apply" | "delete"): ManifestFile[] =>
+      filesOf(valueOf(step, key)).flatMap((node) =>
+        pickManifest(node, `${folder}/${textOf(node)}`, manifests, source, problems),
+      );
+    steps.push({
+      name: textOf(stepName),
+      position: source.positionAt(startOf(stepName)),
+      apply: pick("apply"),
+      delete: pick("delete"),
+      checks: expanded.checks,
+      matrices: expanded.matrices,
+      asked: itemsOf(valueOf(step, "asked")).map((node) => ({
+        ...(node.toJSON() as Omit<AskedSpec, "position">),
+        position: source.positionAt(startOf(node)),
+      })),
+    });
+  }
+  for (const [manifest, manifestText] of manifests)
+    if (manifest !== "scenario.yaml") problems.push(...checkManifest(manifestText, `${folder}/${manifest}`, issuers));
+  if (problems.length > 0) return { problems: sortProblems(problems) };
+
+  const read = root!.toJSON() as {
+    metadata: Pick<Scenario, "title" | "source" | "level" | "knownFailure"> &
+      Partial<Pick<Scenario, "features" | "tags">>;
+    spec: Pick<Scenario, "workloads"> & Partial<Pick<Scenario, "mesh" | "tokens">>;
+  };
+  const { title, source: origin, level, features = [], tags = [], knownFailure } = read.metadata;
+  const { workloads: used, mesh = {}, tokens: specs = {} } = read.spec;
+  const scenario: Scenario = {
+    id: `${basename(dirname(folder))}/${basename(folder)}`,
+    title,
+    source: origin,
+    level,
+    features,
+    tags,
+    ...(knownFailure && { knownFailure }),
+    position: source.positionAt(startOf(name)),
+    workloads: used,
+    mesh,
+    tokens: specs,
+    steps,
+  };
+  return { scenario, problems: [] };
+}
+
+/** A token can be made only if its issuer can make it. */
+function checkToken(
+  node: Node,
+  issuers: ReadonlyMap<string, Issuer>,
+  report: (at: Node, message: string, hint?: string) => void,
+): void {
+  const spec = node.toJSON() as TokenSpec;
+  const issuerNode = valueOf(node, "issuer")!;
+  const issuer = issuers.get(spec.issuer);
+  if (issuer === undefined) {
+    const names = [...issuers.keys()];
+    report(
+      issuerNode,
+      `unknown issuer "${spec.issuer}"`,
+      didYouMean(spec.issuer, names, `there are ${names.join(", ")}`),
+    );
+    return;
+  }
+  const algorithms = new Set<string>(issuer.keys.map(({ alg }) => alg));
+  if (spec.alg !== undefined && !algorithms.has(spec.alg))
+    report(
+      valueOf(node, "alg")!,
+      `issuer ${spec.issuer} has no ${spec.alg} key`,
+      `it has ${[...algorithms].join(", ")}`,
+    );
+  if (!spec.published) return;
+  if (issuer.publishedToken === undefined)
+    report(valueOf(node, "published")!, `issuer ${spec.issuer} publishes no token`);
+  for (const key of ["alg", "signedBy", "claims", "expiresIn"] as const)
+    if (spec[key] !== undefined)
+      report(valueOf(node, key)!, `a published token is taken as it stands: "${key}" cannot change it`);
+}
+
+function pickManifest(
+  node: Node,
+  file: string,
+  manifests: ReadonlyMap<string, string>,
+  source: Source,
+  problems: Problem[],
+): ManifestFile[] {
+  const position = source.positionAt(startOf(node));
+  const text = textOf(node) === "scenario.yaml" ? undefined : manifests.get(textOf(node));
+  if (text !== undefined) return [{ file, position, text }];
+  const hint = didYouMean(
+    textOf(node),
+    [...manifests.keys()].filter((name) => name !== "scenario.yaml"),
+  );
+  problems.push({
+    position,
+    message: `there is no manifest "${textOf(node)}" in the scenario's folder`,
+    ...(hint && { hint }),
+  });
+  return [];
+}
+
+function filesOf(node: Node | undefined): Node[] {
+  return node === undefined ? [] : kindOf(node) === "list" ? itemsOf(node) : [node];
+}
+
+async function foldersOf(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
+    throw error;
+  });
+  return entries
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+    .map(({ name }) => name)
+    .sort();
+}
+
+async function readManifests(folder: string): Promise<Map<string, string>> {
+  const names = (await readdir(folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), "utf8")] as const)),
+  );
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,72 @@
+/** What is wrong with a scenario or one of its manifests, and where. */
+
+import { MeshproofError } from "../errors.ts";
+import type { Position } from "./types.ts";
+
+export interface Problem {
+  readonly position: Position;
+  /** What was expected and what was found, one sentence without a full stop. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint?: string;
+}
+
+/** `scenarios/x/y/scenario.yaml:20:7 unknown key "colums" in checks; did you mean "columns"?` */
+export function formatProblem({ position, message, hint }: Problem): string {
+  return `${position.file}:${position.line}:${position.column} ${message}${hint === undefined ? "" : `; ${hint}`}`;
+}
+
+/** In the order a person reads: by file, then from top to bottom. */
+export function sortProblems(problems: readonly Problem[]): Problem[] {
+  return problems.toSorted(
+    (a, b) =>
+      a.position.file.localeCompare(b.position.file) ||
+      a.position.line - b.position.line ||
+      a.position.column - b.position.column,
+  );
+}
+
+/** The error that ends a command because of problems: exit code 2, one line each. */
+export function invalidScenarios(problems: readonly Problem[]): MeshproofError {
+  return new MeshproofError("ERR_SCENARIO_INVALID", sortProblems(problems).map(formatProblem).join("\n"));
+}
+
+/** The candidates that a person may have meant, best first; none if nothing is close. */
+export function near(word: string, candidates: Iterable<string>): string[] {
+  const allowed = Math.max(1, Math.floor(word.length / 3));
+  return [...new Set(candidates)]
+    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ distance }) => distance <= allowed)
+    .sort((a, b) => a.distance - b.distance)
+    .map(({ candidate }) => candidate);
+}
+
+/** `did you mean "columns"?`, or the fallback if nothing is close. */
+export function didYouMean(word: string, candidates: Iterable<string>, fallback?: string): string | undefined {
+  const [best] = near(word, candidates);
+  return best === undefined ? fallback : `did you mean "${best}"?`;
+}
+
+/** `a, b or c` */
+export function oneOf(words: readonly string[]): string {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours, each counting one (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      let distance = Math.min(last[j]! + 1, current[j - 1]! + 1, last[j - 1]! + cost);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        distance = Math.min(distance, beforeLast[j - 2]! + 1);
+      current.push(distance);
+    }
+    beforeLast = last;
+    last = current;
+  }
+  return last[b.length]!;
+}

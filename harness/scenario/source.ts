@@ -1,0 +1,101 @@
+/** YAML text whose every node knows its line and column. */
+
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
+import type { Document, Node, Pair, ParsedNode, YAMLMap, YAMLSeq } from "yaml";
+import type { Problem } from "./problem.ts";
+import type { Position } from "./types.ts";
+
+/** A YAML file, parsed. `problems` holds syntax errors, anchors and aliases. */
+export interface Source {
+  readonly file: string;
+  readonly text: string;
+  readonly documents: readonly Document.Parsed[];
+  readonly problems: readonly Problem[];
+  /** The line and column of an offset in the text. */
+  positionAt(offset: number): Position;
+}
+
+/** Parses every document of a YAML file (core schema of YAML 1.2); never throws. */
+export function parseSource(text: string, file: string): Source {
+  const lineCounter = new LineCounter();
+  const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false });
+  const documents = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
+  const positionAt = (offset: number): Position => {
+    const { line, col } = lineCounter.linePos(offset);
+    return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const problems: Problem[] = [];
+  for (const document of documents) {
+    for (const error of [...document.errors, ...document.warnings]) {
+      const position = positionAt(error.pos[0]);
+      // What follows on the same line is the parser finding its way back.
+      if (problems.some((earlier) => earlier.position.line === position.line)) continue;
+      // `{ namespace: ${ns} }`: in flow style the braces of a substitution are YAML's own.
+      const line = text.split("\n")[position.line - 1] ?? "";
+      const unquoted = /[{[].*\$\{/.test(line) && document.errors.length > 0;
+      problems.push({
+        position,
+        message: `this is not valid YAML: ${error.message.replace(/\.$/, "")}`,
+        ...(unquoted && { hint: "inside { } or [ ] put quotes around ${…}" }),
+      });
+    }
+    visit(document, {
+      Alias: (_, alias) => void problems.push(aliasProblem(positionAt(startOf(alias)), `*${alias.source}`)),
+      Value: (_, node) => {
+        if (node.anchor !== undefined) problems.push(aliasProblem(positionAt(startOf(node)), `&${node.anchor}`));
+      },
+    });
+  }
+  return { file, text, documents, problems, positionAt };
+}
+
+function aliasProblem(position: Position, found: string): Problem {
+  return { position, message: `anchors and aliases are not allowed, found ${found}`, hint: "write the value out" };
+}
+
+/** The offset at which a node's own text begins. */
+export function startOf(node: Node | null | undefined): number {
+  return node?.range?.[0] ?? 0;
+}
+
+/** The entries of a mapping, with the key as the file writes it. */
+export function entriesOf(
+  node: Node | null | undefined,
+): { readonly key: string; readonly keyNode: Node; readonly value: ParsedNode }[] {
+  if (!isMap(node)) return [];
+  return (node as YAMLMap).items.map((pair: Pair) => {
+    const keyNode = pair.key as Node;
+    return { key: textOf(keyNode), keyNode, value: pair.value as ParsedNode };
+  });
+}
+
+/** The items of a sequence. */
+export function itemsOf(node: Node | null | undefined): ParsedNode[] {
+  return isSeq(node) ? ((node as YAMLSeq).items as ParsedNode[]) : [];
+}
+
+/** A value of a mapping, or undefined. */
+export function valueOf(node: Node | null | undefined, key: string): ParsedNode | undefined {
+  return entriesOf(node).find((entry) => entry.key === key)?.value;
+}
+
+/** What kind of thing a person sees in the file: used in `expected …, found …`. */
+export function kindOf(
+  node: Node | null | undefined,
+): "mapping" | "list" | "alias" | "nothing" | "text" | "number" | "boolean" {
+  if (isMap(node)) return "mapping";
+  if (isSeq(node)) return "list";
+  if (isAlias(node)) return "alias";
+  const value = isScalar(node) ? node.value : null;
+  if (value === null || value === undefined) return "nothing";
+  return typeof value === "boolean"
+    ? "boolean"
+    : typeof value === "number" || typeof value === "bigint"
+      ? "number"
+      : "text";
+}
+
+/** A scalar's text before YAML makes a number or boolean of it; quotes and escapes resolved. */
+export function textOf(node: Node | null | undefined): string {
+  return isScalar(node) ? (node.source ?? String(node.value)) : "";
+}

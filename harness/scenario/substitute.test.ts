@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAllDocuments } from "yaml";
+import { MeshproofError } from "../errors.ts";
+import { substitute, substitutionsIn } from "./substitute.ts";
+import type { SubstitutionValues } from "./substitute.ts";
+
+const JWKS = JSON.stringify({
+  keys: [
+    { kid: "it's", kty: "oct", k: "a b: c #d" },
+    { kid: "long", n: "x".repeat(400) },
+  ],
+});
+
+const VALUES: SubstitutionValues = {
+  ns: "foo",
+  outsideIp: "10.0.0.9",
+  jwks: () => JWKS,
+  jwksUri: (issuer, via) => `http://keys/${issuer}/${via ?? "inside"}`,
+};
+
+function objectsOf(text: string): unknown[] {
+  return parseAllDocuments(substitute(text, "policy.yaml", VALUES)).map((document) => {
+    assert.deepEqual(document.errors, []);
+    return document.toJS() as unknown;
+  });
+}
+
+test("substitutes in values of every style, and nowhere else", () => {
+  const text = `# keeps \${this}
+apiVersion: v1
+kind: \${ns} # and \${that}
+plain: \${jwks.corp}
+single: '\${jwks.corp}'
+double: "\${jwks.corp}"
+part: x-\${ns}.\${outside.ip}
+block: |
+  \${jwks.corp}
+folded: >-
+  \${jwks.corp}
+  \${ns}
+flow: ["\${ns}", { a: '\${jwksUri.corp}' }]
+uris:
+  - \${jwksUri.corp@outside-http}
+  - \${jwksUri.corp@outside-https}
+number: 5
+quoted: "5"
+`;
+  assert.deepEqual(objectsOf(text), [
+    {
+      apiVersion: "v1",
+      kind: "foo",
+      plain: JWKS,
+      single: JWKS,
+      double: JWKS,
+      part: "x-foo.10.0.0.9",
+      block: `${JWKS}\n`,
+      folded: `${JWKS} foo`,
+      flow: ["foo", { a: "http://keys/corp/inside" }],
+      uris: ["http://keys/corp/outside-http", "http://keys/corp/outside-https"],
+      number: 5,
+      quoted: "5",
+    },
+  ]);
+  assert.match(substitute(text, "policy.yaml", VALUES), /^# keeps \$\{this\}$/m);
+});
+
+test("a value that looks like another type stays text", () => {
+  const values = { ...VALUES, ns: "007", outsideIp: "true" };
+  const [document] = parseAllDocuments(substitute("a: ${ns}\nb: ${outside.ip}\n", "f", values));
+  assert.deepEqual(document!.toJS(), { a: "007", b: "true" });
+});
+
+test("keeps every object of a file with several, and drops empty documents", () => {
+  const text = "---\n# first\na: ${ns}\n---\n---\nb: 1\n...\n---\nc: ${ns}\n";
+  assert.deepEqual(objectsOf(text), [{ a: "foo" }, { b: 1 }, { c: "foo" }]);
+});
+
+test("text that comes from a value is not substituted again", () => {
+  const values = { ...VALUES, jwks: () => "${ns} $& $1" };
+  assert.deepEqual(parseAllDocuments(substitute("a: ${jwks.corp}", "f", values))[0]!.toJS(), { a: "${ns} $& $1" });
+});
+
+test("says which substitutions a manifest has", () => {
+  const text = "a: x${ns}\nb: |\n  one\n  two ${jwksUri.corp@outside-https} ${jwks.other}\n";
+  assert.deepEqual(substitutionsIn(text, "f"), [
+    { written: "${ns}", name: "ns", position: { file: "f", line: 1, column: 5 } },
+    {
+      written: "${jwksUri.corp@outside-https}",
+      name: "jwksUri",
+      issuer: "corp",
+      via: "outside-https",
+      position: { file: "f", line: 4, column: 7 },
+    },
+    { written: "${jwks.other}", name: "jwks", issuer: "other", position: { file: "f", line: 4, column: 37 } },
+  ]);
+});
+
+const ALL =
+  "known are ${ns}, ${outside.ip}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
+
+for (const [text, message] of [
+  ["a: ${namespace}", `p.yaml:1:4 unknown substitution \${namespace}; ${ALL}`],
+  ["a: 1\nb: x ${jwskUri.corp}", 'p.yaml:2:6 unknown substitution ${jwskUri.corp}; did you mean "jwksUri"?'],
+  ["a: ${jwksUri.corp@inside}", `p.yaml:1:4 unknown substitution \${jwksUri.corp@inside}; ${ALL}`],
+  ["a: ${jwks}", `p.yaml:1:4 unknown substitution \${jwks}; ${ALL}`],
+  ["a: ${ns", `p.yaml:1:4 unknown substitution \${ns; did you mean "ns"?`],
+  ["${ns}: a", "p.yaml:1:1 ${ns} stands in a key; substitutions are made in values only"],
+  [
+    "a: [",
+    "p.yaml:1:5 this is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",
+  ],
+] as const)
+  test(`rejects ${JSON.stringify(text)}`, () => {
+    assert.throws(
+      () => substitute(text, "p.yaml", VALUES),
+      (error) => {
+        assert(error instanceof MeshproofError);
+        assert.deepEqual([error.code, error.message], ["ERR_SCENARIO_INVALID", message]);
+        return true;
+      },
+    );
+  });

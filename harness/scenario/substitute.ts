@@ -1,0 +1,140 @@
+/** The substitutions of a manifest: in scalar values only, so that a manifest stays YAML that any editor understands. */
+
+import { isScalar, Scalar, visit } from "yaml";
+import { didYouMean, invalidScenarios } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { kindOf, parseSource, startOf } from "./source.ts";
+import type { Source } from "./source.ts";
+import type { Position } from "./types.ts";
+
+/** How a proxy or istiod reaches keys outside the mesh. */
+export type OutsideScheme = "outside-http" | "outside-https";
+
+/** What `${…}` stands for in one step of one run. */
+export interface SubstitutionValues {
+  /** `${ns}` */
+  readonly ns: string;
+  /** `${outside.ip}`: address of the pod outside-host. */
+  readonly outsideIp: string;
+  /** `${jwks.<issuer>}`: the JWKS as JSON text. */
+  jwks(issuer: string): string;
+  /** `${jwksUri.<issuer>}`, `${jwksUri.<issuer>@outside-http}`, `${jwksUri.<issuer>@outside-https}` */
+  jwksUri(issuer: string, via?: OutsideScheme): string;
+}
+
+/** One `${…}` as written. */
+export interface Substitution {
+  readonly position: Position;
+  /** With its braces. */
+  readonly written: string;
+  readonly name: "ns" | "outside.ip" | "jwks" | "jwksUri";
+  readonly issuer?: string;
+  readonly via?: OutsideScheme;
+}
+
+const REFERENCE = /\$\{([^}]*)(\}?)/g;
+const KNOWN = [
+  "ns",
+  "outside.ip",
+  "jwks.<issuer>",
+  "jwksUri.<issuer>",
+  "jwksUri.<issuer>@outside-http",
+  "jwksUri.<issuer>@outside-https",
+];
+
+/**
+ * The manifest with every substitution made, as YAML; comments stay.
+ * @throws MeshproofError ERR_SCENARIO_INVALID with file, line and column for anything that cannot be substituted
+ */
+export function substitute(text: string, file: string, values: SubstitutionValues): string {
+  const source = parseSource(text, file);
+  const { problems } = readSubstitutions(source);
+  if (source.problems.length + problems.length > 0) throw invalidScenarios([...source.problems, ...problems]);
+  return source.documents
+    .filter((document) => kindOf(document.contents) !== "nothing")
+    .map((document) => {
+      visit(document, {
+        Scalar: (key, node) => {
+          if (key === "key" || typeof node.value !== "string") return;
+          const value = node.value.replaceAll(REFERENCE, (_, inner: string) => valueOf(inner, values));
+          if (value === node.value) return;
+          // A folded scalar would fold the blanks of inline JSON.
+          if (node.type === Scalar.BLOCK_FOLDED) delete node.type;
+          node.value = value;
+        },
+      });
+      document.directives.docStart = null;
+      return document.toString({ lineWidth: 0 });
+    })
+    .join("---\n");
+}
+
+/** Every substitution of a manifest, and what is wrong with the ones that are none. */
+export function readSubstitutions(source: Source): { substitutions: Substitution[]; problems: Problem[] } {
+  const substitutions: Substitution[] = [];
+  const problems: Problem[] = [];
+  for (const document of source.documents)
+    visit(document, {
+      Scalar: (key, node) => {
+        if (typeof node.value !== "string") return;
+        for (const [index, match] of [...node.value.matchAll(REFERENCE)].entries()) {
+          const position = source.positionAt(offsetOf(source.text, node, index));
+          if (key === "key") {
+            problems.push({
+              position,
+              message: `${match[0]} stands in a key`,
+              hint: "substitutions are made in values only",
+            });
+            continue;
+          }
+          const parsed = match[2] === "" ? undefined : parseReference(match[1]!);
+          if (parsed !== undefined) substitutions.push({ position, written: match[0], ...parsed });
+          else problems.push({ position, message: `unknown substitution ${match[0]}`, hint: hintFor(match[1]!) });
+        }
+      },
+    });
+  return { substitutions, problems };
+}
+
+/** Every substitution of a manifest that the loader has accepted. */
+export function substitutionsIn(text: string, file: string): Substitution[] {
+  return readSubstitutions(parseSource(text, file)).substitutions;
+}
+
+function parseReference(inner: string): Omit<Substitution, "position" | "written"> | undefined {
+  if (inner === "ns" || inner === "outside.ip") return { name: inner };
+  const match = /^(jwks|jwksUri)\.([a-z0-9-]+)(?:@(outside-https?))?$/.exec(inner);
+  if (match === null) return undefined;
+  const [, name, issuer, via] = match;
+  if (name === "jwks") return via === undefined ? { name, issuer: issuer! } : undefined;
+  return { name: "jwksUri", issuer: issuer!, ...(via !== undefined && { via: via as OutsideScheme }) };
+}
+
+function valueOf(inner: string, values: SubstitutionValues): string {
+  const { name, issuer, via } = parseReference(inner)!;
+  switch (name) {
+    case "ns":
+      return values.ns;
+    case "outside.ip":
+      return values.outsideIp;
+    case "jwks":
+      return values.jwks(issuer!);
+    case "jwksUri":
+      return values.jwksUri(issuer!, via);
+  }
+}
+
+function hintFor(inner: string): string {
+  const [head, ...rest] = inner.split(".");
+  const heads = ["ns", "outside", "jwks", "jwksUri"];
+  const guess =
+    rest.length === 0 ? didYouMean(inner, ["ns"]) : heads.includes(head!) ? undefined : didYouMean(head!, heads);
+  return guess ?? `known are ${KNOWN.map((known) => `\${${known}}`).join(", ")}`;
+}
+
+/** The offset of a scalar's nth reference; the scalar's own where an escape hides it. */
+function offsetOf(text: string, node: Scalar, index: number): number {
+  const [start, end] = isScalar(node) && node.range ? node.range : [0, 0];
+  const found = [...text.slice(start, end).matchAll(REFERENCE)][index];
+  return found === undefined ? startOf(node) : start + found.index;
+}
