@@ -1,0 +1,45 @@
+import type { RunResult } from "../harness/result.ts";
+import { cut, removeSecrets } from "./text.ts";
+
+/** Limits in bytes of UTF-8. A body and a header value are read as evidence, not as documents; YAML is what a person applied. */
+const evidenceLimit = 2048;
+const textLimit = 64 * 1024;
+const headersLimit = 64;
+
+/**
+ * Makes a result fit to be written: no token signature and no private key anywhere, bodies and header values cut at 2 KiB,
+ * all other text at 64 KiB. Every report goes through it; doing it twice changes nothing.
+ */
+export function prepare(result: RunResult): RunResult {
+  return prepareValue(result, textLimit) as RunResult;
+}
+
+function prepareValue(value: unknown, limit: number): unknown {
+  if (typeof value === "string") return prepareText(value, limit);
+  if (Array.isArray(value)) return value.map((item) => prepareValue(item, limit));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => prepareEntry(key, inner, limit)));
+}
+
+function prepareEntry(key: string, value: unknown, limit: number): [string, unknown] {
+  if (key === "body" || key === "details" || key === "error") return [key, prepareValue(value, evidenceLimit)];
+  if (key === "headers" && typeof value === "object" && value !== null) {
+    return [key, prepareHeaders(value as Record<string, unknown>)];
+  }
+  return [key, prepareValue(value, limit)];
+}
+
+function prepareHeaders(headers: Record<string, unknown>): unknown {
+  const entries = Object.entries(headers);
+  const kept = entries
+    .slice(0, headersLimit)
+    .map(([name, value]) => [prepareText(name, 256), prepareValue(value, evidenceLimit)]);
+  const left = entries.length - headersLimit;
+  return Object.fromEntries(left > 0 ? [...kept, ["…", `${left} more headers left out`]] : kept);
+}
+
+function prepareText(text: string, limit: number): string {
+  return /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(text) && text.length < limit + 64
+    ? removeSecrets(text)
+    : removeSecrets(cut(text, limit));
+}

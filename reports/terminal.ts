@@ -1,0 +1,298 @@
+import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/result.ts";
+import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
+import { prepare } from "./prepare.ts";
+import { formatDuration, plural, removeSecrets, visible } from "./text.ts";
+import {
+  describeAnswerer,
+  describeChanges,
+  describeExpected,
+  describeExpectedAsker,
+  describeForce,
+  describeGot,
+  describeObject,
+  describePolicy,
+  describeRequest,
+  describeSeenAskers,
+} from "./words.ts";
+
+export interface TerminalOptions {
+  /** Colour by ANSI escapes; default off. Nothing is told by colour alone. */
+  readonly color?: boolean;
+  /** Where the reports are, for the line that says so. */
+  readonly report?: string;
+}
+
+/** So many disagreeing cells of one matrix are told together. */
+const groupFrom = 2;
+const labelWidth = 10;
+
+/**
+ * One outcome that did not pass, as a person reads it: file and line, name, expected and got, the request, the policies in
+ * force, why, and the command that repeats it. Several lines without a closing line feed.
+ */
+export function formatFailure(outcome: Outcome, options: TerminalOptions = {}): string {
+  return finish(
+    [head(outcome.position.file, outcome.position.line, label(outcome), outcome.status), ...body(outcome)],
+    options,
+  );
+}
+
+/** What failed, flaked, broke or was skipped and why, the times, where the report is; the last line counts: `N passed, N failed[, N skipped]`. */
+export function formatSummary(result: RunResult, options: TerminalOptions = {}): string {
+  const prepared = prepare(result);
+  const outcomes = worstFirst(prepared.scenarios).flatMap(outcomesOf);
+  const bad = (status: Status) => outcomes.filter((outcome) => outcome.status === status);
+  const blocks = [
+    ...formatGroup("Failed", bad("failed"), options),
+    ...formatGroup("Flaky", bad("flaky"), options),
+    ...formatGroup("Errors", bad("error"), options),
+    ...formatList("Known failures", bad("known-failure"), options),
+    ...formatList("Skipped", bad("skipped"), options),
+    finish([...times(prepared, outcomes), ...(options.report ? [field("report", options.report)] : [])], options),
+    ...closing(prepared, options),
+  ];
+  return blocks.join("\n\n");
+}
+
+/** The last lines: the split where there is one, then the count. */
+function closing(result: RunResult, options: TerminalOptions): string[] {
+  const { passed, failed, flaky, error, skipped } = result.counts;
+  const known = result.counts["known-failure"];
+  const split =
+    flaky + error > 0 ? [[failed, "failed"] as const, [flaky, "flaky"] as const, [error, "in error"] as const] : [];
+  const parts = [
+    ...split.filter(([n]) => n > 0).map(([n, word]) => `${n} ${word}`),
+    ...(known > 0 ? [plural(known, "known failure")] : []),
+  ];
+  const nothing = passed + failed + flaky + error + known === 0 ? ["nothing was checked"] : [];
+  const bad = failed + flaky + error;
+  const last = `${passed} passed, ${bad} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  const lines = [
+    ...nothing,
+    ...(parts.length > 0 ? [parts.join(", ")] : []),
+    paint(options, bad > 0 ? "31;1" : "32;1", last),
+  ];
+  return [lines.join("\n")];
+}
+
+function times(result: RunResult, outcomes: readonly Outcome[]): string[] {
+  const { meshReadyMs, workloadsReadyMs, firstVerdictMs, totalMs } = result.timing;
+  const { kind, versions } = result.cluster;
+  const slowest = outcomes
+    .filter((outcome) => outcome.check !== undefined && outcome.status === "passed")
+    .sort((a, b) => (b.check?.enforcedMs ?? 0) - (a.check?.enforcedMs ?? 0))[0];
+  return [
+    field("cluster", `${kind}, Kubernetes ${versions.kubernetes}, Istio ${versions.istio}, Envoy ${versions.envoy}`),
+    ...(slowest?.check && slowest.check.enforcedMs > 0
+      ? [
+          field(
+            "slowest",
+            `enforced after ${formatDuration(slowest.check.enforcedMs)}: ${slowest.scenario.id}, ${slowest.name}`,
+          ),
+        ]
+      : []),
+    field(
+      "times",
+      `mesh ready ${formatDuration(meshReadyMs)}, workloads ready ${formatDuration(workloadsReadyMs)}, first verdict ${formatDuration(firstVerdictMs)}, end ${formatDuration(totalMs)}`,
+    ),
+  ];
+}
+
+function formatGroup(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
+  if (outcomes.length === 0) return [];
+  return [paint(options, "1", `${title} (${outcomes.length})`), ...formatGroups(outcomes, options)];
+}
+
+/** Outcomes that did not pass, one block each; those of one matrix share a block where they are many. */
+export function formatGroups(outcomes: readonly Outcome[], options: TerminalOptions): string[] {
+  return groupByMatrix(outcomes).flatMap((group) => {
+    const step = group[0]?.step;
+    if (group.length < groupFrom || step === undefined) return group.map((outcome) => formatFailure(outcome, options));
+    return [formatMatrixFailure(group, step, options)];
+  });
+}
+
+function formatList(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
+  if (outcomes.length === 0) return [];
+  const lines = outcomes.flatMap(({ scenario, name, step, reason }) => [
+    step === undefined ? scenario.id : `${scenario.id}  ${name}`,
+    field("why", reason ?? scenario.reason ?? "no reason was given"),
+  ]);
+  return [`${paint(options, "1", `${title} (${outcomes.length})`)}\n\n${finish(lines, options)}`];
+}
+
+/** Neighbours of the same matrix together, all else alone. */
+function groupByMatrix(outcomes: readonly Outcome[]): Outcome[][] {
+  const groups: Outcome[][] = [];
+  for (const outcome of outcomes) {
+    const last = groups.at(-1)?.[0];
+    const matrix = outcome.check?.cell?.matrix;
+    if (matrix !== undefined && last?.step === outcome.step && last?.check?.cell?.matrix === matrix)
+      groups.at(-1)?.push(outcome);
+    else groups.push([outcome]);
+  }
+  return groups;
+}
+
+/** Many cells of one matrix: the rows and columns that differ, `got (expected)` in each differing cell; the rest is told once. */
+function formatMatrixFailure(group: readonly Outcome[], step: StepResult, options: TerminalOptions): string {
+  const first = group[0] as Outcome;
+  const check = first.check as CheckResult;
+  const index = check.cell?.matrix ?? 0;
+  const all = step.checks.filter((each) => each.cell?.matrix === index).length;
+  const lines = [
+    head(
+      first.position.file,
+      first.position.line,
+      `${step.name}: ${group.length} of ${plural(all, "check")} differ`,
+      first.status,
+    ),
+    ...drawMatrix(group, step, index).map((line) => `  ${line}`),
+    field("request", describeRequest(check), "and the like"),
+    ...circumstances(group),
+    repeat(first),
+  ];
+  return finish(lines, options);
+}
+
+/** Cells read `seen≠expected`; a dot agrees. */
+function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
+  const matrix = step.matrices[index];
+  if (matrix === undefined) return group.map((outcome) => `${outcome.name}: ${cellText(outcome.check as CheckResult)}`);
+  const cells = new Map(
+    group.map((outcome) => [`${outcome.check?.cell?.row} ${outcome.check?.cell?.column}`, outcome]),
+  );
+  const columns = matrix.columns
+    .map((_, column) => column)
+    .filter((c) => group.some((o) => o.check?.cell?.column === c));
+  const rows = matrix.rows.map((_, row) => row).filter((r) => group.some((o) => o.check?.cell?.row === r));
+  const table = [
+    ["", ...columns.map((column) => visible(matrix.columns[column] ?? ""))],
+    ...rows.map((row) => [
+      visible(matrix.rows[row] ?? ""),
+      ...columns.map((column) => {
+        const check = cells.get(`${row} ${column}`)?.check;
+        return check === undefined ? "·" : cellText(check);
+      }),
+    ]),
+  ];
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((line) => (line[column] ?? "").length)));
+  const drawn = table.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const left = matrix.rows.length - rows.length;
+  return [...drawn, ...(left > 0 ? [`(${plural(left, "more row")} agree${left === 1 ? "s" : ""})`] : [])];
+}
+
+function cellText(check: CheckResult): string {
+  const { got, expected } = check;
+  if (got.status === 0) return `none≠${expected.status}`;
+  if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
+  return got.by === expected.by ? `${got.status}, other text` : `${got.status} by ${got.by}≠${expected.by}`;
+}
+
+function label(outcome: Outcome): string {
+  return outcome.step === undefined ? `${outcome.scenario.id}: ${outcome.name}` : outcome.name;
+}
+
+function body(outcome: Outcome): string[] {
+  const { check, asked } = outcome;
+  if (check !== undefined) {
+    return [
+      `  expected ${describeExpected(check)}, ${describeSeen(outcome.status, check)}`,
+      field("request", describeRequest(check)),
+      ...circumstances([outcome]),
+      // A plain failure has one answer; what came before it matters only where answers changed.
+      ...(outcome.status === "failed" && check.changes.length <= 1
+        ? []
+        : list("seen", describeChanges(check).slice(-8))),
+      repeat(outcome),
+    ];
+  }
+  const wanted =
+    asked === undefined ? [] : [`  expected ${describeExpectedAsker(asked)}; ${describeSeenAskers(asked)}`];
+  return [...wanted, ...circumstances([outcome]), repeat(outcome)];
+}
+
+function describeSeen(status: Status, check: CheckResult): string {
+  return status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
+}
+
+/** What does not depend on the single check: policies, why, the proxy's details. */
+function circumstances(group: readonly Outcome[]): string[] {
+  const { scenario, step } = group[0] as Outcome;
+  const details = [...new Set(group.flatMap((outcome) => outcome.check?.got.details ?? []))].filter(
+    (text) => text !== "via_upstream",
+  );
+  return [
+    ...(step === undefined ? [] : list("policies", policyLines(scenario, step))),
+    ...list("why", reasons(group)),
+    ...list("details", details.slice(0, 3)),
+  ];
+}
+
+function repeat(outcome: Outcome): string {
+  return field("repeat", `meshproof run ${outcome.scenario.id} --keep`);
+}
+
+function policyLines(scenario: ScenarioResult, step: StepResult): string[] {
+  const current = scenario.steps.indexOf(step);
+  const lines = [
+    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current)),
+    ...step.objects
+      .filter(({ verb }) => verb === "delete")
+      .map((object) => `${describeObject(object)} (${describeForce(object)})`),
+  ];
+  return lines.length === 0 ? ["none"] : lines;
+}
+
+/** Distinct reasons, at most five, each with how often it was given. */
+function reasons(group: readonly Outcome[]): string[] {
+  const given = new Map<string, number>();
+  for (const { reason, scenario, check } of group) {
+    const text =
+      reason ??
+      scenario.reason ??
+      (check === undefined ? undefined : `${describeAnswerer(check, check.got.by)} answered`);
+    if (text !== undefined) given.set(text, (given.get(text) ?? 0) + 1);
+  }
+  const lines = [...given].map(([text, times]) =>
+    group.length > 1 && given.size > 1 ? `${text} (${times} of ${group.length})` : text,
+  );
+  return lines.length > 5 ? [...lines.slice(0, 5), `${lines.length - 5} more reasons in the report`] : lines;
+}
+
+function head(file: string, line: number, name: string, status: Status): string {
+  const mark = status === "failed" ? "" : `  [${status}]`;
+  return `${file}:${line}  ${name}${mark}`;
+}
+
+function field(name: string, value: string, more = ""): string {
+  return `  ${name.padEnd(labelWidth)}${value}${more === "" ? "" : `, ${more}`}`;
+}
+
+function list(name: string, values: readonly string[]): string[] {
+  return values.map((value, index) => field(index === 0 ? name : "", value));
+}
+
+/** Makes every line safe for a terminal, then colours: the head bold, the labels dim. */
+function finish(lines: readonly string[], options: TerminalOptions): string {
+  return lines
+    .map((line) => visible(removeSecrets(line)))
+    .map((line, index) => {
+      if (!line.startsWith("  ")) return index === 0 ? paint(options, "1", line) : line;
+      if (line.startsWith("  expected ")) return paint(options, "31", line);
+      return line.replace(
+        /^ {2}([a-z]+)( +)/,
+        (_, word: string, space: string) => `  ${paint(options, "2", word)}${space}`,
+      );
+    })
+    .join("\n");
+}
+
+function paint(options: TerminalOptions, code: string, text: string): string {
+  return options.color === true ? `\u001b[${code}m${text}\u001b[0m` : text;
+}

@@ -1,0 +1,133 @@
+/** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
+
+import type { AppliedObject, AskedResult, CheckResult } from "../harness/result.ts";
+import type { MeshSetting } from "../clusters/cluster.ts";
+import type { PolicyInForce } from "./outcome.ts";
+import { formatDuration, plural } from "./text.ts";
+
+/** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
+export function describeExpected(check: CheckResult): string {
+  const { status, by, body, jsonKey, details } = check.expected;
+  const more = [
+    ...(body === undefined ? [] : [`${quote(body)} in its body`]),
+    ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
+    ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
+  ];
+  return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
+}
+
+/** `200 from httpbin`, `401 from authentication ("Jwt is missing")`, `no answer: connection refused`. */
+export function describeGot(check: CheckResult): string {
+  const { got, expected } = check;
+  if (got.status === 0 || got.by === "nobody") return got.error ? `no answer: ${firstLine(got.error)}` : "no answer";
+  // A workload's body is its own business unless the check asks for it.
+  const asked = expected.body !== undefined || expected.jsonKey !== undefined;
+  const telling = got.by !== "workload" || (asked && got.status === expected.status);
+  const body = telling ? firstLine(got.body) : "";
+  return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
+}
+
+/** Who answered: a workload by its name, behind the ingress gateway without one, for it may be any. */
+export function describeAnswerer(check: CheckResult, by: string): string {
+  if (by === "proxy") return "the proxy";
+  if (by !== "workload") return by;
+  return check.request.to === "ingress" ? "the workload" : check.request.to;
+}
+
+/** `GET /headers from sleep to httpbin, token forged (iss …)`. */
+export function describeRequest(check: CheckResult): string {
+  const { method, from, to } = check.request;
+  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${describeToken(check)}`;
+}
+
+export function describeToken(check: CheckResult): string {
+  const { token } = check.request;
+  return token === "none" || token === "" ? "no token" : `token ${token}`;
+}
+
+/** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
+export function pathOf(url: string): string {
+  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
+}
+
+/** `RequestAuthentication foo/require-jwt`. */
+export function describeObject(object: AppliedObject): string {
+  return `${object.kind} ${object.namespace === "" ? "" : `${object.namespace}/`}${object.name}`;
+}
+
+/** `in force at the proxy since 0.4 s`, `in no proxy: its selector matches no pod`. */
+export function describeForce(object: AppliedObject): string {
+  const gone = object.verb === "delete";
+  const note = object.note === undefined ? "" : `: ${object.note}`;
+  if (object.inForceMs === undefined) {
+    if (gone) return `deleted${note}`;
+    return `${object.proxies.length === 0 ? "in no proxy" : `not yet in every proxy`}${note}`;
+  }
+  const time = formatDuration(object.inForceMs);
+  if (gone) return `deleted, gone from ${describeProxies(object)} after ${time}${note}`;
+  return `in force at ${describeProxies(object)} since ${time}${note}`;
+}
+
+function describeProxies(object: AppliedObject): string {
+  return object.proxies.length <= 1 ? "the proxy" : plural(object.proxies.length, "proxy", "proxies");
+}
+
+/** A policy as seen from a later step says which step brought it. */
+export function describePolicy(policy: PolicyInForce, current: number): string {
+  const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
+  return `${describeObject(policy.object)} (${describeForce(policy.object)}${earlier})`;
+}
+
+/** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
+export function describeMesh(mesh: MeshSetting): string {
+  const set = Object.entries(mesh).filter(([, value]) => value !== undefined);
+  return set.length === 0 ? "Istio's defaults" : set.map(([name, value]) => `${name}: ${value}`).join(", ");
+}
+
+/** Answers on the way: `round 2 at 0.31 s: 401 from authentication`. */
+export function describeChanges(check: CheckResult): string[] {
+  const stale = check.stale;
+  return [
+    ...(stale === undefined
+      ? []
+      : [`flush round: ${stale.status} from ${describeAnswerer(check, stale.by)} (a pooled connection, not judged)`]),
+    ...check.changes.map(
+      (change) =>
+        `round ${change.round} at ${formatDuration(change.atMs)}: ${change.status === 0 ? "no answer" : `${change.status} from ${describeAnswerer(check, change.by)}`}`,
+    ),
+  ];
+}
+
+/** `outside-host asked by the proxy`: the name of an asked-check. */
+export function describeAsked(asked: AskedResult): string {
+  return `${asked.server} asked by ${describeAsker(asked.expected)}`;
+}
+
+/** `outside-host to be asked by the proxy`. */
+export function describeExpectedAsker(asked: AskedResult): string {
+  return `${asked.server} to be asked by ${describeAsker(asked.expected)}`;
+}
+
+/** `it was asked by istiod`. */
+export function describeSeenAskers(asked: AskedResult): string {
+  return `it was asked by ${asked.got.map(describeAsker).join(", ") || "nobody"}`;
+}
+
+function describeAsker(by: string): string {
+  return by === "proxy" ? "the proxy" : by;
+}
+
+function quote(text: string): string {
+  return `"${text}"`;
+}
+
+/** The first line that says something, at most 100 characters. */
+export function firstLine(text: string): string {
+  const line =
+    text
+      .slice(0, 2048)
+      .split("\n")
+      .find((each) => each.trim() !== "")
+      ?.trim() ?? "";
+  return line.length > 100 ? `${line.slice(0, 100)}…` : line;
+}
