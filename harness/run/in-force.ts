@@ -1,0 +1,152 @@
+import type { AppliedObject } from "../result.ts";
+import type { Manifest } from "../kube/client.ts";
+import { nameOf } from "../kube/apply.ts";
+import { isInForce, placeholderIssuers, selects, type ProxyConfig } from "../verdict/proxy-config.ts";
+import { ROOT_NAMESPACE, readProxy, type Proxy, type Session } from "./session.ts";
+
+/** An object that a step applied or deleted. */
+export interface Change {
+  readonly verb: "apply" | "delete";
+  readonly manifest: Manifest;
+  readonly file: string;
+  readonly yaml: string;
+  /** It replaces an earlier version of itself: its proxies must show another config than before. */
+  readonly replaces: boolean;
+}
+
+/** How long a proxy may take to show a change. istiod retries a failing jwksUri for up to 5 s and holds other pushes meanwhile. */
+const LIMIT_MS = 10_000;
+const POLL_MS = 40;
+
+/** What the proxies enforced before a step; only needed where an object is replaced. */
+export async function fingerprints(
+  session: Session,
+  proxies: readonly Proxy[],
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
+  const configs = await readAll(session, proxies, signal);
+  return new Map([...configs].map(([pod, config]) => [pod, config.fingerprint]));
+}
+
+/**
+ * Waits until every involved proxy that a change concerns shows it in its own config, or the limit has passed: then the
+ * object says so in its note, and the answers decide.
+ * @param proxies those that judge the step's requests
+ * @param before {@link fingerprints} taken before the step
+ */
+export async function waitInForce(
+  session: Session,
+  changes: readonly Change[],
+  proxies: readonly Proxy[],
+  before: ReadonlyMap<string, string>,
+  signal?: AbortSignal,
+): Promise<AppliedObject[]> {
+  const started = performance.now();
+  const inForceMs = new Map<Change, number>();
+  let seen = new Map<Change, string[]>();
+  let configs: ReadonlyMap<string, ProxyConfig> = new Map();
+  const concerned = new Map(changes.map((change) => [change, proxies.filter((p) => concerns(change.manifest, p))]));
+  const tracked = changes.filter((c) => leavesTrace(c.manifest) && (concerned.get(c)?.length ?? 0) > 0);
+  const involved = [...new Set(tracked.flatMap((c) => concerned.get(c) ?? []))];
+  while (inForceMs.size < tracked.length && performance.now() - started < LIMIT_MS) {
+    signal?.throwIfAborted();
+    configs = await readAll(session, involved, signal);
+    const now = Math.round(performance.now() - started);
+    seen = new Map(
+      tracked.map((change) => [
+        change,
+        (concerned.get(change) ?? []).filter((p) => shows(change, p, configs, before)).map(keyOf),
+      ]),
+    );
+    for (const change of tracked) {
+      if (!inForceMs.has(change) && seen.get(change)?.length === concerned.get(change)?.length)
+        inForceMs.set(change, now);
+    }
+    if (inForceMs.size < tracked.length) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  return changes.map((change) => {
+    const note = noteFor(change, proxies, concerned.get(change) ?? [], inForceMs.has(change), configs);
+    const ms = inForceMs.get(change);
+    return {
+      verb: change.verb,
+      kind: change.manifest.kind,
+      name: change.manifest.metadata.name,
+      namespace: change.manifest.metadata.namespace ?? "",
+      file: change.file,
+      yaml: change.yaml,
+      proxies: seen.get(change) ?? [],
+      ...(ms === undefined ? {} : { inForceMs: ms }),
+      ...(note ? { note } : {}),
+    };
+  });
+}
+
+function concerns(manifest: Manifest, proxy: Proxy): boolean {
+  return selects(manifest, proxy, ROOT_NAMESPACE) !== false;
+}
+
+/** Only these two kinds can be recognised in a proxy's listeners. */
+function leavesTrace(manifest: Manifest): boolean {
+  return manifest.kind === "RequestAuthentication" || manifest.kind === "AuthorizationPolicy";
+}
+
+function shows(
+  change: Change,
+  proxy: Proxy,
+  configs: ReadonlyMap<string, ProxyConfig>,
+  before: ReadonlyMap<string, string>,
+): boolean {
+  const config = configs.get(keyOf(proxy));
+  if (!config) return false;
+  const there = isInForce(change.manifest, config) === true;
+  if (change.verb === "delete") return !there;
+  return there && (!change.replaces || before.get(keyOf(proxy)) !== config.fingerprint);
+}
+
+function noteFor(
+  change: Change,
+  involved: readonly Proxy[],
+  concerned: readonly Proxy[],
+  done: boolean,
+  configs: ReadonlyMap<string, ProxyConfig>,
+): string | undefined {
+  const { manifest, verb } = change;
+  if (!leavesTrace(manifest)) return undefined;
+  if (concerned.length === 0 && involved.length > 0) {
+    const labels = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec?.selector
+      ?.matchLabels;
+    const selector = labels
+      ? `selector ${Object.entries(labels)
+          .map(([k, v]) => `${k}=${v}`)
+          .join(",")}`
+      : "no selector";
+    const pods = involved.map((p) => `${keyOf(p)} (app=${p.labels["app"] ?? "?"})`);
+    return `${nameOf(manifest)} chooses none of the pods that judge these requests: it has ${selector} in namespace ${manifest.metadata.namespace ?? "default"}, they are ${pods.join(", ")}`;
+  }
+  if (!done && concerned.length > 0) {
+    const seconds = LIMIT_MS / 1000;
+    if (verb === "delete") return `${nameOf(manifest)} is still in a proxy's config ${seconds} s after its deletion`;
+    return `${nameOf(manifest)} is not in the config of ${concerned.map(keyOf).join(", ")} ${seconds} s after it was applied`;
+  }
+  if (verb === "delete") return undefined;
+  const issuers = new Set(concerned.flatMap((p) => placeholderIssuers(manifest, configs.get(keyOf(p)) ?? EMPTY)));
+  return issuers.size === 0
+    ? undefined
+    : `istiod could not fetch the keys of ${[...issuers].join(", ")}: the proxies hold its placeholder key, which rejects every token`;
+}
+
+const EMPTY: ProxyConfig = { jwt: [], rules: [], fingerprint: "" };
+
+async function readAll(
+  session: Session,
+  proxies: readonly Proxy[],
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, ProxyConfig>> {
+  return new Map(
+    await Promise.all(proxies.map(async (p) => [keyOf(p), await readProxy(session.kube, p, signal)] as const)),
+  );
+}
+
+function keyOf(proxy: Proxy): string {
+  return `${proxy.namespace}/${proxy.pod}`;
+}

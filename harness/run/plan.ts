@@ -1,0 +1,35 @@
+import { readFileSync } from "node:fs";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../errors.ts";
+
+/** What a run is: written by {@link runScenarios} for the Playwright processes that do it. Holds a CA key: file mode 0600. */
+export interface RunPlan {
+  readonly runId: string;
+  readonly handle: ClusterHandle;
+  /** The folder `scenarios`. */
+  readonly scenariosRoot: string;
+  /** Positions in reports are relative to it. */
+  readonly projectRoot: string;
+  readonly ids: readonly string[];
+  /** Where each scenario's result goes: `<partsDir>/<n>.json`. */
+  readonly partsDir: string;
+  readonly keyFile: string;
+  /** Unix socket of the process that owns the cluster: takes mesh settings. */
+  readonly controlSocket: string;
+  /** How long a step may take to agree, from its config being in force. */
+  readonly limitMs: number;
+}
+
+/** The environment variable that names the plan's file. */
+export const PLAN_VARIABLE = "MESHPROOF_PLAN";
+
+/** @throws ERR_USAGE where Playwright was started by itself. */
+export function readPlan(): RunPlan {
+  const file = process.env[PLAN_VARIABLE];
+  if (!file) {
+    throw new MeshproofError("ERR_USAGE", `scenarios need a cluster: ${PLAN_VARIABLE} is not set`, {
+      hint: "start them with `meshproof run`, which starts or finds a cluster and then runs Playwright",
+    });
+  }
+  return JSON.parse(readFileSync(file, "utf8")) as RunPlan;
+}

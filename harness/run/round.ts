@@ -1,0 +1,51 @@
+import { randomBytes } from "node:crypto";
+import { MeshproofError } from "../errors.ts";
+import type { Kube } from "../kube/client.ts";
+import { execIn } from "../kube/exec.ts";
+import { CURL_COMMAND, readRound, writeRound, type WireAnswer, type WireRequest } from "../probe/curl.ts";
+import type { Place } from "./session.ts";
+
+/** Seconds for one request. A JWKS that a proxy must fetch may take its full 5 s (Istio's jwtRules.timeout default). */
+const MAX_TIME = 8;
+
+/** A request and where it is sent from. */
+export interface PlacedRequest {
+  readonly place: Place;
+  readonly request: WireRequest;
+}
+
+/**
+ * Sends all requests: one curl process per place, the places side by side.
+ * @returns answers in the order of the requests.
+ * @throws ERR_PROBE where a place's curl does not run or ends early.
+ */
+export async function sendRound(
+  kube: Kube,
+  requests: readonly PlacedRequest[],
+  options: { newConnections?: boolean; signal?: AbortSignal } = {},
+): Promise<WireAnswer[]> {
+  const answers: WireAnswer[] = [];
+  const groups = Map.groupBy(requests.keys(), (i) => (requests[i] as PlacedRequest).place);
+  await Promise.all(
+    [...groups].map(async ([place, indexes]) => {
+      const boundary = `--meshproof-${randomBytes(16).toString("hex")}`;
+      const config = writeRound(
+        indexes.map((i) => (requests[i] as PlacedRequest).request),
+        { boundary, maxTime: MAX_TIME, newConnections: options.newConnections ?? false },
+      );
+      const result = await execIn(kube, place.container, CURL_COMMAND, {
+        stdin: config,
+        ...(options.signal ? { signal: options.signal } : {}),
+      });
+      const read = readRound(result.stdout, boundary);
+      if (read.length !== indexes.length) {
+        throw new MeshproofError(
+          "ERR_PROBE",
+          `curl in ${place.container.namespace}/${place.container.pod} answered ${read.length} of ${indexes.length} requests (exit code ${result.exitCode}): ${result.stderr.slice(0, 500)}`,
+        );
+      }
+      for (const [n, i] of indexes.entries()) answers[i] = read[n] as WireAnswer;
+    }),
+  );
+  return answers;
+}

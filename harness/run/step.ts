@@ -1,0 +1,216 @@
+import { randomBytes } from "node:crypto";
+import path from "node:path";
+import { MeshproofError } from "../errors.ts";
+import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
+import { statusOf, type Manifest } from "../kube/client.ts";
+import { readLog } from "../kube/exec.ts";
+import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
+import type { Answer, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
+import { substitute, type SubstitutionValues } from "../scenario/index.ts";
+import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../scenario/types.ts";
+import type { Token } from "../tokens/index.ts";
+import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
+import { fingerprints, waitInForce, type Change } from "./in-force.ts";
+import { sendRound, type PlacedRequest } from "./round.ts";
+import type { Place, Proxy, Session, Target } from "./session.ts";
+import { MANAGED_LABEL } from "./workloads.ts";
+
+/** Rounds in a row that must agree before a step is judged. */
+const ROUNDS = 3;
+
+/**
+ * Requests of the throw-away round per target, each on a connection of its own: a kept-alive connection between two sidecars
+ * answers once more by the old policy, and the client's sidecar pools one per worker (two by default).
+ */
+const FLUSH_REQUESTS = 8;
+
+/** How much of a reply is judged, and how much is kept for reports. */
+const BODY_JUDGED = 1_048_576;
+const BODY_KEPT = 2_048;
+
+/** Objects that a scenario has in the cluster, by kind, namespace and name. */
+export type Applied = Map<string, Manifest>;
+
+interface PreparedCheck {
+  readonly spec: CheckSpec;
+  readonly place: Place;
+  readonly target: Target;
+  readonly token: Token | undefined;
+  readonly url: string;
+}
+
+/** Applies, waits, probes and judges one step. @throws where the environment, not the mesh's answer, is at fault. */
+export async function runStep(
+  session: Session,
+  scenario: Scenario,
+  index: number,
+  applied: Applied,
+  signal?: AbortSignal,
+): Promise<StepResult> {
+  const step = scenario.steps[index] as StepSpec;
+  const started = performance.now();
+  const checks = await Promise.all(step.checks.map((spec) => prepare(session, scenario, spec)));
+  const proxies = uniqueProxies(checks);
+  const values = await substitutionValues(session, scenario, index);
+  const changes = changesOf(step, values, applied);
+  const before = changes.some((c) => c.replaces) ? await fingerprints(session, proxies, signal) : new Map<string, string>();
+  const marks = await markServers(session, step, checks);
+
+  await makeChanges(session, changes, applied, signal);
+  const appliedAt = performance.now();
+  const objects = await waitInForce(session, changes, proxies, before, signal);
+  const inForceAt = performance.now();
+
+  const key = `${scenario.id}/${index + 1}`;
+  const send = async (round: number, newConnections: boolean, repeat: number): Promise<Answer[][]> => {
+    const requests = checks.flatMap((check, i): PlacedRequest[] => {
+      const request = wireRequest(check, `meshproof/${session.plan.runId}/${key}.${i + 1}/${round}`);
+      return Array.from({ length: repeat }, () => ({ place: check.place, request }));
+    });
+    const answers = await sendRound(session.kube, requests, { newConnections, ...(signal ? { signal } : {}) });
+    return checks.map((_, i) =>
+      answers.slice(i * repeat, (i + 1) * repeat).map((a, n) => toAnswer(a, (requests[i * repeat + n] as PlacedRequest).request)),
+    );
+  };
+  const convergence = startConvergence({
+    checks: step.checks,
+    rounds: ROUNDS,
+    limitMs: session.plan.limitMs,
+  });
+  let round = 0;
+  if (changes.length > 0 && checks.length > 0) {
+    const perTarget = Math.min(...Map.groupBy(checks, (c) => c.target.url).values().map((group) => group.length));
+    const flushed = await send(0, true, Math.ceil(FLUSH_REQUESTS / perTarget));
+    convergence.flush(flushed.map((answers) => answers[0] as Answer));
+  }
+  for (;;) {
+    if (checks.length === 0) break;
+    const answers = (await send(++round, false, 1)).map((a) => a[0] as Answer);
+    if (convergence.add({ atMs: performance.now() - appliedAt, answers }) !== "continue") break;
+  }
+  const probedAt = performance.now();
+  const outcomes = convergence.outcomes();
+  const results = checks.map((check, i) => toResult(check, outcomes[i] as CheckOutcome, objects));
+  const asked = await Promise.all(step.asked.map((spec) => judgeAsked(session, spec, marks, checks)));
+  return {
+    name: step.name,
+    position: step.position,
+    status: worst([...results, ...asked].map((r) => r.status)),
+    objects,
+    checks: results,
+    asked,
+    matrices: step.matrices,
+    rounds: round,
+    timing: {
+      applyMs: Math.round(appliedAt - started),
+      inForceMs: Math.round(inForceAt - appliedAt),
+      probeMs: Math.round(probedAt - inForceAt),
+      totalMs: Math.round(performance.now() - started),
+    },
+  };
+}
+
+/** Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it. */
+export async function removeApplied(session: Session, applied: Applied, proxies: readonly Proxy[]): Promise<void> {
+  const manifests = [...applied.values()].reverse();
+  const changes = manifests.map((manifest): Change => ({ verb: "delete", manifest, file: "", yaml: "", replaces: false }));
+  await makeChanges(session, changes, applied);
+  await waitInForce(session, changes, proxies, new Map());
+}
+
+async function prepare(session: Session, scenario: Scenario, spec: CheckSpec): Promise<PreparedCheck> {
+  const [place, target] = await Promise.all([session.place(spec.request.from), session.target(spec.request.to)]);
+  const tokenSpec = scenario.tokens[spec.token];
+  const token = tokenSpec ? await session.tokens.mint(tokenSpec, spec.variant) : undefined;
+  return { spec, place, target, token, url: target.url + spec.request.path };
+}
+
+function wireRequest(check: PreparedCheck, userAgent: string): WireRequest {
+  return { method: check.spec.request.method, url: check.url, headers: [...headersOf(check), ["User-Agent", userAgent]] };
+}
+
+function headersOf(check: PreparedCheck): (readonly [string, string])[] {
+  const authorization = check.token ? [["Authorization", `Bearer ${check.token.compact}`] as const] : [];
+  return [...authorization, ...check.spec.request.headers];
+}
+
+/** A fresh URI per run, scenario and step: istiod keeps the keys of a URI for 20 minutes. */
+export async function substitutionValues(session: Session, scenario: Scenario, index: number): Promise<SubstitutionValues> {
+  const { namespace } = session.plan.handle;
+  const fresh = `${session.plan.runId}-${scenario.id.replaceAll("/", "-")}-${index + 1}`;
+  const outsideIp = scenario.features.includes("outside-host") ? (await session.server("outside-host")).ip : "";
+  return {
+    ns: namespace,
+    outsideIp,
+    jwks: (issuer) => session.tokens.jwks(issuer),
+    jwksUri: (issuer, via) => {
+      const host = via ? `${via === "outside-https" ? "https" : "http"}://${outsideIp}` : `http://nginx-proxy.${namespace}.svc.cluster.local:80`;
+      return `${host}/jwks/${issuer}/${fresh}`;
+    },
+  };
+}
+
+function changesOf(step: StepSpec, values: SubstitutionValues, applied: Applied): Change[] {
+  const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
+    const yaml = substitute(file.text, file.file, values);
+    return parseManifests(yaml).map((manifest) => ({
+      verb,
+      manifest,
+      file: file.file,
+      yaml,
+      replaces: verb === "apply" && applied.has(identityOf(manifest)),
+    }));
+  };
+  return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
+}
+
+async function makeChanges(session: Session, changes: readonly Change[], applied: Applied, signal?: AbortSignal): Promise<void> {
+  for (const { verb, manifest } of changes) {
+    const identity = identityOf(manifest);
+    if (verb === "delete") {
+      await session.kube.objects.remove(manifest);
+      applied.delete(identity);
+      continue;
+    }
+    if (!applied.has(identity)) await refuseForeign(session, manifest);
+    applied.set(identity, manifest);
+    await applyManifest(session.kube, manifest, {
+      labels: { ...MANAGED_LABEL, "meshproof.dev/run": session.plan.runId },
+      ...(signal ? { signal } : {}),
+    });
+  }
+}
+
+/** An object of the same name that meshproof did not make is somebody's: it must not be replaced and then deleted. */
+async function refuseForeign(session: Session, manifest: Manifest): Promise<void> {
+  try {
+    const existing = await session.kube.objects.read(manifest as Manifest & { metadata: { name: string } });
+    const [label = "", value = ""] = Object.entries(MANAGED_LABEL)[0] ?? [];
+    if (existing.metadata?.labels?.[label] === value) return;
+  } catch (error) {
+    if (statusOf(error) === 404) return;
+    throw error;
+  }
+  throw new MeshproofError("ERR_MANIFEST_REJECTED", `${nameOf(manifest)} exists already and was not made by meshproof`, {
+    hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
+  });
+}
+
+function identityOf(manifest: Manifest): string {
+  return `${manifest.kind} ${manifest.metadata.namespace ?? ""}/${manifest.metadata.name}`;
+}
+
+function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
+  const headers = Object.fromEntries(
+    wire.headers.filter(([name]) => /^(server|www-authenticate|content-type|location|x-envoy-.*)$/.test(name)).map(([name, value]) => [name, value.slice(0, 500)]),
+  );
+  const answer = {
+    status: wire.status,
+    headers,
+    body: wire.body.subarray(0, BODY_JUDGED).toString("utf8"),
+    totalMs: Math.round(wire.totalMs * 10) / 10,
+    userAgent: request.headers.find(([name]) => name === "User-Agent")?.[1] ?? "",
+    ...(wire.error ? { error: wire.error } : {}),
+  };
+  return { ...answer, by: attribute(answer) };
+}
