@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseAllDocuments } from "yaml";
+import { formatProblem, loadScenarios, substitute } from "../harness/scenario/index.ts";
+
+const root = import.meta.dirname;
+const { scenarios, problems } = await loadScenarios(root);
+
+const values = {
+  ns: "foo",
+  outsideIp: "10.1.2.3",
+  jwks: () => '{"keys":[]}',
+  jwksUri: (issuer: string, via?: string) => `${via === "outside-https" ? "https" : "http"}://host/jwks/${issuer}/1`,
+};
+
+test("every scenario loads", () => {
+  assert.deepEqual(problems.map(formatProblem), []);
+});
+
+test("a documented scenario says where the promise stands", () => {
+  for (const { id, source, tags } of scenarios)
+    if (tags.includes("documented")) assert.match(source, /^ASM, JWT authentication FAQ, ".+"/, id);
+});
+
+/** What the steps of a scenario expect of a valid token. */
+function validOf(id: string): (number | undefined)[] {
+  const scenario = scenarios.find((candidate) => candidate.id === id);
+  assert.ok(scenario, id);
+  return scenario.steps
+    .filter(({ apply }) => apply.length > 0)
+    .map(({ checks }) => checks.find(({ token }) => token === "valid")?.expect.status);
+}
+
+const MODES = { istiod: "", hybrid: "-hybrid", envoy: "-envoy" } as const;
+
+/** The tables of the documentation with fresh URIs, per fetch mode: one status per step. */
+const TABLES = {
+  "jwks-uri-full-name": { istiod: [200, 200], hybrid: [200, 200], envoy: [200, 200] },
+  "jwks-uri-namespace-name": { istiod: [200], hybrid: [200], envoy: [401] },
+  "jwks-uri-short-name": { istiod: [401], hybrid: [401], envoy: [401] },
+  "jwks-outside-http": { istiod: [200, 200], hybrid: [200, 200], envoy: [401, 200] },
+  "jwks-outside-https": { istiod: [200, 200, 200], hybrid: [200, 401, 200], envoy: [401, 401, 200] },
+};
+
+for (const [name, table] of Object.entries(TABLES))
+  test(`${name} expects what the documented table says, in the mode of its name`, () => {
+    for (const [mode, suffix] of Object.entries(MODES)) {
+      const id = `jwt/${name}${suffix}`;
+      assert.deepEqual(validOf(id), table[mode as keyof typeof MODES], id);
+      assert.equal(scenarios.find((scenario) => scenario.id === id)?.mesh.jwksFetch, mode, id);
+    }
+  });
+
+test("every workload is objects of the run's namespace or of meshproof-outside", async () => {
+  for (const app of await readdir(join(root, "workloads"))) {
+    const folder = join(root, "workloads", app);
+    for (const name of (await readdir(folder)).filter((file) => file.endsWith(".yaml"))) {
+      const text = substitute(await readFile(join(folder, name), "utf8"), name, values);
+      for (const document of parseAllDocuments(text)) {
+        const object = document.toJS() as { kind: string; metadata: { name: string; namespace?: string } };
+        const namespace = object.kind === "Namespace" ? object.metadata.name : object.metadata.namespace;
+        assert.ok(
+          namespace === "foo" || namespace === "meshproof-outside",
+          `${name}: ${object.kind} ${object.metadata.name}`,
+        );
+      }
+    }
+  }
+});
