@@ -1,0 +1,75 @@
+import { Agent, request } from "node:https";
+import { setTimeout as delay } from "node:timers/promises";
+import { API_PORT } from "./node-layout.ts";
+import type { Pki } from "./pki.ts";
+
+/** The supervisor's own few calls to the API server, as the cluster's administrator. */
+export class AdminApi {
+  readonly #agent: Agent;
+
+  constructor(pki: Pki) {
+    this.#agent = new Agent({
+      ca: pki.authority.certificate,
+      cert: pki.clients.admin.certificate,
+      key: pki.clients.admin.privateKey,
+      keepAlive: true,
+    });
+  }
+
+  /** Waits until the API server says that it is ready (`/readyz`: its bootstrap roles, namespaces and admission included). */
+  async untilReady(signal: AbortSignal): Promise<void> {
+    await until(async () => (await this.#call("GET", "/readyz")).status === 200, signal);
+  }
+
+  /** Server-side apply; waits for the namespace to be there. */
+  async apply(path: string, object: object, signal: AbortSignal): Promise<void> {
+    await until(async () => {
+      const { status, body } = await this.#call("PATCH", `${path}?fieldManager=meshproof&force=true`, object);
+      if (status >= 300 && status !== 404) throw new Error(`the API server refused ${path}: ${body}`);
+      return status < 300;
+    }, signal);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #call(method: string, path: string, object?: object): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const call = request(
+        {
+          agent: this.#agent,
+          host: "127.0.0.1",
+          port: API_PORT,
+          method,
+          path,
+          headers: object ? { "content-type": "application/apply-patch+yaml" } : {},
+        },
+        (response) => {
+          let body = "";
+          response.setEncoding("utf8");
+          response.on("data", (chunk: string) => (body += chunk));
+          response.once("error", reject);
+          response.once("end", () => resolve({ status: response.statusCode ?? 0, body }));
+        },
+      );
+      call.once("error", reject);
+      call.end(object && JSON.stringify(object));
+    });
+  }
+}
+
+/** Asks until it is so. A refused connection is a no: the server is still starting. */
+export async function until(ask: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      if (await ask()) return;
+    } catch (error) {
+      // fetch() hides the socket's error in a cause.
+      const { code, cause } = error as { code?: string; cause?: { code?: string } };
+      if (!["ECONNREFUSED", "ECONNRESET"].includes(code ?? cause?.code ?? "")) throw error;
+    }
+    await delay(25, undefined, { signal });
+  }
+}

@@ -1,0 +1,151 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import type { Installed } from "./components/index.ts";
+import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
+import { explain } from "./processes.ts";
+import type { Claim, RunDir } from "./run-dir.ts";
+
+/** A running cluster as its starter holds it. */
+export interface Launched {
+  readonly apiPort: number;
+  /** The API server answers. */
+  readonly api: Promise<void>;
+  /** The node is Ready. */
+  readonly ready: Promise<void>;
+  /** Aborts, with a {@link MeshproofError} as its reason, when the cluster ends without being told to. */
+  readonly lost: AbortSignal;
+  /** Lets it outlive this process. */
+  keep(): Promise<void>;
+  /** Ends it and waits until all of it is gone. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the supervisor in namespaces of its own. Two things tie it to this process until `keep`: the IPC channel, whose
+ * end it notices however this process ends, and (unless it is to be kept) the kernel's parent-death signal.
+ */
+export async function launch(options: {
+  readonly dir: RunDir;
+  readonly base: string;
+  readonly claim: Claim;
+  readonly keep: boolean;
+  readonly installed: Installed;
+  readonly progress: Progress;
+}): Promise<Launched> {
+  const { dir, claim, installed } = options;
+  await mkdir(dir.logs);
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port: apiPort } = server.address() as AddressInfo;
+  const given: SupervisorOptions = { name: dir.name, base: options.base, apiPort, installed };
+
+  const log = `${dir.logs}/supervisor.log`;
+  const logFd = openSync(log, "a", 0o600);
+  const child = spawn("setpriv", namespaceCommand(options.keep, process.getuid?.() === 0, given), {
+    // A session of its own: ctrl-C at a terminal is for the starter, which then ends the cluster in order.
+    detached: true,
+    // Descriptor 4 is the lock: it is free again when the last of these processes has ended.
+    stdio: ["ignore", logFd, logFd, "ipc", claim.fd],
+    cwd: "/",
+  });
+  closeSync(logFd);
+
+  const lost = new AbortController();
+  const api = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  let stopping = false;
+  const lose = (error: MeshproofError): void => {
+    api.reject(error);
+    ready.reject(error);
+    if (!stopping) lost.abort(error);
+  };
+  api.promise.catch(() => undefined);
+  ready.promise.catch(() => undefined);
+  child.on("message", (message: FromSupervisor) => {
+    if (message.type === "progress") options.progress(message.line);
+    else if (message.type === "api") api.resolve();
+    else if (message.type === "ready") ready.resolve();
+    else lose(startError(message.message, dir));
+  });
+  child.once("error", (cause) => {
+    gone.resolve();
+    lose(
+      new MeshproofError("ERR_MISSING_PROGRAM", `setpriv of util-linux cannot be run: ${cause.message}`, {
+        hint: "run meshproof doctor",
+        cause,
+      }),
+    );
+  });
+  child.once("exit", (code, signal) => {
+    void explain(`the embedded cluster ended (${signal ?? `exit code ${code}`})`, log).then((message) => {
+      lose(startError(message, dir));
+      gone.resolve();
+    });
+  });
+  child.send({ type: "relay" } satisfies ToSupervisor, server, () => server.close());
+
+  return {
+    apiPort,
+    api: api.promise,
+    ready: ready.promise,
+    lost: lost.signal,
+    async keep() {
+      await send(child, { type: "keep" });
+      child.disconnect();
+      child.unref();
+    },
+    async stop() {
+      stopping = true;
+      // SIGKILL on unshare ends the namespaces' first process with it (--kill-child), and so everything in them.
+      child.kill("SIGKILL");
+      await gone.promise;
+    },
+  };
+}
+
+/** The arguments of setpriv(1), which becomes unshare(1). */
+export function namespaceCommand(keep: boolean, root: boolean, options: SupervisorOptions): string[] {
+  const supervisor = fileURLToPath(new URL("supervisor.ts", import.meta.url));
+  return [
+    "--pdeathsig",
+    keep ? "clear" : "KILL",
+    "unshare",
+    // The caller's id becomes root inside, and the subordinate ids of /etc/subuid the other users.
+    ...(root ? [] : ["--user", "--map-root-user", "--map-auto"]),
+    "--net",
+    "--mount",
+    "--ipc",
+    "--uts",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+    // The shell is the first process: unlike Node.js it collects the orphans that end there, and ends with Node.js.
+    "sh",
+    "-c",
+    '"$@"; exit $?',
+    "sh",
+    options.installed.node,
+    "--disable-warning=ExperimentalWarning",
+    supervisor,
+    JSON.stringify(options),
+  ];
+}
+
+function startError(message: string, dir: RunDir): MeshproofError {
+  return new MeshproofError("ERR_CLUSTER_START", message, { hint: `all logs are in ${dir.logs} until the next start` });
+}
+
+function send(child: ChildProcess, message: ToSupervisor): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.send(message, (error) => (error ? reject(error) : resolve()));
+  });
+}

@@ -1,0 +1,26 @@
+import type { Installed } from "./components/index.ts";
+
+/** What the supervisor in the namespaces is given, as its only argument (JSON). */
+export interface SupervisorOptions {
+  readonly name: string;
+  /** The run dirs' base folder. */
+  readonly base: string;
+  readonly apiPort: number;
+  readonly installed: Omit<Installed, "bin">;
+}
+
+/** From the starting process to the supervisor, over Node's IPC channel. Its end without a `keep` ends the cluster. */
+export type ToSupervisor =
+  /** With the listening socket of the loopback relay. */
+  { readonly type: "relay" } | { readonly type: "keep" } | { readonly type: "stop" };
+
+export type FromSupervisor =
+  | { readonly type: "progress"; readonly line: string }
+  /** The API server answers. */
+  | { readonly type: "api" }
+  /** The node is Ready, names resolve, Services work. */
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly message: string };
+
+/** On the control socket: one word a connection. `stop` is answered by the end of the connection. */
+export type Command = "ping" | "stop";

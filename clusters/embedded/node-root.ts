@@ -1,0 +1,44 @@
+import { execa } from "execa";
+import { NETWORK_LINES, NETWORK_SETTINGS } from "./control-plane.ts";
+import { NODE_BIN, NODE_CONFIG } from "./node-layout.ts";
+import { writeFile } from "node:fs/promises";
+
+/**
+ * The node's own file system: the shared Debian root, with the kernel's file systems and tmpfs where programs write.
+ * All of it is mounted in this process's mount namespace and ends with it.
+ */
+const MOUNTS = `
+root=$1 state=$2; shift 2
+mount -t tmpfs -o mode=0755 meshproof "$state"
+mkdir "$state/root"
+mount --bind "$root" "$state/root"
+cd "$state/root"
+mount --rbind /proc proc
+mount --rbind /dev dev
+mount -t tmpfs -o mode=0755 run run
+mount -t tmpfs -o mode=1777 tmp tmp
+mkdir -p run/lock run/netns .${NODE_BIN} .${NODE_CONFIG}
+for program; do
+  : > ".${NODE_BIN}/\${program##*/}"
+  mount --bind "$program" ".${NODE_BIN}/\${program##*/}"
+done
+`;
+
+/**
+ * Mounts the node's root at `<state>/root` and makes the node's network.
+ * @param programs absolute paths of static programs, which appear in {@link NODE_BIN}
+ * @returns the path of the root, for `chroot`
+ */
+export async function makeNode(options: {
+  readonly debianRoot: string;
+  readonly state: string;
+  readonly programs: readonly string[];
+}): Promise<string> {
+  await execa("sh", ["-euc", MOUNTS, "sh", options.debianRoot, options.state, ...options.programs]);
+  const root = `${options.state}/root`;
+  await execa("chroot", [root, "ip", "-batch", "-"], { input: NETWORK_LINES.join("\n") });
+  await Promise.all(
+    Object.entries(NETWORK_SETTINGS).map(([key, value]) => writeFile(`/proc/sys/net/ipv4/${key}`, value)),
+  );
+  return root;
+}

@@ -1,0 +1,160 @@
+import { spawn } from "node:child_process";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { lstat, mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { MeshproofError } from "../../harness/errors.ts";
+
+/** The files of one cluster. Everything else that it has lies on a tmpfs inside its mount namespace and ends with it. */
+export interface RunDir {
+  readonly name: string;
+  readonly path: string;
+  /** Held by every process that holds the cluster's namespaces, so that the kernel says whether it lives. */
+  readonly lock: string;
+  /** A Unix socket of the supervisor. */
+  readonly control: string;
+  readonly kubeconfig: string;
+  /** What another process must know to attach, written once the cluster is complete. */
+  readonly facts: string;
+  /** Why the cluster ended by itself. */
+  readonly ended: string;
+  readonly logs: string;
+  /** The mount point of the tmpfs; on the host an empty folder. */
+  readonly state: string;
+  readonly jwksAuthority: { readonly certificate: string; readonly privateKey: string };
+}
+
+/** A longer path does not fit into a Unix socket's address (unix(7): 108 bytes with the final zero). */
+const LONGEST_SOCKET_PATH = 107;
+
+/** What flock(1) is told to end with where somebody else has the lock. */
+const TAKEN = 75;
+
+/** `${TMPDIR:-/tmp}/meshproof-<uid>` */
+export function baseDir(): string {
+  return join(tmpdir(), `meshproof-${userInfo().uid}`);
+}
+
+/**
+ * Where a cluster's files are; touches nothing.
+ * @throws ERR_USAGE where the name is no DNS label of at most 32 characters.
+ */
+export function runDirOf(name: string, base = baseDir()): RunDir {
+  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
+    throw new MeshproofError("ERR_USAGE", `"${name}" cannot be the name of a cluster`, {
+      hint: "use at most 32 lower-case letters, digits and dashes, such as the default name, meshproof",
+    });
+  }
+  const path = join(base, name);
+  const at = (file: string): string => join(path, file);
+  return {
+    name,
+    path,
+    lock: at("lock"),
+    control: at("control.sock"),
+    kubeconfig: at("kubeconfig"),
+    facts: at("cluster.json"),
+    ended: at("ended.json"),
+    logs: at("logs"),
+    state: at("state"),
+    jwksAuthority: { certificate: at("jwks-ca.crt"), privateKey: at("jwks-ca.key") },
+  };
+}
+
+/** A lock on a run dir, held by an open file: whoever inherits it holds it too. */
+export interface Claim {
+  readonly fd: number;
+  release(): void;
+}
+
+/**
+ * Takes a cluster's name: makes its folder and locks it.
+ * @param waitSeconds how long to wait for a cluster that is just ending
+ * @returns undefined where a cluster of this name lives.
+ * @throws ERR_CLUSTER_START where the folder is not this user's alone.
+ */
+export async function claim(dir: RunDir, waitSeconds = 0): Promise<Claim | undefined> {
+  await ownDirectory(join(dir.path, ".."));
+  if (Buffer.byteLength(dir.control) > LONGEST_SOCKET_PATH) {
+    throw new MeshproofError("ERR_CLUSTER_START", `the path ${dir.control} is too long for a socket`, {
+      hint: "set TMPDIR to a folder with a shorter path",
+    });
+  }
+  for (;;) {
+    await ownDirectory(dir.path);
+    let fd: number;
+    try {
+      fd = openSync(dir.lock, "a+", 0o600);
+    } catch (error) {
+      if (isMissing(error)) continue; // the folder of an ended cluster was just removed
+      throw error;
+    }
+    const release = (): void => closeSync(fd);
+    if (!(await lockDescriptor(fd, waitSeconds))) {
+      release();
+      return undefined;
+    }
+    // A lock on a file that was removed meanwhile locks nothing.
+    const current = await stat(dir.lock).catch(() => undefined);
+    if (current?.ino === fstatSync(fd).ino) return { fd, release };
+    release();
+  }
+}
+
+/** Removes what a dead cluster left; only with its claim. */
+export async function sweep(dir: RunDir): Promise<void> {
+  for (const entry of await readdir(dir.path)) {
+    if (join(dir.path, entry) !== dir.lock) await rm(join(dir.path, entry), { recursive: true, force: true });
+  }
+}
+
+/** Removes the folder of a dead cluster altogether, and the base folder with the last one; only with its claim. */
+export async function removeRunDir(dir: RunDir): Promise<void> {
+  await rm(dir.path, { recursive: true, force: true });
+  await rmdir(join(dir.path, "..")).catch(() => undefined);
+}
+
+/** The names that have a folder, alive or not. */
+export async function runDirNames(base = baseDir()): Promise<string[]> {
+  const entries = await readdir(base, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+}
+
+async function ownDirectory(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+    if (!isExisting(error)) throw error;
+  });
+  // Anybody may have made it: /tmp is everybody's.
+  const found = await lstat(path).catch(() => undefined);
+  if (found && (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0)) {
+    throw new MeshproofError("ERR_CLUSTER_START", `${path} is not a folder of this user alone`, {
+      hint: "remove it, or set TMPDIR to another folder",
+    });
+  }
+}
+
+/** flock(1) locks the open file that it inherits, and leaves it locked when it ends. */
+function lockDescriptor(fd: number, waitSeconds: number): Promise<boolean> {
+  const how = waitSeconds > 0 ? ["--wait", String(waitSeconds)] : ["--nonblock"];
+  const child = spawn("flock", [...how, "--conflict-exit-code", String(TAKEN), "3"], {
+    stdio: ["ignore", "ignore", "ignore", fd],
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) =>
+      reject(new MeshproofError("ERR_MISSING_PROGRAM", "flock of util-linux cannot be run", { cause })),
+    );
+    child.once("exit", (code) => {
+      if (code === 0) resolve(true);
+      else if (code === TAKEN) resolve(false);
+      else reject(new MeshproofError("ERR_CLUSTER_START", `flock ended with ${code}`));
+    });
+  });
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function isExisting(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EEXIST";
+}

@@ -1,0 +1,118 @@
+/**
+ * Runs inside the cluster's namespaces, as the child of their first process: makes the node, starts the control plane
+ * and the kubelet, and ends when it is told to, when the process that started it goes away before it said `keep`, or
+ * when a program of the control plane ends. The kernel then ends everything else in here.
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { AdminApi, until } from "./api.ts";
+import { BASE_OBJECTS, commandOf, configFiles, READY_URLS } from "./control-plane.ts";
+import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
+import { API_PORT, NODE_CONFIG, NODE_PROGRAMS, type NodeProgram } from "./node-layout.ts";
+import { makeNode } from "./node-root.ts";
+import { createPki, kubeconfigOf } from "./pki.ts";
+import { startDaemon } from "./processes.ts";
+import { relay } from "./relay.ts";
+import { runDirOf } from "./run-dir.ts";
+
+const options = JSON.parse(process.argv[2] ?? "{}") as SupervisorOptions;
+const dir = runDirOf(options.name, options.base);
+const ending = new AbortController();
+let kept = false;
+
+process.on("message", (message: ToSupervisor, handle: unknown) => {
+  if (message.type === "relay") relay(handle as Server, API_PORT);
+  else if (message.type === "keep") kept = true;
+  else process.exit(0);
+});
+process.on("disconnect", () => {
+  if (!kept) process.exit(0);
+});
+
+function tell(message: FromSupervisor): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send?.(message, () => resolve());
+    else resolve();
+  });
+}
+
+/** Ends the cluster and says why, to whoever is connected and to whoever looks later. */
+async function fail(message: string): Promise<void> {
+  if (ending.signal.aborted) return;
+  ending.abort();
+  console.error(message);
+  await writeFile(dir.ended, JSON.stringify({ at: new Date().toISOString(), message })).catch(() => undefined);
+  await tell({ type: "failed", message });
+  process.exit(1);
+}
+
+function serveControl(): void {
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.once("data", (command) => {
+      if (command.toString().trim() === "stop") process.exit(0);
+      socket.end("ok\n");
+    });
+  });
+  server.on("error", (error) => void fail(`the control socket failed: ${error.message}`));
+  server.listen(dir.control);
+}
+
+async function start(): Promise<void> {
+  const programs = new Map(
+    options.installed.components.flatMap((c) => c.programs.map((p) => [p, join(c.dir, "bin", p)])),
+  );
+  const node = await makeNode({
+    debianRoot: options.installed.root,
+    state: dir.state,
+    programs: NODE_PROGRAMS.map((name) => programs.get(name) ?? name),
+  });
+  const run = (name: NodeProgram): void => {
+    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/run", LANG: "C.UTF-8" };
+    startDaemon(name, ["chroot", node, ...commandOf(name)], { logs: dir.logs, env }, (why) => void fail(why));
+  };
+  run("etcd");
+  const pki = createPki();
+  await Promise.all([
+    ...Object.entries(configFiles(pki)).map(([name, text]) =>
+      writeFile(join(node, NODE_CONFIG, name), text, { mode: 0o600 }),
+    ),
+    writeFile(
+      dir.kubeconfig,
+      kubeconfigOf(pki, "admin", { context: `meshproof-${options.name}`, port: options.apiPort }),
+      {
+        mode: 0o600,
+      },
+    ),
+    writeFile(dir.jwksAuthority.certificate, pki.jwksAuthority.certificate, { mode: 0o600 }),
+    writeFile(dir.jwksAuthority.privateKey, pki.jwksAuthority.privateKey, { mode: 0o600 }),
+  ]);
+  run("kube-apiserver");
+  const api = new AdminApi(pki);
+  await api.untilReady(ending.signal);
+  await tell({ type: "api" });
+  run("kube-controller-manager");
+  run("kube-scheduler");
+  run("kube-proxy");
+  await Promise.all(BASE_OBJECTS.map(({ path, object }) => api.apply(path, object, ending.signal)));
+  run("coredns");
+  await Promise.all(Object.values(READY_URLS).map((url) => until(async () => (await fetch(url)).ok, ending.signal)));
+  api.close();
+  await tell({ type: "ready" });
+}
+
+process.env["PATH"] = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+process.on(
+  "uncaughtException",
+  (error) => void fail(`the cluster's supervisor failed: ${error.stack ?? error.message}`),
+);
+serveControl();
+await mkdir(dir.state);
+try {
+  await start();
+} catch (error) {
+  await fail(
+    `the cluster's supervisor failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+  );
+}
