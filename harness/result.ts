@@ -19,6 +19,8 @@ export interface Answer {
   readonly details?: string;
   /** curl's error text where no answer came. */
   readonly error?: string;
+  /** What the request called itself: finds it in any access log. */
+  readonly userAgent?: string;
   readonly totalMs: number;
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
+import type { Scenario } from "../scenario/types.ts";
 
 /** What a run is: written by {@link runScenarios} for the Playwright processes that do it. Holds a CA key: file mode 0600. */
 export interface RunPlan {
@@ -13,7 +14,8 @@ export interface RunPlan {
   readonly ids: readonly string[];
   /** Where each scenario's result goes: `<partsDir>/<n>.json`. */
   readonly partsDir: string;
-  readonly keyFile: string;
+  /** Where the processes of the run share the keys they make; mode 0700. */
+  readonly keyFolder: string;
   /** Unix socket of the process that owns the cluster: takes mesh settings. */
   readonly controlSocket: string;
   /** How long a step may take to agree, from its config being in force. */
@@ -32,4 +34,13 @@ export function readPlan(): RunPlan {
     });
   }
   return JSON.parse(readFileSync(file, "utf8")) as RunPlan;
+}
+
+/** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */
+export function inRunOrder(scenarios: readonly Scenario[]): Scenario[] {
+  const rank = (scenario: Scenario): string => {
+    const { jwksFetch } = scenario.mesh;
+    return jwksFetch === undefined || jwksFetch === "istiod" ? "" : jwksFetch;
+  };
+  return [...scenarios].sort((a, b) => rank(a).localeCompare(rank(b)) || a.id.localeCompare(b.id));
 }

@@ -48,7 +48,7 @@ export interface Session {
 
 export async function openSession(plan: RunPlan): Promise<Session> {
   const kube = connect(plan.handle.kubeconfig);
-  const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keyFile: plan.keyFile });
+  const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keyFolder: plan.keyFolder });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const found = (cache.get(key) as Promise<T> | undefined) ?? make();

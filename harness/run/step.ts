@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import path from "node:path";
 import { MeshproofError } from "../errors.ts";
 import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
 import { statusOf, type Manifest } from "../kube/client.ts";
@@ -11,6 +10,7 @@ import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
 import { fingerprints, waitInForce, type Change } from "./in-force.ts";
+import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
 import { MANAGED_LABEL } from "./workloads.ts";
@@ -53,7 +53,9 @@ export async function runStep(
   const proxies = uniqueProxies(checks);
   const values = await substitutionValues(session, scenario, index);
   const changes = changesOf(step, values, applied);
-  const before = changes.some((c) => c.replaces) ? await fingerprints(session, proxies, signal) : new Map<string, string>();
+  const before = changes.some((c) => c.replaces)
+    ? await fingerprints(session, proxies, signal)
+    : new Map<string, string>();
   const marks = await markServers(session, step, checks);
 
   await makeChanges(session, changes, applied, signal);
@@ -69,7 +71,9 @@ export async function runStep(
     });
     const answers = await sendRound(session.kube, requests, { newConnections, ...(signal ? { signal } : {}) });
     return checks.map((_, i) =>
-      answers.slice(i * repeat, (i + 1) * repeat).map((a, n) => toAnswer(a, (requests[i * repeat + n] as PlacedRequest).request)),
+      answers
+        .slice(i * repeat, (i + 1) * repeat)
+        .map((a, n) => toAnswer(a, (requests[i * repeat + n] as PlacedRequest).request)),
     );
   };
   const convergence = startConvergence({
@@ -79,7 +83,11 @@ export async function runStep(
   });
   let round = 0;
   if (changes.length > 0 && checks.length > 0) {
-    const perTarget = Math.min(...Map.groupBy(checks, (c) => c.target.url).values().map((group) => group.length));
+    const perTarget = Math.min(
+      ...Map.groupBy(checks, (c) => c.target.url)
+        .values()
+        .map((group) => group.length),
+    );
     const flushed = await send(0, true, Math.ceil(FLUSH_REQUESTS / perTarget));
     convergence.flush(flushed.map((answers) => answers[0] as Answer));
   }
@@ -90,7 +98,7 @@ export async function runStep(
   }
   const probedAt = performance.now();
   const outcomes = convergence.outcomes();
-  const results = checks.map((check, i) => toResult(check, outcomes[i] as CheckOutcome, objects));
+  const results = checks.map((check, i) => toResult(session, check, outcomes[i] as CheckOutcome, objects));
   const asked = await Promise.all(step.asked.map((spec) => judgeAsked(session, spec, marks, checks)));
   return {
     name: step.name,
@@ -113,7 +121,13 @@ export async function runStep(
 /** Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it. */
 export async function removeApplied(session: Session, applied: Applied, proxies: readonly Proxy[]): Promise<void> {
   const manifests = [...applied.values()].reverse();
-  const changes = manifests.map((manifest): Change => ({ verb: "delete", manifest, file: "", yaml: "", replaces: false }));
+  const changes = manifests.map((manifest): Change => ({
+    verb: "delete",
+    manifest,
+    file: "",
+    yaml: "",
+    replaces: false,
+  }));
   await makeChanges(session, changes, applied);
   await waitInForce(session, changes, proxies, new Map());
 }
@@ -126,7 +140,11 @@ async function prepare(session: Session, scenario: Scenario, spec: CheckSpec): P
 }
 
 function wireRequest(check: PreparedCheck, userAgent: string): WireRequest {
-  return { method: check.spec.request.method, url: check.url, headers: [...headersOf(check), ["User-Agent", userAgent]] };
+  return {
+    method: check.spec.request.method,
+    url: check.url,
+    headers: [...headersOf(check), ["User-Agent", userAgent]],
+  };
 }
 
 function headersOf(check: PreparedCheck): (readonly [string, string])[] {
@@ -135,16 +153,24 @@ function headersOf(check: PreparedCheck): (readonly [string, string])[] {
 }
 
 /** A fresh URI per run, scenario and step: istiod keeps the keys of a URI for 20 minutes. */
-export async function substitutionValues(session: Session, scenario: Scenario, index: number): Promise<SubstitutionValues> {
+export async function substitutionValues(
+  session: Session,
+  scenario: Scenario,
+  index: number,
+): Promise<SubstitutionValues> {
   const { namespace } = session.plan.handle;
   const fresh = `${session.plan.runId}-${scenario.id.replaceAll("/", "-")}-${index + 1}`;
+  const files = scenario.steps.flatMap((step) => [...step.apply, ...step.delete]);
+  const keySets = await readKeySets(session.tokens, files);
   const outsideIp = scenario.features.includes("outside-host") ? (await session.server("outside-host")).ip : "";
   return {
     ns: namespace,
     outsideIp,
-    jwks: (issuer) => session.tokens.jwks(issuer),
+    jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
-      const host = via ? `${via === "outside-https" ? "https" : "http"}://${outsideIp}` : `http://nginx-proxy.${namespace}.svc.cluster.local:80`;
+      const host = via
+        ? `${via === "outside-https" ? "https" : "http"}://${outsideIp}`
+        : `http://nginx-proxy.${namespace}.svc.cluster.local:80`;
       return `${host}/jwks/${issuer}/${fresh}`;
     },
   };
@@ -164,7 +190,12 @@ function changesOf(step: StepSpec, values: SubstitutionValues, applied: Applied)
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
 }
 
-async function makeChanges(session: Session, changes: readonly Change[], applied: Applied, signal?: AbortSignal): Promise<void> {
+async function makeChanges(
+  session: Session,
+  changes: readonly Change[],
+  applied: Applied,
+  signal?: AbortSignal,
+): Promise<void> {
   for (const { verb, manifest } of changes) {
     const identity = identityOf(manifest);
     if (verb === "delete") {
@@ -191,9 +222,13 @@ async function refuseForeign(session: Session, manifest: Manifest): Promise<void
     if (statusOf(error) === 404) return;
     throw error;
   }
-  throw new MeshproofError("ERR_MANIFEST_REJECTED", `${nameOf(manifest)} exists already and was not made by meshproof`, {
-    hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
-  });
+  throw new MeshproofError(
+    "ERR_MANIFEST_REJECTED",
+    `${nameOf(manifest)} exists already and was not made by meshproof`,
+    {
+      hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
+    },
+  );
 }
 
 function identityOf(manifest: Manifest): string {
@@ -202,7 +237,9 @@ function identityOf(manifest: Manifest): string {
 
 function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
   const headers = Object.fromEntries(
-    wire.headers.filter(([name]) => /^(server|www-authenticate|content-type|location|x-envoy-.*)$/.test(name)).map(([name, value]) => [name, value.slice(0, 500)]),
+    wire.headers
+      .filter(([name]) => /^(server|www-authenticate|content-type|location|x-envoy-.*)$/.test(name))
+      .map(([name, value]) => [name, value.slice(0, 500)]),
   );
   const answer = {
     status: wire.status,
@@ -213,4 +250,135 @@ function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
     ...(wire.error ? { error: wire.error } : {}),
   };
   return { ...answer, by: attribute(answer) };
+}
+
+/** A request of our own in a JWKS server's log: what stands between two marks belongs to the step. */
+type Marks = ReadonlyMap<string, string>;
+
+async function markServers(session: Session, step: StepSpec, checks: readonly PreparedCheck[]): Promise<Marks> {
+  const marks = new Map<string, string>();
+  for (const { server } of step.asked) marks.set(server, await mark(session, server, checks));
+  return marks;
+}
+
+/** @returns the unguessable path that was asked for. */
+async function mark(session: Session, server: string, checks: readonly PreparedCheck[]): Promise<string> {
+  const place = checks[0]?.place;
+  if (!place)
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      "a step with `asked` needs a check, whose place reads the server's log",
+    );
+  const { ip } = await session.server(server);
+  const host = server === "outside-host" ? ip : `${server}.${session.plan.handle.namespace}`;
+  const path = `/mark/${randomBytes(8).toString("hex")}`;
+  const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
+  const [answer] = await sendRound(session.kube, [{ place, request }]);
+  if (answer?.status !== 404) {
+    throw new MeshproofError(
+      "ERR_PROBE",
+      `the JWKS server ${server} does not answer: ${answer?.error ?? `status ${answer?.status}`}`,
+    );
+  }
+  return path;
+}
+
+/** The server's access log writes one JSON object a line (scenarios/workloads). */
+interface LogLine {
+  readonly uri: string;
+  readonly user_agent: string;
+}
+
+async function judgeAsked(
+  session: Session,
+  spec: AskedSpec,
+  marks: Marks,
+  checks: readonly PreparedCheck[],
+): Promise<AskedResult> {
+  const from = marks.get(spec.server) ?? "";
+  const to = await mark(session, spec.server, checks);
+  const where = await session.server(spec.server);
+  let lines: LogLine[] = [];
+  // The log passes through the kubelet: the second mark has been answered, so it will be there in a moment.
+  for (let tries = 0; !lines.some((line) => line.uri === to); tries++) {
+    if (tries === 100)
+      throw new MeshproofError("ERR_PROBE", `the log of ${spec.server} does not show a request that it answered`);
+    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    const text = await readLog(session.kube, where, new Date(Date.now() - 600_000));
+    lines = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as LogLine] : []));
+  }
+  const between = lines.slice(
+    lines.findIndex((l) => l.uri === from) + 1,
+    lines.findIndex((l) => l.uri === to),
+  );
+  const got = [...new Set(between.filter((l) => !l.user_agent.startsWith("meshproof/")).map(askerOf))];
+  const agrees = spec.by === "nobody" ? got.length === 0 : got.length === 1 && got[0] === spec.by;
+  return {
+    position: spec.position,
+    server: spec.server,
+    expected: spec.by,
+    got,
+    status: agrees ? "passed" : "failed",
+    ...(agrees
+      ? {}
+      : {
+          reason: `expected ${spec.by} to ask ${spec.server} for keys, its log shows ${got.join(" and ") || "nobody"}`,
+        }),
+  };
+}
+
+/** istiod asks with Go's HTTP client; Envoy's JWKS fetcher sends no User-Agent of its own. */
+function askerOf(line: LogLine): string {
+  return line.user_agent.startsWith("Go-http-client/") ? "istiod" : "proxy";
+}
+
+function toResult(
+  session: Session,
+  check: PreparedCheck,
+  outcome: CheckOutcome,
+  objects: StepResult["objects"],
+): CheckResult {
+  const { spec, token } = check;
+  const notes = outcome.status === "passed" ? [] : objects.flatMap((o) => (o.note ? [o.note] : []));
+  const reason = [outcome.reason, ...notes].filter(Boolean).join("; ");
+  const curl = curlLine(
+    {
+      namespace: check.place.container.namespace,
+      workload: check.place.workload,
+      container: check.place.container.container,
+    },
+    { method: spec.request.method, url: check.url, headers: headersOf(check) },
+    token?.compact,
+  );
+  return {
+    name: spec.name,
+    position: spec.position,
+    request: {
+      from: spec.request.from,
+      to: spec.request.to,
+      method: spec.request.method,
+      url: check.url,
+      token: token?.words ?? "no token",
+    },
+    expected: spec.expect,
+    // A workload may echo the token: no signature may get into a report, not even a piece of one.
+    got: { ...outcome.got, body: session.tokens.redact(outcome.got.body).slice(0, BODY_KEPT) },
+    status: outcome.status,
+    ...(reason ? { reason } : {}),
+    enforcedMs: Math.round(outcome.enforcedMs),
+    changes: outcome.changes,
+    ...(outcome.stale ? { stale: outcome.stale } : {}),
+    curl,
+    ...(spec.cell ? { cell: spec.cell } : {}),
+  };
+}
+
+function uniqueProxies(checks: readonly PreparedCheck[]): Proxy[] {
+  return [...new Map(checks.flatMap((c) => c.target.proxies).map((p) => [`${p.namespace}/${p.pod}`, p])).values()];
+}
+
+/** The status of a whole from its parts. */
+export function worst(statuses: readonly Status[]): Status {
+  const order: readonly Status[] = ["error", "failed", "flaky", "known-failure", "skipped"];
+  return order.find((status) => statuses.includes(status)) ?? "passed";
 }

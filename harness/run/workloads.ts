@@ -1,15 +1,18 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { CertificateAuthority } from "../../clusters/cluster.ts";
+import type { CertificateAuthority, ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { applyManifests, parseManifests } from "../kube/apply.ts";
 import type { Kube, Manifest } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "../kube/wait.ts";
 import type { Progress } from "../progress.ts";
+import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
+import type { TokenFactory } from "../tokens/index.ts";
 import { issueLeaf } from "./certificate.ts";
+import { readKeySets } from "./key-sets.ts";
 
 /** On every object that meshproof makes. */
 export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;
@@ -22,14 +25,11 @@ const KEY_SERVERS = ["nginx-proxy", "outside-host"] as const;
 
 export interface DeployOptions {
   readonly kube: Kube;
-  readonly namespace: string;
+  readonly handle: ClusterHandle;
+  readonly tokens: TokenFactory;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   readonly apps: readonly string[];
-  /** Makes the substitutions of a manifest; `file` is for error texts. */
-  readonly render: (text: string, file: string) => string;
-  /** The CA that istiod trusts; without it `outside-host` cannot serve HTTPS and is refused. */
-  readonly authority?: CertificateAuthority | undefined;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -53,7 +53,8 @@ export function workloadsOf(scenarios: readonly Scenario[]): string[] {
  * @throws ERR_WORKLOAD_NOT_READY with what the pods say, ERR_MANIFEST_REJECTED.
  */
 export async function deployWorkloads(options: DeployOptions): Promise<void> {
-  const { kube, namespace, authority, signal } = options;
+  const { kube, handle, signal } = options;
+  const { namespace, jwksAuthority: authority } = handle;
   const applyOptions = { labels: MANAGED_LABEL, ...(signal ? { signal } : {}) };
   await applyManifests(
     kube,
@@ -105,7 +106,18 @@ async function readWorkload(options: DeployOptions, app: string): Promise<Manife
   });
   const files = names.filter((name) => name.endsWith(".yaml")).sort();
   const texts = await Promise.all(files.map((name) => readFile(path.join(folder, name), "utf8")));
-  return texts.flatMap((text, i) => parseManifests(options.render(text, path.join(folder, files[i] ?? ""))));
+  const sources = texts.map((text, i) => ({ text, file: path.join(folder, files[i] ?? "") }));
+  const keySets = await readKeySets(options.tokens, sources);
+  const refuse = (): never => {
+    throw new MeshproofError("ERR_SCENARIO_INVALID", `${folder}: a workload may use \${ns} and \${jwks.<issuer>} only`);
+  };
+  const values = {
+    ns: options.handle.namespace,
+    jwks: (issuer: string) => keySets.get(issuer) ?? "",
+    jwksUri: refuse,
+    outsideIp: "",
+  };
+  return sources.flatMap(({ text, file }) => parseManifests(substitute(text, file, values)));
 }
 
 /** Replaces the proxies' root certificates, so that their own TLS origination trusts the run's JWKS host and nothing else. */
@@ -120,14 +132,15 @@ function rootsOf(namespace: string, authority: CertificateAuthority): Manifest {
 
 /** Its certificate names the pod's IP, so it waits for its files; one that is ready has them. */
 async function startOutsideHost(options: DeployOptions): Promise<void> {
-  const { kube, authority, signal } = options;
+  const { kube, signal } = options;
+  const { namespace, jwksAuthority: authority } = options.handle;
   if (!authority) {
     throw new MeshproofError(
       "ERR_CLUSTER_START",
       "this cluster has no CA for JWKS hosts, so outside-host cannot serve HTTPS",
     );
   }
-  if (await findServer(kube, options.namespace, "outside-host")) return;
+  if (await findServer(kube, namespace, "outside-host")) return;
   const pod = await waitFor<V1Pod, V1Pod>(
     kube,
     `/api/v1/namespaces/${OUTSIDE_NAMESPACE}/pods`,

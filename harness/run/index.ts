@@ -1,0 +1,257 @@
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../errors.ts";
+import { parseManifests } from "../kube/apply.ts";
+import { messageOf, statusOf, type Manifest } from "../kube/client.ts";
+import type { Progress } from "../progress.ts";
+import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
+import { substitute } from "../scenario/index.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { serveControl } from "./control.ts";
+import { addDetails } from "./details.ts";
+import { PLAN_VARIABLE, inRunOrder, type RunPlan } from "./plan.ts";
+import { openSession, type Session } from "./session.ts";
+import { readKeySets } from "./key-sets.ts";
+import { substitutionValues } from "./step.ts";
+import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
+
+export { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
+export type { DeployOptions } from "./workloads.ts";
+
+export interface RunOptions {
+  readonly runId: string;
+  readonly handle: ClusterHandle;
+  readonly setMesh: (setting: MeshSetting) => Promise<void>;
+  /** Positions in reports are relative to it. */
+  readonly projectRoot: string;
+  /** The folder `scenarios`. */
+  readonly scenariosRoot: string;
+  readonly scenarios: readonly Scenario[];
+  /** Scenarios that cannot run here, with the reason. */
+  readonly skipped?: readonly { readonly scenario: Scenario; readonly reason: string }[];
+  /** A folder of the run's own, private to the user, removed by the caller. Short: a unix socket goes there. */
+  readonly tempDir: string;
+  /** How to run this again, for reports. */
+  readonly command: string;
+  readonly version: string;
+  /** How long a step may take to agree once its config is in force. Default 10 s. */
+  readonly limitMs?: number;
+  /** When the command began and when the mesh was ready, both `Date.now()`. */
+  readonly startedAt: number;
+  readonly meshReadyAt: number;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Deploys what the scenarios need, lets Playwright run them one after the other, and gathers what they found.
+ * @throws ERR_WORKLOAD_NOT_READY, ERR_MANIFEST_REJECTED (before anything runs), ERR_INTERRUPTED.
+ */
+export async function runScenarios(options: RunOptions): Promise<RunResult> {
+  const { handle, scenarios, progress, tempDir, signal } = options;
+  const plan: RunPlan = {
+    runId: options.runId,
+    handle,
+    scenariosRoot: options.scenariosRoot,
+    projectRoot: options.projectRoot,
+    ids: scenarios.map((s) => s.id),
+    partsDir: path.join(tempDir, "parts"),
+    keyFolder: path.join(tempDir, "keys"),
+    controlSocket: path.join(tempDir, "control.sock"),
+    limitMs: options.limitMs ?? 10_000,
+  };
+  const planFile = path.join(tempDir, "plan.json");
+  await mkdir(plan.partsDir, { recursive: true });
+  await writeFile(planFile, JSON.stringify(plan), { mode: 0o600 });
+  const session = await openSession(plan);
+  await prepareWorkloads(session, options);
+  await preflight(session, scenarios);
+  const workloadsReadyAt = Date.now();
+  const control = await serveControl(plan.controlSocket, options.setMesh);
+  try {
+    await runPlaywright(planFile, options);
+  } finally {
+    control.close();
+    await sweep(session, scenarios);
+  }
+  signal?.throwIfAborted();
+  const results = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario)));
+  const all = [
+    ...results,
+    ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
+  ];
+  const first = results.find((r) => r.steps.length > 0);
+  const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
+  const result: RunResult = {
+    schemaVersion: 1,
+    id: options.runId,
+    tool: { name: "meshproof", version: options.version },
+    startedAt: new Date(options.startedAt).toISOString(),
+    finishedAt: new Date().toISOString(),
+    command: options.command,
+    cluster: handle.info,
+    timing: {
+      meshReadyMs: since(options.meshReadyAt),
+      workloadsReadyMs: since(workloadsReadyAt),
+      firstVerdictMs: first ? since(Date.parse(first.startedAt) + (first.steps[0]?.timing.totalMs ?? 0)) : 0,
+      totalMs: since(Date.now()),
+    },
+    scenarios: all,
+    counts: countOf(all),
+  };
+  progress("reading the proxies' access logs");
+  session.forget();
+  return await addDetails(session, result, new Date(options.startedAt)).catch((error: unknown) => {
+    progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
+    return result;
+  });
+}
+
+/** Counts checks; a scenario without any (skipped, broken) counts as one, and an error or known failure of a scenario counts once more. */
+export function countOf(scenarios: readonly ScenarioResult[]): Counts {
+  const counts: Record<Status, number> = { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
+  for (const scenario of scenarios) {
+    const statuses = scenario.steps.flatMap((step) => [...step.checks, ...step.asked].map((check) => check.status));
+    const excused = scenario.status === "known-failure";
+    for (const status of statuses) counts[excused && status !== "passed" ? "known-failure" : status]++;
+    if (scenario.status === "error" || scenario.status === "skipped") counts[scenario.status]++;
+  }
+  return counts;
+}
+
+async function prepareWorkloads(session: Session, options: RunOptions): Promise<void> {
+  const { scenarios, handle } = options;
+  await deployWorkloads({ ...options, kube: session.kube, tokens: session.tokens, apps: workloadsOf(scenarios) });
+  const served = await readKeySets(
+    session.tokens,
+    scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),
+  );
+  await publishKeys(session.kube, handle.namespace, served);
+}
+
+/**
+ * Asks the API server (dry run, webhooks included) about every manifest before anything is applied.
+ * @throws ERR_MANIFEST_REJECTED with file and line for each one that it refuses.
+ */
+async function preflight(session: Session, scenarios: readonly Scenario[]): Promise<void> {
+  const problems: string[] = [];
+  await Promise.all(
+    scenarios.flatMap((scenario) =>
+      scenario.steps.map(async (step, index) => {
+        const values = await substitutionValues(session, scenario, index);
+        for (const file of step.apply) {
+          for (const manifest of parseManifests(substitute(file.text, file.file, values))) {
+            await session.kube.objects.apply(manifest, { dryRun: true }).catch((error: unknown) => {
+              if (statusOf(error) === undefined && !/Unrecognized API version and kind/.test(messageOf(error)))
+                throw error;
+              problems.push(
+                `${file.file}: the API server rejected ${manifest.kind} ${manifest.metadata.name}: ${messageOf(error)}`,
+              );
+            });
+          }
+        }
+      }),
+    ),
+  );
+  if (problems.length > 0) throw new MeshproofError("ERR_MANIFEST_REJECTED", [...new Set(problems)].sort().join("\n"));
+}
+
+async function runPlaywright(planFile: string, options: RunOptions): Promise<void> {
+  const { progress, signal, tempDir, projectRoot } = options;
+  const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
+  const child = spawn(
+    process.execPath,
+    [cli, "test", "--config", path.join(import.meta.dirname, "../../playwright.config.ts")],
+    {
+      cwd: projectRoot,
+      // A process group of its own: a terminal's ctrl-C reaches this process alone, which then ends the child in order.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        [PLAN_VARIABLE]: planFile,
+        MESHPROOF_PLAYWRIGHT_OUTPUT: path.join(tempDir, "playwright"),
+        PWTEST_CACHE_DIR: path.join(tempDir, "playwright-cache"),
+        FORCE_COLOR: "0",
+      },
+    },
+  );
+  const stop = (): void => void child.kill("SIGINT");
+  signal?.addEventListener("abort", stop, { once: true });
+  const errors: string[] = [];
+  const total = options.scenarios.length;
+  let done = 0;
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (/^(passed|failed|flaky|error|skipped|known-failure) /.test(line)) progress(`[${++done}/${total}] ${line}`);
+  });
+  createInterface({ input: child.stderr }).on("line", (line) => errors.push(line));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  signal?.removeEventListener("abort", stop);
+  if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
+  if (done === 0) {
+    const words = errors.slice(-20).join("\n") || `exit code ${String(code)}`;
+    throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words}`);
+  }
+}
+
+async function readPart(plan: RunPlan, scenario: Scenario): Promise<ScenarioResult> {
+  const file = path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`);
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as ScenarioResult;
+  } catch {
+    return unrun(scenario, "error", "it did not run to its end; see the messages above");
+  }
+}
+
+function unrun(scenario: Scenario, status: Status, reason: string): ScenarioResult {
+  const { id, title, source, level, tags, position, mesh } = scenario;
+  return {
+    id,
+    title,
+    source,
+    level,
+    tags,
+    position,
+    mesh,
+    status,
+    reason,
+    startedAt: new Date().toISOString(),
+    durationMs: 0,
+    steps: [],
+  };
+}
+
+/** Removes what an interrupted worker may have left: every object of the kinds in use that bears this run's label. */
+async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<void> {
+  const kinds = new Map<string, Manifest>();
+  for (const file of scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply))) {
+    for (const manifest of parseManifests(file.text)) kinds.set(`${manifest.apiVersion} ${manifest.kind}`, manifest);
+  }
+  await Promise.all(
+    [...kinds.values()].map(async ({ apiVersion, kind }) => {
+      const label = `meshproof.dev/run=${session.plan.runId}`;
+      const list = await session.kube.objects.list(
+        apiVersion,
+        kind,
+        undefined,
+        undefined,
+        undefined,
+        undefined,
+        undefined,
+        label,
+      );
+      for (const item of list.items) await session.kube.objects.remove({ ...item, apiVersion, kind } as Manifest);
+    }),
+  );
+}
+
+export async function removeTempDir(dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true });
+}

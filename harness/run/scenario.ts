@@ -1,0 +1,61 @@
+import { MeshproofError } from "../errors.ts";
+import type { ScenarioResult, StepResult } from "../result.ts";
+import type { Scenario } from "../scenario/types.ts";
+import type { Proxy, Session } from "./session.ts";
+import { removeApplied, runStep, worst, type Applied } from "./step.ts";
+
+/**
+ * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
+ * an environment error is the scenario's status.
+ */
+export async function runScenario(session: Session, scenario: Scenario, signal?: AbortSignal): Promise<ScenarioResult> {
+  const startedAt = new Date();
+  const started = performance.now();
+  const steps: StepResult[] = [];
+  const applied: Applied = new Map();
+  const errors: string[] = [];
+  session.forget();
+  try {
+    for (const index of scenario.steps.keys()) steps.push(await runStep(session, scenario, index, applied, signal));
+  } catch (error) {
+    errors.push(describe(error));
+  }
+  try {
+    await removeApplied(session, applied, await proxiesOf(session, scenario));
+  } catch (error) {
+    errors.push(`cleaning up failed: ${describe(error)}`);
+  }
+  const found = errors.length > 0 ? "error" : worst(steps.map((s) => s.status));
+  const known = scenario.knownFailure;
+  const excused =
+    known !== undefined &&
+    (found === "failed" || found === "flaky") &&
+    startedAt.toISOString().slice(0, 10) <= known.until;
+  const reasons = [...errors, ...(excused ? [`known until ${known.until}: ${known.reason}`] : [])];
+  return {
+    id: scenario.id,
+    title: scenario.title,
+    source: scenario.source,
+    level: scenario.level,
+    tags: scenario.tags,
+    position: scenario.position,
+    mesh: scenario.mesh,
+    status: excused ? "known-failure" : found,
+    ...(reasons.length > 0 ? { reason: reasons.join("; ") } : {}),
+    startedAt: startedAt.toISOString(),
+    durationMs: Math.round(performance.now() - started),
+    steps,
+  };
+}
+
+/** Every proxy that judges a request of the scenario. */
+async function proxiesOf(session: Session, scenario: Scenario): Promise<Proxy[]> {
+  const targets = new Set(scenario.steps.flatMap((step) => step.checks.map((check) => check.request.to)));
+  const found = await Promise.all([...targets].map((name) => session.target(name)));
+  return found.flatMap((target) => target.proxies);
+}
+
+function describe(error: unknown): string {
+  if (error instanceof MeshproofError) return error.hint ? `${error.message} (${error.hint})` : error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
