@@ -63,7 +63,7 @@ export function entriesOf(
   node: Node | null | undefined,
 ): { readonly key: string; readonly keyNode: Node; readonly value: ParsedNode }[] {
   if (!isMap(node)) return [];
-  return (node as YAMLMap).items.map((pair: Pair) => {
+  return (node).items.map((pair: Pair) => {
     const keyNode = pair.key as Node;
     return { key: textOf(keyNode), keyNode, value: pair.value as ParsedNode };
   });
@@ -71,7 +71,7 @@ export function entriesOf(
 
 /** The items of a sequence. */
 export function itemsOf(node: Node | null | undefined): ParsedNode[] {
-  return isSeq(node) ? ((node as YAMLSeq).items as ParsedNode[]) : [];
+  return isSeq(node) ? ((node).items as ParsedNode[]) : [];
 }
 
 /** A value of a mapping, or undefined. */
