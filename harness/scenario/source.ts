@@ -1,7 +1,7 @@
 /** YAML text whose every node knows its line and column. */
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
-import type { Document, Node, Pair, ParsedNode, YAMLMap, YAMLSeq } from "yaml";
+import type { Document, Node, Pair, ParsedNode } from "yaml";
 import type { Problem } from "./problem.ts";
 import type { Position } from "./types.ts";
 
@@ -63,7 +63,7 @@ export function entriesOf(
   node: Node | null | undefined,
 ): { readonly key: string; readonly keyNode: Node; readonly value: ParsedNode }[] {
   if (!isMap(node)) return [];
-  return (node).items.map((pair: Pair) => {
+  return node.items.map((pair: Pair) => {
     const keyNode = pair.key as Node;
     return { key: textOf(keyNode), keyNode, value: pair.value as ParsedNode };
   });
@@ -71,7 +71,7 @@ export function entriesOf(
 
 /** The items of a sequence. */
 export function itemsOf(node: Node | null | undefined): ParsedNode[] {
-  return isSeq(node) ? ((node).items as ParsedNode[]) : [];
+  return isSeq(node) ? (node.items as ParsedNode[]) : [];
 }
 
 /** A value of a mapping, or undefined. */
