@@ -52,8 +52,13 @@ export default defineConfig(
       "@typescript-eslint/prefer-promise-reject-errors": "error",
       "@typescript-eslint/return-await": ["error", "error-handling-correctness-only"],
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      "@typescript-eslint/no-unused-vars": [
+        "error",
+        { argsIgnorePattern: "^_", varsIgnorePattern: "^_", destructuredArrayIgnorePattern: "^_" },
+      ],
       "import-x/no-restricted-paths": ["error", { zones }],
       "no-console": "error",
+      "no-control-regex": "error",
       eqeqeq: "error",
     },
   },

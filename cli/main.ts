@@ -1,0 +1,137 @@
+/** The verbs: what each takes, and which file does it. Each verb is loaded when it is called, so that the others start quickly. */
+
+import { Command, CommanderError, Option } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { DEFAULT_NAME, SCENARIOS } from "./context.ts";
+import { explain } from "./explain.ts";
+
+const EXIT_CODES = `
+Exit codes:
+  0    every check agrees with the documentation
+  1    a check failed or flaked
+  2    usage, an invalid scenario, or nothing selected
+  3    the environment: a program is missing, the cluster does not start, …
+  130  interrupted`;
+
+function buildProgram(): Command {
+  const program = new Command("meshproof")
+    .description(packageJson.description)
+    .version(packageJson.version)
+    .enablePositionalOptions()
+    .showHelpAfterError("(--help shows what there is)")
+    .addHelpText("after", EXIT_CODES);
+
+  /** A verb with examples below its help. */
+  const verb = (usage: string, description: string, examples: readonly string[]): Command =>
+    program
+      .command(usage)
+      .description(description)
+      .addHelpText("after", `\nExamples:\n${examples.map((example) => `  $ meshproof ${example}`).join("\n")}`);
+  const scenarios = (): Option =>
+    new Option("--scenarios <folder>", "where the scenarios are").default(SCENARIOS, "the ones that meshproof brings");
+  const name = (): Option => new Option("--name <cluster>", "name of the kept cluster").default(DEFAULT_NAME);
+  const tag = (): Option =>
+    new Option("-t, --tag <tag>", "only scenarios with this tag; repeat it for more")
+      .default([], "all")
+      .argParser((value: string, before: string[]) => [...before, value]);
+  const json = (): Option => new Option("--json", "print JSON");
+  const install = (): Option =>
+    new Option("--install", "install the programs that this machine lacks (as root), or say how");
+
+  verb("run", "run scenarios and write the reports", [
+    "run",
+    "run paths/skip-jwt-for-paths --keep",
+    "run 'jwt/*' --tag documented --results out",
+  ])
+    .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
+    .addOption(tag())
+    .addOption(new Option("--cluster <kind>", "where to run").choices(["embedded"]).default("embedded"))
+    .option("--name <cluster>", "a kept cluster to run on, or the name of a new one")
+    .option("--keep", "leave the cluster running for the next run")
+    .option("--results <folder>", "where reports are written, a folder per run", "results")
+    .addOption(
+      new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),
+    )
+    .addOption(install())
+    .addOption(scenarios())
+    .action(async (names: string[], options) => finish((await import("./verbs/run.ts")).run(names, options)));
+
+  verb("up", "start a cluster with the mesh and the workloads, and keep it", ["up", "up --name other"])
+    .addOption(name())
+    .addOption(install())
+    .addOption(scenarios())
+    .action(async (options) => finish((await import("./verbs/up.ts")).up(options)));
+
+  verb("down", "stop a kept cluster", ["down", "down --name other"])
+    .addOption(name())
+    .action(async (options) => finish((await import("./verbs/down.ts")).down(options)));
+
+  verb("list", "list the scenarios", ["list", "list 'jwt/*'", "list --tag documented --json"])
+    .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
+    .addOption(tag())
+    .addOption(json())
+    .addOption(scenarios())
+    .action(async (names: string[], options) => finish((await import("./verbs/list.ts")).list(names, options)));
+
+  verb("lint", "find what is wrong with scenarios, without a cluster", ["lint", "lint --scenarios my-scenarios"])
+    .addOption(scenarios())
+    .action(async (options) => finish((await import("./verbs/lint.ts")).lint(options)));
+
+  verb("render", "print a scenario's manifests as they are applied", [
+    "render jwt/algorithms",
+    "render jwt/algorithms | kubectl apply -f -",
+  ])
+    .argument("<scenario>", "its id or name")
+    .addOption(scenarios())
+    .action(async (scenario: string, options) => finish((await import("./verbs/render.ts")).render(scenario, options)));
+
+  verb("doctor", "say what this machine has and lacks", ["doctor", "doctor --install"])
+    .addOption(install())
+    .action(async (options) => finish((await import("./verbs/doctor.ts")).doctor(options)));
+
+  verb("components", "list the programs that the embedded cluster is made of, and build those that are missing", [
+    "components",
+    "components --verify",
+    "components --json",
+  ])
+    .option("--verify", "read everything again and compare it with its checksums")
+    .option("--clean", "remove what no current component needs from the cache")
+    .addOption(json())
+    .action(async (options) => finish((await import("./verbs/components.ts")).components(options)));
+
+  verb("kubectl", "run kubectl against a kept cluster; everything behind is kubectl's own", [
+    "kubectl get pods -A",
+    "kubectl exec -n foo deploy/sleep -c sleep -- curl -s httpbin:8000/headers",
+    "kubectl --name other get nodes",
+  ])
+    .argument("[arguments...]", "what kubectl takes")
+    .addOption(name())
+    .passThroughOptions()
+    .allowUnknownOption()
+    .action(async (args: string[], options) => finish((await import("./verbs/kubectl.ts")).kubectl(args, options)));
+
+  return program;
+}
+
+function seconds(text: string): number {
+  const value = Number(/^(\d+(?:\.\d+)?)s?$/.exec(text)?.[1]);
+  if (!(value > 0))
+    throw new CommanderError(2, "meshproof.limit", `error: --limit takes seconds, such as 30 or 30s, not "${text}"`);
+  return value;
+}
+
+/** A verb gives its exit code. Leaving is explicit: what a library keeps open must not keep the command from ending. */
+async function finish(verb: Promise<number>): Promise<never> {
+  process.exit(await verb);
+}
+
+// `meshproof list | head` is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 3));
+
+try {
+  const program = buildProgram();
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  await program.parseAsync();
+} catch (error) {
+  process.exit(explain(error));
+}

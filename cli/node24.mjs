@@ -1,0 +1,60 @@
+// In JavaScript that an old Node understands: runs a TypeScript file of this project on Node 24, which the optional
+// package node-linux-<arch> brings along where the user's own Node is older.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import * as nodeModule from "node:module";
+import { constants, homedir } from "node:os";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** Native type stripping without a warning, `await using`, compile cache: all in 24. */
+const NEEDED = 24;
+
+/**
+ * Runs `file` with `args` in this process if its Node is new enough, else in a child that has standard streams, signals
+ * and exit code in common with it.
+ * @param {string} file absolute path
+ * @param {string[]} args
+ */
+export async function runOnNode24(file, args) {
+  const cache =
+    process.env.MESHPROOF_CACHE ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "meshproof");
+  // Compiled code and stripped types are kept; the variable tells the processes that this one starts.
+  process.env.NODE_COMPILE_CACHE ??= path.join(cache, "node");
+  if (Number(process.versions.node.split(".")[0]) >= NEEDED) {
+    nodeModule.enableCompileCache(process.env.NODE_COMPILE_CACHE);
+    process.argv = [process.argv[0], file, ...args];
+    await import(pathToFileURL(file).href);
+    return;
+  }
+  const node = bundledNode();
+  if (node === undefined) {
+    process.stderr.write(
+      `error: meshproof runs on Node ${NEEDED}, this is ${process.version}\n` +
+        `  install Node ${NEEDED} or newer; on Linux x64 "npm install --include=optional" in this folder brings it along\n`,
+    );
+    process.exit(3);
+  }
+  const child = spawn(node, [file, ...args], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    process.stderr.write(`error: ${node} does not start: ${error.message}\n`);
+    process.exit(3);
+  });
+  child.on("close", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+/** The binary of the optional package, wherever npm has put it. */
+function bundledNode() {
+  try {
+    const require = nodeModule.createRequire(import.meta.url);
+    const node = path.join(path.dirname(require.resolve(`node-linux-${process.arch}/package.json`)), "bin", "node");
+    return existsSync(node) ? node : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url))
+  await runOnNode24(path.resolve(process.argv[2]), process.argv.slice(3));

@@ -1,0 +1,59 @@
+/** How progress is drawn: one line that changes on a terminal, a line a sentence elsewhere. */
+
+import type { Progress } from "../harness/progress.ts";
+
+export interface StatusLine {
+  readonly progress: Progress;
+  /** Takes the line away, so that other output starts at the left edge. The next sentence draws it again. */
+  clear(): void;
+}
+
+interface Terminal {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/**
+ * Draws on `stream`, standard error by default: what a command prints stays clean for pipes.
+ * @param now milliseconds; the elapsed time counts from this call
+ */
+export function createStatusLine(
+  stream: Terminal = process.stderr,
+  env = process.env,
+  now = () => performance.now(),
+): StatusLine {
+  const start = now();
+  const elapsed = (): string => `${((now() - start) / 1000).toFixed(1)} s`;
+  if (stream.isTTY !== true || env["CI"] !== undefined) {
+    let last: string | undefined;
+    return {
+      progress: (line) => {
+        if (line === last) return;
+        last = line;
+        stream.write(`[${elapsed().padStart(8)}] ${line}\n`);
+      },
+      clear: () => undefined,
+    };
+  }
+  let current: string | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const draw = (): void => {
+    const text = `${elapsed()}  ${current ?? ""}`;
+    // A line that wraps could not be taken back.
+    stream.write(`\r\u001b[2K${text.slice(0, (stream.columns ?? 80) - 1)}`);
+  };
+  return {
+    progress: (line) => {
+      current = line;
+      draw();
+      timer ??= setInterval(draw, 1000).unref();
+    },
+    clear: () => {
+      if (current === undefined) return;
+      clearInterval(timer);
+      timer = current = undefined;
+      stream.write("\r\u001b[2K");
+    },
+  };
+}

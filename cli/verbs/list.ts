@@ -1,0 +1,29 @@
+import { readScenarios } from "../context.ts";
+import { table } from "../table.ts";
+
+interface ListOptions {
+  readonly tag: readonly string[];
+  readonly json?: boolean;
+  readonly scenarios: string;
+}
+
+export async function list(names: readonly string[], options: ListOptions): Promise<number> {
+  const scenarios = await readScenarios(options.scenarios, names, options.tag);
+  const rows = scenarios.map(({ id, title, source, level, features, tags, mesh, steps, position }) => ({
+    id,
+    title,
+    source,
+    level,
+    features,
+    tags,
+    mesh,
+    checks: steps.reduce((sum, step) => sum + step.checks.length + step.asked.length, 0),
+    file: position.file,
+  }));
+  if (options.json === true) console.log(JSON.stringify(rows, null, 2));
+  else
+    console.log(
+      table([["SCENARIO", "CHECKS", "TITLE"], ...rows.map(({ id, checks, title }) => [id, String(checks), title])]),
+    );
+  return 0;
+}

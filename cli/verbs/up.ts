@@ -1,0 +1,50 @@
+import path from "node:path";
+import { stopEmbedded, toHandle } from "../../clusters/embedded/index.ts";
+import { connect } from "../../harness/kube/client.ts";
+import { deployWorkloads, workloadsOf } from "../../harness/run/index.ts";
+import { createTokenFactory } from "../../harness/tokens/index.ts";
+import { openCluster } from "../cluster.ts";
+import { DEFAULT_NAME, readScenarios } from "../context.ts";
+import { prepareHost } from "../host.ts";
+import { work } from "../work.ts";
+
+interface UpOptions {
+  readonly name: string;
+  readonly install?: boolean;
+  readonly scenarios: string;
+}
+
+export async function up(options: UpOptions): Promise<number> {
+  return work(async (work) => {
+    const scenarios = await readScenarios(options.scenarios, [], []);
+    if (options.install === true) await prepareHost(work);
+    const { cluster, started } = await openCluster({ name: options.name, keep: true }, work);
+    const handle = await toHandle(cluster);
+    const scenariosRoot = path.resolve(options.scenarios);
+    try {
+      await deployWorkloads({
+        kube: connect(cluster.kubeconfig),
+        handle,
+        tokens: await createTokenFactory({ issuersDir: path.join(scenariosRoot, "issuers") }),
+        scenariosRoot,
+        apps: workloadsOf(scenarios),
+        progress: work.progress,
+        signal: work.signal,
+      });
+    } catch (error) {
+      // A cluster is up, or nothing is left of it.
+      if (started) await stopEmbedded(options.name);
+      throw error;
+    }
+    work.clear();
+    const { kubernetes, istio, envoy } = handle.info.versions;
+    const name = options.name === DEFAULT_NAME ? "" : ` --name ${options.name}`;
+    console.log(`cluster "${options.name}" is up: Kubernetes ${kubernetes}, Istio ${istio}, Envoy ${envoy}
+
+  meshproof run${name}                    run the scenarios on it
+  meshproof kubectl${name} get pods -A    look around
+  export KUBECONFIG=${cluster.kubeconfig}
+  meshproof down${name}                   stop it`);
+    return 0;
+  });
+}
