@@ -2,6 +2,7 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunResult } from "../harness/result.ts";
 import { formatConformance } from "./conformance.ts";
+import { formatHtml } from "./html/document.ts";
 import { formatJson } from "./json.ts";
 import { formatJunit } from "./junit.ts";
 import { formatMarkdown } from "./markdown.ts";
@@ -11,6 +12,7 @@ export { formatFailure, formatSummary, type TerminalOptions } from "./terminal.t
 
 /** Absolute or relative as the folder was given. */
 export interface ReportPaths {
+  readonly html: string;
   readonly json: string;
   readonly junit: string;
   readonly conformance: string;
@@ -28,6 +30,7 @@ export async function writeReports(result: RunResult, dir: string): Promise<Repo
     return path;
   };
   return {
+    html: await write("report.html", formatHtml(result)),
     json: await write("results.json", formatJson(result)),
     junit: await write("junit.xml", formatJunit(result)),
     conformance: await write("conformance.yaml", formatConformance(result)),

@@ -1,0 +1,117 @@
+import type { AskedResult, CheckResult, Status } from "../../harness/result.ts";
+import { formatBytes, formatDuration } from "../text.ts";
+import {
+  describeAnswerer,
+  describeAsked,
+  describeChanges,
+  describeExpected,
+  describeExpectedAsker,
+  describeGot,
+  describeSeenAskers,
+  describeToken,
+} from "../words.ts";
+import { html, lines, type Html } from "./escape.ts";
+import { copyable, mark } from "./marks.ts";
+
+/** How a check is shown: what the reader must see stands open, what agrees waits until its cell is chosen. */
+export interface CheckView {
+  readonly id: string;
+  readonly status: Status;
+  readonly open: boolean;
+}
+
+/** Everything known about one check. */
+export function renderCheck(check: CheckResult, view: CheckView): Html {
+  const quiet = view.status === "passed" ? " quiet" : "";
+  const seen = view.status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
+  return html`<details class="check ${view.status}${quiet}" id="${view.id}" ${view.open && html` open`}>
+    <summary>
+      ${mark(view.status)}<span class="name" data-find>${check.name}</span>
+      <span class="verdict"
+        >${
+          view.status === "passed" ? describeGot(check) : html`expected <b>${describeExpected(check)}</b>, ${seen}`
+        }</span
+      >
+    </summary>
+    <dl>
+      ${[
+        check.reason !== undefined && entry("why", html`<span class="reason" data-find>${check.reason}</span>`),
+        entry(
+          "request",
+          html`<code>${check.request.method} ${check.request.url}</code>
+            <span class="aside">from ${check.request.from} to ${check.request.to}</span>`,
+        ),
+        entry("token", html`${describeToken(check)}`),
+        view.status === "passed" && entry("expected", html`${describeExpected(check)}`),
+        entry("answered by", renderAnswerer(check)),
+        Object.keys(check.got.headers).length > 0 && entry("headers", renderHeaders(check.got.headers)),
+        check.got.body !== "" && entry("body", renderBody(check.got.body)),
+        check.got.error !== undefined && entry("curl says", html`<code>${check.got.error}</code>`),
+        entry("answers", renderAnswers(check)),
+        entry("repeat", copyable(check.curl)),
+      ]}
+    </dl>
+  </details>`;
+}
+
+function entry(term: string, description: Html): Html {
+  return html`<div>
+    <dt>${term}</dt>
+    <dd>${description}</dd>
+  </div>`;
+}
+
+function renderAnswerer(check: CheckResult): Html {
+  const { got } = check;
+  if (got.status === 0 || got.by === "nobody") return html`nobody`;
+  const details = got.details === undefined ? "" : html` <code class="aside">${got.details}</code>`;
+  return html`${describeAnswerer(check, got.by)} with ${got.status}${details}`;
+}
+
+function renderHeaders(headers: Readonly<Record<string, string>>): Html {
+  const rows = Object.entries(headers).map(
+    ([name, value]) => html`<span class="header"><b>${name}</b>: ${value}</span> `,
+  );
+  return html`<pre tabindex="0">${rows}</pre>`;
+}
+
+function renderBody(body: string): Html {
+  const size =
+    body.endsWith(")") && body.includes("… (cut: ")
+      ? ""
+      : html`<span class="size">${formatBytes(Buffer.byteLength(body))}</span>`;
+  return html`<pre tabindex="0">${lines(body)}</pre>
+    ${size}`;
+}
+
+/** When the answer became final, and every answer that changed on the way. */
+function renderAnswers(check: CheckResult): Html {
+  const final = check.enforcedMs > 0 && (check.status === "passed" || check.status === "flaky");
+  const summary = final
+    ? html`final ${formatDuration(check.enforcedMs)} after the policies were applied`
+    : html`${check.status === "passed" ? "final at once" : "never final within the limit"}`;
+  const changes = describeChanges(check);
+  return html`${summary}; the last one took
+  ${formatDuration(check.got.totalMs)}${
+    changes.length > 0 &&
+    html`<ol class="changes">
+      ${changes.map((change) => html`<li>${change}</li>`)}
+    </ol>`
+  }`;
+}
+
+/** Who asked a JWKS server: a line when it agrees, a block when not. */
+export function renderAsked(asked: AskedResult, view: CheckView): Html {
+  if (view.status === "passed") {
+    return html`<p class="asked" id="${view.id}">
+      ${mark("passed")}<span data-find>${describeAsked(asked)}</span>, by its own access log
+    </p>`;
+  }
+  return html`<details class="check ${view.status}" id="${view.id}" open>
+    <summary>
+      ${mark(view.status)}<span class="name" data-find>${describeAsked(asked)}</span>
+      <span class="verdict">expected <b>${describeExpectedAsker(asked)}</b>; ${describeSeenAskers(asked)}</span>
+    </summary>
+    <dl>${asked.reason !== undefined && entry("why", html`<span class="reason" data-find>${asked.reason}</span>`)}</dl>
+  </details>`;
+}

@@ -1,0 +1,211 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { RunResult, ScenarioResult, Status } from "../../harness/result.ts";
+import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
+import { prepare } from "../prepare.ts";
+import { formatDuration, plural } from "../text.ts";
+import { html, raw, type Html } from "./escape.ts";
+import { copyable, mark, sign, wordOf } from "./marks.ts";
+import { renderScenario } from "./scenario.ts";
+
+const style = readFileSync(new URL("./page/page.css", import.meta.url), "utf8");
+const script = readFileSync(new URL("./page/page.js", import.meta.url), "utf8");
+
+/**
+ * The run as one HTML file that needs nothing else: no network, no inline handler, no style attribute. Its policy (CSP)
+ * admits our stylesheet and our script by their hashes and nothing more, so that even text that escaped us could not act.
+ */
+export function formatHtml(result: RunResult): string {
+  const prepared = prepare(result);
+  const scenarios = worstFirst(prepared.scenarios);
+  const longestMs = Math.max(0, ...scenarios.flatMap(({ steps }) => steps.map(({ timing }) => timing.totalMs)));
+  const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta name="referrer" content="no-referrer" />
+        <title>${title(prepared)}</title>
+        <link rel="icon" href="${icon(verdictOf(prepared).status)}" />
+        ${raw(`<style>${style}</style>`)}
+      </head>
+      <body>
+        <a class="skip" href="#results">Skip to the results</a>
+        ${renderTop(prepared, scenarios)} ${renderFacts(prepared)}
+        <div class="columns">
+          ${renderContents(scenarios)}
+          <main id="results" tabindex="-1">
+            ${scenarios.map((scenario) => renderScenario(scenario, longestMs))}
+            <p class="nothing" hidden>
+              No scenario matches. <button type="button" class="clear">Clear the filters</button>
+            </p>
+          </main>
+        </div>
+        ${raw(`<script>${script}</script>`)}
+      </body>
+    </html> `.markup;
+}
+
+function hash(text: string): string {
+  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
+}
+
+interface Verdict {
+  readonly status: Status;
+  readonly words: string;
+}
+
+function verdictOf({ counts }: RunResult): Verdict {
+  if (counts.failed + counts.flaky > 0) return { status: "failed", words: "Not conformant" };
+  if (counts.error > 0) return { status: "error", words: "Not judged" };
+  if (counts["known-failure"] > 0) return { status: "known-failure", words: "Conformant but for known failures" };
+  return counts.passed === 0
+    ? { status: "skipped", words: "Nothing was checked" }
+    : { status: "passed", words: "Conformant" };
+}
+
+function title(result: RunResult): string {
+  const { failed, flaky, error, passed } = result.counts;
+  const bad = failed + flaky + error;
+  return `${bad > 0 ? `${bad} failed` : `${passed} passed`}, ${result.id} – meshproof`;
+}
+
+/** A coloured sign in the browser's tab. */
+function icon(status: Status): string {
+  const color = {
+    passed: "%23147a50",
+    failed: "%23c02a1d",
+    flaky: "%23c02a1d",
+    error: "%237a3fb0",
+    "known-failure": "%23147a50",
+    skipped: "%23667",
+  }[status];
+  const path = status === "passed" || status === "known-failure" ? "M4 8.5l3 3 5.5-7" : "M4.5 4.5l7 7m0-7l-7 7";
+  return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='${color}'/><path d='${path}' fill='none' stroke='white' stroke-width='2'/></svg>`;
+}
+
+function renderTop(result: RunResult, scenarios: readonly ScenarioResult[]): Html {
+  const verdict = verdictOf(result);
+  const tags = [...new Set(scenarios.flatMap((scenario) => scenario.tags))].sort();
+  return html`<header class="top">
+    <h1 class="${verdict.status}">
+      <span class="product">meshproof</span> ${sign(verdict.status)} <span>${verdict.words}</span>
+    </h1>
+    <div class="filters" role="group" aria-label="Filters">
+      <div class="statuses" role="group" aria-label="Show scenarios with a check that">
+        ${statuses
+          .filter((status) => result.counts[status] > 0)
+          .map(
+            (status) =>
+              html`<button type="button" class="status ${status}" data-status="${status}" aria-pressed="false">
+                ${sign(status)}<b>${result.counts[status]}</b> ${wordOf(status)}
+              </button>`,
+          )}
+      </div>
+      ${
+        tags.length > 0 &&
+        html`<label class="unseen" for="tag">Tag</label
+          ><select id="tag">
+            <option value="">every tag</option>
+            ${tags.map((tag) => html`<option>${tag}</option>`)}
+          </select>`
+      }
+      <label class="unseen" for="text">Find in names and reasons</label
+      ><input id="text" type="search" placeholder="Find  /" autocomplete="off" spellcheck="false" />
+      <span class="shown" role="status" aria-live="polite">${plural(scenarios.length, "scenario")}</span>
+    </div>
+  </header>`;
+}
+
+function renderFacts(result: RunResult): Html {
+  const { cluster, timing } = result;
+  const kind = `${cluster.kind}${cluster.rootless === undefined ? "" : cluster.rootless ? ", rootless" : ", as root"}`;
+  const digests = Object.entries(cluster.digests);
+  return html`<section class="run" aria-label="Run">
+    <dl>
+      <div>
+        <dt>Istio</dt>
+        <dd>${cluster.versions.istio}</dd>
+      </div>
+      <div>
+        <dt>Envoy</dt>
+        <dd>${cluster.versions.envoy}</dd>
+      </div>
+      <div>
+        <dt>Kubernetes</dt>
+        <dd>${cluster.versions.kubernetes}</dd>
+      </div>
+      <div>
+        <dt>Cluster</dt>
+        <dd>${kind}</dd>
+      </div>
+      <div>
+        <dt>Took</dt>
+        <dd>${formatDuration(timing.totalMs)}</dd>
+      </div>
+      <div>
+        <dt>First verdict</dt>
+        <dd>${formatDuration(timing.firstVerdictMs)}</dd>
+      </div>
+      <div>
+        <dt>Started</dt>
+        <dd>
+          <time datetime="${result.startedAt}"
+            >${result.startedAt.replace("T", " ").replace(/\.\d+Z$|Z$/, " UTC")}</time
+          >
+        </dd>
+      </div>
+    </dl>
+    <details class="more">
+      <summary>Run ${result.id}</summary>
+      <dl class="wide">
+        <div>
+          <dt>Repeat</dt>
+          <dd>${copyable(result.command)}</dd>
+        </div>
+        <div>
+          <dt>Times</dt>
+          <dd>
+            mesh ready ${formatDuration(timing.meshReadyMs)}, workloads ready
+            ${formatDuration(timing.workloadsReadyMs)}, first verdict ${formatDuration(timing.firstVerdictMs)}, end
+            ${formatDuration(timing.totalMs)}
+          </dd>
+        </div>
+        <div>
+          <dt>Tool</dt>
+          <dd>${result.tool.name} ${result.tool.version}</dd>
+        </div>
+        ${digests.map(
+          ([name, digest]) =>
+            html`<div>
+              <dt>${name}</dt>
+              <dd><code>${digest}</code></dd>
+            </div>`,
+        )}
+      </dl>
+    </details>
+  </section>`;
+}
+
+function renderContents(scenarios: readonly ScenarioResult[]): Html {
+  return html`<nav class="contents" aria-label="Scenarios">
+    <details open>
+      <summary>Scenarios</summary>
+      <ol>
+        ${scenarios.map((scenario) => {
+          const counts = count(outcomesOf(scenario));
+          const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+          const ratio = scenario.status === "skipped" ? "" : `${counts.passed}/${total}`;
+          return html`<li data-for="${scenario.id}">
+            <a href="#${encodeURI(scenario.id)}"
+              >${mark(scenario.status)}<span class="id">${scenario.id}</span><span class="ratio">${ratio}</span></a
+            >
+          </li>`;
+        })}
+      </ol>
+    </details>
+  </nav>`;
+}

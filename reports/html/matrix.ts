@@ -1,0 +1,148 @@
+import type { CheckResult, Status } from "../../harness/result.ts";
+import type { MatrixSpec } from "../../harness/scenario/types.ts";
+import { plural } from "../text.ts";
+import { describeAnswerer, describeExpected, describeGot, pathOf } from "../words.ts";
+import { html, type Html } from "./escape.ts";
+import { sign, wordOf } from "./marks.ts";
+
+/** A check as a cell shows it: where its details are, and its status as counted. */
+export interface CellView {
+  readonly check: CheckResult;
+  readonly id: string;
+  readonly status: Status;
+}
+
+/** The matrix as its scenario wrote it: a number where the mesh agrees, everything at once where it does not. */
+export function renderMatrix(matrix: MatrixSpec, cells: readonly CellView[]): Html {
+  const at = new Map(cells.map((cell) => [`${cell.check.cell?.row} ${cell.check.cell?.column}`, cell]));
+  return html`<figure class="matrix">
+    ${renderCaption(matrix.title, cells)}
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <td class="corner">${renderRoute(cells)}</td>
+            ${matrix.columns.map((column) => html`<th scope="col" data-find>${column}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${matrix.rows.map(
+            (row, rowIndex) =>
+              html`<tr>
+                <th scope="row" data-find>${row}</th>
+                ${matrix.columns.map((_, column) => renderCell(at.get(`${rowIndex} ${column}`)))}
+              </tr> `,
+          )}
+        </tbody>
+      </table>
+    </div>
+    ${renderTokens(matrix, cells)}
+  </figure>`;
+}
+
+/** Checks that stand alone: the same cells, a row each. */
+export function renderList(cells: readonly CellView[]): Html {
+  return html`<figure class="matrix list">
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <td></td>
+            <th scope="col">request</th>
+            <th scope="col">answer</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${cells.map(
+            (cell) =>
+              html`<tr>
+                <th scope="row">${cell.check.name}</th>
+                <td class="request">
+                  ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>
+                </td>
+                ${renderCell(cell)}
+              </tr> `,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </figure>`;
+}
+
+function renderCell(cell: CellView | undefined): Html {
+  if (cell === undefined) return html`<td class="empty"></td>`;
+  const { check, id, status } = cell;
+  const href = `#${encodeURI(id)}`;
+  if (status === "passed") {
+    const denied = check.expected.by === "workload" ? "admitted" : "denied";
+    return html`<td class="agrees ${denied}">
+      <a href="${href}">${check.got.status}<span class="unseen"> as expected</span></a>
+    </td>`;
+  }
+  return html`<td class="differs ${status}">
+    <a href="${href}"
+      ><span class="seen"
+        >${sign(status)}<span class="unseen">${wordOf(status)}, got </span
+        >${check.got.status === 0 ? "none" : check.got.status}</span
+      ><span class="by">${by(check)}</span><span class="want">${want(cell)}</span></a
+    >
+  </td>`;
+}
+
+function by(check: CheckResult): string {
+  if (check.got.status === 0 || check.got.by === "nobody") return "no answer";
+  return `from ${describeAnswerer(check, check.got.by)}`;
+}
+
+/** What was expected, as far as it is not what was seen. */
+function want({ check, status }: CellView): Html {
+  const { expected, got } = check;
+  if (status === "flaky") return html`flaky`;
+  if (got.status !== expected.status) return html`expected <b>${expected.status}</b>`;
+  return got.by === expected.by
+    ? html`other text than expected`
+    : html`expected from <b>${describeAnswerer(check, expected.by)}</b>`;
+}
+
+function renderCaption(title: string, cells: readonly CellView[]): Html {
+  const differing = cells.filter(({ status }) => status !== "passed").length;
+  const words =
+    differing === 0
+      ? `all ${cells.length} as expected`
+      : `${differing} of ${plural(cells.length, "answer")} ${differing === 1 ? "differs" : "differ"}`;
+  return html`<figcaption>
+    ${title !== "" && html`<span class="title" data-find>${title}</span> `}<span class="tally">${words}</span>
+  </figcaption>`;
+}
+
+/** `outside → ingress`, where all cells agree on it. */
+function renderRoute(cells: readonly CellView[]): Html {
+  const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${request.to}`));
+  const urls = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
+  const [route] = routes;
+  const [path] = urls;
+  if (routes.size !== 1) return html``;
+  return html`${route}${urls.size === 1 && path !== undefined && html` <code>${path}</code>`}`;
+}
+
+/** What each column's token is, where the column is one token. */
+function renderTokens(matrix: MatrixSpec, cells: readonly CellView[]): Html {
+  const words = matrix.columns.flatMap((_, column) => {
+    const tokens = new Set(
+      cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => check.request.token),
+    );
+    const [token] = tokens;
+    return tokens.size === 1 && token !== undefined && token !== "none" && token.includes(" ") ? [token] : [];
+  });
+  const distinct = [...new Set(words)];
+  return distinct.length === 0
+    ? html``
+    : html`<ul class="tokens">
+        ${distinct.map((token) => html`<li>${token}</li>`)}
+      </ul>`;
+}
+
+/** One line for a tooltip or a list: `expected 403 from authorization, got 200 from httpbin`. */
+export function describeCell({ check }: CellView): string {
+  return `expected ${describeExpected(check)}, got ${describeGot(check)}`;
+}

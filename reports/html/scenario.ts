@@ -1,0 +1,156 @@
+import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/result.ts";
+import { outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
+import { formatDuration, plural } from "../text.ts";
+import { describeForce, describeMesh, describeObject } from "../words.ts";
+import { renderAsked, renderCheck } from "./check.ts";
+import { drawFingerprint, drawTiming } from "./drawing.ts";
+import { html, lines, type Html } from "./escape.ts";
+import { copyable, mark, sign, wordOf } from "./marks.ts";
+import { renderList, renderMatrix, type CellView } from "./matrix.ts";
+
+/** So many differing checks of a step stand open; the others show their summary. */
+const openChecks = 3;
+
+/** A scenario as a section that stands open unless it passed or was skipped. */
+export function renderScenario(scenario: ScenarioResult, longestMs: number): Html {
+  const outcomes = outcomesOf(scenario);
+  const { status } = scenario;
+  const present = [...new Set([status, ...outcomes.map((outcome) => outcome.status)])];
+  const open = status !== "passed" && status !== "skipped";
+  return html`<details
+    class="scenario ${status}"
+    id="${scenario.id}"
+    data-status="${present.join(" ")}"
+    data-tags="${scenario.tags.join(" ")}"
+    ${open && html` open`}
+  >
+    <summary>
+      ${mark(status)}<span class="heading"
+        ><h2 data-find>${scenario.title}</h2>
+        <span class="id" data-find>${scenario.id}</span></span
+      >${drawFingerprint(scenario)}<span class="tally">${tally(outcomes)}</span>
+    </summary>
+    <div class="inside">
+      ${scenario.reason !== undefined && html`<p class="reason ${status}" data-find><b>${capitalize(wordOf(status))}.</b> ${scenario.reason}</p>`}
+      <p class="facts">
+        <span>${scenario.level}</span><span data-find>${scenario.source}</span
+        ><span>mesh: ${describeMesh(scenario.mesh)}</span
+        ><span class="place">${scenario.position.file}:${scenario.position.line}</span
+        >${scenario.tags.map((tag) => html`<span class="tag">${tag}</span>`)}<span>${formatDuration(scenario.durationMs)}</span>${copyable(`meshproof run ${scenario.id} --keep`)}
+      </p>
+      ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, longestMs))}
+    </div>
+  </details> `;
+}
+
+function renderStep(
+  scenario: ScenarioResult,
+  step: StepResult,
+  index: number,
+  all: readonly Outcome[],
+  longestMs: number,
+): Html {
+  const id = `${scenario.id}/${index + 1}`;
+  const outcomes = all.filter((outcome) => outcome.step === step);
+  const cells = cellsOf(step, id, outcomes);
+  // A scenario that passed is closed as a whole: opened, it shows all it has.
+  const open = scenario.status === "passed" || step.status !== "passed";
+  const loud = cells.filter(({ status }) => status !== "passed");
+  const asked = step.asked.map((each, n) => {
+    const status = outcomes.find((outcome) => outcome.asked === each)?.status ?? each.status;
+    return renderAsked(each, { id: `${id}.a${n + 1}`, status, open: true });
+  });
+  return html`<details class="step ${step.status}" id="${id}" ${open && html` open`}>
+    <summary>
+      <span class="number">${index + 1}</span>
+      <h3 data-find>${step.name}</h3>
+      <span class="tally">${step.status !== "passed" && sign(step.status)}${tally(outcomes)}</span>
+    </summary>
+    <div class="inside">
+      ${renderPolicies(scenario, step, index)}
+      ${step.matrices.map((matrix, n) =>
+        renderMatrix(
+          matrix,
+          cells.filter(({ check }) => check.cell?.matrix === n),
+        ),
+      )}
+      ${renderSingles(cells.filter(({ check }) => check.cell === undefined))}
+      <div class="checks">
+        ${cells.map((cell) => renderCheck(cell.check, { id: cell.id, status: cell.status, open: loud.indexOf(cell) < openChecks }))}${asked}
+      </div>
+      ${renderTiming(step, longestMs)}
+    </div>
+  </details>`;
+}
+
+function renderSingles(cells: readonly CellView[]): Html {
+  return cells.length === 0 ? html`` : renderList(cells);
+}
+
+function cellsOf(step: StepResult, id: string, outcomes: readonly Outcome[]): CellView[] {
+  const counted = new Map(outcomes.map((outcome) => [outcome.check, outcome.status]));
+  return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: counted.get(check) ?? check.status }));
+}
+
+/** What this step changed, with its YAML, and what earlier steps left in force. */
+function renderPolicies(scenario: ScenarioResult, step: StepResult, index: number): Html {
+  const earlier = policiesInForce(scenario, step).filter((policy) => policy.step !== index);
+  if (step.objects.length + earlier.length === 0) return html`<p class="policies none">No policy is applied.</p>`;
+  return html`<div class="policies">
+    ${step.objects.map(renderObject)}${earlier.map(
+      ({ object, step: from }) =>
+        html`<p class="object earlier">
+          <span class="verb">in force</span
+          ><a href="#${scenario.id}/${from + 1}">${object.kind} <b>${where(object)}</b></a>
+          <span class="force">since step ${from + 1}</span>
+        </p>`,
+    )}
+  </div>`;
+}
+
+function renderObject(object: AppliedObject): Html {
+  const missing = object.verb === "apply" && (object.inForceMs === undefined || object.proxies.length === 0);
+  const strange = missing && object.note !== undefined ? " strange" : "";
+  return html`<details class="object${strange}">
+    <summary>
+      <span class="verb">${object.verb}</span><span data-find>${object.kind} <b>${where(object)}</b></span>
+      <span class="force">${describeForce(object)}</span>
+    </summary>
+    <p class="facts">
+      <span class="place">${object.file}</span
+      >${object.proxies.length > 0 && html`<span>${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}</span>`}
+    </p>
+    <pre tabindex="0" aria-label="${describeObject(object)}">${lines(object.yaml)}</pre>
+  </details>`;
+}
+
+function where(object: AppliedObject): string {
+  return object.namespace === "" ? object.name : `${object.namespace}/${object.name}`;
+}
+
+function renderTiming(step: StepResult, longestMs: number): Html {
+  const { applyMs, inForceMs, probeMs, totalMs } = step.timing;
+  return html`<p class="times">
+    ${drawTiming(step, longestMs)}<span>${formatDuration(totalMs)}</span
+    ><span class="apply">apply ${formatDuration(applyMs)}</span
+    ><span class="wait">in force ${formatDuration(inForceMs)}</span
+    ><span class="probe">probe ${formatDuration(probeMs)}, ${plural(step.rounds, "round")}</span
+    ><span class="place">${step.position.file}:${step.position.line}</span>
+  </p>`;
+}
+
+/** `9 passed`, `2 of 9 differ`, `skipped`. */
+function tally(outcomes: readonly Outcome[]): string {
+  const passed = outcomes.filter(({ status }) => status === "passed").length;
+  if (outcomes.length === 0) return "no checks";
+  if (passed === outcomes.length) return `${passed} passed`;
+  const others = outcomes.filter(({ status }) => status !== "passed");
+  const kinds = new Set<Status>(others.map(({ status }) => status));
+  const [only] = kinds;
+  const word = kinds.size === 1 && only !== undefined ? wordOf(only) : "differ";
+  return outcomes.length === 1 ? word : `${others.length} of ${outcomes.length} ${word}`;
+}
+
+function capitalize(word: string): string {
+  return `${word[0]?.toUpperCase() ?? ""}${word.slice(1)}`;
+}
