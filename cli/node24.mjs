@@ -16,13 +16,14 @@ const NEEDED = 24;
  * and exit code in common with it.
  * @param {string} file absolute path
  * @param {string[]} args
+ * @param {number} needed major version; for tests
  */
-export async function runOnNode24(file, args) {
+export async function runOnNode24(file, args, needed = NEEDED) {
   const cache =
     process.env.MESHPROOF_CACHE ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "meshproof");
   // Compiled code and stripped types are kept; the variable tells the processes that this one starts.
   process.env.NODE_COMPILE_CACHE ??= path.join(cache, "node");
-  if (Number(process.versions.node.split(".")[0]) >= NEEDED) {
+  if (Number(process.versions.node.split(".")[0]) >= needed) {
     nodeModule.enableCompileCache(process.env.NODE_COMPILE_CACHE);
     process.argv = [process.argv[0], file, ...args];
     await import(pathToFileURL(file).href);
@@ -31,8 +32,8 @@ export async function runOnNode24(file, args) {
   const node = bundledNode();
   if (node === undefined) {
     process.stderr.write(
-      `error: meshproof runs on Node ${NEEDED}, this is ${process.version}\n` +
-        `  install Node ${NEEDED} or newer; on Linux x64 "npm install --include=optional" in this folder brings it along\n`,
+      `error: meshproof runs on Node ${needed}, this is ${process.version}\n` +
+        `  install Node ${needed} or newer; on Linux x64 "npm install --include=optional" in this folder brings it along\n`,
     );
     process.exit(3);
   }

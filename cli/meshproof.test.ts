@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, describe, it } from "node:test";
+import { execa } from "execa";
+import { parseAllDocuments } from "yaml";
+import { SCENARIOS } from "./context.ts";
+
+const meshproof = (...args: string[]) =>
+  execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
+    reject: false,
+    stdin: "ignore",
+    env: { CI: "true" },
+  });
+
+describe("help", () => {
+  it("names every verb and every exit code", async () => {
+    const { stdout, exitCode } = await meshproof("--help");
+    assert.equal(exitCode, 0);
+    for (const verb of ["run", "up", "down", "list", "lint", "render", "doctor", "components", "kubectl"])
+      assert.match(stdout, new RegExp(`^  ${verb} `, "m"));
+    assert.match(stdout, /^ {2}130 {2}interrupted$/m);
+  });
+
+  for (const verb of ["run", "up", "down", "list", "lint", "render", "doctor", "components", "kubectl"])
+    it(`of ${verb} has an example`, async () => {
+      const { stdout, exitCode } = await meshproof(verb, "--help");
+      assert.equal(exitCode, 0);
+      assert.match(stdout, new RegExp(`Examples:\n {2}\\$ meshproof ${verb}`));
+    });
+
+  it("is what a command without a verb gets, as a mistake", async () => {
+    const { stderr, exitCode } = await meshproof();
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^Usage: meshproof/);
+  });
+});
+
+describe("mistakes are exit code 2 and a sentence", () => {
+  it("an unknown verb, with the one that was meant", async () => {
+    const { stderr, exitCode } = await meshproof("rum");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: unknown command 'rum'\n\(Did you mean run\?\)/);
+  });
+
+  it("an unknown option", async () => {
+    const { stderr, exitCode } = await meshproof("list", "--tags", "documented");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: unknown option '--tags'\n\(Did you mean --tag\?\)/);
+  });
+
+  it("a limit that is no time", async () => {
+    const { stderr, exitCode } = await meshproof("run", "--limit", "soon");
+    assert.equal(exitCode, 2);
+    assert.equal(stderr, 'error: --limit takes seconds, such as 30 or 30s, not "soon"');
+  });
+
+  it("a scenario that does not exist, with those that are close", async () => {
+    const { stderr, exitCode } = await meshproof("run", "skip-jwt-for-path");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: no scenario matches "skip-jwt-for-path"\n {2}did you mean .*"skip-jwt-for-paths"/);
+  });
+
+  it("a tag that no scenario has", async () => {
+    const { stderr, exitCode } = await meshproof("run", "--tag", "nothing-has-this");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: no scenario has the tag "nothing-has-this"\n {2}tags are documented/);
+  });
+
+  it("rendering several scenarios at once", async () => {
+    const { stderr, exitCode } = await meshproof("render", "jwt");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: render takes one scenario, "jwt" means \d+\n {2}name one of jwt\//);
+  });
+});
+
+describe("a scenario with a typo in a key", () => {
+  const root = path.join(mkdtempSync(path.join(tmpdir(), "meshproof-test-")), "scenarios");
+  after(() => rmSync(path.dirname(root), { recursive: true }));
+  const id = "paths/skip-jwt-for-paths";
+  for (const part of ["issuers", "workloads", id])
+    cpSync(path.join(SCENARIOS, part), path.join(root, part), { recursive: true });
+  const file = path.join(root, id, "scenario.yaml");
+  const lines = readFileSync(file, "utf8").split("\n");
+  const line = lines.findIndex((text) => text.includes("columns:"));
+  const column = (lines[line] ?? "").indexOf("columns:") + 1;
+  writeFileSync(file, lines.with(line, (lines[line] ?? "").replace("columns:", "colums:")).join("\n"));
+  const complaint = `scenarios/${id}/scenario.yaml:${line + 1}:${column} unknown key "colums" in checks; did you mean "columns"?`;
+
+  it("stops a run before anything starts", async () => {
+    const { stderr, exitCode } = await meshproof("run", "--scenarios", root);
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /^error: scenarios\/paths\/skip-jwt-for-paths\/scenario\.yaml:\d+:\d+ /);
+    assert.ok(stderr.includes(complaint), stderr);
+  });
+
+  it("is what lint prints", async () => {
+    const { stdout, exitCode } = await meshproof("lint", "--scenarios", root);
+    assert.equal(exitCode, 2);
+    assert.ok(stdout.split("\n").includes(complaint), stdout);
+    assert.match(stdout, /0 sound scenarios, [1-9]\d* problems?$/);
+  });
+});
+
+describe("what needs no cluster", () => {
+  it("lists scenarios as JSON", async () => {
+    const { stdout, exitCode } = await meshproof("list", "paths", "--json");
+    assert.equal(exitCode, 0);
+    const rows = JSON.parse(stdout) as { id: string; title: string; source: string; checks: number; tags: string[] }[];
+    assert.ok(rows.length > 0);
+    for (const row of rows) {
+      assert.match(row.id, /^paths\//);
+      assert.ok(row.checks > 0 && row.title !== "" && row.source !== "");
+    }
+  });
+
+  it("renders manifests without a substitution left", async () => {
+    const { stdout, exitCode } = await meshproof("render", "jwt/jwks-outside-https-hybrid");
+    assert.equal(exitCode, 0);
+    assert.doesNotMatch(stdout, /\$\{/);
+    assert.match(stdout, /jwksUri: https:\/\/192\.0\.2\.1\/jwks\//);
+    for (const document of parseAllDocuments(stdout)) assert.deepEqual(document.errors, []);
+  });
+
+  it("finds the project's scenarios sound", async () => {
+    const { stdout, exitCode } = await meshproof("lint");
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /^\d+ sound scenarios, 0 problems$/);
+  });
+});
