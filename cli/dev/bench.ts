@@ -1,0 +1,74 @@
+/** `npm run bench`: how long a run takes from nothing and on a warm cluster, and what the time goes into. */
+
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { RunResult } from "../../harness/result.ts";
+import { formatDuration } from "../../reports/text.ts";
+import { table } from "../table.ts";
+import { measure } from "./measure.ts";
+import type { Measures } from "./measure.ts";
+import { runTool } from "./tool.ts";
+
+const NAME = "bench";
+
+/** What the design asks for, on 2 cores with the components cached. */
+const GOALS: Partial<Record<keyof Measures, readonly [cold: string, warm: string]>> = {
+  firstVerdict: ["15 s", "3 s"],
+  scenarioMedian: ["1 s", "1 s"],
+  requestsPerSecond: ["334", "334"],
+};
+
+const WORDS: Record<keyof Measures, string> = {
+  meshReady: "mesh ready",
+  workloadsReady: "workloads ready",
+  firstVerdict: "first verdict",
+  end: "end",
+  scenarioMedian: "scenario, median",
+  stepMedian: "step, median",
+  stepP95: "step, 95th percentile",
+  enforcedMedian: "enforcement, median",
+  enforcedP95: "enforcement, 95th percentile",
+  requestsPerSecond: "checks a second",
+};
+
+const folder = await mkdtemp(path.join(tmpdir(), "meshproof-bench-"));
+try {
+  // First, since it builds what is not in the cache.
+  const warm = await runWarm();
+  const cold = await run("a run from nothing");
+  console.log(`\n${describe(cold, warm)}`);
+} finally {
+  await rm(folder, { recursive: true });
+}
+
+async function runWarm(): Promise<RunResult> {
+  await meshproof("up", "--name", NAME);
+  try {
+    return await run("a run on a warm cluster", "--name", NAME);
+  } finally {
+    await meshproof("down", "--name", NAME);
+  }
+}
+
+async function run(title: string, ...options: string[]): Promise<RunResult> {
+  console.log(`\n── ${title}`);
+  await meshproof("run", "--results", folder, ...options);
+  return JSON.parse(await readFile(path.join(folder, "latest", "results.json"), "utf8")) as RunResult;
+}
+
+async function meshproof(...args: string[]): Promise<void> {
+  const { ok } = await runTool(args.join(" "), ["node", "cli/meshproof.mjs", ...args].join(" "), { live: true });
+  if (!ok) throw new Error(`meshproof ${args.join(" ")} failed`);
+}
+
+function describe(cold: RunResult, warm: RunResult): string {
+  const [before, after] = [measure(cold), measure(warm)];
+  const format = (key: keyof Measures, value: number): string =>
+    key === "requestsPerSecond" ? String(Math.round(value)) : formatDuration(value);
+  const rows = (Object.keys(WORDS) as (keyof Measures)[]).map((key) => {
+    const [coldGoal = "", warmGoal = ""] = GOALS[key] ?? [];
+    return [WORDS[key], format(key, before[key]), coldGoal, format(key, after[key]), warmGoal];
+  });
+  return table([["", "COLD", "GOAL", "WARM", "GOAL"], ...rows]);
+}

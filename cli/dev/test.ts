@@ -1,0 +1,35 @@
+/** `npm test`: the checks, then everything that needs a cluster or a browser. The last line counts all of it. */
+
+import { formatDuration } from "../../reports/text.ts";
+import { table } from "../table.ts";
+import { runChecks } from "./check.ts";
+import { add, formatCounts } from "./counts.ts";
+import type { Counts } from "./counts.ts";
+import { runTool } from "./tool.ts";
+
+/** The scenarios come before the rest, since they install and build with progress what all of it needs. */
+const STAGES = {
+  scenarios: "node cli/meshproof.mjs run --install",
+  "end to end": 'node --test --test-concurrency=1 --test-reporter=spec "{cli,clusters,harness}/**/*.e2e.ts"',
+  "report in a browser": "playwright test --config reports/html/playwright.config.ts",
+};
+
+interface Stage {
+  readonly name: string;
+  readonly counts: Counts;
+  readonly ms: number;
+}
+
+const stages: Stage[] = [];
+console.log("── checks");
+const start = performance.now();
+stages.push({ name: "checks", counts: await runChecks(), ms: performance.now() - start });
+for (const [name, command] of Object.entries(STAGES)) {
+  console.log(`\n── ${name}: ${command}`);
+  stages.push(await runTool(name, command, { live: true }));
+}
+
+const total = stages.map(({ counts }) => counts).reduce(add);
+const rows = stages.map(({ name, counts, ms }) => [name, formatCounts(counts), formatDuration(ms)]);
+console.log(`\n${table(rows)}\n\n${formatCounts(total)}`);
+process.exitCode = total.failed > 0 ? 1 : 0;
