@@ -59,7 +59,7 @@ export class ObjectApi extends KubernetesObjectApi {
   /** Server-side apply (forced: our field manager wins), unknown fields refused (`fieldValidation=Strict`). */
   async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<Manifest> {
     const path = await this.pathOf(manifest);
-    const request = this.configuration.baseServer.makeRequestContext(path, "PATCH" as never);
+    const request = this.configuration.baseServer.makeRequestContext(path, "PATCH");
     request.setHeaderParam("Accept", "application/json");
     request.setHeaderParam("Content-Type", "application/apply-patch+yaml");
     request.setQueryParam("fieldManager", FIELD_MANAGER);

@@ -1,7 +1,8 @@
-import type { RunResult, CheckResult } from "../result.ts";
+import type { CheckResult, ScenarioResult } from "../result.ts";
 import { readLog } from "../kube/exec.ts";
-import { explainDenial } from "../verdict/index.ts";
+import { reviewDetails } from "../verdict/index.ts";
 import type { Session } from "./session.ts";
+import { worst } from "./step.ts";
 
 /** Envoy writes its access log once a second under pilot-agent (`--file-flush-interval-msec 1000`); twice that and a bit. */
 const LIMIT_MS = 2_500;
@@ -10,11 +11,15 @@ const LIMIT_MS = 2_500;
 type Details = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /**
- * Reads the access logs of the proxies that judged, and adds to each check who decided in Envoy's own words. A line that is
- * not there (another log format, a rotated log) leaves the check as it is.
+ * Reads the access logs of the proxies that judged, and lets each check be reviewed by them: who decided in Envoy's own words.
+ * A line that is not there (another log format, a rotated log) leaves a check that does not demand it as it is.
  */
-export async function addDetails(session: Session, result: RunResult, since: Date): Promise<RunResult> {
-  const checks = result.scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks));
+export async function addDetails(
+  session: Session,
+  scenarios: readonly ScenarioResult[],
+  since: Date,
+): Promise<ScenarioResult[]> {
+  const checks = scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks));
   const targets = [...new Set(checks.map((check) => check.request.to))];
   const last = new Map(targets.map((to) => [to, checks.findLast((c) => c.request.to === to)?.got.userAgent ?? ""]));
   const details: Details = new Map(
@@ -22,20 +27,16 @@ export async function addDetails(session: Session, result: RunResult, since: Dat
       targets.map(async (to) => [to, await readDetails(session, to, since, last.get(to) ?? "")] as const),
     ),
   );
-  const enrich = (check: CheckResult): CheckResult => {
-    const text = details.get(check.request.to)?.get(check.got.userAgent ?? "");
-    if (text === undefined) return check;
-    const got = { ...check.got, details: text };
-    const why = check.status === "passed" ? undefined : explainDenial(got);
-    return { ...check, got, ...(why ? { reason: [check.reason, why].filter(Boolean).join("; ") } : {}) };
-  };
-  return {
-    ...result,
-    scenarios: result.scenarios.map((scenario) => ({
-      ...scenario,
-      steps: scenario.steps.map((step) => ({ ...step, checks: step.checks.map(enrich) })),
-    })),
-  };
+  const review = (check: CheckResult): CheckResult =>
+    reviewDetails(check, details.get(check.request.to)?.get(check.got.userAgent ?? ""));
+  return scenarios.map((scenario) => {
+    const steps = scenario.steps.map((step) => {
+      const reviewed = step.checks.map(review);
+      return { ...step, checks: reviewed, status: worst([...reviewed, ...step.asked].map((c) => c.status)) };
+    });
+    const status = scenario.status === "passed" ? worst(steps.map((s) => s.status)) : scenario.status;
+    return { ...scenario, steps, status };
+  });
 }
 
 async function readDetails(

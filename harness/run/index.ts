@@ -7,6 +7,7 @@ import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { parseManifests } from "../kube/apply.ts";
 import { messageOf, statusOf, type Manifest } from "../kube/client.ts";
+import { waitForDeployment } from "../kube/wait.ts";
 import type { Progress } from "../progress.ts";
 import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
 import { substitute } from "../scenario/index.ts";
@@ -14,7 +15,7 @@ import type { Scenario } from "../scenario/types.ts";
 import { serveControl } from "./control.ts";
 import { addDetails } from "./details.ts";
 import { PLAN_VARIABLE, inRunOrder, type RunPlan } from "./plan.ts";
-import { openSession, type Session } from "./session.ts";
+import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
 import { substitutionValues } from "./step.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
@@ -79,14 +80,20 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     await sweep(session, scenarios);
   }
   signal?.throwIfAborted();
-  const results = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario)));
+  progress("reading the proxies' access logs");
+  const parts = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario)));
+  session.forget();
+  const results = await addDetails(session, parts, new Date(options.startedAt)).catch((error: unknown) => {
+    progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
+    return parts;
+  });
   const all = [
     ...results,
     ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
   ];
   const first = results.find((r) => r.steps.length > 0);
   const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
-  const result: RunResult = {
+  return {
     schemaVersion: 1,
     id: options.runId,
     tool: { name: "meshproof", version: options.version },
@@ -103,12 +110,6 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     scenarios: all,
     counts: countOf(all),
   };
-  progress("reading the proxies' access logs");
-  session.forget();
-  return await addDetails(session, result, new Date(options.startedAt)).catch((error: unknown) => {
-    progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
-    return result;
-  });
 }
 
 /** Counts checks; a scenario without any (skipped, broken) counts as one, and an error or known failure of a scenario counts once more. */
@@ -125,7 +126,13 @@ export function countOf(scenarios: readonly ScenarioResult[]): Counts {
 
 async function prepareWorkloads(session: Session, options: RunOptions): Promise<void> {
   const { scenarios, handle } = options;
-  await deployWorkloads({ ...options, kube: session.kube, tokens: session.tokens, apps: workloadsOf(scenarios) });
+  const throughGateway = scenarios.some((s) =>
+    s.steps.some((step) => step.checks.some((c) => c.request.to === "ingress")),
+  );
+  await Promise.all([
+    deployWorkloads({ ...options, kube: session.kube, tokens: session.tokens, apps: workloadsOf(scenarios) }),
+    throughGateway && waitForDeployment(session.kube, ROOT_NAMESPACE, "istio-ingressgateway"),
+  ]);
   const served = await readKeySets(
     session.tokens,
     scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),

@@ -79,7 +79,9 @@ export async function runStep(
   const convergence = startConvergence({
     checks: step.checks,
     rounds: ROUNDS,
-    limitMs: session.plan.limitMs,
+    limitMs: inForceAt - appliedAt + session.plan.limitMs,
+    // A change that a proxy does not show leaves open when it was in force.
+    ...(objects.some((o) => o.note) ? {} : { inForceMs: inForceAt - appliedAt }),
   });
   let round = 0;
   if (changes.length > 0 && checks.length > 0) {
@@ -215,7 +217,7 @@ async function makeChanges(
 /** An object of the same name that meshproof did not make is somebody's: it must not be replaced and then deleted. */
 async function refuseForeign(session: Session, manifest: Manifest): Promise<void> {
   try {
-    const existing = await session.kube.objects.read(manifest as Manifest & { metadata: { name: string } });
+    const existing = await session.kube.objects.read(manifest);
     const [label = "", value = ""] = Object.entries(MANAGED_LABEL)[0] ?? [];
     if (existing.metadata?.labels?.[label] === value) return;
   } catch (error) {
