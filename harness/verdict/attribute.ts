@@ -1,0 +1,52 @@
+/** Who answered a request: the mesh's authentication, its authorization, a proxy, or the workload itself. */
+
+import type { Answer } from "../result.ts";
+import type { Answerer } from "../scenario/types.ts";
+
+/** What tells. Without `details` (Envoy's access log) headers and body must do. */
+export type Evidence = Pick<Answer, "status" | "headers" | "body" | "details">;
+
+/**
+ * Envoy's jwt_authn filter sets `Bearer realm="<URL of the request>"`, and an error unless the token is missing
+ * (source/extensions/filters/http/jwt_authn/filter.cc). A workload's own `Bearer` or `Basic realm="…"` looks different.
+ */
+const JWT_CHALLENGE = /^Bearer realm="https?:\/\/[^"]*"(, error="invalid_token")?$/;
+
+/** Every text of Envoy's source/common/jwt/status.cc begins like this; a HEAD request gets none. */
+const JWT_BODY =
+  /^(Jwt |Jwks |Audiences in Jwt |Found multiple Jwt |\[\w+\] (in|is|field|or|specified|does) |X509 |PEM |Failed to create BIO ).*$|^$/;
+
+/** source/extensions/filters/http/rbac/rbac_filter.cc */
+const RBAC_BODY = "RBAC: access denied";
+
+/** Local replies of Envoy's router and filters that pass through another proxy on their way, which adds its own headers. */
+const PROXY_BODY =
+  /^(no healthy upstream|upstream connect error or disconnect\/reset before headers|upstream request timeout|stream timeout|request timeout|fault filter abort|local_rate_limited)/;
+
+/**
+ * Says who answered.
+ *
+ * The response code details of a denial are certain. `via_upstream` only says that this proxy did not deny: behind a gateway the
+ * workload's own sidecar may have. Without details a 401 or 403 is the mesh's only if it looks exactly like Envoy's, so a
+ * workload's own is the workload's. Sidecars overwrite `server`, so it tells nothing but that a proxy was there.
+ */
+export function attribute({ status, headers, body, details = "" }: Evidence): Answer["by"] {
+  if (status === 0) return "nobody";
+  const byDetails = answererIn(details);
+  if (byDetails !== undefined) return byDetails;
+  const challenge = headers["www-authenticate"] ?? "";
+  if ((status === 401 || status === 403) && JWT_CHALLENGE.test(challenge) && JWT_BODY.test(body))
+    return "authentication";
+  if (status === 403 && body === RBAC_BODY) return "authorization";
+  const throughProxy = /^(istio-)?envoy$/.test(headers["server"] ?? "");
+  // The router adds this header to whatever an upstream answers, so nothing upstream has answered here.
+  const fromUpstream = headers["x-envoy-upstream-service-time"] !== undefined;
+  if (throughProxy && status >= 300 && !fromUpstream) return "proxy";
+  return throughProxy && status >= 400 && PROXY_BODY.test(body) ? "proxy" : "workload";
+}
+
+function answererIn(details: string): Answerer | undefined {
+  if (details.startsWith("jwt_authn_access_denied")) return "authentication";
+  if (/^(rbac_access_denied|ext_authz_(denied|error))/.test(details)) return "authorization";
+  return details === "" || details === "-" || details === "via_upstream" ? undefined : "proxy";
+}

@@ -1,0 +1,151 @@
+/**
+ * When the answers of a step are final, and what each check's status is. A pure state machine: whoever sends the rounds feeds
+ * them in and does as it says.
+ *
+ * A kept-alive connection between two sidecars answers once more by the old policy after the proxies have the new one. So the
+ * first round after a change only flushes these out: its answers are recorded where they differ, never judged. From then on
+ * every answer counts.
+ */
+
+import type { Answer, CheckResult, Status } from "../result.ts";
+import type { CheckSpec } from "../scenario/types.ts";
+import { findDisagreement } from "./judge.ts";
+
+export interface ConvergenceOptions {
+  readonly checks: readonly Pick<CheckSpec, "expect" | "request">[];
+  /** So many rounds in a row must agree. */
+  readonly rounds: number;
+  /** After so long, from the end of `apply`, a round that disagrees ends the step. There are `rounds` rounds in any case. */
+  readonly limitMs: number;
+  /** When every involved proxy's own config had the change, from the end of `apply`; undefined if that is not known. */
+  readonly inForceMs?: number;
+}
+
+/** One request of every check, in the order of the checks. */
+export interface Round {
+  /** When it ended, from the end of `apply`. */
+  readonly atMs: number;
+  readonly answers: readonly Answer[];
+}
+
+export type ConvergenceState = "continue" | "settled" | "gave-up";
+
+/** What became of one check. `status` is passed, failed or flaky. */
+export interface CheckOutcome extends Pick<CheckResult, "got" | "enforcedMs" | "changes" | "reason" | "stale"> {
+  readonly status: Extract<Status, "passed" | "failed" | "flaky">;
+}
+
+export interface Convergence {
+  /** The throw-away round; at most once, before the others. */
+  flush(answers: readonly Answer[]): void;
+  add(round: Round): ConvergenceState;
+  /** One per check; after at least one round. */
+  outcomes(): CheckOutcome[];
+}
+
+/** What one check saw in one round. */
+interface Sighting {
+  readonly round: number;
+  readonly atMs: number;
+  readonly answer: Answer;
+  /** What is wrong with it; undefined if it agrees. */
+  readonly wrong: string | undefined;
+}
+
+/** Starts a step's judgement. */
+export function startConvergence({ checks, rounds, limitMs, inForceMs }: ConvergenceOptions): Convergence {
+  const histories: Sighting[][] = checks.map(() => []);
+  let flushed: readonly Answer[] = [];
+  let count = 0;
+  let agreeing = 0;
+  return {
+    flush(answers) {
+      flushed = answers;
+    },
+    add({ atMs, answers }) {
+      count++;
+      const witnessed = findWitnessed(checks, answers);
+      for (const [index, { expect, request }] of checks.entries()) {
+        const answer = answers[index]!;
+        const wrong =
+          findDisagreement(expect, answer, request.to) ?? findMissingWitness(expect.by, request.to, witnessed);
+        histories[index]!.push({ round: count, atMs, answer, wrong });
+      }
+      agreeing = histories.every((history) => history.at(-1)!.wrong === undefined) ? agreeing + 1 : 0;
+      if (agreeing >= rounds) return "settled";
+      return agreeing === 0 && count >= rounds && atMs >= limitMs ? "gave-up" : "continue";
+    },
+    outcomes: () => histories.map((history, index) => judge(history, rounds, inForceMs, flushed[index])),
+  };
+}
+
+/**
+ * The targets that admitted a request in this round. A workload's own 401 or 403 counts only where a check expects it: it could
+ * be a denial whose origin does not show.
+ */
+function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly Answer[]): ReadonlySet<string> {
+  const admitted = checks.filter(({ expect }, index) => {
+    const { by, status } = answers[index]!;
+    return (
+      by === "workload" &&
+      ((status !== 401 && status !== 403) || (expect.by === "workload" && expect.status === status))
+    );
+  });
+  return new Set(admitted.map(({ request }) => request.to));
+}
+
+function findMissingWitness(by: string, to: string, witnessed: ReadonlySet<string>): string | undefined {
+  if ((by !== "authentication" && by !== "authorization") || witnessed.has(to)) return undefined;
+  return `no admitted request reached ${to === "ingress" ? "a workload behind ingress" : to} in this round, so a denial proves nothing`;
+}
+
+/** A check's outcome from everything it saw. */
+function judge(
+  history: readonly Sighting[],
+  rounds: number,
+  inForceMs: number | undefined,
+  flushed: Answer | undefined,
+): CheckOutcome {
+  const last = history.at(-1)!;
+  const lastWrong = history.findLastIndex(({ wrong }) => wrong !== undefined);
+  const run = history.slice(lastWrong + 1);
+  const stale =
+    flushed !== undefined && differs(flushed, last.answer) ? { stale: { status: flushed.status, by: flushed.by } } : {};
+  return {
+    got: last.answer,
+    enforcedMs: (run[0] ?? last).atMs,
+    changes: history
+      .filter(({ answer }, index) => index > 0 && differs(answer, history[index - 1]!.answer))
+      .map(({ round, atMs, answer }) => ({ round, atMs, status: answer.status, by: answer.by })),
+    ...stale,
+    ...decide(history, run.length, rounds, inForceMs),
+  };
+}
+
+/** @param run how many rounds at the end agreed */
+function decide(
+  history: readonly Sighting[],
+  run: number,
+  rounds: number,
+  inForceMs: number | undefined,
+): Pick<CheckOutcome, "status" | "reason"> {
+  const first = history.findIndex(({ wrong }) => wrong === undefined);
+  const agreed = history[first];
+  const flaky = ({ round, wrong }: Sighting, when: string) =>
+    ({ status: "flaky", reason: `round ${round}: ${wrong}, ${when}` }) as const;
+  if (run === 0) {
+    const before = agreed === undefined ? "" : `, although it agreed in round ${agreed.round}`;
+    return { status: "failed", reason: `${history.at(-1)!.wrong}${before}` };
+  }
+  const relapse = history.slice(first).find(({ wrong }) => wrong !== undefined);
+  if (relapse !== undefined) return flaky(relapse, `after it had agreed in round ${agreed!.round}`);
+  const late = history.slice(0, first).find(({ atMs }) => inForceMs !== undefined && atMs >= inForceMs);
+  if (late !== undefined) return flaky(late, "although the proxies had the config");
+  if (run < rounds && first > 0)
+    return flaky(history[first - 1]!, `and only the last ${run} of ${history.length} agreed`);
+  return { status: "passed" };
+}
+
+function differs(a: Answer, b: Answer): boolean {
+  return a.status !== b.status || a.by !== b.by;
+}

@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Answer, CheckResult } from "../result.ts";
+import type { Expectation } from "../scenario/types.ts";
+import { agrees, findDisagreement, reviewDetails } from "./judge.ts";
+
+function answer(status: number, by: Answer["by"], more: Partial<Answer> = {}): Answer {
+  return { status, by, body: "", headers: {}, totalMs: 1, ...more };
+}
+
+const CASES: [expected: Expectation, got: Answer, to: string, reason: string | undefined][] = [
+  [{ status: 200, by: "workload" }, answer(200, "workload"), "httpbin", undefined],
+  [
+    { status: 401, by: "authentication" },
+    answer(200, "workload"),
+    "httpbin",
+    "expected 401 from authentication, got 200 from httpbin",
+  ],
+  [
+    { status: 401, by: "authentication" },
+    answer(401, "workload"),
+    "httpbin",
+    "expected 401 from authentication, got 401 from httpbin",
+  ],
+  [
+    { status: 200, by: "workload" },
+    answer(403, "authorization"),
+    "ingress",
+    "expected 200 from the workload behind ingress, got 403 from authorization",
+  ],
+  [{ status: 200, by: "workload" }, answer(503, "proxy"), "httpbin", "expected 200 from httpbin, got 503 from a proxy"],
+  [
+    { status: 200, by: "workload" },
+    answer(0, "nobody", { error: "(7) Failed to connect" }),
+    "httpbin",
+    "expected 200 from httpbin, got no answer ((7) Failed to connect)",
+  ],
+  [{ status: 200, by: "workload" }, answer(0, "nobody"), "httpbin", "expected 200 from httpbin, got no answer"],
+  [
+    { status: 401, by: "authentication", body: "expired" },
+    answer(401, "authentication", { body: "Jwt is expired" }),
+    "x",
+    undefined,
+  ],
+  [
+    { status: 401, by: "authentication", body: "expired" },
+    answer(401, "authentication", { body: "Jwt verification fails" }),
+    "x",
+    'expected a body with "expired", got "Jwt verification fails"',
+  ],
+  [
+    { status: 200, by: "workload", body: "a" },
+    answer(200, "workload"),
+    "x",
+    'expected a body with "a", got an empty one',
+  ],
+  [
+    { status: 200, by: "workload", body: "a" },
+    answer(200, "workload", { body: "b".repeat(100) }),
+    "x",
+    `expected a body with "a", got "${"b".repeat(80)}…"`,
+  ],
+  [{ status: 200, by: "workload", jsonKey: "keys" }, answer(200, "workload", { body: '{"keys":[]}' }), "x", undefined],
+  ...["[]", "null", "{}", "keys", '{"keys"'].map((body): [Expectation, Answer, string, string] => [
+    { status: 200, by: "workload", jsonKey: "keys" },
+    answer(200, "workload", { body }),
+    "x",
+    `expected a JSON object with the key "keys", got ${JSON.stringify(body)}`,
+  ]),
+  [{ status: 403, by: "authorization", details: "policy[x]" }, answer(403, "authorization"), "x", undefined],
+  [
+    { status: 403, by: "authorization", details: "policy[x]" },
+    answer(403, "authorization", { details: "rbac_access_denied_matched_policy[none]" }),
+    "x",
+    'expected response code details with "policy[x]", got "rbac_access_denied_matched_policy[none]"',
+  ],
+];
+
+for (const [expected, got, to, reason] of CASES)
+  test(`${JSON.stringify(expected)} and ${got.status} by ${got.by} ${got.body.slice(0, 20)}: ${reason ?? "agree"}`, () => {
+    assert.equal(findDisagreement(expected, got, to), reason);
+    assert.equal(agrees(expected, got, to), reason === undefined);
+  });
+
+function check(expected: Expectation, got: Answer, more: Partial<CheckResult> = {}): CheckResult {
+  const request = { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin.foo:8000/", token: "no token" };
+  const position = { file: "scenario.yaml", line: 1, column: 1 };
+  return {
+    name: "x",
+    position,
+    request,
+    expected,
+    got,
+    status: "passed",
+    enforcedMs: 1,
+    changes: [],
+    curl: "",
+    ...more,
+  };
+}
+
+const DENIED = answer(403, "authorization", { body: "RBAC: access denied" });
+const RULE = "rbac_access_denied_matched_policy[ns[foo]-policy[x]-rule[0]]";
+
+test("details that agree leave a check passed, and are kept", () => {
+  const before = check({ status: 403, by: "authorization", details: "policy[x]" }, DENIED);
+  assert.deepEqual(reviewDetails(before, RULE), { ...before, got: { ...DENIED, details: RULE } });
+});
+
+test("details that disagree fail a passed check and explain it", () => {
+  const { status, reason } = reviewDetails(
+    check({ status: 403, by: "authorization", details: "policy[y]" }, DENIED),
+    RULE,
+  );
+  assert.equal(status, "failed");
+  assert.equal(
+    reason,
+    `expected response code details with "policy[y]", got "${RULE}"; denied by AuthorizationPolicy foo/x, rule 0`,
+  );
+});
+
+test("demanded details that nobody logged fail a check; others stay as they are", () => {
+  const demanding = reviewDetails(check({ status: 403, by: "authorization", details: "x" }, DENIED), undefined);
+  assert.equal(demanding.status, "failed");
+  assert.equal(
+    demanding.reason,
+    'expected response code details with "x", the access log has no line for this request',
+  );
+  const plain = check({ status: 403, by: "authorization" }, DENIED);
+  assert.equal(reviewDetails(plain, undefined), plain);
+});
+
+test("a workload that imitates a denial is found out by its own sidecar, but not by a gateway before it", () => {
+  const expected = { status: 403, by: "authorization" } as const;
+  const reviewed = reviewDetails(check(expected, DENIED), "via_upstream");
+  assert.equal(reviewed.reason, "expected 403 from authorization, got 403 from httpbin");
+  assert.equal(reviewed.got.by, "workload");
+  const request = { ...check(expected, DENIED).request, to: "ingress" };
+  assert.equal(reviewDetails(check(expected, DENIED, { request }), "via_upstream").status, "passed");
+});
+
+test("a failed check keeps its reason and learns who denied it", () => {
+  const reason = "expected 200 from httpbin, got 403 from authorization";
+  const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", reason }), RULE);
+  assert.deepEqual(
+    [reviewed.status, reviewed.reason],
+    ["failed", `${reason}; denied by AuthorizationPolicy foo/x, rule 0`],
+  );
+});
+
+test("a body that was cut for the report is not judged again", () => {
+  const expected = { status: 200, by: "workload", body: "at the very end" } as const;
+  assert.equal(
+    reviewDetails(check(expected, answer(200, "workload", { body: "cut" })), "via_upstream").status,
+    "passed",
+  );
+});

@@ -1,0 +1,90 @@
+/** Whether an answer is the expected one, and in words why not. */
+
+import type { Answer, CheckResult } from "../result.ts";
+import type { Answerer, Expectation } from "../scenario/types.ts";
+import { attribute } from "./attribute.ts";
+import { explainDenial } from "./explain.ts";
+
+/** As much of a reply as a sentence bears. */
+const EXCERPT = 80;
+
+/**
+ * What is wrong with an answer, as a sentence: `expected 401 from authentication, got 200 from httpbin`; undefined if nothing is.
+ * Response code details are judged only where the answer has them: see {@link reviewDetails}.
+ * @param to the request's target: a workload's name, or `ingress`
+ */
+export function findDisagreement(expected: Expectation, answer: Answer, to: string): string | undefined {
+  if (answer.status !== expected.status || answer.by !== expected.by)
+    return `expected ${expected.status} from ${nameAnswerer(expected.by, to)}, got ${describeAnswer(answer, to)}`;
+  if (expected.body !== undefined && !answer.body.includes(expected.body))
+    return `expected a body with ${quote(expected.body)}, got ${describeBody(answer.body)}`;
+  if (expected.jsonKey !== undefined && !hasKey(answer.body, expected.jsonKey))
+    return `expected a JSON object with the key ${quote(expected.jsonKey)}, got ${describeBody(answer.body)}`;
+  if (expected.details !== undefined && answer.details !== undefined && !answer.details.includes(expected.details))
+    return `expected response code details with ${quote(expected.details)}, got ${quote(answer.details)}`;
+  return undefined;
+}
+
+/** Whether an answer is the expected one. */
+export function agrees(expected: Expectation, answer: Answer, to: string): boolean {
+  return findDisagreement(expected, answer, to) === undefined;
+}
+
+/**
+ * Judges a check again when the access log has been read, long after its answers: who really answered, and the demanded details.
+ * @param details Envoy's response code details for the judged answer; undefined where the log has no line for it
+ */
+export function reviewDetails(check: CheckResult, details: string | undefined): CheckResult {
+  const { expected, request } = check;
+  if (details === undefined) {
+    if (expected.details === undefined || check.status !== "passed") return check;
+    const reason = `expected response code details with ${quote(expected.details)}, the access log has no line for this request`;
+    return { ...check, status: "failed", reason };
+  }
+  const seen = { ...check.got, details };
+  // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
+  const passedOn = details === "via_upstream" && request.to !== "ingress";
+  const got: Answer = { ...seen, by: passedOn ? "workload" : attribute(seen) };
+  const { body: _body, jsonKey: _jsonKey, ...demands } = expected;
+  const agreed = check.status === "passed" || check.status === "flaky";
+  const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
+  const status = wrong === undefined ? check.status : "failed";
+  const why = status === "passed" ? undefined : explainDenial(got);
+  const reason = [wrong ?? check.reason, why].filter((part) => part !== undefined && part !== "").join("; ");
+  return { ...check, got, status, ...(reason !== "" && { reason }) };
+}
+
+/** `200 from httpbin`, or why there is none. */
+function describeAnswer({ status, by, error }: Pick<Answer, "status" | "by" | "error">, to: string): string {
+  if (by === "nobody") return `no answer${error === undefined ? "" : ` (${error})`}`;
+  return `${status} from ${nameAnswerer(by, to)}`;
+}
+
+function nameAnswerer(by: Answerer, to: string): string {
+  switch (by) {
+    case "workload":
+      return to === "ingress" ? "the workload behind ingress" : to;
+    case "proxy":
+      return "a proxy";
+    default:
+      return by;
+  }
+}
+
+function describeBody(body: string): string {
+  if (body === "") return "an empty one";
+  return quote(body.length > EXCERPT ? `${body.slice(0, EXCERPT)}…` : body);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+function hasKey(body: string, key: string): boolean {
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, key);
+  } catch {
+    return false;
+  }
+}
