@@ -1,15 +1,16 @@
 /** Which cluster a verb works on. */
 
-import { ensureComponents } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded } from "../clusters/embedded/index.ts";
-import type { Cluster } from "../clusters/cluster.ts";
+import type { EmbeddedCluster } from "../clusters/embedded/index.ts";
 import { DEFAULT_NAME } from "./context.ts";
 import type { Work } from "./work.ts";
 
 interface OpenedCluster {
-  readonly cluster: Cluster;
+  readonly cluster: EmbeddedCluster;
   /** Whether this process started it. */
   readonly started: boolean;
+  /** Aborts when the work is interrupted or the cluster ends by itself. */
+  readonly signal: AbortSignal;
 }
 
 interface ClusterOptions {
@@ -24,12 +25,8 @@ interface ClusterOptions {
 export async function openCluster({ name, keep = false }: ClusterOptions, work: Work): Promise<OpenedCluster> {
   const { progress, signal } = work;
   const running = await attachEmbedded(name ?? DEFAULT_NAME);
-  if (running !== undefined) {
-    progress(`using the running cluster "${running.name}"`);
-    return { cluster: running, started: false };
-  }
-  // Here, so that progress tells the long work before the start.
-  await ensureComponents({ progress, signal });
+  if (running !== undefined) progress(`using the running cluster "${running.name}"`);
   const chosen = name ?? (keep ? DEFAULT_NAME : `run-${process.pid}`);
-  return { cluster: await startEmbedded({ name: chosen, keep, progress, signal }), started: true };
+  const cluster = running ?? (await startEmbedded({ name: chosen, keep, progress, signal }));
+  return { cluster, started: running === undefined, signal: AbortSignal.any([signal, cluster.lost]) };
 }

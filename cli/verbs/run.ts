@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle } from "../../clusters/embedded/index.ts";
-import { runScenarios } from "../../harness/run/index.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
@@ -47,27 +46,42 @@ async function runOnCluster(
   options: RunVerbOptions,
   work: Work,
 ): Promise<RunResult> {
-  const { progress, signal } = work;
-  await using cluster = (await openCluster(options, work)).cluster;
+  // The Kubernetes client takes a second to load: that passes while the cluster starts.
+  const [opened, { runScenarios }] = await Promise.all([
+    openCluster(options, work),
+    import("../../harness/run/index.ts"),
+  ]);
+  await using cluster = opened.cluster;
   const meshReadyAt = Date.now();
+  const ready = cluster.ready();
+  ready.catch(() => undefined); // told where it is awaited
   const tempDir = await makeTempDir();
   const scenariosRoot = path.resolve(options.scenarios);
-  return await runScenarios({
-    runId: newRunId(),
-    handle: await toHandle(cluster),
-    setMesh: (setting) => cluster.setMesh(setting),
-    projectRoot: path.dirname(scenariosRoot),
-    scenariosRoot,
-    scenarios,
-    tempDir,
-    command: commandOf(names, options.tag),
-    version: packageJson.version,
-    ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
-    startedAt: performance.timeOrigin,
-    meshReadyAt,
-    progress,
-    signal,
-  });
+  try {
+    return await runScenarios({
+      runId: newRunId(),
+      handle: await toHandle(cluster),
+      // The first scenario asks for its setting before it sends anything, so the gateway has until then.
+      setMesh: async (setting) => {
+        await ready;
+        await cluster.setMesh(setting);
+      },
+      projectRoot: path.dirname(scenariosRoot),
+      scenariosRoot,
+      scenarios,
+      tempDir,
+      command: commandOf(names, options.tag),
+      version: packageJson.version,
+      ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
+      startedAt: performance.timeOrigin,
+      meshReadyAt,
+      progress: work.progress,
+      signal: opened.signal,
+    });
+  } catch (error) {
+    cluster.lost.throwIfAborted();
+    throw error;
+  }
 }
 
 /** Holds keys, so it goes in every case but kill -9. */

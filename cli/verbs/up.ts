@@ -1,7 +1,5 @@
 import path from "node:path";
 import { stopEmbedded, toHandle } from "../../clusters/embedded/index.ts";
-import { connect } from "../../harness/kube/client.ts";
-import { deployWorkloads, workloadsOf } from "../../harness/run/index.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { openCluster } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios } from "../context.ts";
@@ -18,19 +16,24 @@ export async function up(options: UpOptions): Promise<number> {
   return work(async (work) => {
     const scenarios = await readScenarios(options.scenarios, [], []);
     if (options.install === true) await prepareHost(work);
-    const { cluster, started } = await openCluster({ name: options.name, keep: true }, work);
+    const [{ cluster, started, signal }, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
+      openCluster({ name: options.name, keep: true }, work),
+      import("../../harness/run/index.ts"),
+      import("../../harness/kube/client.ts"),
+    ]);
     const handle = await toHandle(cluster);
     const scenariosRoot = path.resolve(options.scenarios);
     try {
-      await deployWorkloads({
+      const deployed = deployWorkloads({
         kube: connect(cluster.kubeconfig),
         handle,
         tokens: await createTokenFactory({ issuersDir: path.join(scenariosRoot, "issuers") }),
         scenariosRoot,
         apps: workloadsOf(scenarios),
         progress: work.progress,
-        signal: work.signal,
+        signal,
       });
+      await Promise.all([cluster.ready(), deployed]);
     } catch (error) {
       // A cluster is up, or nothing is left of it.
       if (started) await stopEmbedded(options.name);
