@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { lstat, readdir, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+
+/** One file, link or directory below a component's folder, as it was when the component was built. */
+export interface FileFact {
+  /** Relative to the folder. */
+  readonly path: string;
+  readonly kind: "file" | "program" | "link" | "directory";
+  /** Bytes; 0 for what is not a file. */
+  readonly size: number;
+  /** Milliseconds; 0 for what is not a file. */
+  readonly mtime: number;
+  /** Hexadecimal SHA-256 of a file's content; the target of a link; empty for a directory. */
+  readonly content: string;
+}
+
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}
+
+/** Everything below `dir` in the order of the paths, without the files' contents. */
+async function walk(dir: string): Promise<FileFact[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const facts = entries.map(async (entry): Promise<FileFact> => {
+    const full = join(entry.parentPath, entry.name);
+    const path = full.slice(dir.length + 1);
+    if (entry.isDirectory()) return { path, kind: "directory", size: 0, mtime: 0, content: "" };
+    if (entry.isSymbolicLink()) return { path, kind: "link", size: 0, mtime: 0, content: await readlink(full) };
+    const { mode, size, mtimeMs } = await lstat(full);
+    return { path, kind: mode & 0o100 ? "program" : "file", size, mtime: Math.floor(mtimeMs), content: "" };
+  });
+  return (await Promise.all(facts)).sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+const isFile = (fact: FileFact) => fact.kind === "file" || fact.kind === "program";
+
+/** Everything below `dir`, each file read and hashed. */
+export async function describeTree(dir: string): Promise<FileFact[]> {
+  const facts = [];
+  for (const fact of await walk(dir))
+    facts.push(isFile(fact) ? { ...fact, content: await sha256OfFile(join(dir, fact.path)) } : fact);
+  return facts;
+}
+
+/** `sha256:…` over kinds, contents and paths: the same files give the same digest wherever and whenever they lie. */
+export function digestOfTree(facts: readonly FileFact[]): string {
+  const hash = createHash("sha256");
+  for (const { kind, content, path } of facts) hash.update(`${kind}\0${content}\0${path}\n`);
+  return `sha256:${hash.digest("hex")}`;
+}
+
+export const bytesOfTree = (facts: readonly FileFact[]) => facts.reduce((sum, fact) => sum + fact.size, 0);
+
+/**
+ * Says how `dir` differs from what was recorded, or undefined if it does not. Looks at names, kinds, link targets, sizes
+ * and times; reads a file only if its time alone differs (a cache that was copied), or every file if `full`.
+ */
+export async function findDamage(
+  dir: string,
+  recorded: readonly FileFact[],
+  full = false,
+): Promise<string | undefined> {
+  const before = new Map(recorded.map((fact) => [fact.path, fact]));
+  for (const now of await walk(dir)) {
+    const then = before.get(now.path);
+    if (!then) return `${now.path} does not belong there`;
+    before.delete(now.path);
+    if (now.kind !== then.kind) return `${now.path} is a ${now.kind}, was a ${then.kind}`;
+    if (now.size !== then.size) return `${now.path} has ${now.size} bytes, had ${then.size}`;
+    if (!isFile(now)) {
+      if (now.content !== then.content) return `${now.path} leads to ${now.content}, led to ${then.content}`;
+    } else if ((full || now.mtime !== then.mtime) && (await sha256OfFile(join(dir, now.path))) !== then.content) {
+      return `${now.path} has other content`;
+    }
+  }
+  const [missing] = before.keys();
+  return missing === undefined ? undefined : `${missing} is missing`;
+}
