@@ -55,16 +55,20 @@ function outcomeOf(
   name: string,
   which: { check: CheckResult } | { asked: AskedResult },
 ): Outcome {
-  const known = scenario.status === "known-failure" && (result.status === "failed" || result.status === "flaky");
   return {
     scenario,
     step,
     ...which,
-    status: known ? "known-failure" : result.status,
+    status: knownOr(scenario, result.status),
     name: `${step.name}: ${name}`,
     position: result.position,
     ...(result.reason === undefined ? {} : { reason: result.reason }),
   };
+}
+
+/** The status that counts: in a known failure, what disagreed is known. */
+export function knownOr(scenario: ScenarioResult, status: Status): Status {
+  return scenario.status === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
 }
 
 /** Scenarios with what needs attention first; the order of the run within each status. */

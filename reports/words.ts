@@ -37,12 +37,13 @@ export function describeAnswerer(check: CheckResult, by: string): string {
 /** `GET /headers from sleep to httpbin, token forged (iss …)`. */
 export function describeRequest(check: CheckResult): string {
   const { method, from, to } = check.request;
-  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${describeToken(check)}`;
+  const token = nameToken(check);
+  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token === "no token" ? token : `token ${token}`}`;
 }
 
-export function describeToken(check: CheckResult): string {
-  const { token } = check.request;
-  return token === "none" || token === "" ? "no token" : `token ${token}`;
+/** `forged (iss …)`, `no token`. */
+export function nameToken({ request: { token } }: CheckResult): string {
+  return token === "none" || token === "" ? "no token" : token;
 }
 
 /** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */

@@ -8,7 +8,7 @@ import {
   describeExpectedAsker,
   describeGot,
   describeSeenAskers,
-  describeToken,
+  nameToken,
 } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
@@ -41,20 +41,21 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
           html`<code>${check.request.method} ${check.request.url}</code>
             <span class="aside">from ${check.request.from} to ${check.request.to}</span>`,
         ),
-        entry("token", html`${describeToken(check)}`),
+        entry("token", html`${nameToken(check)}`),
         view.status === "passed" && entry("expected", html`${describeExpected(check)}`),
         entry("answered by", renderAnswerer(check)),
-        Object.keys(check.got.headers).length > 0 && entry("headers", renderHeaders(check.got.headers)),
-        check.got.body !== "" && entry("body", renderBody(check.got.body)),
         check.got.error !== undefined && entry("curl says", html`<code>${check.got.error}</code>`),
-        entry("answers", renderAnswers(check)),
+        entry("answers", renderAnswers(check, view.status)),
         entry("repeat", copyable(check.curl)),
+        Object.keys(check.got.headers).length > 0 && entry("headers", renderHeaders(check.got.headers)),
+        check.got.body !== "" &&
+          entry(html`body ${bodySize(check.got.body)}`, html`<pre tabindex="0">${lines(check.got.body)}</pre>`),
       ]}
     </dl>
   </details>`;
 }
 
-function entry(term: string, description: Html): Html {
+function entry(term: string | Html, description: Html): Html {
   return html`<div>
     <dt>${term}</dt>
     <dd>${description}</dd>
@@ -70,26 +71,23 @@ function renderAnswerer(check: CheckResult): Html {
 
 function renderHeaders(headers: Readonly<Record<string, string>>): Html {
   const rows = Object.entries(headers).map(
-    ([name, value]) => html`<span class="header"><b>${name}</b>: ${value}</span> `,
+    ([name, value]) => html`<span class="header"><b>${name}</b>: ${value}</span>`,
   );
   return html`<pre tabindex="0">${rows}</pre>`;
 }
 
-function renderBody(body: string): Html {
-  const size =
-    body.endsWith(")") && body.includes("… (cut: ")
-      ? ""
-      : html`<span class="size">${formatBytes(Buffer.byteLength(body))}</span>`;
-  return html`<pre tabindex="0">${lines(body)}</pre>
-    ${size}`;
+/** The size, unless the text itself says how much was cut. */
+function bodySize(body: string): Html {
+  if (body.includes("… (cut: ")) return html``;
+  return html`<span class="size">${formatBytes(Buffer.byteLength(body))}</span>`;
 }
 
 /** When the answer became final, and every answer that changed on the way. */
-function renderAnswers(check: CheckResult): Html {
-  const final = check.enforcedMs > 0 && (check.status === "passed" || check.status === "flaky");
-  const summary = final
-    ? html`final ${formatDuration(check.enforcedMs)} after the policies were applied`
-    : html`${check.status === "passed" ? "final at once" : "never final within the limit"}`;
+function renderAnswers(check: CheckResult, status: Status): Html {
+  const final = status === "passed" || status === "flaky";
+  const since =
+    check.enforcedMs > 0 ? `${formatDuration(check.enforcedMs)} after the policies were applied` : "at once";
+  const summary = final ? `as expected ${since}` : "not as expected within the limit";
   const changes = describeChanges(check);
   return html`${summary}; the last one took
   ${formatDuration(check.got.totalMs)}${

@@ -11,6 +11,9 @@ import { renderScenario } from "./scenario.ts";
 const style = readFileSync(new URL("./page/page.css", import.meta.url), "utf8");
 const script = readFileSync(new URL("./page/page.js", import.meta.url), "utf8");
 
+/** From so many scenarios on, the browser lays out only those in view. */
+const manyScenarios = 60;
+
 /**
  * The run as one HTML file that needs nothing else: no network, no inline handler, no style attribute. Its policy (CSP)
  * admits our stylesheet and our script by their hashes and nothing more, so that even text that escaped us could not act.
@@ -19,6 +22,7 @@ export function formatHtml(result: RunResult): string {
   const prepared = prepare(result);
   const scenarios = worstFirst(prepared.scenarios);
   const longestMs = Math.max(0, ...scenarios.flatMap(({ steps }) => steps.map(({ timing }) => timing.totalMs)));
+  const page = { longestMs, onDemand: new Map<string, string>() };
   const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
     <html lang="en">
@@ -34,19 +38,29 @@ export function formatHtml(result: RunResult): string {
       </head>
       <body>
         <a class="skip" href="#results">Skip to the results</a>
-        ${renderTop(prepared, scenarios)} ${renderFacts(prepared)}
+        ${renderTop(prepared)} ${renderRun(prepared)}
         <div class="columns">
           ${renderContents(scenarios)}
-          <main id="results" tabindex="-1">
-            ${scenarios.map((scenario) => renderScenario(scenario, longestMs))}
+          <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
+            ${scenarios.map((scenario) => renderScenario(scenario, page))}
             <p class="nothing" hidden>
               No scenario matches. <button type="button" class="clear">Clear the filters</button>
             </p>
           </main>
         </div>
-        ${raw(`<script>${script}</script>`)}
+        <noscript><p class="nothing">Details of answers that agree, filters and copying need JavaScript.</p></noscript>
+        ${renderOnDemand(page.onDemand)} ${raw(`<script>${script}</script>`)}
       </body>
     </html> `.markup;
+}
+
+/** Data for our script. JSON with every `<` escaped cannot end the element it stands in (HTML, 13.2.5.4, script data). */
+function renderOnDemand(markup: ReadonlyMap<string, string>): Html {
+  const json = JSON.stringify(Object.fromEntries(markup)).replace(
+    /[<\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return raw(`<script type="application/json" id="on-demand">${json}</script>`);
 }
 
 function hash(text: string): string {
@@ -87,113 +101,98 @@ function icon(status: Status): string {
   return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='${color}'/><path d='${path}' fill='none' stroke='white' stroke-width='2'/></svg>`;
 }
 
-function renderTop(result: RunResult, scenarios: readonly ScenarioResult[]): Html {
+function renderTop(result: RunResult): Html {
   const verdict = verdictOf(result);
-  const tags = [...new Set(scenarios.flatMap((scenario) => scenario.tags))].sort();
   return html`<header class="top">
     <h1 class="${verdict.status}">
       <span class="product">meshproof</span> ${sign(verdict.status)} <span>${verdict.words}</span>
     </h1>
-    <div class="filters" role="group" aria-label="Filters">
-      <div class="statuses" role="group" aria-label="Show scenarios with a check that">
-        ${statuses
-          .filter((status) => result.counts[status] > 0)
-          .map(
-            (status) =>
-              html`<button type="button" class="status ${status}" data-status="${status}" aria-pressed="false">
-                ${sign(status)}<b>${result.counts[status]}</b> ${wordOf(status)}
-              </button>`,
-          )}
-      </div>
-      ${
-        tags.length > 0 &&
-        html`<label class="unseen" for="tag">Tag</label
-          ><select id="tag">
-            <option value="">every tag</option>
-            ${tags.map((tag) => html`<option>${tag}</option>`)}
-          </select>`
-      }
-      <label class="unseen" for="text">Find in names and reasons</label
-      ><input id="text" type="search" placeholder="Find  /" autocomplete="off" spellcheck="false" />
-      <span class="shown" role="status" aria-live="polite">${plural(scenarios.length, "scenario")}</span>
+    <div class="statuses" role="group" aria-label="Show only scenarios with a check that">
+      ${statuses
+        .filter((status) => result.counts[status] > 0)
+        .map(
+          (status) =>
+            html`<button type="button" class="status ${status}" data-status="${status}" aria-pressed="false">
+              ${sign(status)}<b>${result.counts[status]}</b> ${wordOf(status)}
+            </button>`,
+        )}
     </div>
+    <dl class="versions">
+      ${Object.entries(facts(result)).map(
+        ([term, value]) =>
+          html`<div>
+            <dt>${term}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
+    </dl>
   </header>`;
 }
 
-function renderFacts(result: RunResult): Html {
-  const { cluster, timing } = result;
-  const kind = `${cluster.kind}${cluster.rootless === undefined ? "" : cluster.rootless ? ", rootless" : ", as root"}`;
-  const digests = Object.entries(cluster.digests);
-  return html`<section class="run" aria-label="Run">
-    <dl>
-      <div>
-        <dt>Istio</dt>
-        <dd>${cluster.versions.istio}</dd>
-      </div>
-      <div>
-        <dt>Envoy</dt>
-        <dd>${cluster.versions.envoy}</dd>
-      </div>
-      <div>
-        <dt>Kubernetes</dt>
-        <dd>${cluster.versions.kubernetes}</dd>
-      </div>
-      <div>
-        <dt>Cluster</dt>
-        <dd>${kind}</dd>
-      </div>
-      <div>
-        <dt>Took</dt>
-        <dd>${formatDuration(timing.totalMs)}</dd>
-      </div>
-      <div>
-        <dt>First verdict</dt>
-        <dd>${formatDuration(timing.firstVerdictMs)}</dd>
-      </div>
-      <div>
-        <dt>Started</dt>
-        <dd>
-          <time datetime="${result.startedAt}"
-            >${result.startedAt.replace("T", " ").replace(/\.\d+Z$|Z$/, " UTC")}</time
-          >
-        </dd>
-      </div>
-    </dl>
-    <details class="more">
-      <summary>Run ${result.id}</summary>
-      <dl class="wide">
-        <div>
-          <dt>Repeat</dt>
-          <dd>${copyable(result.command)}</dd>
-        </div>
-        <div>
-          <dt>Times</dt>
-          <dd>
-            mesh ready ${formatDuration(timing.meshReadyMs)}, workloads ready
-            ${formatDuration(timing.workloadsReadyMs)}, first verdict ${formatDuration(timing.firstVerdictMs)}, end
-            ${formatDuration(timing.totalMs)}
-          </dd>
-        </div>
-        <div>
-          <dt>Tool</dt>
-          <dd>${result.tool.name} ${result.tool.version}</dd>
-        </div>
-        ${digests.map(
-          ([name, digest]) =>
-            html`<div>
-              <dt>${name}</dt>
-              <dd><code>${digest}</code></dd>
-            </div>`,
-        )}
-      </dl>
-    </details>
-  </section>`;
+function facts({ cluster, timing }: RunResult): Record<string, string> {
+  const { istio, envoy, kubernetes } = cluster.versions;
+  return { Istio: istio, Envoy: envoy, Kubernetes: kubernetes, took: formatDuration(timing.totalMs) };
 }
 
+/** Where and when it ran, and how to run it again: one line, and the digests on demand. */
+function renderRun(result: RunResult): Html {
+  const { cluster, timing } = result;
+  const by = cluster.rootless === undefined ? "" : cluster.rootless ? ", rootless" : ", as root";
+  const started = result.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  return html`<details class="run">
+    <summary>
+      <span>${cluster.kind} cluster${by}</span>
+      <span><time datetime="${result.startedAt}">${started}</time></span>
+      <span>first verdict after ${formatDuration(timing.firstVerdictMs)}</span>
+      <span>run ${result.id}</span>
+    </summary>
+    <dl>
+      <div>
+        <dt>repeat</dt>
+        <dd>${copyable(result.command)}</dd>
+      </div>
+      <div>
+        <dt>times</dt>
+        <dd>
+          mesh ready ${formatDuration(timing.meshReadyMs)}, workloads ready ${formatDuration(timing.workloadsReadyMs)},
+          first verdict ${formatDuration(timing.firstVerdictMs)}, end ${formatDuration(timing.totalMs)}
+        </dd>
+      </div>
+      <div>
+        <dt>tool</dt>
+        <dd>${result.tool.name} ${result.tool.version}</dd>
+      </div>
+      ${Object.entries(cluster.digests).map(
+        ([name, digest]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd><code>${digest}</code></dd>
+          </div>`,
+      )}
+    </dl>
+  </details>`;
+}
+
+/** What is there and how to find it: the only place for filters besides the counts at the top. */
 function renderContents(scenarios: readonly ScenarioResult[]): Html {
+  const tags = [...new Set(scenarios.flatMap((scenario) => scenario.tags))].sort();
   return html`<nav class="contents" aria-label="Scenarios">
+    <div class="filters" role="search">
+      <label class="unseen" for="text">Find in names and reasons</label>
+      <input id="text" type="search" placeholder="Find in names and reasons" autocomplete="off" spellcheck="false" />
+      ${
+        tags.length > 0 &&
+        html`<label class="unseen" for="tag">Tag</label>
+          <select id="tag">
+            <option value="">every tag</option>
+            ${tags.map((tag) => html`<option value="${tag}">#${tag}</option>`)}
+          </select>`
+      }
+    </div>
     <details open>
-      <summary>Scenarios</summary>
+      <summary>
+        <span class="shown" role="status" aria-live="polite">${plural(scenarios.length, "scenario")}</span>
+      </summary>
       <ol>
         ${scenarios.map((scenario) => {
           const counts = count(outcomesOf(scenario));

@@ -1,18 +1,18 @@
-import type { ScenarioResult, StepResult } from "../../harness/result.ts";
+import type { StepResult } from "../../harness/result.ts";
 import { html, type Html } from "./escape.ts";
 
 const size = 5;
 const gap = 1;
 
 /**
- * A scenario at a glance: each matrix as small squares, pale where admitted, dark where denied, large and red where the mesh
+ * Steps at a glance: each matrix as small squares, pale where admitted, dark where denied, large and red where the mesh
  * differs. Widths are attributes and colours are classes, for the page's policy allows no style attribute.
  */
-export function drawFingerprint(scenario: ScenarioResult): Html {
+export function drawFingerprint(steps: readonly StepResult[]): Html {
   const squares: Html[] = [];
   let left = 0;
   let height = 0;
-  for (const step of scenario.steps) {
+  for (const step of steps) {
     const blocks = blocksOf(step);
     for (const block of blocks) {
       for (const { x, y, kind } of block.squares) {

@@ -1,7 +1,7 @@
 import type { CheckResult, Status } from "../../harness/result.ts";
 import type { MatrixSpec } from "../../harness/scenario/types.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, describeExpected, describeGot, pathOf } from "../words.ts";
+import { describeAnswerer, nameToken, pathOf } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 
@@ -56,9 +56,10 @@ export function renderList(cells: readonly CellView[]): Html {
           ${cells.map(
             (cell) =>
               html`<tr>
-                <th scope="row">${cell.check.name}</th>
+                <th scope="row" data-find>${cell.check.name}</th>
                 <td class="request">
-                  ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>
+                  ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>,
+                  ${nameToken(cell.check).split(" (")[0]}
                 </td>
                 ${renderCell(cell)}
               </tr> `,
@@ -140,9 +141,4 @@ function renderTokens(matrix: MatrixSpec, cells: readonly CellView[]): Html {
     : html`<ul class="tokens">
         ${distinct.map((token) => html`<li>${token}</li>`)}
       </ul>`;
-}
-
-/** One line for a tooltip or a list: `expected 403 from authorization, got 200 from httpbin`. */
-export function describeCell({ check }: CellView): string {
-  return `expected ${describeExpected(check)}, got ${describeGot(check)}`;
 }

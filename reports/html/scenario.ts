@@ -1,5 +1,5 @@
 import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/result.ts";
-import { outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
+import { knownOr, outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
 import { describeForce, describeMesh, describeObject } from "../words.ts";
 import { renderAsked, renderCheck } from "./check.ts";
@@ -8,11 +8,19 @@ import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark, sign, wordOf } from "./marks.ts";
 import { renderList, renderMatrix, type CellView } from "./matrix.ts";
 
-/** So many differing checks of a step stand open; the others show their summary. */
+/** So many kinds of differing checks of a step stand open; the others show their summary. */
 const openChecks = 3;
 
+/** What the whole page shares. */
+export interface Page {
+  /** The longest step of the run, the scale of all timing bars. */
+  readonly longestMs: number;
+  /** Details of agreeing checks by their place: markup that the page's script inserts when someone asks for it. */
+  readonly onDemand: Map<string, string>;
+}
+
 /** A scenario as a section that stands open unless it passed or was skipped. */
-export function renderScenario(scenario: ScenarioResult, longestMs: number): Html {
+export function renderScenario(scenario: ScenarioResult, page: Page): Html {
   const outcomes = outcomesOf(scenario);
   const { status } = scenario;
   const present = [...new Set([status, ...outcomes.map((outcome) => outcome.status)])];
@@ -28,7 +36,7 @@ export function renderScenario(scenario: ScenarioResult, longestMs: number): Htm
       ${mark(status)}<span class="heading"
         ><h2 data-find>${scenario.title}</h2>
         <span class="id" data-find>${scenario.id}</span></span
-      >${drawFingerprint(scenario)}<span class="tally">${tally(outcomes)}</span>
+      >${drawFingerprint(scenario.steps)}<span class="tally">${tally(outcomes)}</span>
     </summary>
     <div class="inside">
       ${scenario.reason !== undefined && html`<p class="reason ${status}" data-find><b>${capitalize(wordOf(status))}.</b> ${scenario.reason}</p>`}
@@ -38,7 +46,7 @@ export function renderScenario(scenario: ScenarioResult, longestMs: number): Htm
         ><span class="place">${scenario.position.file}:${scenario.position.line}</span
         >${scenario.tags.map((tag) => html`<span class="tag">${tag}</span>`)}<span>${formatDuration(scenario.durationMs)}</span>${copyable(`meshproof run ${scenario.id} --keep`)}
       </p>
-      ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, longestMs))}
+      ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, page))}
     </div>
   </details> `;
 }
@@ -48,23 +56,30 @@ function renderStep(
   step: StepResult,
   index: number,
   all: readonly Outcome[],
-  longestMs: number,
+  page: Page,
 ): Html {
   const id = `${scenario.id}/${index + 1}`;
   const outcomes = all.filter((outcome) => outcome.step === step);
-  const cells = cellsOf(step, id, outcomes);
+  const cells = cellsOf(scenario, step, id);
   // A scenario that passed is closed as a whole: opened, it shows all it has.
-  const open = scenario.status === "passed" || step.status !== "passed";
-  const loud = cells.filter(({ status }) => status !== "passed");
-  const asked = step.asked.map((each, n) => {
-    const status = outcomes.find((outcome) => outcome.asked === each)?.status ?? each.status;
-    return renderAsked(each, { id: `${id}.a${n + 1}`, status, open: true });
+  const status = knownOr(scenario, step.status);
+  const open = scenario.status === "passed" || status !== "passed";
+  const first = firstOfKind(cells);
+  const shown = cells.flatMap((cell) => {
+    const agrees = cell.status === "passed";
+    const check = renderCheck(cell.check, { id: cell.id, status: cell.status, open: agrees || first.includes(cell) });
+    if (agrees) page.onDemand.set(cell.id, check.markup);
+    return agrees ? [] : [check];
   });
-  return html`<details class="step ${step.status}" id="${id}" ${open && html` open`}>
+  const asked = step.asked.map((each, n) => {
+    return renderAsked(each, { id: `${id}.a${n + 1}`, status: knownOr(scenario, each.status), open: true });
+  });
+  return html`<details class="step ${status}" id="${id}" ${open && html` open`}>
     <summary>
       <span class="number">${index + 1}</span>
       <h3 data-find>${step.name}</h3>
-      <span class="tally">${step.status !== "passed" && sign(step.status)}${tally(outcomes)}</span>
+      ${drawFingerprint([step])}
+      <span class="tally">${status !== "passed" && sign(status)}${tally(outcomes)}</span>
     </summary>
     <div class="inside">
       ${renderPolicies(scenario, step, index)}
@@ -75,10 +90,8 @@ function renderStep(
         ),
       )}
       ${renderSingles(cells.filter(({ check }) => check.cell === undefined))}
-      <div class="checks">
-        ${cells.map((cell) => renderCheck(cell.check, { id: cell.id, status: cell.status, open: loud.indexOf(cell) < openChecks }))}${asked}
-      </div>
-      ${renderTiming(step, longestMs)}
+      <div class="checks">${shown}${asked}</div>
+      ${renderTiming(step, page.longestMs)}
     </div>
   </details>`;
 }
@@ -87,9 +100,19 @@ function renderSingles(cells: readonly CellView[]): Html {
   return cells.length === 0 ? html`` : renderList(cells);
 }
 
-function cellsOf(step: StepResult, id: string, outcomes: readonly Outcome[]): CellView[] {
-  const counted = new Map(outcomes.map((outcome) => [outcome.check, outcome.status]));
-  return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: counted.get(check) ?? check.status }));
+function cellsOf(scenario: ScenarioResult, step: StepResult, id: string): CellView[] {
+  return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: knownOr(scenario, check.status) }));
+}
+
+/** The first differing check of each kind (same answer, same reason): to read one is to read all of its kind. */
+function firstOfKind(cells: readonly CellView[]): CellView[] {
+  const kinds = new Map<string, CellView>();
+  for (const cell of cells) {
+    const { expected, got, reason } = cell.check;
+    const kind = JSON.stringify([cell.status, expected.status, expected.by, got.status, got.by, reason]);
+    if (cell.status !== "passed" && !kinds.has(kind)) kinds.set(kind, cell);
+  }
+  return [...kinds.values()].slice(0, openChecks);
 }
 
 /** What this step changed, with its YAML, and what earlier steps left in force. */
@@ -99,10 +122,12 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
   return html`<div class="policies">
     ${step.objects.map(renderObject)}${earlier.map(
       ({ object, step: from }) =>
-        html`<p class="object earlier">
-          <span class="verb">in force</span
-          ><a href="#${scenario.id}/${from + 1}">${object.kind} <b>${where(object)}</b></a>
-          <span class="force">since step ${from + 1}</span>
+        html`<p class="object">
+          <span class="verb">in force</span>
+          <span class="what"
+            >${object.kind} <b>${where(object)}</b>
+            <span class="force">since <a href="#${encodeURI(scenario.id)}/${from + 1}">step ${from + 1}</a></span></span
+          >
         </p>`,
     )}
   </div>`;
@@ -111,14 +136,17 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
 function renderObject(object: AppliedObject): Html {
   const missing = object.verb === "apply" && (object.inForceMs === undefined || object.proxies.length === 0);
   const strange = missing && object.note !== undefined ? " strange" : "";
+  const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;
   return html`<details class="object${strange}">
     <summary>
-      <span class="verb">${object.verb}</span><span data-find>${object.kind} <b>${where(object)}</b></span>
-      <span class="force">${describeForce(object)}</span>
+      <span class="verb">${object.verb}</span>
+      <span class="what"
+        ><span data-find>${object.kind} <b>${where(object)}</b></span>
+        <span class="force">${describeForce(object)}</span></span
+      >
     </summary>
     <p class="facts">
-      <span class="place">${object.file}</span
-      >${object.proxies.length > 0 && html`<span>${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}</span>`}
+      <span class="place">${object.file}</span>${object.proxies.length > 0 && html`<span>${proxies}</span>`}
     </p>
     <pre tabindex="0" aria-label="${describeObject(object)}">${lines(object.yaml)}</pre>
   </details>`;

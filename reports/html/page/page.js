@@ -1,4 +1,4 @@
-// The report works without this script: it adds filters, deep links with filters, copying and arrow keys.
+// What the page can do beyond showing: filters and places in its hash, details of agreeing checks, copying, arrow keys.
 // @ts-check
 
 /** @typedef {{ place: string, statuses: Set<string>, tag: string, text: string }} View */
@@ -111,13 +111,27 @@ function filter(view) {
   nothing.hidden = count > 0 || all === 0;
 }
 
+/** @type {Record<string, string> | undefined} */
+let onDemand;
+
+/** Details of an agreeing check, made by the report as markup and escaped there. @param {string} place */
+function insertDetails(place) {
+  onDemand ??= /** @type {Record<string, string>} */ (
+    JSON.parse(document.querySelector("#on-demand")?.textContent ?? "{}")
+  );
+  const markup = Object.hasOwn(onDemand, place) ? onDemand[place] : undefined;
+  const step = document.getElementById(place.replace(/\.[^./]*$/, ""));
+  if (markup !== undefined) step?.querySelector(".checks")?.insertAdjacentHTML("beforeend", markup);
+}
+
 /** Opens whatever hides a place, and shows which cell it belongs to. @param {string} place */
 function goTo(place) {
-  for (const element of document.querySelectorAll(".chosen")) element.classList.remove("chosen");
+  for (const element of document.querySelectorAll(".check.quiet")) element.remove();
   for (const link of document.querySelectorAll("a[aria-current]")) link.removeAttribute("aria-current");
-  const target = place === "" ? null : document.getElementById(place);
+  if (place === "") return;
+  if (document.getElementById(place) === null) insertDetails(place);
+  const target = document.getElementById(place);
   if (target === null) return;
-  target.classList.add("chosen");
   for (let each = /** @type {Element | null} */ (target); each !== null; each = each.parentElement) {
     if (each instanceof HTMLDetailsElement) each.open = true;
     if (each instanceof HTMLElement && each.classList.contains("scenario")) each.hidden = false;
@@ -229,5 +243,9 @@ document.addEventListener("keydown", (event) => {
 addEventListener("hashchange", fromHash);
 addEventListener("popstate", fromHash);
 for (const table of document.querySelectorAll(".matrix table")) addArrowKeys(/** @type {HTMLTableElement} */ (table));
+const topBar = /** @type {HTMLElement} */ (document.querySelector(".top"));
+new ResizeObserver(() => document.documentElement.style.setProperty("--top", `${topBar.offsetHeight}px`)).observe(
+  topBar,
+);
 if (matchMedia("(max-width: 60rem)").matches) document.querySelector(".contents > details")?.removeAttribute("open");
 fromHash();
