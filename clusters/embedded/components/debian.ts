@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { appendFile, chmod, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
@@ -7,7 +7,7 @@ import { sha256OfFile } from "./manifest.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
 
 /** Raised when the code below makes another root out of the same packages. */
-const REVISION = "1";
+const REVISION = "2";
 
 /** What pods, the network set-up and kube-proxy need; their dependencies come with them. */
 const PACKAGES = [
@@ -19,6 +19,7 @@ const PACKAGES = [
   "sed",
   "tar",
   "findutils",
+  "hostname",
   "procps",
   "util-linux",
   "mount",
@@ -51,17 +52,20 @@ const REMOVED = [
   "etc/nginx/sites-available",
   "etc/nginx/sites-enabled",
   "etc/nginx/snippets",
+  "etc/rmt",
   "usr/lib/systemd",
   "usr/share/bash-completion",
   "usr/share/bug",
   "usr/share/doc",
   "usr/share/doc-base",
+  "usr/share/gdb",
   "usr/share/i18n",
   "usr/share/info",
   "usr/share/lintian",
   "usr/share/locale",
   "usr/share/man",
   "usr/share/menu",
+  "usr/share/nginx/modules",
   "usr/share/pixmaps",
   "usr/share/zoneinfo",
 ];
@@ -91,6 +95,7 @@ const DIRECTORIES = [
 /** Links that maintainer scripts or update-alternatives would have made, as target by path. */
 const LINKS: Readonly<Record<string, string>> = {
   "usr/bin/awk": "mawk",
+  "usr/bin/which": "which.debianutils",
   "usr/sbin/iptables": "xtables-nft-multi",
   "usr/sbin/iptables-save": "xtables-nft-multi",
   "usr/sbin/iptables-restore": "xtables-nft-multi",
@@ -139,7 +144,6 @@ export const debianRoot: Recipe = {
   async build(shop) {
     const archives = await downloadPackages(shop);
     const details: Record<string, string> = {};
-    await prepareMergedUsr(shop.files);
     for (const archive of archives) {
       const name = basename(archive);
       if (NOT_UNPACKED.test(name)) continue;
@@ -147,6 +151,7 @@ export const debianRoot: Recipe = {
       const [pkg, version] = name.split("_");
       details[`${pkg}`] = decodeURIComponent(`${version}`);
     }
+    await mergeUsr(shop.files);
     await finishRoot(shop.files);
     return details;
   },
@@ -214,11 +219,15 @@ Acquire::https::Timeout "30";
     .map((name) => join(archives, name));
 }
 
-/** Packages older than Debian 13 still ship /bin and /lib; dpkg-deb unpacks through a link that is there. */
-async function prepareMergedUsr(root: string): Promise<void> {
-  for (const dir of ["bin", "sbin", "lib", "lib64"]) {
-    await mkdir(join(root, "usr", dir), { recursive: true });
-    await symlink(`usr/${dir}`, join(root, dir));
+/** Packages older than Debian 13 still ship files in /bin and /lib; today's root has links there (Debian's usrmerge). */
+async function mergeUsr(root: string): Promise<void> {
+  for (const dir of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]) {
+    const [top, usr] = [join(root, dir), join(root, "usr", dir)];
+    if (existsSync(top)) {
+      await cp(top, usr, { recursive: true, verbatimSymlinks: true });
+      await rm(top, { recursive: true });
+    }
+    if (existsSync(usr)) await symlink(`usr/${dir}`, top);
   }
 }
 
