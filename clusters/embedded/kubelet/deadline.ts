@@ -1,0 +1,34 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** A moment that can only be brought forward, as a second `kubectl delete` does with a grace period. */
+export class Deadline {
+  readonly #passed = new AbortController();
+  #at = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param at milliseconds since the epoch */
+  bringForward(at: number): void {
+    if (at >= this.#at) return;
+    this.#at = at;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#passed.abort(), Math.max(0, at - Date.now()));
+    this.#timer.unref();
+  }
+
+  get signal(): AbortSignal {
+    return this.#passed.signal;
+  }
+}
+
+/** Waits, or not to the end where the signal comes first. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+}
+
+/** Resolves when the signal comes. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

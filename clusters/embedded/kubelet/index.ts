@@ -1,0 +1,144 @@
+import { mkdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import type { KubeConfig, V1ConfigMap, V1Pod, V1Secret, V1Service } from "@kubernetes/client-node";
+import { Api } from "./api.ts";
+import { Events } from "./events.ts";
+import type { Image } from "./image.ts";
+import { Network } from "./network.ts";
+import { allocatable, keepNode, registerNode } from "./node.ts";
+import { type ObjectKind, Objects } from "./objects.ts";
+import { PodWorker } from "./pod-worker.ts";
+import { reflect, type Reflector } from "./reflector.ts";
+import { Runtime } from "./runtime.ts";
+import { serveKubelet } from "./server.ts";
+
+export interface KubeletOptions {
+  /** Credentials of the API server: may read pods, config maps, secrets and services everywhere and write pod and node status. */
+  readonly kubeConfig: KubeConfig;
+  readonly nodeName: string;
+  /** The bridge's address, the pods' default route. */
+  readonly nodeIp: string;
+  /** For example `10.244.0.0/24`. */
+  readonly podCidr: string;
+  /** The bridge that pods are joined to, for example `br0`. */
+  readonly bridge: string;
+  readonly clusterDns: string;
+  /** The API server's cluster IP, for `KUBERNETES_SERVICE_HOST` until its Service is known. */
+  readonly serviceHost: string;
+  /** For example `cluster.local`. */
+  readonly clusterDomain: string;
+  /** On a file system private to the mount namespace (a tmpfs): pods' volumes, upper layers and logs. */
+  readonly runDir: string;
+  /** The lowest layer of every container. */
+  readonly debianRoot: string;
+  /** A root of Debian's tools with proc, sys and dev of these namespaces, for `chroot <nodeRoot> ip`. */
+  readonly nodeRoot: string;
+  readonly resolveImage: (name: string) => Image | undefined;
+  /** What to tell somebody whose image is not known: the names that are. */
+  readonly catalogueText: string;
+  /** PEM. Only clients with a certificate of `clientCa` are served. */
+  readonly serving: { readonly cert: string; readonly key: string; readonly clientCa: string };
+  readonly log: (line: string) => void;
+  readonly port?: number;
+}
+
+export interface Kubelet {
+  /** Kills all containers and takes their namespaces away. The API keeps what it last heard. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a kubelet in the network, mount and PID namespaces of the caller, which must be root in them.
+ * Resolves once the node is Ready and its pods are being looked after.
+ * @throws Error where the API server refuses it or the container root cannot be prepared.
+ */
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const { runDir, nodeName, nodeIp, log } = options;
+  const port = options.port ?? 10250;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  mkdirSync(runDir, { recursive: true });
+  const api = await Api.of(options.kubeConfig);
+  const [runtime, nodeResolvConf] = await Promise.all([
+    Runtime.create(options.debianRoot, runDir),
+    readFile("/etc/resolv.conf", "utf8").catch(() => ""),
+  ]);
+  const node = { nodeName, nodeIp, podCidr: options.podCidr, port, maxPods: 250 };
+  const workers = new Map<string, PodWorker>();
+
+  const watchObjects = async <T extends V1ConfigMap | V1Secret>(kind: ObjectKind): Promise<Reflector<T>> => {
+    const tell = (object: T): void => {
+      objects?.settle(kind, object);
+      for (const worker of workers.values())
+        if (worker.pod.metadata?.namespace === object.metadata?.namespace)
+          worker.onObject(kind, object.metadata?.name ?? "");
+    };
+    return reflect<T>(api, `/api/v1/${kind}`, "", { onObject: tell, onGone: tell }, signal);
+  };
+  let objects: Objects | undefined = undefined as Objects | undefined;
+  const nothing = { onObject: () => undefined, onGone: () => undefined };
+  const [configmaps, secrets, services] = await Promise.all([
+    watchObjects<V1ConfigMap>("configmaps"),
+    watchObjects<V1Secret>("secrets"),
+    reflect<V1Service>(api, "/api/v1/services", "", nothing, signal),
+  ]);
+  objects = new Objects(api, { configmaps, secrets });
+
+  const closeServer = await serveKubelet({
+    address: nodeIp,
+    port,
+    tls: options.serving,
+    workers: () => workers.values(),
+    log,
+  });
+  await registerNode(api, node);
+  void keepNode(api, node, log, signal);
+
+  const deps = {
+    api,
+    events: new Events(api, nodeName),
+    network: new Network(options),
+    runtime,
+    objects,
+    services: () => services.values(),
+    serviceHost: options.serviceHost,
+    resolveImage: options.resolveImage,
+    catalogueText: options.catalogueText,
+    runDir,
+    dns: { server: options.clusterDns, domain: options.clusterDomain },
+    nodeResolvConf,
+    node: { hostIp: nodeIp, nodeName, allocatable: allocatable() },
+    log,
+  };
+  await reflect<V1Pod>(
+    api,
+    "/api/v1/pods",
+    `fieldSelector=${encodeURIComponent(`spec.nodeName=${nodeName}`)}`,
+    {
+      onObject: (pod) => {
+        const uid = pod.metadata?.uid ?? "";
+        const known = workers.get(uid);
+        if (known) return known.update(pod);
+        workers.set(uid, new PodWorker(pod, deps));
+      },
+      onGone: (pod) => {
+        const uid = pod.metadata?.uid ?? "";
+        const worker = workers.get(uid);
+        worker?.vanish();
+        // Not before: a late event of a pod that is over must find its worker, not start it again.
+        void worker?.done.then(() => workers.delete(uid));
+      },
+    },
+    signal,
+  );
+
+  return {
+    stop: async () => {
+      stopping.abort();
+      for (const worker of workers.values()) worker.kill();
+      await Promise.all([...workers.values()].map(({ done }) => done));
+      await closeServer();
+      api.close();
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import type { V1ConfigMap, V1Pod, V1Secret } from "@kubernetes/client-node";
+import { type Api, isStatus } from "./api.ts";
+import type { Reflector } from "./reflector.ts";
+
+export type ObjectKind = "configmaps" | "secrets";
+
+/** `configmaps/name` */
+export type ObjectRef = `${ObjectKind}/${string}`;
+
+type Stored = V1ConfigMap | V1Secret;
+
+/**
+ * Config maps and secrets: watched, and read anew when a pod starts, because a watch may lag behind the change that
+ * the pod's author made just before.
+ */
+export class Objects {
+  readonly #api: Api;
+  readonly #watched: Record<ObjectKind, Reflector<Stored>>;
+  readonly #fresh = new Map<string, Stored>();
+
+  constructor(api: Api, watched: Record<ObjectKind, Reflector<Stored>>) {
+    this.#api = api;
+    this.#watched = watched;
+  }
+
+  /** Reads all that a pod refers to from the API server. */
+  async fetch(namespace: string, refs: ReadonlySet<ObjectRef>): Promise<void> {
+    await Promise.all(
+      [...refs].map(async (ref) => {
+        const [kind, name] = ref.split("/") as [ObjectKind, string];
+        try {
+          const object = await this.#api.get<Stored>(`/api/v1/namespaces/${namespace}/${kind}/${name}`);
+          if (version(object) > version(this.#watched[kind].get(namespace, name)))
+            this.#fresh.set(`${kind}/${namespace}/${name}`, object);
+        } catch (error) {
+          if (!isStatus(error, 404)) throw error;
+        }
+      }),
+    );
+  }
+
+  get(kind: ObjectKind, namespace: string, name: string): Stored | undefined {
+    const watched = this.#watched[kind].get(namespace, name);
+    const fresh = this.#fresh.get(`${kind}/${namespace}/${name}`);
+    return fresh && version(fresh) > version(watched) ? fresh : watched;
+  }
+
+  /** To be called for every event of the watches: what it brings or takes is newer than what was read. */
+  settle(kind: ObjectKind, object: Stored): void {
+    const key = `${kind}/${object.metadata?.namespace}/${object.metadata?.name}`;
+    if (version(object) >= version(this.#fresh.get(key))) this.#fresh.delete(key);
+  }
+}
+
+/** Versions of the same resource can be compared (Kubernetes 1.35, KEP-5504). */
+function version(object: Stored | undefined): number {
+  return Number(object?.metadata?.resourceVersion ?? -1);
+}
+
+/** The config maps and secrets that a pod's volumes and environments name. */
+export function referencesOf(pod: V1Pod): Set<ObjectRef> {
+  const refs = new Set<ObjectRef>();
+  const add = (kind: ObjectKind, name: string | undefined): void => {
+    if (name) refs.add(`${kind}/${name}`);
+  };
+  for (const { configMap, secret, projected } of pod.spec?.volumes ?? []) {
+    add("configmaps", configMap?.name);
+    add("secrets", secret?.secretName);
+    for (const source of projected?.sources ?? []) {
+      add("configmaps", source.configMap?.name);
+      add("secrets", source.secret?.name);
+    }
+  }
+  for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) {
+    for (const { configMapRef, secretRef } of container.envFrom ?? []) {
+      add("configmaps", configMapRef?.name);
+      add("secrets", secretRef?.name);
+    }
+    for (const { valueFrom } of container.env ?? []) {
+      add("configmaps", valueFrom?.configMapKeyRef?.name);
+      add("secrets", valueFrom?.secretKeyRef?.name);
+    }
+  }
+  return refs;
+}

@@ -1,0 +1,248 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { Socket } from "node:net";
+import { constants as osConstants } from "node:os";
+import type { Duplex } from "node:stream";
+import type { Image } from "./image.ts";
+import { runTool, TOOL_PATH } from "./tools.ts";
+import { planRoot, type ContainerMount } from "./rootfs.ts";
+import { capabilitiesOf, type Identity, setprivArgs } from "./security.ts";
+import type { RunLog } from "./logs.ts";
+import type { Sandbox } from "./network.ts";
+import { lockedOptions, parseMountInfo, type MountPoint } from "./mountinfo.ts";
+
+/** What a container's first process is, and around it. */
+export interface ContainerPlan {
+  readonly image: Image;
+  /** Of this run alone. */
+  readonly dir: string;
+  readonly sandbox: Sandbox;
+  readonly mounts: readonly ContainerMount[];
+  readonly identity: Identity;
+  readonly readOnlyRoot: boolean;
+  readonly workingDir: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly command: readonly string[];
+  readonly stdin: boolean;
+  readonly fifos: { readonly stdout: string; readonly stderr: string };
+  readonly log: RunLog;
+}
+
+export interface Exit {
+  readonly code: number;
+  readonly signal: number;
+}
+
+export interface RunningContainer {
+  /** The first process, as the node's PID namespace numbers it. */
+  readonly pid: number;
+  readonly startedAt: Date;
+  /** Resolves once the process ended and its output is in the log. */
+  readonly exited: Promise<Exit>;
+  readonly stdin: Duplex | undefined;
+  signal(name: "SIGTERM" | "SIGKILL"): void;
+  /** The command line (for spawn) that runs something inside, as the same user and in the same environment. */
+  enter(command: readonly string[]): readonly [string, ...string[]];
+}
+
+/** Containers from mount and PID namespaces, overlayfs and util-linux. */
+export class Runtime {
+  readonly capabilities: ReadonlySet<string>;
+  readonly #debianRoot: string;
+  readonly #userNamespace: boolean;
+  readonly #devDir: string;
+  readonly #mountPoints: readonly MountPoint[];
+
+  private constructor(debianRoot: string, devDir: string) {
+    this.#debianRoot = debianRoot;
+    this.#devDir = devDir;
+    const status = readFileSync("/proc/self/status", "latin1");
+    this.capabilities = capabilitiesOf(BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`));
+    this.#userNamespace = !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
+    this.#mountPoints = parseMountInfo(readFileSync("/proc/self/mountinfo", "latin1"));
+  }
+
+  static async create(debianRoot: string, runDir: string): Promise<Runtime> {
+    const devDir = `${runDir}/dev`;
+    await makeDev(devDir);
+    return new Runtime(debianRoot, devDir);
+  }
+
+  /** The image's /etc/passwd, as its topmost layer has it. */
+  passwdOf(image: Image): string {
+    const file = [...image.layers, this.#debianRoot].map((dir) => `${dir}/etc/passwd`).find((path) => existsSync(path));
+    return file ? readFileSync(file, "utf8") : "";
+  }
+
+  /**
+   * Starts a container; resolves once its program runs.
+   * @throws Error with what failed (a mount, usually) where it did not come so far.
+   */
+  async start(plan: ContainerPlan): Promise<RunningContainer> {
+    for (const name of ["upper/.old", "work", "merged"]) mkdirSync(`${plan.dir}/${name}`, { recursive: true });
+    const assignments = Object.entries(plan.env).map(([name, value]) => `${name}=${value}`);
+    const asUser = [...setprivArgs(plan.identity), "env", "-i", "-C", plan.workingDir, ...assignments];
+    const root = planRoot(
+      {
+        lower: [...plan.image.layers, this.#debianRoot],
+        dir: plan.dir,
+        userNamespace: this.#userNamespace,
+        devDir: this.#devDir,
+        shmDir: plan.sandbox.shmDir,
+        mounts: [
+          ...plan.mounts,
+          ...plan.image.binds.map(({ source, target }) => ({
+            source,
+            target,
+            readOnly: true,
+            isFile: isFile(source),
+            locked: lockedOptions(this.#mountPoints, source),
+          })),
+        ],
+        readOnlyRoot: plan.readOnlyRoot,
+        workingDir: plan.workingDir,
+        exec: [...asUser, ...plan.command],
+      },
+      existsSync,
+    );
+    writeFileSync(`${plan.dir}/fstab`, root.fstab);
+    writeFileSync(`${plan.dir}/fstab.files`, root.fileFstab);
+
+    // Named pipes, not the sockets that node makes of "pipe": a socket cannot be opened through /dev/stdout, which is
+    // where Envoy and nginx write their access logs. They have mode 666 because any user may run inside.
+    const readers = [plan.fifos.stdout, plan.fifos.stderr].map((path) =>
+      openSync(path, constants.O_RDONLY | constants.O_NONBLOCK),
+    );
+    const writers = [plan.fifos.stdout, plan.fifos.stderr].map((path) => openSync(path, constants.O_WRONLY));
+    const drained = readers.map((fd, index) =>
+      drain(fd, (chunk) => plan.log.append(index === 0 ? "stdout" : "stderr", chunk)),
+    );
+
+    const [file, ...args] = plan.sandbox.enter([
+      "unshare",
+      "--mount",
+      "--pid",
+      "--fork",
+      "sh",
+      "-eu",
+      "-c",
+      root.script,
+    ]);
+    const child = spawn(file, args, {
+      env: { PATH: TOOL_PATH },
+      cwd: "/",
+      // A session of its own: a terminal's ctrl-C is for the supervisor, not for pods.
+      detached: true,
+      stdio: [plan.stdin ? "pipe" : "ignore", writers[0], writers[1], "pipe"],
+    });
+    for (const fd of writers) closeSync(fd);
+    const ended = exitOf(child);
+    const { pid, error } = await readSetup(child.stdio[3] as Duplex);
+    if (pid === undefined) {
+      await ended.catch(() => undefined);
+      plan.log.end();
+      throw new Error(error || "the container's set-up ended without a word");
+    }
+    let running = true;
+    const exited = ended.then(async (exit) => {
+      running = false;
+      await Promise.all(drained);
+      plan.log.end();
+      return exit;
+    });
+    return {
+      pid,
+      startedAt: new Date(),
+      exited,
+      stdin: (child.stdin as Duplex | null) ?? undefined,
+      signal: (name) => {
+        if (!running) return;
+        try {
+          process.kill(pid, name);
+        } catch {
+          // It ended on its own a moment ago.
+        }
+      },
+      enter: (command) => [
+        "nsenter",
+        `--target=${pid}`,
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--root",
+        ...asUser,
+        ...command,
+      ],
+    };
+  }
+}
+
+/** The devices that every container gets, once; containers see them through a read-only recursive bind mount. */
+async function makeDev(dir: string): Promise<void> {
+  mkdirSync(dir, { recursive: true });
+  await runTool(["mount", "-t", "tmpfs", "-o", "mode=755,size=64k", "tmpfs", dir]);
+  const nodes = ["null", "zero", "full", "random", "urandom", "tty"];
+  for (const name of ["pts", "shm"]) mkdirSync(`${dir}/${name}`);
+  for (const name of [...nodes, "termination-log"]) writeFileSync(`${dir}/${name}`, "");
+  for (const [name, target] of [
+    ["fd", "/proc/self/fd"],
+    ["stdin", "/proc/self/fd/0"],
+    ["stdout", "/proc/self/fd/1"],
+    ["stderr", "/proc/self/fd/2"],
+    ["ptmx", "pts/ptmx"],
+  ] as const)
+    symlinkSync(target, `${dir}/${name}`);
+  // Bind mounts, since a user namespace may not make device nodes.
+  await runTool(["sh", "-ec", nodes.map((name) => `mount --bind /dev/${name} "$1"/${name}`).join("\n"), "sh", dir]);
+}
+
+function isFile(path: string): boolean {
+  return !statSync(path).isDirectory();
+}
+
+function drain(fd: number, onData: (chunk: Buffer) => void): Promise<void> {
+  return new Promise((resolve) => {
+    new Socket({ fd, readable: true, writable: false })
+      .on("data", onData)
+      .on("error", () => resolve())
+      .on("close", () => resolve());
+  });
+}
+
+async function exitOf(child: ChildProcess): Promise<Exit> {
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      const number = signal ? osConstants.signals[signal] : 0;
+      resolve({ code: signal ? 128 + number : (code ?? 0), signal: number });
+    });
+  });
+}
+
+/** Reads `pid N`, then `ready`; without the latter, all else is what went wrong. */
+async function readSetup(pipe: Duplex): Promise<{ pid?: number; error: string }> {
+  let text = "";
+  try {
+    for await (const chunk of pipe) {
+      text += String(chunk);
+      const match = /^pid (\d+)\n[^]*?ready\n$/.exec(text);
+      // Not the pipe's end: unshare(1) keeps its copy open as long as it waits for the container.
+      if (match) return { pid: Number(match[1]), error: "" };
+    }
+  } catch {
+    // The end of the pipe is the end of the set-up.
+  }
+  return { error: text.replace(/^pid \d+\n/, "").trim() };
+}
