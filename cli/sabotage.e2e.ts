@@ -1,0 +1,201 @@
+/** A mesh broken on purpose must go red, and say why. Everything through the command line, on one kept cluster. */
+
+import assert from "node:assert/strict";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { execa } from "execa";
+import type { CheckResult, RunResult } from "../harness/result.ts";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const NAME = `sabotage-${process.pid}`;
+
+describe("sabotage", () => {
+  let folder: string;
+  let scenarios: string;
+
+  const meshproof = async (...args: string[]): Promise<{ exitCode: number | undefined; output: string }> => {
+    const { exitCode, all } = await execa(process.execPath, ["cli/meshproof.mjs", ...args], {
+      cwd: ROOT,
+      all: true,
+      reject: false,
+    });
+    return { exitCode, output: all };
+  };
+  const kubectl = async (...args: string[]): Promise<string> => {
+    const { exitCode, output } = await meshproof("kubectl", "--name", NAME, ...args);
+    assert.equal(exitCode, 0, output);
+    return output;
+  };
+  const run = async (
+    id: string,
+    ...more: string[]
+  ): Promise<{ exitCode: number | undefined; output: string; result: RunResult }> => {
+    const results = await mkdtemp(path.join(folder, "results-"));
+    const done = await meshproof("run", id, "--name", NAME, "--scenarios", scenarios, "--results", results, ...more);
+    const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => "{}");
+    return { ...done, result: JSON.parse(text) as RunResult };
+  };
+  const checksOf = (result: RunResult): CheckResult[] =>
+    result.scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks));
+  const wrongOnes = (result: RunResult): string[] =>
+    checksOf(result)
+      .filter((c) => c.status !== "passed")
+      .map((c) => `${c.name}: ${c.expected.status} ${c.got.status} ${c.status}`);
+  const writeScenario = async (name: string, files: Record<string, string>): Promise<void> => {
+    const dir = path.join(scenarios, "sabotage", name);
+    await mkdir(dir, { recursive: true });
+    for (const [file, text] of Object.entries(files)) await writeFile(path.join(dir, file), text);
+  };
+
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "meshproof-sabotage-"));
+    scenarios = path.join(folder, "scenarios");
+    await cp(path.join(ROOT, "scenarios"), scenarios, { recursive: true });
+    await cp(path.join(ROOT, "harness/run/fixtures"), path.join(scenarios, "sabotage"), { recursive: true });
+    const { exitCode, output } = await meshproof("up", "--name", NAME);
+    assert.equal(exitCode, 0, output);
+  });
+  after(async () => {
+    await meshproof("down", "--name", NAME);
+    await rm(folder, { recursive: true });
+  });
+
+  it("a selector that chooses nobody", async () => {
+    const { exitCode, result, output } = await run("sabotage/wrong-selector");
+    assert.equal(exitCode, 1, output);
+    assert.deepEqual(wrongOnes(result), ["/headers forged: 401 200 failed"]);
+    assert.match(output, /expected 401 from authentication, got 200 from httpbin/);
+    assert.match(
+      output,
+      /RequestAuthentication foo\/\S+ chooses none of the pods that judge these requests: it has selector app=httpbim/,
+    );
+  });
+
+  it("a missing AuthorizationPolicy", async () => {
+    const { exitCode, result, output } = await run("sabotage/policy-missing");
+    assert.equal(exitCode, 1, output);
+    assert.deepEqual(wrongOnes(result), [
+      "/api/v1/products/0 none: 403 200 failed",
+      "/api/v1/products/1 none: 403 200 failed",
+    ]);
+    assert.match(output, /expected 403 from authorization, got 200/);
+  });
+
+  it("a JWKS server that answers 500", async () => {
+    const { exitCode, result, output } = await run("sabotage/jwks-500");
+    assert.equal(exitCode, 1, output);
+    assert.deepEqual(wrongOnes(result), ["/headers valid: 200 401 failed"]);
+    assert.match(output, /istiod could not fetch the keys of testing@secure\.istio\.io/);
+  });
+
+  it("a dead upstream", async () => {
+    await kubectl("-n", "foo", "scale", "deploy/httpbin", "--replicas=0");
+    await kubectl("-n", "foo", "wait", "--for=delete", "pod", "-l", "app=httpbin", "--timeout=60s");
+    try {
+      const { exitCode, result, output } = await run("jwt/request-authentication-alone");
+      assert.equal(exitCode, 1, output);
+      assert.ok(checksOf(result).every((c) => c.got.status === 503 && c.status === "failed"));
+      assert.match(output, /got 503 from a proxy/);
+    } finally {
+      await kubectl("-n", "foo", "scale", "deploy/httpbin", "--replicas=1");
+      await kubectl("-n", "foo", "rollout", "status", "deploy/httpbin", "--timeout=60s");
+    }
+  });
+
+  it("a proxy that is cut off from istiod", async () => {
+    const agents = await pilotAgentsOf("httpbin-", kubectl);
+    assert.ok(agents.length > 0, "found no pilot-agent of httpbin");
+    for (const pid of agents) process.kill(pid, "SIGSTOP");
+    try {
+      const { exitCode, output } = await run("jwt/request-authentication-alone");
+      assert.equal(exitCode, 1, output);
+      assert.match(output, /is not in the config of foo\/httpbin-\S+ 10 s after it was applied/);
+    } finally {
+      for (const pid of agents) process.kill(pid, "SIGCONT");
+    }
+  });
+
+  it("a manifest that the API server rejects", async () => {
+    await writeScenario("rejected", {
+      "scenario.yaml": (await readFile(path.join(scenarios, "sabotage/wrong-selector/scenario.yaml"), "utf8")).replace(
+        "name: wrong-selector",
+        "name: rejected",
+      ),
+      "request-authentication.yaml": [
+        "apiVersion: security.istio.io/v1beta1",
+        "kind: RequestAuthentication",
+        "metadata: { name: broken, namespace: '${ns}' }",
+        "spec: { selector: { matchLabel: { app: httpbin } } }",
+      ].join("\n"),
+    });
+    const { exitCode, output } = await run("sabotage/rejected");
+    assert.equal(exitCode, 2, output);
+    assert.match(
+      output,
+      /request-authentication\.yaml.*the API server rejected RequestAuthentication broken: .*matchLabel/,
+    );
+    await rm(path.join(scenarios, "sabotage/rejected"), { recursive: true });
+  });
+
+  it("an object of the same name that is somebody's own is not touched", async () => {
+    const manifest = path.join(folder, "own.yaml");
+    await writeFile(
+      manifest,
+      "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: { name: jwt-example, namespace: foo }\nspec: {}\n",
+    );
+    await kubectl("apply", "-f", manifest);
+    const versionOf = (): Promise<string> =>
+      kubectl("-n", "foo", "get", "requestauthentication", "jwt-example", "-o", "jsonpath={.metadata.resourceVersion}");
+    const before = await versionOf();
+    const { exitCode, output } = await run("jwt/request-authentication-alone");
+    assert.equal(await versionOf(), before);
+    assert.equal(exitCode, 3, output);
+    assert.match(output, /RequestAuthentication foo\/jwt-example exists already and was not made by meshproof/);
+    await kubectl("delete", "-f", manifest);
+  });
+
+  it("ctrl-C in the middle leaves no policy behind", async () => {
+    const results = await mkdtemp(path.join(folder, "results-"));
+    const child = execa(process.execPath, ["cli/meshproof.mjs", "run", "jwt/*", "--name", NAME, "--results", results], {
+      cwd: ROOT,
+      all: true,
+      reject: false,
+    });
+    for await (const line of child.iterable({ from: "all" }))
+      if (/\[\d+\/\d+\] passed/.test(line)) child.kill("SIGINT");
+    const { exitCode, all } = await child;
+    assert.equal(exitCode, 130, all);
+    const left = await kubectl(
+      "get",
+      "requestauthentications,authorizationpolicies,serviceentries,destinationrules",
+      "-A",
+      "--no-headers",
+    );
+    assert.match(left, /No resources found/);
+    assert.deepEqual(await readdir(results), []);
+  });
+
+  it("and all is well again", async () => {
+    const { exitCode, output } = await run("jwt/request-authentication-alone");
+    assert.equal(exitCode, 0, output);
+  });
+});
+
+/** Process ids, as this machine counts them, of a pod's pilot-agent: its environment names the pod. */
+async function pilotAgentsOf(prefix: string, kubectl: (...args: string[]) => Promise<string>): Promise<number[]> {
+  const pods = (await kubectl("-n", "foo", "get", "pods", "-o", "name"))
+    .split("\n")
+    .map((line) => line.replace("pod/", "").trim());
+  const names = pods.filter((pod) => pod.startsWith(prefix));
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const read = (file: string): Promise<string> => readFile(`/proc/${entry}/${file}`, "utf8").catch(() => "");
+    if (!(await read("cmdline")).includes("pilot-agent\0proxy\0sidecar")) continue;
+    const environment = (await read("environ")).split("\0");
+    if (names.some((name) => environment.includes(`POD_NAME=${name}`))) found.push(Number(entry));
+  }
+  return found;
+}
