@@ -3,7 +3,6 @@ import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome
 import { prepare } from "./prepare.ts";
 import { formatDuration, plural, removeSecrets, visible } from "./text.ts";
 import {
-  describeAnswerer,
   describeChanges,
   describeExpected,
   describeExpectedAsker,
@@ -13,6 +12,7 @@ import {
   describePolicy,
   describeRequest,
   describeSeenAskers,
+  describeWhy,
 } from "./words.ts";
 
 export interface TerminalOptions {
@@ -79,7 +79,7 @@ function times(result: RunResult, outcomes: readonly Outcome[]): string[] {
   const { meshReadyMs, workloadsReadyMs, firstVerdictMs, totalMs } = result.timing;
   const { kind, versions } = result.cluster;
   const slowest = outcomes
-    .filter((outcome) => outcome.check !== undefined && outcome.status === "passed")
+    .filter(({ check, step, status }) => check !== undefined && step?.objects.length !== 0 && status === "passed")
     .sort((a, b) => (b.check?.enforcedMs ?? 0) - (a.check?.enforcedMs ?? 0))[0];
   return [
     field("cluster", `${kind}, Kubernetes ${versions.kubernetes}, Istio ${versions.istio}, Envoy ${versions.envoy}`),
@@ -227,9 +227,10 @@ function circumstances(group: readonly Outcome[]): string[] {
   const details = [...new Set(group.flatMap((outcome) => outcome.check?.got.details ?? []))].filter(
     (text) => text !== "via_upstream",
   );
+  const why = reasons(group);
   return [
-    ...(step === undefined ? [] : list("policies", policyLines(scenario, step))),
-    ...list("why", reasons(group)),
+    ...(step === undefined ? [] : list("policies", policyLines(scenario, step, why.join("\n")))),
+    ...list("why", why),
     ...list("details", details.slice(0, 3)),
   ];
 }
@@ -238,13 +239,13 @@ function repeat(outcome: Outcome): string {
   return field("repeat", `meshproof run ${outcome.scenario.id} --keep`);
 }
 
-function policyLines(scenario: ScenarioResult, step: StepResult): string[] {
+function policyLines(scenario: ScenarioResult, step: StepResult, why: string): string[] {
   const current = scenario.steps.indexOf(step);
   const lines = [
-    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current)),
+    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current, why)),
     ...step.objects
       .filter(({ verb }) => verb === "delete")
-      .map((object) => `${describeObject(object)} (${describeForce(object)})`),
+      .map((object) => `${describeObject(object)} (${describeForce(object, { without: why })})`),
   ];
   return lines.length === 0 ? ["none"] : lines;
 }
@@ -252,15 +253,12 @@ function policyLines(scenario: ScenarioResult, step: StepResult): string[] {
 /** Distinct reasons, at most five, each with how often it was given. */
 function reasons(group: readonly Outcome[]): string[] {
   const given = new Map<string, number>();
-  for (const { reason, scenario, check } of group) {
-    const text =
-      reason ??
-      scenario.reason ??
-      (check === undefined ? undefined : `${describeAnswerer(check, check.got.by)} answered`);
+  for (const { reason, scenario } of group) {
+    const text = describeWhy(reason ?? scenario.reason);
     if (text !== undefined) given.set(text, (given.get(text) ?? 0) + 1);
   }
   const lines = [...given].map(([text, times]) =>
-    group.length > 1 && given.size > 1 ? `${text} (${times} of ${group.length})` : text,
+    times < group.length ? `${text} (${times} of ${group.length})` : text,
   );
   return lines.length > 5 ? [...lines.slice(0, 5), `${lines.length - 5} more reasons in the report`] : lines;
 }

@@ -46,6 +46,12 @@ export function nameToken({ request: { token } }: CheckResult): string {
   return token === "none" || token === "" ? "no token" : token;
 }
 
+/** The token's name alone, where its words begin with one. */
+export function shortToken(check: CheckResult): string {
+  const name = /^(\S+) \(/.exec(check.request.token)?.[1];
+  return name ?? (nameToken(check) === "no token" ? "no token" : "a token");
+}
+
 /** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
 export function pathOf(url: string): string {
   return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
@@ -56,17 +62,16 @@ export function describeObject(object: AppliedObject): string {
   return `${object.kind} ${object.namespace === "" ? "" : `${object.namespace}/`}${object.name}`;
 }
 
-/** `in force at the proxy since 0.4 s`, `in no proxy: its selector matches no pod`. */
-export function describeForce(object: AppliedObject): string {
+/** `in force at the proxy since 0.4 s`, `in no proxy: chooses none of the pods…`, `applied` where a proxy shows no trace of its kind. The note is left out where the text `without` has it already. */
+export function describeForce(object: AppliedObject, options: { without?: string } = {}): string {
   const gone = object.verb === "delete";
-  const note = object.note === undefined ? "" : `: ${object.note}`;
-  if (object.inForceMs === undefined) {
-    if (gone) return `deleted${note}`;
-    return `${object.proxies.length === 0 ? "in no proxy" : `not yet in every proxy`}${note}`;
-  }
-  const time = formatDuration(object.inForceMs);
-  if (gone) return `deleted, gone from ${describeProxies(object)} after ${time}${note}`;
-  return `in force at ${describeProxies(object)} since ${time}${note}`;
+  const own = `${describeObject(object)} `;
+  const note = object.note?.startsWith(own) === true ? object.note.slice(own.length) : object.note;
+  const where = gone ? `gone from ${describeProxies(object)} after` : `in force at ${describeProxies(object)} since`;
+  const seen = object.inForceMs === undefined ? undefined : `${where} ${formatDuration(object.inForceMs)}`;
+  if (note === undefined) return seen ?? (gone ? "deleted" : "applied");
+  const state = seen ?? (object.proxies.length === 0 && !gone ? "in no proxy" : "not everywhere");
+  return options.without?.includes(note) === true ? state : `${state}: ${note}`;
 }
 
 function describeProxies(object: AppliedObject): string {
@@ -74,9 +79,9 @@ function describeProxies(object: AppliedObject): string {
 }
 
 /** A policy as seen from a later step says which step brought it. */
-export function describePolicy(policy: PolicyInForce, current: number): string {
+export function describePolicy(policy: PolicyInForce, current: number, why: string): string {
   const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
-  return `${describeObject(policy.object)} (${describeForce(policy.object)}${earlier})`;
+  return `${describeObject(policy.object)} (${describeForce(policy.object, { without: why })}${earlier})`;
 }
 
 /** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
@@ -116,6 +121,19 @@ export function describeSeenAskers(asked: AskedResult): string {
 
 function describeAsker(by: string): string {
   return by === "proxy" ? "the proxy" : by;
+}
+
+/**
+ * What a reason adds to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
+ * Undefined where it adds nothing.
+ */
+export function describeWhy(reason: string | undefined): string | undefined {
+  const rest = reason?.replace(
+    /^expected (?:\d+ from [^,;]+, got (?:no answer(?: \(.*?\))?|\d+ from [^,;]+)|\w+ to ask .*)(?:$|; |(?=,))/,
+    "",
+  );
+  const text = rest?.replace(/^, although it agreed/, "it had agreed");
+  return text === "" ? undefined : text;
 }
 
 function quote(text: string): string {

@@ -8,6 +8,7 @@ import {
   describeExpectedAsker,
   describeGot,
   describeSeenAskers,
+  describeWhy,
   nameToken,
 } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
@@ -24,6 +25,7 @@ export interface CheckView {
 export function renderCheck(check: CheckResult, view: CheckView): Html {
   const quiet = view.status === "passed" ? " quiet" : "";
   const seen = view.status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
+  const why = describeWhy(check.reason);
   return html`<details class="check ${view.status}${quiet}" id="${view.id}" ${view.open && html` open`}>
     <summary>
       ${mark(view.status)}<span class="name" data-find>${check.name}</span>
@@ -35,7 +37,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
     </summary>
     <dl>
       ${[
-        check.reason !== undefined && entry("why", html`<span class="reason" data-find>${check.reason}</span>`),
+        why !== undefined && entry("why", html`<span class="reason" data-find>${why}</span>`),
         entry(
           "request",
           html`<code>${check.request.method} ${check.request.url}</code>
@@ -47,6 +49,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
         check.got.error !== undefined && entry("curl says", html`<code>${check.got.error}</code>`),
         entry("answers", renderAnswers(check, view.status)),
         entry("repeat", copyable(check.curl)),
+        check.got.userAgent !== undefined && entry("in the log", html`<code>${check.got.userAgent}</code>`),
         Object.keys(check.got.headers).length > 0 && entry("headers", renderHeaders(check.got.headers)),
         check.got.body !== "" &&
           entry(html`body ${bodySize(check.got.body)}`, html`<pre tabindex="0">${lines(check.got.body)}</pre>`),
@@ -105,11 +108,12 @@ export function renderAsked(asked: AskedResult, view: CheckView): Html {
       ${mark("passed")}<span data-find>${describeAsked(asked)}</span>, by its own access log
     </p>`;
   }
+  const why = describeWhy(asked.reason);
   return html`<details class="check ${view.status}" id="${view.id}" open>
     <summary>
       ${mark(view.status)}<span class="name" data-find>${describeAsked(asked)}</span>
       <span class="verdict">expected <b>${describeExpectedAsker(asked)}</b>; ${describeSeenAskers(asked)}</span>
     </summary>
-    <dl>${asked.reason !== undefined && entry("why", html`<span class="reason" data-find>${asked.reason}</span>`)}</dl>
+    <dl>${why !== undefined && entry("why", html`<span class="reason" data-find>${why}</span>`)}</dl>
   </details>`;
 }

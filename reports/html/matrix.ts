@@ -1,7 +1,7 @@
 import type { CheckResult, Status } from "../../harness/result.ts";
 import type { MatrixSpec } from "../../harness/scenario/types.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, nameToken, pathOf } from "../words.ts";
+import { describeAnswerer, nameToken, pathOf, shortToken } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 
@@ -59,7 +59,7 @@ export function renderList(cells: readonly CellView[]): Html {
                 <th scope="row" data-find>${cell.check.name}</th>
                 <td class="request">
                   ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>,
-                  ${nameToken(cell.check).split(" (")[0]}
+                  ${shortToken(cell.check)}
                 </td>
                 ${renderCell(cell)}
               </tr> `,
@@ -128,17 +128,18 @@ function renderRoute(cells: readonly CellView[]): Html {
 
 /** What each column's token is, where the column is one token. */
 function renderTokens(matrix: MatrixSpec, cells: readonly CellView[]): Html {
-  const words = matrix.columns.flatMap((_, column) => {
+  const words = matrix.columns.flatMap((name, column) => {
     const tokens = new Set(
-      cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => check.request.token),
+      cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => nameToken(check)),
     );
     const [token] = tokens;
-    return tokens.size === 1 && token !== undefined && token !== "none" && token.includes(" ") ? [token] : [];
+    if (tokens.size !== 1 || token === undefined || token === "no token") return [];
+    const text = token.startsWith(`${name} (`) ? token.slice(name.length + 2, -1) : token;
+    return text === name ? [] : [html`<li><b>${name}</b> ${text}</li>`];
   });
-  const distinct = [...new Set(words)];
-  return distinct.length === 0
+  return words.length === 0
     ? html``
     : html`<ul class="tokens">
-        ${distinct.map((token) => html`<li>${token}</li>`)}
+        ${words}
       </ul>`;
 }

@@ -134,8 +134,7 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
 }
 
 function renderObject(object: AppliedObject): Html {
-  const missing = object.verb === "apply" && (object.inForceMs === undefined || object.proxies.length === 0);
-  const strange = missing && object.note !== undefined ? " strange" : "";
+  const strange = object.note === undefined ? "" : " strange";
   const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;
   return html`<details class="object${strange}">
     <summary>

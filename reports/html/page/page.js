@@ -139,7 +139,9 @@ function goTo(place) {
   const scenario = target.closest(".scenario");
   for (const link of document.querySelectorAll(`a[href^="#"]`)) {
     const aim = decode(link.getAttribute("href")?.slice(1) ?? "");
-    if (aim === place || (aim === scenario?.id && link.closest(".contents"))) link.setAttribute("aria-current", "true");
+    const listed = aim === scenario?.id && link.closest(".contents") !== null;
+    if (aim === place || listed) link.setAttribute("aria-current", "true");
+    if (listed) link.scrollIntoView({ block: "nearest" });
   }
   target.scrollIntoView({ block: "nearest" });
 }
