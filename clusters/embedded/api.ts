@@ -30,11 +30,26 @@ export class AdminApi {
     }, signal);
   }
 
+  /** Waits until the API server's authorizer has heard of a role (`SubjectAccessReview`). */
+  async untilAllowed(spec: object, signal: AbortSignal): Promise<void> {
+    const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    const review = { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview", spec };
+    await until(async () => {
+      const { body } = await this.#call("POST", path, review, "application/json");
+      return (JSON.parse(body) as { status?: { allowed?: boolean } }).status?.allowed === true;
+    }, signal);
+  }
+
   close(): void {
     this.#agent.destroy();
   }
 
-  #call(method: string, path: string, object?: object): Promise<{ status: number; body: string }> {
+  #call(
+    method: string,
+    path: string,
+    object?: object,
+    type = "application/apply-patch+yaml",
+  ): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
       const call = request(
         {
@@ -43,7 +58,7 @@ export class AdminApi {
           port: API_PORT,
           method,
           path,
-          headers: object ? { "content-type": "application/apply-patch+yaml" } : {},
+          headers: object ? { "content-type": type } : {},
         },
         (response) => {
           let body = "";

@@ -24,11 +24,9 @@ const CONTROLLERS = [
   "cronjob-controller",
   "daemonset-controller",
   "deployment-controller",
-  "disruption-controller",
   "endpoints-controller",
   "endpointslice-controller",
   "garbage-collector-controller",
-  "horizontal-pod-autoscaler-controller",
   "job-controller",
   "namespace-controller",
   "node-lifecycle-controller",
@@ -67,7 +65,6 @@ const FLAGS: Readonly<Record<NodeProgram, readonly string[]>> = {
     `--secure-port=${API_PORT}`,
     `--service-cluster-ip-range=${SERVICE_CIDR}`,
     "--authorization-mode=Node,RBAC",
-    "--enable-admission-plugins=NodeRestriction",
     "--anonymous-auth=false",
     "--allow-privileged=true",
     `--client-ca-file=${NODE_CONFIG}/ca.crt`,
@@ -145,8 +142,11 @@ const KUBE_PROXY = {
   metricsBindAddress: "127.0.0.1:10249",
 };
 
-/** A name outside the cluster does not exist, and says so at once: nothing in here can reach another name server. */
-const COREFILE = `.:53 {
+/**
+ * A name outside the cluster does not exist, and says so at once: nothing in here can reach another name server. Two
+ * blocks, since `template` would come before `kubernetes` in one.
+ */
+const COREFILE = `${CLUSTER_DOMAIN}:53 in-addr.arpa:53 {
     bind ${NODE_ADDRESS}
     ready 127.0.0.1:8181
     kubernetes ${CLUSTER_DOMAIN} in-addr.arpa {
@@ -154,6 +154,9 @@ const COREFILE = `.:53 {
         pods insecure
         ttl 1
     }
+}
+.:53 {
+    bind ${NODE_ADDRESS}
     template ANY ANY {
         rcode NXDOMAIN
     }
@@ -166,30 +169,50 @@ export const READY_URLS = {
   coredns: "http://127.0.0.1:8181/ready",
 } as const;
 
-/** What a cluster has before anything is installed into it: name resolution. By API path, for server-side apply. */
-export const BASE_OBJECTS: readonly { readonly path: string; readonly object: object }[] = [
-  {
-    path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:coredns",
-    object: {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRole",
-      metadata: { name: "system:coredns" },
-      rules: [
-        { apiGroups: [""], resources: ["services", "pods", "namespaces"], verbs: ["list", "watch"] },
-        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
-      ],
+interface BaseObject {
+  /** Its place in the API, for server-side apply. */
+  readonly path: string;
+  readonly object: object;
+}
+
+/** A cluster role and its binding to one user. */
+function grant(name: string, user: string, rules: readonly object[]): BaseObject[] {
+  const rbac = "rbac.authorization.k8s.io";
+  return [
+    {
+      path: `/apis/${rbac}/v1/clusterroles/${name}`,
+      object: { apiVersion: `${rbac}/v1`, kind: "ClusterRole", metadata: { name }, rules },
     },
-  },
-  {
-    path: "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:coredns",
-    object: {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRoleBinding",
-      metadata: { name: "system:coredns" },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:coredns" },
-      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "system:coredns" }],
+    {
+      path: `/apis/${rbac}/v1/clusterrolebindings/${name}`,
+      object: {
+        apiVersion: `${rbac}/v1`,
+        kind: "ClusterRoleBinding",
+        metadata: { name },
+        roleRef: { apiGroup: rbac, kind: "ClusterRole", name },
+        subjects: [{ apiGroup: rbac, kind: "User", name: user }],
+      },
     },
-  },
+  ];
+}
+
+/** The last thing that the kubelet needs beyond the node authorizer: asked for, so that it starts with it in force. */
+export const KUBELET_ACCESS = {
+  user: `system:node:${NODE_NAME}`,
+  resourceAttributes: { resource: "secrets", verb: "watch" },
+};
+
+/** What a cluster has before anything is installed into it. */
+export const BASE_OBJECTS: readonly BaseObject[] = [
+  ...grant("system:coredns", "system:coredns", [
+    { apiGroups: [""], resources: ["services", "pods", "namespaces"], verbs: ["list", "watch"] },
+    { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
+  ]),
+  // The node authorizer lets a kubelet read each object that one of its pods uses. Ours watches all of them, since it
+  // has the only node.
+  ...grant("meshproof:kubelet", KUBELET_ACCESS.user, [
+    { apiGroups: [""], resources: ["configmaps", "secrets"], verbs: ["list", "watch"] },
+  ]),
   {
     path: "/api/v1/namespaces/kube-system/services/kube-dns",
     object: {

@@ -21,6 +21,3 @@ export type FromSupervisor =
   /** The node is Ready, names resolve, Services work. */
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly message: string };
-
-/** On the control socket: one word a connection. `stop` is answered by the end of the connection. */
-export type Command = "ping" | "stop";

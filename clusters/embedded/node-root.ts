@@ -34,11 +34,16 @@ export async function makeNode(options: {
   readonly state: string;
   readonly programs: readonly string[];
 }): Promise<string> {
-  await execa("sh", ["-euc", MOUNTS, "sh", options.debianRoot, options.state, ...options.programs]);
   const root = `${options.state}/root`;
-  await execa("chroot", [root, "ip", "-batch", "-"], { input: NETWORK_LINES.join("\n") });
+  await run("its file system", "sh", ["-euc", MOUNTS, "sh", options.debianRoot, options.state, ...options.programs]);
+  await run("its network", "chroot", [root, "ip", "-batch", "-"], NETWORK_LINES.join("\n"));
   await Promise.all(
     Object.entries(NETWORK_SETTINGS).map(([key, value]) => writeFile(`/proc/sys/net/ipv4/${key}`, value)),
   );
   return root;
+}
+
+async function run(what: string, file: string, args: readonly string[], input = ""): Promise<void> {
+  const { failed, stderr, shortMessage } = await execa(file, args, { input, reject: false });
+  if (failed) throw new Error(`the node cannot have ${what}: ${stderr || shortMessage}`);
 }

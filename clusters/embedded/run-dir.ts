@@ -74,19 +74,19 @@ export interface Claim {
  * @throws ERR_CLUSTER_START where the folder is not this user's alone.
  */
 export async function claim(dir: RunDir, waitSeconds = 0): Promise<Claim | undefined> {
-  await ownDirectory(join(dir.path, ".."));
   if (Buffer.byteLength(dir.control) > LONGEST_SOCKET_PATH) {
     throw new MeshproofError("ERR_CLUSTER_START", `the path ${dir.control} is too long for a socket`, {
       hint: "set TMPDIR to a folder with a shorter path",
     });
   }
   for (;;) {
+    await ownDirectory(join(dir.path, ".."));
     await ownDirectory(dir.path);
     let fd: number;
     try {
       fd = openSync(dir.lock, "a+", 0o600);
     } catch (error) {
-      if (isMissing(error)) continue; // the folder of an ended cluster was just removed
+      if (codeOf(error) === "ENOENT") continue; // the folder of an ended cluster was just removed
       throw error;
     }
     const release = (): void => closeSync(fd);
@@ -122,7 +122,7 @@ export async function runDirNames(base = baseDir()): Promise<string[]> {
 
 async function ownDirectory(path: string): Promise<void> {
   await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
-    if (!isExisting(error)) throw error;
+    if (!["EEXIST", "ENOENT"].includes(codeOf(error))) throw error;
   });
   // Anybody may have made it: /tmp is everybody's.
   const found = await lstat(path).catch(() => undefined);
@@ -151,10 +151,6 @@ function lockDescriptor(fd: number, waitSeconds: number): Promise<boolean> {
   });
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
-}
-
-function isExisting(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -7,11 +7,12 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { AdminApi, until } from "./api.ts";
-import { BASE_OBJECTS, commandOf, configFiles, READY_URLS } from "./control-plane.ts";
+import { BASE_OBJECTS, commandOf, configFiles, KUBELET_ACCESS, READY_URLS } from "./control-plane.ts";
+import type { Command } from "./control.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { API_PORT, NODE_CONFIG, NODE_PROGRAMS, type NodeProgram } from "./node-layout.ts";
 import { makeNode } from "./node-root.ts";
-import { createPki, kubeconfigOf } from "./pki.ts";
+import { createPki, kubeconfigOf, type Pki } from "./pki.ts";
 import { startDaemon } from "./processes.ts";
 import { relay } from "./relay.ts";
 import { runDirOf } from "./run-dir.ts";
@@ -41,7 +42,7 @@ function tell(message: FromSupervisor): Promise<void> {
 async function fail(message: string): Promise<void> {
   if (ending.signal.aborted) return;
   ending.abort();
-  console.error(message);
+  process.stderr.write(`${message}\n`);
   await writeFile(dir.ended, JSON.stringify({ at: new Date().toISOString(), message })).catch(() => undefined);
   await tell({ type: "failed", message });
   process.exit(1);
@@ -50,23 +51,35 @@ async function fail(message: string): Promise<void> {
 function serveControl(): void {
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
-    socket.once("data", (command) => {
-      if (command.toString().trim() === "stop") process.exit(0);
-      socket.end("ok\n");
+    // `watch` needs no answer: the connection itself tells when the cluster ends.
+    socket.on("data", (word) => {
+      if (word.toString().trim() === ("stop" satisfies Command)) process.exit(0);
     });
   });
   server.on("error", (error) => void fail(`the control socket failed: ${error.message}`));
   server.listen(dir.control);
 }
 
+async function writeSecrets(pki: Pki, nodeConfig: string): Promise<void> {
+  const admin = { context: `meshproof-${options.name}`, port: options.apiPort };
+  const files: Record<string, string> = {
+    [dir.kubeconfig]: kubeconfigOf(pki, "admin", admin),
+    [dir.jwksAuthority.certificate]: pki.jwksAuthority.certificate,
+    [dir.jwksAuthority.privateKey]: pki.jwksAuthority.privateKey,
+  };
+  for (const [name, text] of Object.entries(configFiles(pki))) files[join(nodeConfig, name)] = text;
+  await Promise.all(Object.entries(files).map(([file, text]) => writeFile(file, text, { mode: 0o600 })));
+}
+
 async function start(): Promise<void> {
-  const programs = new Map(
-    options.installed.components.flatMap((c) => c.programs.map((p) => [p, join(c.dir, "bin", p)])),
-  );
+  const { components, root } = options.installed;
+  const programs = new Map(components.flatMap((c) => c.programs.map((name) => [name, join(c.dir, "bin", name)])));
+  const bin = (name: string): string => programs.get(name) ?? name;
+  const shelf = { ...options.installed, bin };
   const node = await makeNode({
-    debianRoot: options.installed.root,
+    debianRoot: root,
     state: dir.state,
-    programs: NODE_PROGRAMS.map((name) => programs.get(name) ?? name),
+    programs: NODE_PROGRAMS.map(bin),
   });
   const run = (name: NodeProgram): void => {
     const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/run", LANG: "C.UTF-8" };
@@ -74,21 +87,10 @@ async function start(): Promise<void> {
   };
   run("etcd");
   const pki = createPki();
-  await Promise.all([
-    ...Object.entries(configFiles(pki)).map(([name, text]) =>
-      writeFile(join(node, NODE_CONFIG, name), text, { mode: 0o600 }),
-    ),
-    writeFile(
-      dir.kubeconfig,
-      kubeconfigOf(pki, "admin", { context: `meshproof-${options.name}`, port: options.apiPort }),
-      {
-        mode: 0o600,
-      },
-    ),
-    writeFile(dir.jwksAuthority.certificate, pki.jwksAuthority.certificate, { mode: 0o600 }),
-    writeFile(dir.jwksAuthority.privateKey, pki.jwksAuthority.privateKey, { mode: 0o600 }),
-  ]);
+  await writeSecrets(pki, join(node, NODE_CONFIG));
   run("kube-apiserver");
+  // Loaded while the API server starts.
+  const { startNodeAgent } = await import("./node-agent.ts");
   const api = new AdminApi(pki);
   await api.untilReady(ending.signal);
   await tell({ type: "api" });
@@ -97,22 +99,22 @@ async function start(): Promise<void> {
   run("kube-proxy");
   await Promise.all(BASE_OBJECTS.map(({ path, object }) => api.apply(path, object, ending.signal)));
   run("coredns");
-  await Promise.all(Object.values(READY_URLS).map((url) => until(async () => (await fetch(url)).ok, ending.signal)));
+  await Promise.all([
+    api
+      .untilAllowed(KUBELET_ACCESS, ending.signal)
+      .then(() => startNodeAgent({ dir, nodeRoot: node, debianRoot: root, pki, shelf })),
+    ...Object.values(READY_URLS).map((url) => until(async () => (await fetch(url)).ok, ending.signal)),
+  ]);
   api.close();
   await tell({ type: "ready" });
 }
 
 process.env["PATH"] = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
-process.on(
-  "uncaughtException",
-  (error) => void fail(`the cluster's supervisor failed: ${error.stack ?? error.message}`),
-);
+process.on("uncaughtException", (error) => void fail(error.stack ?? error.message));
 serveControl();
 await mkdir(dir.state);
 try {
   await start();
 } catch (error) {
-  await fail(
-    `the cluster's supervisor failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-  );
+  await fail(error instanceof Error ? error.message : String(error));
 }

@@ -1,0 +1,252 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import type { Cluster, ClusterHandle, ClusterInfo, MeshSetting } from "../cluster.ts";
+import { cacheRoot } from "./components/cache.ts";
+import { ensureComponents, type Installed } from "./components/index.ts";
+import { command } from "./control.ts";
+import { launch, type Launched } from "./launch.ts";
+import { baseDir, claim, removeRunDir, runDirNames, runDirOf, sweep, type RunDir } from "./run-dir.ts";
+
+/** The namespace that `${ns}` stands for. */
+const NAMESPACE = "foo";
+
+/** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
+const STOP_SECONDS = 20;
+
+export interface EmbeddedCluster extends Cluster {
+  /** Aborts, with a MeshproofError as its reason, when the cluster ends without being told to. */
+  readonly lost: AbortSignal;
+  /** Waits for what may still be starting when `startEmbedded` returns: the ingress gateway. */
+  ready(): Promise<void>;
+}
+
+export interface StartOptions {
+  readonly name: string;
+  /** Whether it outlives this process. */
+  readonly keep: boolean;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What another process must know of a complete cluster; nothing secret. */
+interface Facts {
+  readonly envoy: string;
+  readonly digests: Readonly<Record<string, string>>;
+  readonly rootless: boolean;
+  readonly startedAt: string;
+}
+
+/**
+ * Starts a cluster: Kubernetes, istiod with its webhooks in force. The ingress gateway may still be starting.
+ * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
+ *   ERR_INTERRUPTED. Nothing of the cluster is left then but its logs.
+ */
+export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
+  const { name, keep, progress, signal } = options;
+  const dir = runDirOf(name);
+  const installed = await ensureComponents({ progress, signal });
+  throwIfInterrupted(signal);
+  const launched = await claimAndLaunch(dir, installed, options);
+  const abort = (): void => void launched.stop();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const facts = await orLost(launched.lost, install(dir, launched, installed, options));
+    if (keep) await launched.keep();
+    return await clusterOf(dir, facts, { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) });
+  } catch (error) {
+    await launched.stop();
+    throwIfInterrupted(signal);
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** The running cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
+export async function attachEmbedded(name: string): Promise<EmbeddedCluster | undefined> {
+  const dir = runDirOf(name);
+  const connection = await command(dir, "watch");
+  if (!connection) return undefined;
+  const facts = await readFacts(dir);
+  if (!facts) {
+    connection.destroy();
+    return undefined; // it is still starting, and belongs to who starts it
+  }
+  const lost = new AbortController();
+  connection.unref();
+  connection.once("close", () =>
+    lost.abort(new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the cluster "${name}" has ended`)),
+  );
+  return await clusterOf(dir, facts, { lost: lost.signal });
+}
+
+/**
+ * Ends a cluster and waits until all of it is gone, whoever started it; removes what is left of a dead one.
+ * @returns whether it was running.
+ * @throws ERR_CLUSTER_START where it does not end.
+ */
+export async function stopEmbedded(name: string): Promise<boolean> {
+  const dir = runDirOf(name);
+  if (!(await runDirNames()).includes(name)) return false;
+  const dead = await claim(dir);
+  if (dead) {
+    await removeRunDir(dir);
+    dead.release();
+    return false;
+  }
+  await command(dir, "stop");
+  const gone = await claim(dir, STOP_SECONDS);
+  if (!gone) {
+    throw new MeshproofError("ERR_CLUSTER_START", `the cluster "${name}" did not end within ${STOP_SECONDS} s`, {
+      hint: `end the process that holds ${dir.lock}`,
+    });
+  }
+  await removeRunDir(dir);
+  gone.release();
+  return true;
+}
+
+/** The running clusters. */
+export async function listEmbedded(): Promise<{ name: string; startedAt: string }[]> {
+  const found = await Promise.all(
+    (await runDirNames()).map(async (name) => {
+      const dir = runDirOf(name);
+      const connection = await command(dir, "watch");
+      connection?.destroy();
+      const facts = connection && (await readFacts(dir));
+      return facts ? [{ name, startedAt: facts.startedAt }] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** The data part of a cluster, for another process. */
+export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
+  const { kind, name, kubeconfig, namespace, ours, ingressUrl, jwksAuthority } = cluster;
+  const info = await cluster.describe();
+  return { kind, name, kubeconfig, namespace, ours, ingressUrl, info, ...(jwksAuthority ? { jwksAuthority } : {}) };
+}
+
+async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartOptions): Promise<Launched> {
+  const claimed = await claim(dir);
+  if (!claimed) {
+    throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${dir.name}" is running already`, {
+      hint: "use it, stop it with meshproof down, or choose another name",
+    });
+  }
+  try {
+    await sweep(dir);
+    options.progress("Starting Kubernetes");
+    return await launch({ ...options, dir, base: baseDir(), claim: claimed, installed });
+  } finally {
+    claimed.release();
+  }
+}
+
+async function install(dir: RunDir, launched: Launched, installed: Installed, options: StartOptions): Promise<Facts> {
+  const signal = options.signal ? { signal: options.signal } : {};
+  // Loaded while the API server starts: the client library takes a second.
+  const [istio, { connect }] = await Promise.all([
+    import("../istio/index.ts"),
+    import("../../harness/kube/client.ts"),
+    launched.api,
+  ]);
+  const istioComponent = installed.components.find(({ programs }) => programs.includes("istioctl"));
+  const [manifests, envoy] = await Promise.all([
+    istio.istioManifests({
+      istioctl: installed.bin("istioctl"),
+      identity: istioComponent?.digest ?? "",
+      cache: join(cacheRoot(), "istio-manifests"),
+      upstreamEnvoy: true,
+      jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
+      ...signal,
+    }),
+    envoyVersion(installed),
+  ]);
+  const kube = connect(dir.kubeconfig);
+  await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
+  const facts: Facts = {
+    envoy,
+    digests: Object.fromEntries(installed.components.map(({ name, digest }) => [name, digest])),
+    rootless: process.getuid?.() !== 0,
+    startedAt: new Date().toISOString(),
+  };
+  await writeFile(dir.facts, JSON.stringify(facts), { mode: 0o600 });
+  return facts;
+}
+
+async function clusterOf(
+  dir: RunDir,
+  facts: Facts,
+  own: { readonly lost: AbortSignal; readonly stop?: () => Promise<void> },
+): Promise<EmbeddedCluster> {
+  const istio = await import("../istio/index.ts");
+  const { connect } = await import("../../harness/kube/client.ts");
+  const kube = connect(dir.kubeconfig);
+  const [certificate, privateKey] = await Promise.all([
+    readFile(dir.jwksAuthority.certificate, "utf8"),
+    readFile(dir.jwksAuthority.privateKey, "utf8"),
+  ]);
+  return {
+    kind: "embedded",
+    name: dir.name,
+    kubeconfig: dir.kubeconfig,
+    namespace: NAMESPACE,
+    ours: true,
+    ingressUrl: istio.INGRESS_URL,
+    jwksAuthority: { certificate, privateKey },
+    lost: own.lost,
+    async describe(): Promise<ClusterInfo> {
+      const { kubernetes, istio: version } = await istio.versionsOf(kube);
+      return {
+        kind: "embedded",
+        name: dir.name,
+        versions: { kubernetes, istio: version, envoy: facts.envoy },
+        digests: facts.digests,
+        rootless: facts.rootless,
+      };
+    },
+    ready: () => orLost(own.lost, istio.waitForGateway(kube)),
+    setMesh: (setting: MeshSetting) => orLost(own.lost, istio.setMesh(kube, setting)),
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (!own.stop) return;
+      await own.stop();
+      const claimed = await claim(dir, STOP_SECONDS);
+      if (claimed) await removeRunDir(dir);
+      claimed?.release();
+    },
+  };
+}
+
+/** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */
+async function envoyVersion(installed: Installed): Promise<string> {
+  const { stdout } = await execa(installed.bin("envoy"), ["--version"]);
+  return /version: \w+\/([^/]+)\//.exec(stdout)?.[1] ?? stdout.trim();
+}
+
+async function readFacts(dir: RunDir): Promise<Facts | undefined> {
+  const text = await readFile(dir.facts, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as Facts);
+}
+
+/** Gives up as soon as the cluster is lost: what is waited for cannot come any more. */
+async function orLost<T>(lost: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const lose = (): void => reject(lost.reason as MeshproofError);
+  if (lost.aborted) lose();
+  lost.addEventListener("abort", lose, { once: true });
+  try {
+    return await Promise.race([promise, work]);
+  } finally {
+    lost.removeEventListener("abort", lose);
+    promise.catch(() => undefined);
+    work.catch(() => undefined);
+  }
+}
+
+function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted", { cause: signal.reason });
+}

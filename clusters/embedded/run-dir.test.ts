@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { claim, removeRunDir, runDirNames, runDirOf, sweep } from "./run-dir.ts";
+
+let parent: string;
+let base: string;
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), "mp-"));
+  base = join(parent, "base");
+});
+afterEach(() => rm(parent, { recursive: true, force: true }));
+
+test("a name is a short DNS label", () => {
+  assert.equal(runDirOf("run-1", base).path, join(base, "run-1"));
+  for (const name of ["", "..", "a/b", "A", "-a", "a-", "a".repeat(33)])
+    assert.throws(() => runDirOf(name, base), { code: "ERR_USAGE" });
+});
+
+test("a claim excludes a second one, and its release allows it", async () => {
+  const dir = runDirOf("one", base);
+  const first = await claim(dir);
+  assert.ok(first);
+  assert.equal(await claim(dir), undefined);
+  const other = await claim(runDirOf("two", base));
+  assert.ok(other);
+  first.release();
+  const second = await claim(dir);
+  assert.ok(second);
+  second.release();
+  other.release();
+});
+
+test("a claim that waits gets the folder that its holder removed meanwhile, made anew", async () => {
+  const dir = runDirOf("one", base);
+  const first = await claim(dir);
+  assert.ok(first);
+  const waiting = claim(dir, 10);
+  await removeRunDir(dir);
+  first.release();
+  const second = await waiting;
+  assert.ok(second);
+  assert.equal(await claim(dir), undefined);
+  second.release();
+});
+
+test("sweeping removes what a dead cluster left, and keeps the lock", async () => {
+  const dir = runDirOf("one", base);
+  const held = await claim(dir);
+  await mkdir(dir.logs);
+  await writeFile(join(dir.logs, "etcd.log"), "old");
+  await writeFile(dir.kubeconfig, "old");
+  await sweep(dir);
+  assert.deepEqual(await readdir(dir.path), ["lock"]);
+  held?.release();
+});
+
+test("removing the last folder removes the base folder, and not before", async () => {
+  for (const name of ["one", "two"]) (await claim(runDirOf(name, base)))?.release();
+  assert.deepEqual((await runDirNames(base)).sort(), ["one", "two"]);
+  await removeRunDir(runDirOf("one", base));
+  assert.deepEqual(await runDirNames(base), ["two"]);
+  await removeRunDir(runDirOf("two", base));
+  assert.deepEqual(await readdir(parent), []);
+});
+
+test("a folder that others may enter, or that is a link, is refused", async () => {
+  await mkdir(base, { mode: 0o700 });
+  await chmod(base, 0o755);
+  await assert.rejects(claim(runDirOf("one", base)), {
+    code: "ERR_CLUSTER_START",
+    message: /not a folder of this user/,
+  });
+  await chmod(base, 0o700);
+  await mkdir(join(parent, "elsewhere"), { mode: 0o700 });
+  await symlink(join(parent, "elsewhere"), join(base, "linked"));
+  await assert.rejects(claim(runDirOf("linked", base)), { code: "ERR_CLUSTER_START" });
+});
+
+test("a path too long for a socket is refused with a way out", async () => {
+  const deep = join(parent, "x".repeat(100));
+  await assert.rejects(claim(runDirOf("one", deep)), { code: "ERR_CLUSTER_START", hint: /TMPDIR/ });
+});

@@ -1,0 +1,91 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { execa } from "execa";
+import { MeshproofError } from "../../harness/errors.ts";
+import { parseManifests } from "../../harness/kube/apply.ts";
+import type { Manifest } from "../../harness/kube/client.ts";
+
+/** Stands in the generated manifests for the CA of each cluster, so that they can be kept. */
+const CA_PLACEHOLDER = "JWKS-CA-OF-THIS-CLUSTER";
+
+/** Official install settings (`istioctl manifest generate --set`). */
+const SETTINGS: readonly string[] = [
+  "profile=default",
+  "components.ingressGateways[0].enabled=true",
+  "components.ingressGateways[0].name=istio-ingressgateway",
+  "values.pilot.autoscaleEnabled=false",
+  "values.gateways.istio-ingressgateway.autoscaleEnabled=false",
+  // Istio's default JSON format has what the verdicts need: response code details, user agent, upstream, request id.
+  "meshConfig.accessLogFile=/dev/stdout",
+  "meshConfig.accessLogEncoding=JSON",
+  `values.pilot.jwksResolverExtraRootCA=${CA_PLACEHOLDER}`,
+];
+
+/** Upstream Envoy has no `istio.metadata_exchange`, `istio.alpn` and `istio.stats` filters: a cluster that names one is refused. */
+const UPSTREAM_ENVOY_SETTINGS: readonly string[] = [
+  "values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false",
+  "values.pilot.env.PILOT_ENABLE_ALPN_FILTER=false",
+  "values.pilot.env.PILOT_DISABLE_MX_ALPN=true",
+  "values.telemetry.enabled=false",
+];
+
+export interface ManifestOptions {
+  /** Path of istioctl, which carries the charts. */
+  readonly istioctl: string;
+  /** What identifies its content: a digest or a version. */
+  readonly identity: string;
+  /** Folder in which generated manifests are kept. */
+  readonly cache: string;
+  /** Whether the proxies are upstream Envoy, without Istio's own filters. */
+  readonly upstreamEnvoy: boolean;
+  /** PEM: what istiod trusts for JWKS endpoints besides the public authorities. */
+  readonly jwksAuthority: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Istio's own manifests: CRDs, istiod and an ingress gateway in namespace istio-system. */
+export async function istioManifests(options: ManifestOptions): Promise<Manifest[]> {
+  const settings = [...SETTINGS, ...(options.upstreamEnvoy ? UPSTREAM_ENVOY_SETTINGS : [])];
+  const key = createHash("sha256")
+    .update(JSON.stringify([options.identity, settings]))
+    .digest("hex")
+    .slice(0, 16);
+  const file = join(options.cache, `${key}.json`);
+  // JSON, because 700 KB of YAML take a second to parse.
+  const kept = await readFile(file, "utf8").catch(() => undefined);
+  const text = kept ?? (await generate(options, settings));
+  if (kept === undefined) await keep(file, text);
+  return withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
+}
+
+async function generate(options: ManifestOptions, settings: readonly string[]): Promise<string> {
+  const args = ["manifest", "generate", ...settings.flatMap((setting) => ["--set", setting])];
+  try {
+    const { stdout } = await execa(options.istioctl, args, {
+      ...(options.signal ? { cancelSignal: options.signal } : {}),
+    });
+    return JSON.stringify(parseManifests(stdout));
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    throw new MeshproofError("ERR_CLUSTER_START", "istioctl could not generate Istio's manifests", { cause });
+  }
+}
+
+/** Another process may do the same at this moment: the file appears whole or not at all. */
+async function keep(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}`;
+  await writeFile(temporary, text);
+  await rename(temporary, file);
+}
+
+/** Puts the CA where istiod reads it (the chart's ConfigMap `pilot-jwks-extra-cacerts`). */
+export function withAuthority(manifests: readonly Manifest[], certificate: string): Manifest[] {
+  return manifests.map((manifest) => {
+    const data = manifest["data"] as Record<string, string> | undefined;
+    return data?.["extra.pem"] === CA_PLACEHOLDER
+      ? { ...manifest, data: { ...data, "extra.pem": certificate } }
+      : manifest;
+  });
+}

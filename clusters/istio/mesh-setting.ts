@@ -1,0 +1,132 @@
+import { PatchStrategy, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
+import { setTimeout as delay } from "node:timers/promises";
+import type { JwksFetcher, MeshSetting } from "../cluster.ts";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { Kube } from "../../harness/kube/client.ts";
+import { execIn } from "../../harness/kube/exec.ts";
+import { readyPods, waitFor, waitForDeployment } from "../../harness/kube/wait.ts";
+import { ISTIO_NAMESPACE } from "./install.ts";
+
+/** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features: istiod is its default). */
+const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
+
+const LIMIT_MS = 120_000;
+
+/** How long a proxy may take to come back to a new istiod. */
+const RECONNECT_MS = 60_000;
+
+/**
+ * Brings the mesh to a setting and waits until it is true everywhere: the new istiod is Ready, the old one is gone, and
+ * every proxy has taken the new one's configuration.
+ */
+export async function setMesh(kube: Kube, setting: MeshSetting, options: { signal?: AbortSignal } = {}): Promise<void> {
+  const istiod = await kube.apps.readNamespacedDeployment({ name: "istiod", namespace: ISTIO_NAMESPACE });
+  const wanted = setting.jwksFetch ?? "istiod";
+  if (jwksFetcherOf(istiod) === wanted) return;
+  await kube.objects.patch(
+    patchFor(wanted),
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    PatchStrategy.StrategicMergePatch,
+  );
+  await waitForDeployment(kube, ISTIO_NAMESPACE, "istiod", { limitMs: LIMIT_MS, ...options });
+  const pod = await untilAlone(kube, options);
+  await untilProxiesSynced(kube, pod, options);
+}
+
+/** Who fetches now, by istiod's environment. */
+export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
+  const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
+  const value = env?.find(({ name }) => name === JWKS_FETCH_ENV)?.value;
+  if (value === "hybrid" || value === "true") return "hybrid";
+  return value === "envoy" ? "envoy" : "istiod";
+}
+
+function patchFor(fetcher: JwksFetcher): V1Deployment & { metadata: { name: string } } {
+  const env =
+    fetcher === "istiod" ? { name: JWKS_FETCH_ENV, $patch: "delete" } : { name: JWKS_FETCH_ENV, value: fetcher };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: "istiod", namespace: ISTIO_NAMESPACE },
+    spec: {
+      template: { spec: { containers: [{ name: "discovery", env: [env] }] } },
+    } as V1Deployment["spec"] & object,
+  };
+}
+
+/**
+ * Waits until one istiod pod is left. An old one drains its connections for ten seconds and goes on answering the
+ * proxies meanwhile, so it is given one.
+ */
+async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promise<string> {
+  const [current] = (await readyPods(kube, ISTIO_NAMESPACE, "app=istiod")).slice(-1);
+  const name = current?.metadata?.name ?? "";
+  const { items } = await kube.core.listNamespacedPod({ namespace: ISTIO_NAMESPACE, labelSelector: "app=istiod" });
+  for (const pod of items) {
+    const old = pod.metadata?.name ?? "";
+    if (old !== name)
+      await kube.core.deleteNamespacedPod({ name: old, namespace: ISTIO_NAMESPACE, gracePeriodSeconds: 1 });
+  }
+  return await waitFor<V1Pod, string>(
+    kube,
+    `/api/v1/namespaces/${ISTIO_NAMESPACE}/pods`,
+    { labelSelector: "app=istiod" },
+    (pods) => (pods.size === 1 ? name : undefined),
+    {
+      limitMs: LIMIT_MS,
+      code: "ERR_MESH_SETTING",
+      explain: (pods) => `an old istiod does not end: ${[...pods.keys()].join(", ")}`,
+      ...options,
+    },
+  );
+}
+
+/** Waits until every pod with a proxy is connected to this istiod and has acknowledged all that it sent. */
+async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?: AbortSignal }): Promise<void> {
+  const until = Date.now() + RECONNECT_MS;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { items } = await kube.core.listPodForAllNamespaces({ labelSelector: "security.istio.io/tlsMode" });
+    const proxies = items
+      .filter((pod) => !pod.metadata?.deletionTimestamp && pod.status?.conditions?.some(isReady))
+      .map((pod) => `${pod.metadata?.name}.${pod.metadata?.namespace}`);
+    const synced = syncedProxies(await debug(kube, istiod, "/debug/syncz", options));
+    const missing = proxies.filter((proxy) => !synced.has(proxy));
+    if (missing.length === 0) return;
+    if (Date.now() > until) {
+      throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}`);
+    }
+    await delay(100);
+  }
+}
+
+function isReady(condition: { type: string; status: string }): boolean {
+  return condition.type === "Ready" && condition.status === "True";
+}
+
+/** One entry of istiod's `/debug/syncz`: what was sent to a proxy and what it acknowledged, as nonces. */
+interface SyncStatus {
+  readonly proxy?: string;
+  readonly [nonce: `${string}_sent` | `${string}_acked`]: string | undefined;
+}
+
+/** The proxies (`pod.namespace`) that have clusters, listeners and routes, all acknowledged. */
+export function syncedProxies(text: string): ReadonlySet<string> {
+  const entries = JSON.parse(text) as readonly SyncStatus[] | null;
+  const synced = (entries ?? []).filter(
+    (entry) =>
+      (["cluster", "listener", "route", "endpoint"] as const).every(
+        (kind) => entry[`${kind}_sent`] === entry[`${kind}_acked`],
+      ) && Boolean(entry.cluster_acked && entry.listener_acked),
+  );
+  return new Set(synced.flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy])));
+}
+
+async function debug(kube: Kube, istiod: string, path: string, options: { signal?: AbortSignal }): Promise<string> {
+  const where = { namespace: ISTIO_NAMESPACE, pod: istiod, container: "discovery" };
+  const { stdout } = await execIn(kube, where, ["/usr/local/bin/pilot-discovery", "request", "GET", path], options);
+  return stdout.toString("utf8");
+}
