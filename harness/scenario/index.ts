@@ -1,3 +1,4 @@
+export { lintScenarios } from "./lint.ts";
 export { loadScenarios } from "./load.ts";
 export type { Loaded } from "./load.ts";
 export { formatProblem, invalidScenarios } from "./problem.ts";

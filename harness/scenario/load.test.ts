@@ -366,6 +366,11 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
       "scenarios/jwt/example/policy.yaml:3:34 this is not valid YAML: Unexpected flow-map-start at node end; inside { } or [ ] put quotes around ${…}",
     ],
   },
+  {
+    name: "asked without a check",
+    text: SCENARIO.slice(0, SCENARIO.indexOf("      checks:")) + "      asked: [{ server: nginx-proxy, by: istiod }]\n",
+    problems: [`${FILE}:16:15 asked needs a check in its step; without a request nobody asks for keys`],
+  },
   { name: "an empty file", text: "", problems: [`${FILE}:1:1 the scenario must be a mapping, found nothing`] },
 ];
 

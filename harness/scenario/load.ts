@@ -115,6 +115,9 @@ export function parseScenario(
       report(stepName, `the step name "${textOf(stepName)}" stands twice in this scenario`);
     const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames);
     problems.push(...expanded.problems);
+    const asked = itemsOf(valueOf(step, "asked"));
+    if (asked.length > 0 && expanded.checks.length === 0)
+      report(asked[0]!, "asked needs a check in its step", "without a request nobody asks for keys");
     const pick = (key: "apply" | "delete"): ManifestFile[] =>
       filesOf(valueOf(step, key)).flatMap((node) =>
         pickManifest(node, `${folder}/${textOf(node)}`, manifests, source, problems),
@@ -126,7 +129,7 @@ export function parseScenario(
       delete: pick("delete"),
       checks: expanded.checks,
       matrices: expanded.matrices,
-      asked: itemsOf(valueOf(step, "asked")).map((node) => ({
+      asked: asked.map((node) => ({
         ...(node.toJSON() as Omit<AskedSpec, "position">),
         position: source.positionAt(startOf(node)),
       })),
@@ -219,7 +222,8 @@ function filesOf(node: Node | undefined): Node[] {
   return node === undefined ? [] : kindOf(node) === "list" ? itemsOf(node) : [node];
 }
 
-async function foldersOf(path: string): Promise<string[]> {
+/** The names of a folder's folders; none where there is no such folder. */
+export async function foldersOf(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
     throw error;
@@ -230,7 +234,8 @@ async function foldersOf(path: string): Promise<string[]> {
     .sort();
 }
 
-async function readManifests(folder: string): Promise<Map<string, string>> {
+/** The text of a folder's YAML files, by name. */
+export async function readManifests(folder: string): Promise<Map<string, string>> {
   const names = (await readdir(folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
   return new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), "utf8")] as const)),

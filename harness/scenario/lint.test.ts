@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseIssuer } from "../tokens/issuer.ts";
+import { lintScenario, lintScenarios } from "./lint.ts";
+import { loadScenarios, parseScenario } from "./load.ts";
+import { formatProblem } from "./problem.ts";
+
+const FILE = "scenarios/jwt/example/scenario.yaml";
+const FOLDER = "scenarios/jwt/example";
+
+const POLICY = "apiVersion: v1\nkind: A\nmetadata:\n  name: a\nspec:\n  uri: ${jwksUri.corp@outside-https}\n";
+
+const SERVICES = new Map([
+  ["httpbin", ["httpbin"]],
+  ["bookinfo", ["productpage", "reviews"]],
+  ["sleep", ["sleep"]],
+]);
+
+function lint(spec: string, manifests: Record<string, string> = {}, metadata = ""): string[] {
+  const text = `apiVersion: meshproof.dev/v1alpha1
+kind: Scenario
+metadata: { name: example, title: t, source: s, level: core${metadata} }
+spec:
+  workloads: [httpbin, sleep]
+${spec}`;
+  const files = new Map(Object.entries({ ...manifests, "scenario.yaml": text }));
+  const issuers = new Map([
+    ["corp", parseIssuer("iss: a\nkeys: [{ kid: a, alg: ES256 }]\n", "corp", "corp.yaml").issuer!],
+  ]);
+  const { scenario, problems } = parseScenario(text, FILE, {
+    workloads: [...SERVICES.keys()],
+    issuers,
+    manifests: files,
+  });
+  assert.deepEqual(problems.map(formatProblem), []);
+  return lintScenario(scenario!, { scenario: text, manifests: files, services: SERVICES }).map(formatProblem);
+}
+
+function step(to: string, more = ""): string {
+  return `  steps:\n    - name: one\n      checks: [{ from: sleep, to: ${to}, path: /, expect: 200 }]\n${more}`;
+}
+
+test("finds nothing in a scenario that has nothing odd", () => {
+  assert.deepEqual(lint(step("httpbin")), []);
+});
+
+test("finds tokens that are never sent", () => {
+  const spec =
+    "  tokens:\n    a: { issuer: corp }\n    b: { issuer: corp }\n" +
+    step("httpbin").replace("path: /", "path: /, token: b");
+  assert.deepEqual(lint(spec), [`${FILE}:7:5 token "a" is never sent; use it or remove it`]);
+});
+
+test("finds manifests that no step applies, and those deleted too early", () => {
+  const manifests = { "a.yaml": POLICY.replace("@outside-https", ""), "b.yaml": POLICY.replace("@outside-https", "") };
+  assert.deepEqual(lint(step("httpbin", "      delete: b.yaml\n"), manifests), [
+    `${FOLDER}/a.yaml:1:1 no step applies this manifest; name it in a step or remove it`,
+    `${FILE}:9:15 this manifest is deleted before any step applies it`,
+  ]);
+});
+
+test("finds targets that no workload of the scenario serves", () => {
+  assert.deepEqual(lint(step("httpbn")), [
+    `${FILE}:8:16 no workload of this scenario has a Service "httpbn"; did you mean "httpbin"?`,
+  ]);
+  assert.deepEqual(lint(step("productpage")), [
+    `${FILE}:8:16 no workload of this scenario has a Service "productpage"; add bookinfo to workloads`,
+  ]);
+  const service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: own\n";
+  assert.deepEqual(lint(step("own", "      apply: service.yaml\n"), { "service.yaml": service }), []);
+});
+
+test("finds features that are needed and not declared, each once", () => {
+  const spec = `  mesh: { jwksFetch: envoy }\n${step("ingress", "      apply: a.yaml\n").replace("path: /", "path: /a")}`;
+  assert.deepEqual(lint(spec, { "a.yaml": POLICY }), [
+    `${FOLDER}/a.yaml:6:8 \${jwksUri.corp@outside-https} needs the feature outside-host; add features: [outside-host] to metadata`,
+    `${FOLDER}/a.yaml:6:8 \${jwksUri.corp@outside-https} needs the feature jwks-authority; add features: [jwks-authority] to metadata`,
+    `${FILE}:6:9 jwksFetch: envoy needs the feature mesh-setting; add features: [mesh-setting] to metadata`,
+    `${FILE}:9:16 to: ingress needs the feature ingress-gateway; add features: [ingress-gateway] to metadata`,
+  ]);
+  const features = ", features: [outside-host, jwks-authority, mesh-setting]";
+  assert.deepEqual(lint(spec, { "a.yaml": POLICY }, features), [
+    `${FILE}:9:16 to: ingress needs the feature ingress-gateway; add ingress-gateway to features`,
+  ]);
+});
+
+test("finds that an asked server outside the mesh is a feature; Istio's default setting is none", () => {
+  const spec = `  mesh: { jwksFetch: istiod }\n${step("httpbin", "      asked: [{ server: outside-host, by: nobody }]\n")}`;
+  assert.deepEqual(lint(spec), [
+    `${FILE}:10:15 server: outside-host needs the feature outside-host; add features: [outside-host] to metadata`,
+  ]);
+});
+
+test("finds nothing in the scenarios of this repository", async () => {
+  const root = join(import.meta.dirname, "../../scenarios");
+  const { scenarios } = await loadScenarios(root);
+  assert.deepEqual((await lintScenarios(scenarios, root)).map(formatProblem), []);
+});

@@ -1,0 +1,149 @@
+/** What is allowed in a scenario but hardly meant. */
+
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { foldersOf, readManifests } from "./load.ts";
+import { didYouMean, sortProblems } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { entriesOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
+import { substitutionsIn } from "./substitute.ts";
+import type { Feature, Position, Scenario } from "./types.ts";
+
+/** The files around a scenario, by name. */
+export interface LintFiles {
+  /** The text of scenario.yaml. */
+  readonly scenario: string;
+  /** The manifests of its folder. */
+  readonly manifests: ReadonlyMap<string, string>;
+  /** Names of the Services of each folder of scenarios/workloads. */
+  readonly services: ReadonlyMap<string, readonly string[]>;
+}
+
+/**
+ * Finds what is probably a mistake in scenarios that load.
+ * @param root the folder `scenarios`
+ * @param base what the scenarios' positions are relative to, as given to `loadScenarios`
+ */
+export async function lintScenarios(
+  scenarios: readonly Scenario[],
+  root: string,
+  base: string = dirname(join(root)),
+): Promise<Problem[]> {
+  const services = await readServices(join(root, "workloads"));
+  const problems = scenarios.map(async (scenario) => {
+    const file = join(base, scenario.position.file);
+    return lintScenario(scenario, {
+      scenario: await readFile(file, "utf8"),
+      manifests: await readManifests(dirname(file)),
+      services,
+    });
+  });
+  return sortProblems((await Promise.all(problems)).flat());
+}
+
+/** What is probably a mistake in one scenario. */
+export function lintScenario(scenario: Scenario, { scenario: text, manifests, services }: LintFiles): Problem[] {
+  const { file } = scenario.position;
+  const folder = dirname(file);
+  const source = parseSource(text, file);
+  const root = source.documents[0]?.contents;
+  const checks = scenario.steps.flatMap((step) => step.checks);
+  const problems: Problem[] = [];
+
+  const used = new Set(checks.map(({ token }) => token));
+  for (const { key, keyNode } of entriesOf(valueOf(valueOf(root, "spec"), "tokens")))
+    if (!used.has(key))
+      problems.push({
+        position: source.positionAt(startOf(keyNode)),
+        message: `token "${key}" is never sent`,
+        hint: "use it or remove it",
+      });
+
+  const named = new Set(
+    scenario.steps.flatMap((step) => [...step.apply, ...step.delete].map((manifest) => manifest.file)),
+  );
+  for (const name of manifests.keys())
+    if (name !== "scenario.yaml" && !named.has(`${folder}/${name}`))
+      problems.push({
+        position: { file: `${folder}/${name}`, line: 1, column: 1 },
+        message: "no step applies this manifest",
+        hint: "name it in a step or remove it",
+      });
+
+  const applied = new Set<string>();
+  for (const step of scenario.steps) {
+    for (const manifest of step.delete)
+      if (!applied.has(manifest.file))
+        problems.push({ position: manifest.position, message: "this manifest is deleted before any step applies it" });
+    for (const manifest of step.apply) applied.add(manifest.file);
+  }
+
+  const targets = new Set([
+    "ingress",
+    ...scenario.workloads.flatMap((workload) => services.get(workload) ?? []),
+    ...[...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name)),
+  ]);
+  const known = new Set<string>();
+  for (const { request, position } of checks) {
+    if (targets.has(request.to) || known.has(request.to)) continue;
+    known.add(request.to);
+    const owner = [...services].find(([, names]) => names.includes(request.to))?.[0];
+    const hint =
+      owner === undefined
+        ? didYouMean(request.to, targets, `there are ${[...targets].join(", ")}`)
+        : `add ${owner} to workloads`;
+    problems.push({
+      position,
+      message: `no workload of this scenario has a Service "${request.to}"`,
+      ...(hint && { hint }),
+    });
+  }
+
+  const metadata = valueOf(root, "metadata");
+  const meshAt = source.positionAt(startOf(valueOf(valueOf(root, "spec"), "mesh")));
+  const declared = new Set(scenario.features);
+  for (const [feature, position, why] of neededFeatures(scenario, meshAt)) {
+    if (declared.has(feature)) continue;
+    declared.add(feature);
+    const hint =
+      valueOf(metadata, "features") === undefined
+        ? `add features: [${feature}] to metadata`
+        : `add ${feature} to features`;
+    problems.push({ position, message: `${why} needs the feature ${feature}`, hint });
+  }
+  return sortProblems(problems);
+}
+
+/** Each feature that something in the scenario needs, where, and what it is. */
+function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly [Feature, Position, string])[] {
+  const needed: (readonly [Feature, Position, string])[] = [];
+  // Istio's default is on every mesh.
+  if (mesh.jwksFetch !== undefined && mesh.jwksFetch !== "istiod")
+    needed.push(["mesh-setting", meshAt, `jwksFetch: ${mesh.jwksFetch}`]);
+  for (const step of steps) {
+    for (const { request, position } of step.checks)
+      if (request.to === "ingress") needed.push(["ingress-gateway", position, "to: ingress"]);
+    for (const { server, position } of step.asked)
+      if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
+    for (const manifest of [...step.apply, ...step.delete])
+      for (const { name, via, written, position } of substitutionsIn(manifest.text, manifest.file)) {
+        if (via !== undefined || name === "outside.ip") needed.push(["outside-host", position, written]);
+        if (via === "outside-https") needed.push(["jwks-authority", position, written]);
+      }
+  }
+  return needed;
+}
+
+async function readServices(folder: string): Promise<Map<string, string[]>> {
+  const services = (await foldersOf(folder)).map(async (name) => {
+    const manifests = await readManifests(join(folder, name));
+    return [name, [...manifests].flatMap(([file, text]) => servicesIn(text, file))] as const;
+  });
+  return new Map(await Promise.all(services));
+}
+
+function servicesIn(text: string, file: string): string[] {
+  return parseSource(text, file).documents.flatMap(({ contents }) =>
+    textOf(valueOf(contents, "kind")) === "Service" ? [textOf(valueOf(valueOf(contents, "metadata"), "name"))] : [],
+  );
+}

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Ajv } from "ajv";
+import { Document, parse, stringify } from "yaml";
+import { printScenarioSchema, SCENARIO_SHAPE } from "./notation.ts";
+import { checkShape } from "./shape.ts";
+
+const project = join(import.meta.dirname, "../..");
+const validate = new Ajv({ strict: true, allErrors: true }).compile(JSON.parse(printScenarioSchema()) as object);
+
+const EVERYTHING = `
+apiVersion: meshproof.dev/v1alpha1
+kind: Scenario
+metadata:
+  name: example
+  title: t
+  source: s
+  level: core
+  features: [ingress-gateway, outside-host]
+  tags: [documented]
+  knownFailure: { reason: r, until: 2027-01-31 }
+spec:
+  workloads: [httpbin]
+  mesh: { jwksFetch: envoy }
+  tokens:
+    valid: { issuer: corp, alg: ES256, claims: { aud: [a] }, expiresIn: 5, variant: expired }
+    sample: { issuer: istio-sample, published: true }
+    forged: { issuer: corp, signedBy: stranger }
+  steps:
+    - name: one
+      apply: a.yaml
+      delete: [b.yaml, c.yaml]
+      checks: { from: sleep, to: httpbin, columns: [none, valid], rows: { /a: [200, 401] } }
+      asked: [{ server: outside-host, by: proxy }]
+    - name: two
+      checks:
+        - { name: n, from: outside, to: ingress, path: /, method: POST, headers: { a: b, c: [d, e] }, token: valid, variant: intact, expect: 200 }
+        - { from: sleep, to: httpbin, path: /, expect: { status: 403, by: workload, body: b, jsonKey: k, details: d } }
+        - { title: t, vary: tokens, from: sleep, to: httpbin, path: /, columns: [intact], rows: { valid: [200] } }
+`;
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** Every value that differs from the given one in a single place. */
+function* variationsOf(value: Json): Generator<Json> {
+  for (const other of [null, true, 5, 5.5, 700, "", "x", "A B", "/x", [], ["x"], [5], {}, { x: 5 }])
+    if (JSON.stringify(other) !== JSON.stringify(value)) yield other;
+  if (Array.isArray(value)) {
+    if (value.length > 0) yield [...value, value[0]!];
+    for (const [index, item] of value.entries()) {
+      yield value.toSpliced(index, 1);
+      for (const variation of variationsOf(item)) yield value.with(index, variation);
+    }
+  } else if (typeof value === "object" && value !== null) {
+    yield { ...value, unknown: 1 };
+    for (const [key, inner] of Object.entries(value)) {
+      const rest = Object.fromEntries(Object.entries(value).filter(([name]) => name !== key));
+      yield rest;
+      yield { ...rest, [`${key}x`]: inner };
+      for (const variation of variationsOf(inner)) yield { ...value, [key]: variation };
+    }
+  }
+}
+
+test("the schema for editors is fresh", async () => {
+  const written = await readFile(join(project, "schema/scenario.schema.json"), "utf8");
+  assert.equal(written, printScenarioSchema(), "npm run update");
+});
+
+test("the loader and the schema for editors say the same of every single change to a scenario", () => {
+  const original = parse(EVERYTHING) as Json;
+  assert.equal(validate(original), true, JSON.stringify(validate.errors));
+  let refused = 0;
+  let allowed = 0;
+  for (const changed of variationsOf(original)) {
+    const { contents } = new Document(changed, { aliasDuplicateObjects: false });
+    const problems = checkShape(contents, SCENARIO_SHAPE, "the scenario");
+    const valid = validate(changed);
+    if ((problems.length === 0) !== valid)
+      assert.fail(`${stringify(changed)}\n${JSON.stringify(problems)}\n${JSON.stringify(validate.errors)}`);
+    if (valid) allowed++;
+    else refused++;
+  }
+  assert(refused > 1000 && allowed > 50, `${refused} refused, ${allowed} allowed`);
+});
