@@ -41,8 +41,9 @@ export function writeAtomically(dir: string, payload: Payload, group: number | u
   renameSync(join(dir, `${DATA}_tmp`), join(dir, DATA));
 
   const visible = new Set([...payload.keys()].map((path) => path.split("/")[0]!));
-  for (const name of readdirSync(dir))
-    if (!name.startsWith("..") && !visible.has(name)) rmSync(join(dir, name), { recursive: true });
+  // Only what an earlier payload brought: mount points of nested volumes stay.
+  for (const name of old === undefined ? [] : readdirSync(join(dir, old)))
+    if (!visible.has(name)) rmSync(join(dir, name), { force: true });
   for (const name of visible)
     if (!lstatSync(join(dir, name), { throwIfNoEntry: false })) symlinkSync(join(DATA, name), join(dir, name));
   if (old !== undefined) rmSync(join(dir, old), { recursive: true, force: true });

@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
-import { join, resolve } from "node:path/posix";
+import { join, relative, resolve } from "node:path/posix";
 import type { V1ConfigMap, V1Container, V1Pod, V1Secret, V1Volume } from "@kubernetes/client-node";
 import { writeAtomically } from "./atomic-writer.ts";
 import { ContainerConfigError, type Env, expand } from "./env.ts";
@@ -42,6 +42,7 @@ export class PodVolumes {
         if (!payload && !volume.emptyDir) throw new VolumeError(unsupported(volume));
         if (!existsSync(dir)) makeDir(dir, payload ? 0o755 : 0o777, group);
         if (payload) writeAtomically(dir, payload, group);
+        for (const path of nestedMountPoints(pod, volume.name)) mkdirSync(join(dir, path), { recursive: true });
       } catch (error) {
         throw new VolumeError(`MountVolume.SetUp failed for volume "${volume.name}" : ${(error as Error).message}`);
       }
@@ -92,6 +93,22 @@ export class PodVolumes {
   #dirOf(name: string): string {
     return join(this.#dir, name);
   }
+}
+
+/**
+ * Where other volumes are mounted inside this one, relative to it: a read-only volume must have the directories already
+ * (the kubelet's MakeNestedMountpoints).
+ */
+export function nestedMountPoints(pod: V1Pod, volume: string): string[] {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  return containers.flatMap(({ volumeMounts = [] }) =>
+    volumeMounts
+      .filter((mount) => mount.name === volume && !mount.subPath && !mount.subPathExpr)
+      .flatMap((outer) =>
+        volumeMounts.map((inner) => relative(resolve("/", outer.mountPath), resolve("/", inner.mountPath))),
+      )
+      .filter((path) => path !== "" && !path.startsWith("..")),
+  );
 }
 
 function makeDir(dir: string, mode: number, group: number | undefined): void {
