@@ -58,7 +58,6 @@ export default defineConfig(
       ],
       "import-x/no-restricted-paths": ["error", { zones }],
       "no-console": "error",
-      "no-control-regex": "error",
       eqeqeq: "error",
     },
   },
