@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse } from "yaml";
+import { formatConformance } from "./conformance.ts";
+import { allPassed, everyStatus, hostile, run, scenario } from "./fixture.ts";
+
+interface Section {
+  readonly result: string;
+  readonly statistics: { readonly Passed: number; readonly Failed: number; readonly Skipped: number };
+  readonly checks: Record<string, number>;
+  readonly failedTests?: readonly { readonly name: string; readonly status: string; readonly reason: string }[];
+  readonly skippedTests?: readonly { readonly name: string; readonly reason: string }[];
+  readonly passedTests: readonly string[];
+}
+interface Profile {
+  readonly name: string;
+  readonly core?: Section;
+  readonly extended?: Section;
+  readonly provisional?: Section;
+  readonly summary: string;
+}
+interface Report {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly date: string;
+  readonly implementation: { readonly versions: Record<string, string>; readonly digests: Record<string, string> };
+  readonly howToReproduce: string;
+  readonly profiles: readonly Profile[];
+}
+
+const read = (text: string): Report => parse(text) as Report;
+
+test("it names what was measured and how to measure it again", () => {
+  const report = read(formatConformance(allPassed()));
+  assert.equal(report.apiVersion, "meshproof.dev/v1alpha1");
+  assert.equal(report.kind, "ConformanceReport");
+  assert.equal(report.date, "2026-08-30T10:00:31.400Z");
+  assert.deepEqual(report.implementation.versions, { kubernetes: "v1.36.3", istio: "1.31.0", envoy: "1.40.0" });
+  assert.match(report.implementation.digests["envoy"] ?? "", /^sha256:/);
+  assert.equal(report.howToReproduce, "meshproof run");
+});
+
+test("a profile per group; core, extended and provisional are counted apart, with reasons", () => {
+  const [jwt, paths] = read(formatConformance(everyStatus())).profiles;
+  assert.deepEqual([jwt?.name, paths?.name], ["jwt", "paths"]);
+  assert.deepEqual(jwt?.core?.statistics, { Passed: 2, Failed: 2, Skipped: 1 });
+  assert.deepEqual(jwt?.extended?.statistics, { Passed: 0, Failed: 1, Skipped: 1 });
+  assert.deepEqual(jwt?.provisional?.statistics, { Passed: 0, Failed: 1, Skipped: 0 });
+  assert.deepEqual(jwt?.core?.passedTests, ["jwt/algorithms", "jwt/two-resources"]);
+  assert.deepEqual(
+    jwt?.core?.failedTests?.map(({ name, status }) => [name, status]),
+    [
+      ["jwt/jwks-uri-in-mesh", "flaky"],
+      ["jwt/issuer-mismatch", "failed"],
+    ],
+  );
+  assert.match(jwt?.extended?.skippedTests?.[0]?.reason ?? "", /not ours to change/);
+});
+
+test("results: success, partial where something was left out, failure", () => {
+  const core = (...scenarios: Parameters<typeof run>[0]) =>
+    read(formatConformance(run(scenarios))).profiles[0]?.core?.result;
+  const skipped = scenario("jwt/b", { status: "skipped", reason: "not here", steps: [] });
+  assert.equal(core(scenario("jwt/a")), "success");
+  assert.equal(core(scenario("jwt/a"), skipped), "partial");
+  assert.equal(core(scenario("jwt/a"), skipped, scenario("jwt/c", { status: "error", reason: "gone" })), "failure");
+});
+
+test("hostile text is quoted and visible", () => {
+  const text = formatConformance(hostile());
+  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+  assert.equal(read(text).profiles[0]?.core?.failedTests?.[0]?.name, "jwt/hostile");
+});

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { allPassed, everyStatus } from "./fixture.ts";
+import { writeReports } from "./index.ts";
+
+test("every report is written whole into a folder that may not exist yet, and replaces an older one", async (t) => {
+  const root = await mkdtemp(join(tmpdir(), "meshproof-reports-"));
+  t.after(() => rm(root, { recursive: true }));
+  const dir = join(root, "results", "run-1");
+  await writeReports(everyStatus(), dir);
+  const paths = await writeReports(allPassed(), dir);
+  assert.deepEqual(paths, {
+    html: join(dir, "report.html"),
+    json: join(dir, "results.json"),
+    junit: join(dir, "junit.xml"),
+    conformance: join(dir, "conformance.yaml"),
+    markdown: join(dir, "summary.md"),
+  });
+  assert.deepEqual((await readdir(dir)).sort(), [
+    "conformance.yaml",
+    "junit.xml",
+    "report.html",
+    "results.json",
+    "summary.md",
+  ]);
+  for (const path of Object.values(paths)) assert.ok(!(await readFile(path, "utf8")).includes("evil.example"));
+});

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import type { AppliedObject, Answer, AskedResult, CheckResult, RunResult, ScenarioResult } from "../harness/result.ts";
+import type { ClusterInfo, MeshSetting } from "../clusters/cluster.ts";
+import type { Expectation } from "../harness/scenario/types.ts";
+import {
+  allPassed,
+  answer,
+  asked,
+  attacks,
+  check,
+  everyStatus,
+  expectation,
+  hostile,
+  policy,
+  run,
+  scenario,
+  step,
+} from "./fixture.ts";
+import { formatJson } from "./json.ts";
+
+const schema = JSON.parse(await readFile(new URL("results.schema.json", import.meta.url), "utf8")) as object;
+const ajv = new Ajv2020({
+  allErrors: true,
+  formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) },
+});
+const validate = ajv.compile(schema);
+
+/** A result in which every optional property is there: the compiler asks for a new one here, the schema then knows it. */
+function everything(): RunResult {
+  const got: Required<Answer> = { ...answer(401), details: "d", error: "e", userAgent: "meshproof/run/check/1" };
+  const expected: Required<Expectation> = { ...expectation(401), body: "b", jsonKey: "k", details: "d" };
+  const full: Required<CheckResult> = {
+    ...check("a"),
+    got,
+    expected,
+    reason: "r",
+    changes: [{ round: 1, atMs: 2, status: 200, by: "workload" }],
+    stale: { status: 200, by: "workload" },
+    cell: { matrix: 0, row: 0, column: 0 },
+  };
+  const who: Required<AskedResult> = { ...asked(), reason: "r" };
+  const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, note: "n" };
+  const mesh: Required<MeshSetting> = { jwksFetch: "hybrid" };
+  const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
+  const one: Required<ScenarioResult> = { ...scenario("jwt/x", { mesh, steps }), reason: "r" };
+  const result: Required<RunResult> = run([one]);
+  const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
+  return { ...result, cluster };
+}
+
+for (const [name, result] of Object.entries({ everything, everyStatus, allPassed, hostile })) {
+  test(`results.json of ${name} fits its schema`, () => {
+    validate(JSON.parse(formatJson(result())));
+    assert.deepEqual(validate.errors, null);
+  });
+}
+
+test("a result without hostile text comes back as it was", () => {
+  assert.deepEqual(JSON.parse(formatJson(everyStatus())), everyStatus());
+});
+
+test("nothing in the file acts on a terminal, and the data is the same", () => {
+  const json = formatJson(hostile());
+  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  assert.doesNotMatch(json, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+  const first = (JSON.parse(json) as RunResult).scenarios[0]?.steps[0]?.checks[0];
+  assert.ok(first?.got.body.includes(attacks.control.slice(0, -1)));
+});
+
+test("no signature of a token, no body above its limit", () => {
+  const json = formatJson(hostile());
+  assert.ok(!json.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
+  assert.ok(json.includes("… (cut: 2 KiB of 10 MiB)"));
+  assert.ok(json.length < 100_000);
+});

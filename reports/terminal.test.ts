@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  allPassed,
+  answer,
+  check,
+  everyStatus,
+  expectation,
+  hostile,
+  policy,
+  run,
+  scenario,
+  step,
+  wrongIssuer,
+  wrongSelector,
+} from "./fixture.ts";
+import { outcomesOf } from "./outcome.ts";
+import { formatFailure, formatSummary } from "./terminal.ts";
+
+const last = (text: string): string => text.split("\n").at(-1) ?? "";
+
+test("a failure says where, what, why and how to repeat it", () => {
+  const failed = outcomesOf(wrongIssuer).find(({ status }) => status === "failed")!;
+  assert.equal(
+    formatFailure(failed),
+    `scenarios/jwt/issuer-mismatch/scenario.yaml:20  a rule for one issuer only: wrong issuer is rejected by authentication
+  expected 401 from authentication with "Jwt issuer is not configured" in its body, got 200 from httpbin
+  request   GET /headers from sleep to httpbin, token forged (iss https://evil.example, alg RS256, kid corp-1)
+  policies  RequestAuthentication foo/require-jwt (in force at the proxy since 0.40 s)
+  repeat    meshproof run jwt/issuer-mismatch --keep`,
+  );
+});
+
+test("many cells of one matrix are one failure: its differing rows and columns, the reason once", () => {
+  const summary = formatSummary(run([wrongSelector]));
+  assert.ok(
+    summary.includes(`with the DENY rule only the listed path is open: 2 of 9 checks differ
+                      none
+  /api/v1/products/0  200≠403
+  /api/v1/products/1  200≠403
+  (1 more row agrees)
+`),
+  );
+  assert.equal(summary.split("chooses none of the pods").length, 2);
+  assert.equal(summary.split("meshproof run paths/skip-jwt-for-paths --keep").length, 2);
+});
+
+test("a cell says what differs where the number does not", () => {
+  const differing = {
+    "/a none": { status: "failed" as const, got: answer(401), expected: expectation(401, { body: "Jwt is expired" }) },
+    "/a valid": { status: "failed" as const, got: answer(403, { by: "workload" }), expected: expectation(403) },
+    "/b valid": { status: "failed" as const, got: answer(0) },
+  };
+  const matrix = { columns: ["none", "valid"], rows: { "/a": [401, 403], "/b": [200, 200] }, differing };
+  const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { matrix })] })]));
+  assert.match(summary, /\/a {2}401, other text {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
+});
+
+test("the last line counts, the line before splits what it sums up", () => {
+  const lines = formatSummary(everyStatus(), { report: "results/x/report.html" }).split("\n");
+  assert.deepEqual(lines.slice(-2), [
+    "4 failed, 1 flaky, 1 in error, 1 known failure",
+    "84 passed, 6 failed, 1 skipped",
+  ]);
+  assert.ok(lines.includes("  report    results/x/report.html"));
+  assert.equal(last(formatSummary(allPassed())), "82 passed, 0 failed");
+});
+
+test("nothing checked is said", () => {
+  const skipped = scenario("jwt/x", { status: "skipped", reason: "not here", steps: [] });
+  assert.deepEqual(
+    formatSummary(run([skipped]))
+      .split("\n")
+      .slice(-2),
+    ["nothing was checked", "0 passed, 0 failed, 1 skipped"],
+  );
+});
+
+test("every status that needs a word gets one, worst first", () => {
+  const summary = formatSummary(everyStatus());
+  const titles = ["Failed (4)", "Flaky (1)", "Errors (1)", "Known failures (1)", "Skipped (1)"];
+  const places = titles.map((title) => summary.indexOf(title));
+  assert.deepEqual(
+    places,
+    [...places].sort((a, b) => a - b),
+  );
+  assert.ok(!places.includes(-1));
+  assert.match(summary, /expected 200 from httpbin, got it only after other answers\n/);
+  assert.match(summary, /expected outside-host to be asked by the proxy; it was asked by istiod\n/);
+  assert.match(summary, /seen {6}flush round: 200 from httpbin \(a pooled connection, not judged\)\n/);
+});
+
+test("a deleted policy is told in the step that deletes it", () => {
+  const steps = [
+    step("apply", { objects: [policy()] }),
+    step("delete", {
+      objects: [policy({ verb: "delete", inForceMs: 180 })],
+      checks: [check("a", { status: "failed", got: answer(401) })],
+    }),
+  ];
+  const failed = outcomesOf(scenario("jwt/x", { steps }))[0]!;
+  assert.match(
+    formatFailure(failed),
+    /policies {2}RequestAuthentication foo\/jwt-example \(gone from the proxy after 0.18 s\)\n/,
+  );
+});
+
+test("colour only when asked for, and none in the last line's text", () => {
+  // eslint-disable-next-line no-control-regex -- escapes are what this is about
+  const escapes = /\u001b\[[\d;]*m/g;
+  assert.doesNotMatch(formatSummary(everyStatus()), escapes);
+  const colored = formatSummary(everyStatus(), { color: true });
+  assert.match(colored, escapes);
+  assert.equal(colored.replace(escapes, ""), formatSummary(everyStatus()));
+});
+
+test("hostile text cannot act on the terminal nor begin a line of its own", () => {
+  const summary = formatSummary(hostile());
+  // eslint-disable-next-line no-control-regex -- control characters are what this is about
+  assert.doesNotMatch(summary, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+  assert.ok(!summary.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
+  assert.equal(last(summary), "2 passed, 2 failed");
+  assert.doesNotMatch(summary, /^<\/script>/m);
+});

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { answer, check, expectation, policy } from "./fixture.ts";
+import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./words.ts";
+
+test("expectations in words", () => {
+  assert.equal(describeExpected(check("a")), "200 from httpbin");
+  assert.equal(
+    describeExpected(check("a", { expected: expectation(401, { body: "Jwt is missing", details: "jwt_authn" }) })),
+    '401 from authentication with "Jwt is missing" in its body and "jwt_authn" in the proxy\'s details',
+  );
+  assert.equal(
+    describeExpected(check("a", { expected: expectation(200, { jsonKey: "keys" }) })),
+    '200 from httpbin with JSON key "keys"',
+  );
+});
+
+test("answers in words: a denial says its text, a workload's body only where it was asked for", () => {
+  assert.equal(describeGot(check("a")), "200 from httpbin");
+  assert.equal(describeGot(check("a", { got: answer(403) })), '403 from authorization ("RBAC: access denied")');
+  assert.equal(describeGot(check("a", { got: answer(0, { error: "(28) timed out" }) })), "no answer: (28) timed out");
+  const keys = { expected: expectation(200, { jsonKey: "keys" }), got: answer(200, { body: "\n<html>\n" }) };
+  assert.equal(describeGot(check("a", keys)), '200 from httpbin ("<html>")');
+});
+
+test("a path is told as it was sent", () => {
+  const request = {
+    from: "outside",
+    to: "ingress",
+    method: "GET",
+    url: "http://10.0.0.1:80/a/../%2e//b?c=d",
+    token: "no token",
+  };
+  assert.equal(describeRequest(check("a", { request })), "GET /a/../%2e//b?c=d from outside to ingress, no token");
+});
+
+test("a reason is told without what stands there anyway", () => {
+  assert.equal(describeWhy("expected 401 from authentication, got 200 from httpbin"), undefined);
+  assert.equal(
+    describeWhy("expected 200 from httpbin, got 403 from authorization; denied by AuthorizationPolicy foo/x, rule 0"),
+    "denied by AuthorizationPolicy foo/x, rule 0",
+  );
+  assert.equal(describeWhy("expected 200 from httpbin, got no answer (connection; refused); foo"), "foo");
+  assert.equal(
+    describeWhy("expected 200 from httpbin, got 401 from authentication, although it agreed in round 2"),
+    "it had agreed in round 2",
+  );
+  assert.equal(describeWhy("expected proxy to ask outside-host for keys, its log shows istiod"), undefined);
+  assert.equal(describeWhy("the pod is gone"), "the pod is gone");
+});
+
+test("policies say where they are in force, or why nowhere", () => {
+  const { inForceMs: _seen, ...unseen } = policy({ proxies: [] });
+  assert.equal(describeForce(policy({ inForceMs: 402 })), "in force at the proxy since 0.40 s");
+  assert.equal(describeForce(policy({ proxies: ["foo/a", "foo/b"] })), "in force at 2 proxies since 0.15 s");
+  assert.equal(describeForce(unseen), "applied");
+  const note = "RequestAuthentication foo/jwt-example chooses none of the pods";
+  assert.equal(describeForce({ ...unseen, note }), "in no proxy: chooses none of the pods");
+  assert.equal(describeForce({ ...unseen, note }, { without: `why: ${note}` }), "in no proxy");
+  assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.15 s");
+});
