@@ -16,6 +16,8 @@ const SETTINGS: readonly string[] = [
   "components.ingressGateways[0].name=istio-ingressgateway",
   "values.pilot.autoscaleEnabled=false",
   "values.gateways.istio-ingressgateway.autoscaleEnabled=false",
+  // Without it only objects labelled with a revision are validated; `istioctl install` makes the same webhook later.
+  "values.defaultRevision=default",
   // Istio's default JSON format has what the verdicts need: response code details, user agent, upstream, request id.
   "meshConfig.accessLogFile=/dev/stdout",
   "meshConfig.accessLogEncoding=JSON",

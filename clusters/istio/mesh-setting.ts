@@ -7,7 +7,7 @@ import { execIn } from "../../harness/kube/exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "../../harness/kube/wait.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
 
-/** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features: istiod is its default). */
+/** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod`, its default, `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
 const LIMIT_MS = 120_000;
@@ -45,15 +45,12 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
 }
 
 function patchFor(fetcher: JwksFetcher): V1Deployment & { metadata: { name: string } } {
-  const env =
-    fetcher === "istiod" ? { name: JWKS_FETCH_ENV, $patch: "delete" } : { name: JWKS_FETCH_ENV, value: fetcher };
+  const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
     metadata: { name: "istiod", namespace: ISTIO_NAMESPACE },
-    spec: {
-      template: { spec: { containers: [{ name: "discovery", env: [env] }] } },
-    } as V1Deployment["spec"] & object,
+    spec: { template: { spec: { containers: [container] } } } as V1Deployment["spec"] & object,
   };
 }
 
@@ -89,10 +86,8 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
   const until = Date.now() + RECONNECT_MS;
   for (;;) {
     options.signal?.throwIfAborted();
-    const { items } = await kube.core.listPodForAllNamespaces({ labelSelector: "security.istio.io/tlsMode" });
-    const proxies = items
-      .filter((pod) => !pod.metadata?.deletionTimestamp && pod.status?.conditions?.some(isReady))
-      .map((pod) => `${pod.metadata?.name}.${pod.metadata?.namespace}`);
+    const { items } = await kube.core.listPodForAllNamespaces();
+    const proxies = items.filter(hasProxy).map(({ metadata }) => `${metadata?.name}.${metadata?.namespace}`);
     const synced = syncedProxies(await debug(kube, istiod, "/debug/syncz", options));
     const missing = proxies.filter((proxy) => !synced.has(proxy));
     if (missing.length === 0) return;
@@ -103,8 +98,11 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
   }
 }
 
-function isReady(condition: { type: string; status: string }): boolean {
-  return condition.type === "Ready" && condition.status === "True";
+/** A gateway or an injected pod (there as a native sidecar) that takes requests. */
+function hasProxy({ metadata, spec, status }: V1Pod): boolean {
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
+  return ready === true && !metadata?.deletionTimestamp && containers.some(({ name }) => name === "istio-proxy");
 }
 
 /** One entry of istiod's `/debug/syncz`: what was sent to a proxy and what it acknowledged, as nonces. */
