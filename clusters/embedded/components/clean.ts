@@ -4,26 +4,35 @@ import { join } from "node:path";
 import { execa } from "execa";
 
 import { cacheRoot } from "./cache.ts";
-import { entryName } from "./entry.ts";
+import { entryName, lockOf } from "./entry.ts";
 import { allRecipes } from "./list.ts";
+import { withFreeLock } from "./lock.ts";
 
 /**
- * Removes from the cache what no component of this version of meshproof is: entries of other keys, logs, and Go's caches
- * if they lie inside it. Other versions of meshproof that share the cache build theirs again.
+ * Removes from the cache what no component of this version of meshproof is: entries of other keys, what an interrupted
+ * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays. Other versions of
+ * meshproof that share the cache build theirs again.
  *
- * @returns the names removed, relative to the cache.
+ * @returns the paths removed, relative to the cache.
  */
 export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
   const current = await Promise.all((await allRecipes()).map(entryName));
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
-  const old = (await list("components")).filter((name) => name !== ".locks" && !current.includes(name));
-  const removed = [...old.map((name) => join("components", name))];
-  for (const dir of ["logs", "go"]) if ((await list(dir)).length > 0) removed.push(dir);
-  for (const path of removed) {
-    // Go's module cache is read-only directories, which rm can only empty after this.
+  const removed: string[] = [];
+  const remove = async (path: string) => {
+    // The directories of Go's module cache are read-only.
     await execa("chmod", ["-R", "u+w", join(cache, path)], { reject: false });
     await execa("rm", ["-rf", join(cache, path)]);
+    removed.push(path);
+  };
+  let busy = false;
+  for (const name of await list("components")) {
+    if (name === ".locks" || current.includes(name)) continue;
+    // `.<entry>.<random>` is a build's own folder.
+    const entry = name.replace(/^\.(.*)\.[^.]*$/, "$1");
+    busy = !(await withFreeLock(lockOf(cache, entry), () => remove(join("components", name)))) || busy;
   }
+  for (const dir of ["logs", "go"]) if (!busy && (await list(dir)).length > 0) await remove(dir);
   return removed;
 }

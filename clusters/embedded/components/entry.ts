@@ -64,6 +64,8 @@ export async function entryName(recipe: Recipe): Promise<string> {
 }
 
 const componentsDir = (cache: string) => join(cache, "components");
+/** Held by whoever builds or removes the entry. */
+export const lockOf = (cache: string, name: string) => join(componentsDir(cache), ".locks", name);
 
 /** Looks at an entry: sizes, times and links, or every byte if `full`. Never writes. */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
@@ -115,7 +117,7 @@ export async function ensureEntry(recipe: Recipe, options: EntryOptions): Promis
     );
   }
   const onWait = (pid: string) => progress(`waiting for another meshproof (process ${pid}) to build ${title} …`);
-  return withLock(join(components, ".locks", name), { onWait, signal }, async () => {
+  return withLock(lockOf(cache, name), { onWait, signal }, async () => {
     const now = await inspectEntry(cache, name);
     if (now.state === "present") return now.component;
     if (now.state === "corrupt") progress(`${title} in the cache is damaged (${now.damage}); building it again`);

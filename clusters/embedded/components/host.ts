@@ -31,6 +31,8 @@ const GIB = 1024 ** 3;
 const KERNEL = "5.11";
 /** `unshare --map-auto` came with util-linux 2.38, which only a user namespace needs. */
 const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
+/** What useradd gives each user, and enough for the users of any image. */
+const SUBORDINATE_IDS = 65536;
 /** Measured: components, Go's module cache and Go's build cache after a build of everything. */
 const BUILD_SPACE = 7 * GIB;
 /** Measured: all of a cluster, resident. */
@@ -131,22 +133,35 @@ const utilLinux: Question = async () => {
 const subordinateIds: Question = async () => {
   if (isRoot()) return undefined;
   const { username, uid } = userInfo();
-  const needed = "newuidmap, newgidmap, and 65536 ids in /etc/subuid and /etc/subgid, or root";
+  const needed = `newuidmap, newgidmap, and ${SUBORDINATE_IDS} ids in /etc/subuid and /etc/subgid, or root`;
   const missing = await missingPrograms(["newuidmap", "newgidmap"]);
   if (missing.length)
     return { name: "subordinate ids", ok: false, found: `no ${missing.join(", ")}`, needed, ...install("uidmap") };
-  const lacking = [];
-  for (const file of ["/etc/subuid", "/etc/subgid"])
-    if (countSubordinateIds(await readFile(file, "utf8").catch(() => ""), username, uid) < 65536) lacking.push(file);
+  const files = ["/etc/subuid", "/etc/subgid"];
+  const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")));
+  const lacking = files.filter((_, i) => countSubordinateIds(texts[i] ?? "", username, uid) < SUBORDINATE_IDS);
   const ok = lacking.length === 0;
+  const first = firstFreeId(texts.join("\n"));
+  const range = `${first}-${first + SUBORDINATE_IDS - 1}`;
   return {
     name: "subordinate ids",
     ok,
     found: ok ? "enough of them" : `too few for ${username} in ${lacking.join(" and ")}`,
     needed,
-    ...(ok ? {} : { fix: `sudo usermod --add-subuids 200000-265535 --add-subgids 200000-265535 ${username}` }),
+    ...(ok ? {} : { fix: `sudo usermod --add-subuids ${range} --add-subgids ${range} ${username}` }),
   };
 };
+
+/** The lowest id behind all ranges of files in the format of subuid(5); useradd's own start at 100000. */
+export function firstFreeId(text: string): number {
+  const ends = text.split("\n").map((line) =>
+    line
+      .split(":")
+      .slice(1)
+      .reduce((sum, field) => sum + Number(field), 0),
+  );
+  return Math.max(100000, ...ends.filter(Number.isFinite));
+}
 
 /** How many ids a file in the format of subuid(5) gives to a user, named or by number. */
 export function countSubordinateIds(text: string, user: string, uid: number): number {

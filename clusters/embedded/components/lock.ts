@@ -1,54 +1,63 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
 
-/** util-linux's flock(1) says with this exit status that somebody else has the lock. */
+/** The status with which flock(1) shall say that somebody else has the lock. */
 const TAKEN = 75;
 
-/** The lock's holder is a child that waits for the end of its standard input: the kernel frees the lock when this process ends, however it ends. */
-function hold(
-  file: string,
-  flags: readonly string[],
-  signal?: AbortSignal,
-): Promise<(() => Promise<void>) | undefined> {
-  const script = "echo held; read -r _";
-  const child = spawn(
-    "flock",
-    ["--exclusive", ...flags, "--conflict-exit-code", `${TAKEN}`, file, "sh", "-c", script],
-    {
-      stdio: ["pipe", "pipe", "ignore"],
-      // A process group of its own, so that ctrl-C at a terminal does not free the lock while this process tidies up.
-      detached: true,
-    },
-  );
-  return new Promise((resolve, reject) => {
-    const giveUp = () => child.stdin.destroy() && child.kill();
-    signal?.addEventListener("abort", giveUp, { once: true });
-    const ended = new Promise<void>((done) => child.once("exit", () => done()));
-    child.once("error", (cause) =>
-      reject(
-        new MeshproofError("ERR_MISSING_PROGRAM", "flock of util-linux cannot be run", {
-          hint: "install it: apt-get install util-linux",
-          cause,
-        }),
-      ),
-    );
-    child.once("exit", (code) => {
-      signal?.removeEventListener("abort", giveUp);
-      if (signal?.aborted) reject(new MeshproofError("ERR_INTERRUPTED", "interrupted"));
-      else if (code === TAKEN) resolve(undefined);
-      else reject(new MeshproofError("ERR_COMPONENT", `flock ${file} ended with ${code}`));
-    });
-    child.stdout.once("data", () => {
-      signal?.removeEventListener("abort", giveUp);
-      resolve(async () => {
+type Release = () => Promise<void>;
+
+/**
+ * Takes a lock, or returns undefined if `nonblock` and somebody else has it. Its holder is a child that waits for the
+ * end of its standard input: the kernel frees the lock when this process ends, however it ends.
+ */
+async function hold(file: string, nonblock: boolean, signal?: AbortSignal): Promise<Release | undefined> {
+  const flags = ["--exclusive", "--conflict-exit-code", `${TAKEN}`, ...(nonblock ? ["--nonblock"] : [])];
+  const child = spawn("flock", [...flags, file, "sh", "-c", "echo held; read -r _"], {
+    stdio: ["pipe", "pipe", "ignore"],
+    // A process group of its own, so that ctrl-C at a terminal does not free the lock while this process tidies up.
+    detached: true,
+  });
+  // A holder that died cannot be told to end.
+  child.stdin.on("error", () => undefined);
+  const giveUp = () => {
+    child.stdin.destroy();
+    child.kill();
+  };
+  signal?.addEventListener("abort", giveUp, { once: true });
+  if (signal?.aborted) giveUp();
+  try {
+    const ended = once(child, "exit") as Promise<[number | null]>;
+    const first = await Promise.race([once(child.stdout, "data").then(() => "held" as const), ended]);
+    if (first === "held")
+      return async () => {
         child.stdin.end();
         await ended;
-      });
+      };
+    if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
+    if (first[0] === TAKEN) return undefined;
+    throw new MeshproofError("ERR_COMPONENT", `flock ${file} ended with ${first[0]}`);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    throw new MeshproofError("ERR_MISSING_PROGRAM", "flock of util-linux is not there", {
+      hint: "meshproof doctor says what this machine lacks and how to get it",
+      cause,
     });
-  });
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+async function whileHeld<T>(free: Release | undefined, file: string, work: () => Promise<T>): Promise<T> {
+  try {
+    await writeFile(file, `${process.pid}\n`);
+    return await work();
+  } finally {
+    await free?.();
+  }
 }
 
 /**
@@ -61,15 +70,19 @@ export async function withLock<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   await mkdir(dirname(file), { recursive: true });
-  let free = await hold(file, ["--nonblock"], options.signal);
+  let free = await hold(file, true, options.signal);
   if (!free) {
-    options.onWait((await readFile(file, "utf8")).trim() || "unknown");
-    free = await hold(file, [], options.signal);
+    options.onWait((await readFile(file, "utf8")).trim());
+    free = await hold(file, false, options.signal);
   }
-  try {
-    await writeFile(file, `${process.pid}\n`);
-    return await work();
-  } finally {
-    await free?.();
-  }
+  return whileHeld(free, file, work);
+}
+
+/** Runs `work` while holding the lock `file`, or returns false if somebody else has it. */
+export async function withFreeLock(file: string, work: () => Promise<void>): Promise<boolean> {
+  await mkdir(dirname(file), { recursive: true });
+  const free = await hold(file, true);
+  if (!free) return false;
+  await whileHeld(free, file, work);
+  return true;
 }
