@@ -38,6 +38,9 @@ export function expandChecks(node: Node | undefined, source: Source, tokenNames:
         `the check name "${check.name}" stands twice in this step`,
         check.cell ? "give the matrix a title" : "give the check a name",
       );
+    const { by, body, jsonKey } = check.expect;
+    if (check.request.method === "HEAD" && (by === "authorization" || body !== undefined || jsonKey !== undefined))
+      report(at, "the reply to a HEAD request has no body to judge by", "use GET");
     checks.push({ ...check, position: source.positionAt(startOf(at)) });
   };
 

@@ -367,6 +367,14 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
+    name: "a HEAD request whose reply would have to have a body",
+    text: change("columns:  ", "method: HEAD\n        columns:  ").replace("[200, 200,   401]", "[200, 200,   403]"),
+    problems: [
+      `${FILE}:22:34 the reply to a HEAD request has no body to judge by; use GET`,
+      `${FILE}:23:34 the reply to a HEAD request has no body to judge by; use GET`,
+    ],
+  },
+  {
     name: "asked without a check",
     text: SCENARIO.slice(0, SCENARIO.indexOf("      checks:")) + "      asked: [{ server: nginx-proxy, by: istiod }]\n",
     problems: [`${FILE}:16:15 asked needs a check in its step; without a request nobody asks for keys`],
