@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
+import { cacheRoot } from "./components/cache.ts";
 import type { Installed } from "./components/index.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { explain } from "./processes.ts";
@@ -54,6 +56,11 @@ export async function launch(options: {
     // Descriptor 4 is the lock: it is free again when the last of these processes has ended.
     stdio: ["ignore", logFd, logFd, "ipc", claim.fd],
     cwd: "/",
+    env: {
+      PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`,
+      LANG: "C.UTF-8",
+      NODE_COMPILE_CACHE: join(cacheRoot(), "node-compile-cache"),
+    },
   });
   closeSync(logFd);
 

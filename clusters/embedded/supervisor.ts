@@ -109,7 +109,6 @@ async function start(): Promise<void> {
   await tell({ type: "ready" });
 }
 
-process.env["PATH"] = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
 process.on("uncaughtException", (error) => void fail(error.stack ?? error.message));
 serveControl();
 await mkdir(dir.state);
