@@ -2,6 +2,7 @@
 
 import type { Answer, CheckResult } from "../result.ts";
 import type { Answerer, Expectation } from "../scenario/types.ts";
+import { redactTokens } from "../tokens/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
 
@@ -23,11 +24,6 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
   if (expected.details !== undefined && answer.details !== undefined && !answer.details.includes(expected.details))
     return `expected response code details with ${quote(expected.details)}, got ${quote(answer.details)}`;
   return undefined;
-}
-
-/** Whether an answer is the expected one. */
-export function agrees(expected: Expectation, answer: Answer, to: string): boolean {
-  return findDisagreement(expected, answer, to) === undefined;
 }
 
 /**
@@ -73,7 +69,9 @@ function nameAnswerer(by: Answerer, to: string): string {
 
 function describeBody(body: string): string {
   if (body === "") return "an empty one";
-  return quote(body.length > EXCERPT ? `${body.slice(0, EXCERPT)}…` : body);
+  // A workload may echo the request's token.
+  const text = redactTokens(body);
+  return quote(text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text);
 }
 
 function quote(text: string): string {
