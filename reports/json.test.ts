@@ -64,7 +64,6 @@ test("a result without hostile text comes back as it was", () => {
 
 test("nothing in the file acts on a terminal, and the data is the same", () => {
   const json = formatJson(hostile());
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
   assert.doesNotMatch(json, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
   const first = (JSON.parse(json) as RunResult).scenarios[0]?.steps[0]?.checks[0];
   assert.ok(first?.got.body.includes(attacks.control.slice(0, -1)));

@@ -106,7 +106,6 @@ test("a deleted policy is told in the step that deletes it", () => {
 });
 
 test("colour only when asked for, and none in the last line's text", () => {
-  // eslint-disable-next-line no-control-regex -- escapes are what this is about
   const escapes = /\u001b\[[\d;]*m/g;
   assert.doesNotMatch(formatSummary(everyStatus()), escapes);
   const colored = formatSummary(everyStatus(), { color: true });
@@ -116,7 +115,6 @@ test("colour only when asked for, and none in the last line's text", () => {
 
 test("hostile text cannot act on the terminal nor begin a line of its own", () => {
   const summary = formatSummary(hostile());
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
   assert.doesNotMatch(summary, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
   assert.ok(!summary.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
   assert.equal(last(summary), "2 passed, 2 failed");

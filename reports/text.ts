@@ -1,7 +1,6 @@
 /** Text from the mesh is hostile: these functions make it safe to show. What is safe to put into HTML, XML or Markdown is each format's own business. */
 
 /** Control, format and direction characters: invisible, or able to move, colour or reorder what stands around them. */
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
 const invisible =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]|\p{Cs}/gu;
 

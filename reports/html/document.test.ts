@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { allPassed, everyStatus, hostile, many, run } from "../fixture.ts";
+import { formatHtml } from "./document.ts";
+
+const elements = (page: string, name: string): string[] =>
+  [...page.matchAll(new RegExp(`<${name}>([\\s\\S]*?)</${name}>`, "g"))].map(([, text]) => text ?? "");
+
+test("the policy admits exactly our stylesheet and our script", () => {
+  const page = formatHtml(allPassed());
+  const policy =
+    /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page)?.[1]?.replaceAll("&#39;", "'") ?? "";
+  const hash = (text: string) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  const [style] = elements(page, "style");
+  const [script] = elements(page, "script");
+  assert.ok(policy.startsWith("default-src 'none'; "));
+  assert.ok(policy.includes(`style-src ${hash(style ?? "")};`));
+  assert.ok(policy.includes(`script-src ${hash(script ?? "")};`));
+  assert.equal(elements(page, "script").length, 1);
+  assert.doesNotMatch(page, / (style|on\w+)="/);
+});
+
+test("nothing is fetched", () => {
+  const page = formatHtml(everyStatus());
+  assert.doesNotMatch(page, /(src|href)="(?!#|data:)/);
+  assert.doesNotMatch(page, /@import|url\(/);
+});
+
+test("hostile text is never markup, not in the page and not in its data", () => {
+  const page = formatHtml(hostile());
+  assert.ok(page.length < 200_000);
+  assert.equal(page.match(/<script/g)?.length, 2);
+  assert.equal(page.match(/<\/script/g)?.length, 2);
+  assert.doesNotMatch(page, /<img/);
+  assert.doesNotMatch(page, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+  assert.ok(!page.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
+  assert.ok(page.includes("… (cut: 2 KiB of 10 MiB)"));
+});
+
+test("places are unique, and every link within the page leads to one", () => {
+  for (const result of [everyStatus(), many(200)]) {
+    const page = formatHtml(result);
+    const data = /<script type="application\/json" id="on-demand">(.*?)<\/script>/.exec(page)?.[1] ?? "";
+    const ids = [...page.matchAll(/\sid="([^"]*)"/g)].map(([, id]) => id ?? "");
+    const places = new Set([...ids, ...Object.keys(JSON.parse(data) as object)]);
+    assert.equal(new Set(ids).size, ids.length);
+    const aims = [...page.matchAll(/href="#([^"]*)"/g)].map(([, aim]) => decodeURI(aim ?? ""));
+    assert.deepEqual(
+      aims.filter((aim) => !places.has(aim)),
+      [],
+    );
+  }
+});
+
+test("failures come first and stand open, passes are closed", () => {
+  const page = formatHtml(everyStatus());
+  const scenarios = [...page.matchAll(/<details\s+class="scenario ([\w-]+)"[^>]*>/g)];
+  assert.deepEqual(
+    [...new Set(scenarios.map(([, status]) => status))],
+    ["failed", "flaky", "error", "known-failure", "skipped", "passed"],
+  );
+  for (const [tag, status] of scenarios)
+    assert.equal(/ open/.test(tag), status !== "passed" && status !== "skipped", tag);
+});
+
+test("an empty run is a page, too", () => {
+  assert.match(formatHtml(run([])), /Nothing was checked/);
+});

@@ -1,0 +1,312 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect, test as base, type Page } from "@playwright/test";
+import type { RunResult } from "../../harness/result.ts";
+import { allPassed, attacks, everyStatus, hostile, many } from "../fixture.ts";
+import { writeReports, type ReportPaths } from "../index.ts";
+import { formatHtml } from "./document.ts";
+
+interface Report {
+  /** Writes the reports of a result and opens its HTML; the hash without `#`. */
+  open(result: RunResult, hash?: string): Promise<ReportPaths>;
+}
+
+/** A page that must stay silent: no console message, no error, no dialog, no request but the file itself. */
+const test = base.extend<{ report: Report }>({
+  report: async ({ page, context }, use) => {
+    const dir = await mkdtemp(join(tmpdir(), "meshproof-html-"));
+    const noise: string[] = [];
+    page.on("console", (message) => noise.push(`console: ${message.text()}`));
+    page.on("pageerror", (error) => noise.push(`error: ${error.message}`));
+    page.on("dialog", (dialog) => {
+      noise.push(`dialog: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    page.on("request", (request) => {
+      if (!/^(file|data):/.test(request.url())) noise.push(`request: ${request.url()}`);
+    });
+    context.on("page", (other) => noise.push(`page: ${other.url()}`));
+    await use({
+      open: async (result, hash = "") => {
+        const paths = await writeReports(result, dir);
+        await page.goto(`${pathToFileURL(paths.html).href}${hash === "" ? "" : `#${hash}`}`);
+        return paths;
+      },
+    });
+    expect(noise).toEqual([]);
+    await rm(dir, { recursive: true });
+  },
+});
+
+/** Code for the page is text here: this project's types know no DOM. */
+const contrast = readFile(new URL("page/contrast.js", import.meta.url), "utf8");
+const goTo = (page: Page, hash: string) => page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+
+const scenario = (page: Page, id: string) => page.locator(`details.scenario[id="${id}"]`);
+const step = (page: Page, id: string) => page.locator(`details.step[id="${id}"]`);
+const check = (page: Page, id: string) => page.locator(`details.check[id="${id}"]`);
+
+test("the top says the verdict, the counts and what was measured", async ({ page, report }) => {
+  await report.open(everyStatus());
+  await expect(page.getByRole("heading", { level: 1 })).toContainText("Not conformant");
+  await expect(page.locator(".statuses")).toHaveText(
+    /4 failed.*1 flaky.*1 error.*1 known failure.*1 skipped.*84 passed/s,
+  );
+  await expect(page.locator(".versions")).toHaveText(
+    /Istio\s*1\.31\.0\s*Envoy\s*1\.40\.0\s*Kubernetes\s*v1\.36\.3\s*took\s*31\.4 s/,
+  );
+  await expect(page).toHaveTitle("6 failed, 20260830-100000-k3f9 – meshproof");
+  await page.locator(".run > summary").click();
+  await expect(page.locator(".run")).toContainText("first verdict 12.4 s");
+  await expect(page.locator(".run")).toContainText("sha256:6f0a2d1d");
+});
+
+test("a matrix shows a number where the mesh agrees, and both numbers and who answered where not", async ({
+  page,
+  report,
+}) => {
+  await report.open(everyStatus());
+  const table = step(page, "paths/skip-jwt-for-paths/3").locator("table");
+  await expect(table.locator("thead th")).toHaveText(["none", "valid", "forged"]);
+  const row = table.locator("tbody tr").nth(1);
+  await expect(row.locator("th")).toHaveText("/api/v1/products/0");
+  const [none, valid, forged] = [0, 1, 2].map((n) => row.locator("td").nth(n));
+  await expect(none!).toHaveText(/failed, got 200\s*from the workload\s*expected 403/);
+  await expect(none!.locator(".mark")).toHaveText("✕");
+  await expect(valid!).toHaveText("200 as expected");
+  await expect(forged!).toHaveText("401 as expected");
+  await expect(step(page, "paths/skip-jwt-for-paths/3").locator("figcaption")).toHaveText("2 of 9 answers differ");
+  await expect(step(page, "paths/skip-jwt-for-paths/3").locator(".tokens")).toContainText(
+    "forged iss testing@secure.istio.io, alg RS256, signed by a stranger",
+  );
+});
+
+test("a failure stands open with its reason, policies and curl line; the like of it is closed", async ({
+  page,
+  report,
+}) => {
+  await report.open(everyStatus());
+  const first = check(page, "paths/skip-jwt-for-paths/3.4");
+  await expect(first.locator("dl")).toBeVisible();
+  await expect(first.locator("summary")).toContainText("expected 403 from authorization, got 200 from the workload");
+  await expect(first.locator(".reason")).toHaveText(
+    /^AuthorizationPolicy istio-system\/test-exclude chooses none of the pods/,
+  );
+  await expect(first).toContainText(
+    "kubectl exec -n meshproof-outside outside -c curl -- curl -sS -i --path-as-is http://10.244.0.9:80/api/v1/products/0",
+  );
+  await expect(check(page, "paths/skip-jwt-for-paths/3.7").locator("dl")).toBeHidden();
+  const policies = step(page, "paths/skip-jwt-for-paths/3").locator(".policies");
+  await expect(policies).toContainText(
+    /apply\s*AuthorizationPolicy istio-system\/test-exclude\s*in no proxy: chooses none/,
+  );
+  await expect(policies).toContainText(/in force\s*RequestAuthentication istio-system\/jwt-example\s*since step 2/);
+  await policies.locator("summary").click();
+  await expect(policies.locator("pre")).toContainText('notRequestPrincipals: ["*"]');
+});
+
+test("flaky, broken, known, skipped and asked-checks explain themselves", async ({ page, report }) => {
+  await report.open(everyStatus());
+  const flaky = check(page, "jwt/jwks-uri-in-mesh/1.2");
+  await expect(flaky.locator(".changes li")).toHaveText([
+    "flush round: 200 from httpbin (a pooled connection, not judged)",
+    "round 1 at 0.18 s: 200 from httpbin",
+    "round 3 at 0.42 s: 401 from authentication",
+    "round 9 at 1.3 s: 200 from httpbin",
+  ]);
+  await expect(check(page, "jwt/httpbin-stopped/1.1")).toContainText("httpbin has no ready pod");
+  await expect(scenario(page, "jwt/jwks-uri-short-name")).toContainText(
+    "Known failure. istiod resolves the short name",
+  );
+  await expect(check(page, "jwt/jwks-outside-https/1.a1")).toContainText(
+    "expected outside-host to be asked by the proxy; it was asked by istiod",
+  );
+  const skipped = scenario(page, "jwt/fetched-by-envoy");
+  await skipped.locator("summary").first().click();
+  await expect(skipped).toContainText("not ours to change");
+});
+
+test("filters by status, tag and text stand in the hash and survive a reload", async ({ page, report }) => {
+  await report.open(everyStatus());
+  const shown = page.locator("details.scenario:visible");
+  await expect(shown).toHaveCount(9);
+  await page.getByRole("button", { name: "flaky" }).click();
+  await expect(shown).toHaveCount(1);
+  await expect(page.getByRole("status")).toHaveText("1 of 9 scenarios");
+  await page.getByRole("button", { name: "failed", exact: false }).first().click();
+  await expect(shown).toHaveCount(4);
+  await page.getByLabel("Tag").selectOption("outside");
+  await expect(shown).toHaveCount(1);
+  expect(new URL(page.url()).hash).toBe("#?status=failed,flaky&tag=outside");
+  await page.reload();
+  await expect(shown).toHaveCount(1);
+  await expect(page.getByRole("button", { name: "flaky" })).toHaveAttribute("aria-pressed", "true");
+  await page.getByLabel("Find").fill("no such words");
+  await expect(shown).toHaveCount(0);
+  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await expect(shown).toHaveCount(9);
+  await page.getByLabel("Find").fill("ISSUER wrong");
+  await expect(shown).toHaveAttribute("id", "jwt/issuer-mismatch");
+  await expect(page.locator(".contents li:visible")).toHaveCount(1);
+});
+
+test("a deep link opens its place, also in what is closed, and is kept on reload", async ({ page, report }) => {
+  await report.open(allPassed(), "jwt/algorithms/1.6");
+  const details = check(page, "jwt/algorithms/1.6");
+  await expect(details).toBeInViewport();
+  await expect(details.locator("summary")).toHaveText(
+    /es384 broken-signature\s*401 from authentication \("Jwt verification fails"\)/,
+  );
+  await expect(page.locator('td a[href="#jwt/algorithms/1.6"]')).toHaveAttribute("aria-current", "true");
+  await page.reload();
+  await expect(details).toBeInViewport();
+  await goTo(page, "#paths/skip-jwt-for-paths");
+  await expect(scenario(page, "paths/skip-jwt-for-paths")).toHaveAttribute("open", "");
+  await expect(details).toHaveCount(0);
+});
+
+test("a click on an agreeing cell shows its details, a second click puts them away, back leads back", async ({
+  page,
+  report,
+}) => {
+  await report.open(everyStatus(), "?status=failed");
+  const cell = step(page, "paths/skip-jwt-for-paths/3").locator("td a").first();
+  await cell.click();
+  const details = check(page, "paths/skip-jwt-for-paths/3.1");
+  await expect(details).toContainText("as expected 0.15 s after the policies were applied");
+  expect(new URL(page.url()).hash).toBe("#paths/skip-jwt-for-paths/3.1?status=failed");
+  await cell.click();
+  await expect(details).toHaveCount(0);
+  await page.goBack();
+  await expect(details).toBeVisible();
+});
+
+test("the keyboard is enough: find, arrows within a matrix, details", async ({ page, report }) => {
+  await report.open(everyStatus());
+  await page.keyboard.press("/");
+  await expect(page.getByLabel("Find")).toBeFocused();
+  await page.keyboard.type("deny rule");
+  await page.keyboard.press("Escape");
+  await expect(page.getByLabel("Find")).toHaveValue("");
+  const cells = step(page, "paths/skip-jwt-for-paths/3").locator("td a");
+  const stops = await cells.evaluateAll(
+    (links) => links.filter((link) => (link as { tabIndex?: number }).tabIndex === 0).length,
+  );
+  expect(stops).toBe(1);
+  await cells.nth(3).focus();
+  await page.keyboard.press("ArrowRight");
+  await expect(cells.nth(4)).toBeFocused();
+  await page.keyboard.press("ArrowUp");
+  await expect(cells.nth(1)).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(check(page, "paths/skip-jwt-for-paths/3.2")).toBeVisible();
+  await scenario(page, "jwt/algorithms").locator("summary").first().focus();
+  await page.keyboard.press("Enter");
+  await expect(step(page, "jwt/algorithms/1").locator("table")).toBeVisible();
+});
+
+test("the curl line is copied", async ({ page, report, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await report.open(everyStatus());
+  const line = check(page, "jwt/issuer-mismatch/1.2").locator(".copyable");
+  await line.getByRole("button", { name: "Copy" }).click();
+  await expect(line.getByRole("button")).toHaveText("Copied");
+  expect(await page.evaluate("navigator.clipboard.readText()")).toBe(
+    'kubectl exec -n foo deploy/sleep -c sleep -- curl -sS -i -H "Authorization: Bearer $TOKEN" http://httpbin.foo:8000/headers',
+  );
+});
+
+test("hostile text is shown as text and runs nowhere", async ({ page, report }) => {
+  await report.open(hostile());
+  await expect(page).toHaveTitle("2 failed, 20260830-100000-k3f9 – meshproof");
+  const body = check(page, "jwt/hostile/1.1").locator("pre").last();
+  await expect(body).toContainText(attacks.script);
+  await expect(body).toContainText(attacks.breakout);
+  await expect(body).toContainText(attacks.cdata);
+  await expect(body).toContainText("NUL␀ ESC␛[31mred␛]0;owned␇ RTL ⟨U+202E⟩gnp.exe");
+  await expect(check(page, "jwt/hostile/1.2")).toContainText("… (cut: 2 KiB of 10 MiB)");
+  for (const link of await page.locator("td a").all()) await link.click();
+  await expect(check(page, "jwt/hostile/1.4")).toContainText(`/${attacks.script}`);
+  await page.evaluate(`for (const each of document.querySelectorAll("details")) each.open = true`);
+  expect(await page.locator("main img, main script, main iframe").count()).toBe(0);
+  await expect(page).toHaveTitle("2 failed, 20260830-100000-k3f9 – meshproof");
+});
+
+base("what the policy forbids would not run if it got into the page", async ({ page }) => {
+  await page.setContent(formatHtml(allPassed()));
+  const violations = await page.evaluate(`(async () => {
+    const seen = [];
+    document.addEventListener("securitypolicyviolation", (event) => seen.push(event.effectiveDirective));
+    const place = document.createElement("p");
+    place.innerHTML = '<img src="data:,x" onerror="document.title = 1"><b style="color: red">x</b>';
+    document.body.append(place);
+    while (seen.length < 2) await new Promise(requestAnimationFrame);
+    return seen;
+  })()`);
+  expect(violations).toContain("script-src-attr");
+  expect(violations).toContain("style-src-attr");
+  await expect(page).toHaveTitle(/meshproof$/);
+});
+
+test("two thousand checks are filtered and opened", async ({ page, report }) => {
+  await report.open(many(2000));
+  await expect(page.getByRole("status")).toHaveText("100 scenarios");
+  await page.getByRole("button", { name: "failed" }).click();
+  await expect(page.getByRole("status")).toHaveText("10 of 100 scenarios");
+  await page.getByRole("button", { name: "failed" }).click();
+  await page.getByLabel("Find").fill("number 77 ");
+  await expect(page.locator("details.scenario:visible")).toHaveAttribute("id", "jwt/many-77");
+  await goTo(page, "#jwt/many-99/1.7");
+  await expect(check(page, "jwt/many-99/1.7")).toBeInViewport();
+  // Details of agreeing checks wait as data: the page itself stays small.
+  expect(await page.evaluate(`document.querySelectorAll("*").length`)).toBeLessThan(30_000);
+});
+
+for (const [scheme, width] of [
+  ["light", 1280],
+  ["dark", 1280],
+  ["light", 400],
+] as const) {
+  test(`everything fits and can be read: ${scheme}, ${width} px`, async ({ page, report }) => {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: 900 });
+    for (const result of [everyStatus(), hostile()]) {
+      await report.open(result);
+      expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
+    }
+    const faint = await page.evaluate(await contrast);
+    expect(faint).toEqual([]);
+  });
+}
+
+test("on paper there are the failures and no controls", async ({ page, report }) => {
+  await report.open(everyStatus());
+  await page.emulateMedia({ media: "print" });
+  await expect(page.locator(".contents")).toBeHidden();
+  await expect(page.locator(".copy").first()).toBeHidden();
+  await expect(check(page, "paths/skip-jwt-for-paths/3.4").locator("dl")).toBeVisible();
+});
+
+test("the JUnit file of a hostile run is well-formed for a strict parser", async ({ page, report }) => {
+  const { junit } = await report.open(hostile());
+  const xml = await readFile(junit, "utf8");
+  const broken = await page.evaluate(`(() => {
+    const parsed = new DOMParser().parseFromString(${JSON.stringify(xml)}, "application/xml");
+    return parsed.querySelector("parsererror")?.textContent ?? parsed.querySelectorAll("testcase").length;
+  })()`);
+  expect(broken).toBe(4);
+});
+
+test("without JavaScript every failure can still be read", async ({ browser }) => {
+  const dir = await mkdtemp(join(tmpdir(), "meshproof-html-"));
+  const { html } = await writeReports(everyStatus(), dir);
+  const context = await browser.newContext({ javaScriptEnabled: false });
+  const page = await context.newPage();
+  await page.goto(pathToFileURL(html).href);
+  await expect(check(page, "paths/skip-jwt-for-paths/3.4").locator("dl")).toBeVisible();
+  await expect(step(page, "paths/skip-jwt-for-paths/3").locator("td.differs")).toHaveCount(2);
+  await context.close();
+  await rm(dir, { recursive: true });
+});
