@@ -119,7 +119,7 @@ describe("what needs no cluster", () => {
     const { stdout, exitCode } = await meshproof("render", "jwt/jwks-outside-https-hybrid");
     assert.equal(exitCode, 0);
     assert.doesNotMatch(stdout, /\$\{/);
-    assert.match(stdout, /jwksUri: https:\/\/192\.0\.2\.1\/jwks\//);
+    assert.match(stdout, /jwksUri: https:\/\/192-0-2-1\.meshproof-outside\.pod\.cluster\.local\/jwks\//);
     for (const document of parseAllDocuments(stdout)) assert.deepEqual(document.errors, []);
   });
 

@@ -7,7 +7,12 @@ import { MeshproofError } from "../../harness/errors.ts";
 import { readScenarios } from "../context.ts";
 
 /** What only a run knows. TEST-NET-1 (RFC 5737) stands for the pod outside the mesh. */
-const UNKNOWN = { ns: "foo", outsideIp: "192.0.2.1", fresh: "fresh" };
+const UNKNOWN = {
+  ns: "foo",
+  outsideIp: "192.0.2.1",
+  outsideHost: "192-0-2-1.meshproof-outside.pod.cluster.local",
+  fresh: "fresh",
+};
 
 export async function render(name: string, options: { readonly scenarios: string }): Promise<number> {
   const [scenario, ...others] = await readScenarios(options.scenarios, [name], []);
@@ -31,7 +36,7 @@ async function renderScenario(scenario: Scenario, issuersDir: string): Promise<s
   );
   const used = new Set(files.flatMap(({ text, file }) => substitutionsIn(text, file).map(({ name }) => name)));
   const notes = [
-    ...(used.has("outside.ip")
+    ...(used.has("outside.ip") || used.has("outside.host")
       ? [`# ${UNKNOWN.outsideIp} stands for the pod outside-host, whose address a run looks up.`]
       : []),
     ...(used.has("jwksUri")
@@ -49,13 +54,14 @@ async function substitutionValues(files: readonly ManifestFile[], issuersDir: st
   const keySets = new Map(
     await Promise.all([...issuers].map(async (issuer) => [issuer, await tokens.jwks(issuer)] as const)),
   );
-  const { ns, outsideIp, fresh } = UNKNOWN;
+  const { ns, outsideIp, outsideHost, fresh } = UNKNOWN;
   return {
     ns,
     outsideIp,
+    outsideHost,
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
-      const host = via === undefined ? `nginx-proxy.${ns}.svc.cluster.local:80` : outsideIp;
+      const host = via === undefined ? `nginx-proxy.${ns}.svc.cluster.local:80` : outsideHost;
       return `${via === "outside-https" ? "https" : "http"}://${host}/jwks/${issuer}/${fresh}`;
     },
   };

@@ -5,7 +5,7 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { issueLeaf } from "./certificate.ts";
 
-it("a leaf names its address and is signed by the authority", async () => {
+it("a leaf names its addresses and is signed by the authority", async () => {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
@@ -18,8 +18,9 @@ it("a leaf names its address and is signed by the authority", async () => {
     await webcrypto.subtle.exportKey("pkcs8", keys.privateKey),
     "PRIVATE KEY",
   );
-  const leaf = await issueLeaf({ certificate: ca.toString("pem"), privateKey }, "10.244.0.9");
+  const leaf = await issueLeaf({ certificate: ca.toString("pem"), privateKey }, ["a.example", "10.244.0.9"]);
   const certificate = new X509Certificate(leaf.certificate);
+  assert.equal(certificate.checkHost("a.example"), "a.example");
   assert.equal(certificate.checkIP("10.244.0.9"), "10.244.0.9");
   assert.equal(certificate.checkIP("10.244.0.8"), undefined);
   assert.ok(certificate.verify(new X509Certificate(ca.toString("pem")).publicKey));

@@ -7,12 +7,12 @@ import type { CertificateAuthority } from "../../clusters/cluster.ts";
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
- * A server certificate for one IP address or DNS name (subjectAltName, RFC 5280 4.2.1.6), valid for a day.
+ * A server certificate for IP addresses and DNS names (subjectAltName, RFC 5280 4.2.1.6), valid for a day.
  * @returns certificate and PKCS #8 key, both PEM.
  */
 export async function issueLeaf(
   authority: CertificateAuthority,
-  address: string,
+  addresses: readonly string[],
 ): Promise<{ certificate: string; privateKey: string }> {
   const issuer = new x509.X509Certificate(authority.certificate);
   const signingKey = await webcrypto.subtle.importKey(
@@ -34,7 +34,7 @@ export async function issueLeaf(
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: isIP(address) ? "ip" : "dns", value: address }]),
+      new x509.SubjectAlternativeNameExtension(addresses.map((value) => ({ type: isIP(value) ? "ip" : "dns", value }))),
     ],
   });
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);

@@ -13,7 +13,7 @@ import { fingerprints, waitInForce, type Change } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
-import { MANAGED_LABEL } from "./workloads.ts";
+import { MANAGED_LABEL, outsideHostOf } from "./workloads.ts";
 
 /** Rounds in a row that must agree before a step is judged. */
 const ROUNDS = 3;
@@ -168,10 +168,11 @@ export async function substitutionValues(
   return {
     ns: namespace,
     outsideIp,
+    outsideHost: outsideHostOf(outsideIp),
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
       const host = via
-        ? `${via === "outside-https" ? "https" : "http"}://${outsideIp}`
+        ? `${via === "outside-https" ? "https" : "http"}://${outsideHostOf(outsideIp)}`
         : `http://nginx-proxy.${namespace}.svc.cluster.local:80`;
       return `${host}/jwks/${issuer}/${fresh}`;
     },

@@ -86,6 +86,14 @@ export async function publishKeys(kube: Kube, namespace: string, keySets: Readon
   );
 }
 
+/**
+ * The name of the pod with this address, which CoreDNS answers from the name itself (`pods insecure`, as kubeadm sets it up).
+ * A ServiceEntry needs a name: Istio's validation refuses an address as `hosts`.
+ */
+export function outsideHostOf(ip: string): string {
+  return `${ip.replaceAll(/[.:]/g, "-")}.${OUTSIDE_NAMESPACE}.pod.cluster.local`;
+}
+
 /** The JWKS server's pod, ready or not there at all. */
 export async function findServer(
   kube: Kube,
@@ -116,6 +124,7 @@ async function readWorkload(options: DeployOptions, app: string): Promise<Manife
     jwks: (issuer: string) => keySets.get(issuer) ?? "",
     jwksUri: refuse,
     outsideIp: "",
+    outsideHost: "",
   };
   return sources.flatMap(({ text, file }) => parseManifests(substitute(text, file, values)));
 }
@@ -130,7 +139,7 @@ function rootsOf(namespace: string, authority: CertificateAuthority): Manifest {
   };
 }
 
-/** Its certificate names the pod's IP, so it waits for its files; one that is ready has them. */
+/** Its certificate names the pod's address, so it waits for its files; one that is ready has them. */
 async function startOutsideHost(options: DeployOptions): Promise<void> {
   const { kube, signal } = options;
   const { namespace, jwksAuthority: authority } = options.handle;
@@ -161,7 +170,8 @@ async function startOutsideHost(options: DeployOptions): Promise<void> {
     },
   );
   const container = containerOf(pod, "nginx");
-  const leaf = await issueLeaf(authority, pod.status?.podIP ?? "");
+  const ip = pod.status?.podIP ?? "";
+  const leaf = await issueLeaf(authority, [outsideHostOf(ip), ip]);
   await writeFileIn(kube, container, "/tls/tls.crt", leaf.certificate);
   await writeFileIn(kube, container, "/tls/tls.key", leaf.privateKey);
   await writeFileIn(kube, container, "/tls/ready", "yes");

@@ -127,7 +127,8 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
       if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
     for (const manifest of [...step.apply, ...step.delete])
       for (const { name, via, written, position } of substitutionsIn(manifest.text, manifest.file)) {
-        if (via !== undefined || name === "outside.ip") needed.push(["outside-host", position, written]);
+        if (via !== undefined || name === "outside.ip" || name === "outside.host")
+          needed.push(["outside-host", position, written]);
         if (via === "outside-https") needed.push(["jwks-authority", position, written]);
       }
   }

@@ -15,6 +15,7 @@ const JWKS = JSON.stringify({
 const VALUES: SubstitutionValues = {
   ns: "foo",
   outsideIp: "10.0.0.9",
+  outsideHost: "outside.example",
   jwks: () => JWKS,
   jwksUri: (issuer, via) => `http://keys/${issuer}/${via ?? "inside"}`,
 };
@@ -33,7 +34,7 @@ kind: \${ns} # and \${that}
 plain: \${jwks.corp}
 single: '\${jwks.corp}'
 double: "\${jwks.corp}"
-part: x-\${ns}.\${outside.ip}
+part: x-\${ns}.\${outside.ip}.\${outside.host}
 block: |
   \${jwks.corp}
 folded: >-
@@ -53,7 +54,7 @@ quoted: "5"
       plain: JWKS,
       single: JWKS,
       double: JWKS,
-      part: "x-foo.10.0.0.9",
+      part: "x-foo.10.0.0.9.outside.example",
       block: `${JWKS}\n`,
       folded: `${JWKS} foo`,
       flow: ["foo", { a: "http://keys/corp/inside" }],
@@ -97,7 +98,7 @@ test("says which substitutions a manifest has", () => {
 });
 
 const ALL =
-  "known are ${ns}, ${outside.ip}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
+  "known are ${ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
 
 for (const [text, message] of [
   ["a: ${namespace}", `p.yaml:1:4 unknown substitution \${namespace}; ${ALL}`],

@@ -16,6 +16,8 @@ export interface SubstitutionValues {
   readonly ns: string;
   /** `${outside.ip}`: address of the pod outside-host. */
   readonly outsideIp: string;
+  /** `${outside.host}`: its name in the cluster's DNS, which no Service stands behind. */
+  readonly outsideHost: string;
   /** `${jwks.<issuer>}`: the JWKS as JSON text. */
   jwks(issuer: string): string;
   /** `${jwksUri.<issuer>}`, `${jwksUri.<issuer>@outside-http}`, `${jwksUri.<issuer>@outside-https}` */
@@ -27,7 +29,7 @@ export interface Substitution {
   readonly position: Position;
   /** With its braces. */
   readonly written: string;
-  readonly name: "ns" | "outside.ip" | "jwks" | "jwksUri";
+  readonly name: "ns" | "outside.ip" | "outside.host" | "jwks" | "jwksUri";
   readonly issuer?: string;
   readonly via?: OutsideScheme;
 }
@@ -36,6 +38,7 @@ const REFERENCE = /\$\{([^}]*)(\}?)/g;
 const KNOWN = [
   "ns",
   "outside.ip",
+  "outside.host",
   "jwks.<issuer>",
   "jwksUri.<issuer>",
   "jwksUri.<issuer>@outside-http",
@@ -102,7 +105,7 @@ export function substitutionsIn(text: string, file: string): Substitution[] {
 }
 
 function parseReference(inner: string): Omit<Substitution, "position" | "written"> | undefined {
-  if (inner === "ns" || inner === "outside.ip") return { name: inner };
+  if (inner === "ns" || inner === "outside.ip" || inner === "outside.host") return { name: inner };
   const match = /^(jwks|jwksUri)\.([a-z0-9-]+)(?:@(outside-https?))?$/.exec(inner);
   if (match === null) return undefined;
   const [, name, issuer, via] = match;
@@ -117,6 +120,8 @@ function valueOf(inner: string, values: SubstitutionValues): string {
       return values.ns;
     case "outside.ip":
       return values.outsideIp;
+    case "outside.host":
+      return values.outsideHost;
     case "jwks":
       return values.jwks(issuer!);
     case "jwksUri":
