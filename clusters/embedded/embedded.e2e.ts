@@ -112,6 +112,7 @@ after(() => stopEmbedded(name));
 
 describe("a cluster", () => {
   let kubectl: (args: string, input?: string) => Promise<{ stdout: string; stderr: string; exitCode?: number }>;
+  const apply = (object: object): ReturnType<typeof kubectl> => kubectl("apply -f -", JSON.stringify(object));
   let cluster: EmbeddedCluster;
   let left: Footprint;
 
@@ -171,10 +172,15 @@ describe("a cluster", () => {
 
   test("injects sidecars that speak mTLS", async () => {
     // With its label from the start: the API server's webhooks may not have heard of a label that came later.
-    const metadata = { name: "mesh", labels: { "istio-injection": "enabled" } };
-    await kubectl("apply -f -", JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata }));
+    await apply({
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name: "mesh", labels: { "istio-injection": "enabled" } },
+    });
+    // The port's name makes it HTTP: telling that from the connection takes Istio's own Envoy.
+    const spec = { selector: { app: "httpbin" }, ports: [{ name: "http", port: 8000, targetPort: 8080 }] };
+    await apply({ apiVersion: "v1", kind: "Service", metadata: { name: "httpbin", namespace: "mesh" }, spec });
     await kubectl("create deployment httpbin -n mesh --image=docker.io/mccutchen/go-httpbin --port=8080");
-    await kubectl("expose deployment httpbin -n mesh --port=8000 --target-port=8080");
     await kubectl("run caller -n mesh --image=docker.io/curlimages/curl --command -- sleep 1000");
     await kubectl("wait -n mesh --for=condition=Available deployment/httpbin --timeout=60s");
     await kubectl("wait -n mesh --for=condition=Ready pod/caller --timeout=60s");
@@ -184,7 +190,7 @@ describe("a cluster", () => {
 
   test("refuses an invalid object by istiod's webhook", async () => {
     const gateway = { apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "bad" }, spec: {} };
-    const { exitCode, stderr } = await kubectl("apply -f -", JSON.stringify(gateway));
+    const { exitCode, stderr } = await apply(gateway);
     assert.equal(exitCode, 1);
     assert.match(stderr, /validation\.istio\.io.*at least one server/);
   });
