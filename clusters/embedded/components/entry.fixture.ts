@@ -8,6 +8,7 @@ import { join } from "node:path";
 
 import { ensureEntry } from "./entry.ts";
 
+const say = (line: string) => process.stdout.write(`${line}\n`);
 const [cache = "", input = "", wait] = process.argv.slice(2);
 try {
   await ensureEntry(
@@ -19,7 +20,7 @@ try {
       inputs: () => Promise.resolve([input]),
       async build({ files }) {
         if (wait) {
-          console.log("building");
+          say("building");
           await once(process.stdin.resume(), "end");
         }
         await writeFile(join(files, "hello"), "", { mode: 0o755 });
@@ -28,7 +29,7 @@ try {
     },
     { cache, progress: () => undefined },
   );
-  console.log("present");
+  say("present");
 } catch (error) {
-  console.log((error as Error).message);
+  say((error as Error).message);
 }

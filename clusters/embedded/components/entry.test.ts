@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { execa } from "execa";
 
@@ -83,11 +84,13 @@ test("damage is found and the component built again", async (t) => {
     });
 });
 
-test("a copied cache, whose times differ, is still good", async () => {
+test("a copied cache, whose times differ, is still good and gets its times back", async () => {
   const { dir } = await ensure();
-  await utimes(join(dir, "readme"), 1, 1);
-  const state = await inspectEntry(cache, await entryName(recipe()));
-  assert.equal(state.state, "present");
+  const file = join(dir, "readme");
+  const before = Math.floor((await stat(file)).mtimeMs);
+  await utimes(file, 1, 1);
+  assert.equal((await inspectEntry(cache, await entryName(recipe()))).state, "present");
+  assert.equal(Math.floor((await stat(file)).mtimeMs), before);
 });
 
 test("content that changed behind an unchanged size and time is found by a full look only", async () => {
@@ -140,7 +143,7 @@ function startOther(options: { input: string; wait?: boolean; unprivileged?: boo
   // Root without capabilities obeys the permissions of files, as everybody else.
   const wrap =
     options.unprivileged && process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] : [];
-  const [command = "", ...args] = [...wrap, process.execPath, join(import.meta.dirname, "entry.fixture.ts")];
+  const [command = "", ...args] = [...wrap, process.execPath, fileURLToPath(import.meta.resolve("./entry.fixture.ts"))];
   return spawn(command, [...args, cache, options.input, ...(options.wait ? ["wait"] : [])], {
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -67,7 +67,7 @@ const componentsDir = (cache: string) => join(cache, "components");
 /** Held by whoever builds or removes the entry. */
 export const lockOf = (cache: string, name: string) => join(componentsDir(cache), ".locks", name);
 
-/** Looks at an entry: sizes, times and links, or every byte if `full`. Never writes. */
+/** Looks at an entry: sizes, times and links, or every byte if `full`. Changes nothing but times that a copy lost. */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
   const dir = join(componentsDir(cache), name);
   let recorded: { component: Omit<InstalledComponent, "dir">; files: FileFact[] };

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readlinkSync } from "node:fs";
-import { open, readdir } from "node:fs/promises";
+import { open, readdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 
 /** One file, link or directory below a component's folder, as it was when the component was built. */
@@ -65,7 +65,8 @@ export const bytesOfTree = (facts: readonly FileFact[]) => facts.reduce((sum, fa
 
 /**
  * Says how `dir` differs from what was recorded, or undefined if it does not. Looks at names, kinds, link targets, sizes
- * and times; reads a file only if its time alone differs (a cache that was copied), or every file if `full`.
+ * and times; reads a file only if its time alone differs (a cache that was copied), or every file if `full`. A file that
+ * proves good gets its recorded time back, where that is allowed, so that it is read once.
  */
 export async function findDamage(
   dir: string,
@@ -81,8 +82,12 @@ export async function findDamage(
     if (now.size !== then.size) return `${now.path} has ${now.size} bytes, had ${then.size}`;
     if (!isFile(now)) {
       if (now.content !== then.content) return `${now.path} leads to ${now.content}, led to ${then.content}`;
-    } else if ((full || now.mtime !== then.mtime) && (await sha256OfFile(join(dir, now.path))) !== then.content) {
-      return `${now.path} has other content`;
+    } else if (full || now.mtime !== then.mtime) {
+      const file = join(dir, now.path);
+      if ((await sha256OfFile(file)) !== then.content) return `${now.path} has other content`;
+      // Half a millisecond more: the time is rounded down when it is read.
+      const time = (then.mtime + 0.5) / 1000;
+      if (now.mtime !== then.mtime) await utimes(file, time, time).catch(() => undefined);
     }
   }
   const [missing] = before.keys();
