@@ -22,7 +22,7 @@ export async function runOnNode24(file, args, needed = NEEDED) {
   const cache =
     process.env.MESHPROOF_CACHE ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "meshproof");
   // Compiled code and stripped types are kept; the variable tells the processes that this one starts.
-  process.env.NODE_COMPILE_CACHE ??= path.join(cache, "node");
+  process.env.NODE_COMPILE_CACHE ??= path.join(cache, "node-compile-cache");
   if (Number(process.versions.node.split(".")[0]) >= needed) {
     nodeModule.enableCompileCache(process.env.NODE_COMPILE_CACHE);
     process.argv = [process.argv[0], file, ...args];
