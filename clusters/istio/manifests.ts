@@ -57,7 +57,8 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
   // JSON, because 700 KB of YAML take a second to parse.
   const kept = await readFile(file, "utf8").catch(() => undefined);
   const text = kept ?? (await generate(options, settings));
-  if (kept === undefined) await keep(file, text);
+  // A cache of somebody else cannot be written: then the next start takes as long as this one.
+  if (kept === undefined) await keep(file, text).catch(() => undefined);
   return withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
 }
 
