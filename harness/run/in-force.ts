@@ -18,6 +18,12 @@ export interface Change {
 const LIMIT_MS = 10_000;
 const POLL_MS = 40;
 
+/**
+ * A replaced object may leave the proxy's config as it was (the same keys under another jwksUri): after so long an unchanged
+ * config is taken for that, without a claim when it was in force, and the answers decide.
+ */
+const UNCHANGED_MS = 1_000;
+
 /** What the proxies enforced before a step; only needed where an object is replaced. */
 export async function fingerprints(
   session: Session,
@@ -48,7 +54,8 @@ export async function waitInForce(
   const concerned = new Map(changes.map((change) => [change, proxies.filter((p) => concerns(change.manifest, p))]));
   const tracked = changes.filter((c) => leavesTrace(c.manifest) && (concerned.get(c)?.length ?? 0) > 0);
   const involved = [...new Set(tracked.flatMap((c) => concerned.get(c) ?? []))];
-  while (inForceMs.size < tracked.length && performance.now() - started < LIMIT_MS) {
+  const unchanged = new Set<Change>();
+  while (inForceMs.size + unchanged.size < tracked.length && performance.now() - started < LIMIT_MS) {
     signal?.throwIfAborted();
     configs = await readAll(session, involved, signal);
     const now = Math.round(performance.now() - started);
@@ -59,13 +66,22 @@ export async function waitInForce(
       ]),
     );
     for (const change of tracked) {
-      if (!inForceMs.has(change) && seen.get(change)?.length === concerned.get(change)?.length)
-        inForceMs.set(change, now);
+      if (inForceMs.has(change)) continue;
+      const here = concerned.get(change) ?? [];
+      if (seen.get(change)?.length === here.length) inForceMs.set(change, now);
+      else if (change.replaces && now >= UNCHANGED_MS && here.every((p) => holds(change, p, configs)))
+        unchanged.add(change);
     }
-    if (inForceMs.size < tracked.length) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (inForceMs.size + unchanged.size < tracked.length) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return changes.map((change) => {
-    const note = noteFor(change, proxies, concerned.get(change) ?? [], inForceMs.has(change), configs);
+    const note = noteFor(
+      change,
+      proxies,
+      concerned.get(change) ?? [],
+      inForceMs.has(change) || unchanged.has(change),
+      configs,
+    );
     const ms = inForceMs.get(change);
     return {
       verb: change.verb,
@@ -73,7 +89,8 @@ export async function waitInForce(
       name: change.manifest.metadata.name,
       namespace: change.manifest.metadata.namespace ?? "",
       file: change.file,
-      yaml: change.yaml,
+      // An inline JWKS may hold symmetric keys.
+      yaml: session.tokens.redact(change.yaml),
       proxies: seen.get(change) ?? [],
       ...(ms === undefined ? {} : { inForceMs: ms }),
       ...(note ? { note } : {}),
@@ -98,9 +115,12 @@ function shows(
 ): boolean {
   const config = configs.get(keyOf(proxy));
   if (!config) return false;
-  const there = isInForce(change.manifest, config) === true;
-  if (change.verb === "delete") return !there;
-  return there && (!change.replaces || before.get(keyOf(proxy)) !== config.fingerprint);
+  if (change.verb === "delete") return !holds(change, proxy, configs);
+  return holds(change, proxy, configs) && (!change.replaces || before.get(keyOf(proxy)) !== config.fingerprint);
+}
+
+function holds(change: Change, proxy: Proxy, configs: ReadonlyMap<string, ProxyConfig>): boolean {
+  return isInForce(change.manifest, configs.get(keyOf(proxy)) ?? EMPTY) === true;
 }
 
 function noteFor(

@@ -4,7 +4,7 @@ import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
 import { statusOf, type Manifest } from "../kube/client.ts";
 import { readLog } from "../kube/exec.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Answer, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
+import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
@@ -81,7 +81,7 @@ export async function runStep(
     rounds: ROUNDS,
     limitMs: inForceAt - appliedAt + session.plan.limitMs,
     // A change that a proxy does not show leaves open when it was in force.
-    ...(objects.some((o) => o.note) ? {} : { inForceMs: inForceAt - appliedAt }),
+    ...(objects.every(isTimed) ? { inForceMs: inForceAt - appliedAt } : {}),
   });
   let round = 0;
   if (changes.length > 0 && checks.length > 0) {
@@ -118,6 +118,11 @@ export async function runStep(
       totalMs: Math.round(performance.now() - started),
     },
   };
+}
+
+/** Whether it is known when the proxies had it; kinds that leave no trace in a proxy's listeners say nothing either way. */
+function isTimed(object: AppliedObject): boolean {
+  return object.inForceMs !== undefined || (!/^(Request|Authorization)/.test(object.kind) && object.note === undefined);
 }
 
 /** Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it. */
