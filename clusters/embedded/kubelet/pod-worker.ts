@@ -89,6 +89,11 @@ export class PodWorker {
     return this.#pod;
   }
 
+  /** Its namespaces; undefined before they are made and after they are gone. */
+  get sandbox(): Sandbox | undefined {
+    return this.#stopped ? undefined : this.#sandbox;
+  }
+
   get containers(): readonly ContainerWorker[] {
     return this.#containers;
   }

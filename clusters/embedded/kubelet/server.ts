@@ -7,7 +7,7 @@ import { chooseSubprotocol } from "./channels.ts";
 import type { ContainerWorker } from "./container-worker.ts";
 import { execInContainer } from "./exec.ts";
 import { matches, parseLogQuery, renderLine, selectLines } from "./log-lines.ts";
-import { choosePortForwardProtocol, forwardPorts } from "./port-forward.ts";
+import { forwardPorts, parsePorts, TUNNEL } from "./port-forward.ts";
 import type { PodWorker } from "./pod-worker.ts";
 
 export interface ServerOptions {
@@ -39,8 +39,12 @@ export async function serveKubelet(options: ServerOptions): Promise<() => Promis
   });
   const sockets = new WebSocketServer({
     noServer: true,
-    handleProtocols: (offered) => chooseSubprotocol(offered) ?? choosePortForwardProtocol(offered) ?? false,
+    handleProtocols: (offered) => chooseSubprotocol(offered) ?? false,
     maxPayload: 32 << 20,
+  });
+  const tunnels = new WeakSet<IncomingMessage>();
+  sockets.on("headers", (lines, request) => {
+    if (tunnels.has(request)) lines.push(`Sec-WebSocket-Protocol: ${TUNNEL}`);
   });
   server.on("request", (request, response) => {
     try {
@@ -51,7 +55,7 @@ export async function serveKubelet(options: ServerOptions): Promise<() => Promis
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     try {
-      upgrade(options, sockets, request, socket, head);
+      upgrade(options, sockets, tunnels, request, socket, head);
     } catch (error) {
       const status = error instanceof HttpError ? error.status : 500;
       const message = (error as Error).message;
@@ -141,6 +145,7 @@ function sendLogs(worker: ContainerWorker, parameters: URLSearchParams, response
 function upgrade(
   options: ServerOptions,
   sockets: WebSocketServer,
+  tunnels: WeakSet<IncomingMessage>,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
@@ -148,10 +153,16 @@ function upgrade(
   const url = urlOf(request);
   const [kind, namespace, pod, container] = url.pathname.split("/").slice(1).map(decodeURIComponent);
   if (kind === "portForward") {
-    const worker = findPod(options, namespace, pod);
-    sockets.handleUpgrade(request, socket, head, (client) =>
-      forwardPorts(client, worker, url.searchParams, options.log),
-    );
+    const { sandbox } = findPod(options, namespace, pod);
+    if (!sandbox) throw new HttpError(400, `pod "${pod}" has no network yet`);
+    const ports = parsePorts(url.searchParams);
+    // The tunnel's name holds a slash, so it is no token (RFC 6455, section 4.1) and ws would refuse it: it is answered by hand.
+    const tunnel = request.headers["sec-websocket-protocol"] === TUNNEL;
+    if (tunnel) {
+      delete request.headers["sec-websocket-protocol"];
+      tunnels.add(request);
+    }
+    sockets.handleUpgrade(request, socket, head, (client) => forwardPorts(client, sandbox, tunnel ? "tunnel" : ports));
     return;
   }
   if (kind !== "exec" && kind !== "attach") throw new HttpError(404, `${url.pathname} is not served`);
