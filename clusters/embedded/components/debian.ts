@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { appendFile, chmod, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, chmod, cp, lstat, mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
@@ -219,11 +219,13 @@ Acquire::https::Timeout "30";
     .map((name) => join(archives, name));
 }
 
-/** Packages older than Debian 13 still ship files in /bin and /lib; today's root has links there (Debian's usrmerge). */
+/** Before Debian 13 packages ship files in /bin and /lib, since then base-files ships links there (Debian's usrmerge). */
 async function mergeUsr(root: string): Promise<void> {
   for (const dir of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"]) {
     const [top, usr] = [join(root, dir), join(root, "usr", dir)];
-    if (existsSync(top)) {
+    const stats = await lstat(top).catch(() => undefined);
+    if (stats?.isSymbolicLink()) continue;
+    if (stats) {
       await cp(top, usr, { recursive: true, verbatimSymlinks: true });
       await rm(top, { recursive: true });
     }
