@@ -297,6 +297,25 @@ spec:
 
 const { inForceMs: _never, ...exclusionNowhere } = exclusion;
 
+/** A kind of which a proxy's listeners show no trace. */
+const { inForceMs: _unknown, ...serviceEntry } = policy({
+  kind: "ServiceEntry",
+  name: "external-svc-https",
+  file: "scenarios/jwt/jwks-outside-https/service-entry.yaml",
+  proxies: [],
+  yaml: `apiVersion: networking.istio.io/v1beta1
+kind: ServiceEntry
+metadata:
+  name: external-svc-https
+  namespace: foo
+spec:
+  hosts: [10.244.0.23]
+  addresses: [10.244.0.23]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+`,
+});
+
 /** E with a typo in a selector: the DENY policy reaches no proxy, so what should be 403 is 200. */
 export const wrongSelector = scenario("paths/skip-jwt-for-paths", {
   title: "A DENY rule with notPaths lets only the listed path through without a token",
@@ -436,14 +455,7 @@ export function everyStatus(): RunResult {
       tags: ["documented", "outside"],
       steps: [
         step("ServiceEntry and DestinationRule", {
-          objects: [
-            policy({ name: "jwt-outside" }),
-            policy({
-              kind: "ServiceEntry",
-              name: "external-svc-https",
-              yaml: "apiVersion: networking.istio.io/v1beta1\nkind: ServiceEntry\n",
-            }),
-          ],
+          objects: [policy({ name: "jwt-outside" }), serviceEntry],
           checks: [check("a valid token is admitted")],
           asked: [
             asked({
@@ -475,7 +487,7 @@ export function everyStatus(): RunResult {
     scenario("jwt/jwks-uri-short-name", {
       title: "The short name of the documentation's YAML",
       status: "known-failure",
-      reason: "istiod resolves the short name in its own namespace; known until 2026-12-31.",
+      reason: "known until 2026-12-31: istiod resolves the short name in its own namespace",
       steps: [
         step("the short name", {
           objects: [policy({ name: "jwt-short" })],

@@ -112,11 +112,12 @@ export function formatGroups(outcomes: readonly Outcome[], options: TerminalOpti
   });
 }
 
+/** A scenario a line, and why: nobody needs to act on the single check of a known failure. */
 function formatList(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
   if (outcomes.length === 0) return [];
-  const lines = outcomes.flatMap(({ scenario, name, step, reason }) => [
-    step === undefined ? scenario.id : `${scenario.id}  ${name}`,
-    field("why", reason ?? scenario.reason ?? "no reason was given"),
+  const lines = [...Map.groupBy(outcomes, ({ scenario }) => scenario)].flatMap(([scenario, own]) => [
+    own.length > 1 ? `${scenario.id}  ${plural(own.length, "check")}` : scenario.id,
+    field("why", scenario.reason ?? own[0]?.reason ?? "no reason was given"),
   ]);
   return [`${paint(options, "1", `${title} (${outcomes.length})`)}\n\n${finish(lines, options)}`];
 }

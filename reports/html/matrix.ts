@@ -15,13 +15,16 @@ export interface CellView {
 /** The matrix as its scenario wrote it: a number where the mesh agrees, everything at once where it does not. */
 export function renderMatrix(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const at = new Map(cells.map((cell) => [`${cell.check.cell?.row} ${cell.check.cell?.column}`, cell]));
+  const [first] = cells;
+  // The corner says it.
+  const plain = first !== undefined && matrix.title === `from ${first.check.request.from} to ${first.check.request.to}`;
   return html`<figure class="matrix">
-    ${renderCaption(matrix.title, cells)}
+    ${renderCaption(plain ? "" : matrix.title, cells)}
     <div class="scroll">
       <table>
         <thead>
           <tr>
-            <td class="corner">${renderRoute(cells)}</td>
+            <td class="corner">${renderRoute(matrix, cells)}</td>
             ${matrix.columns.map((column) => html`<th scope="col" data-find>${column}</th>`)}
           </tr>
         </thead>
@@ -116,14 +119,14 @@ function renderCaption(title: string, cells: readonly CellView[]): Html {
   </figcaption>`;
 }
 
-/** `outside → ingress`, where all cells agree on it. */
-function renderRoute(cells: readonly CellView[]): Html {
+/** `outside → ingress`, where all cells agree on it; the path too, unless the rows are paths. */
+function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${request.to}`));
-  const urls = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
+  const [path, ...others] = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
   const [route] = routes;
-  const [path] = urls;
-  if (routes.size !== 1) return html``;
-  return html`${route}${urls.size === 1 && path !== undefined && html` <code>${path}</code>`}`;
+  if (route === undefined || routes.size > 1) return html``;
+  const told = path === undefined || others.length > 0 || matrix.rows.includes(path);
+  return html`${route}${!told && html` <code>${path}</code>`}`;
 }
 
 /** What each column's token is, where the column is one token. */
