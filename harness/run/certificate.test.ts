@@ -9,7 +9,7 @@ it("a leaf names its addresses and is signed by the authority", async () => {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
-    name: "CN=test CA",
+    name: [{ CN: [{ utf8String: "test CA" }] }],
     signingAlgorithm: algorithm,
     keys,
     extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
@@ -23,6 +23,8 @@ it("a leaf names its addresses and is signed by the authority", async () => {
   assert.equal(certificate.checkHost("a.example"), "a.example");
   assert.equal(certificate.checkIP("10.244.0.9"), "10.244.0.9");
   assert.equal(certificate.checkIP("10.244.0.8"), undefined);
+  const issuer = Buffer.from(new x509.X509Certificate(leaf.certificate).issuerName.toArrayBuffer());
+  assert.deepEqual(issuer, Buffer.from(ca.subjectName.toArrayBuffer()));
   assert.ok(certificate.verify(new X509Certificate(ca.toString("pem")).publicKey));
   assert.ok(certificate.checkPrivateKey(createPrivateKey(leaf.privateKey)));
 });

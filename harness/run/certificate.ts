@@ -25,7 +25,8 @@ export async function issueLeaf(
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
     subject: "CN=meshproof outside-host",
-    issuer: issuer.subject,
+    // As it is encoded there: Go compares the bytes, and a UTF8String is not a PrintableString (RFC 5280 section 7.1).
+    issuer: issuer.subjectName,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + 86_400_000),
     signingAlgorithm: ALGORITHM,
