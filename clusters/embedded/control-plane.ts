@@ -261,10 +261,10 @@ export const NETWORK_LINES: readonly string[] = [
   "route add unreachable default",
 ];
 
-/** Kernel settings of the node's network namespace, under /proc/sys/net/ipv4. */
+/** Kernel settings of the node's network namespace, under /proc/sys/net. */
 export const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
-  ip_forward: "1",
-  // Pods that reach each other through the node must not be told of a shorter way past its address translation.
-  "conf/all/send_redirects": "0",
-  [`conf/${BRIDGE}/send_redirects`]: "0",
+  "ipv4/ip_forward": "1",
+  // Pods reach each other through the node, and must not be told of a shorter way past its address translation.
+  "ipv4/conf/all/send_redirects": "0",
+  [`ipv4/conf/${BRIDGE}/send_redirects`]: "0",
 };

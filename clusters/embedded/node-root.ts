@@ -1,7 +1,8 @@
+import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { NETWORK_LINES, NETWORK_SETTINGS } from "./control-plane.ts";
 import { NODE_BIN, NODE_CONFIG } from "./node-layout.ts";
-import { writeFile } from "node:fs/promises";
 
 /**
  * The node's own file system: the shared Debian root, with the kernel's file systems and tmpfs where programs write.
@@ -37,9 +38,10 @@ export async function makeNode(options: {
   const root = `${options.state}/root`;
   await run("its file system", "sh", ["-euc", MOUNTS, "sh", options.debianRoot, options.state, ...options.programs]);
   await run("its network", "chroot", [root, "ip", "-batch", "-"], NETWORK_LINES.join("\n"));
-  await Promise.all(
-    Object.entries(NETWORK_SETTINGS).map(([key, value]) => writeFile(`/proc/sys/net/ipv4/${key}`, value)),
-  );
+  await Promise.all(Object.entries(NETWORK_SETTINGS).map(([key, value]) => writeFile(`/proc/sys/net/${key}`, value)));
+  // Is there only where the host uses it. Pods reach each other by the node's routing alone, on every host alike.
+  const bridgeFilter = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  if (existsSync(bridgeFilter)) await writeFile(bridgeFilter, "0");
   return root;
 }
 

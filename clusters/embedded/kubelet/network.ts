@@ -66,7 +66,6 @@ export class Network {
     readonly nodeRoot: string;
     readonly nodeIp: string;
     readonly bridge: string;
-    readonly prefix: string;
   };
   #count = 0;
 
@@ -77,11 +76,11 @@ export class Network {
     readonly podCidr: string;
   }) {
     this.#pool = new AddressPool(options.podCidr);
-    this.#options = { ...options, prefix: options.podCidr.split("/")[1] ?? "24" };
+    this.#options = options;
   }
 
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
-    const { nodeRoot, nodeIp, bridge, prefix } = this.#options;
+    const { nodeRoot, nodeIp, bridge } = this.#options;
     const ip = spec.hostNetwork ? nodeIp : this.#pool.take();
     const link = `pod${this.#count++}`;
     const kinds = spec.hostNetwork ? ["uts", "ipc"] : ["net", "uts", "ipc"];
@@ -97,8 +96,11 @@ export class Network {
         // The other end goes to the kubelet's own network namespace, which is the node's.
         `link add eth0 type veth peer name ${link} netns ${process.pid}`,
         "link set lo up",
-        `addr add ${ip}/${prefix} dev eth0`,
+        // A pod's only neighbour is the node: were its peers neighbours too, their answers would come past the node's
+        // address translation, and a Service would work only where the kernel has br_netfilter.
+        `addr add ${ip}/32 dev eth0`,
         "link set eth0 up",
+        `route add ${nodeIp} dev eth0`,
         `route add default via ${nodeIp}`,
         "",
       ].join("\n"),
