@@ -122,7 +122,8 @@ const USUAL_GO = "/usr/local/go/bin/go";
 /** The machine's own Go, if it has one: its path and a version such as `1.26.8`. */
 export async function machineGo(): Promise<{ command: string; version: string } | undefined> {
   for (const command of ["go", USUAL_GO]) {
-    const env = { GOTOOLCHAIN: "local", GOROOT: undefined };
+    // Where no folder can be made, Go's telemetry counts nothing: looking changes nothing.
+    const env = { GOTOOLCHAIN: "local", GOROOT: undefined, XDG_CONFIG_HOME: "/dev/null" };
     const asked = await execa(command, ["env", "GOVERSION"], { env, cwd: "/", reject: false });
     const version = /^go(\d+\.\d+(?:\.\d+)?)/.exec(asked.failed ? "" : asked.stdout)?.[1];
     if (version) return { command, version };

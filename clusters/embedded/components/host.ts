@@ -49,7 +49,8 @@ const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
 /** Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it. */
 export async function checkHost(): Promise<HostFinding[]> {
   const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory]);
-  const namespaces = await checkNamespaces();
+  const ids = first.find(({ name }) => name === SUBORDINATE);
+  const namespaces = await checkNamespaces(ids?.ok ?? false);
   // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
   return [...first, namespaces, ...(namespaces.ok ? await ask([overlay, netfilter]) : [])];
 }
@@ -130,13 +131,15 @@ const utilLinux: Question = async () => {
   };
 };
 
+const SUBORDINATE = "subordinate ids";
+
 const subordinateIds: Question = async () => {
   if (isRoot()) return undefined;
   const { username, uid } = userInfo();
   const needed = `newuidmap, newgidmap, and ${SUBORDINATE_IDS} ids in /etc/subuid and /etc/subgid, or root`;
   const missing = await missingPrograms(["newuidmap", "newgidmap"]);
   if (missing.length)
-    return { name: "subordinate ids", ok: false, found: `no ${missing.join(", ")}`, needed, ...install("uidmap") };
+    return { name: SUBORDINATE, ok: false, found: `no ${missing.join(", ")}`, needed, ...install("uidmap") };
   const files = ["/etc/subuid", "/etc/subgid"];
   const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")));
   const lacking = files.filter((_, i) => countSubordinateIds(texts[i] ?? "", username, uid) < SUBORDINATE_IDS);
@@ -144,7 +147,7 @@ const subordinateIds: Question = async () => {
   const first = firstFreeId(texts.join("\n"));
   const range = `${first}-${first + SUBORDINATE_IDS - 1}`;
   return {
-    name: "subordinate ids",
+    name: SUBORDINATE,
     ok,
     found: ok ? "enough of them" : `too few for ${username} in ${lacking.join(" and ")}`,
     needed,
@@ -239,13 +242,13 @@ const memory: Question = async () => {
 /** The namespaces that the cluster lives in, as util-linux's unshare makes them. */
 const NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
-function tryInside(script: string) {
-  const user = isRoot() ? [] : ["--user", "--map-root-user", "--map-auto"];
+function tryInside(script: string, mapAuto = false) {
+  const user = isRoot() ? [] : ["--user", "--map-root-user", ...(mapAuto ? ["--map-auto"] : [])];
   return execa("unshare", [...user, ...NAMESPACES, "sh", "-c", script], { reject: false, all: true, stdin: "ignore" });
 }
 
-async function checkNamespaces(): Promise<HostFinding> {
-  const tried = await tryInside("true");
+async function checkNamespaces(mapAuto: boolean): Promise<HostFinding> {
+  const tried = await tryInside("true", mapAuto);
   const name = isRoot() ? "namespaces" : "user namespaces";
   const needed = "network, mount and PID namespaces";
   if (!tried.failed) return { name, ok: true, found: "can be made", needed };
