@@ -34,7 +34,7 @@ const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
 /** What useradd gives each user, and enough for the users of any image. */
 const SUBORDINATE_IDS = 65536;
 /** Measured: components, Go's module cache and Go's build cache after a build of everything. */
-const BUILD_SPACE = 7 * GIB;
+const BUILD_SPACE = 10 * GIB;
 /** Measured: all of a cluster, resident. */
 const MEMORY = 2 * GIB;
 
