@@ -9,7 +9,7 @@ it("a leaf names its addresses and is signed by the authority", async () => {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
-    name: [{ CN: [{ utf8String: "test CA" }] }],
+    name: new x509.Name([{ CN: [{ utf8String: "test CA" }] }]),
     signingAlgorithm: algorithm,
     keys,
     extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],

@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly skipped?: readonly { readonly scenario: Scenario; readonly reason: string }[];
   /** A folder of the run's own, private to the user, removed by the caller. Short: a unix socket goes there. */
   readonly tempDir: string;
+  /** Outlives the run: what Playwright compiled. */
+  readonly cacheDir: string;
   /** How to run this again, for reports. */
   readonly command: string;
   readonly version: string;
@@ -182,7 +184,7 @@ async function runPlaywright(planFile: string, options: RunOptions): Promise<voi
         ...process.env,
         [PLAN_VARIABLE]: planFile,
         MESHPROOF_PLAYWRIGHT_OUTPUT: path.join(tempDir, "playwright"),
-        PWTEST_CACHE_DIR: path.join(tempDir, "playwright-cache"),
+        PWTEST_CACHE_DIR: path.join(options.cacheDir, "playwright"),
         FORCE_COLOR: "0",
       },
     },
