@@ -7,8 +7,8 @@ import { formatJson } from "./json.ts";
 import { formatJunit } from "./junit.ts";
 import { formatMarkdown } from "./markdown.ts";
 
-export { exitCode, outcomesOf, type Outcome } from "./outcome.ts";
-export { formatFailure, formatSummary, type TerminalOptions } from "./terminal.ts";
+export { exitCode } from "./outcome.ts";
+export { formatSummary, type TerminalOptions } from "./terminal.ts";
 
 /** Absolute or relative as the folder was given. */
 export interface ReportPaths {
