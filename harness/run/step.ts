@@ -366,7 +366,7 @@ function toResult(
       to: spec.request.to,
       method: spec.request.method,
       url: check.url,
-      token: token?.words ?? "no token",
+      token: token ? `${spec.token} (${token.words})` : "no token",
     },
     expected: spec.expect,
     // A workload may echo the token: no signature may get into a report, not even a piece of one.
