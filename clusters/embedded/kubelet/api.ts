@@ -21,7 +21,7 @@ export class Api {
     this.#agent = new Agent({ ...tls, keepAlive: true, maxSockets: 16 } as object);
   }
 
-  static async of(config: KubeConfig): Promise<Api> {
+  static async of(config: Credentials): Promise<Api> {
     const server = config.getCurrentCluster()?.server;
     if (!server) throw new Error("the kubelet's kubeconfig names no cluster");
     const options: RequestOptions & { agent?: unknown } = {};
@@ -99,6 +99,9 @@ export class Api {
     });
   }
 }
+
+/** What is read of a KubeConfig. */
+export type Credentials = Pick<KubeConfig, "getCurrentCluster" | "applyToHTTPSOptions">;
 
 export interface WatchEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";

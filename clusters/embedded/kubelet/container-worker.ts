@@ -13,6 +13,7 @@ import { runProbe } from "./probes.ts";
 import type { ContainerMount } from "./rootfs.ts";
 import type { Exit, RunningContainer, Runtime } from "./runtime.ts";
 import { identityOf, primaryGroupIn } from "./security.ts";
+import { inTerminal } from "./terminal.ts";
 import type { ContainerRecord, TerminatedState } from "./status.ts";
 
 /** What a container needs of its pod and node. */
@@ -48,6 +49,8 @@ export class ContainerWorker {
   readonly #stopping = new AbortController();
   readonly #launched = Promise.withResolvers<void>();
   readonly #startedOnce = Promise.withResolvers<void>();
+  /** The present run is being killed; it is not asked any more whether it is alive. */
+  #killing = new AbortController();
   #life: Promise<void> | undefined;
 
   constructor(spec: V1Container, kind: ContainerRecord["kind"], context: ContainerContext) {
@@ -157,7 +160,7 @@ export class ContainerWorker {
         this.record.imageID = `${image.name}@${image.digest}`;
         return image;
       }
-      const message = `no image "${name}" on the embedded cluster: ${this.#context.catalogueText}`;
+      const message = `the embedded cluster pulls no images and has none called "${name}"; its catalogue: ${this.#context.catalogueText}`;
       this.record.state = { kind: "waiting", reason: "ErrImagePull", message };
       this.#context.changed();
       this.#launched.resolve();
@@ -206,6 +209,7 @@ export class ContainerWorker {
     this.#event("Normal", "Started", `Started container ${this.spec.name}`);
 
     const alive = new AbortController();
+    this.#killing = new AbortController();
     const hooksAndProbes = this.#accompany(running, alive.signal);
     // A stop that came while it was being started finds nothing to end; so it is ended here.
     if (this.#stopping.signal.aborted) running.signal("SIGKILL");
@@ -241,6 +245,7 @@ export class ContainerWorker {
       PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       HOSTNAME: this.#context.hostname,
       HOME: identity.uid === 0 ? "/root" : "/",
+      ...(this.spec.tty ? { TERM: "xterm" } : {}),
       ...image.env,
       ...declared,
     };
@@ -264,8 +269,9 @@ export class ContainerWorker {
       readOnlyRoot: this.spec.securityContext?.readOnlyRootFilesystem === true,
       workingDir: this.spec.workingDir ?? image.workingDir,
       env,
-      command,
-      stdin: this.spec.stdin === true,
+      command: this.spec.tty ? inTerminal(command) : command,
+      // Without an input script(1) would see its end, and with it the terminal's.
+      stdin: this.spec.stdin === true || this.spec.tty === true,
       fifos: fifosOf(this.#context.dir, this.spec.name),
       log: this.logs.startRun(),
     });
@@ -279,7 +285,7 @@ export class ContainerWorker {
       const { ok, message } = await runAction(hook, target, undefined, alive);
       if (!ok && !alive.aborted) {
         this.#event("Warning", "FailedPostStartHook", `PostStartHook failed: ${message}`);
-        await this.#restart(running, `FailedPostStartHook`, this.#gracePeriodMs());
+        await this.#restart(running, "postStart hook", this.#gracePeriodMs());
       }
     }
     this.#launched.resolve();
@@ -319,7 +325,7 @@ export class ContainerWorker {
                 );
             },
             onFailure: (message) => this.#event("Warning", "Unhealthy", `Liveness probe failed: ${message}`),
-            signal: AbortSignal.any([alive, this.#stopping.signal]),
+            signal: AbortSignal.any([alive, this.#stopping.signal, this.#killing.signal]),
           }),
       ]);
     };
@@ -345,6 +351,7 @@ export class ContainerWorker {
 
   async #restart(running: RunningContainer, why: string, graceMs: number): Promise<void> {
     if (this.#stopping.signal.aborted) return;
+    this.#killing.abort();
     const verb = this.#restarts({ code: 1, signal: 0 }) ? "will be restarted" : "will be killed";
     this.#event("Normal", "Killing", `Container ${this.spec.name} failed ${why}, ${verb}`);
     const deadline = new Deadline();

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import type { WebSocket } from "ws";
 import { CHANNEL, errorStatus, exitStatus, frame, readMessage } from "./channels.ts";
 import type { RunningContainer } from "./runtime.ts";
-import { quote } from "./shell.ts";
+import { firstChildOf, inTerminal, resizeTerminal } from "./terminal.ts";
 import { TOOL_PATH } from "./tools.ts";
 
 export interface ExecOptions {
@@ -45,14 +45,12 @@ export function execInContainer(socket: WebSocket, container: RunningContainer, 
     const read = readMessage(message);
     if (read.kind === "stdin") child.stdin?.write(read.data);
     if (read.kind === "stdin-end") child.stdin?.end();
+    // nsenter's child turns into script(1).
+    if (read.kind === "resize" && options.tty)
+      void resizeTerminal(container, () => (child.pid === undefined ? undefined : firstChildOf(child.pid)), read);
   });
   // The client left: setpriv's parent-death signal ends the command with nsenter.
   socket.on("close", () => child.kill("SIGKILL"));
   child.on("error", (error) => finish(errorStatus(error.message)));
   child.on("close", (code) => finish(exitStatus(code ?? 137)));
-}
-
-/** The command under a pseudo-terminal of the container's own devpts, by util-linux's script(1). */
-function inTerminal(command: readonly string[]): string[] {
-  return ["script", "--quiet", "--return", "--flush", "--command", command.map(quote).join(" "), "/dev/null"];
 }

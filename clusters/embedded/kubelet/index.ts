@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { KubeConfig, V1ConfigMap, V1Pod, V1Secret, V1Service } from "@kubernetes/client-node";
-import { Api } from "./api.ts";
+import type { V1ConfigMap, V1Pod, V1Secret, V1Service } from "@kubernetes/client-node";
+import { Api, type Credentials } from "./api.ts";
 import { Events } from "./events.ts";
 import type { Image } from "./image.ts";
 import { Network } from "./network.ts";
@@ -14,7 +14,7 @@ import { serveKubelet } from "./server.ts";
 
 export interface KubeletOptions {
   /** Credentials of the API server: may read pods, config maps, secrets and services everywhere and write pod and node status. */
-  readonly kubeConfig: KubeConfig;
+  readonly kubeConfig: Credentials;
   readonly nodeName: string;
   /** The bridge's address, the pods' default route. */
   readonly nodeIp: string;

@@ -10,7 +10,7 @@ const LINE_BYTES = 16 * 2 ** 10;
 /** The output of one run of a container, in CRI log form. */
 export class RunLog {
   readonly #file: string;
-  readonly #events = new EventEmitter<{ line: [LogLine]; end: [] }>().setMaxListeners(0);
+  readonly #events = new EventEmitter<{ line: [LogLine]; chunk: [Stream, Buffer]; end: [] }>().setMaxListeners(0);
   readonly #rest: Record<Stream, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
   #fd: number;
   #bytes = 0;
@@ -22,6 +22,7 @@ export class RunLog {
   }
 
   append(stream: Stream, chunk: Buffer): void {
+    this.#events.emit("chunk", stream, chunk);
     let data = this.#rest[stream].length ? Buffer.concat([this.#rest[stream], chunk]) : chunk;
     const time = timestamp();
     for (let end = data.indexOf(10); end >= 0; end = data.indexOf(10)) {
@@ -71,6 +72,12 @@ export class RunLog {
     }
     this.#events.on("line", onLine).once("end", onEnd);
     return () => this.#events.off("line", onLine).off("end", onEnd);
+  }
+
+  /** Calls back for the output as it comes, whole lines or not; gives a function that stops it. */
+  tap(onChunk: (stream: Stream, chunk: Buffer) => void): () => void {
+    this.#events.on("chunk", onChunk);
+    return () => this.#events.off("chunk", onChunk);
   }
 
   remove(): void {

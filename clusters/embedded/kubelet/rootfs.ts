@@ -30,7 +30,7 @@ export interface RootPlan {
 }
 
 export interface RootScript {
-  /** For `sh -eu -c`, in new mount and PID namespaces; fd 3 takes `pid N`, then `ready`; errors go there as well. */
+  /** For `sh -eu -c`, in new mount and PID namespaces; fd 2 takes `pid N`, then `ready`, or what went wrong; fd 3 is the container's stderr. */
   readonly script: string;
   /** Files to write in `dir` before. */
   readonly fstab: string;
@@ -84,11 +84,10 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
   ];
   const old = `${OLD}${quote(plan.dir)}`;
   const script = [
-    "exec 4>&2 2>&3",
     `mount -t overlay -o ${quote(overlay)} overlay ${quote(`${plan.dir}/merged`)}`,
     // The shell's own id as the node's /proc, still mounted here, gives it.
     "read -r pid _ </proc/self/stat",
-    'echo "pid $pid" >&3',
+    'echo "pid $pid" >&2',
     `cd ${quote(`${plan.dir}/merged`)}`,
     `pivot_root . ${OLD.slice(1)}`,
     "cd /",
@@ -103,8 +102,8 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
     `umount -l ${OLD}`,
     `rmdir ${OLD}`,
     ...(plan.readOnlyRoot ? ["mount -o remount,bind,ro /"] : []),
-    "echo ready >&3",
-    `exec 2>&4 3>&- 4>&-`,
+    "echo ready >&2",
+    "exec 2>&3 3>&-",
     `exec ${plan.exec.map(quote).join(" ")}`,
   ].join("\n");
   return { script, fstab: fstab.join(""), fileFstab: files.map(bind).join("") };

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter } from "node:events";
 import {
   closeSync,
   constants,
@@ -12,7 +13,8 @@ import {
 } from "node:fs";
 import { Socket } from "node:net";
 import { constants as osConstants } from "node:os";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Image } from "./image.ts";
 import { runTool, TOOL_PATH } from "./tools.ts";
 import { planRoot, type ContainerMount } from "./rootfs.ts";
@@ -143,16 +145,25 @@ export class Runtime {
       cwd: "/",
       // A session of its own: a terminal's ctrl-C is for the supervisor, not for pods.
       detached: true,
-      stdio: [plan.stdin ? "pipe" : "ignore", writers[0], writers[1], "pipe"],
+      stdio: [plan.stdin ? "pipe" : "ignore", writers[0], "pipe", writers[1]],
     });
     for (const fd of writers) closeSync(fd);
-    const ended = exitOf(child);
-    const { pid, error } = await readSetup(child.stdio[3] as Duplex);
-    if (pid === undefined) {
+    const words = collect(child.stderr!);
+    const ended = exitOf(child, words);
+    const setup = await words.until(/^pid (\d+)$[^]*^ready$/m);
+    if (!setup) {
       await ended.catch(() => undefined);
+      await Promise.all(drained);
       plan.log.end();
-      throw new Error(error || "the container's set-up ended without a word");
+      throw new Error(
+        words
+          .text()
+          .replace(/^pid \d+\n/, "")
+          .trim() || "the container's set-up ended without a word",
+      );
     }
+    const pid = Number(setup[1]);
+    await hasExecuted(pid);
     let running = true;
     const exited = ended.then(async (exit) => {
       running = false;
@@ -182,7 +193,7 @@ export class Runtime {
         "--net",
         "--pid",
         "--root",
-        ...asUser,
+        ...asUser.toSpliced(1, 0, "--pdeathsig=KILL"),
         ...command,
       ],
     };
@@ -221,28 +232,61 @@ function drain(fd: number, onData: (chunk: Buffer) => void): Promise<void> {
   });
 }
 
-async function exitOf(child: ChildProcess): Promise<Exit> {
+/** The end of unshare(1), which is its child's. */
+async function exitOf(child: ChildProcess, words: Words): Promise<Exit> {
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("exit", (code, signal) => {
-      const number = signal ? osConstants.signals[signal] : 0;
-      resolve({ code: signal ? 128 + number : (code ?? 0), signal: number });
+    child.on("close", (code, signal) => {
+      // util-linux before 2.39 means to end by its child's signal, stumbles over SIGKILL and ends with 1.
+      const killed = code === 1 && words.text().includes("sigprocmask unblock failed");
+      const name = killed ? "SIGKILL" : signal;
+      const number = name ? osConstants.signals[name] : 0;
+      resolve({ code: number ? 128 + number : (code ?? 0), signal: number });
     });
   });
 }
 
-/** Reads `pid N`, then `ready`; without the latter, all else is what went wrong. */
-async function readSetup(pipe: Duplex): Promise<{ pid?: number; error: string }> {
+interface Words {
+  text(): string;
+  /** Resolves with the first match, or at the stream's end with undefined. */
+  until(pattern: RegExp): Promise<RegExpExecArray | undefined>;
+}
+
+function collect(stream: Readable): Words {
   let text = "";
-  try {
-    for await (const chunk of pipe) {
-      text += String(chunk);
-      const match = /^pid (\d+)\n[^]*?ready\n$/.exec(text);
-      // Not the pipe's end: unshare(1) keeps its copy open as long as it waits for the container.
-      if (match) return { pid: Number(match[1]), error: "" };
+  const change = new EventEmitter();
+  stream.on("data", (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-4096);
+    change.emit("change");
+  });
+  stream.on("close", () => change.emit("end"));
+  return {
+    text: () => text,
+    until: (pattern) =>
+      new Promise((resolve) => {
+        change.on("change", () => {
+          const match = pattern.exec(text);
+          if (match) resolve(match);
+        });
+        change.on("end", () => resolve(undefined));
+      }),
+  };
+}
+
+/**
+ * Waits until the set-up's last step is over and the container's own program runs: hooks and probes may look at it.
+ * Bounded, for a program that calls itself with the very words of ours.
+ */
+async function hasExecuted(pid: number): Promise<void> {
+  const ours = ["sh\0-eu\0-c\0", "setpriv\0--reuid=", "env\0-i\0-C\0"];
+  for (let tries = 0; tries < 100; tries++) {
+    let line: string;
+    try {
+      line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    } catch {
+      return;
     }
-  } catch {
-    // The end of the pipe is the end of the set-up.
+    if (!ours.some((words) => line.startsWith(words))) return;
+    await delay(2);
   }
-  return { error: text.replace(/^pid \d+\n/, "").trim() };
 }
