@@ -2,14 +2,11 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { RunDir } from "./run-dir.ts";
 
-/** On the control socket: `watch` lasts as long as the cluster does; `stop` ends it. */
-export type Command = "watch" | "stop";
-
 /**
- * Speaks to the supervisor of a living cluster.
- * @returns the connection, which closes when the cluster ends; undefined where none lives.
+ * Connects to the supervisor of a living cluster.
+ * @returns the connection, which says nothing and closes when the cluster ends; undefined where none lives.
  */
-export async function command(dir: RunDir, word: Command): Promise<Socket | undefined> {
+export async function watchCluster(dir: RunDir): Promise<Socket | undefined> {
   const socket = connect(dir.control);
   try {
     await once(socket, "connect");
@@ -18,6 +15,5 @@ export async function command(dir: RunDir, word: Command): Promise<Socket | unde
   }
   socket.on("error", () => socket.destroy());
   socket.resume();
-  socket.write(`${word}\n`);
   return socket;
 }

@@ -208,6 +208,8 @@ describe("a cluster", () => {
     process.kill(left.pids.supervisor, "SIGKILL");
     await assertNothingLeft(left);
     assert.deepEqual(await readdir(dir.state), [], "the state lies on the host");
+    assert.equal(await stopEmbedded(name), false);
+    assert.ok(!(await runDirNames()).includes(name));
   });
 });
 
@@ -246,6 +248,7 @@ describe("a cluster that is just starting leaves nothing", () => {
     interrupt.abort();
     await outcome;
     await assertNothingLeft(left);
+    assert.ok(!(await runDirNames()).includes(name));
   });
 
   test("when a program of its control plane ends, and says which and why", async () => {

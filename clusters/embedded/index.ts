@@ -6,9 +6,19 @@ import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, ClusterHandle, ClusterInfo, MeshSetting } from "../cluster.ts";
 import { cacheRoot } from "./components/cache.ts";
 import { ensureComponents, type Installed } from "./components/index.ts";
-import { command } from "./control.ts";
-import { launch, type Launched } from "./launch.ts";
-import { baseDir, claim, removeRunDir, runDirNames, runDirOf, sweep, type RunDir } from "./run-dir.ts";
+import { watchCluster } from "./control.ts";
+import { killCluster, launch, type Launched } from "./launch.ts";
+import {
+  baseDir,
+  claim,
+  readHolder,
+  removeRunDir,
+  runDirNames,
+  runDirOf,
+  sweep,
+  sweepDead,
+  type RunDir,
+} from "./run-dir.ts";
 
 /** The namespace that `${ns}` stands for. */
 const NAMESPACE = "foo";
@@ -42,7 +52,7 @@ interface Facts {
 /**
  * Starts a cluster: Kubernetes, istiod with its webhooks in force. The ingress gateway may still be starting.
  * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
- *   ERR_INTERRUPTED. Nothing of the cluster is left then but its logs.
+ *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
 export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
   const { name, keep, progress, signal } = options;
@@ -58,6 +68,7 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedClus
     return await clusterOf(dir, facts, { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) });
   } catch (error) {
     await launched.stop();
+    if (signal?.aborted) await forget(dir);
     throwIfInterrupted(signal);
     throw error;
   } finally {
@@ -68,7 +79,7 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedClus
 /** The running cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
 export async function attachEmbedded(name: string): Promise<EmbeddedCluster | undefined> {
   const dir = runDirOf(name);
-  const connection = await command(dir, "watch");
+  const connection = await watchCluster(dir);
   if (!connection) return undefined;
   const facts = await readFacts(dir);
   if (!facts) {
@@ -77,9 +88,11 @@ export async function attachEmbedded(name: string): Promise<EmbeddedCluster | un
   }
   const lost = new AbortController();
   connection.unref();
-  connection.once("close", () =>
-    lost.abort(new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the cluster "${name}" has ended`)),
-  );
+  connection.once("close", () => {
+    void whyEnded(dir).then((why) =>
+      lost.abort(new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the cluster "${name}" has ended${why}`)),
+    );
+  });
   return await clusterOf(dir, facts, { lost: lost.signal });
 }
 
@@ -91,22 +104,20 @@ export async function attachEmbedded(name: string): Promise<EmbeddedCluster | un
 export async function stopEmbedded(name: string): Promise<boolean> {
   const dir = runDirOf(name);
   if (!(await runDirNames()).includes(name)) return false;
-  const dead = await claim(dir);
-  if (dead) {
-    await removeRunDir(dir);
-    dead.release();
-    return false;
+  let ran = false;
+  for (const until = Date.now() + STOP_SECONDS * 1000; Date.now() < until; ran = true) {
+    const gone = await claim(dir, ran ? 1 : 0);
+    if (gone) {
+      await removeRunDir(dir);
+      gone.release();
+      return ran;
+    }
+    const unshare = await readHolder(dir);
+    if (unshare !== undefined) await killCluster(unshare);
   }
-  await command(dir, "stop");
-  const gone = await claim(dir, STOP_SECONDS);
-  if (!gone) {
-    throw new MeshproofError("ERR_CLUSTER_START", `the cluster "${name}" did not end within ${STOP_SECONDS} s`, {
-      hint: `end the process that holds ${dir.lock}`,
-    });
-  }
-  await removeRunDir(dir);
-  gone.release();
-  return true;
+  throw new MeshproofError("ERR_CLUSTER_START", `the cluster "${name}" did not end within ${STOP_SECONDS} s`, {
+    hint: `end the process that holds ${dir.lock}`,
+  });
 }
 
 /** The running clusters. */
@@ -114,7 +125,7 @@ export async function listEmbedded(): Promise<{ name: string; startedAt: string 
   const found = await Promise.all(
     (await runDirNames()).map(async (name) => {
       const dir = runDirOf(name);
-      const connection = await command(dir, "watch");
+      const connection = await watchCluster(dir);
       connection?.destroy();
       const facts = connection && (await readFacts(dir));
       return facts ? [{ name, startedAt: facts.startedAt }] : [];
@@ -131,7 +142,7 @@ export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
 }
 
 async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartOptions): Promise<Launched> {
-  const claimed = await claim(dir);
+  const claimed = await claim(dir, 1);
   if (!claimed) {
     throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${dir.name}" is running already`, {
       hint: "use it, stop it with meshproof down, or choose another name",
@@ -140,7 +151,9 @@ async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartO
   try {
     await sweep(dir);
     options.progress("Starting Kubernetes");
-    return await launch({ ...options, dir, base: baseDir(), claim: claimed, installed });
+    const launched = await launch({ ...options, dir, base: baseDir(), claim: claimed, installed });
+    void sweepDead().catch(() => undefined); // others' leftovers are no reason to fail
+    return launched;
   } finally {
     claimed.release();
   }
@@ -214,17 +227,27 @@ async function clusterOf(
     async [Symbol.asyncDispose](): Promise<void> {
       if (!own.stop) return;
       await own.stop();
-      const claimed = await claim(dir, STOP_SECONDS);
-      if (claimed) await removeRunDir(dir);
-      claimed?.release();
+      await forget(dir);
     },
   };
+}
+
+/** Removes the folder of a cluster that was stopped. */
+async function forget(dir: RunDir): Promise<void> {
+  const claimed = await claim(dir, STOP_SECONDS);
+  if (claimed) await removeRunDir(dir);
+  claimed?.release();
 }
 
 /** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */
 async function envoyVersion(installed: Installed): Promise<string> {
   const { stdout } = await execa(installed.bin("envoy"), ["--version"]);
   return /version: \w+\/([^/]+)\//.exec(stdout)?.[1] ?? stdout.trim();
+}
+
+async function whyEnded(dir: RunDir): Promise<string> {
+  const text = await readFile(dir.ended, "utf8").catch(() => undefined);
+  return text === undefined ? "" : `: ${text}`;
 }
 
 async function readFacts(dir: RunDir): Promise<Facts | undefined> {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { cacheRoot } from "./components/cache.ts";
 import type { Installed } from "./components/index.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { explain } from "./processes.ts";
-import type { Claim, RunDir } from "./run-dir.ts";
+import { writeHolder, type Claim, type RunDir } from "./run-dir.ts";
 
 /** A running cluster as its starter holds it. */
 export interface Launched {
@@ -63,6 +63,7 @@ export async function launch(options: {
     },
   });
   closeSync(logFd);
+  if (child.pid !== undefined) writeHolder(claim, child.pid);
 
   const lost = new AbortController();
   const api = Promise.withResolvers<void>();
@@ -111,8 +112,7 @@ export async function launch(options: {
     },
     async stop() {
       stopping = true;
-      // SIGKILL on unshare ends the namespaces' first process with it (--kill-child), and so everything in them.
-      child.kill("SIGKILL");
+      if (child.exitCode === null && child.pid !== undefined) await killCluster(child.pid);
       await gone.promise;
     },
   };
@@ -147,8 +147,25 @@ export function namespaceCommand(keep: boolean, root: boolean, options: Supervis
   ];
 }
 
+/**
+ * Kills the first process in a cluster's namespaces: its end waits for that of all others in there, and unshare's end
+ * for its. Where it is not there yet, unshare itself.
+ * @param unshare its process id, known to be that of the cluster
+ */
+export async function killCluster(unshare: number): Promise<void> {
+  const children = await readFile(`/proc/${unshare}/task/${unshare}/children`, "utf8").catch(() => "");
+  const [first = unshare] = children.split(" ").map(Number).filter(Boolean);
+  try {
+    process.kill(first, "SIGKILL");
+  } catch {
+    // It ended a moment ago.
+  }
+}
+
 function startError(message: string, dir: RunDir): MeshproofError {
-  return new MeshproofError("ERR_CLUSTER_START", message, { hint: `all logs are in ${dir.logs} until the next start` });
+  return new MeshproofError("ERR_CLUSTER_START", message, {
+    hint: `meshproof doctor says what the machine lacks; all logs are in ${dir.logs} until the next start`,
+  });
 }
 
 function send(child: ChildProcess, message: ToSupervisor): Promise<void> {

@@ -12,7 +12,7 @@ export interface SupervisorOptions {
 /** From the starting process to the supervisor, over Node's IPC channel. Its end without a `keep` ends the cluster. */
 export type ToSupervisor =
   /** With the listening socket of the loopback relay. */
-  { readonly type: "relay" } | { readonly type: "keep" } | { readonly type: "stop" };
+  { readonly type: "relay" } | { readonly type: "keep" };
 
 export type FromSupervisor =
   | { readonly type: "progress"; readonly line: string }

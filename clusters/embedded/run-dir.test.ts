@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { claim, removeRunDir, runDirNames, runDirOf, sweep } from "./run-dir.ts";
+import { claim, readHolder, removeRunDir, runDirNames, runDirOf, sweep, sweepDead, writeHolder } from "./run-dir.ts";
 
 let parent: string;
 let base: string;
@@ -82,4 +82,24 @@ test("a folder that others may enter, or that is a link, is refused", async () =
 test("a path too long for a socket is refused with a way out", async () => {
   const deep = join(parent, "x".repeat(100));
   await assert.rejects(claim(runDirOf("one", deep)), { code: "ERR_CLUSTER_START", hint: /TMPDIR/ });
+});
+
+test("folders of dead clusters are swept; those that live or are about to start are not", async () => {
+  for (const name of ["dead", "alive", "starting"]) {
+    const held = await claim(runDirOf(name, base));
+    if (name !== "starting") await mkdir(runDirOf(name, base).logs);
+    if (name !== "alive") held?.release();
+  }
+  await sweepDead(base);
+  assert.deepEqual((await runDirNames(base)).sort(), ["alive", "starting"]);
+});
+
+test("the holder of a lock is known only while it is the cluster's own", async () => {
+  const dir = runDirOf("one", base);
+  const held = await claim(dir);
+  assert.ok(held);
+  assert.equal(await readHolder(dir), undefined);
+  writeHolder(held, process.pid);
+  assert.equal(await readHolder(dir), undefined);
+  held.release();
 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { closeSync, fstatSync, openSync } from "node:fs";
-import { lstat, mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { lstat, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
@@ -24,6 +24,8 @@ export interface RunDir {
   readonly jwksAuthority: { readonly certificate: string; readonly privateKey: string };
 }
 
+const NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
+
 /** A longer path does not fit into a Unix socket's address (unix(7): 108 bytes with the final zero). */
 const LONGEST_SOCKET_PATH = 107;
 
@@ -40,7 +42,7 @@ export function baseDir(): string {
  * @throws ERR_USAGE where the name is no DNS label of at most 32 characters.
  */
 export function runDirOf(name: string, base = baseDir()): RunDir {
-  if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
+  if (!NAME.test(name)) {
     throw new MeshproofError("ERR_USAGE", `"${name}" cannot be the name of a cluster`, {
       hint: "use at most 32 lower-case letters, digits and dashes, such as the default name, meshproof",
     });
@@ -54,7 +56,7 @@ export function runDirOf(name: string, base = baseDir()): RunDir {
     control: at("control.sock"),
     kubeconfig: at("kubeconfig"),
     facts: at("cluster.json"),
-    ended: at("ended.json"),
+    ended: at("ended.txt"),
     logs: at("logs"),
     state: at("state"),
     jwksAuthority: { certificate: at("jwks-ca.crt"), privateKey: at("jwks-ca.key") },
@@ -96,8 +98,36 @@ export async function claim(dir: RunDir, waitSeconds = 0): Promise<Claim | undef
     }
     // A lock on a file that was removed meanwhile locks nothing.
     const current = await stat(dir.lock).catch(() => undefined);
-    if (current?.ino === fstatSync(fd).ino) return { fd, release };
+    if (current?.ino === fstatSync(fd).ino) {
+      ftruncateSync(fd);
+      return { fd, release };
+    }
     release();
+  }
+}
+
+/** Notes in the lock which process unshare is: it holds the lock for as long as it lives. */
+export function writeHolder(claim: Claim, pid: number): void {
+  ftruncateSync(claim.fd);
+  writeSync(claim.fd, String(pid));
+}
+
+/** The unshare process of a living cluster; undefined where there is none yet, or another program has its number now. */
+export async function readHolder(dir: RunDir): Promise<number | undefined> {
+  const pid = Number(await readFile(dir.lock, "utf8").catch(() => ""));
+  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  return /^(setpriv|unshare)\0/.test(command) && command.includes(`"name":"${dir.name}"`) ? pid : undefined;
+}
+
+/** Removes the folders of dead clusters, of whatever name. */
+export async function sweepDead(base = baseDir()): Promise<void> {
+  for (const name of await runDirNames(base)) {
+    const dir = runDirOf(name, base);
+    // Before there are logs, its starter is about to take the lock.
+    const launched = await stat(dir.logs).catch(() => undefined);
+    const dead = launched && (await claim(dir));
+    if (dead) await removeRunDir(dir);
+    dead?.release();
   }
 }
 
@@ -117,7 +147,7 @@ export async function removeRunDir(dir: RunDir): Promise<void> {
 /** The names that have a folder, alive or not. */
 export async function runDirNames(base = baseDir()): Promise<string[]> {
   const entries = await readdir(base, { withFileTypes: true }).catch(() => []);
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  return entries.filter((entry) => entry.isDirectory() && NAME.test(entry.name)).map((entry) => entry.name);
 }
 
 async function ownDirectory(path: string): Promise<void> {

@@ -1,14 +1,13 @@
 /**
  * Runs inside the cluster's namespaces, as the child of their first process: makes the node, starts the control plane
- * and the kubelet, and ends when it is told to, when the process that started it goes away before it said `keep`, or
- * when a program of the control plane ends. The kernel then ends everything else in here.
+ * and the kubelet, and ends when the process that started it goes away before it said `keep`, or when a program of the
+ * control plane ends. The kernel then ends everything else in here.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { AdminApi, until } from "./api.ts";
 import { BASE_OBJECTS, commandOf, configFiles, KUBELET_ACCESS, READY_URLS } from "./control-plane.ts";
-import type { Command } from "./control.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { API_PORT, NODE_CONFIG, NODE_PROGRAMS, type NodeProgram } from "./node-layout.ts";
 import { makeNode } from "./node-root.ts";
@@ -24,8 +23,7 @@ let kept = false;
 
 process.on("message", (message: ToSupervisor, handle: unknown) => {
   if (message.type === "relay") relay(handle as Server, API_PORT);
-  else if (message.type === "keep") kept = true;
-  else process.exit(0);
+  else kept = true;
 });
 process.on("disconnect", () => {
   if (!kept) process.exit(0);
@@ -43,18 +41,16 @@ async function fail(message: string): Promise<void> {
   if (ending.signal.aborted) return;
   ending.abort();
   process.stderr.write(`${message}\n`);
-  await writeFile(dir.ended, JSON.stringify({ at: new Date().toISOString(), message })).catch(() => undefined);
+  await writeFile(dir.ended, message).catch(() => undefined);
   await tell({ type: "failed", message });
   process.exit(1);
 }
 
+/** Whoever connects learns of the cluster's end by the end of the connection. */
 function serveControl(): void {
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
-    // `watch` needs no answer: the connection itself tells when the cluster ends.
-    socket.on("data", (word) => {
-      if (word.toString().trim() === ("stop" satisfies Command)) process.exit(0);
-    });
+    socket.resume();
   });
   server.on("error", (error) => void fail(`the control socket failed: ${error.message}`));
   server.listen(dir.control);
