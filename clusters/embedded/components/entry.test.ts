@@ -107,6 +107,15 @@ test("content that changed behind an unchanged size and time is found by a full 
   });
 });
 
+test("a cache that cannot be read is said to be so", async () => {
+  const file = join(cache, "file");
+  await writeFile(file, "");
+  await assert.rejects(ensureEntry(recipe(), { cache: file, progress }), {
+    code: "ERR_COMPONENT",
+    message: new RegExp(`^the cache ${file} cannot be read: ENOTDIR`),
+  });
+});
+
 test("a failed build leaves nothing but its log, which the error names and quotes", async () => {
   const failing = recipe(async ({ run }) => {
     await run(["sh", "-c", "echo the reason >&2; exit 3"]);

@@ -67,7 +67,7 @@ const componentsDir = (cache: string) => join(cache, "components");
 /** Held by whoever builds or removes the entry. */
 export const lockOf = (cache: string, name: string) => join(componentsDir(cache), ".locks", name);
 
-/** Looks at an entry: sizes, times and links, or every byte if `full`. Changes nothing but times that a copy lost. */
+/** Looks at an entry: sizes, times and links, or every byte if `full`. Changes nothing but times that a copy lost. Throws ERR_COMPONENT if the cache cannot be read. */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
   const dir = join(componentsDir(cache), name);
   let recorded: { component: Omit<InstalledComponent, "dir">; files: FileFact[] };
@@ -78,7 +78,11 @@ export async function inspectEntry(cache: string, name: string, full = false): P
     };
   } catch (error) {
     if (error instanceof SyntaxError) return { state: "corrupt", damage: "its description is not JSON" };
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      throw new MeshproofError("ERR_COMPONENT", `the cache ${cache} cannot be read: ${(error as Error).message}`, {
+        hint: "name a folder of your own in MESHPROOF_CACHE",
+        cause: error,
+      });
     const exists = await access(dir).then(
       () => true,
       () => false,

