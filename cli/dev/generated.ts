@@ -2,6 +2,7 @@
 
 import { printScenarioSchema } from "../../harness/scenario/notation.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
+import { sampleFiles } from "../../reports/samples.ts";
 import { readScenarios, SCENARIOS } from "../context.ts";
 
 /** File name, relative to the project, to text. */
@@ -10,6 +11,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   return new Map([
     ["schema/scenario.schema.json", printScenarioSchema()],
     ["docs/scenarios.md", describeScenarios(scenarios)],
+    ...sampleFiles(),
   ]);
 }
 
