@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle } from "../../clusters/embedded/index.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
@@ -70,6 +71,7 @@ async function runOnCluster(
       scenariosRoot,
       scenarios,
       tempDir,
+      cacheDir: cacheRoot(),
       command: commandOf(names, options.tag),
       version: packageJson.version,
       ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
