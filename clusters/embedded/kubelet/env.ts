@@ -37,44 +37,43 @@ export function buildEnv(
   services: Env = {},
 ): Record<string, string> {
   const env: Record<string, string> = { ...services };
-  for (const from of container.envFrom ?? []) {
-    const prefix = from.prefix ?? "";
-    const ref = from.configMapRef ?? from.secretRef;
-    if (!ref) continue;
-    const kind = from.configMapRef ? "configmap" : "secret";
-    const data = from.configMapRef
-      ? sources.configMap(ref.name ?? "")?.data
-      : decodeSecret(sources.secret(ref.name ?? ""));
-    const exists = from.configMapRef ? sources.configMap(ref.name ?? "") : sources.secret(ref.name ?? "");
-    if (!exists && !ref.optional) throw new ContainerConfigError(`${kind} "${ref.name}" not found`);
-    for (const [key, value] of Object.entries(data ?? {})) env[prefix + key] = value;
+  for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
+    const ref = configMapRef ?? secretRef;
+    const found = lookUp(configMapRef, secretRef, sources);
+    if (!found && !ref?.optional) throw new ContainerConfigError(notFound(configMapRef, secretRef));
+    for (const [key, value] of Object.entries(found ?? {})) env[prefix + key] = value;
   }
   for (const { name, value, valueFrom } of container.env ?? []) {
-    if (!valueFrom) {
-      env[name] = expand(value ?? "", env);
-      continue;
-    }
-    const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom;
+    const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom ?? {};
+    const keyRef = configMapKeyRef ?? secretKeyRef;
     if (fieldRef) env[name] = readField(pod, facts, fieldRef);
     else if (resourceFieldRef) env[name] = readResource(pod, facts, resourceFieldRef, container);
-    else if (configMapKeyRef || secretKeyRef) {
-      const ref = (configMapKeyRef ?? secretKeyRef)!;
-      const found = configMapKeyRef ? sources.configMap(ref.name ?? "") : sources.secret(ref.name ?? "");
-      const text = configMapKeyRef
-        ? (found as V1ConfigMap | undefined)?.data?.[ref.key]
-        : decodeSecret(found as V1Secret | undefined)?.[ref.key];
+    else if (keyRef) {
+      const found = lookUp(configMapKeyRef, secretKeyRef, sources);
+      const text = found?.[keyRef.key];
       if (text !== undefined) env[name] = text;
-      else if (!ref.optional) {
-        const kind = configMapKeyRef ? "configmap" : "secret";
+      else if (!keyRef.optional)
         throw new ContainerConfigError(
           found
-            ? `couldn't find key ${ref.key} in ${configMapKeyRef ? "ConfigMap" : "Secret"} ${pod.metadata?.namespace}/${ref.name}`
-            : `${kind} "${ref.name}" not found`,
+            ? `couldn't find key ${keyRef.key} in ${configMapKeyRef ? "ConfigMap" : "Secret"} ${pod.metadata?.namespace}/${keyRef.name}`
+            : notFound(configMapKeyRef, secretKeyRef),
         );
-      }
-    }
+    } else env[name] = expand(value ?? "", env);
   }
   return env;
+}
+
+type NameRef = { readonly name?: string } | undefined;
+
+/** The texts of the config map or secret that is referred to; undefined where it does not exist. */
+function lookUp(configMap: NameRef, secret: NameRef, sources: EnvSources): Record<string, string> | undefined {
+  if (!configMap) return decodeSecret(sources.secret(secret?.name ?? ""));
+  const found = sources.configMap(configMap.name ?? "");
+  return found && (found.data ?? {});
+}
+
+function notFound(configMap: NameRef, secret: NameRef): string {
+  return configMap ? `configmap "${configMap.name}" not found` : `secret "${secret?.name}" not found`;
 }
 
 /**
@@ -121,7 +120,7 @@ export function commandLine(
   return line;
 }
 
-export function decodeSecret(secret: V1Secret | undefined): Record<string, string> | undefined {
+function decodeSecret(secret: V1Secret | undefined): Record<string, string> | undefined {
   return (
     secret &&
     Object.fromEntries(

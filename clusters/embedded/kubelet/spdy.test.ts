@@ -42,3 +42,15 @@ test("reads the streams that client-go opens, however the bytes are cut", async 
   assert.deepEqual(sorted(await read([bytes])), expected);
   assert.deepEqual(sorted(await read([...bytes].map((byte) => Buffer.from([byte])))), expected);
 });
+
+test("writes replies that carry one zlib stream, data, resets and pings", () => {
+  const writer = new SpdyWriter();
+  const hex = (frame: Buffer): string => frame.toString("hex");
+  // Go's spdystream 0.5.1 reads these as SynReplyFrame 1 and 3 without headers.
+  assert.equal(hex(writer.reply(1)), "8003000200000014000000017801000400fbff00000000000000ffff");
+  assert.equal(hex(writer.reply(3)), "8003000200000012000000030004" + "00fbff00000000000000ffff");
+  assert.equal(hex(writer.data(3, "abc", false)), "0000000300000003616263");
+  assert.equal(hex(writer.data(1, "", true)), "0000000101000000");
+  assert.equal(hex(writer.reset(3)), "80030003000000080000000300000005");
+  assert.equal(hex(writer.ping(7)), "800300060000000400000007");
+});
