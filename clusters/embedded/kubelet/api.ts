@@ -25,7 +25,7 @@ export class Api {
     const server = config.getCurrentCluster()?.server;
     if (!server) throw new Error("the kubelet's kubeconfig names no cluster");
     const options: RequestOptions & { agent?: unknown } = {};
-    await config.applyToHTTPSOptions(options as never);
+    await config.applyToHTTPSOptions(options);
     const { agent: _, ...tls } = options;
     return new Api(new URL(server), tls);
   }

@@ -364,7 +364,7 @@ export class ContainerWorker {
     const ended = running.exited.then(() => undefined);
     if (hook && !deadline.signal.aborted) {
       const { ok, message } = await Promise.race([
-        runAction(hook as V1LifecycleHandler, this.#target(running), undefined, deadline.signal),
+        runAction(hook, this.#target(running), undefined, deadline.signal),
         ended.then(() => ({ ok: true, message: "" })),
       ]);
       if (!ok) this.#event("Warning", "FailedPreStopHook", `PreStopHook failed: ${message}`);

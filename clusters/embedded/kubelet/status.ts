@@ -183,5 +183,5 @@ function containerStatus(record: ContainerRecord): V1ContainerStatus {
 
 function apiState(state: ContainerState): V1ContainerState {
   const { kind, ...fields } = state;
-  return { [kind]: fields } as V1ContainerState;
+  return { [kind]: fields };
 }

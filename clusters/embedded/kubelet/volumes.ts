@@ -35,8 +35,8 @@ export class PodVolumes {
         const payload = payloadOf(volume, {
           pod,
           facts,
-          configMap: (name) => this.#objects.get("configmaps", namespace, name) as V1ConfigMap | undefined,
-          secret: (name) => this.#objects.get("secrets", namespace, name) as V1Secret | undefined,
+          configMap: (name) => this.#objects.get("configmaps", namespace, name),
+          secret: (name) => this.#objects.get("secrets", namespace, name),
           token: (projection) => this.#tokens.get(projection),
         });
         if (!payload && !volume.emptyDir) throw new VolumeError(unsupported(volume));
