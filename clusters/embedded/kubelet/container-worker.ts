@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import type { V1Container, V1LifecycleHandler, V1Pod } from "@kubernetes/client-node";
+import type { V1Container, V1Pod } from "@kubernetes/client-node";
 import { type ActionTarget, runAction } from "./actions.ts";
 import { BackOff, formatPause } from "./backoff.ts";
 import { aborted, Deadline, pause } from "./deadline.ts";

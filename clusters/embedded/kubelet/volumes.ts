@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path/posix";
-import type { V1ConfigMap, V1Container, V1Pod, V1Secret, V1Volume } from "@kubernetes/client-node";
+import type { V1Container, V1Pod, V1Volume } from "@kubernetes/client-node";
 import { writeAtomically } from "./atomic-writer.ts";
 import { ContainerConfigError, type Env, expand } from "./env.ts";
 import type { PodFacts } from "./fields.ts";
