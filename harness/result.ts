@@ -43,7 +43,12 @@ export interface CheckResult {
   /** From the end of `apply` until the first of the final agreeing answers. */
   readonly enforcedMs: number;
   /** Every answer that differed from its predecessor, after the flush round. */
-  readonly changes: readonly { readonly round: number; readonly atMs: number; readonly status: number; readonly by: string }[];
+  readonly changes: readonly {
+    readonly round: number;
+    readonly atMs: number;
+    readonly status: number;
+    readonly by: string;
+  }[];
   /** The answer of the flush round where it differed from the final one (pooled connections on the old policy). */
   readonly stale?: { readonly status: number; readonly by: string };
   /** Stand-alone equivalent; the token stands as `$TOKEN`. */
@@ -85,7 +90,12 @@ export interface StepResult {
   readonly asked: readonly AskedResult[];
   readonly matrices: readonly MatrixSpec[];
   readonly rounds: number;
-  readonly timing: { readonly applyMs: number; readonly inForceMs: number; readonly probeMs: number; readonly totalMs: number };
+  readonly timing: {
+    readonly applyMs: number;
+    readonly inForceMs: number;
+    readonly probeMs: number;
+    readonly totalMs: number;
+  };
 }
 
 export interface ScenarioResult {
@@ -117,7 +127,12 @@ export interface RunResult {
   readonly command: string;
   readonly cluster: ClusterInfo;
   /** From the start of the command: cluster and mesh ready, workloads ready, first verdict, end. */
-  readonly timing: { readonly meshReadyMs: number; readonly workloadsReadyMs: number; readonly firstVerdictMs: number; readonly totalMs: number };
+  readonly timing: {
+    readonly meshReadyMs: number;
+    readonly workloadsReadyMs: number;
+    readonly firstVerdictMs: number;
+    readonly totalMs: number;
+  };
   readonly scenarios: readonly ScenarioResult[];
   readonly counts: Counts;
 }

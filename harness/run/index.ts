@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -15,12 +15,13 @@ import type { Scenario } from "../scenario/types.ts";
 import { serveControl } from "./control.ts";
 import { addDetails } from "./details.ts";
 import { PLAN_VARIABLE, inRunOrder, type RunPlan } from "./plan.ts";
+import { unrun } from "./scenario.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
 import { substitutionValues } from "./step.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
 
-export { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
+export { deployWorkloads, workloadsOf } from "./workloads.ts";
 export type { DeployOptions } from "./workloads.ts";
 
 export interface RunOptions {
@@ -75,15 +76,16 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   await preflight(session, scenarios);
   const workloadsReadyAt = Date.now();
   const control = await serveControl(plan.controlSocket, options.setMesh);
+  let complaints: string;
   try {
-    await runPlaywright(planFile, options);
+    complaints = await runPlaywright(planFile, options);
   } finally {
     control.close();
     await sweep(session, scenarios);
   }
   signal?.throwIfAborted();
   progress("reading the proxies' access logs");
-  const parts = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario)));
+  const parts = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario, complaints)));
   session.forget();
   const results = await addDetails(session, parts, new Date(options.startedAt)).catch((error: unknown) => {
     progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
@@ -169,7 +171,8 @@ async function preflight(session: Session, scenarios: readonly Scenario[]): Prom
   if (problems.length > 0) throw new MeshproofError("ERR_MANIFEST_REJECTED", [...new Set(problems)].sort().join("\n"));
 }
 
-async function runPlaywright(planFile: string, options: RunOptions): Promise<void> {
+/** @returns what Playwright had to complain about. */
+async function runPlaywright(planFile: string, options: RunOptions): Promise<string> {
   const { progress, signal, tempDir, projectRoot } = options;
   const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
   const child = spawn(
@@ -204,37 +207,19 @@ async function runPlaywright(planFile: string, options: RunOptions): Promise<voi
   });
   signal?.removeEventListener("abort", stop);
   if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
-  if (done === 0) {
-    const words = errors.slice(-20).join("\n") || `exit code ${String(code)}`;
-    throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words}`);
-  }
+  const words = errors.slice(-20).join("\n");
+  if (done === 0)
+    throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words || `exit code ${String(code)}`}`);
+  return words;
 }
 
-async function readPart(plan: RunPlan, scenario: Scenario): Promise<ScenarioResult> {
+async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): Promise<ScenarioResult> {
   const file = path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`);
   try {
     return JSON.parse(await readFile(file, "utf8")) as ScenarioResult;
   } catch {
-    return unrun(scenario, "error", "it did not run to its end; see the messages above");
+    return unrun(scenario, "error", `it did not run to its end; Playwright says: ${complaints || "nothing"}`);
   }
-}
-
-function unrun(scenario: Scenario, status: Status, reason: string): ScenarioResult {
-  const { id, title, source, level, tags, position, mesh } = scenario;
-  return {
-    id,
-    title,
-    source,
-    level,
-    tags,
-    position,
-    mesh,
-    status,
-    reason,
-    startedAt: new Date().toISOString(),
-    durationMs: 0,
-    steps: [],
-  };
 }
 
 /** Removes what an interrupted worker may have left: every object of the kinds in use that bears this run's label. */
@@ -259,8 +244,4 @@ async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<
       for (const item of list.items) await session.kube.objects.remove({ ...item, apiVersion, kind } as Manifest);
     }),
   );
-}
-
-export async function removeTempDir(dir: string): Promise<void> {
-  await rm(dir, { recursive: true, force: true });
 }

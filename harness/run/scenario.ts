@@ -1,5 +1,5 @@
 import { MeshproofError } from "../errors.ts";
-import type { ScenarioResult, StepResult } from "../result.ts";
+import type { ScenarioResult, Status, StepResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
 import type { Proxy, Session } from "./session.ts";
 import { removeApplied, runStep, worst, type Applied } from "./step.ts";
@@ -55,7 +55,26 @@ async function proxiesOf(session: Session, scenario: Scenario): Promise<Proxy[]>
   return found.flatMap((target) => target.proxies);
 }
 
-function describe(error: unknown): string {
+export function describe(error: unknown): string {
   if (error instanceof MeshproofError) return error.hint ? `${error.message} (${error.hint})` : error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** The result of a scenario that did not run. */
+export function unrun(scenario: Scenario, status: Status, reason: string): ScenarioResult {
+  const { id, title, source, level, tags, position, mesh } = scenario;
+  return {
+    id,
+    title,
+    source,
+    level,
+    tags,
+    position,
+    mesh,
+    status,
+    reason,
+    startedAt: new Date().toISOString(),
+    durationMs: 0,
+    steps: [],
+  };
 }

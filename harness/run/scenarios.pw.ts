@@ -5,7 +5,7 @@ import type { MeshSetting } from "../../clusters/cluster.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import { requestMesh } from "./control.ts";
 import { inRunOrder, readPlan } from "./plan.ts";
-import { runScenario } from "./scenario.ts";
+import { describe, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
 
 const plan = readPlan();
@@ -34,8 +34,10 @@ const test = base.extend<object, WorkerFixtures>({
 
 for (const scenario of inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id)))) {
   test(scenario.id, async ({ session, mesh }, info) => {
-    await mesh(scenario.mesh);
-    const result = await runScenario(session, scenario);
+    const result = await mesh(scenario.mesh).then(
+      () => runScenario(session, scenario),
+      (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),
+    );
     await writeFile(path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`), JSON.stringify(result));
     info.annotations.push({ type: "status", description: result.status });
     if (result.status === "passed" || result.status === "known-failure") return;

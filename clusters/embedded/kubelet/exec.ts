@@ -43,7 +43,11 @@ export function execInContainer(socket: WebSocket, container: RunningContainer, 
   child.stdin?.on("error", () => undefined);
   socket.on("message", (message: Buffer) => {
     const read = readMessage(message);
-    if (read.kind === "stdin") child.stdin?.write(read.data);
+    if (read.kind === "stdin" && child.stdin?.write(read.data) === false) {
+      // The command reads more slowly than the client writes.
+      socket.pause();
+      child.stdin.once("drain", () => socket.resume());
+    }
     if (read.kind === "stdin-end") child.stdin?.end();
     // nsenter's child turns into script(1).
     if (read.kind === "resize" && options.tty)

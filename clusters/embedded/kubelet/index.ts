@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { V1ConfigMap, V1Pod, V1Secret, V1Service } from "@kubernetes/client-node";
+import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import { Api, type Credentials } from "./api.ts";
 import { Events } from "./events.ts";
 import type { Image } from "./image.ts";
@@ -8,7 +8,7 @@ import { Network } from "./network.ts";
 import { allocatable, keepNode, registerNode } from "./node.ts";
 import { type ObjectKind, Objects } from "./objects.ts";
 import { PodWorker } from "./pod-worker.ts";
-import { reflect, type Reflector } from "./reflector.ts";
+import { reflect } from "./reflector.ts";
 import { Runtime } from "./runtime.ts";
 import { serveKubelet } from "./server.ts";
 
@@ -64,25 +64,18 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     readFile("/etc/resolv.conf", "utf8").catch(() => ""),
   ]);
   const node = { nodeName, nodeIp, podCidr: options.podCidr, port, maxPods: 250 };
+  const onTrouble = (error: Error): void => log(`watch taken up again: ${error.message}`);
   const workers = new Map<string, PodWorker>();
 
-  const watchObjects = async <T extends V1ConfigMap | V1Secret>(kind: ObjectKind): Promise<Reflector<T>> => {
-    const tell = (object: T): void => {
-      objects?.settle(kind, object);
-      for (const worker of workers.values())
-        if (worker.pod.metadata?.namespace === object.metadata?.namespace)
-          worker.onObject(kind, object.metadata?.name ?? "");
-    };
-    return reflect<T>(api, `/api/v1/${kind}`, "", { onObject: tell, onGone: tell }, signal);
+  const onObject = (kind: ObjectKind, namespace: string, name: string): void => {
+    for (const worker of workers.values())
+      if (worker.pod.metadata?.namespace === namespace) worker.onObject(kind, name);
   };
-  let objects: Objects | undefined = undefined as Objects | undefined;
-  const nothing = { onObject: () => undefined, onGone: () => undefined };
-  const [configmaps, secrets, services] = await Promise.all([
-    watchObjects<V1ConfigMap>("configmaps"),
-    watchObjects<V1Secret>("secrets"),
+  const nothing = { onObject: () => undefined, onGone: () => undefined, onTrouble };
+  const [objects, services] = await Promise.all([
+    Objects.watch(api, onObject, onTrouble, signal),
     reflect<V1Service>(api, "/api/v1/services", "", nothing, signal),
   ]);
-  objects = new Objects(api, { configmaps, secrets });
 
   const closeServer = await serveKubelet({
     address: nodeIp,
@@ -121,6 +114,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
         if (known) return known.update(pod);
         workers.set(uid, new PodWorker(pod, deps));
       },
+      onTrouble,
       onGone: (pod) => {
         const uid = pod.metadata?.uid ?? "";
         const worker = workers.get(uid);

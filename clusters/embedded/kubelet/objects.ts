@@ -1,6 +1,6 @@
 import type { V1ConfigMap, V1Pod, V1Secret } from "@kubernetes/client-node";
 import { type Api, isStatus } from "./api.ts";
-import type { Reflector } from "./reflector.ts";
+import { reflect, type Reflector } from "./reflector.ts";
 
 export type ObjectKind = "configmaps" | "secrets";
 
@@ -14,13 +14,36 @@ type Stored = V1ConfigMap | V1Secret;
  * the pod's author made just before.
  */
 export class Objects {
-  readonly #api: Api;
-  readonly #watched: Record<ObjectKind, Reflector<Stored>>;
+  readonly #api: Pick<Api, "get" | "watch">;
+  readonly #watched = new Map<ObjectKind, Reflector<Stored>>();
   readonly #fresh = new Map<string, Stored>();
 
-  constructor(api: Api, watched: Record<ObjectKind, Reflector<Stored>>) {
+  private constructor(api: Pick<Api, "get" | "watch">) {
     this.#api = api;
-    this.#watched = watched;
+  }
+
+  /**
+   * Watches both kinds until the signal; resolves once the first lists are in.
+   * @param onChange called for every object that appeared, changed or went
+   */
+  static async watch(
+    api: Pick<Api, "get" | "watch">,
+    onChange: (kind: ObjectKind, namespace: string, name: string) => void,
+    onTrouble: (error: Error) => void,
+    signal: AbortSignal,
+  ): Promise<Objects> {
+    const objects = new Objects(api);
+    await Promise.all(
+      (["configmaps", "secrets"] as const).map(async (kind) => {
+        const tell = (object: Stored): void => {
+          objects.#settle(kind, object);
+          onChange(kind, object.metadata?.namespace ?? "", object.metadata?.name ?? "");
+        };
+        const handlers = { onObject: tell, onGone: tell, onTrouble };
+        objects.#watched.set(kind, await reflect<Stored>(api, `/api/v1/${kind}`, "", handlers, signal));
+      }),
+    );
+    return objects;
   }
 
   /** Reads all that a pod refers to from the API server. */
@@ -30,7 +53,7 @@ export class Objects {
         const [kind, name] = ref.split("/") as [ObjectKind, string];
         try {
           const object = await this.#api.get<Stored>(`/api/v1/namespaces/${namespace}/${kind}/${name}`);
-          if (version(object) > version(this.#watched[kind].get(namespace, name)))
+          if (version(object) > version(this.#watched.get(kind)?.get(namespace, name)))
             this.#fresh.set(`${kind}/${namespace}/${name}`, object);
         } catch (error) {
           if (!isStatus(error, 404)) throw error;
@@ -40,13 +63,13 @@ export class Objects {
   }
 
   get(kind: ObjectKind, namespace: string, name: string): Stored | undefined {
-    const watched = this.#watched[kind].get(namespace, name);
+    const watched = this.#watched.get(kind)?.get(namespace, name);
     const fresh = this.#fresh.get(`${kind}/${namespace}/${name}`);
     return fresh && version(fresh) > version(watched) ? fresh : watched;
   }
 
-  /** To be called for every event of the watches: what it brings or takes is newer than what was read. */
-  settle(kind: ObjectKind, object: Stored): void {
+  /** What a watch brings or takes is newer than what was read before. */
+  #settle(kind: ObjectKind, object: Stored): void {
     const key = `${kind}/${object.metadata?.namespace}/${object.metadata?.name}`;
     if (version(object) >= version(this.#fresh.get(key))) this.#fresh.delete(key);
   }

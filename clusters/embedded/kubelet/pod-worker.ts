@@ -1,13 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import type {
-  V1ConfigMap,
-  V1Container,
-  V1Pod,
-  V1PodCondition,
-  V1PodStatus,
-  V1Secret,
-  V1Service,
-} from "@kubernetes/client-node";
+import type { V1ConfigMap, V1Container, V1Pod, V1PodStatus, V1Secret, V1Service } from "@kubernetes/client-node";
 import { type Api, isStatus } from "./api.ts";
 import { type ContainerContext, ContainerWorker, fifosOf, rfc3339 } from "./container-worker.ts";
 import { aborted, Deadline, pause } from "./deadline.ts";
@@ -21,6 +13,7 @@ import { type ObjectKind, type Objects, referencesOf } from "./objects.ts";
 import type { Runtime } from "./runtime.ts";
 import type { ContainerMount } from "./rootfs.ts";
 import { type PodFactsForStatus, podStatus } from "./status.ts";
+import { StatusPublisher } from "./status-publisher.ts";
 import { PodTokens } from "./tokens.ts";
 import { PodVolumes } from "./volumes.ts";
 
@@ -61,6 +54,7 @@ export class PodWorker {
   /** Gone from the API, or about to be for a reason of the kubelet's. */
   readonly #gone = new AbortController();
   readonly #deadline = new Deadline();
+  readonly #status: StatusPublisher;
   #pod: V1Pod;
   #sandbox: Sandbox | undefined;
   #mounted = false;
@@ -70,9 +64,6 @@ export class PodWorker {
   #change = Promise.withResolvers<void>();
   #renewal: NodeJS.Timeout | undefined;
   #syncing: Promise<void> = Promise.resolve();
-  #publishing: Promise<void> | undefined;
-  #dirty = false;
-  #published: { text: string; conditions: readonly V1PodCondition[] } = { text: "", conditions: [] };
 
   constructor(pod: V1Pod, deps: PodDependencies) {
     this.#pod = pod;
@@ -81,6 +72,13 @@ export class PodWorker {
     this.#logDir = `${deps.runDir}/logs/${pod.metadata?.uid}`;
     this.#tokens = new PodTokens(deps.api);
     this.#volumes = new PodVolumes(`${this.#dir}/volumes`, deps.objects, this.#tokens);
+    this.#status = new StatusPublisher({
+      api: deps.api,
+      pod: () => this.#pod,
+      status: (latest) => this.#statusOf(latest),
+      gone: this.#gone.signal,
+      log: deps.log,
+    });
     this.update(pod);
     this.done = this.#live().catch((error: unknown) => deps.log(`pod ${this.#title}: ${(error as Error).stack}`));
   }
@@ -156,7 +154,7 @@ export class PodWorker {
     }
     this.#stopped = true;
     clearTimeout(this.#renewal);
-    if (!over && !this.#gone.signal.aborted) await this.#publish();
+    if (!over && !this.#gone.signal.aborted) await this.#status.publish();
     await this.#sandbox
       ?.remove()
       .catch((error: unknown) => this.#deps.log(`pod ${this.#title}: ${(error as Error).message}`));
@@ -361,48 +359,10 @@ export class PodWorker {
   }
 
   #changed(): void {
-    this.#dirty = true;
-    if (!this.#stopped) void this.#publish();
+    if (!this.#stopped) void this.#status.publish();
   }
 
-  /** Writes the status where it differs from the one last written; one write at a time, the last state wins. */
-  #publish(): Promise<void> {
-    this.#dirty = true;
-    this.#publishing ??= this.#publishAll().finally(() => (this.#publishing = undefined));
-    return this.#publishing;
-  }
-
-  async #publishAll(): Promise<void> {
-    for (let failures = 0; this.#dirty && !this.#gone.signal.aborted;) {
-      // Changes of the same moment go together.
-      await new Promise((resolve) => setImmediate(resolve));
-      this.#dirty = false;
-      const status = this.#status();
-      const text = JSON.stringify(status);
-      if (text === this.#published.text) continue;
-      const { namespace, name, uid } = this.#pod.metadata ?? {};
-      try {
-        await this.#deps.api.patch(
-          `/api/v1/namespaces/${namespace}/pods/${name}/status`,
-          { metadata: { uid }, status },
-          "strategic-merge",
-        );
-        this.#published = { text, conditions: status.conditions ?? [] };
-        failures = 0;
-      } catch (error) {
-        // Deleted, or replaced by another pod of the same name: the watch tells soon.
-        if (isStatus(error, 404) || isStatus(error, 409)) return;
-        this.#deps.log(`pod ${this.#title}: status not written: ${(error as Error).message}`);
-        this.#dirty = true;
-        await pause(Math.min(200 * 2 ** failures++, 5000), this.#gone.signal);
-      }
-    }
-  }
-
-  #status(): V1PodStatus {
-    const own = this.#published.conditions;
-    const others = (this.#pod.status?.conditions ?? []).filter(({ type }) => !own.some((c) => c.type === type));
-    const known: V1Pod = { ...this.#pod, status: { ...this.#pod.status, conditions: [...own, ...others] } };
+  #statusOf(pod: V1Pod): V1PodStatus {
     const facts: PodFactsForStatus = {
       records: this.#containers.map(({ record }) => record),
       podIp: this.#sandbox?.ip,
@@ -412,7 +372,7 @@ export class PodWorker {
       stopped: this.#stopped,
       ...(this.#ended ? { ended: this.#ended } : {}),
     };
-    return podStatus(known, facts, rfc3339(new Date()));
+    return podStatus(pod, facts, rfc3339(new Date()));
   }
 
   async #deleteFromApi(): Promise<void> {

@@ -5,6 +5,8 @@ export interface ReflectorHandlers<T> {
   /** A new or changed object; after a relist also unchanged ones. */
   onObject(object: T): void;
   onGone(object: T): void;
+  /** The watch broke and will be taken up again. */
+  onTrouble(error: Error): void;
 }
 
 /** A list kept current by a watch. */
@@ -19,7 +21,7 @@ export interface Reflector<T> {
  * @param query for example `fieldSelector=spec.nodeName%3Dnode`
  */
 export async function reflect<T extends KubeObject>(
-  api: Api,
+  api: Pick<Api, "get" | "watch">,
   path: string,
   query: string,
   handlers: ReflectorHandlers<T>,
@@ -69,7 +71,9 @@ export async function reflect<T extends KubeObject>(
         if (failures > 0) await list();
         await watch();
         failures = 0;
-      } catch {
+      } catch (error) {
+        if (signal.aborted) return;
+        handlers.onTrouble(error as Error);
         // The server is away, or the version is too old (410): list again, with a growing pause.
         failures++;
         await delay(Math.min(100 * 2 ** failures, 5000), undefined, { signal }).catch(() => undefined);
