@@ -1,7 +1,7 @@
 /** A mesh broken on purpose must go red, and say why. Everything through the command line, on one kept cluster. */
 
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -36,6 +36,11 @@ describe("sabotage", () => {
     const done = await meshproof("run", id, "--name", NAME, "--scenarios", scenarios, "--results", results, ...more);
     const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => "{}");
     return { ...done, result: JSON.parse(text) as RunResult };
+  };
+  const firstPod = async (namespace: string, label: string): Promise<{ name: string; ip: string }> => {
+    const path = "jsonpath={.items[0].metadata.name} {.items[0].status.podIP}";
+    const [name = "", ip = ""] = (await kubectl("-n", namespace, "get", "pods", "-l", label, "-o", path)).split(" ");
+    return { name, ip };
   };
   const checksOf = (result: RunResult): CheckResult[] =>
     result.scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks));
@@ -97,7 +102,8 @@ describe("sabotage", () => {
       const { exitCode, result, output } = await run("jwt/request-authentication-alone");
       assert.equal(exitCode, 1, output);
       assert.ok(checksOf(result).every((c) => c.got.status === 503 && c.status === "failed"));
-      assert.match(output, /got 503 from a proxy/);
+      assert.match(output, /expected 200 from httpbin, got 503 from the proxy \("no healthy upstream"\)/);
+      assert.match(output, /why +httpbin has no ready pod/);
     } finally {
       await kubectl("-n", "foo", "scale", "deploy/httpbin", "--replicas=1");
       await kubectl("-n", "foo", "rollout", "status", "deploy/httpbin", "--timeout=60s");
@@ -105,15 +111,19 @@ describe("sabotage", () => {
   });
 
   it("a proxy that is cut off from istiod", async () => {
-    const agents = await pilotAgentsOf("httpbin-", kubectl);
-    assert.ok(agents.length > 0, "found no pilot-agent of httpbin");
-    for (const pid of agents) process.kill(pid, "SIGSTOP");
+    const istiod = await firstPod("istio-system", "app=istiod");
+    const httpbin = await firstPod("foo", "app=httpbin");
+    const node = await nodeOf(httpbin.name);
+    // Neither pushes nor anything else: pods reach each other through the node's routes.
+    const rule = ["from", istiod.ip, "to", httpbin.ip, "blackhole"];
+    await execa("nsenter", [...node, "ip", "rule", "add", ...rule]);
     try {
       const { exitCode, output } = await run("jwt/request-authentication-alone");
       assert.equal(exitCode, 1, output);
+      assert.match(output, /expected 401 from authentication, got 200 from httpbin/);
       assert.match(output, /is not in the config of foo\/httpbin-\S+ 10 s after it was applied/);
     } finally {
-      for (const pid of agents) process.kill(pid, "SIGCONT");
+      await execa("nsenter", [...node, "ip", "rule", "del", ...rule]);
     }
   });
 
@@ -183,19 +193,17 @@ describe("sabotage", () => {
   });
 });
 
-/** Process ids, as this machine counts them, of a pod's pilot-agent: its environment names the pod. */
-async function pilotAgentsOf(prefix: string, kubectl: (...args: string[]) => Promise<string>): Promise<number[]> {
-  const pods = (await kubectl("-n", "foo", "get", "pods", "-o", "name"))
-    .split("\n")
-    .map((line) => line.replace("pod/", "").trim());
-  const names = pods.filter((pod) => pod.startsWith(prefix));
-  const found: number[] = [];
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const read = (file: string): Promise<string> => readFile(`/proc/${entry}/${file}`, "utf8").catch(() => "");
-    if (!(await read("cmdline")).includes("pilot-agent\0proxy\0sidecar")) continue;
-    const environment = (await read("environ")).split("\0");
-    if (names.some((name) => environment.includes(`POD_NAME=${name}`))) found.push(Number(entry));
+/** How nsenter(1) gets into the network of the node that runs a pod: the first ancestor of its pilot-agent that is in another. */
+async function nodeOf(pod: string): Promise<string[]> {
+  const read = (pid: string, file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
+  for (const agent of await readdir("/proc")) {
+    if (!/^\d+$/.test(agent) || !(await read(agent, "cmdline")).includes("pilot-agent\0proxy\0sidecar")) continue;
+    if (!(await read(agent, "environ")).split("\0").includes(`POD_NAME=${pod}`)) continue;
+    const networkOf = (pid: string): Promise<string> => readlink(`/proc/${pid}/ns/net`);
+    const own = await networkOf(agent);
+    let pid = agent;
+    while ((await networkOf(pid)) === own) pid = /^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1] ?? "";
+    return ["--target", pid, "--net", ...(process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"])];
   }
-  return found;
+  return assert.fail(`found no pilot-agent of ${pod}`);
 }

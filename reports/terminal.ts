@@ -141,6 +141,8 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
   const check = first.check as CheckResult;
   const index = check.cell?.matrix ?? 0;
   const all = step.checks.filter((each) => each.cell?.matrix === index).length;
+  const differences = [...new Set(group.map(({ check: own }) => difference(first.status, own as CheckResult)))];
+  const more = differences.length > 3 ? [`  ${differences.length - 3} more kinds of difference in the report`] : [];
   const lines = [
     head(
       first.position.file,
@@ -148,6 +150,8 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
       `${step.name}: ${group.length} of ${plural(all, "check")} differ`,
       first.status,
     ),
+    ...differences.slice(0, 3),
+    ...more,
     ...drawMatrix(group, step, index).map((line) => `  ${line}`),
     field("request", describeRequest(check), "and the like"),
     ...circumstances(group),
@@ -203,7 +207,7 @@ function body(outcome: Outcome): string[] {
   const { check, asked } = outcome;
   if (check !== undefined) {
     return [
-      `  expected ${describeExpected(check)}, ${describeSeen(outcome.status, check)}`,
+      difference(outcome.status, check),
       field("request", describeRequest(check)),
       ...circumstances([outcome]),
       // A plain failure has one answer; what came before it matters only where answers changed.
@@ -218,8 +222,9 @@ function body(outcome: Outcome): string[] {
   return [...wanted, ...circumstances([outcome]), repeat(outcome)];
 }
 
-function describeSeen(status: Status, check: CheckResult): string {
-  return status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
+function difference(status: Status, check: CheckResult): string {
+  const seen = status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
+  return `  expected ${describeExpected(check)}, ${seen}`;
 }
 
 /** What does not depend on the single check: policies, why, the proxy's details. */

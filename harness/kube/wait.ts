@@ -88,12 +88,9 @@ export async function waitForDeployment(
       const status = deployment?.status;
       const wanted = deployment?.spec?.replicas ?? 1;
       const current = (status?.observedGeneration ?? 0) >= (deployment?.metadata?.generation ?? 1);
-      return current &&
-        status?.updatedReplicas === wanted &&
-        status.replicas === wanted &&
-        status.availableReplicas === wanted
-        ? true
-        : undefined;
+      // Zeros are left out of a status.
+      const counts = [status?.updatedReplicas, status?.replicas, status?.availableReplicas];
+      return current && counts.every((count) => (count ?? 0) === wanted) ? true : undefined;
     },
     {
       limitMs: options.limitMs ?? 120_000,

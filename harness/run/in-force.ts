@@ -132,7 +132,7 @@ function noteFor(
 ): string | undefined {
   const { manifest, verb } = change;
   if (!leavesTrace(manifest)) return undefined;
-  if (concerned.length === 0 && involved.length > 0) {
+  if (verb === "apply" && concerned.length === 0 && involved.length > 0) {
     const labels = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec?.selector
       ?.matchLabels;
     const selector = labels

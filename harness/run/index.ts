@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -187,7 +187,7 @@ async function runPlaywright(planFile: string, options: RunOptions): Promise<str
         ...process.env,
         [PLAN_VARIABLE]: planFile,
         MESHPROOF_PLAYWRIGHT_OUTPUT: path.join(tempDir, "playwright"),
-        PWTEST_CACHE_DIR: path.join(options.cacheDir, "playwright"),
+        PWTEST_CACHE_DIR: await writableOr(path.join(options.cacheDir, "playwright"), path.join(tempDir, "compiled")),
         FORCE_COLOR: "0",
       },
     },
@@ -207,10 +207,21 @@ async function runPlaywright(planFile: string, options: RunOptions): Promise<str
   });
   signal?.removeEventListener("abort", stop);
   if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
-  const words = errors.slice(-20).join("\n");
+  // What happened stands first, before a stack.
+  const words = errors.slice(0, 20).join("\n");
   if (done === 0)
     throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words || `exit code ${String(code)}`}`);
   return words;
+}
+
+/** The cache may be another user's, or read-only. */
+async function writableOr(dir: string, other: string): Promise<string> {
+  return mkdir(dir, { recursive: true })
+    .then(() => access(dir, constants.W_OK))
+    .then(
+      () => dir,
+      () => other,
+    );
 }
 
 async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): Promise<ScenarioResult> {

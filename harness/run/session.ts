@@ -30,6 +30,7 @@ export interface Proxy {
 /** Where requests go: a URL without path, and the proxies that judge there. */
 export interface Target {
   readonly url: string;
+  readonly readyPods: number;
   readonly proxies: readonly Proxy[];
 }
 
@@ -108,7 +109,7 @@ async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Targ
     const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
     if (pods.length === 0)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
-    return { url: plan.handle.ingressUrl, proxies: pods.map((pod) => proxyOf(pod, true)) };
+    return { url: plan.handle.ingressUrl, readyPods: pods.length, proxies: pods.map((pod) => proxyOf(pod, true)) };
   }
   const namespace = plan.handle.namespace;
   const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
@@ -123,6 +124,7 @@ async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Targ
   const pods = await readyPods(kube, namespace, selector.join(","));
   return {
     url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
+    readyPods: pods.length,
     proxies: pods.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
   };
 }

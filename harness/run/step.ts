@@ -125,7 +125,10 @@ function isTimed(object: AppliedObject): boolean {
   return object.inForceMs !== undefined || (!/^(Request|Authorization)/.test(object.kind) && object.note === undefined);
 }
 
-/** Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it. */
+/**
+ * Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it.
+ * @throws ERR_PROBE where one has not: the next scenario would meet the policies of this one.
+ */
 export async function removeApplied(session: Session, applied: Applied, proxies: readonly Proxy[]): Promise<void> {
   const manifests = [...applied.values()].reverse();
   const changes = manifests.map((manifest): Change => ({
@@ -136,7 +139,9 @@ export async function removeApplied(session: Session, applied: Applied, proxies:
     replaces: false,
   }));
   await makeChanges(session, changes, applied);
-  await waitInForce(session, changes, proxies, new Map());
+  const removed = await waitInForce(session, changes, proxies, new Map());
+  const notes = removed.flatMap(({ note }) => note ?? []);
+  if (notes.length > 0) throw new MeshproofError("ERR_PROBE", notes.join("; "));
 }
 
 async function prepare(session: Session, scenario: Scenario, spec: CheckSpec): Promise<PreparedCheck> {
@@ -348,7 +353,9 @@ function toResult(
 ): CheckResult {
   const { spec, token } = check;
   const notes = outcome.status === "passed" ? [] : objects.flatMap((o) => (o.note ? [o.note] : []));
-  const reason = [outcome.reason, ...notes].filter(Boolean).join("; ");
+  const upstream =
+    outcome.status !== "passed" && check.target.readyPods === 0 ? `${spec.request.to} has no ready pod` : undefined;
+  const reason = [outcome.reason, upstream, ...notes].filter(Boolean).join("; ");
   const curl = curlLine(
     {
       namespace: check.place.container.namespace,
