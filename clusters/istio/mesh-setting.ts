@@ -2,8 +2,8 @@ import { PatchStrategy, type V1Deployment, type V1Pod } from "@kubernetes/client
 import { setTimeout as delay } from "node:timers/promises";
 import type { JwksFetcher, MeshSetting } from "../cluster.ts";
 import { MeshproofError } from "../../harness/errors.ts";
-import type { Kube } from "../../harness/kube/client.ts";
-import { execIn } from "../../harness/kube/exec.ts";
+import { statusOf, type Kube } from "../../harness/kube/client.ts";
+import { execIn, type ExecResult } from "../../harness/kube/exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "../../harness/kube/wait.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
 
@@ -65,7 +65,11 @@ async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promis
   for (const pod of items) {
     const old = pod.metadata?.name ?? "";
     if (old !== name)
-      await kube.core.deleteNamespacedPod({ name: old, namespace: ISTIO_NAMESPACE, gracePeriodSeconds: 1 });
+      await kube.core
+        .deleteNamespacedPod({ name: old, namespace: ISTIO_NAMESPACE, gracePeriodSeconds: 1 })
+        .catch((error: unknown) => {
+          if (statusOf(error) !== 404) throw error;
+        });
   }
   return await waitFor<V1Pod, string>(
     kube,
@@ -88,11 +92,14 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
     options.signal?.throwIfAborted();
     const { items } = await kube.core.listPodForAllNamespaces();
     const proxies = items.filter(hasProxy).map(({ metadata }) => `${metadata?.name}.${metadata?.namespace}`);
-    const synced = syncedProxies(await debug(kube, istiod, "/debug/syncz", options));
+    // An istiod that has just become ready may not answer its debug port yet.
+    const { exitCode, stdout, stderr } = await debug(kube, istiod, "/debug/syncz", options);
+    const synced = exitCode === 0 ? syncedProxies(stdout.toString("utf8")) : new Set<string>();
     const missing = proxies.filter((proxy) => !synced.has(proxy));
     if (missing.length === 0) return;
     if (Date.now() > until) {
-      throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}`);
+      const words = exitCode === 0 ? "" : ` (its /debug/syncz answers: ${stderr.trim()})`;
+      throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}${words}`);
     }
     await delay(100);
   }
@@ -123,8 +130,7 @@ export function syncedProxies(text: string): ReadonlySet<string> {
   return new Set(synced.flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy])));
 }
 
-async function debug(kube: Kube, istiod: string, path: string, options: { signal?: AbortSignal }): Promise<string> {
+function debug(kube: Kube, istiod: string, path: string, options: { signal?: AbortSignal }): Promise<ExecResult> {
   const where = { namespace: ISTIO_NAMESPACE, pod: istiod, container: "discovery" };
-  const { stdout } = await execIn(kube, where, ["/usr/local/bin/pilot-discovery", "request", "GET", path], options);
-  return stdout.toString("utf8");
+  return execIn(kube, where, ["/usr/local/bin/pilot-discovery", "request", "GET", path], options);
 }
