@@ -35,6 +35,7 @@ test("many cells of one matrix are one failure: its differing rows and columns, 
   const summary = formatSummary(run([wrongSelector]));
   assert.ok(
     summary.includes(`with the DENY rule only the listed path is open: 2 of 9 checks differ
+  expected 403 from authorization, got 200 from the workload
                       none
   /api/v1/products/0  200≠403
   /api/v1/products/1  200≠403
