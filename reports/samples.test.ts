@@ -11,11 +11,10 @@ for (const [file, text] of sampleFiles()) {
   });
 }
 
-test("docs/reading-a-failure.md quotes the terminal as it is", async () => {
-  const terminal = sampleFiles().get("docs/samples/terminal.txt") ?? "";
-  const quotes = [...(await read("docs/reading-a-failure.md")).matchAll(/^```text\n([\s\S]*?)^```$/gm)].map(
-    ([, text]) => text ?? "",
-  );
-  assert.ok(quotes.length > 0);
-  for (const quote of quotes) assert.ok(terminal.includes(quote.trimEnd()), quote);
-});
+for (const page of ["docs/reading-a-failure.md", "README.md"])
+  test(`${page} quotes the terminal as it is`, async () => {
+    const terminal = sampleFiles().get("docs/samples/terminal.txt") ?? "";
+    const quotes = [...(await read(page)).matchAll(/^```text\n([\s\S]*?)^```$/gm)].map(([, text]) => text ?? "");
+    assert.ok(quotes.length > 0);
+    for (const quote of quotes) assert.ok(terminal.includes(quote.trimEnd()), quote);
+  });
