@@ -38,6 +38,8 @@ export interface Cluster extends AsyncDisposable {
   readonly kubeconfig: string;
   /** The namespace that `${ns}` stands for. */
   readonly namespace: string;
+  /** The namespace of clients and hosts outside the mesh, which gets no sidecars: `${outside.ns}`. */
+  readonly outsideNamespace: string;
   /** Whether mesh-wide objects and settings may be changed: true on clusters that are ours. */
   readonly ours: boolean;
   /** The base URL by which the place `outside` (a pod without a sidecar) reaches the ingress gateway. */
@@ -57,6 +59,7 @@ export interface ClusterHandle {
   readonly name: string;
   readonly kubeconfig: string;
   readonly namespace: string;
+  readonly outsideNamespace: string;
   readonly ours: boolean;
   readonly ingressUrl: string;
   readonly jwksAuthority?: CertificateAuthority;

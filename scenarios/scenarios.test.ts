@@ -11,6 +11,7 @@ const { scenarios, problems } = await loadScenarios(root);
 const values = {
   ns: "foo",
   outsideIp: "10.1.2.3",
+  outsideNs: "meshproof-outside",
   outsideHost: "outside.example",
   jwks: () => '{"keys":[]}',
   jwksUri: (issuer: string, via?: string) => `${via === "outside-https" ? "https" : "http"}://host/jwks/${issuer}/1`,

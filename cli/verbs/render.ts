@@ -10,6 +10,7 @@ import { readScenarios } from "../context.ts";
 const UNKNOWN = {
   ns: "foo",
   outsideIp: "192.0.2.1",
+  outsideNs: "meshproof-outside",
   outsideHost: "192-0-2-1.meshproof-outside.pod.cluster.local",
   fresh: "fresh",
 };
@@ -54,10 +55,11 @@ async function substitutionValues(files: readonly ManifestFile[], issuersDir: st
   const keySets = new Map(
     await Promise.all([...issuers].map(async (issuer) => [issuer, await tokens.jwks(issuer)] as const)),
   );
-  const { ns, outsideIp, outsideHost, fresh } = UNKNOWN;
+  const { ns, outsideNs, outsideIp, outsideHost, fresh } = UNKNOWN;
   return {
     ns,
     outsideIp,
+    outsideNs,
     outsideHost,
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {

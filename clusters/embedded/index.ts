@@ -20,8 +20,9 @@ import {
   type RunDir,
 } from "./run-dir.ts";
 
-/** The namespace that `${ns}` stands for. */
+/** The namespaces that `${ns}` and `${outside.ns}` stand for. */
 const NAMESPACE = "foo";
+const OUTSIDE_NAMESPACE = "meshproof-outside";
 
 /** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
 const STOP_SECONDS = 20;
@@ -136,9 +137,10 @@ export async function listEmbedded(): Promise<{ name: string; startedAt: string 
 
 /** The data part of a cluster, for another process. */
 export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
-  const { kind, name, kubeconfig, namespace, ours, ingressUrl, jwksAuthority } = cluster;
+  const { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, jwksAuthority } = cluster;
   const info = await cluster.describe();
-  return { kind, name, kubeconfig, namespace, ours, ingressUrl, info, ...(jwksAuthority ? { jwksAuthority } : {}) };
+  const facts = { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, info };
+  return jwksAuthority ? { ...facts, jwksAuthority } : facts;
 }
 
 async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartOptions): Promise<Launched> {
@@ -208,6 +210,7 @@ async function clusterOf(
     name: dir.name,
     kubeconfig: dir.kubeconfig,
     namespace: NAMESPACE,
+    outsideNamespace: OUTSIDE_NAMESPACE,
     ours: true,
     ingressUrl: istio.INGRESS_URL,
     jwksAuthority: { certificate, privateKey },

@@ -141,7 +141,7 @@ async function prepareWorkloads(session: Session, options: RunOptions): Promise<
     session.tokens,
     scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),
   );
-  await publishKeys(session.kube, handle.namespace, served);
+  await publishKeys(session.kube, handle, served);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { V1Pod } from "@kubernetes/client-node";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { connect, messageOf, type Kube } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
@@ -6,7 +7,7 @@ import { readyPods } from "../kube/wait.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/index.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import type { RunPlan } from "./plan.ts";
-import { OUTSIDE_NAMESPACE, findServer } from "./workloads.ts";
+import { findServer } from "./workloads.ts";
 
 /** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
 export const ROOT_NAMESPACE = "istio-system";
@@ -60,11 +61,11 @@ export async function openSession(plan: RunPlan): Promise<Session> {
     plan,
     kube,
     tokens,
-    place: (name) => once(`place ${name}`, () => findPlace(kube, plan.handle.namespace, name)),
+    place: (name) => once(`place ${name}`, () => findPlace(kube, plan.handle, name)),
     target: (name) => once(`target ${name}`, () => findTarget(kube, plan, name)),
     server: (name) =>
       once(`server ${name}`, async () => {
-        const found = await findServer(kube, plan.handle.namespace, name);
+        const found = await findServer(kube, plan.handle, name);
         if (!found) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the JWKS server ${name} has no ready pod`);
         return found;
       }),
@@ -95,9 +96,9 @@ export async function readProxy(kube: Kube, proxy: Proxy, signal?: AbortSignal):
   }
 }
 
-async function findPlace(kube: Kube, namespace: string, name: string): Promise<Place> {
+async function findPlace(kube: Kube, handle: ClusterHandle, name: string): Promise<Place> {
   const outside = name === "outside";
-  const where = outside ? OUTSIDE_NAMESPACE : namespace;
+  const where = outside ? handle.outsideNamespace : handle.namespace;
   const [pod] = await readyPods(kube, where, `app=${name}`);
   if (!pod) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the place ${name} has no ready pod in ${where}`);
   const container = outside ? "curl" : name;

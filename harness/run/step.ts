@@ -170,7 +170,7 @@ export async function substitutionValues(
   scenario: Scenario,
   index: number,
 ): Promise<SubstitutionValues> {
-  const { namespace } = session.plan.handle;
+  const { namespace, outsideNamespace } = session.plan.handle;
   const fresh = `${session.plan.runId}-${scenario.id.replaceAll("/", "-")}-${index + 1}`;
   const files = scenario.steps.flatMap((step) => [...step.apply, ...step.delete]);
   const keySets = await readKeySets(session.tokens, files);
@@ -178,11 +178,12 @@ export async function substitutionValues(
   return {
     ns: namespace,
     outsideIp,
-    outsideHost: outsideHostOf(outsideIp),
+    outsideNs: outsideNamespace,
+    outsideHost: outsideHostOf(outsideIp, outsideNamespace),
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
       const host = via
-        ? `${via === "outside-https" ? "https" : "http"}://${outsideHostOf(outsideIp)}`
+        ? `${via === "outside-https" ? "https" : "http"}://${outsideHostOf(outsideIp, outsideNamespace)}`
         : `http://nginx-proxy.${namespace}.svc.cluster.local:80`;
       return `${host}/jwks/${issuer}/${fresh}`;
     },

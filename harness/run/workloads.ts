@@ -17,9 +17,6 @@ import { readKeySets } from "./key-sets.ts";
 /** On every object that meshproof makes. */
 export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;
 
-/** Where clients and hosts outside the mesh live: no injection, no Service. */
-export const OUTSIDE_NAMESPACE = "meshproof-outside";
-
 /** The servers that serve `/jwks/<issuer>/…` from files in /srv/jwks. */
 const KEY_SERVERS = ["nginx-proxy", "outside-host"] as const;
 
@@ -75,11 +72,15 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
 }
 
 /** Puts key sets where the JWKS servers serve them: `/jwks/<issuer>/<anything>`. */
-export async function publishKeys(kube: Kube, namespace: string, keySets: ReadonlyMap<string, string>): Promise<void> {
+export async function publishKeys(
+  kube: Kube,
+  handle: ClusterHandle,
+  keySets: ReadonlyMap<string, string>,
+): Promise<void> {
   if (keySets.size === 0) return;
   await Promise.all(
     KEY_SERVERS.map(async (app) => {
-      const server = await findServer(kube, namespace, app);
+      const server = await findServer(kube, handle, app);
       if (!server) return;
       for (const [issuer, jwks] of keySets) await writeFileIn(kube, server, `/srv/jwks/${issuer}.json`, jwks);
     }),
@@ -90,17 +91,17 @@ export async function publishKeys(kube: Kube, namespace: string, keySets: Readon
  * The name of the pod with this address, which CoreDNS answers from the name itself (`pods insecure`, as kubeadm sets it up).
  * A ServiceEntry needs a name: Istio's validation refuses an address as `hosts`.
  */
-export function outsideHostOf(ip: string): string {
-  return `${ip.replaceAll(/[.:]/g, "-")}.${OUTSIDE_NAMESPACE}.pod.cluster.local`;
+export function outsideHostOf(ip: string, outsideNamespace: string): string {
+  return `${ip.replaceAll(/[.:]/g, "-")}.${outsideNamespace}.pod.cluster.local`;
 }
 
 /** The JWKS server's pod, ready or not there at all. */
 export async function findServer(
   kube: Kube,
-  namespace: string,
+  handle: ClusterHandle,
   app: string,
 ): Promise<(ContainerRef & { ip: string }) | undefined> {
-  const where = app === "outside-host" ? OUTSIDE_NAMESPACE : namespace;
+  const where = app === "outside-host" ? handle.outsideNamespace : handle.namespace;
   const [pod] = await readyPods(kube, where, `app=${app}`);
   return pod ? { ...containerOf(pod, "nginx"), ip: pod.status?.podIP ?? "" } : undefined;
 }
@@ -124,6 +125,7 @@ async function readWorkload(options: DeployOptions, app: string): Promise<Manife
     jwks: (issuer: string) => keySets.get(issuer) ?? "",
     jwksUri: refuse,
     outsideIp: "",
+    outsideNs: options.handle.outsideNamespace,
     outsideHost: "",
   };
   return sources.flatMap(({ text, file }) => parseManifests(substitute(text, file, values)));
@@ -142,17 +144,17 @@ function rootsOf(namespace: string, authority: CertificateAuthority): Manifest {
 /** Its certificate names the pod's address, so it waits for its files; one that is ready has them. */
 async function startOutsideHost(options: DeployOptions): Promise<void> {
   const { kube, signal } = options;
-  const { namespace, jwksAuthority: authority } = options.handle;
+  const { outsideNamespace, jwksAuthority: authority } = options.handle;
   if (!authority) {
     throw new MeshproofError(
       "ERR_CLUSTER_START",
       "this cluster has no CA for JWKS hosts, so outside-host cannot serve HTTPS",
     );
   }
-  if (await findServer(kube, namespace, "outside-host")) return;
+  if (await findServer(kube, options.handle, "outside-host")) return;
   const pod = await waitFor<V1Pod, V1Pod>(
     kube,
-    `/api/v1/namespaces/${OUTSIDE_NAMESPACE}/pods`,
+    `/api/v1/namespaces/${outsideNamespace}/pods`,
     { labelSelector: "app=outside-host" },
     (pods) =>
       [...pods.values()].find(
@@ -171,7 +173,7 @@ async function startOutsideHost(options: DeployOptions): Promise<void> {
   );
   const container = containerOf(pod, "nginx");
   const ip = pod.status?.podIP ?? "";
-  const leaf = await issueLeaf(authority, [outsideHostOf(ip), ip]);
+  const leaf = await issueLeaf(authority, [outsideHostOf(ip, outsideNamespace), ip]);
   await writeFileIn(kube, container, "/tls/tls.crt", leaf.certificate);
   await writeFileIn(kube, container, "/tls/tls.key", leaf.privateKey);
   await writeFileIn(kube, container, "/tls/ready", "yes");

@@ -15,6 +15,7 @@ const JWKS = JSON.stringify({
 const VALUES: SubstitutionValues = {
   ns: "foo",
   outsideIp: "10.0.0.9",
+  outsideNs: "outside",
   outsideHost: "outside.example",
   jwks: () => JWKS,
   jwksUri: (issuer, via) => `http://keys/${issuer}/${via ?? "inside"}`,

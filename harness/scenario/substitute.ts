@@ -14,6 +14,8 @@ export type OutsideScheme = "outside-http" | "outside-https";
 export interface SubstitutionValues {
   /** `${ns}` */
   readonly ns: string;
+  /** `${outside.ns}`: the namespace of what is outside the mesh. */
+  readonly outsideNs: string;
   /** `${outside.ip}`: address of the pod outside-host. */
   readonly outsideIp: string;
   /** `${outside.host}`: its name in the cluster's DNS, which no Service stands behind. */
@@ -29,7 +31,7 @@ export interface Substitution {
   readonly position: Position;
   /** With its braces. */
   readonly written: string;
-  readonly name: "ns" | "outside.ip" | "outside.host" | "jwks" | "jwksUri";
+  readonly name: "ns" | "outside.ns" | "outside.ip" | "outside.host" | "jwks" | "jwksUri";
   readonly issuer?: string;
   readonly via?: OutsideScheme;
 }
@@ -37,6 +39,7 @@ export interface Substitution {
 const REFERENCE = /\$\{([^}]*)(\}?)/g;
 const KNOWN = [
   "ns",
+  "outside.ns",
   "outside.ip",
   "outside.host",
   "jwks.<issuer>",
@@ -105,7 +108,8 @@ export function substitutionsIn(text: string, file: string): Substitution[] {
 }
 
 function parseReference(inner: string): Omit<Substitution, "position" | "written"> | undefined {
-  if (inner === "ns" || inner === "outside.ip" || inner === "outside.host") return { name: inner };
+  if (inner === "ns" || inner === "outside.ns" || inner === "outside.ip" || inner === "outside.host")
+    return { name: inner };
   const match = /^(jwks|jwksUri)\.([a-z0-9-]+)(?:@(outside-https?))?$/.exec(inner);
   if (match === null) return undefined;
   const [, name, issuer, via] = match;
@@ -118,6 +122,8 @@ function valueOf(inner: string, values: SubstitutionValues): string {
   switch (name) {
     case "ns":
       return values.ns;
+    case "outside.ns":
+      return values.outsideNs;
     case "outside.ip":
       return values.outsideIp;
     case "outside.host":

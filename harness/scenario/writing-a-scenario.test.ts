@@ -37,7 +37,14 @@ test("the example of docs/writing-a-scenario.md loads, is sound, and its tokens 
     ["${ns}", "${jwks.corp}"],
   );
   const jwks = await tokens.jwks("corp");
-  const values = { ns: "foo", outsideIp: "", outsideHost: "", jwks: () => jwks, jwksUri: () => "" };
+  const values = {
+    ns: "foo",
+    outsideNs: "outside",
+    outsideIp: "",
+    outsideHost: "",
+    jwks: () => jwks,
+    jwksUri: () => "",
+  };
   const policy = parse(substitute(manifest!.text, manifest!.file, values)) as {
     spec: { jwtRules: { jwks: string }[] };
   };
