@@ -99,7 +99,7 @@ test("says which substitutions a manifest has", () => {
 });
 
 const ALL =
-  "known are ${ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
+  "known are ${ns}, ${outside.ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
 
 for (const [text, message] of [
   ["a: ${namespace}", `p.yaml:1:4 unknown substitution \${namespace}; ${ALL}`],
