@@ -1,12 +1,12 @@
 /** Which cluster a verb works on. */
 
 import { attachEmbedded, startEmbedded } from "../clusters/embedded/index.ts";
-import type { EmbeddedCluster } from "../clusters/embedded/index.ts";
+import type { Cluster } from "../clusters/cluster.ts";
 import { DEFAULT_NAME } from "./context.ts";
 import type { Work } from "./work.ts";
 
 interface OpenedCluster {
-  readonly cluster: EmbeddedCluster;
+  readonly cluster: Cluster;
   /** Whether this process started it. */
   readonly started: boolean;
   /** Aborts when the work is interrupted or the cluster ends by itself. */

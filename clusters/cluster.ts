@@ -11,6 +11,16 @@ export interface MeshSetting {
   readonly jwksFetch?: JwksFetcher;
 }
 
+/** What a mesh that is not ours cannot do, or must not be made to do. A scenario that needs it is skipped, and says why. */
+export interface MeshLimits {
+  /** Who fetches a `jwksUri`, by istiod's environment; nobody changes it. */
+  readonly jwksFetch: JwksFetcher;
+  /** Whether objects may reach beyond the run's own namespaces. */
+  readonly meshWide: boolean;
+  /** Whether there is a gateway that the documented selectors choose. */
+  readonly gateway: boolean;
+}
+
 /** What a cluster is, for reports: nothing here is a secret. */
 export interface ClusterInfo {
   readonly kind: "embedded" | "kind" | "existing";
@@ -31,6 +41,14 @@ export interface CertificateAuthority {
   readonly privateKey: string;
 }
 
+/** What a run must do on a cluster that stays, so that nothing of it does. */
+export interface RunJournal {
+  /** A file that takes a line for every object before it is created. */
+  readonly file: string;
+  /** On every object that the run creates. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 export interface Cluster extends AsyncDisposable {
   readonly kind: ClusterInfo["kind"];
   readonly name: string;
@@ -46,6 +64,16 @@ export interface Cluster extends AsyncDisposable {
   readonly ingressUrl: string;
   /** The CA that istiod trusts for HTTPS JWKS endpoints; undefined on clusters that are not ours. */
   readonly jwksAuthority?: CertificateAuthority;
+  /** Undefined on clusters that are ours. */
+  readonly limits?: MeshLimits;
+  /** Labels by which a namespace's pods get sidecars. */
+  readonly injection: Readonly<Record<string, string>>;
+  /** Where every object is written down before it is created; undefined where the whole cluster goes. */
+  readonly journal?: RunJournal;
+  /** Aborts, with a MeshproofError as its reason, when the cluster ends without being told to. */
+  readonly lost: AbortSignal;
+  /** Waits for what may still be starting when the cluster is opened: the ingress gateway. */
+  ready(): Promise<void>;
   describe(): Promise<ClusterInfo>;
   /** Brings the mesh to this setting and waits until istiod runs with it. Throws ERR_MESH_SETTING where `ours` is false and it differs. */
   setMesh(setting: MeshSetting): Promise<void>;
@@ -63,5 +91,19 @@ export interface ClusterHandle {
   readonly ours: boolean;
   readonly ingressUrl: string;
   readonly jwksAuthority?: CertificateAuthority;
+  readonly injection: Readonly<Record<string, string>>;
+  readonly journal?: RunJournal;
   readonly info: ClusterInfo;
+}
+
+/** The data part of a cluster, for another process. */
+export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
+  const { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, injection } = cluster;
+  const info = await cluster.describe();
+  const facts = { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, injection, info };
+  return {
+    ...facts,
+    ...(cluster.jwksAuthority ? { jwksAuthority: cluster.jwksAuthority } : {}),
+    ...(cluster.journal ? { journal: cluster.journal } : {}),
+  };
 }

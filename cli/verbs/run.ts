@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
-import { toHandle } from "../../clusters/embedded/index.ts";
+import { toHandle } from "../../clusters/cluster.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";

@@ -1,5 +1,6 @@
 import path from "node:path";
-import { stopEmbedded, toHandle } from "../../clusters/embedded/index.ts";
+import { toHandle } from "../../clusters/cluster.ts";
+import { stopEmbedded } from "../../clusters/embedded/index.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { openCluster } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios } from "../context.ts";

@@ -11,13 +11,15 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { ensureComponents } from "./components/index.ts";
-import { attachEmbedded, listEmbedded, startEmbedded, stopEmbedded, toHandle, type EmbeddedCluster } from "./index.ts";
+import type { Cluster } from "../cluster.ts";
+import { toHandle } from "../cluster.ts";
+import { attachEmbedded, listEmbedded, startEmbedded, stopEmbedded } from "./index.ts";
 import { runDirNames, runDirOf } from "./run-dir.ts";
 
 const name = `e2e-${process.pid}`;
 const dir = runDirOf(name);
 const quiet = (): void => undefined;
-const start = (signal?: AbortSignal): Promise<EmbeddedCluster> =>
+const start = (signal?: AbortSignal): Promise<Cluster> =>
   startEmbedded({ name, keep: true, progress: quiet, signal });
 
 /** The namespaces of a cluster and the port of its relay: what the kernel must have forgotten in the end. */
@@ -114,7 +116,7 @@ after(() => stopEmbedded(name));
 describe("a cluster", () => {
   let kubectl: (args: string, input?: string) => Promise<{ stdout: string; stderr: string; exitCode?: number }>;
   const apply = (object: object): ReturnType<typeof kubectl> => kubectl("apply -f -", JSON.stringify(object));
-  let cluster: EmbeddedCluster;
+  let cluster: Cluster;
   let left: Footprint;
 
   before(async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
-import type { Cluster, ClusterHandle, ClusterInfo, MeshSetting } from "../cluster.ts";
+import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
 import { cacheRoot } from "./components/cache.ts";
 import { ensureComponents, type Installed } from "./components/index.ts";
 import { watchCluster } from "./control.ts";
@@ -27,13 +27,6 @@ const OUTSIDE_NAMESPACE = "meshproof-outside";
 /** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
 const STOP_SECONDS = 20;
 
-export interface EmbeddedCluster extends Cluster {
-  /** Aborts, with a MeshproofError as its reason, when the cluster ends without being told to. */
-  readonly lost: AbortSignal;
-  /** Waits for what may still be starting when `startEmbedded` returns: the ingress gateway. */
-  ready(): Promise<void>;
-}
-
 export interface StartOptions {
   readonly name: string;
   /** Whether it outlives this process. */
@@ -55,7 +48,7 @@ interface Facts {
  * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
  *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
-export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
+export async function startEmbedded(options: StartOptions): Promise<Cluster> {
   const { name, keep, progress, signal } = options;
   const dir = runDirOf(name);
   const installed = await ensureComponents({ progress, signal });
@@ -78,7 +71,7 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedClus
 }
 
 /** The running cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
-export async function attachEmbedded(name: string): Promise<EmbeddedCluster | undefined> {
+export async function attachEmbedded(name: string): Promise<Cluster | undefined> {
   const dir = runDirOf(name);
   const connection = await watchCluster(dir);
   if (!connection) return undefined;
@@ -135,14 +128,6 @@ export async function listEmbedded(): Promise<{ name: string; startedAt: string 
   return found.flat();
 }
 
-/** The data part of a cluster, for another process. */
-export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
-  const { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, jwksAuthority } = cluster;
-  const info = await cluster.describe();
-  const facts = { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, info };
-  return jwksAuthority ? { ...facts, jwksAuthority } : facts;
-}
-
 async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartOptions): Promise<Launched> {
   const claimed = await claim(dir, 1);
   if (!claimed) {
@@ -197,7 +182,7 @@ async function clusterOf(
   dir: RunDir,
   facts: Facts,
   own: { readonly lost: AbortSignal; readonly stop?: () => Promise<void> },
-): Promise<EmbeddedCluster> {
+): Promise<Cluster> {
   const istio = await import("../istio/index.ts");
   const { connect } = await import("../../harness/kube/client.ts");
   const kube = connect(dir.kubeconfig);
@@ -213,6 +198,7 @@ async function clusterOf(
     outsideNamespace: OUTSIDE_NAMESPACE,
     ours: true,
     ingressUrl: istio.INGRESS_URL,
+    injection: { "istio-injection": "enabled" },
     jwksAuthority: { certificate, privateKey },
     lost: own.lost,
     async describe(): Promise<ClusterInfo> {

@@ -52,11 +52,11 @@ export function workloadsOf(scenarios: readonly Scenario[]): string[] {
 export async function deployWorkloads(options: DeployOptions): Promise<void> {
   const { kube, handle, signal } = options;
   const { namespace, jwksAuthority: authority } = handle;
-  const applyOptions = { labels: MANAGED_LABEL, ...(signal ? { signal } : {}) };
+  const applyOptions = { labels: { ...MANAGED_LABEL, ...handle.journal?.labels }, ...(signal ? { signal } : {}) };
   await applyManifests(
     kube,
     [
-      { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: { "istio-injection": "enabled" } } },
+      { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels: handle.injection } },
       ...(authority ? [rootsOf(namespace, authority)] : []),
     ],
     applyOptions,
