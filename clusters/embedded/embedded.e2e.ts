@@ -19,8 +19,7 @@ import { runDirNames, runDirOf } from "./run-dir.ts";
 const name = `e2e-${process.pid}`;
 const dir = runDirOf(name);
 const quiet = (): void => undefined;
-const start = (signal?: AbortSignal): Promise<Cluster> =>
-  startEmbedded({ name, keep: true, progress: quiet, signal });
+const start = (signal?: AbortSignal): Promise<Cluster> => startEmbedded({ name, keep: true, progress: quiet, signal });
 
 /** The namespaces of a cluster and the port of its relay: what the kernel must have forgotten in the end. */
 interface Footprint {
