@@ -1,9 +1,29 @@
 /** Which cluster a verb works on. */
 
-import { attachEmbedded, startEmbedded } from "../clusters/embedded/index.ts";
 import type { Cluster } from "../clusters/cluster.ts";
-import { DEFAULT_NAME } from "./context.ts";
+import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
+import type { Progress } from "../harness/progress.ts";
+import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
+
+/** A kind of cluster that meshproof makes itself. */
+export interface Maker {
+  /** The running cluster of this name. */
+  attach(name: string): Promise<Cluster | undefined>;
+  /** @param options.keep whether it outlives this process */
+  start(options: { name: string; keep: boolean; progress: Progress; signal?: AbortSignal }): Promise<Cluster>;
+  /** @returns whether it was running */
+  stop(name: string): Promise<boolean>;
+}
+
+/** Loaded when they are used, so that one does not pay for the other's libraries. */
+const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
+  embedded: () => Promise.resolve({ attach: attachEmbedded, start: startEmbedded, stop: stopEmbedded }),
+};
+
+export function makerOf(kind: MadeKind): Promise<Maker> {
+  return MAKERS[kind]();
+}
 
 interface OpenedCluster {
   readonly cluster: Cluster;
@@ -14,6 +34,7 @@ interface OpenedCluster {
 }
 
 interface ClusterOptions {
+  readonly cluster: MadeKind;
   readonly name?: string;
   readonly keep?: boolean;
 }
@@ -22,11 +43,13 @@ interface ClusterOptions {
  * The kept cluster of this name if it runs, else a new one. A new one that is not kept has a name of its own, so that
  * several runs at once do not meet.
  */
-export async function openCluster({ name, keep = false }: ClusterOptions, work: Work): Promise<OpenedCluster> {
+export async function openCluster(options: ClusterOptions, work: Work): Promise<OpenedCluster> {
+  const { cluster: kind, name, keep = false } = options;
   const { progress, signal } = work;
-  const running = await attachEmbedded(name ?? DEFAULT_NAME);
+  const maker = await makerOf(kind);
+  const running = await maker.attach(name ?? DEFAULT_NAME);
   if (running !== undefined) progress(`using the running cluster "${running.name}"`);
   const chosen = name ?? (keep ? DEFAULT_NAME : `run-${process.pid}`);
-  const cluster = running ?? (await startEmbedded({ name: chosen, keep, progress, signal }));
+  const cluster = running ?? (await maker.start({ name: chosen, keep, progress, signal }));
   return { cluster, started: running === undefined, signal: AbortSignal.any([signal, cluster.lost]) };
 }

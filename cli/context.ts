@@ -11,6 +11,10 @@ export const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 /** The scenarios that meshproof brings. */
 export const SCENARIOS = path.join(PROJECT, "scenarios");
 
+/** Kinds of clusters that meshproof makes itself. */
+export const MADE_KINDS = ["embedded"] as const;
+export type MadeKind = (typeof MADE_KINDS)[number];
+
 /** The name of a kept cluster where none is given. */
 export const DEFAULT_NAME = "default";
 

@@ -2,7 +2,7 @@
 
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
-import { DEFAULT_NAME, SCENARIOS } from "./context.ts";
+import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { explain } from "./explain.ts";
 
 const EXIT_CODES = `
@@ -29,6 +29,14 @@ function buildProgram(): Command {
       .addHelpText("after", `\nExamples:\n${examples.map((example) => `  $ meshproof ${example}`).join("\n")}`);
   const scenarios = (): Option =>
     new Option("--scenarios <folder>", "where the scenarios are").default(SCENARIOS, "the ones that meshproof brings");
+  const made = (): Option =>
+    new Option("--cluster <kind>", "kind of the kept cluster").choices(MADE_KINDS).default("embedded");
+  const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
+  const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
+  const allowExec = (): Option =>
+    new Option("--allow-exec <program>", "existing: a program that the context may run to log in")
+      .default([], "none")
+      .argParser((value: string, before: string[]) => [...before, value]);
   const name = (): Option => new Option("--name <cluster>", "name of the kept cluster").default(DEFAULT_NAME);
   const tag = (): Option =>
     new Option("-t, --tag <tag>", "only scenarios with this tag; repeat it for more")
@@ -45,9 +53,15 @@ function buildProgram(): Command {
   ])
     .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
     .addOption(tag())
-    .addOption(new Option("--cluster <kind>", "where to run").choices(["embedded"]).default("embedded"))
+    .addOption(new Option("--cluster <kind>", "where to run").choices([...MADE_KINDS, "existing"]).default("embedded"))
     .option("--name <cluster>", "a kept cluster to run on, or the name of a new one")
     .option("--keep", "leave the cluster running for the next run")
+    .addOption(kubeconfig())
+    .addOption(context())
+    .addOption(allowExec())
+    .option("--revision <name>", "existing: istiod's revision, where the mesh has several")
+    .option("--allow-mesh-wide", "existing: allow scenarios whose objects reach beyond the run's own namespaces")
+    .option("--profile <profile>", "what the mesh promises: istio, asm, or asm@VERSION", "istio")
     .option("--results <folder>", "where reports are written, a folder per run", "results")
     .addOption(
       new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),
@@ -57,12 +71,14 @@ function buildProgram(): Command {
     .action(async (names: string[], options) => finish((await import("./verbs/run.ts")).run(names, options)));
 
   verb("up", "start a cluster with the mesh and the workloads, and keep it", ["up", "up --name other"])
+    .addOption(made())
     .addOption(name())
     .addOption(install())
     .addOption(scenarios())
     .action(async (options) => finish((await import("./verbs/up.ts")).up(options)));
 
   verb("down", "stop a kept cluster", ["down", "down --name other"])
+    .addOption(made())
     .addOption(name())
     .action(async (options) => finish((await import("./verbs/down.ts")).down(options)));
 
@@ -85,7 +101,19 @@ function buildProgram(): Command {
     .addOption(scenarios())
     .action(async (scenario: string, options) => finish((await import("./verbs/render.ts")).render(scenario, options)));
 
-  verb("doctor", "say what this machine has and lacks", ["doctor", "doctor --install"])
+  verb("cleanup", "remove what killed runs left on clusters that exist", ["cleanup", "cleanup 20261125-080024-6455"])
+    .argument("[run]", "the run's id (default: all that have ended)")
+    .action(async (run: string | undefined) => finish((await import("./verbs/cleanup.ts")).cleanup(run)));
+
+  verb("doctor", "say what this machine has and lacks, or what a cluster is and what a run would do there", [
+    "doctor",
+    "doctor --install",
+    "doctor --cluster existing --context NAME",
+  ])
+    .addOption(new Option("--cluster <kind>", "what to look at").choices(["embedded", "existing"]).default("embedded"))
+    .addOption(kubeconfig())
+    .addOption(context())
+    .addOption(allowExec())
     .addOption(install())
     .action(async (options) => finish((await import("./verbs/doctor.ts")).doctor(options)));
 
@@ -105,6 +133,7 @@ function buildProgram(): Command {
     "kubectl --name other get nodes",
   ])
     .argument("[arguments...]", "what kubectl takes")
+    .addOption(made())
     .addOption(name())
     .passThroughOptions()
     .allowUnknownOption()

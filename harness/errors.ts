@@ -4,6 +4,7 @@ export type ErrorCode =
   | "ERR_SCENARIO_INVALID"
   | "ERR_MANIFEST_REJECTED"
   | "ERR_NOTHING_SELECTED"
+  | "ERR_CLUSTER_REFUSED"
   | "ERR_CLUSTER_UNREACHABLE"
   | "ERR_CLUSTER_START"
   | "ERR_COMPONENT"
@@ -35,6 +36,7 @@ export function exitCodeOf(error: unknown): 2 | 3 | 130 {
     case "ERR_SCENARIO_INVALID":
     case "ERR_MANIFEST_REJECTED":
     case "ERR_NOTHING_SELECTED":
+    case "ERR_CLUSTER_REFUSED":
       return 2;
     case "ERR_INTERRUPTED":
       return 130;

@@ -1,8 +1,19 @@
 import { checkHost, installMissing } from "../../clusters/embedded/components/index.ts";
+import type { ExistingFlags } from "./run.ts";
+import { SCENARIOS, readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 
-export async function doctor(options: { readonly install?: boolean }): Promise<number> {
+interface DoctorOptions extends ExistingFlags {
+  readonly cluster: "embedded" | "existing";
+  readonly install?: boolean;
+}
+
+export async function doctor(options: DoctorOptions): Promise<number> {
+  return options.cluster === "existing" ? await lookAtCluster(options) : await lookAtMachine(options);
+}
+
+async function lookAtMachine(options: DoctorOptions): Promise<number> {
   return work(async ({ progress, signal, clear }) => {
     if (options.install === true) await installMissing({ progress, signal });
     const findings = await checkHost();
@@ -15,4 +26,60 @@ export async function doctor(options: { readonly install?: boolean }): Promise<n
     console.log(missing.length === 0 ? "\nthis machine can run the embedded cluster" : `\n${missing.length} missing`);
     return missing.length === 0 ? 0 : 3;
   });
+}
+
+/** What a cluster is, and what a run would do there. Nothing is created. */
+async function lookAtCluster({ kubeconfig, context, allowExec, revision }: DoctorOptions): Promise<number> {
+  const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/index.ts");
+  const { choose, readProfile } = await import("../../harness/run/index.ts");
+  const { pinned, found } = await look({
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+    allowExec,
+  });
+  const denied = found.permissions.filter(({ allowed }) => !allowed).map(({ what }) => what);
+  const rows = [
+    ["context", `${pinned.context} at ${pinned.server}`],
+    ["Kubernetes", found.kubernetes],
+    ...found.revisions.map(({ name, namespace, version, jwksFetch, injects }) => [
+      `Istio ${version}`,
+      `revision ${name} in ${namespace}, a jwksUri is fetched by: ${jwksFetch}, ${injects ? "injects sidecars" : "injects nothing"}`,
+    ]),
+    ...found.gateways.map(({ namespace, name }) => ["gateway", `${namespace}/${name}`]),
+    [
+      "permissions",
+      denied.length === 0 ? `all ${found.permissions.length} that a run needs` : `lacking: ${denied.join(", ")}`,
+    ],
+    [
+      "others",
+      found.others.length === 0
+        ? "no other namespace gets sidecars"
+        : `people work here: ${found.others.join(", ")} get${found.others.length === 1 ? "s" : ""} sidecars`,
+    ],
+  ];
+  console.log(table(rows.map(([name = "", value = ""]) => [name, value])));
+  const refusal = refusalOf(found, revision);
+  if (refusal) {
+    console.log(`\na run would be refused: ${refusal.message}\n  ${refusal.hint}`);
+    return 2;
+  }
+  const chosenRevision = revisionOf(found, revision);
+  if (!chosenRevision) return 2;
+  const { namespace, outsideNamespace } = namespacesOf("<run>");
+  const scenarios = await readScenarios(SCENARIOS, [], []);
+  const { chosen, skipped } = await choose(
+    scenarios,
+    SCENARIOS,
+    readProfile("istio"),
+    limitsOf(found, chosenRevision, false),
+  );
+  const reasons = Map.groupBy(skipped, ({ reason }) => reason);
+  console.log(`
+a run would create, and remove:
+  namespaces meshproof (a Lease), ${namespace}, ${outsideNamespace}
+  in them the workloads ${[...new Set(chosen.flatMap(({ workloads }) => workloads))].sort().join(", ")}, and the policies of each scenario
+
+${chosen.length} of ${scenarios.length} scenarios would run${reasons.size === 0 ? "" : "; the others not:"}
+${[...reasons].map(([reason, those]) => `  ${those.length}  ${reason}`).join("\n")}`);
+  return 0;
 }

@@ -1,16 +1,20 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { ensureComponents } from "../../clusters/embedded/components/index.ts";
-import { attachEmbedded } from "../../clusters/embedded/index.ts";
 import { MeshproofError } from "../../harness/errors.ts";
+import { makerOf } from "../cluster.ts";
+import type { MadeKind } from "../context.ts";
 import { createStatusLine } from "../status.ts";
 
 /** Becomes kubectl as far as a child can: its terminal, its signals, its exit code. */
-export async function kubectl(args: readonly string[], options: { readonly name: string }): Promise<number> {
-  const cluster = await attachEmbedded(options.name);
+export async function kubectl(
+  args: readonly string[],
+  options: { readonly cluster: MadeKind; readonly name: string },
+): Promise<number> {
+  const cluster = await (await makerOf(options.cluster)).attach(options.name);
   if (cluster === undefined)
     throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `no cluster named "${options.name}" is running`, {
-      hint: `start it: meshproof up${options.name === "default" ? "" : ` --name ${options.name}`}`,
+      hint: `start it: meshproof up${options.cluster === "embedded" ? "" : ` --cluster ${options.cluster}`}${options.name === "default" ? "" : ` --name ${options.name}`}`,
     });
   const status = createStatusLine();
   const installed = await ensureComponents({ progress: status.progress });

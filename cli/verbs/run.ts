@@ -5,19 +5,20 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
-import { toHandle } from "../../clusters/cluster.ts";
+import { toHandle, type Cluster } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
 import { openCluster } from "../cluster.ts";
-import { readScenarios } from "../context.ts";
+import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
 
-interface RunVerbOptions {
+interface RunVerbOptions extends ExistingFlags {
   readonly tag: readonly string[];
-  readonly cluster: "embedded";
+  readonly cluster: MadeKind | "existing";
   readonly name?: string;
   readonly keep?: boolean;
   readonly results: string;
@@ -25,10 +26,21 @@ interface RunVerbOptions {
   readonly limit?: number;
   readonly install?: boolean;
   readonly scenarios: string;
+  readonly profile: string;
+}
+
+/** What only an existing cluster takes. */
+export interface ExistingFlags {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly allowExec: readonly string[];
+  readonly revision?: string;
+  readonly allowMeshWide?: boolean;
 }
 
 export async function run(names: readonly string[], options: RunVerbOptions): Promise<number> {
   return work(async (work) => {
+    refuseMixedOptions(options);
     const scenarios = await readScenarios(options.scenarios, names, options.tag);
     if (options.install === true) await prepareHost(work);
     const result = await runOnCluster(scenarios, names, options, work);
@@ -47,9 +59,12 @@ async function runOnCluster(
   options: RunVerbOptions,
   work: Work,
 ): Promise<RunResult> {
+  const runId = newRunId();
   // The Kubernetes client takes a second to load: that passes while the cluster starts.
-  const [opened, { runScenarios }] = await Promise.all([
-    openCluster(options, work),
+  const [opened, harness] = await Promise.all([
+    options.cluster === "existing"
+      ? takeCluster(runId, options, work)
+      : openCluster({ ...options, cluster: options.cluster }, work),
     import("../../harness/run/index.ts"),
   ]);
   await using cluster = opened.cluster;
@@ -59,8 +74,11 @@ async function runOnCluster(
   const tempDir = await makeTempDir();
   const scenariosRoot = path.resolve(options.scenarios);
   try {
-    return await runScenarios({
-      runId: newRunId(),
+    const profile = harness.readProfile(options.profile);
+    const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits);
+    if (chosen.length === 0) throw nothingRuns(skipped);
+    return await harness.runScenarios({
+      runId,
       handle: await toHandle(cluster),
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
       setMesh: async (setting) => {
@@ -69,7 +87,8 @@ async function runOnCluster(
       },
       projectRoot: path.dirname(scenariosRoot),
       scenariosRoot,
-      scenarios,
+      scenarios: chosen,
+      skipped,
       tempDir,
       cacheDir: cacheRoot(),
       command: commandOf(names, options.tag),
@@ -84,6 +103,59 @@ async function runOnCluster(
     cluster.lost.throwIfAborted();
     throw error;
   }
+}
+
+/** @throws MeshproofError ERR_USAGE for options that mean nothing where the run goes */
+function refuseMixedOptions(options: RunVerbOptions): void {
+  const existing = options.cluster === "existing";
+  const flags: Record<string, boolean> = existing
+    ? { "--name": options.name !== undefined, "--keep": options.keep === true }
+    : {
+        "--kubeconfig": options.kubeconfig !== undefined,
+        "--context": options.context !== undefined,
+        "--allow-exec": options.allowExec.length > 0,
+        "--revision": options.revision !== undefined,
+        "--allow-mesh-wide": options.allowMeshWide === true,
+      };
+  const wrong = Object.keys(flags).find((flag) => flags[flag]);
+  if (wrong === undefined) return;
+  throw new MeshproofError(
+    "ERR_USAGE",
+    existing
+      ? `${wrong} is for clusters that meshproof makes, and this one exists`
+      : `${wrong} is for a cluster that exists already`,
+    { hint: existing ? `leave it out` : "add --cluster existing" },
+  );
+}
+
+async function takeCluster(
+  runId: string,
+  { kubeconfig, context, allowExec, revision, allowMeshWide = false }: ExistingFlags,
+  { progress, signal }: Work,
+): Promise<{ readonly cluster: Cluster; readonly signal: AbortSignal }> {
+  const { openExisting } = await import("../../clusters/existing/index.ts");
+  const cluster = await openExisting({
+    runId,
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+    ...(revision === undefined ? {} : { revision }),
+    allowExec,
+    allowMeshWide,
+    progress,
+    signal,
+  });
+  return { cluster, signal: AbortSignal.any([signal, cluster.lost]) };
+}
+
+function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly reason: string }[]): MeshproofError {
+  const reasons = skipped.map(({ scenario, reason }) => `${scenario.id}: ${reason}`);
+  return new MeshproofError(
+    "ERR_NOTHING_SELECTED",
+    ["nothing that was selected can run here:", ...reasons].join("\n"),
+    {
+      hint: "meshproof list shows what there is",
+    },
+  );
 }
 
 /** Holds keys, so it goes in every case but kill -9. */

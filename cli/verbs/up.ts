@@ -1,13 +1,13 @@
 import path from "node:path";
 import { toHandle } from "../../clusters/cluster.ts";
-import { stopEmbedded } from "../../clusters/embedded/index.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
-import { openCluster } from "../cluster.ts";
-import { DEFAULT_NAME, readScenarios } from "../context.ts";
+import { makerOf, openCluster } from "../cluster.ts";
+import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 
 interface UpOptions {
+  readonly cluster: MadeKind;
   readonly name: string;
   readonly install?: boolean;
   readonly scenarios: string;
@@ -18,7 +18,7 @@ export async function up(options: UpOptions): Promise<number> {
     const scenarios = await readScenarios(options.scenarios, [], []);
     if (options.install === true) await prepareHost(work);
     const [{ cluster, started, signal }, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
-      openCluster({ name: options.name, keep: true }, work),
+      openCluster({ ...options, keep: true }, work),
       import("../../harness/run/index.ts"),
       import("../../harness/kube/client.ts"),
     ]);
@@ -37,12 +37,13 @@ export async function up(options: UpOptions): Promise<number> {
       await Promise.all([cluster.ready(), deployed]);
     } catch (error) {
       // A cluster is up, or nothing is left of it.
-      if (started) await stopEmbedded(options.name);
+      if (started) await (await makerOf(options.cluster)).stop(options.name);
       throw error;
     }
     work.clear();
     const { kubernetes, istio, envoy } = handle.info.versions;
-    const name = options.name === DEFAULT_NAME ? "" : ` --name ${options.name}`;
+    const kind = options.cluster === "embedded" ? "" : ` --cluster ${options.cluster}`;
+    const name = `${kind}${options.name === DEFAULT_NAME ? "" : ` --name ${options.name}`}`;
     console.log(`cluster "${options.name}" is up: Kubernetes ${kubernetes}, Istio ${istio}, Envoy ${envoy}
 
   meshproof run${name}                    run the scenarios on it

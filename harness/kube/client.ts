@@ -1,6 +1,7 @@
 import { AppsV1Api, CoreV1Api, KubeConfig, KubernetesObjectApi, type KubernetesObject } from "@kubernetes/client-node";
 import { ApiException } from "@kubernetes/client-node";
 import { MeshproofError } from "../errors.ts";
+import { writeJournal, type ObjectRef } from "./journal.ts";
 
 /** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
 export const FIELD_MANAGER = "meshproof";
@@ -23,9 +24,10 @@ export interface Kube {
 
 /**
  * Opens the API of a kubeconfig's current context.
+ * @param journal a file that names every object before it is applied
  * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read.
  */
-export function connect(kubeconfigFile: string): Kube {
+export function connect(kubeconfigFile: string, journal?: string): Kube {
   const config = new KubeConfig();
   try {
     config.loadFromFile(kubeconfigFile);
@@ -36,22 +38,26 @@ export function connect(kubeconfigFile: string): Kube {
       { cause },
     );
   }
-  return connectWith(config);
+  return connectWith(config, journal);
 }
 
-export function connectWith(config: KubeConfig): Kube {
+export function connectWith(config: KubeConfig, journal?: string): Kube {
   return {
     config,
     core: config.makeApiClient(CoreV1Api),
     apps: config.makeApiClient(AppsV1Api),
-    objects: ObjectApi.of(config),
+    objects: ObjectApi.of(config, journal),
   };
 }
 
 /** Objects of any kind; sends them as they are, with strict field validation. */
 export class ObjectApi extends KubernetesObjectApi {
-  static of(config: KubeConfig): ObjectApi {
+  readonly #written = new Set<string>();
+  #journal: string | undefined;
+
+  static of(config: KubeConfig, journal?: string): ObjectApi {
     const api = config.makeApiClient(ObjectApi);
+    api.#journal = journal;
     api.setDefaultNamespace(config);
     return api;
   }
@@ -59,6 +65,7 @@ export class ObjectApi extends KubernetesObjectApi {
   /** Server-side apply (forced: our field manager wins), unknown fields refused (`fieldValidation=Strict`). */
   async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<Manifest> {
     const path = await this.pathOf(manifest);
+    if (!options.dryRun) this.#write(manifest);
     const request = this.configuration.baseServer.makeRequestContext(path, "PATCH");
     request.setHeaderParam("Accept", "application/json");
     request.setHeaderParam("Content-Type", "application/apply-patch+yaml");
@@ -68,6 +75,21 @@ export class ObjectApi extends KubernetesObjectApi {
     if (options.dryRun) request.setQueryParam("dryRun", "All");
     request.setBody(JSON.stringify(manifest));
     return await this.requestPromise<Manifest>(request);
+  }
+
+  #write({ apiVersion, kind, metadata: { namespace, name } }: Manifest): void {
+    const ref: ObjectRef = { apiVersion, kind, ...(namespace === undefined ? {} : { namespace }), name };
+    const key = JSON.stringify(ref);
+    if (this.#journal === undefined || this.#written.has(key)) return;
+    writeJournal(this.#journal, ref);
+    this.#written.add(key);
+  }
+
+  /** A GET of any path, for what no typed client covers. */
+  async get<T extends object>(path: string, accept = "application/json"): Promise<T> {
+    const request = this.configuration.baseServer.makeRequestContext(path, "GET");
+    request.setHeaderParam("Accept", accept);
+    return await this.requestPromise<T & KubernetesObject>(request);
   }
 
   /** Deletes it; false where it was not there. */

@@ -8,30 +8,24 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
  * A server certificate for IP addresses and DNS names (subjectAltName, RFC 5280 4.2.1.6), valid for a day.
+ * @param authority who signs; without one it signs itself, and nobody trusts it
  * @returns certificate and PKCS #8 key, both PEM.
  */
 export async function issueLeaf(
-  authority: CertificateAuthority,
+  authority: CertificateAuthority | undefined,
   addresses: readonly string[],
 ): Promise<{ certificate: string; privateKey: string }> {
-  const issuer = new x509.X509Certificate(authority.certificate);
-  const signingKey = await webcrypto.subtle.importKey(
-    "pkcs8",
-    x509.PemConverter.decodeFirst(authority.privateKey),
-    ALGORITHM,
-    false,
-    ["sign"],
-  );
+  const subject = "CN=meshproof outside-host";
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: "CN=meshproof outside-host",
+    subject,
     // As it is encoded there: Go compares the bytes, and a UTF8String is not a PrintableString (RFC 5280 section 7.1).
-    issuer: issuer.subjectName,
+    issuer: authority ? new x509.X509Certificate(authority.certificate).subjectName : subject,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + 86_400_000),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,
-    signingKey,
+    signingKey: authority ? await readKey(authority.privateKey) : keys.privateKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
@@ -40,4 +34,8 @@ export async function issueLeaf(
   });
   const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   return { certificate: certificate.toString("pem"), privateKey: x509.PemConverter.encode(pkcs8, "PRIVATE KEY") };
+}
+
+async function readKey(pem: string): Promise<webcrypto.CryptoKey> {
+  return await webcrypto.subtle.importKey("pkcs8", x509.PemConverter.decodeFirst(pem), ALGORITHM, false, ["sign"]);
 }

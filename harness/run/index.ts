@@ -21,6 +21,8 @@ import { readKeySets } from "./key-sets.ts";
 import { substitutionValues } from "./step.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
 
+export { choose } from "./eligible.ts";
+export { readProfile } from "./profile.ts";
 export { deployWorkloads, workloadsOf } from "./workloads.ts";
 export type { DeployOptions } from "./workloads.ts";
 

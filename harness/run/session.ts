@@ -49,7 +49,7 @@ export interface Session {
 }
 
 export async function openSession(plan: RunPlan): Promise<Session> {
-  const kube = connect(plan.handle.kubeconfig);
+  const kube = connect(plan.handle.kubeconfig, plan.handle.journal?.file);
   const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keyFolder: plan.keyFolder });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {

@@ -61,7 +61,7 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
     ],
     applyOptions,
   );
-  const manifests = (await Promise.all(options.apps.map((app) => readWorkload(options, app)))).flat();
+  const manifests = (await Promise.all(options.apps.map((app) => renderWorkload(options, app)))).flat();
   await applyManifests(kube, manifests, applyOptions);
   if (options.apps.includes("outside-host")) await startOutsideHost(options);
   const deployments = manifests.filter((m) => m.kind === "Deployment");
@@ -106,19 +106,34 @@ export async function findServer(
   return pod ? { ...containerOf(pod, "nginx"), ip: pod.status?.podIP ?? "" } : undefined;
 }
 
-async function readWorkload(options: DeployOptions, app: string): Promise<Manifest[]> {
-  const folder = path.join(options.scenariosRoot, "workloads", app);
+/** A workload's manifests, as they are in the file. @throws ERR_SCENARIO_INVALID where there is no such workload. */
+export async function readWorkload(
+  scenariosRoot: string,
+  app: string,
+): Promise<{ readonly file: string; readonly text: string }[]> {
+  const folder = path.join(scenariosRoot, "workloads", app);
   const names = await readdir(folder).catch((cause: unknown) => {
     throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no workload ${app} (looked for the folder ${folder})`, {
       cause,
     });
   });
   const files = names.filter((name) => name.endsWith(".yaml")).sort();
-  const texts = await Promise.all(files.map((name) => readFile(path.join(folder, name), "utf8")));
-  const sources = texts.map((text, i) => ({ text, file: path.join(folder, files[i] ?? "") }));
+  return await Promise.all(
+    files.map(async (name) => {
+      const file = path.join(folder, name);
+      return { file, text: await readFile(file, "utf8") };
+    }),
+  );
+}
+
+async function renderWorkload(options: DeployOptions, app: string): Promise<Manifest[]> {
+  const sources = await readWorkload(options.scenariosRoot, app);
   const keySets = await readKeySets(options.tokens, sources);
   const refuse = (): never => {
-    throw new MeshproofError("ERR_SCENARIO_INVALID", `${folder}: a workload may use \${ns} and \${jwks.<issuer>} only`);
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      `workload ${app}: a workload may use \${ns}, \${outside.ns} and \${jwks.<issuer>} only`,
+    );
   };
   const values = {
     ns: options.handle.namespace,
@@ -145,12 +160,6 @@ function rootsOf(namespace: string, authority: CertificateAuthority): Manifest {
 async function startOutsideHost(options: DeployOptions): Promise<void> {
   const { kube, signal } = options;
   const { outsideNamespace, jwksAuthority: authority } = options.handle;
-  if (!authority) {
-    throw new MeshproofError(
-      "ERR_CLUSTER_START",
-      "this cluster has no CA for JWKS hosts, so outside-host cannot serve HTTPS",
-    );
-  }
   if (await findServer(kube, options.handle, "outside-host")) return;
   const pod = await waitFor<V1Pod, V1Pod>(
     kube,

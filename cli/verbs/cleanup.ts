@@ -1,0 +1,14 @@
+import { cleanUp } from "../../clusters/existing/index.ts";
+import { MeshproofError } from "../../harness/errors.ts";
+import { work } from "../work.ts";
+
+export async function cleanup(run: string | undefined): Promise<number> {
+  return work(async ({ progress, clear }) => {
+    const lines = await cleanUp(run, progress);
+    clear();
+    if (run !== undefined && lines.length === 0)
+      throw new MeshproofError("ERR_USAGE", `there is no journal of a run ${run}: it has removed everything itself`);
+    console.log(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
+    return 0;
+  });
+}

@@ -1,0 +1,264 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { MeshproofError } from "../../harness/errors.ts";
+import { applyManifest } from "../../harness/kube/apply.ts";
+import { connectWith, messageOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
+import { writeJournal } from "../../harness/kube/journal.ts";
+import type { Progress } from "../../harness/progress.ts";
+import type { Cluster, MeshLimits, MeshSetting } from "../cluster.ts";
+import { beginJournal, endJournal, isAlive, listJournals, type Journal } from "./journal.ts";
+import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
+import { holdLease, LEASE_NAME, LEASE_NAMESPACE } from "./lease.ts";
+import { removeRun, RUN_LABEL } from "./remove.ts";
+import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
+
+export { pinContext, type KubeconfigOptions } from "./kubeconfig.ts";
+export { type Revision, type Survey } from "./survey.ts";
+
+/** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
+const ROOT_NAMESPACE = "istio-system";
+
+export interface ExistingOptions extends KubeconfigOptions {
+  readonly runId: string;
+  /** istiod's revision, where the mesh has several. */
+  readonly revision?: string;
+  readonly allowMeshWide: boolean;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The namespaces that a run makes for itself. */
+export function namespacesOf(runId: string): { readonly namespace: string; readonly outsideNamespace: string } {
+  return { namespace: `meshproof-${runId}`, outsideNamespace: `meshproof-${runId}-outside` };
+}
+
+/** Looks at a cluster without creating anything. @throws as {@link pinContext} and {@link survey} do. */
+export async function look(options: KubeconfigOptions): Promise<{ pinned: PinnedContext; found: Survey }> {
+  const pinned = pinContext(options);
+  return { pinned, found: await survey(connectWith(pinned.config)) };
+}
+
+/**
+ * Why nothing can be run on a cluster, and what to do; undefined where it can.
+ * @param wanted the revision that was asked for
+ */
+export function refusalOf(found: Survey, wanted?: string): { message: string; hint: string } | undefined {
+  const names = found.revisions.map(({ name }) => name).join(", ");
+  if (found.revisions.length === 0)
+    return {
+      message: "there is no Istio on this cluster: no Deployment is labelled app=istiod",
+      hint: "install Istio, or let meshproof make a mesh of its own: meshproof run",
+    };
+  if (wanted === undefined && found.revisions.length > 1)
+    return {
+      message: `this mesh has ${found.revisions.length} revisions: ${names}`,
+      hint: "choose one: --revision NAME",
+    };
+  const revision = revisionOf(found, wanted);
+  if (!revision)
+    return { message: `there is no revision "${wanted}": this mesh has ${names}`, hint: "choose one of them" };
+  if (!revision.ready)
+    return {
+      message: `istiod ${revision.namespace}/${revision.name} has no available pod`,
+      hint: "kubectl get pods -A -l app=istiod says why",
+    };
+  if (!revision.injects)
+    return {
+      message: `injection is off: no webhook injects sidecars for revision ${revision.name}`,
+      hint: "turn Istio's sidecar injector on; without sidecars there is nothing to prove",
+    };
+  const missing = found.permissions.filter((permission) => !permission.allowed).map(({ what }) => what);
+  if (missing.length > 0)
+    return {
+      message: `this user may not ${missing.join(", ")}`,
+      hint: "use a user who may, or have a role with these rules bound to this one",
+    };
+  return undefined;
+}
+
+export function revisionOf(found: Survey, wanted?: string): Revision | undefined {
+  return wanted === undefined ? found.revisions[0] : found.revisions.find(({ name }) => name === wanted);
+}
+
+/** What scenarios may ask of this mesh. */
+export function limitsOf(found: Survey, revision: Revision, meshWide: boolean): MeshLimits {
+  const gateway = documentedGateway(found) !== undefined && revision.namespace === ROOT_NAMESPACE;
+  return { jwksFetch: revision.jwksFetch, meshWide, gateway };
+}
+
+/** The gateway that the documented policies choose: they name `istio-system` and `istio: ingressgateway`. */
+function documentedGateway(found: Survey): Gateway | undefined {
+  return found.gateways.find(({ namespace }) => namespace === ROOT_NAMESPACE);
+}
+
+/**
+ * Takes a cluster that exists for one run: a Lease, two namespaces of the run's own with sidecars of the right revision, and a
+ * journal of everything that is created. Disposing of it removes all of that and proves it.
+ * @throws ERR_CLUSTER_REFUSED, ERR_CLUSTER_UNREACHABLE; nothing is left on the cluster then.
+ */
+export async function openExisting(options: ExistingOptions): Promise<Cluster> {
+  const { runId, progress } = options;
+  const { pinned, found } = await look(options);
+  const refusal = refusalOf(found, options.revision);
+  if (refusal) throw new MeshproofError("ERR_CLUSTER_REFUSED", refusal.message, { hint: refusal.hint });
+  const revision = revisionOf(found, options.revision) as Revision;
+  for (const { head } of listJournals().filter(({ head }) => head.context === pinned.context && !isAlive(head)))
+    progress(`run ${head.run} was killed and left something here: meshproof cleanup ${head.run}`);
+
+  const names = namespacesOf(runId);
+  const labels = { "app.kubernetes.io/managed-by": "meshproof", [RUN_LABEL]: runId };
+  const file = beginJournal({
+    run: runId,
+    ...(options.kubeconfig === undefined ? {} : { kubeconfig: path.resolve(options.kubeconfig) }),
+    context: pinned.context,
+    allowExec: options.allowExec,
+    namespaces: [names.namespace, names.outsideNamespace, LEASE_NAMESPACE],
+  });
+  const kube = connectWith(pinned.config, file);
+  const kubeconfig = writePinned(pinned.text);
+  let stopLease: (() => void) | undefined;
+  const close = async (): Promise<void> => {
+    const journal = listJournals().find((each) => each.file === file) as Journal;
+    const removal = await removeRun(kube, journal, progress);
+    stopLease?.();
+    endJournal(file);
+    rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
+    progress(
+      `nothing is left on the cluster: ${removal.created} objects were made and are gone, ${removal.kinds} kinds listed`,
+    );
+  };
+  try {
+    const lost = await occupy(kube, runId, labels, file, (stop) => (stopLease = stop));
+    const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: names.namespace } };
+    await applyManifest(kube, withLabels(namespace, { ...labels, ...revision.injection }));
+    const proxyImage = await injectedProxy(kube, names.namespace);
+    const gateway = documentedGateway(found);
+    const digests = await imageDigests(kube, revision);
+    return {
+      kind: "existing",
+      name: pinned.context,
+      kubeconfig,
+      ...names,
+      ours: false,
+      ingressUrl: gateway ? `http://${gateway.name}.${gateway.namespace}.svc.cluster.local` : "",
+      limits: limitsOf(found, revision, options.allowMeshWide),
+      injection: revision.injection,
+      journal: { file, labels },
+      lost,
+      ready: () => Promise.resolve(),
+      describe: () =>
+        Promise.resolve({
+          kind: "existing",
+          name: pinned.context,
+          versions: { kubernetes: found.kubernetes, istio: revision.version, envoy: proxyImage },
+          digests,
+        }),
+      setMesh(setting: MeshSetting): Promise<void> {
+        const wanted = setting.jwksFetch ?? revision.jwksFetch;
+        if (wanted === revision.jwksFetch) return Promise.resolve();
+        return Promise.reject(
+          new MeshproofError("ERR_MESH_SETTING", `${wanted} cannot be set on a mesh that is not ours`),
+        );
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * Removes what killed runs left.
+ * @param run only this one, even if its process seems to live elsewhere; default all whose process has ended
+ * @returns a line per run
+ */
+export async function cleanUp(run: string | undefined, progress: Progress): Promise<string[]> {
+  const journals = listJournals().filter(({ head }) => (run === undefined ? !isAlive(head) : head.run === run));
+  const lines: string[] = [];
+  for (const journal of journals) {
+    const { head, file } = journal;
+    if (isAlive(head))
+      throw new MeshproofError("ERR_USAGE", `run ${head.run} is still at work (process ${head.pid})`, {
+        hint: "end it with ctrl-C, then it removes everything itself",
+      });
+    const { config } = pinContext(head);
+    const removal = await removeRun(connectWith(config), journal, progress);
+    endJournal(file);
+    lines.push(`${head.run}: nothing is left on ${head.context}, ${removal.kinds} kinds listed`);
+  }
+  return lines;
+}
+
+/** The Lease's namespace and the Lease. @returns what aborts when it is lost. */
+async function occupy(
+  kube: Kube,
+  runId: string,
+  labels: Readonly<Record<string, string>>,
+  journal: string,
+  onHeld: (stop: () => void) => void,
+): Promise<AbortSignal> {
+  const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: LEASE_NAMESPACE } };
+  // Another run's, and its to remove, where it exists already.
+  const exists = await kube.objects.read(namespace).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) await applyManifest(kube, withLabels(namespace, labels));
+  const ref = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace: LEASE_NAMESPACE, name: LEASE_NAME };
+  writeJournal(journal, ref);
+  const lease = await holdLease(kube, runId, labels);
+  // Of a dead run whose Lease was taken over.
+  await applyManifest(kube, withLabels(namespace, labels));
+  onHeld(() => lease.stop());
+  return lease.lost;
+}
+
+function withLabels(manifest: Manifest, labels: Readonly<Record<string, string>>): Manifest {
+  return { ...manifest, metadata: { ...manifest.metadata, labels: { ...labels } } };
+}
+
+/**
+ * Asks for a pod that is not created.
+ * @returns the image of the sidecar that it would get.
+ * @throws ERR_CLUSTER_REFUSED where it gets none.
+ */
+async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
+  const body = { metadata: { generateName: "meshproof-" }, spec: { containers: [{ name: "app", image: "app" }] } };
+  let problem = "its pods get no sidecar";
+  try {
+    const pod = await kube.core.createNamespacedPod({ namespace, body, dryRun: "All" });
+    const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+    const image = containers.find(({ name }) => name === "istio-proxy")?.image;
+    if (image !== undefined) return image.split("/").slice(-1)[0] ?? image;
+  } catch (error) {
+    problem = messageOf(error);
+  }
+  throw new MeshproofError("ERR_CLUSTER_REFUSED", `injection is off in a namespace labelled for it: ${problem}`, {
+    hint: "turn Istio's sidecar injector on, or choose another revision: --revision NAME",
+  });
+}
+
+/** Image digests of istiod's pods, as the node says them. */
+async function imageDigests(kube: Kube, revision: Revision): Promise<Record<string, string>> {
+  const { items } = await kube.core.listNamespacedPod({ namespace: revision.namespace, labelSelector: "app=istiod" });
+  return Object.fromEntries(
+    items.flatMap(({ status }) =>
+      (status?.containerStatuses ?? []).flatMap(({ name, imageID }) => {
+        const digest = /sha256:[0-9a-f]{64}/.exec(imageID)?.[0];
+        return digest === undefined ? [] : [[`istiod/${name}`, digest]];
+      }),
+    ),
+  );
+}
+
+/** For the processes of the run; holds credentials. */
+function writePinned(text: string): string {
+  const folder = mkdtempSync(path.join(tmpdir(), "meshproof-existing-"));
+  chmodSync(folder, 0o700);
+  const file = path.join(folder, "kubeconfig");
+  writeFileSync(file, text, { mode: 0o600 });
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return file;
+}

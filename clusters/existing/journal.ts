@@ -1,0 +1,81 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+import { readJournal, writeJournal, type ObjectRef } from "../../harness/kube/journal.ts";
+
+/** The first line of a journal: whose run it is, and how its cluster is reached again. */
+export interface JournalHead {
+  readonly run: string;
+  readonly pid: number;
+  /** What tells the process from a later one of the same id. */
+  readonly started: string;
+  /** Absolute path; undefined where kubectl's own was read. */
+  readonly kubeconfig?: string;
+  readonly context: string;
+  readonly allowExec: readonly string[];
+  /** The run's own namespaces: with them goes what is in them. */
+  readonly namespaces: readonly string[];
+}
+
+export interface Journal {
+  readonly file: string;
+  readonly head: JournalHead;
+  readonly objects: readonly ObjectRef[];
+}
+
+/** `$XDG_STATE_HOME/meshproof/journals`: it must outlive a restart of the machine. */
+export function journalFolder(): string {
+  return path.join(process.env["XDG_STATE_HOME"] ?? path.join(homedir(), ".local/state"), "meshproof/journals");
+}
+
+/** Begins a run's journal. @returns its file. */
+export function beginJournal(head: Omit<JournalHead, "pid" | "started">): string {
+  mkdirSync(journalFolder(), { recursive: true, mode: 0o700 });
+  const file = path.join(journalFolder(), `${head.run}.jsonl`);
+  writeJournal(file, { ...head, pid: process.pid, started: startOf(process.pid) ?? "" });
+  return file;
+}
+
+/** Journals that are there, oldest first. */
+export function listJournals(): Journal[] {
+  let names: string[];
+  try {
+    names = readdirSync(journalFolder());
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => name.endsWith(".jsonl"))
+    .sort()
+    .flatMap((name) => {
+      const file = path.join(journalFolder(), name);
+      const [head, ...objects] = readJournal(file);
+      return head === undefined ? [] : [{ file, head: head as JournalHead, objects: objects as ObjectRef[] }];
+    });
+}
+
+/** To be called when everything in it is gone. */
+export function endJournal(file: string): void {
+  rmSync(file, { force: true });
+}
+
+/** Whether the run's process still lives. */
+export function isAlive({ pid, started }: JournalHead): boolean {
+  return startOf(pid) === started;
+}
+
+/** When a process began, in the kernel's own count where there is /proc; otherwise only that it lives. */
+function startOf(pid: number): string | undefined {
+  try {
+    // Field 22 of proc_pid_stat(5); the second, in brackets, may hold blanks.
+    return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ")[19];
+  } catch {
+    if (process.platform === "linux") return undefined;
+  }
+  try {
+    process.kill(pid, 0);
+    return "alive";
+  } catch {
+    return undefined;
+  }
+}

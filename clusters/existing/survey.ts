@@ -1,0 +1,162 @@
+import {
+  AdmissionregistrationV1Api,
+  AuthorizationV1Api,
+  VersionApi,
+  type V1Deployment,
+  type V1Namespace,
+  type V1ResourceAttributes,
+} from "@kubernetes/client-node";
+import { MeshproofError } from "../../harness/errors.ts";
+import { messageOf, statusOf, type Kube } from "../../harness/kube/client.ts";
+import type { JwksFetcher } from "../cluster.ts";
+import { jwksFetcherOf } from "../istio/index.ts";
+
+/** One istiod. */
+export interface Revision {
+  readonly name: string;
+  readonly namespace: string;
+  /** The tag of its image. */
+  readonly version: string;
+  readonly jwksFetch: JwksFetcher;
+  readonly ready: boolean;
+  /** Labels by which a namespace gets this revision's sidecars. */
+  readonly injection: Readonly<Record<string, string>>;
+  /** Whether there is a webhook that injects for it. */
+  readonly injects: boolean;
+}
+
+export interface Gateway {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Permission {
+  /** `create namespaces`. */
+  readonly what: string;
+  readonly allowed: boolean;
+}
+
+/** What a cluster is, found by looking: nothing is created. */
+export interface Survey {
+  readonly kubernetes: string;
+  readonly revisions: readonly Revision[];
+  /** Services that the documented selectors (`istio: ingressgateway`) stand for. */
+  readonly gateways: readonly Gateway[];
+  readonly permissions: readonly Permission[];
+  /** What speaks for other people's work being here. */
+  readonly others: readonly string[];
+}
+
+/** What a run does, for SelfSubjectAccessReview; in any namespace, since its own do not exist yet. */
+const NEEDS: readonly (readonly [verbs: readonly string[], group: string, resource: string, subresource?: string])[] = [
+  [["create", "patch", "delete", "get", "list", "watch"], "", "namespaces"],
+  [["create", "patch", "delete", "get", "list", "watch"], "apps", "deployments"],
+  [["create", "patch", "delete"], "", "services"],
+  [["create", "patch", "delete"], "", "serviceaccounts"],
+  [["create", "patch", "delete"], "", "configmaps"],
+  [["get", "list", "watch"], "", "pods"],
+  [["create"], "", "pods", "exec"],
+  [["get"], "", "pods", "log"],
+  [["create", "patch", "delete", "get", "list"], "security.istio.io", "requestauthentications"],
+  [["create", "patch", "delete", "get", "list"], "security.istio.io", "authorizationpolicies"],
+  [["create", "patch", "delete", "get", "list"], "networking.istio.io", "serviceentries"],
+  [["create", "patch", "delete", "get", "list"], "networking.istio.io", "destinationrules"],
+  [["create", "update", "delete", "get"], "coordination.k8s.io", "leases"],
+];
+
+/**
+ * Looks at a cluster.
+ * @throws ERR_CLUSTER_UNREACHABLE where its API server does not answer, ERR_CLUSTER_REFUSED where it refuses the user.
+ */
+export async function survey(kube: Kube): Promise<Survey> {
+  const { gitVersion } = await reach(kube);
+  const [istiods, webhooks, services, namespaces, permissions] = await Promise.all([
+    allowed(async () => (await kube.apps.listDeploymentForAllNamespaces({ labelSelector: "app=istiod" })).items),
+    allowed(async () => {
+      const api = kube.config.makeApiClient(AdmissionregistrationV1Api);
+      return (await api.listMutatingWebhookConfiguration()).items;
+    }),
+    allowed(async () => (await kube.core.listServiceForAllNamespaces({ labelSelector: "istio=ingressgateway" })).items),
+    allowed(async () => (await kube.core.listNamespace()).items),
+    askPermissions(kube),
+  ]);
+  const injectors = (webhooks ?? []).filter(({ metadata }) => metadata?.labels?.["app"] === "sidecar-injector");
+  const revisions = (istiods ?? []).map((istiod): Revision => {
+    const name = istiod.metadata?.labels?.["istio.io/rev"] ?? "default";
+    const hook = injectors.find(({ metadata }) => (metadata?.labels?.["istio.io/rev"] ?? "default") === name);
+    return {
+      name,
+      namespace: istiod.metadata?.namespace ?? "",
+      version: tagOf(istiod),
+      jwksFetch: jwksFetcherOf(istiod),
+      ready: (istiod.status?.availableReplicas ?? 0) > 0,
+      injection: name === "default" ? { "istio-injection": "enabled" } : { "istio.io/rev": name },
+      // Who may not list webhooks learns it from a pod that is not created.
+      injects: webhooks === undefined || (hook?.webhooks ?? []).length > 0,
+    };
+  });
+  return {
+    kubernetes: gitVersion,
+    revisions,
+    gateways: (services ?? []).map(({ metadata }) => ({
+      namespace: metadata?.namespace ?? "",
+      name: metadata?.name ?? "",
+    })),
+    permissions,
+    others: (namespaces ?? []).flatMap(otherWork),
+  };
+}
+
+async function reach(kube: Kube): Promise<{ gitVersion: string }> {
+  try {
+    return await kube.config.makeApiClient(VersionApi).getCode();
+  } catch (cause) {
+    const status = statusOf(cause);
+    const server = kube.config.getCurrentCluster()?.server ?? "";
+    if (status === 401 || status === 403)
+      throw new MeshproofError("ERR_CLUSTER_REFUSED", `${server} refuses this user: ${messageOf(cause)}`, { cause });
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `${server} does not answer: ${messageOf(cause)}`, {
+      hint: "is the cluster running, and is this machine in its network?",
+      cause,
+    });
+  }
+}
+
+/** What this user may not see is unknown, not absent. */
+async function allowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (statusOf(error) === 403) return undefined;
+    throw error;
+  }
+}
+
+async function askPermissions(kube: Kube): Promise<Permission[]> {
+  const api = kube.config.makeApiClient(AuthorizationV1Api);
+  return await Promise.all(
+    NEEDS.flatMap(([verbs, group, resource, subresource]) =>
+      verbs.map(async (verb): Promise<Permission> => {
+        const resourceAttributes: V1ResourceAttributes = { verb, group, resource, ...(subresource && { subresource }) };
+        const review = await api.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } });
+        const full = [resource, subresource].filter(Boolean).join("/");
+        return {
+          what: `${verb} ${group === "" ? full : `${full}.${group}`}`,
+          allowed: review.status?.allowed === true,
+        };
+      }),
+    ),
+  );
+}
+
+function otherWork({ metadata }: V1Namespace): string[] {
+  const labels = metadata?.labels ?? {};
+  if (labels["app.kubernetes.io/managed-by"] === "meshproof") return [];
+  if (labels["istio-injection"] !== "enabled" && !labels["istio.io/rev"]) return [];
+  return [metadata?.name ?? ""];
+}
+
+function tagOf(istiod: V1Deployment): string {
+  const image = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.image ?? "";
+  return /:([^:/@]+)(@|$)/.exec(image)?.[1] ?? "unknown";
+}

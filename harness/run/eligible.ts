@@ -1,0 +1,97 @@
+import type { MeshLimits } from "../../clusters/cluster.ts";
+import { parseManifests } from "../kube/apply.ts";
+import type { Manifest } from "../kube/client.ts";
+import type { Scenario } from "../scenario/types.ts";
+import type { Profile } from "./profile.ts";
+import { readWorkload, workloadsOf } from "./workloads.ts";
+
+interface ManifestText {
+  readonly text: string;
+}
+
+/** Where an object lives that stays within the run: as manifests write it. */
+const OWN = new Set(["${ns}", "${outside.ns}"]);
+
+/** Kinds whose objects every proxy of the mesh gets unless `exportTo` says otherwise (Istio, networking reference). */
+const EXPORTED = new Set(["ServiceEntry", "DestinationRule", "VirtualService"]);
+
+export interface Choice {
+  readonly chosen: readonly Scenario[];
+  readonly skipped: readonly { readonly scenario: Scenario; readonly reason: string }[];
+}
+
+/** Which scenarios can run on a mesh of this profile and these limits, and why the others cannot. */
+export async function choose(
+  scenarios: readonly Scenario[],
+  scenariosRoot: string,
+  profile: Profile,
+  limits?: MeshLimits,
+): Promise<Choice> {
+  const reasons = await Promise.all(
+    scenarios.map(async (scenario) => {
+      const files = await Promise.all(workloadsOf([scenario]).map((app) => readWorkload(scenariosRoot, app)));
+      return { scenario, reason: whyNot(scenario, files.flat(), profile, limits) };
+    }),
+  );
+  return {
+    chosen: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [scenario] : [])),
+    skipped: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [] : [{ scenario, reason }])),
+  };
+}
+
+/**
+ * Why a scenario cannot run where it would have to, as a sentence for the report; undefined where it can.
+ * @param workloads the manifests of the workloads that the scenario lists
+ */
+export function whyNot(
+  scenario: Scenario,
+  workloads: readonly ManifestText[],
+  profile: Profile,
+  limits?: MeshLimits,
+): string | undefined {
+  return profile.lacks(scenario) ?? (limits && whyNotHere(scenario, workloads, limits));
+}
+
+function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limits: MeshLimits): string | undefined {
+  const wanted = scenario.mesh.jwksFetch ?? "istiod";
+  if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
+    return `it holds where ${fetcherWords(wanted)} fetches a jwksUri, and in this mesh ${fetcherWords(limits.jwksFetch)} does`;
+  if (scenario.features.includes("jwks-authority"))
+    return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
+  if (scenario.features.includes("ingress-gateway") && !limits.gateway)
+    return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
+  if (limits.meshWide) return undefined;
+  const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];
+  const beyond = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest) ?? []));
+  return beyond.length === 0 ? undefined : `${beyond[0]}; --allow-mesh-wide permits it`;
+}
+
+/** How an object reaches beyond the run's own namespaces; undefined where it does not. */
+export function reachOf(manifest: Manifest): string | undefined {
+  const { kind, metadata } = manifest;
+  const what = `${kind} ${metadata.name}`;
+  const spec = manifest["spec"] as { exportTo?: string[]; selector?: object } | undefined;
+  if (kind === "Namespace") return OWN.has(metadata.name) ? undefined : `${what} is not the run's own`;
+  if (metadata.namespace === undefined) return `${what} holds for the whole cluster`;
+  if (!OWN.has(metadata.namespace)) return `${what} is applied to ${metadata.namespace}, where others work`;
+  if (kind === "Gateway") return `${what} opens the mesh's own gateway`;
+  if (EXPORTED.has(kind) && !(spec?.exportTo?.length === 1 && spec.exportTo[0] === "."))
+    return `${what} is exported to every namespace`;
+  return undefined;
+}
+
+/** Whether a scenario lets somebody fetch keys. */
+export function usesJwksUri(scenario: Scenario): boolean {
+  return scenario.steps.some((step) => step.apply.some(({ text }) => /^[\s-]*jwksUri:/m.test(text)));
+}
+
+function fetcherWords(fetcher: MeshLimits["jwksFetch"]): string {
+  switch (fetcher) {
+    case "istiod":
+      return "istiod";
+    case "envoy":
+      return "the proxy";
+    case "hybrid":
+      return "the proxy where it knows the host, else istiod,";
+  }
+}
