@@ -83,16 +83,15 @@ export async function readProxy(kube: Kube, proxy: Proxy, signal?: AbortSignal):
     ["pilot-agent", "request", "GET", `config_dump?${query}`],
     signal ? { signal } : {},
   );
+  const text = result.stdout.toString("utf8");
   try {
-    return readProxyConfig(JSON.parse(result.stdout.toString("utf8")));
+    // pilot-agent may warn on standard output first (a proxy without root certificates).
+    return readProxyConfig(JSON.parse(text.slice(Math.max(0, text.search(/^\{/m)))));
   } catch (cause) {
-    throw new MeshproofError(
-      "ERR_PROBE",
-      `the proxy of ${proxy.namespace}/${proxy.pod} gave no config dump: ${result.stderr.slice(0, 300)}`,
-      {
-        cause,
-      },
-    );
+    const said = [text, result.stderr].join("\n").trim().slice(0, 300);
+    throw new MeshproofError("ERR_PROBE", `the proxy of ${proxy.namespace}/${proxy.pod} gave no config dump: ${said}`, {
+      cause,
+    });
   }
 }
 
