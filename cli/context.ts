@@ -12,7 +12,7 @@ export const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 export const SCENARIOS = path.join(PROJECT, "scenarios");
 
 /** Kinds of clusters that meshproof makes itself. */
-export const MADE_KINDS = ["embedded"] as const;
+export const MADE_KINDS = ["embedded", "kind"] as const;
 export type MadeKind = (typeof MADE_KINDS)[number];
 
 /** The name of a kept cluster where none is given. */

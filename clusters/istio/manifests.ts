@@ -32,6 +32,16 @@ const UPSTREAM_ENVOY_SETTINGS: readonly string[] = [
   "values.telemetry.enabled=false",
 ];
 
+/** Requests that let the control plane, the mesh and all workloads fit on a node with two processors. */
+const SMALL_REQUESTS: readonly string[] = [
+  "values.pilot.resources.requests.cpu=50m",
+  "values.pilot.resources.requests.memory=256Mi",
+  "values.global.proxy.resources.requests.cpu=10m",
+  "values.global.proxy.resources.requests.memory=40Mi",
+  "values.gateways.istio-ingressgateway.resources.requests.cpu=10m",
+  "values.gateways.istio-ingressgateway.resources.requests.memory=40Mi",
+];
+
 export interface ManifestOptions {
   /** Path of istioctl, which carries the charts. */
   readonly istioctl: string;
@@ -41,6 +51,8 @@ export interface ManifestOptions {
   readonly cache: string;
   /** Whether the proxies are upstream Envoy, without Istio's own filters. */
   readonly upstreamEnvoy: boolean;
+  /** Whether the scheduler counts what the node has. */
+  readonly smallRequests?: boolean;
   /** PEM: what istiod trusts for JWKS endpoints besides the public authorities. */
   readonly jwksAuthority: string;
   readonly signal?: AbortSignal;
@@ -48,7 +60,11 @@ export interface ManifestOptions {
 
 /** Istio's own manifests: CRDs, istiod and an ingress gateway in namespace istio-system. */
 export async function istioManifests(options: ManifestOptions): Promise<Manifest[]> {
-  const settings = [...SETTINGS, ...(options.upstreamEnvoy ? UPSTREAM_ENVOY_SETTINGS : [])];
+  const settings = [
+    ...SETTINGS,
+    ...(options.upstreamEnvoy ? UPSTREAM_ENVOY_SETTINGS : []),
+    ...(options.smallRequests ? SMALL_REQUESTS : []),
+  ];
   const key = createHash("sha256")
     .update(JSON.stringify([options.identity, settings]))
     .digest("hex")

@@ -2,7 +2,8 @@ import { VersionApi } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Kube } from "../../harness/kube/client.ts";
 import { readyPods } from "../../harness/kube/wait.ts";
-import { ISTIO_NAMESPACE } from "./install.ts";
+import { execIn } from "../../harness/kube/exec.ts";
+import { GATEWAY, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
 
 /** istiod's monitoring port (`--monitoringAddr` of its chart), where `/version` is. */
 const MONITORING_PORT = 15014;
@@ -24,6 +25,20 @@ export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; isti
     path: "version",
   });
   return { kubernetes: gitVersion, istio: istioVersion(text) };
+}
+
+/** What the ingress gateway's Envoy says it is, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */
+export async function envoyVersionOf(kube: Kube): Promise<string> {
+  await waitForGateway(kube);
+  const [gateway] = await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`);
+  const where = { namespace: ISTIO_NAMESPACE, pod: gateway?.metadata?.name ?? "", container: "istio-proxy" };
+  const { stdout } = await execIn(kube, where, ["envoy", "--version"]);
+  return envoyVersion(stdout.toString("utf8"));
+}
+
+/** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */
+export function envoyVersion(text: string): string {
+  return /version: \w+\/([^/]+)\//.exec(text)?.[1] ?? text.trim();
 }
 
 /** The tag of `1.31.0-<commit>-Clean`, as Istio's build information prints it. */

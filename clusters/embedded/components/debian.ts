@@ -115,7 +115,7 @@ const EMPTY_FILES = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 const OWN_FILES = join(import.meta.dirname, "root-files");
 
 /** The release whose packages apt finds: `12` for Debian's, else such as `ubuntu-24.04` (os-release(5)). */
-function distribution(): string {
+export function distribution(): string {
   let text = "";
   try {
     text = readFileSync("/etc/os-release", "utf8");
@@ -142,26 +142,34 @@ export const debianRoot: Recipe = {
     return [REVISION, ...rules.map((rule) => rule.join(" ")), ...hashes];
   },
   async build(shop) {
-    const archives = await downloadPackages(shop);
-    const details: Record<string, string> = {};
-    for (const archive of archives) {
-      const name = basename(archive);
-      if (NOT_UNPACKED.test(name)) continue;
-      await shop.run(["dpkg-deb", "-x", archive, shop.files]);
-      const [pkg, version] = name.split("_");
-      details[`${pkg}`] = decodeURIComponent(`${version}`);
-    }
-    await mergeUsr(shop.files);
+    const details = await unpackPackages(shop, PACKAGES);
     await finishRoot(shop.files);
     return details;
   },
 };
 
 /**
+ * Unpacks Debian packages and what they depend on into `shop.files`, without running anything of theirs.
+ * @returns their versions by name.
+ */
+export async function unpackPackages(shop: Workshop, packages: readonly string[]): Promise<Record<string, string>> {
+  const details: Record<string, string> = {};
+  for (const archive of await downloadPackages(shop, packages)) {
+    const name = basename(archive);
+    if (NOT_UNPACKED.test(name)) continue;
+    await shop.run(["dpkg-deb", "-x", archive, shop.files]);
+    const [pkg, version] = name.split("_");
+    details[`${pkg}`] = decodeURIComponent(`${version}`);
+  }
+  await mergeUsr(shop.files);
+  return details;
+}
+
+/**
  * Downloads the packages and their dependencies by an apt whose state is all below `work`: nothing counts as installed,
  * the machine's sources, keyrings, pins and proxies hold, and its hooks do not run. apt verifies the signatures.
  */
-async function downloadPackages({ work, run, progress }: Workshop): Promise<string[]> {
+async function downloadPackages({ work, run, progress }: Workshop, packages: readonly string[]): Promise<string[]> {
   const archives = join(work, "cache", "archives");
   for (const dir of ["state/lists/partial", "cache/archives/partial", "log"])
     await mkdir(join(work, dir), { recursive: true });
@@ -204,7 +212,7 @@ Acquire::https::Timeout "30";
   if (update instanceof MeshproofError)
     progress("apt-get update reported an error; going on with the sources that work");
   try {
-    await run([...apt, "install", "--download-only", ...PACKAGES], { env });
+    await run([...apt, "install", "--download-only", ...packages], { env });
   } catch (error) {
     throw update instanceof MeshproofError && error instanceof MeshproofError
       ? new MeshproofError(error.code, `${error.message}\nand before that ${update.message}`, {
@@ -254,7 +262,7 @@ async function finishRoot(root: string): Promise<void> {
 }
 
 /** What update-ca-certificates does: one bundle of everything that the package ca-certificates ships. */
-async function gatherCertificates(root: string): Promise<void> {
+export async function gatherCertificates(root: string): Promise<void> {
   const bundle = join(root, "etc/ssl/certs/ca-certificates.crt");
   const source = join(root, "usr/share/ca-certificates");
   await mkdir(join(root, "etc/ssl/certs"), { recursive: true });

@@ -84,6 +84,29 @@ const goComponents: readonly GoComponent[] = [
   },
 ];
 
+/** What a Kubernetes node of its own needs besides: the kind cluster's, where its image is built here. */
+const nodeComponents: readonly GoComponent[] = [
+  {
+    name: "kubernetes-node",
+    folder: "kubernetes-1.36",
+    module: "k8s.io/kubernetes",
+    programs: {
+      kubelet: "k8s.io/kubernetes/cmd/kubelet",
+      kubeadm: "k8s.io/kubernetes/cmd/kubeadm",
+    },
+    variables: kubernetesVariables,
+    effort: "2 programs, about 2 min",
+  },
+  {
+    name: "crictl",
+    folder: "cri-tools",
+    module: "sigs.k8s.io/cri-tools",
+    programs: { crictl: "sigs.k8s.io/cri-tools/cmd/crictl" },
+    variables: (version) => ({ "sigs.k8s.io/cri-tools/pkg/version.Version": version }),
+    effort: "1 program, about 1 min",
+  },
+];
+
 /** Both packages have the variables: the servers tell theirs by component-base, client-go's user agent by its own. */
 function kubernetesVariables(version: string): Record<string, string> {
   const [major = "", minor = ""] = version.replace(/^v/, "").split(".");
@@ -97,4 +120,9 @@ function kubernetesVariables(version: string): Record<string, string> {
 /** All components of the embedded cluster, in the order in which they are built: what is quick comes first. */
 export async function allRecipes(): Promise<Recipe[]> {
   return [debianRoot, await nodeRecipe(), envoy, ...(await Promise.all(goComponents.map(goRecipe)))];
+}
+
+/** What {@link allRecipes} lacks for a Kubernetes node of its own. */
+export async function nodeRecipes(): Promise<Recipe[]> {
+  return Promise.all(nodeComponents.map(goRecipe));
 }

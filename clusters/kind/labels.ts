@@ -1,0 +1,73 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+
+/** What every container and volume of ours carries. */
+export const LABEL = {
+  /** The cluster's name. */
+  cluster: "dev.meshproof/cluster",
+  /** Where process numbers mean something: the machine and its PID namespace. */
+  host: "dev.meshproof/host",
+  /** The process that made it. */
+  pid: "dev.meshproof/owner-pid",
+  /** When that process began: its number may be another's by now. */
+  started: "dev.meshproof/owner-started",
+  /** For a cluster that outlives its owner: the file that says that it is complete. */
+  kept: "dev.meshproof/kept",
+} as const;
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Labels that say whose a container or volume is: this process's. */
+export function ownerLabels({ cluster, kept }: { readonly cluster: string; readonly kept?: string }): Labels {
+  return {
+    [LABEL.cluster]: cluster,
+    [LABEL.host]: host(),
+    [LABEL.pid]: `${process.pid}`,
+    [LABEL.started]: startOf(process.pid) ?? "",
+    ...(kept === undefined ? {} : { [LABEL.kept]: kept }),
+  };
+}
+
+export function labelArguments(labels: Labels): string[] {
+  return Object.entries(labels).flatMap(([key, value]) => ["--label", `${key}=${value}`]);
+}
+
+/** What {@link isOrphan} must know of the world. */
+export interface Surroundings {
+  readonly host: string;
+  /** When a process began; undefined where there is none of this number. */
+  startOf(pid: number): string | undefined;
+  /** Whether a file is there. True where that cannot be said. */
+  exists(file: string): boolean;
+}
+
+/**
+ * Whether nobody is left who would remove what carries these labels: its owner has ended, and it is no cluster that was
+ * to be kept and got complete. What another machine made is never an orphan: nobody here knows its owner.
+ */
+export function isOrphan(labels: Labels, around: Surroundings): boolean {
+  if (!labels[LABEL.cluster] || labels[LABEL.host] !== around.host) return false;
+  if (around.startOf(Number(labels[LABEL.pid])) === labels[LABEL.started]) return false;
+  const kept = labels[LABEL.kept];
+  return kept === undefined || !around.exists(kept);
+}
+
+/** The machine and the PID namespace, as text. */
+export function host(): string {
+  try {
+    return `${hostname()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    return hostname();
+  }
+}
+
+/** The boot and the clock ticks since it at which a process began (proc(5): field 22 of `stat`). */
+export function startOf(pid: number): string | undefined {
+  try {
+    // The name in parentheses may hold blanks.
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ");
+    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields[19]}`;
+  } catch {
+    return undefined;
+  }
+}

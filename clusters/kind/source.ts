@@ -1,0 +1,151 @@
+import { readdir, stat } from "node:fs/promises";
+import { extname, join, resolve } from "node:path";
+import { execa } from "execa";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import { docker, hasImage, lastLines } from "./docker.ts";
+import { kindImages, type ImageChoice } from "./images.ts";
+
+/** Where images come from, besides {@link ImageChoice}. */
+export interface ImageOptions extends ImageChoice {
+  /**
+   * `published`: Docker has or pulls them. `offline`: built here. Anything else is a folder of archives (`docker save`, or
+   * OCI). Not given: published, and offline where no registry can be reached.
+   */
+  readonly images?: string | undefined;
+}
+
+/** What a cluster is started from. */
+export interface ImageSet {
+  /** The node image's name in Docker. */
+  readonly node: string;
+  /** Images that Docker has, by the name that the node is to know them by. */
+  readonly loads: readonly { readonly name: string; readonly inDocker: string }[];
+  /** Files that are imported into the node as they are. */
+  readonly archives: readonly string[];
+  /** Whether proxyv2 is upstream Envoy, without Istio's own filters. */
+  readonly upstreamEnvoy: boolean;
+}
+
+interface Options {
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Sees to it that Docker has all images that a cluster needs.
+ * @throws ERR_CLUSTER_START where an image cannot be had, with how to do without a registry; ERR_USAGE, ERR_INTERRUPTED.
+ */
+export async function provideImages(choice: ImageOptions, options: Options): Promise<ImageSet> {
+  const { images = "auto" } = choice;
+  if (images === "offline") return offline(options);
+  if (images !== "auto" && images !== "published") return fromFolder(resolve(images), choice, options);
+  try {
+    return await published(choice, options);
+  } catch (error) {
+    if (images === "published" || !(error instanceof MeshproofError) || !unreachable(error.message)) throw error;
+    const pinned = choice.kubernetes ?? choice.mirror ?? Object.keys(choice.digests ?? {})[0];
+    if (pinned !== undefined) throw error; // whoever asks for one image is not given another
+    options.progress("no registry can be reached: the node and its images are built here (--images offline)");
+    return offline(options);
+  }
+}
+
+/** Whether docker says that the registry cannot be reached, rather than that it has no such image. */
+export function unreachable(message: string): boolean {
+  return /no such host|dial tcp|i\/o timeout|connection refused|network is unreachable|TLS handshake|Client\.Timeout|name resolution/i.test(
+    message,
+  );
+}
+
+async function offline(options: Options): Promise<ImageSet> {
+  const { ensureOfflineImages } = await import("./offline/index.ts");
+  const { node } = await ensureOfflineImages(options);
+  return { node, loads: [], archives: [], upstreamEnvoy: true };
+}
+
+async function published(choice: ImageChoice, { progress, signal }: Options): Promise<ImageSet> {
+  const [node, ...others] = await kindImages(choice);
+  if (!node) throw new Error("no node image");
+  for (const { reference } of [node, ...others]) await pull(reference, { progress, signal });
+  return {
+    node: node.reference,
+    loads: others.map(({ name, reference }) => ({ name, inDocker: reference })),
+    archives: [],
+    upstreamEnvoy: false,
+  };
+}
+
+async function pull(reference: string, { progress, signal }: Options): Promise<void> {
+  if (await hasImage(reference, signal)) return;
+  progress(`pulling ${reference.replace(/@.*/, "")} …`);
+  try {
+    await docker(["pull", "--quiet", reference], { signal });
+  } catch (cause) {
+    if (!(cause instanceof MeshproofError) || cause.code !== "ERR_CLUSTER_START") throw cause;
+    throw new MeshproofError(
+      "ERR_CLUSTER_START",
+      `the image ${reference} cannot be had: ${lastLines(cause.message, 1)}`,
+      {
+        hint: "--image-mirror names another registry, --images <folder> loads archives, --images offline builds them here",
+        cause,
+      },
+    );
+  }
+}
+
+/** The node image among the archives goes to Docker, the rest into the node. */
+async function fromFolder(folder: string, choice: ImageChoice, { progress, signal }: Options): Promise<ImageSet> {
+  const names = await readdir(folder).catch(() => undefined);
+  const files = (names ?? []).filter((name) => [".tar", ".tgz", ".gz"].includes(extname(name))).sort();
+  if (files.length === 0)
+    throw new MeshproofError(
+      "ERR_USAGE",
+      `--images takes offline, published, or a folder with archives of images, not ${folder}`,
+      {
+        hint: "docker save IMAGE --output FOLDER/NAME.tar",
+      },
+    );
+  const [wanted] = await kindImages(choice);
+  const archives = [];
+  let node: string | undefined;
+  for (const file of files.map((name) => join(folder, name))) {
+    const inside = await imagesInArchive(file, signal);
+    const found = inside.find((name) => /(^|\/)(kindest\/node|kind-node):/.test(name));
+    if (found === undefined) {
+      archives.push(file);
+      continue;
+    }
+    progress(`loading ${found} …`);
+    await docker(["load", "--quiet", "--input", file], { signal });
+    node = found;
+  }
+  node ??= wanted && (await hasImage(wanted.reference, signal)) ? wanted.reference : undefined;
+  if (node === undefined)
+    throw new MeshproofError("ERR_USAGE", `none of the archives in ${folder} has a node image, and Docker has none`, {
+      hint: `docker save ${wanted?.name} --output ${join(folder, "node.tar")}`,
+    });
+  return { node, loads: [], archives, upstreamEnvoy: node.includes("meshproof/kind-node:") };
+}
+
+/** The names of the images in an archive of `docker save` (manifest.json) or an OCI layout (index.json). */
+async function imagesInArchive(file: string, signal: AbortSignal | undefined): Promise<string[]> {
+  const cancel = signal ? { cancelSignal: signal } : {};
+  const read = async (member: string): Promise<unknown> => {
+    const { failed, stdout } = await execa("tar", ["--extract", "--to-stdout", "--file", file, member], {
+      reject: false,
+      ...cancel,
+    });
+    return failed ? undefined : JSON.parse(stdout);
+  };
+  if (!(await stat(file)).isFile()) return [];
+  return namesOf((await read("manifest.json")) ?? (await read("index.json")) ?? (await read("./index.json")));
+}
+
+/** Names in the description of an archive, of either kind. */
+export function namesOf(description: unknown): string[] {
+  if (Array.isArray(description))
+    return (description as { RepoTags?: string[] | null }[]).flatMap(({ RepoTags }) => RepoTags ?? []);
+  const { manifests = [] } = (description ?? {}) as { manifests?: { annotations?: Record<string, string> }[] };
+  return manifests.flatMap(({ annotations }) => annotations?.["io.containerd.image.name"] ?? []);
+}
