@@ -31,6 +31,15 @@ function buildProgram(): Command {
     new Option("--scenarios <folder>", "where the scenarios are").default(SCENARIOS, "the ones that meshproof brings");
   const made = (): Option =>
     new Option("--cluster <kind>", "kind of the kept cluster").choices(MADE_KINDS).default("embedded");
+  const images = (): Option =>
+    new Option("--images <source>", "kind: published, offline (built here), or a folder with archives");
+  const imageMirror = (): Option => new Option("--image-mirror <prefix>", "kind: the registry to pull from instead");
+  const imageDigest = (): Option =>
+    new Option("--image-digest <name@digest>", "kind: pull an image by this digest; repeat it for more").argParser(
+      digest,
+    );
+  const kubernetes = (): Option =>
+    new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…");
   const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
   const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
   const allowExec = (): Option =>
@@ -56,6 +65,10 @@ function buildProgram(): Command {
     .addOption(new Option("--cluster <kind>", "where to run").choices([...MADE_KINDS, "existing"]).default("embedded"))
     .option("--name <cluster>", "a kept cluster to run on, or the name of a new one")
     .option("--keep", "leave the cluster running for the next run")
+    .addOption(images())
+    .addOption(imageMirror())
+    .addOption(imageDigest())
+    .addOption(kubernetes())
     .addOption(kubeconfig())
     .addOption(context())
     .addOption(allowExec())
@@ -73,6 +86,10 @@ function buildProgram(): Command {
   verb("up", "start a cluster with the mesh and the workloads, and keep it", ["up", "up --name other"])
     .addOption(made())
     .addOption(name())
+    .addOption(images())
+    .addOption(imageMirror())
+    .addOption(imageDigest())
+    .addOption(kubernetes())
     .addOption(install())
     .addOption(scenarios())
     .action(async (options) => finish((await import("./verbs/up.ts")).up(options)));
@@ -127,6 +144,19 @@ function buildProgram(): Command {
     .addOption(json())
     .action(async (options) => finish((await import("./verbs/components.ts")).components(options)));
 
+  verb("images", "list the images of a kind cluster, or build them here without a registry", [
+    "images",
+    "images --image-mirror mirror.example/hub",
+    "images --build",
+  ])
+    .addOption(new Option("--cluster <kind>", "kind of cluster").choices(["kind"]).default("kind"))
+    .option("--build", "build the node image and all images in it from Debian packages and components")
+    .addOption(imageMirror())
+    .addOption(imageDigest())
+    .addOption(kubernetes())
+    .addOption(json())
+    .action(async (options) => finish((await import("./verbs/images.ts")).images(options)));
+
   verb("kubectl", "run kubectl against a kept cluster; everything behind is kubectl's own", [
     "kubectl get pods -A",
     "kubectl exec -n foo deploy/sleep -c sleep -- curl -s httpbin:8000/headers",
@@ -140,6 +170,14 @@ function buildProgram(): Command {
     .action(async (args: string[], options) => finish((await import("./verbs/kubectl.ts")).kubectl(args, options)));
 
   return program;
+}
+
+/** Collects `name:tag@sha256:…` into digests by name. */
+function digest(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^([^@]+)@(sha256:[0-9a-f]{64})$/.exec(text) ?? [];
+  if (name === undefined || value === undefined)
+    throw new CommanderError(2, "meshproof.digest", `error: --image-digest takes NAME:TAG@sha256:…, not "${text}"`);
+  return { ...before, [name]: value };
 }
 
 function seconds(text: string): number {

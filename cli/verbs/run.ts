@@ -10,13 +10,13 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
-import { openCluster } from "../cluster.ts";
+import { openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
 
-interface RunVerbOptions extends ExistingFlags {
+interface RunVerbOptions extends ExistingFlags, ImageFlags {
   readonly tag: readonly string[];
   readonly cluster: MadeKind | "existing";
   readonly name?: string;

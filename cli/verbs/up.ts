@@ -1,12 +1,12 @@
 import path from "node:path";
 import { toHandle } from "../../clusters/cluster.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
-import { makerOf, openCluster } from "../cluster.ts";
+import { makerOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 
-interface UpOptions {
+interface UpOptions extends ImageFlags {
   readonly cluster: MadeKind;
   readonly name: string;
   readonly install?: boolean;

@@ -40,8 +40,9 @@ export interface ImageChoice {
 export async function kindImages(choice: ImageChoice = {}): Promise<KindImage[]> {
   const [kubernetes = KUBERNETES, given] = (choice.kubernetes ?? KUBERNETES).split("@");
   const tag = kubernetes.startsWith("v") ? kubernetes : `v${kubernetes}`;
+  const named = new Map(Object.entries(choice.digests ?? {}).map(([name, digest]) => [fullName(name), digest]));
   const image = (role: KindImage["role"], name: string, digest?: string): KindImage => {
-    const pinned = choice.digests?.[name] ?? digest;
+    const pinned = named.get(name) ?? digest;
     const reference = `${mirrored(name, choice.mirror)}${pinned ? `@${pinned}` : ""}`;
     return { role, name, reference, ...(pinned ? { digest: pinned } : {}) };
   };

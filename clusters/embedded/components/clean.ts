@@ -5,7 +5,7 @@ import { execa } from "execa";
 
 import { cacheRoot } from "./cache.ts";
 import { entryName, lockOf } from "./entry.ts";
-import { allRecipes } from "./list.ts";
+import { allRecipes, nodeRecipes } from "./list.ts";
 import { withFreeLock } from "./lock.ts";
 
 /**
@@ -17,7 +17,7 @@ import { withFreeLock } from "./lock.ts";
  */
 export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
-  const current = await Promise.all((await allRecipes()).map(entryName));
+  const current = await Promise.all([...(await allRecipes()), ...(await nodeRecipes())].map(entryName));
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
   const removed: string[] = [];
   const remove = async (path: string) => {
@@ -28,7 +28,8 @@ export async function cleanComponents(): Promise<string[]> {
   };
   let busy = false;
   for (const name of await list("components")) {
-    if (name === ".locks" || current.includes(name)) continue;
+    // What the kind cluster's images are built from is named by content that is not known here.
+    if (name === ".locks" || current.includes(name) || name.startsWith("kind-")) continue;
     // `.<entry>.<random>` is a build's own folder.
     const entry = name.replace(/^\.(.*)\.[^.]*$/, "$1");
     busy = !(await withFreeLock(lockOf(cache, entry), () => remove(join("components", name)))) || busy;
