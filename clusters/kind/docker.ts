@@ -70,9 +70,15 @@ export async function requireDocker(signal?: AbortSignal): Promise<void> {
   if (host.startsWith("unix:") || host.startsWith("tcp:")) process.env["DOCKER_HOST"] = host;
 }
 
-/** Whether Docker has an image of this name. */
+/** Whether Docker has an image of this name, be it by tag, by digest or by both. */
 export async function hasImage(image: string, signal?: AbortSignal): Promise<boolean> {
-  return (await docker(["image", "ls", "--quiet", image], { signal })).trim() !== "";
+  try {
+    await docker(["image", "inspect", "--format", "{{.Id}}", image], { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof MeshproofError && /no such image/i.test(error.message)) return false;
+    throw error;
+  }
 }
 
 export const lastLines = (text: string, count: number): string => text.trimEnd().split("\n").slice(-count).join("\n");
