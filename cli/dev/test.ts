@@ -1,5 +1,6 @@
 /** `npm test`: the checks, then everything that needs a cluster or a browser. The last line counts all of it. */
 
+import { requireDocker } from "../../clusters/kind/docker.ts";
 import { formatDuration } from "../../reports/text.ts";
 import { table } from "../table.ts";
 import { runChecks } from "./check.ts";
@@ -8,11 +9,20 @@ import type { Counts } from "./counts.ts";
 import { runTool } from "./tool.ts";
 
 /** The scenarios come before the rest, since they install and build with progress what all of it needs. */
-const STAGES = {
+const STAGES: Readonly<Record<string, string>> = {
   scenarios: "node cli/meshproof.mjs run --install",
+  ...((await hasDocker()) ? { "scenarios on kind": "node cli/meshproof.mjs run --cluster kind" } : {}),
   "end to end": 'node --test --test-concurrency=1 --test-reporter=spec "{cli,clusters,harness}/**/*.e2e.ts"',
   "report in a browser": "playwright test --config reports/html/playwright.config.ts",
 };
+
+/** Without Docker there is no kind cluster; its end-to-end test says so. */
+async function hasDocker(): Promise<boolean> {
+  return requireDocker().then(
+    () => true,
+    () => false,
+  );
+}
 
 interface Stage {
   readonly name: string;
