@@ -31,7 +31,13 @@ const validate = ajv.compile(schema);
 /** A result in which every optional property is there: the compiler asks for a new one here, the schema then knows it. */
 function everything(): RunResult {
   const got: Required<Answer> = { ...answer(401), details: "d", error: "e", userAgent: "meshproof/run/check/1" };
-  const expected: Required<Expectation> = { ...expectation(401), body: "b", jsonKey: "k", details: "d" };
+  const expected: Required<Expectation> = {
+    ...expectation(401),
+    body: "b",
+    jsonKey: "k",
+    details: "d",
+    received: { headers: { a: "b" }, path: "/" },
+  };
   const full: Required<CheckResult> = {
     ...check("a"),
     got,
@@ -41,11 +47,11 @@ function everything(): RunResult {
     stale: { status: 200, by: "workload" },
     cell: { matrix: 0, row: 0, column: 0 },
   };
-  const who: Required<AskedResult> = { ...asked(), reason: "r" };
+  const who: Required<AskedResult> = { ...asked(), repeat: "meshproof run a/b --keep", reason: "r" };
   const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, note: "n" };
   const mesh: Required<MeshSetting> = { jwksFetch: "hybrid" };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
-  const one: Required<ScenarioResult> = { ...scenario("jwt/x", { mesh, steps }), reason: "r" };
+  const one: Required<ScenarioResult> = { ...scenario("jwt/x", { mesh, steps }), repeat: "meshproof run a/b --keep", reason: "r" };
   const result: Required<RunResult> = run([one]);
   const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
   return { ...result, cluster };

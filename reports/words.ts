@@ -7,11 +7,15 @@ import { formatDuration, plural } from "./text.ts";
 
 /** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
 export function describeExpected(check: CheckResult): string {
-  const { status, by, body, jsonKey, details } = check.expected;
+  const { status, by, body, jsonKey, details, received } = check.expected;
   const more = [
     ...(body === undefined ? [] : [`${quote(body)} in its body`]),
     ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
     ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
+    ...Object.entries(received?.headers ?? {}).map(
+      ([name, value]) => `header ${name} ${JSON.stringify(value)} received`,
+    ),
+    ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
   ];
   return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
 }
@@ -149,4 +153,9 @@ export function firstLine(text: string): string {
       .find((each) => each.trim() !== "")
       ?.trim() ?? "";
   return line.length > 100 ? `${line.slice(0, 100)}…` : line;
+}
+
+/** The command that repeats a scenario. */
+export function repeatOf({ id, repeat }: ScenarioResult): string {
+  return repeat ?? `meshproof run ${id} --keep`;
 }

@@ -106,11 +106,23 @@ describe("the stand-alone line", () => {
         url: "http://httpbin.foo:8000/headers?a='b'",
         headers: [["Authorization", "Bearer abc.def.ghi"]],
       },
-      "abc.def.ghi",
+      ["abc.def.ghi"],
     );
     assert.equal(
       line,
       `kubectl exec -n foo deploy/sleep -c sleep -- curl -sS -i -H "Authorization: Bearer $TOKEN" 'http://httpbin.foo:8000/headers?a='\\''b'\\'''`,
+    );
+  });
+
+  it("a fragment, an HTTP version and two tokens stand in the line of their own", () => {
+    const line = curlLine(
+      { namespace: "foo", workload: "deploy/sleep", container: "sleep" },
+      { method: "GET", url: "http://httpbin.foo:8000/a#b?t=a.b.c", headers: [["X-Jwt", "d.e.f"]], protocol: "h2c" },
+      ["a.b.c", "d.e.f"],
+    );
+    assert.match(
+      line,
+      /curl -sS -i --http2-prior-knowledge --request-target "\/a#b\?t=\$TOKEN" -H "X-Jwt: \$TOKEN2" "http:.*\$TOKEN"$/,
     );
   });
 });

@@ -8,6 +8,7 @@ export interface WireRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
 }
 
 /** An answer as curl saw it. */
@@ -31,6 +32,17 @@ export interface RoundOptions {
   readonly newConnections?: boolean;
 }
 
+const PROTOCOL_OPTION = { "http/1.0": "http1.0", "http/1.1": "http1.1", h2c: "http2-prior-knowledge" } as const;
+
+/** curl takes a fragment away and may change other bytes: those go as the request target itself. */
+function isPlain(url: string): boolean {
+  return /^[\w.~!$&'()*+,;=:@%/?-]*$/.test(url);
+}
+
+function targetOf(url: string): string {
+  return url.replace(/^https?:\/\/[^/]*/, "");
+}
+
 /** The curl command that reads what {@link writeRound} wrote. `-q` first: no curlrc of the image. */
 export const CURL_COMMAND = ["curl", "-q", "--config", "-"] as const;
 
@@ -45,7 +57,8 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
         ...(options.newConnections ? [`header = "Connection: close"`] : []),
         "silent",
         "include",
-        "http1.1",
+        PROTOCOL_OPTION[request.protocol ?? "http/1.1"],
+        ...(isPlain(request.url) ? [] : [`request-target = ${quote(targetOf(request.url))}`]),
         "path-as-is",
         "globoff",
         `noproxy = "*"`,
@@ -130,7 +143,7 @@ function quote(text: string): string {
 export function curlLine(
   where: { readonly namespace: string; readonly workload: string; readonly container: string },
   request: WireRequest,
-  token?: string,
+  tokens: readonly string[] = [],
 ): string {
   const words = [
     "kubectl",
@@ -148,15 +161,21 @@ export function curlLine(
   if (request.method === "HEAD") words.push("--head");
   else if (request.method !== "GET") words.push("-X", shellQuote(request.method));
   if (/\/\.|\/\/|[[\]{}]/.test(request.url.replace(/^https?:\/\//, ""))) words.push("--path-as-is", "--globoff");
-  for (const [name, value] of request.headers) {
-    const text = value === "" ? `${name};` : `${name}: ${value}`;
-    if (token && text.includes(token)) {
-      const [before = "", ...after] = text.split(token);
-      words.push("-H", `"${dollarQuote(before)}$TOKEN${dollarQuote(after.join("$TOKEN"))}"`);
-    } else words.push("-H", shellQuote(text));
-  }
-  words.push(shellQuote(request.url));
+  if (request.protocol !== undefined && request.protocol !== "http/1.1")
+    words.push(`--${PROTOCOL_OPTION[request.protocol]}`);
+  if (!isPlain(request.url)) words.push("--request-target", quoteWith(tokens, targetOf(request.url)));
+  for (const [name, value] of request.headers)
+    words.push("-H", quoteWith(tokens, value === "" ? `${name};` : `${name}: ${value}`));
+  words.push(quoteWith(tokens, request.url));
   return words.join(" ");
+}
+
+/** Each token as a variable of the shell: `$TOKEN`, and `$TOKEN2` for a second. */
+function quoteWith(tokens: readonly string[], text: string): string {
+  const found = tokens.findIndex((token) => text.includes(token));
+  if (found < 0) return shellQuote(text);
+  const name = `$TOKEN${found === 0 ? "" : found + 1}`;
+  return `"${text.split(tokens[found]!).map(dollarQuote).join(name)}"`;
 }
 
 function shellQuote(text: string): string {

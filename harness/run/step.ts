@@ -6,7 +6,15 @@ import { readLog } from "../kube/exec.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
 import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
-import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../scenario/types.ts";
+import type {
+  AskedSpec,
+  CheckSpec,
+  ManifestFile,
+  Scenario,
+  StepSpec,
+  TokenPlace,
+  TokenSpec,
+} from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
 import { fingerprints, waitInForce, type Change } from "./in-force.ts";
@@ -31,11 +39,17 @@ const BODY_KEPT = 2_048;
 /** Objects that a scenario has in the cluster, by kind, namespace and name. */
 export type Applied = Map<string, Manifest>;
 
+interface PlacedToken {
+  readonly name: string;
+  readonly token: Token;
+  readonly places: readonly TokenPlace[];
+}
+
 interface PreparedCheck {
   readonly spec: CheckSpec;
   readonly place: Place;
   readonly target: Target;
-  readonly token: Token | undefined;
+  readonly tokens: readonly PlacedToken[];
   readonly url: string;
 }
 
@@ -49,9 +63,9 @@ export async function runStep(
 ): Promise<StepResult> {
   const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
-  const checks = await Promise.all(step.checks.map((spec) => prepare(session, scenario, spec)));
-  const proxies = uniqueProxies(checks);
   const values = await substitutionValues(session, scenario, index);
+  const checks = await Promise.all(step.checks.map((spec) => prepare(session, scenario, spec, values)));
+  const proxies = uniqueProxies(checks);
   const changes = changesOf(step, values, applied);
   const before = changes.some((c) => c.replaces)
     ? await fingerprints(session, proxies, signal)
@@ -122,7 +136,10 @@ export async function runStep(
 
 /** Whether it is known when the proxies had it; kinds that leave no trace in a proxy's listeners say nothing either way. */
 function isTimed(object: AppliedObject): boolean {
-  return object.inForceMs !== undefined || (!/^(Request|Authorization)/.test(object.kind) && object.note === undefined);
+  return (
+    object.inForceMs !== undefined ||
+    (!/^(Request|Authorization|VirtualService|Gateway|PeerAuth)/.test(object.kind) && object.note === undefined)
+  );
 }
 
 /**
@@ -144,11 +161,34 @@ export async function removeApplied(session: Session, applied: Applied, proxies:
   if (notes.length > 0) throw new MeshproofError("ERR_PROBE", notes.join("; "));
 }
 
-async function prepare(session: Session, scenario: Scenario, spec: CheckSpec): Promise<PreparedCheck> {
+async function prepare(
+  session: Session,
+  scenario: Scenario,
+  spec: CheckSpec,
+  values: SubstitutionValues,
+): Promise<PreparedCheck> {
   const [place, target] = await Promise.all([session.place(spec.request.from), session.target(spec.request.to)]);
-  const tokenSpec = scenario.tokens[spec.token];
-  const token = tokenSpec ? await session.tokens.mint(tokenSpec, spec.variant) : undefined;
-  return { spec, place, target, token, url: target.url + spec.request.path };
+  const names = spec.token.split("+").filter((name) => scenario.tokens[name] !== undefined);
+  const tokens = await Promise.all(
+    names.map(async (name): Promise<PlacedToken> => {
+      const described = fillHeader(scenario.tokens[name] as TokenSpec, values);
+      const token = await session.tokens.mint(described, spec.variant);
+      return { name, token, places: [described.in ?? { header: "Authorization", prefix: "Bearer " }].flat() };
+    }),
+  );
+  const query = tokens.flatMap(({ token, places }) =>
+    places.flatMap((at) => ("query" in at ? [`${at.query}=${token.compact}`] : [])),
+  );
+  const { path } = spec.request;
+  const joined = query.length === 0 ? path : `${path}${path.includes("?") ? "&" : "?"}${query.join("&")}`;
+  return { spec, place, target, tokens, url: target.url + joined };
+}
+
+/** A token's header may point at a host of ours. */
+function fillHeader(spec: TokenSpec, { ns, outsideIp }: SubstitutionValues): TokenSpec {
+  if (spec.header === undefined) return spec;
+  const text = JSON.stringify(spec.header).replaceAll("${ns}", ns).replaceAll("${outside.ip}", outsideIp);
+  return { ...spec, header: JSON.parse(text) as Record<string, unknown> };
 }
 
 function wireRequest(check: PreparedCheck, userAgent: string): WireRequest {
@@ -156,12 +196,18 @@ function wireRequest(check: PreparedCheck, userAgent: string): WireRequest {
     method: check.spec.request.method,
     url: check.url,
     headers: [...headersOf(check), ["User-Agent", userAgent]],
+    ...(check.spec.request.protocol && { protocol: check.spec.request.protocol }),
   };
 }
 
 function headersOf(check: PreparedCheck): (readonly [string, string])[] {
-  const authorization = check.token ? [["Authorization", `Bearer ${check.token.compact}`] as const] : [];
-  return [...authorization, ...check.spec.request.headers];
+  const carried = check.tokens.flatMap(({ token, places }) =>
+    places.flatMap((at): (readonly [string, string])[] => {
+      if ("header" in at) return [[at.header, `${at.prefix ?? ""}${token.compact}${at.suffix ?? ""}`]];
+      return "cookie" in at ? [["Cookie", `${at.cookie}=${token.compact}`]] : [];
+    }),
+  );
+  return [...carried, ...check.spec.request.headers];
 }
 
 /** A fresh URI per run, scenario and step: istiod keeps the keys of a URI for 20 minutes. */
@@ -352,7 +398,7 @@ function toResult(
   outcome: CheckOutcome,
   objects: StepResult["objects"],
 ): CheckResult {
-  const { spec, token } = check;
+  const { spec, tokens } = check;
   const notes = outcome.status === "passed" ? [] : objects.flatMap((o) => (o.note ? [o.note] : []));
   const upstream =
     outcome.status !== "passed" && check.target.readyPods === 0 ? `${spec.request.to} has no ready pod` : undefined;
@@ -363,8 +409,8 @@ function toResult(
       workload: check.place.workload,
       container: check.place.container.container,
     },
-    { method: spec.request.method, url: check.url, headers: headersOf(check) },
-    token?.compact,
+    { ...wireRequest(check, ""), headers: headersOf(check) },
+    tokens.map(({ token }) => token.compact),
   );
   return {
     name: spec.name,
@@ -373,8 +419,8 @@ function toResult(
       from: spec.request.from,
       to: spec.request.to,
       method: spec.request.method,
-      url: check.url,
-      token: token ? `${spec.token} (${token.words})` : "no token",
+      url: session.tokens.redact(check.url),
+      token: tokens.map(({ name, token }) => `${name} (${token.words})`).join(" and ") || "no token",
     },
     expected: spec.expect,
     // A workload may echo the token: no signature may get into a report, not even a piece of one.

@@ -6,7 +6,7 @@ import { didYouMean, oneOf } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { Answerer, CheckSpec, Expectation, MatrixSpec, RequestSpec, TokenVariant } from "./types.ts";
+import type { Answerer, CheckSpec, Expectation, MatrixSpec, Protocol, RequestSpec, TokenVariant } from "./types.ts";
 
 /** The checks of one step, in the order of the file. */
 export interface ExpandedChecks {
@@ -18,8 +18,14 @@ export interface ExpandedChecks {
 /**
  * @param node the value of `checks`, already of the right shape
  * @param tokenNames the names of the scenario's tokens, without `none`
+ * @param requests the scenario's requests by name
  */
-export function expandChecks(node: Node | undefined, source: Source, tokenNames: readonly string[]): ExpandedChecks {
+export function expandChecks(
+  node: Node | undefined,
+  source: Source,
+  tokenNames: readonly string[],
+  requests: ReadonlyMap<string, Node> = new Map(),
+): ExpandedChecks {
   const checks: CheckSpec[] = [];
   const matrices: MatrixSpec[] = [];
   const problems: Problem[] = [];
@@ -27,8 +33,11 @@ export function expandChecks(node: Node | undefined, source: Source, tokenNames:
     void problems.push({ position: source.positionAt(startOf(at)), message, ...(hint !== undefined && { hint }) });
   const checkToken = (at: Node, allowNone = true): void => {
     const known = allowNone ? ["none", ...tokenNames] : tokenNames;
-    if (!known.includes(textOf(at)))
-      report(at, `unknown token "${textOf(at)}"`, didYouMean(textOf(at), known, `tokens are ${known.join(", ")}`));
+    const names = textOf(at).split("+");
+    // `a+b` sends both.
+    for (const name of names)
+      if (!(names.length > 1 ? tokenNames : known).includes(name))
+        report(at, `unknown token "${name}"`, didYouMean(name, known, `tokens are ${known.join(", ")}`));
   };
 
   const add = (at: Node, check: Omit<CheckSpec, "position">): void => {
@@ -63,8 +72,12 @@ export function expandChecks(node: Node | undefined, source: Source, tokenNames:
     const title = valueOf(matrix, "title");
     for (const [rowIndex, row] of rows.entries()) {
       if (varied) checkToken(row.keyNode, false);
-      else if (!/^\/\S*$/.test(row.key))
-        report(row.keyNode, `row "${row.key}" must be a path that begins with "/" and has no blanks`);
+      else if (!ROW.test(row.key) && !requests.has(row.key))
+        report(
+          row.keyNode,
+          `row "${row.key}" must be a path that begins with "/" and has no blanks, a method and a path, or a request`,
+          didYouMean(row.key, requests.keys()),
+        );
       const cells = itemsOf(row.value);
       if (cells.length !== columns.length)
         report(row.value, `row "${row.key}" has ${count(cells.length, "cell")} for ${count(columns.length, "column")}`);
@@ -73,7 +86,7 @@ export function expandChecks(node: Node | undefined, source: Source, tokenNames:
         if (column === undefined) break;
         add(cell, {
           name: `${title === undefined ? "" : `${textOf(title)}: `}${row.key} ${textOf(column)}`,
-          request: readRequest(matrix, varied ? textOf(path) : row.key),
+          request: varied ? readRequest(matrix, textOf(path)) : readRow(matrix, row.key, requests.get(row.key)),
           token: varied ? row.key : textOf(column),
           ...(varied && textOf(column) !== "intact" && { variant: textOf(column) as TokenVariant }),
           expect: readExpectation(cell),
@@ -132,7 +145,28 @@ function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
   return [...problems.values()];
 }
 
+/** A row of a matrix of requests: a path, or a method and a path. */
+const ROW = /^(?:([A-Z]+) )?(\/\S*)$/;
+
+/** What the row says goes before what the matrix says; headers of both are sent. */
+function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpec {
+  if (named === undefined) {
+    const [, method, path = key] = ROW.exec(key) ?? [];
+    const request = readRequest(matrix, path);
+    return method === undefined ? request : { ...request, method };
+  }
+  const own = readRequest(named, textOf(valueOf(named, "path")));
+  const base = readRequest(matrix, own.path);
+  return {
+    ...base,
+    ...(valueOf(named, "method") !== undefined && { method: own.method }),
+    ...(own.protocol !== undefined && { protocol: own.protocol }),
+    headers: [...base.headers, ...own.headers],
+  };
+}
+
 function readRequest(node: Node, path: string): RequestSpec {
+  const protocol = valueOf(node, "protocol");
   return {
     from: textOf(valueOf(node, "from")),
     to: textOf(valueOf(node, "to")),
@@ -143,13 +177,19 @@ function readRequest(node: Node, path: string): RequestSpec {
         ? itemsOf(value).map((item) => [key, textOf(item)] as const)
         : [[key, textOf(value)] as const],
     ),
+    ...(protocol !== undefined && { protocol: textOf(protocol) as Protocol }),
   };
 }
 
 function readExpectation(node: Node): Expectation {
-  const spec = kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : { status: Number(textOf(node)) };
+  const { policy, ...spec } =
+    kindOf(node) === "mapping"
+      ? (node.toJSON() as Partial<Expectation> & { policy?: string })
+      : { status: Number(textOf(node)) };
   const status = spec.status!;
-  return { ...spec, status, by: spec.by ?? answererOf(status) };
+  // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
+  const details = policy === undefined ? {} : { details: `-policy[${policy}]-rule[` };
+  return { ...spec, ...details, status, by: spec.by ?? answererOf(status) };
 }
 
 /** Istio answers 401 where RequestAuthentication refuses and 403 where AuthorizationPolicy does. */

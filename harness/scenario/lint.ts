@@ -50,7 +50,7 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
   const checks = scenario.steps.flatMap((step) => step.checks);
   const problems: Problem[] = [];
 
-  const used = new Set(checks.map(({ token }) => token));
+  const used = new Set(checks.flatMap(({ token }) => token.split("+")));
   for (const { key, keyNode } of entriesOf(valueOf(valueOf(root, "spec"), "tokens")))
     if (!used.has(key))
       problems.push({

@@ -264,7 +264,9 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
   {
     name: "a path that is none",
     text: change("          /ip: ", "          ip: "),
-    problems: [`${FILE}:22:11 row "ip" must be a path that begins with "/" and has no blanks`],
+    problems: [
+      `${FILE}:22:11 row "ip" must be a path that begins with "/" and has no blanks, a method and a path, or a request`,
+    ],
   },
   {
     name: "a matrix of paths with a path",
@@ -413,4 +415,35 @@ test("loads every group and collects the problems of all folders", async (t) => 
     'scenarios/jwt/other/scenario.yaml:15:14 there is no manifest "policy.yaml" in the scenario\'s folder',
     "scenarios/paths/empty:1:1 the folder has no scenario.yaml",
   ]);
+});
+
+test("rows may name a method or a request, columns several tokens, and an expectation a policy", () => {
+  const text = change(
+    "          /ip:      [200, 200,   { status: 401, body: Jwt verification fails }]\n",
+    "          POST /ip: [200, 200, { status: 403, policy: p }]\n          upper:    [200, 200, 401]\n",
+  )
+    .replace("  steps:", "  requests:\n    upper: { path: /a, headers: { Host: X }, protocol: h2c }\n  steps:")
+    .replace("columns:   [none, valid, forged]", "columns:   [none, valid+forged, forged]");
+  const { scenario, problems } = parseScenario(text, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  const checks = scenario!.steps[0]!.checks;
+  assert.deepEqual(checks.find(({ name }) => name === "upper valid+forged")!.request, {
+    from: "sleep",
+    to: "httpbin",
+    method: "GET",
+    path: "/a",
+    headers: [["Host", "X"]],
+    protocol: "h2c",
+  });
+  const posted = checks.find(({ name }) => name === "POST /ip forged")!;
+  assert.deepEqual([posted.request.method, posted.request.path], ["POST", "/ip"]);
+  assert.deepEqual(posted.expect, { status: 403, by: "authorization", details: "-policy[p]-rule[" });
+});
+
+test("a variant that the token's algorithm does not have is a problem of its check", () => {
+  const text = change(
+    "forged: { issuer: corp, signedBy: stranger }",
+    "forged: { issuer: corp, variant: der-signature }",
+  );
+  assert.match(problemsOf(text).join("\n"), /a token of RS256 has no variant der-signature/);
 });

@@ -3,6 +3,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import type { Node } from "yaml";
+import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../tokens/issuer.ts";
 import { expandChecks } from "./expand.ts";
@@ -106,6 +107,11 @@ export function parseScenario(
     if (isSound(value)) checkToken(value, issuers, report);
   }
 
+  const requests = new Map(
+    entriesOf(valueOf(spec, "requests"))
+      .filter(({ value }) => isSound(value))
+      .map(({ key, value }) => [key, value as Node]),
+  );
   const tokenNames = tokens.map(({ key }) => key);
   const steps: StepSpec[] = [];
   for (const step of itemsOf(valueOf(spec, "steps"))) {
@@ -113,7 +119,7 @@ export function parseScenario(
     const stepName = valueOf(step, "name")!;
     if (steps.some((earlier) => earlier.name === textOf(stepName)))
       report(stepName, `the step name "${textOf(stepName)}" stands twice in this scenario`);
-    const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames);
+    const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames, requests);
     problems.push(...expanded.problems);
     const asked = itemsOf(valueOf(step, "asked"));
     if (asked.length > 0 && expanded.checks.length === 0)
@@ -135,6 +141,13 @@ export function parseScenario(
       })),
     });
   }
+  const specs = valueOf(spec, "tokens")?.toJSON() as Record<string, TokenSpec> | undefined;
+  for (const { token, variant, position } of steps.flatMap((step) => step.checks)) {
+    const { issuer, alg = issuers.get(issuer ?? "")?.keys[0]?.alg, variant: own } = specs?.[token] ?? {};
+    const applied = variant ?? own;
+    if (applied !== undefined && alg !== undefined && !canBreak(applied, alg))
+      problems.push({ position, message: `a token of ${alg} has no variant ${applied}` });
+  }
   for (const [manifest, manifestText] of manifests)
     if (manifest !== "scenario.yaml") problems.push(...checkManifest(manifestText, `${folder}/${manifest}`, issuers));
   if (problems.length > 0) return { problems: sortProblems(problems) };
@@ -145,7 +158,7 @@ export function parseScenario(
     spec: Pick<Scenario, "workloads"> & Partial<Pick<Scenario, "mesh" | "tokens">>;
   };
   const { title, source: origin, level, features = [], tags = [], knownFailure } = read.metadata;
-  const { workloads: used, mesh = {}, tokens: specs = {} } = read.spec;
+  const { workloads: used, mesh = {}, tokens: tokenSpecs = {} } = read.spec;
   const scenario: Scenario = {
     id: `${basename(dirname(folder))}/${basename(folder)}`,
     title,
@@ -157,7 +170,7 @@ export function parseScenario(
     position: source.positionAt(startOf(name)),
     workloads: used,
     mesh,
-    tokens: specs,
+    tokens: tokenSpecs,
     steps,
   };
   return { scenario, problems: [] };
@@ -191,7 +204,7 @@ function checkToken(
   if (!spec.published) return;
   if (issuer.publishedToken === undefined)
     report(valueOf(node, "published")!, `issuer ${spec.issuer} publishes no token`);
-  for (const key of ["alg", "signedBy", "claims", "expiresIn"] as const)
+  for (const key of ["alg", "signedBy", "claims", "expiresIn", "notBefore", "issuedAt", "header", "size"] as const)
     if (spec[key] !== undefined)
       report(valueOf(node, key)!, `a published token is taken as it stands: "${key}" cannot change it`);
 }

@@ -28,6 +28,9 @@ spec:
     valid: { issuer: corp, alg: ES256, claims: { aud: [a] }, expiresIn: 5, variant: expired }
     sample: { issuer: istio-sample, published: true }
     forged: { issuer: corp, signedBy: stranger }
+    odd: { issuer: corp, header: { kid: null }, notBefore: -1, issuedAt: 1, size: 9, in: [{ header: a, prefix: b, suffix: c }, { query: d }, { cookie: e }] }
+  requests:
+    special: { path: /, method: PUT, headers: { a: b }, protocol: h2c }
   steps:
     - name: one
       apply: a.yaml
@@ -37,7 +40,7 @@ spec:
     - name: two
       checks:
         - { name: n, from: outside, to: ingress, path: /, method: POST, headers: { a: b, c: [d, e] }, token: valid, variant: intact, expect: 200 }
-        - { from: sleep, to: httpbin, path: /, expect: { status: 403, by: workload, body: b, jsonKey: k, details: d } }
+        - { from: sleep, to: httpbin, path: /, expect: { status: 403, by: workload, body: b, jsonKey: k, details: d, policy: p, received: { path: /, headers: { a: b, c: null, d: true, e: { claims: { f: 1 } } } } } }
         - { title: t, vary: tokens, from: sleep, to: httpbin, path: /, columns: [intact], rows: { valid: [200] } }
 `;
 

@@ -9,7 +9,7 @@ import { ALGORITHMS, TOKEN_VARIANTS } from "../tokens/names.ts";
 export interface Shape {
   readonly title?: string;
   readonly description?: string;
-  readonly type?: "object" | "array" | "string" | "integer" | "boolean";
+  readonly type?: "object" | "array" | "string" | "integer" | "boolean" | "null";
   readonly const?: string;
   readonly enum?: readonly string[];
   readonly pattern?: string;
@@ -90,6 +90,12 @@ const request = {
       ],
     },
   },
+  protocol: {
+    type: "string",
+    enum: ["http/1.0", "http/1.1", "h2c"],
+    default: "http/1.1",
+    description: "h2c is HTTP/2 with prior knowledge.",
+  },
 } satisfies Record<string, Shape>;
 
 const status: Shape = {
@@ -100,6 +106,26 @@ const status: Shape = {
   description:
     "The status alone: 401 means denied by authentication, 403 denied by authorization, anything else the workload's own answer.",
 };
+
+const received: Shape = mapping(
+  "What the workload got, by httpbin's own echo.",
+  {
+    headers: {
+      type: "object",
+      description: "Header name to its value; null for absent, true for present, claims for a base64url header.",
+      additionalProperties: {
+        anyOf: [
+          { type: "string" },
+          { type: "boolean" },
+          { type: "null" },
+          mapping("A base64url JSON object.", { claims: { type: "object" } }, ["claims"]),
+        ],
+      },
+    },
+    path: text("Path and query as the workload saw them (the path /anything echoes them)."),
+  },
+  [],
+);
 
 const expectation: Shape = {
   anyOf: [
@@ -116,6 +142,8 @@ const expectation: Shape = {
         body: text("Text that the reply body must contain."),
         jsonKey: text("Top-level key that the reply body, a JSON object, must have."),
         details: text("Text that Envoy's response code details (access log) must contain."),
+        policy: text("The AuthorizationPolicy whose rule must have matched, by the response code details."),
+        received,
       },
       ["status"],
     ),
@@ -130,8 +158,8 @@ const variant: Shape = {
 
 const tokenName: Shape = {
   type: "string",
-  title: "the name of a token, or none",
-  pattern: NAME,
+  title: "the name of a token, several joined by +, or none",
+  pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\+[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
 };
 
 const matrix: Shape = mapping(
@@ -144,7 +172,7 @@ const matrix: Shape = mapping(
       type: "string",
       const: "tokens",
       description:
-        "Rows are token names and columns are variants of the row's token; without it rows are paths and columns token names.",
+        "Rows are token names and columns are variants of the row's token; without it rows are requests and columns token names.",
     },
     ...request,
     columns: {
@@ -157,7 +185,8 @@ const matrix: Shape = mapping(
     rows: {
       type: "object",
       minProperties: 1,
-      description: "Path (or with `vary: tokens` token name) to one expectation per column.",
+      description:
+        "Path, method and path, or name of a request (with `vary: tokens` token name) to one expectation per column.",
       additionalProperties: { type: "array", minItems: 1, items: expectation },
     },
   },
@@ -175,6 +204,21 @@ const check: Shape = mapping(
   },
   ["from", "to", "path", "expect"],
 );
+
+const place = (key: "query" | "cookie"): Shape => mapping(`A ${key} parameter.`, { [key]: text("Its name.") }, [key]);
+const tokenPlaces: readonly Shape[] = [
+  mapping(
+    "A header.",
+    {
+      header: text("Its name."),
+      prefix: { type: "string", description: "Stands before the token, as written." },
+      suffix: { type: "string", description: "Stands after the token, as written." },
+    },
+    ["header"],
+  ),
+  place("query"),
+  place("cookie"),
+];
 
 const token: Shape = mapping(
   "How a token is made.",
@@ -197,6 +241,32 @@ const token: Shape = mapping(
     claims: {
       type: "object",
       description: "Claims (RFC 7519) that replace or extend the issuer's; null takes one away.",
+    },
+    header: {
+      type: "object",
+      description:
+        "Header fields (RFC 7515) that replace or extend alg, kid and typ; null takes one away; jwk: own is the key that signed.",
+    },
+    notBefore: {
+      type: "integer",
+      title: "whole seconds",
+      description: "Seconds from now until `nbf`; may be negative.",
+    },
+    issuedAt: {
+      type: "integer",
+      title: "whole seconds",
+      description: "Seconds from now until `iat`; may be negative.",
+    },
+    size: {
+      type: "integer",
+      title: "bytes",
+      minimum: 1,
+      maximum: 262144,
+      description: "Bytes that the token has at least.",
+    },
+    in: {
+      description: "Where a request carries it; default the header Authorization with the prefix Bearer.",
+      anyOf: [...tokenPlaces, { type: "array", minItems: 1, items: { anyOf: tokenPlaces } }],
     },
     expiresIn: {
       type: "integer",
@@ -305,6 +375,16 @@ export const SCENARIO_SHAPE: Shape = mapping(
           description: "Token name to how it is made.",
           propertyNames: { title: "a name of small letters, digits and hyphens", pattern: NAME },
           additionalProperties: token,
+        },
+        requests: {
+          type: "object",
+          description: "Request name to what is special about it: for the rows of a matrix.",
+          propertyNames: { title: "a name of small letters, digits and hyphens", pattern: NAME },
+          additionalProperties: mapping(
+            "A request.",
+            { path, method: request.method, headers: request.headers, protocol: request.protocol },
+            ["path"],
+          ),
         },
         steps: { type: "array", minItems: 1, items: step, description: "One after the other." },
       },

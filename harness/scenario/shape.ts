@@ -115,6 +115,8 @@ function hasType(node: Node | null | undefined, { type }: Shape): boolean {
       return found === "text";
     case "boolean":
       return found === "boolean";
+    case "null":
+      return found === "nothing";
     case "integer":
       return found === "number" && isScalar(node) && Number.isInteger(node.value);
     default:
@@ -135,6 +137,8 @@ function describe(shape: Shape): string {
       return "a whole number";
     case "boolean":
       return "true or false";
+    case "null":
+      return "null";
     default:
       return shape.const ?? "text";
   }

@@ -27,6 +27,17 @@ export interface Expectation {
   readonly jsonKey?: string;
   /** The proxy's response code details (access log) must contain this text. */
   readonly details?: string;
+  /** What the workload got, by httpbin's own echo (`/headers`, `/anything`). */
+  readonly received?: Received;
+}
+
+export interface Received {
+  /** By header name: the exact value (several joined by a comma), null for absent, true for present, or claims that a base64url header must hold. */
+  readonly headers?: Readonly<
+    Record<string, string | boolean | null | { readonly claims: Readonly<Record<string, unknown>> }>
+  >;
+  /** Path and query as the workload saw them (`/anything` alone echoes them). */
+  readonly path?: string;
 }
 
 /** How a token is made; never a pasted string. Source of the names: RFC 7519 (claims), RFC 7515 (header), RFC 7518 (alg). */
@@ -43,13 +54,71 @@ export interface TokenSpec {
   readonly claims?: Readonly<Record<string, unknown>>;
   /** Seconds from now, may be negative: `exp` claim. */
   readonly expiresIn?: number;
+  /** Header fields (RFC 7515 section 4.1) that replace or extend alg, kid and typ; null takes one away. */
+  readonly header?: Readonly<Record<string, unknown>>;
+  /** Seconds from now, may be negative: `nbf` claim. */
+  readonly notBefore?: number;
+  /** Seconds from now, may be negative: `iat` claim. */
+  readonly issuedAt?: number;
+  /** Bytes that the compact token has at least; a claim `filler` makes it so. */
+  readonly size?: number;
+  /** Where a request carries it; default the header `Authorization: Bearer …`. */
+  readonly in?: TokenPlace | readonly TokenPlace[];
   /** Applied last. */
   readonly variant?: TokenVariant;
 }
 
+/** Where a request carries a token. `prefix` and `suffix` stand around it in a header, as written. */
+export type TokenPlace =
+  | { readonly header: string; readonly prefix?: string; readonly suffix?: string }
+  | { readonly query: string }
+  | { readonly cookie: string };
+
 /** Ways to change a token. `intact` leaves it as it is. */
 export type TokenVariant =
-  "intact" | "broken-signature" | "other-key" | "other-algorithm" | "other-issuer" | "expired" | "not-a-jwt";
+  | "intact"
+  | "broken-signature"
+  | "other-key"
+  | "other-algorithm"
+  | "other-issuer"
+  | "expired"
+  | "not-a-jwt"
+  | "alg-none"
+  | "alg-none-signed"
+  | "alg-none-odd-case"
+  | "alg-missing"
+  | "alg-empty"
+  | "alg-not-text"
+  | "alg-unknown"
+  | "alg-lower-case"
+  | "hmac-with-public-pem"
+  | "hmac-with-public-der"
+  | "hmac-with-public-jwk"
+  | "other-payload"
+  | "other-header"
+  | "no-signature"
+  | "two-parts"
+  | "four-parts"
+  | "empty-header"
+  | "empty-payload"
+  | "swapped-parts"
+  | "short-signature"
+  | "long-signature"
+  | "zero-signature"
+  | "der-signature"
+  | "padded-signature"
+  | "padded-payload"
+  | "header-not-base64url"
+  | "payload-not-base64url"
+  | "signature-not-base64url"
+  | "header-not-json"
+  | "payload-not-json"
+  | "payload-not-object"
+  | "duplicate-alg"
+  | "duplicate-claim";
+
+/** What curl speaks; the second is the default, the last HTTP/2 with prior knowledge. */
+export type Protocol = "http/1.0" | "http/1.1" | "h2c";
 
 /** A request, without its token. */
 export interface RequestSpec {
@@ -62,6 +131,7 @@ export interface RequestSpec {
   readonly path: string;
   /** More headers, in order; repeated names are sent repeatedly. */
   readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly protocol?: Protocol;
 }
 
 /** One request with one expectation. A matrix has been expanded to these. */
@@ -70,7 +140,7 @@ export interface CheckSpec {
   readonly name: string;
   readonly position: Position;
   readonly request: RequestSpec;
-  /** Name of a token of the scenario, or `none`. */
+  /** Name of a token of the scenario, several joined by `+`, or `none`. */
   readonly token: string;
   /** Changes the token for this check alone (matrices with `vary: tokens`). */
   readonly variant?: TokenVariant;

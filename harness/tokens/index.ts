@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeJwt, decodeProtectedHeader } from "jose";
+import { decodeJwt } from "jose";
 import type { JWK } from "jose";
 import { MeshproofError } from "../errors.ts";
 import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
@@ -14,7 +14,8 @@ import type { SigningKey } from "./keys.ts";
 import { ALGORITHMS } from "./names.ts";
 import type { Algorithm } from "./names.ts";
 import { redactTokens } from "./redact.ts";
-import { breakSignature, sign, signUnderOtherName } from "./sign.ts";
+import { BREAKAGES, breakToken } from "./break.ts";
+import { breakSignature, makeHeader, sign, signUnderOtherName, signWithHeader } from "./sign.ts";
 import type { Claims } from "./sign.ts";
 import { verifyToken } from "./verify.ts";
 import type { Findings } from "./verify.ts";
@@ -83,37 +84,66 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
     return JSON.stringify({ keys: (await keysOf(name)).map(toPublic) });
   });
 
+  /** Parts that are as short as a broken token's may be no secret, and would hollow a report out. */
+  const addSecret = (compact: string): void => {
+    const signature = compact.split(".")[2] ?? "";
+    if (signature.length >= 16) secrets.add(signature);
+  };
+
   const mintCached = cached(async (description: string): Promise<Token> => {
-    const [spec, variant] = JSON.parse(description) as [TokenSpec, TokenVariant];
-    const issuer = findIssuer(issuers, spec.issuer);
-    const key = chooseKey(issuer, await keysOf(spec.issuer), spec);
+    const [described, variant] = JSON.parse(description) as [TokenSpec, TokenVariant];
+    const issuer = findIssuer(issuers, described.issuer);
+    const key = chooseKey(issuer, await keysOf(described.issuer), described);
     const now = Math.floor(Date.now() / 1000);
+    const strange = described.signedBy === "stranger" || variant === "other-key";
+    const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
+    const header = described.header;
+    const spec = header?.["jwk"] === "own" ? { ...described, header: { ...header, jwk: toPublic(signer) } } : described;
     const published = spec.published ? await readPublished(issuer, issuersDir) : undefined;
     const claims = changeClaims(published ? decodeJwt(published) : makeClaims(issuer, spec, now), variant, now);
-    const strange = spec.signedBy === "stranger" || variant === "other-key";
-    const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
-
     let compact: string;
     if (variant === "not-a-jwt") compact = "this-is-not-a-jwt";
     else if (variant === "other-algorithm")
       compact = await signUnderOtherName(claims, signer, otherAlgorithm(issuer, key.alg));
     else if (published !== undefined && (variant === "intact" || variant === "broken-signature")) compact = published;
+    else if (spec.header !== undefined) compact = await signWithHeader(claims, signer, makeHeader(key, spec.header));
     else compact = await sign(claims, signer);
+    if (variant !== "not-a-jwt") addSecret(compact);
+    const good = compact;
+    const breakage = BREAKAGES[variant];
     if (variant === "broken-signature") compact = breakSignature(compact);
+    if (breakage !== undefined)
+      compact = await breakToken(breakage, variant, {
+        header: makeHeader(key, spec.header),
+        claims,
+        key: signer,
+        compact,
+      });
+    if (variant !== "not-a-jwt") addSecret(compact);
+    if (breakage !== undefined && compact === good) throw new Error(`the variant ${variant} left the token as it was`);
 
-    if (variant !== "not-a-jwt") secrets.add(compact.slice(compact.lastIndexOf(".") + 1));
+    const wellFormed = variant !== "not-a-jwt" && breakage?.wellFormed !== false;
+    const { alg = key.alg, kid } = makeHeader(key, spec.header);
+    const rightHeader = alg === key.alg && (kid === undefined || kid === key.kid);
+    const swapped = variant === "swapped-parts";
     assertFindings(verifyToken(compact, await jwks(spec.issuer), issuer.iss, now), {
-      wellFormed: variant !== "not-a-jwt",
-      signed: !strange && !["not-a-jwt", "broken-signature", "other-algorithm"].includes(variant),
-      issued: variant !== "not-a-jwt" && claims["iss"] === issuer.iss,
-      inTime: variant !== "not-a-jwt" && isInTime(claims, now),
+      wellFormed,
+      signed:
+        wellFormed &&
+        !strange &&
+        rightHeader &&
+        (breakage?.signed ?? (breakage === undefined && !["broken-signature", "other-algorithm"].includes(variant))),
+      issued: wellFormed && !swapped && claims["iss"] === issuer.iss,
+      inTime: wellFormed && (swapped || isInTime(claims, now)),
     });
-    return { compact, words: describe(compact, spec, variant, strange) };
+    return { compact, words: describe(compact, described, variant, strange) };
   });
 
   return {
     mint: (spec, variant = "intact") =>
-      mintCached(JSON.stringify([spec, variant === "intact" ? (spec.variant ?? variant) : variant])),
+      mintCached(
+        JSON.stringify([{ ...spec, in: undefined }, variant === "intact" ? (spec.variant ?? variant) : variant]),
+      ),
     jwks,
     secrets: () => [...secrets],
     redact: (text) => redactTokens([...secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text)),
@@ -143,7 +173,7 @@ async function readPublished({ name, publishedToken }: Issuer, issuersDir: strin
 }
 
 /** The issuer's claims, then the token's; null takes a claim away. `expiresIn` wins over a claim `exp`. */
-function makeClaims(issuer: Issuer, { claims, expiresIn }: TokenSpec, now: number): Claims {
+function makeClaims(issuer: Issuer, { claims, expiresIn, notBefore, issuedAt, size }: TokenSpec, now: number): Claims {
   const made = {
     iss: issuer.iss,
     sub: issuer.iss,
@@ -152,6 +182,9 @@ function makeClaims(issuer: Issuer, { claims, expiresIn }: TokenSpec, now: numbe
     ...issuer.claims,
     ...claims,
     ...(expiresIn !== undefined && { exp: now + expiresIn }),
+    ...(notBefore !== undefined && { nbf: now + notBefore }),
+    ...(issuedAt !== undefined && { iat: now + issuedAt }),
+    ...(size !== undefined && { filler: "x".repeat(Math.ceil(size * 0.75)) }),
   };
   return Object.fromEntries(Object.entries(made).filter(([, value]) => value !== null));
 }
@@ -182,16 +215,29 @@ function assertFindings(found: Findings, expected: Findings): void {
 
 function describe(compact: string, spec: TokenSpec, variant: TokenVariant, strange: boolean): string {
   if (variant === "not-a-jwt") return "text that is no JWT";
-  const { alg, kid } = decodeProtectedHeader(compact);
+  const breakage = BREAKAGES[variant];
+  if (breakage !== undefined) return `a token of ${spec.issuer}, ${breakage.words}`;
+  const { alg, kid } = JSON.parse(Buffer.from(compact.split(".")[0]!, "base64url").toString()) as Record<
+    string,
+    unknown
+  >;
   const { iss } = decodeJwt(compact);
-  const words = [iss === undefined ? "no iss" : `iss ${iss}`, `alg ${alg}`, `kid ${kid}`];
+  const words = [
+    iss === undefined ? "no iss" : `iss ${iss}`,
+    `alg ${String(alg)}`,
+    kid === undefined ? "no kid" : `kid ${String(kid)}`,
+  ];
   if (spec.published) words.push("published sample");
   if (spec.claims !== undefined) words.push(`claims ${JSON.stringify(spec.claims)}`);
   if (spec.expiresIn !== undefined)
     words.push(spec.expiresIn < 0 ? `expired ${-spec.expiresIn} s ago` : `expires after ${spec.expiresIn} s`);
+  if (spec.header !== undefined) words.push(`header ${JSON.stringify(spec.header)}`);
+  if (spec.notBefore !== undefined) words.push(`nbf ${spec.notBefore} s from now`);
+  if (spec.issuedAt !== undefined) words.push(`iat ${spec.issuedAt} s from now`);
+  if (spec.size !== undefined) words.push(`${compact.length} bytes`);
   if (strange) words.push("signed by another key");
   if (variant === "broken-signature") words.push("signature broken");
-  if (variant === "other-algorithm") words.push(`signed with the algorithm of its kid, not ${alg}`);
+  if (variant === "other-algorithm") words.push(`signed with the algorithm of its kid, not ${String(alg)}`);
   if (variant === "expired") words.push(`expired ${EXPIRED_SECONDS} s ago`);
   return words.join(", ");
 }

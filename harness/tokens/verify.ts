@@ -22,11 +22,15 @@ export interface Findings {
 export function verifyToken(compact: string, jwks: string, issuer: string, now: number): Findings {
   const parts = compact.split(".");
   const [header, claims] = parts.slice(0, 2).map(parseObject);
-  if (parts.length !== 3 || header === undefined || claims === undefined)
+  if (parts.length !== 3 || !/^[\w.-]*$/.test(compact) || header === undefined || claims === undefined)
     return { wellFormed: false, signed: false, issued: false, inTime: false };
   const { keys } = JSON.parse(jwks) as { keys: (JsonWebKey & { kid?: string; alg?: string })[] };
   const signed = keys
-    .filter((key) => (key.kid ?? header["kid"]) === header["kid"] && (key.alg ?? header["alg"]) === header["alg"])
+    .filter(
+      (key) =>
+        (header["kid"] === undefined || (key.kid ?? header["kid"]) === header["kid"]) &&
+        (key.alg ?? header["alg"]) === header["alg"],
+    )
     .some((key) => verifySignature(String(header["alg"]), key, `${parts[0]}.${parts[1]}`, parts[2]!));
   const { exp, nbf, iss } = claims;
   const inTime = (exp === undefined || Number(exp) > now) && (nbf === undefined || Number(nbf) <= now);
@@ -64,7 +68,9 @@ export function verifySignature(alg: string, key: JsonWebKey, data: string, sign
 function parseObject(part: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -160,3 +160,34 @@ test("a body that was cut for the report is not judged again", () => {
     "passed",
   );
 });
+
+test("what the workload received is judged by httpbin's echo", () => {
+  const payload = Buffer.from('{"sub":"alice","exp":1}').toString("base64url");
+  const body = JSON.stringify({
+    headers: { "X-Payload": [payload], "X-Sub": ["alice"], Two: ["a", "b"] },
+    url: "http://httpbin.foo:8000/anything/a?b=c",
+  });
+  const judge = (received: Expectation["received"]): string | undefined =>
+    findDisagreement(
+      { status: 200, by: "workload", received: received! },
+      answer(200, "workload", { body }),
+      "httpbin",
+    );
+  assert.equal(
+    judge({
+      headers: {
+        "x-sub": "alice",
+        two: "a,b",
+        authorization: null,
+        "x-payload": { claims: { sub: "alice" } },
+        Two: true,
+      },
+      path: "/anything/a?b=c",
+    }),
+    undefined,
+  );
+  assert.equal(judge({ headers: { "x-sub": null } }), 'expected the workload to receive no header x-sub, got "alice"');
+  assert.equal(judge({ headers: { none: true } }), "expected the workload to receive the header none, got none");
+  assert.match(judge({ headers: { "x-payload": { claims: { sub: "bob" } } } })!, /x-payload with .*bob/);
+  assert.equal(judge({ path: "/b" }), 'expected httpbin to receive the path "/b", got "/anything/a?b=c"');
+});

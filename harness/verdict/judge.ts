@@ -1,7 +1,7 @@
 /** Whether an answer is the expected one, and in words why not. */
 
 import type { Answer, CheckResult } from "../result.ts";
-import type { Answerer, Expectation } from "../scenario/types.ts";
+import type { Answerer, Expectation, Received } from "../scenario/types.ts";
 import { redactTokens } from "../tokens/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
@@ -21,6 +21,13 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
     return `expected a body with ${quote(expected.body)}, got ${describeBody(answer.body)}`;
   if (expected.jsonKey !== undefined && !hasKey(answer.body, expected.jsonKey))
     return `expected a JSON object with the key ${quote(expected.jsonKey)}, got ${describeBody(answer.body)}`;
+  const { headers = {}, path } = expected.received ?? {};
+  for (const [name, demand] of Object.entries(headers)) {
+    const wrong = findWrongHeader(name, demand, readEcho(answer.body));
+    if (wrong !== undefined) return wrong;
+  }
+  if (path !== undefined && readEcho(answer.body).path !== path)
+    return `expected ${to} to receive the path ${quote(path)}, got ${quote(readEcho(answer.body).path ?? "none")}`;
   if (expected.details !== undefined && answer.details !== undefined && !answer.details.includes(expected.details))
     return `expected response code details with ${quote(expected.details)}, got ${quote(answer.details)}`;
   return undefined;
@@ -41,7 +48,7 @@ export function reviewDetails(check: CheckResult, details: string | undefined): 
   // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
   const passedOn = details === "via_upstream" && request.to !== "ingress";
   const got: Answer = { ...seen, by: passedOn ? "workload" : attribute(seen) };
-  const { body: _body, jsonKey: _jsonKey, ...demands } = expected;
+  const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
   const agreed = check.status === "passed" || check.status === "flaky";
   const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
   const status = wrong === undefined ? check.status : "failed";
@@ -76,6 +83,53 @@ function describeBody(body: string): string {
 
 function quote(text: string): string {
   return JSON.stringify(text);
+}
+
+/** What a request looked like to httpbin, by its `/headers` or `/anything`. */
+interface Echo {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly path?: string;
+}
+
+function readEcho(body: string): Echo {
+  try {
+    const { headers, url } = JSON.parse(body) as { headers?: Record<string, string | string[]>; url?: string };
+    return {
+      headers: Object.fromEntries(
+        Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), [value].flat().join(",")]),
+      ),
+      ...(typeof url === "string" && { path: url.replace(/^https?:\/\/[^/?]*/, "") }),
+    };
+  } catch {
+    return { headers: {} };
+  }
+}
+
+function findWrongHeader(
+  name: string,
+  demand: NonNullable<Received["headers"]>[string],
+  { headers }: Echo,
+): string | undefined {
+  const value = headers[name.toLowerCase()];
+  const got = value === undefined ? "got none" : `got ${describeBody(value)}`;
+  const wanted = `expected the workload to receive the header ${name}`;
+  if (demand === null || demand === false)
+    return value === undefined ? undefined : `expected the workload to receive no header ${name}, ${got}`;
+  if (demand === true) return value === undefined ? `${wanted}, ${got}` : undefined;
+  if (typeof demand === "string") return value === demand ? undefined : `${wanted} with ${quote(demand)}, ${got}`;
+  const claims = value === undefined ? undefined : decodeClaims(value);
+  const lacks = Object.entries(demand.claims).find(
+    ([claim, expected]) => JSON.stringify(claims?.[claim]) !== JSON.stringify(expected),
+  );
+  return lacks === undefined ? undefined : `${wanted} with ${quote(JSON.stringify({ [lacks[0]]: lacks[1] }))}, ${got}`;
+}
+
+function decodeClaims(value: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(Buffer.from(value, "base64url").toString()) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
 }
 
 function hasKey(body: string, key: string): boolean {
