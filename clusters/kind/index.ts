@@ -126,12 +126,11 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   const { certificate, privateKey } = createAuthority("meshproof-jwks-ca");
   const manifests = istioManifestsFor(images, certificate, options);
   manifests.catch(() => undefined); // told where it is awaited
+  const owner = { cluster: name, folder: files.folder, ...(keep ? { kept: files.facts } : {}) };
   await useRyukIfThere({ keep, signal });
-  const node = await new KindContainer(images.node, name, keep ? files.facts : undefined)
-    .start()
-    .catch((cause: Error) => {
-      throw new MeshproofError("ERR_CLUSTER_START", `the node does not start: ${cause.message}`, { cause });
-    });
+  const node = await new KindContainer(images.node, owner).start().catch((cause: Error) => {
+    throw new MeshproofError("ERR_CLUSTER_START", `the node does not start: ${cause.message}`, { cause });
+  });
   signal?.throwIfAborted();
   const loaded = loadImages(node, images, options);
   loaded.catch(() => undefined);

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { AbstractStartedContainer, GenericContainer, Wait, type StartedTestContainer } from "testcontainers";
 import { API_PORT } from "./kubeadm.ts";
-import { LABEL, ownerLabels } from "./labels.ts";
+import { LABEL, ownerLabels, type Ownership } from "./labels.ts";
 
 type HostConfig = GenericContainer["hostConfig"];
 
@@ -18,12 +18,12 @@ const BOOT_MS = 120_000;
 export class KindContainer extends GenericContainer {
   /**
    * @param image of the node, present in Docker
-   * @param cluster its name
-   * @param kept for a cluster that outlives this process: the file that says that it is complete
+   * @param owner the cluster's name, and what else its labels say
    */
-  constructor(image: string, cluster: string, kept?: string) {
+  constructor(image: string, owner: Ownership) {
     super(image);
-    const labels = ownerLabels({ cluster, ...(kept === undefined ? {} : { kept }) });
+    const { cluster } = owner;
+    const labels = ownerLabels(owner);
     this.withName(containerName(cluster))
       .withHostname(containerName(cluster))
       .withLabels(labels)
@@ -35,7 +35,7 @@ export class KindContainer extends GenericContainer {
       .withStartupTimeout(BOOT_MS)
       // A terminal makes systemd's log lines raw, which the log strategy does not read; systemd itself knows best.
       .withWaitStrategy(Wait.forSuccessfulCommand("systemctl is-active --quiet multi-user.target"))
-      .withAutoCleanup(kept === undefined);
+      .withAutoCleanup(owner.kept === undefined);
     // systemd writes to /dev/console, which is there with a terminal only; SIGRTMIN+3 is its signal to halt (systemd(1)).
     this.createOpts = { ...this.createOpts, Tty: true, StopSignal: "SIGRTMIN+3" };
     const hostConfig: HostConfig & { CgroupnsMode: "private" } = {

@@ -1,6 +1,7 @@
 /** A real kind cluster, through the command line, and that nothing is left of one however it ends. Needs Docker. */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -8,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { connect } from "../../harness/kube/client.ts";
+import { baseDir } from "../embedded/run-dir.ts";
 import { attachKind, stopKind, sweepKind } from "./index.ts";
 import { requireDocker } from "./docker.ts";
 import { findOurs } from "./sweep.ts";
@@ -96,6 +98,7 @@ describe("a kind cluster", { skip: without }, () => {
     const swept = await sweepKind();
     for (const each of left) assert.ok(swept.includes(each), `${each} was not swept`);
     assert.deepEqual(await names(killed), []);
+    assert.equal(existsSync(path.join(baseDir(), `kind.${killed}`)), false);
   });
 });
 

@@ -11,19 +11,30 @@ export const LABEL = {
   pid: "dev.meshproof/owner-pid",
   /** When that process began: its number may be another's by now. */
   started: "dev.meshproof/owner-started",
+  /** The cluster's folder on that machine. */
+  folder: "dev.meshproof/folder",
   /** For a cluster that outlives its owner: the file that says that it is complete. */
   kept: "dev.meshproof/kept",
 } as const;
 
 type Labels = Readonly<Record<string, string>>;
 
+export interface Ownership {
+  readonly cluster: string;
+  /** Where its kubeconfig is. */
+  readonly folder?: string;
+  /** For a cluster that outlives this process: the file that says that it is complete. */
+  readonly kept?: string;
+}
+
 /** Labels that say whose a container or volume is: this process's. */
-export function ownerLabels({ cluster, kept }: { readonly cluster: string; readonly kept?: string }): Labels {
+export function ownerLabels({ cluster, folder, kept }: Ownership): Labels {
   return {
     [LABEL.cluster]: cluster,
     [LABEL.host]: host(),
     [LABEL.pid]: `${process.pid}`,
     [LABEL.started]: startOf(process.pid) ?? "",
+    ...(folder === undefined ? {} : { [LABEL.folder]: folder }),
     ...(kept === undefined ? {} : { [LABEL.kept]: kept }),
   };
 }

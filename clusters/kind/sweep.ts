@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { docker } from "./docker.ts";
 import { host, isOrphan, LABEL, startOf, type Surroundings } from "./labels.ts";
@@ -12,6 +13,9 @@ export interface Found {
   /** Whether it is a container that runs. */
   readonly running: boolean;
 }
+
+/** A label is anybody's word: nothing else is removed for it. */
+const OUR_FOLDER = /^\/[^\0]*\/meshproof-\d+\/kind\.[a-z0-9-]+$/;
 
 const AROUND: Surroundings = { host: host(), startOf, exists: isThere };
 
@@ -49,7 +53,7 @@ interface Inspected {
   readonly State?: { readonly Running?: boolean };
 }
 
-/** Removes them, and the folder with the kubeconfig of each kept cluster among them. */
+/** Removes them, and the folder with the kubeconfig of each cluster among them. */
 export async function removeFound(found: readonly Found[]): Promise<string[]> {
   const removed = [];
   for (const { kind, id, name, labels } of found) {
@@ -59,8 +63,8 @@ export async function removeFound(found: readonly Found[]): Promise<string[]> {
       // Somebody else, or Ryuk, was quicker.
       if (!/no such|in progress/i.test(error.message)) throw error;
     });
-    const kept = labels[LABEL.kept];
-    if (kept !== undefined) rmSync(dirname(kept), { recursive: true, force: true });
+    const folder = labels[LABEL.folder];
+    if (folder !== undefined && OUR_FOLDER.test(folder)) await rm(folder, { recursive: true }).catch(() => undefined);
     removed.push(`${kind} ${name}`);
   }
   return removed;
