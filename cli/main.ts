@@ -192,8 +192,11 @@ async function finish(verb: Promise<number>): Promise<never> {
   process.exit(await verb);
 }
 
-// `meshproof list | head` is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 3));
+// `meshproof list | head` is no error; nor is it a reason for a run to leave its cluster behind.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") process.exit(3);
+  });
 
 try {
   const program = buildProgram();

@@ -109,6 +109,8 @@ export interface ScenarioResult {
   readonly status: Status;
   /** Why it is skipped, in error, or a known failure. */
   readonly reason?: string;
+  /** The command that repeats it; default `meshproof run <id> --keep`. */
+  readonly repeat?: string;
   readonly startedAt: string;
   readonly durationMs: number;
   readonly steps: readonly StepResult[];

@@ -47,11 +47,15 @@ function everything(): RunResult {
     stale: { status: 200, by: "workload" },
     cell: { matrix: 0, row: 0, column: 0 },
   };
-  const who: Required<AskedResult> = { ...asked(), repeat: "meshproof run a/b --keep", reason: "r" };
+  const who: Required<AskedResult> = { ...asked(), reason: "r" };
   const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, note: "n" };
   const mesh: Required<MeshSetting> = { jwksFetch: "hybrid" };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
-  const one: Required<ScenarioResult> = { ...scenario("jwt/x", { mesh, steps }), repeat: "meshproof run a/b --keep", reason: "r" };
+  const one: Required<ScenarioResult> = {
+    ...scenario("jwt/x", { mesh, steps }),
+    repeat: "meshproof run a/b --keep",
+    reason: "r",
+  };
   const result: Required<RunResult> = run([one]);
   const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
   return { ...result, cluster };

@@ -13,6 +13,7 @@ import {
   describeRequest,
   describeSeenAskers,
   describeWhy,
+  repeatOf,
 } from "./words.ts";
 
 export interface TerminalOptions {
@@ -112,12 +113,15 @@ export function formatGroups(outcomes: readonly Outcome[], options: TerminalOpti
   });
 }
 
-/** A scenario a line, and why: nobody needs to act on the single check of a known failure. */
+/** The scenarios of one reason together: nobody needs to act on the single check of a known failure. */
 function formatList(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
   if (outcomes.length === 0) return [];
-  const lines = [...Map.groupBy(outcomes, ({ scenario }) => scenario)].flatMap(([scenario, own]) => [
-    own.length > 1 ? `${scenario.id}  ${plural(own.length, "check")}` : scenario.id,
-    field("why", scenario.reason ?? own[0]?.reason ?? "no reason was given"),
+  const reasonOf = ({ scenario, reason }: Outcome): string => scenario.reason ?? reason ?? "no reason was given";
+  const lines = [...Map.groupBy(outcomes, reasonOf)].flatMap(([reason, those]) => [
+    ...[...Map.groupBy(those, ({ scenario }) => scenario)].map(([scenario, own]) =>
+      own.length > 1 ? `${scenario.id}  ${plural(own.length, "check")}` : scenario.id,
+    ),
+    field("why", reason),
   ]);
   return [`${paint(options, "1", `${title} (${outcomes.length})`)}\n\n${finish(lines, options)}`];
 }
@@ -242,7 +246,7 @@ function circumstances(group: readonly Outcome[]): string[] {
 }
 
 function repeat(outcome: Outcome): string {
-  return field("repeat", `meshproof run ${outcome.scenario.id} --keep`);
+  return field("repeat", repeatOf(outcome.scenario));
 }
 
 function policyLines(scenario: ScenarioResult, step: StepResult, why: string): string[] {

@@ -1,6 +1,6 @@
 /** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
 
-import type { AppliedObject, AskedResult, CheckResult } from "../harness/result.ts";
+import type { AppliedObject, AskedResult, CheckResult, ScenarioResult } from "../harness/result.ts";
 import type { MeshSetting } from "../clusters/cluster.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";

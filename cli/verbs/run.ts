@@ -11,7 +11,7 @@ import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
 import { openCluster, type ImageFlags } from "../cluster.ts";
-import { readScenarios, type MadeKind } from "../context.ts";
+import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
@@ -91,7 +91,8 @@ async function runOnCluster(
       skipped,
       tempDir,
       cacheDir: cacheRoot(),
-      command: commandOf(names, options.tag),
+      command: commandOf(names, options),
+      repeat: (id) => commandOf([id], { ...options, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
       ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
       startedAt: performance.timeOrigin,
@@ -172,9 +173,20 @@ function newRunId(): string {
 }
 
 /** How a person starts this run again. */
-function commandOf(names: readonly string[], tags: readonly string[]): string {
-  const quote = (word: string): string => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
-  return ["meshproof", "run", ...names.map(quote), ...tags.map((tag) => `--tag ${quote(tag)}`)].join(" ");
+function commandOf(names: readonly string[], options: RunVerbOptions): string {
+  const quote = (word: string): string => (/^[\w./@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+  const given = [
+    ...options.tag.map((tag) => ["--tag", tag]),
+    ...(options.cluster === "embedded" ? [] : [["--cluster", options.cluster]]),
+    ...(options.kubeconfig === undefined ? [] : [["--kubeconfig", options.kubeconfig]]),
+    ...(options.context === undefined ? [] : [["--context", options.context]]),
+    ...(options.revision === undefined ? [] : [["--revision", options.revision]]),
+    ...(options.allowMeshWide === true ? [["--allow-mesh-wide"]] : []),
+    ...(options.profile === "istio" ? [] : [["--profile", options.profile]]),
+    ...(options.scenarios === SCENARIOS ? [] : [["--scenarios", options.scenarios]]),
+    ...(options.keep === true ? [["--keep"]] : []),
+  ];
+  return ["meshproof", "run", ...names, ...given.flat()].map(quote).join(" ");
 }
 
 /** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. */

@@ -59,7 +59,9 @@ async function take(api: CoordinationV1Api, runId: string, labels: Readonly<Reco
     if (statusOf(error) !== 409) throw error;
   }
   const found = await api.readNamespacedLease(where);
-  const until = (found.spec?.renewTime?.getTime() ?? 0) + (found.spec?.leaseDurationSeconds ?? DURATION_S) * 1000;
+  // The client gives this field as the text that it is on the wire.
+  const renewedAt = Date.parse(String(found.spec?.renewTime ?? ""));
+  const until = (Number.isNaN(renewedAt) ? 0 : renewedAt) + (found.spec?.leaseDurationSeconds ?? DURATION_S) * 1000;
   const holder = found.spec?.holderIdentity ?? "an unknown run";
   if (until > Date.now())
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `another run is on this cluster: ${holder}`, {

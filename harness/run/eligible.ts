@@ -55,7 +55,7 @@ export function whyNot(
 function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limits: MeshLimits): string | undefined {
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
-    return `it holds where ${fetcherWords(wanted)} fetches a jwksUri, and in this mesh ${fetcherWords(limits.jwksFetch)} does`;
+    return `it is for a mesh where jwksFetch is ${wanted} (istiod's PILOT_JWT_ENABLE_REMOTE_JWKS), and here it is ${limits.jwksFetch}`;
   if (scenario.features.includes("jwks-authority"))
     return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
   if (scenario.features.includes("ingress-gateway") && !limits.gateway)
@@ -83,15 +83,4 @@ export function reachOf(manifest: Manifest): string | undefined {
 /** Whether a scenario lets somebody fetch keys. */
 export function usesJwksUri(scenario: Scenario): boolean {
   return scenario.steps.some((step) => step.apply.some(({ text }) => /^[\s-]*jwksUri:/m.test(text)));
-}
-
-function fetcherWords(fetcher: MeshLimits["jwksFetch"]): string {
-  switch (fetcher) {
-    case "istiod":
-      return "istiod";
-    case "envoy":
-      return "the proxy";
-    case "hybrid":
-      return "the proxy where it knows the host, else istiod,";
-  }
 }

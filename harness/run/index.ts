@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly setMesh: (setting: MeshSetting) => Promise<void>;
   /** Positions in reports are relative to it. */
   readonly projectRoot: string;
+  /** The command that repeats a scenario; default `meshproof run <id> --keep`. */
+  readonly repeat?: (id: string) => string;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   readonly scenarios: readonly Scenario[];
@@ -97,6 +99,8 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     ...results,
     ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
   ];
+  const { repeat } = options;
+  const told = repeat ? all.map((scenario) => ({ ...scenario, repeat: repeat(scenario.id) })) : all;
   const first = results.find((r) => r.steps.length > 0);
   const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
   return {
@@ -113,7 +117,7 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
       firstVerdictMs: first ? since(Date.parse(first.startedAt) + (first.steps[0]?.timing.totalMs ?? 0)) : 0,
       totalMs: since(Date.now()),
     },
-    scenarios: all,
+    scenarios: told,
     counts: countOf(all),
   };
 }

@@ -1,7 +1,7 @@
 import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/result.ts";
 import { knownOr, outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
-import { describeForce, describeMesh, describeObject } from "../words.ts";
+import { describeForce, describeMesh, describeObject, repeatOf } from "../words.ts";
 import { renderAsked, renderCheck } from "./check.ts";
 import { drawFingerprint, drawTiming } from "./drawing.ts";
 import { html, lines, type Html } from "./escape.ts";
@@ -44,7 +44,7 @@ export function renderScenario(scenario: ScenarioResult, page: Page): Html {
         <span>${scenario.level}</span><span data-find>${scenario.source}</span
         ><span>mesh: ${describeMesh(scenario.mesh)}</span
         ><span class="place">${scenario.position.file}:${scenario.position.line}</span
-        >${scenario.tags.map((tag) => html`<span class="tag">${tag}</span>`)}<span>${formatDuration(scenario.durationMs)}</span>${copyable(`meshproof run ${scenario.id} --keep`)}
+        >${scenario.tags.map((tag) => html`<span class="tag">${tag}</span>`)}<span>${formatDuration(scenario.durationMs)}</span>${copyable(repeatOf(scenario))}
       </p>
       ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, page))}
     </div>

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MeshLimits } from "../../clusters/cluster.ts";
+import type { Manifest } from "../kube/client.ts";
+import type { Scenario, StepSpec, TokenSpec } from "../scenario/types.ts";
+import { reachOf, whyNot } from "./eligible.ts";
+import { readProfile } from "./profile.ts";
+
+const position = { file: "scenario.yaml", line: 1, column: 1 };
+
+function scenario(parts: Partial<Scenario> & { apply?: string } = {}): Scenario {
+  const { apply = "", ...more } = parts;
+  const step: StepSpec = {
+    name: "s",
+    position,
+    apply: apply === "" ? [] : [{ file: "policy.yaml", position, text: apply }],
+    delete: [],
+    checks: [],
+    matrices: [],
+    asked: [],
+  };
+  return {
+    id: "a/b",
+    title: "t",
+    source: "s",
+    level: "core",
+    features: [],
+    tags: [],
+    position,
+    workloads: [],
+    mesh: {},
+    tokens: {},
+    steps: [step],
+    ...more,
+  };
+}
+
+const policy = (namespace: string): string =>
+  `kind: AuthorizationPolicy\napiVersion: v1\nmetadata: { name: p, namespace: "${namespace}" }\nspec: {}\n`;
+const limits: MeshLimits = { jwksFetch: "istiod", meshWide: false, gateway: true };
+const istio = readProfile("istio");
+
+test("a scenario in its own namespaces runs anywhere", () => {
+  assert.equal(whyNot(scenario({ apply: policy("${ns}") }), [], istio, limits), undefined);
+  assert.equal(whyNot(scenario({ apply: policy("istio-system") }), [], istio), undefined);
+});
+
+test("one that reaches further says with what, and needs permission", () => {
+  const further = scenario({ apply: policy("istio-system") });
+  assert.match(whyNot(further, [], istio, limits) ?? "", /^AuthorizationPolicy p is applied to istio-system/);
+  assert.equal(whyNot(further, [], istio, { ...limits, meshWide: true }), undefined);
+});
+
+test("what a workload brings counts as well", () => {
+  const gateway = "kind: Gateway\napiVersion: v1\nmetadata: { name: g, namespace: '${ns}' }\n";
+  assert.match(whyNot(scenario(), [{ text: gateway }], istio, limits) ?? "", /^Gateway g opens the mesh's own gateway/);
+});
+
+test("who fetches a jwksUri matters to scenarios that have one", () => {
+  const uri = `${policy("${ns}")}  x:\n    - jwksUri: http://x\n`.replace("spec: {}", "spec:");
+  const hybrid = { ...limits, jwksFetch: "hybrid" } as const;
+  assert.equal(whyNot(scenario({ apply: policy("${ns}") }), [], istio, hybrid), undefined);
+  assert.match(whyNot(scenario({ apply: uri }), [], istio, hybrid) ?? "", /jwksFetch is istiod .*here it is hybrid/);
+  assert.equal(whyNot(scenario({ apply: uri, mesh: { jwksFetch: "hybrid" } }), [], istio, hybrid), undefined);
+});
+
+test("features that a mesh lacks", () => {
+  const https = scenario({ features: ["jwks-authority"] });
+  assert.match(whyNot(https, [], istio, limits) ?? "", /does not trust the certificate/);
+  const ingress = scenario({ features: ["ingress-gateway"] });
+  assert.match(whyNot(ingress, [], istio, { ...limits, gateway: false }) ?? "", /no ingress gateway/);
+});
+
+const object = (kind: string, namespace: string | undefined, spec: object = {}): Manifest => ({
+  apiVersion: "v1",
+  kind,
+  metadata: { name: "x", ...(namespace === undefined ? {} : { namespace }) },
+  spec,
+});
+
+for (const [what, manifest, expected] of [
+  ["own", object("Service", "${ns}"), undefined],
+  ["outside", object("Service", "${outside.ns}"), undefined],
+  ["cluster-wide", object("ClusterRole", undefined), /holds for the whole cluster/],
+  ["exported", object("ServiceEntry", "${ns}"), /is exported to every namespace/],
+  ["exported to more", object("ServiceEntry", "${ns}", { exportTo: [".", "*"] }), /is exported/],
+  ["kept to itself", object("DestinationRule", "${ns}", { exportTo: ["."] }), undefined],
+] as const)
+  test(`an object that is ${what}`, () => {
+    const reach = reachOf(manifest);
+    if (expected === undefined) assert.equal(reach, undefined);
+    else assert.match(reach ?? "", expected);
+  });
+
+test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
+  const token = (alg: string): Record<string, TokenSpec> => ({ t: { issuer: "corp", alg } });
+  const uri = scenario({ apply: "kind: RequestAuthentication\nspec:\n  jwtRules:\n    - jwksUri: http://x\n" });
+  for (const name of ["asm@1.12", "asm@v1.9.7"]) {
+    const old = readProfile(name);
+    assert.match(old.lacks(scenario({ tokens: token("ES256") })) ?? "", /RSA signatures alone, and it needs ES256/);
+    assert.match(old.lacks(scenario({ tokens: token("PS256") })) ?? "", /RSA/);
+    assert.equal(old.lacks(scenario({ tokens: token("RS512") })), undefined);
+    assert.match(old.lacks(uri) ?? "", /no jwksUri/);
+  }
+  for (const name of ["asm", "asm@1.13", "asm@1.22.6", "istio"]) {
+    assert.equal(readProfile(name).lacks(scenario({ tokens: token("ES256") })), undefined);
+    assert.equal(readProfile(name).lacks(uri), undefined);
+  }
+  assert.throws(() => readProfile("gke"), /there is no profile "gke"/);
+});
