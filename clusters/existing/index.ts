@@ -13,9 +13,6 @@ import { holdLease, LEASE_NAME, LEASE_NAMESPACE } from "./lease.ts";
 import { removeRun, RUN_LABEL } from "./remove.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 
-export { pinContext, type KubeconfigOptions } from "./kubeconfig.ts";
-export { type Revision, type Survey } from "./survey.ts";
-
 /** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
 const ROOT_NAMESPACE = "istio-system";
 
