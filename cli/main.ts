@@ -134,11 +134,13 @@ function buildProgram(): Command {
     .addOption(install())
     .action(async (options) => finish((await import("./verbs/doctor.ts")).doctor(options)));
 
-  verb("components", "list the programs that the embedded cluster is made of, and build those that are missing", [
+  verb("components", "list the programs that the embedded cluster is made of", [
     "components",
+    "components --build",
     "components --verify",
     "components --json",
   ])
+    .option("--build", "build what is missing; a run does so by itself")
     .option("--verify", "read everything again and compare it with its checksums")
     .option("--clean", "remove what no current component needs from the cache")
     .addOption(json())

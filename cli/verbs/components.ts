@@ -1,8 +1,10 @@
-import { cleanComponents, listComponents } from "../../clusters/embedded/components/index.ts";
+import { cleanComponents, ensureComponents, listComponents } from "../../clusters/embedded/components/index.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { table } from "../table.ts";
+import { work } from "../work.ts";
 
 interface ComponentsOptions {
+  readonly build?: boolean;
   readonly verify?: boolean;
   readonly clean?: boolean;
   readonly json?: boolean;
@@ -13,6 +15,11 @@ export async function components(options: ComponentsOptions): Promise<number> {
     const removed = await cleanComponents();
     console.error(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
   }
+  if (options.build === true)
+    await work(async ({ progress, signal }) => {
+      await ensureComponents({ progress, signal });
+      return 0;
+    });
   const found = await listComponents({ verify: options.verify ?? false });
   const damaged = found.filter(({ state }) => state === "corrupt");
   if (options.json === true) console.log(JSON.stringify(found, null, 2));

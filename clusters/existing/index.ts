@@ -174,17 +174,27 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
 export async function cleanUp(run: string | undefined, progress: Progress): Promise<string[]> {
   const journals = listJournals().filter(({ head }) => (run === undefined ? !isAlive(head) : head.run === run));
   const lines: string[] = [];
+  const failures: string[] = [];
   for (const journal of journals) {
     const { head, file } = journal;
     if (isAlive(head))
       throw new MeshproofError("ERR_USAGE", `run ${head.run} is still at work (process ${head.pid})`, {
         hint: "end it with ctrl-C, then it removes everything itself",
       });
-    const { config } = pinContext(head);
-    const removal = await removeRun(connectWith(config), journal, progress);
-    endJournal(file);
-    lines.push(`${head.run}: nothing is left on ${head.context}, ${removal.kinds} kinds listed`);
+    try {
+      const { config } = pinContext(head);
+      const removal = await removeRun(connectWith(config), journal, progress);
+      endJournal(file);
+      lines.push(`${head.run}: nothing is left on ${head.context}, ${removal.kinds} kinds listed`);
+    } catch (error) {
+      // One cluster that is away does not keep the others from being cleaned.
+      failures.push(`${head.run} on ${head.context}: ${messageOf(error)} (${file})`);
+    }
   }
+  if (failures.length > 0)
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", [...lines, "not cleaned up:", ...failures].join("\n"), {
+      hint: "try again when the cluster answers; if it is gone for good, delete the file that is named",
+    });
   return lines;
 }
 
