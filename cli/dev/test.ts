@@ -11,7 +11,7 @@ import { runTool } from "./tool.ts";
 /** The scenarios come before the rest, since they install and build with progress what all of it needs. */
 const STAGES: Readonly<Record<string, string>> = {
   scenarios: "node cli/meshproof.mjs run --install",
-  ...((await hasDocker()) ? { "scenarios on kind": "node cli/meshproof.mjs run --cluster kind" } : {}),
+  ...((await hasDocker()) ? { "scenarios on kind": "node cli/meshproof.mjs run --cluster kind --tag documented" } : {}),
   "end to end": 'node --test --test-concurrency=1 --test-reporter=spec "{cli,clusters,harness}/**/*.e2e.ts"',
   "report in a browser": "playwright test --config reports/html/playwright.config.ts",
 };
