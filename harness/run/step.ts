@@ -27,7 +27,7 @@ import { MANAGED_LABEL, outsideHostOf } from "./workloads.ts";
 const ROUNDS = 3;
 
 /**
- * Requests of the throw-away round per target, each on a connection of its own: a kept-alive connection between two sidecars
+ * Requests of the throw-away round per place and target, each on a connection of its own: a kept-alive connection between two sidecars
  * answers once more by the old policy, and the client's sidecar pools one per worker (two by default).
  */
 const FLUSH_REQUESTS = 8;
@@ -100,7 +100,7 @@ export async function runStep(
   let round = 0;
   if (changes.length > 0 && checks.length > 0) {
     const perTarget = Math.min(
-      ...Map.groupBy(checks, (c) => c.target.url)
+      ...Map.groupBy(checks, (c) => `${c.spec.request.from} ${c.target.url}`)
         .values()
         .map((group) => group.length),
     );
