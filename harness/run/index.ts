@@ -13,7 +13,7 @@ import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
 import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { serveControl } from "./control.ts";
-import { addDetails } from "./details.ts";
+import { createDetailsReader } from "./details.ts";
 import { PLAN_VARIABLE, inRunOrder, type RunPlan } from "./plan.ts";
 import { unrun } from "./scenario.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
@@ -80,9 +80,13 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   await preflight(session, scenarios);
   const workloadsReadyAt = Date.now();
   const control = await serveControl(plan.controlSocket, options.setMesh);
+  const details = createDetailsReader(session, targetsOf(scenarios), new Date(options.startedAt));
   let complaints: string;
+  let reading: Promise<unknown> = Promise.resolve();
   try {
-    complaints = await runPlaywright(planFile, options);
+    complaints = await runPlaywright(planFile, options, (done) => {
+      if (done % READ_EVERY === 0) reading = reading.then(() => details.read()).catch(() => undefined); // told at the end
+    });
   } finally {
     control.close();
     await sweep(session, scenarios);
@@ -90,8 +94,9 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   signal?.throwIfAborted();
   progress("reading the proxies' access logs");
   const parts = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario, complaints)));
+  await reading;
   session.forget();
-  const results = await addDetails(session, parts, new Date(options.startedAt)).catch((error: unknown) => {
+  const results = await details.review(parts).catch((error: unknown) => {
     progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
     return parts;
   });
@@ -177,8 +182,20 @@ async function preflight(session: Session, scenarios: readonly Scenario[]): Prom
   if (problems.length > 0) throw new MeshproofError("ERR_MANIFEST_REJECTED", [...new Set(problems)].sort().join("\n"));
 }
 
-/** @returns what Playwright had to complain about. */
-async function runPlaywright(planFile: string, options: RunOptions): Promise<string> {
+/** So many scenarios make less log than a proxy keeps (clusters/embedded/kubelet/logs.ts; the kubelet's default is 10 MiB). */
+const READ_EVERY = 10;
+
+function targetsOf(scenarios: readonly Scenario[]): string[] {
+  return [
+    ...new Set(scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks.map(({ request }) => request.to)))),
+  ];
+}
+
+/**
+ * @param onDone called for each scenario that has ended, with how many have
+ * @returns what Playwright had to complain about.
+ */
+async function runPlaywright(planFile: string, options: RunOptions, onDone: (done: number) => void): Promise<string> {
   const { progress, signal, tempDir, projectRoot } = options;
   const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
   const child = spawn(
@@ -204,7 +221,9 @@ async function runPlaywright(planFile: string, options: RunOptions): Promise<str
   const total = options.scenarios.length;
   let done = 0;
   createInterface({ input: child.stdout }).on("line", (line) => {
-    if (/^(passed|failed|flaky|error|skipped|known-failure) /.test(line)) progress(`[${++done}/${total}] ${line}`);
+    if (!/^(passed|failed|flaky|error|skipped|known-failure) /.test(line)) return;
+    progress(`[${++done}/${total}] ${line}`);
+    onDone(done);
   });
   createInterface({ input: child.stderr }).on("line", (line) => errors.push(line));
   const code = await new Promise<number | null>((resolve, reject) => {
