@@ -65,7 +65,13 @@ async function runWarm(): Promise<RunResult> {
 
 async function run(title: string, ...options: string[]): Promise<RunResult> {
   console.log(`\n── ${title}`);
-  await meshproof("run", "--results", folder, ...options);
+  await meshproof(
+    "run",
+    "--results",
+    folder,
+    ...(options.includes(STARTER) ? [] : ["--tag", "documented"]),
+    ...options,
+  );
   return JSON.parse(await readFile(path.join(folder, "latest", "results.json"), "utf8")) as RunResult;
 }
 
