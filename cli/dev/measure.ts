@@ -21,9 +21,7 @@ export interface Measures {
 export function measure({ timing, scenarios }: RunResult): Measures {
   const steps = scenarios.flatMap((scenario) => scenario.steps);
   const durations = steps.map((step) => step.timing.totalMs);
-  const enforced = steps
-    .filter((step) => step.objects.length > 0)
-    .flatMap((step) => step.checks.map((check) => check.enforcedMs));
+  const enforced = enforcementOf(scenarios);
   const requests = sum(steps.map((step) => step.checks.length * step.rounds));
   return {
     meshReady: timing.meshReadyMs,
@@ -42,8 +40,16 @@ export function measure({ timing, scenarios }: RunResult): Measures {
   };
 }
 
+/** Milliseconds until each check was enforced, of the steps that changed something. */
+export function enforcementOf(scenarios: RunResult["scenarios"]): number[] {
+  return scenarios
+    .flatMap(({ steps }) => steps)
+    .filter((step) => step.objects.length > 0)
+    .flatMap((step) => step.checks.map((check) => check.enforcedMs));
+}
+
 /** The nearest-rank quantile; NaN of nothing. */
-function quantile(values: readonly number[], q: number): number {
+export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? NaN;
 }
