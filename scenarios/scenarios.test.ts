@@ -26,6 +26,15 @@ test("a documented scenario says where the promise stands", () => {
     if (tags.includes("documented")) assert.match(source, /^ASM, JWT authentication FAQ, ".+"/, id);
 });
 
+test("the README counts right", async () => {
+  const text = await readFile(join(root, "../README.md"), "utf8");
+  const checks = scenarios.flatMap(({ steps }) => steps.flatMap((step) => [...step.checks, ...step.asked]));
+  assert.ok(
+    text.includes(`${scenarios.length} scenarios with ${checks.length} checks`),
+    `${scenarios.length} ${checks.length}`,
+  );
+});
+
 /** What the steps of a scenario expect of a valid token. */
 function validOf(id: string): (number | undefined)[] {
   const scenario = scenarios.find((candidate) => candidate.id === id);

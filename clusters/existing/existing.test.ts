@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, beforeEach, describe, test } from "node:test";
+import { writeJournal } from "../../harness/kube/journal.ts";
+import { limitsOf, refusalOf } from "./index.ts";
+import { beginJournal, endJournal, isAlive, listJournals } from "./journal.ts";
+import { pinContext } from "./kubeconfig.ts";
+import type { Revision, Survey } from "./survey.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "meshproof-existing-test-"));
+process.env["XDG_STATE_HOME"] = folder;
+after(() => rmSync(folder, { recursive: true }));
+
+describe("a kubeconfig", () => {
+  const file = path.join(folder, "config");
+  const write = (user: object): void =>
+    writeFileSync(
+      file,
+      JSON.stringify({
+        apiVersion: "v1",
+        kind: "Config",
+        "current-context": "production",
+        clusters: [
+          { name: "a", cluster: { server: "https://a.example", "certificate-authority": "ca.crt" } },
+          { name: "b", cluster: { server: "https://b.example" } },
+        ],
+        users: [
+          { name: "u", user },
+          { name: "other", user: { token: "secret-of-production" } },
+        ],
+        contexts: [
+          { name: "test", context: { cluster: "a", user: "u" } },
+          { name: "production", context: { cluster: "b", user: "other" } },
+        ],
+      }),
+    );
+  beforeEach(() => write({ token: "t" }));
+
+  test("gives the named context and nothing else, with absolute paths", () => {
+    const pinned = pinContext({ kubeconfig: file, context: "test", allowExec: [] });
+    assert.equal(pinned.server, "https://a.example");
+    assert.equal(pinned.config.getCurrentContext(), "test");
+    assert.ok(!pinned.text.includes("production"));
+    assert.equal(pinned.config.getCurrentCluster()?.caFile, path.join(folder, "ca.crt"));
+  });
+
+  test("never gives its current context by itself", () => {
+    assert.throws(
+      () => pinContext({ kubeconfig: file, allowExec: [] }),
+      /no context is named, .*: it has test, production/,
+    );
+    assert.throws(() => pinContext({ kubeconfig: file, context: "tset", allowExec: [] }), /no usable context "tset"/);
+  });
+
+  test("that cannot be read says so", () => {
+    const missing = path.join(folder, "missing");
+    assert.throws(() => pinContext({ kubeconfig: missing, context: "test", allowExec: [] }), /missing cannot be read/);
+  });
+
+  for (const [how, user, program] of [
+    ["an exec plugin", { exec: { apiVersion: "x/v1", command: "/opt/bin/login" } }, "login"],
+    ["an auth provider's command", { "auth-provider": { name: "gcp", config: { "cmd-path": "gcloud" } } }, "gcloud"],
+    ["an auth provider", { "auth-provider": { name: "azure" } }, "azure"],
+  ] as const)
+    test(`with ${how} needs permission by name`, () => {
+      write(user);
+      const options = { kubeconfig: file, context: "test" };
+      assert.throws(() => pinContext({ ...options, allowExec: [] }), new RegExp(`runs the program \\S*${program}`));
+      assert.equal(pinContext({ ...options, allowExec: [program] }).context, "test");
+    });
+});
+
+describe("a survey", () => {
+  const revision = (name: string, more: Partial<Revision> = {}): Revision => ({
+    name,
+    namespace: "istio-system",
+    version: "1.31.0",
+    jwksFetch: "istiod",
+    ready: true,
+    injection: { "istio.io/rev": name },
+    injects: true,
+    ...more,
+  });
+  const found = (more: Partial<Survey> = {}): Survey => ({
+    kubernetes: "v1.36.3",
+    revisions: [revision("default")],
+    gateways: [],
+    permissions: [{ what: "create namespaces", allowed: true }],
+    others: [],
+    ...more,
+  });
+  const refused = (survey: Survey, wanted?: string): string => refusalOf(survey, wanted)?.message ?? "";
+
+  test("of a good mesh allows a run", () => assert.equal(refusalOf(found()), undefined));
+  test("names what is in the way", () => {
+    const two = found({ revisions: [revision("a"), revision("b", { ready: false })] });
+    assert.match(refused(found({ revisions: [] })), /no Istio/);
+    assert.match(refused(two), /2 revisions: a, b/);
+    assert.match(refused(two, "c"), /no revision "c"/);
+    assert.match(refused(two, "b"), /no available pod/);
+    assert.equal(refused(two, "a"), "");
+    assert.match(refused(found({ revisions: [revision("a", { injects: false })] })), /injection is off/);
+    assert.equal(
+      refused(found({ permissions: [{ what: "create pods/exec", allowed: false }] })),
+      "this user may not create pods/exec",
+    );
+  });
+  test("knows the gateway that the documentation means", () => {
+    const gateway = { namespace: "istio-system", name: "istio-ingressgateway" };
+    const has = (gateways: Survey["gateways"], where = "istio-system"): boolean =>
+      limitsOf(found({ gateways }), revision("a", { namespace: where }), false).gateway;
+    assert.equal(has([gateway]), true);
+    assert.equal(has([{ ...gateway, namespace: "ingress" }]), false);
+    assert.equal(has([gateway], "mesh"), false);
+  });
+});
+
+test("a journal survives its process, and a line that was cut off", () => {
+  const file = beginJournal({ run: "r1", context: "c", allowExec: [], namespaces: ["n"] });
+  const ref = { apiVersion: "v1", kind: "ConfigMap", namespace: "n", name: "x" };
+  writeJournal(file, ref);
+  appendFileSync(file, '{"apiVersion":"v1","ki');
+  const [journal] = listJournals();
+  assert.equal(journal?.head.run, "r1");
+  assert.deepEqual(journal?.objects, [ref]);
+  assert.equal(isAlive(journal.head), true);
+  assert.equal(isAlive({ ...journal.head, started: "0" }), false, "another process with the same id");
+  endJournal(file);
+  assert.deepEqual(listJournals(), []);
+});
