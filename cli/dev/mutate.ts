@@ -1,0 +1,97 @@
+/**
+ * `npm run mutate -- [names, --tag …]`: proof that a green is not luck. Each policy of each scenario is dropped, re-targeted and
+ * inverted (or given another issuer), one at a time, and at least one check must go red. Prints killed/total and the survivors;
+ * ends with 1 where one survives without a reason in cli/dev/survivors.yaml.
+ */
+
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { parse } from "yaml";
+import { $ } from "zx";
+import type { RunResult } from "../../harness/result.ts";
+import type { Scenario } from "../../harness/scenario/types.ts";
+import { readScenarios, PROJECT, SCENARIOS } from "../context.ts";
+import { mutantsOf, type Mutant } from "./mutants.ts";
+
+/** How long a step may take to agree, in seconds: enough for what is slowest to be enforced, since a mutant mostly never is. */
+const LIMIT_S = 2;
+
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(2),
+  allowPositionals: true,
+  options: { tag: { type: "string", multiple: true, default: [] } },
+});
+const scenarios = await readScenarios(SCENARIOS, positionals, values.tag);
+const folder = await mkdtemp(path.join(tmpdir(), "meshproof-mutate-"));
+const cluster = `mutate-${process.pid}`;
+const mutants = new Map<string, { readonly scenario: Scenario; readonly mutant: Mutant }>();
+const invalid: string[] = [];
+const meshproof = $({ cwd: PROJECT, stdio: ["ignore", "inherit", "pipe"], nothrow: true, verbose: false });
+
+let result: RunResult;
+try {
+  for (const part of ["issuers", "workloads"]) await symlink(path.join(SCENARIOS, part), path.join(folder, part));
+  for (const scenario of scenarios) for (const mutant of mutantsOf(scenario)) await write(scenario, mutant);
+  console.log(`${mutants.size} mutants of ${scenarios.length} scenarios`);
+  if (
+    (await $({ cwd: PROJECT, stdio: "inherit", nothrow: true })`node cli/meshproof.mjs up --name ${cluster}`)
+      .exitCode !== 0
+  )
+    throw new Error("no cluster");
+  result = await run();
+} finally {
+  await meshproof`node cli/meshproof.mjs down --name ${cluster}`;
+  await rm(folder, { recursive: true });
+}
+
+const accepted = (parse(await readFile(path.join(import.meta.dirname, "survivors.yaml"), "utf8")) ?? {}) as Record<
+  string,
+  string
+>;
+const survivors = result.scenarios.filter(({ status }) => status === "passed").map(({ id }) => describe(id));
+const total = result.scenarios.length;
+for (const words of invalid) console.log(`refused by the API server: ${words}`);
+for (const words of survivors)
+  console.log(`survived: ${words}${accepted[words] ? `\n  ${accepted[words]}` : "  [no reason is known]"}`);
+const killed = total - survivors.length;
+console.log(`\n${killed}/${total} mutants killed (${((killed / total) * 100).toFixed(1)} %)`);
+process.exitCode = survivors.every((words) => accepted[words]) ? 0 : 1;
+
+async function write(scenario: Scenario, mutant: Mutant): Promise<void> {
+  const name = `m${String(mutants.size + 1).padStart(4, "0")}`;
+  const target = path.join(folder, "mutants", name);
+  await mkdir(path.dirname(target), { recursive: true });
+  await cp(path.join(SCENARIOS, scenario.id), target, { recursive: true });
+  const file = path.join(target, "scenario.yaml");
+  const text = await readFile(file, "utf8");
+  await writeFile(file, text.replace(/^(\s+name:) .*$/m, `$1 ${name}`));
+  await writeFile(path.join(target, path.basename(mutant.file)), mutant.text);
+  mutants.set(`mutants/${name}`, { scenario, mutant });
+}
+
+/** What Istio's validation refuses is no mutant: a mesh could not have it. */
+async function run(): Promise<RunResult> {
+  const results = path.join(folder, "results");
+  for (;;) {
+    const running = meshproof`node cli/meshproof.mjs run --name ${cluster} --scenarios ${folder} --results ${results} --limit ${LIMIT_S}`;
+    running.stderr.pipe(process.stderr);
+    const { exitCode, stderr } = await running;
+    if (exitCode !== 2)
+      return JSON.parse(await readFile(path.join(results, "latest/results.json"), "utf8")) as RunResult;
+    const refused = new Set(
+      [...stderr.matchAll(/(mutants\/m\d{4})\/\S+: the API server rejected/g)].map(([, id]) => id),
+    );
+    if (refused.size === 0) throw new Error(stderr);
+    for (const id of refused) {
+      invalid.push(describe(id ?? ""));
+      await rm(path.join(folder, id ?? ""), { recursive: true });
+    }
+  }
+}
+
+function describe(id: string): string {
+  const { scenario, mutant } = mutants.get(id) ?? {};
+  return `${scenario?.id}: ${mutant?.words}`;
+}
