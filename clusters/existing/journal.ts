@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { readJournal, writeJournal, type ObjectRef } from "../../harness/kube/journal.ts";
+import { startOf } from "../process.ts";
 
 /** The first line of a journal: whose run it is, and how its cluster is reached again. */
 export interface JournalHead {
@@ -32,7 +33,7 @@ export function journalFolder(): string {
 export function beginJournal(head: Omit<JournalHead, "pid" | "started">): string {
   mkdirSync(journalFolder(), { recursive: true, mode: 0o700 });
   const file = path.join(journalFolder(), `${head.run}.jsonl`);
-  writeJournal(file, { ...head, pid: process.pid, started: startOf(process.pid) ?? "" });
+  writeJournal(file, { ...head, pid: process.pid, started: lifeOf(process.pid) ?? "" });
   return file;
 }
 
@@ -61,17 +62,12 @@ export function endJournal(file: string): void {
 
 /** Whether the run's process still lives. */
 export function isAlive({ pid, started }: JournalHead): boolean {
-  return startOf(pid) === started;
+  return lifeOf(pid) === started;
 }
 
-/** When a process began, in the kernel's own count where there is /proc; otherwise only that it lives. */
-function startOf(pid: number): string | undefined {
-  try {
-    // Field 22 of proc_pid_stat(5); the second, in brackets, may hold blanks.
-    return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ")[19];
-  } catch {
-    if (process.platform === "linux") return undefined;
-  }
+/** When a process began; where there is no /proc, only that it lives. */
+function lifeOf(pid: number): string | undefined {
+  if (process.platform === "linux") return startOf(pid);
   try {
     process.kill(pid, 0);
     return "alive";

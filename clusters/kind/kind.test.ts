@@ -5,7 +5,8 @@ import { absence } from "./docker.ts";
 import { fullName, imagesIn, kindImages, meshImages, mirrored, workloadImages } from "./images.ts";
 import { kubeconfigOf } from "./index.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
-import { isOrphan, LABEL, ownerLabels, startOf, host, type Surroundings } from "./labels.ts";
+import { startOf } from "../process.ts";
+import { host, isOrphan, LABEL, ownerLabels, type Surroundings } from "./labels.ts";
 import { namesOf, unreachable } from "./source.ts";
 
 test("kubeadm gets a pinned version, loopback names in its certificate, and the node's address", () => {

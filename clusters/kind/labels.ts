@@ -1,5 +1,6 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { startOf } from "../process.ts";
 
 /** What every container and volume of ours carries. */
 export const LABEL = {
@@ -69,16 +70,5 @@ export function host(): string {
     return `${hostname()} ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
     return hostname();
-  }
-}
-
-/** The boot and the clock ticks since it at which a process began (proc(5): field 22 of `stat`). */
-export function startOf(pid: number): string | undefined {
-  try {
-    // The name in parentheses may hold blanks.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ");
-    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields[19]}`;
-  } catch {
-    return undefined;
   }
 }

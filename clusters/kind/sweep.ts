@@ -2,7 +2,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { docker } from "./docker.ts";
-import { host, isOrphan, LABEL, startOf, type Surroundings } from "./labels.ts";
+import { startOf } from "../process.ts";
+import { host, isOrphan, LABEL, type Surroundings } from "./labels.ts";
 
 /** What Docker has of ours. */
 export interface Found {

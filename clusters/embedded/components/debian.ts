@@ -92,16 +92,21 @@ const DIRECTORIES = [
   "var/www/html",
 ];
 
-/** Links that maintainer scripts or update-alternatives would have made, as target by path. */
-const LINKS: Readonly<Record<string, string>> = {
-  "usr/bin/awk": "mawk",
-  "usr/bin/which": "which.debianutils",
+/** iptables in its nftables form, as update-alternatives chooses it. */
+export const IPTABLES_LINKS: Readonly<Record<string, string>> = {
   "usr/sbin/iptables": "xtables-nft-multi",
   "usr/sbin/iptables-save": "xtables-nft-multi",
   "usr/sbin/iptables-restore": "xtables-nft-multi",
   "usr/sbin/ip6tables": "xtables-nft-multi",
   "usr/sbin/ip6tables-save": "xtables-nft-multi",
   "usr/sbin/ip6tables-restore": "xtables-nft-multi",
+};
+
+/** Links that maintainer scripts or update-alternatives would have made, as target by path. */
+const LINKS: Readonly<Record<string, string>> = {
+  "usr/bin/awk": "mawk",
+  "usr/bin/which": "which.debianutils",
+  ...IPTABLES_LINKS,
   "etc/mtab": "../proc/self/mounts",
   "var/run": "/run",
   "var/lock": "/run/lock",

@@ -12,6 +12,8 @@ async function tell(probe: V1Probe, eager: boolean, answers: readonly boolean[])
     probe,
     eager,
     run: () => {
+      // The next look may come before the abort below.
+      if (asked === answers.length) over.abort();
       const ok = answers[asked++] ?? false;
       if (asked === answers.length) setImmediate(() => over.abort());
       return Promise.resolve({ ok, message: `answer ${asked}` });

@@ -1,6 +1,6 @@
 import { cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { distribution, gatherCertificates, unpackPackages } from "../../embedded/components/debian.ts";
+import { distribution, gatherCertificates, IPTABLES_LINKS, unpackPackages } from "../../embedded/components/debian.ts";
 import { sha256OfFile } from "../../embedded/components/manifest.ts";
 import type { Recipe } from "../../embedded/components/recipe.ts";
 
@@ -116,12 +116,7 @@ const LINKS: Readonly<Record<string, string>> = {
   "etc/systemd/system/default.target": "/usr/lib/systemd/system/multi-user.target",
   "opt/cni/bin": "/usr/lib/cni",
   "usr/bin/awk": "mawk",
-  "usr/sbin/iptables": "xtables-nft-multi",
-  "usr/sbin/iptables-save": "xtables-nft-multi",
-  "usr/sbin/iptables-restore": "xtables-nft-multi",
-  "usr/sbin/ip6tables": "xtables-nft-multi",
-  "usr/sbin/ip6tables-save": "xtables-nft-multi",
-  "usr/sbin/ip6tables-restore": "xtables-nft-multi",
+  ...IPTABLES_LINKS,
   "var/run": "/run",
   "var/lock": "/run/lock",
   ...Object.fromEntries(MASKED.map((unit) => [`etc/systemd/system/${unit}`, "/dev/null"])),
