@@ -72,6 +72,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     SCENARIOS,
     readProfile("istio"),
     limitsOf(found, chosenRevision, false),
+    chosenRevision.version,
   );
   const reasons = Map.groupBy(skipped, ({ reason }) => reason);
   console.log(`

@@ -75,11 +75,13 @@ async function runOnCluster(
   const scenariosRoot = path.resolve(options.scenarios);
   try {
     const profile = harness.readProfile(options.profile);
-    const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits);
+    const handle = await toHandle(cluster);
+    const { istio } = handle.info.versions;
+    const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     if (chosen.length === 0) throw nothingRuns(skipped);
     return await harness.runScenarios({
       runId,
-      handle: await toHandle(cluster),
+      handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
       setMesh: async (setting) => {
         await ready;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, type ChildProcess } from "node:child_process";
 import { createServer, type Server } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { CURL_COMMAND, curlLine, readRound, writeRound, type WireRequest } from "./curl.ts";
@@ -86,6 +87,35 @@ describe("a round through a real curl", () => {
     assert.equal(more.length, 0);
     assert.match(first?.body.toString() ?? "", /not me/);
     assert.equal(second?.status, 403);
+  });
+
+  it("sends several requests by HTTP/2 with prior knowledge, each with its own host", async () => {
+    const hosts: (string | undefined)[] = [];
+    const h2 = createHttp2Server((request, response) => {
+      hosts.push(request.authority);
+      response.end(`${request.httpVersion} ${request.url}`);
+    });
+    await new Promise<void>((resolve) => h2.listen(0, "127.0.0.1", resolve));
+    const host = `127.0.0.1:${(h2.address() as AddressInfo).port}`;
+    const h2c = (path: string, headers: WireRequest["headers"] = []): WireRequest => ({
+      method: "GET",
+      url: `http://${host}${path}`,
+      headers,
+      protocol: "h2c",
+    });
+    try {
+      for (const newConnections of [false, true]) {
+        hosts.length = 0;
+        const answers = await run([h2c("/a"), get("/b"), h2c("/c", [["Host", "own.example"]]), h2c("/d//e")], {
+          newConnections,
+        });
+        const bodies = answers.map(({ status, body, error }) => `${status} ${error ?? body.toString()}`);
+        assert.deepEqual(bodies, ["200 2.0 /a", "200 hello\n", "200 2.0 /c", "200 2.0 /d//e"]);
+        assert.deepEqual(hosts, [host, "own.example", host]);
+      }
+    } finally {
+      h2.close();
+    }
   });
 
   it("tells why no answer came, and goes on", async () => {

@@ -43,18 +43,35 @@ function targetOf(url: string): string {
   return url.replace(/^https?:\/\/[^/]*/, "");
 }
 
+/**
+ * URL of a request. curl before 8 sends the HTTP/2 preface once more on a connection that it uses again with prior
+ * knowledge ("Error in the HTTP2 framing layer"), so each such request goes to a name of its own, which is the same
+ * server: no connection is used twice, and `Host` (`:authority`) stays what it was.
+ */
+function destinationOf({ url, headers, protocol }: WireRequest, index: number): string[] {
+  const [, host = "", port = ":80"] = /^http:\/\/([\w.-]+)(:\d+)?(?=[/?]|$)/.exec(url) ?? [];
+  if (protocol !== "h2c" || host === "") return [`url = ${quote(url)}`];
+  const name = `h2c-${index}.invalid`;
+  const hasHost = headers.some(([header]) => header.toLowerCase() === "host");
+  return [
+    `url = ${quote(url.replace(host, name))}`,
+    `connect-to = ${quote(`${name}${port}:${host}${port}`)}`,
+    ...(hasHost ? [] : [`header = ${quote(`Host: ${host}${port === ":80" ? "" : port}`)}`]),
+  ];
+}
+
 /** The curl command that reads what {@link writeRound} wrote. `-q` first: no curlrc of the image. */
 export const CURL_COMMAND = ["curl", "-q", "--config", "-"] as const;
 
 /** A round as curl config. */
 export function writeRound(requests: readonly WireRequest[], options: RoundOptions): string {
   return requests
-    .map((request) =>
+    .map((request, index) =>
       [
-        `url = ${quote(request.url)}`,
+        ...destinationOf(request, index),
         request.method === "HEAD" ? "head" : `request = ${quote(request.method)}`,
         ...request.headers.map(([name, value]) => `header = ${quote(value === "" ? `${name};` : `${name}: ${value}`)}`),
-        ...(options.newConnections ? [`header = "Connection: close"`] : []),
+        ...(options.newConnections && request.protocol !== "h2c" ? [`header = "Connection: close"`] : []),
         "silent",
         "include",
         PROTOCOL_OPTION[request.protocol ?? "http/1.1"],

@@ -108,3 +108,13 @@ test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
   }
   assert.throws(() => readProfile("gke"), /there is no profile "gke"/);
 });
+
+test("a range of Istio versions decides, and a version nobody knows is no version", () => {
+  const newer = scenario({ istio: ">=1.29" });
+  for (const fits of ["1.29.0", "1.31.0", "v1.30.2", "1.29.0-asm.3", "1.30-alpha.1"])
+    assert.equal(whyNot(newer, [], istio, undefined, fits), undefined, fits);
+  assert.equal(whyNot(newer, [], istio, undefined, "1.28.9"), "it holds for Istio >=1.29, and this mesh is 1.28.9");
+  assert.match(whyNot(newer, [], istio, undefined, "unknown") ?? "", /does not say which it is \("unknown"\)$/);
+  assert.match(whyNot(newer, [], istio) ?? "", /does not say which it is$/);
+  assert.equal(whyNot(scenario(), [], istio, undefined, "unknown"), undefined);
+});

@@ -1,4 +1,6 @@
 import type { MeshLimits } from "../../clusters/cluster.ts";
+import satisfies from "semver/functions/satisfies.js";
+import coerce from "semver/functions/coerce.js";
 import { parseManifests } from "../kube/apply.ts";
 import type { Manifest } from "../kube/client.ts";
 import type { Scenario } from "../scenario/types.ts";
@@ -25,12 +27,13 @@ export async function choose(
   scenarios: readonly Scenario[],
   scenariosRoot: string,
   profile: Profile,
-  limits?: MeshLimits,
+  limits: MeshLimits | undefined,
+  istio: string,
 ): Promise<Choice> {
   const reasons = await Promise.all(
     scenarios.map(async (scenario) => {
       const files = await Promise.all(workloadsOf([scenario]).map((app) => readWorkload(scenariosRoot, app)));
-      return { scenario, reason: whyNot(scenario, files.flat(), profile, limits) };
+      return { scenario, reason: whyNot(scenario, files.flat(), profile, limits, istio) };
     }),
   );
   return {
@@ -42,14 +45,27 @@ export async function choose(
 /**
  * Why a scenario cannot run where it would have to, as a sentence for the report; undefined where it can.
  * @param workloads the manifests of the workloads that the scenario lists
+ * @param istio the mesh's version, as istiod says it
  */
 export function whyNot(
   scenario: Scenario,
   workloads: readonly ManifestText[],
   profile: Profile,
   limits?: MeshLimits,
+  istio?: string,
 ): string | undefined {
-  return profile.lacks(scenario) ?? (limits && whyNotHere(scenario, workloads, limits));
+  return (
+    profile.lacks(scenario) ?? whyNotVersion(scenario, istio) ?? (limits && whyNotHere(scenario, workloads, limits))
+  );
+}
+
+function whyNotVersion({ istio: range }: Scenario, found = ""): string | undefined {
+  if (range === undefined) return undefined;
+  // A vendor's build (`1.22.6-asm.3`) and a release candidate promise what their release does.
+  const version = coerce(found);
+  if (version === null)
+    return `it holds for Istio ${range}, and this mesh does not say which it is${found === "" ? "" : ` ("${found}")`}`;
+  return satisfies(version, range) ? undefined : `it holds for Istio ${range}, and this mesh is ${found}`;
 }
 
 function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limits: MeshLimits): string | undefined {

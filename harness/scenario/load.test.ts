@@ -200,7 +200,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     name: "an unknown key with nothing close",
     text: change("  level: core", "  level: core\n  owner: me"),
     problems: [
-      `${FILE}:8:3 unknown key "owner" in metadata; known keys are name, title, source, level, features, tags, knownFailure`,
+      `${FILE}:8:3 unknown key "owner" in metadata; known keys are name, title, source, level, features, tags, istio, knownFailure`,
     ],
   },
   {
@@ -446,4 +446,12 @@ test("a variant that the token's algorithm does not have is a problem of its che
     "forged: { issuer: corp, variant: der-signature }",
   );
   assert.match(problemsOf(text).join("\n"), /a token of RS256 has no variant der-signature/);
+});
+
+test("a range of Istio versions is kept, and must be one", () => {
+  const ranged = (range: string): string => change("  level: core\n", `  level: core\n  istio: "${range}"\n`);
+  assert.equal(parseScenario(ranged(">=1.29"), FILE, surroundings()).scenario!.istio, ">=1.29");
+  assert.deepEqual(problemsOf(ranged("from 1.29 on")), [
+    `${FILE}:8:10 "from 1.29 on" is no range of versions; such as >=1.29, or >=1.27 <1.30`,
+  ]);
 });

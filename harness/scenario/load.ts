@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
+import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
 import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
@@ -93,6 +94,9 @@ export function parseScenario(
   const name = valueOf(metadata, "name");
   if (name !== undefined && isSound(name) && textOf(name) !== basename(folder))
     report(name, `metadata.name is "${textOf(name)}" in the folder "${basename(folder)}"`, "they must be the same");
+  const istio = valueOf(metadata, "istio");
+  if (istio !== undefined && isSound(istio) && validRange(textOf(istio)) === null)
+    report(istio, `"${textOf(istio)}" is no range of versions`, "such as >=1.29, or >=1.27 <1.30");
   for (const workload of itemsOf(valueOf(spec, "workloads")))
     if (!workloads.includes(textOf(workload)))
       report(
@@ -154,10 +158,10 @@ export function parseScenario(
 
   const read = root!.toJSON() as {
     metadata: Pick<Scenario, "title" | "source" | "level" | "knownFailure"> &
-      Partial<Pick<Scenario, "features" | "tags">>;
+      Partial<Pick<Scenario, "features" | "tags" | "istio">>;
     spec: Pick<Scenario, "workloads"> & Partial<Pick<Scenario, "mesh" | "tokens">>;
   };
-  const { title, source: origin, level, features = [], tags = [], knownFailure } = read.metadata;
+  const { title, source: origin, level, features = [], tags = [], istio: range, knownFailure } = read.metadata;
   const { workloads: used, mesh = {}, tokens: tokenSpecs = {} } = read.spec;
   const scenario: Scenario = {
     id: `${basename(dirname(folder))}/${basename(folder)}`,
@@ -166,6 +170,7 @@ export function parseScenario(
     level,
     features,
     tags,
+    ...(range !== undefined && { istio: range }),
     ...(knownFailure && { knownFailure }),
     position: source.positionAt(startOf(name)),
     workloads: used,

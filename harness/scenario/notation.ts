@@ -333,6 +333,10 @@ export const SCENARIO_SHAPE: Shape = mapping(
           items: { type: "string", enum: ["ingress-gateway", "mesh-setting", "jwks-authority", "outside-host"] },
         },
         tags: { type: "array", uniqueItems: true, items: name("A tag."), description: "For `meshproof run --tag`." },
+        istio: {
+          ...text("Versions of Istio that it holds for, a range such as `>=1.29` or `>=1.27 <1.30`."),
+          title: "a range of versions such as >=1.29",
+        },
         knownFailure: mapping(
           "Expected to fail until a date, and counted as failed afterwards.",
           {

@@ -189,6 +189,8 @@ export interface Scenario {
   readonly level: Level;
   readonly features: readonly Feature[];
   readonly tags: readonly string[];
+  /** The versions of Istio that it holds for, a range such as `>=1.29`; undefined where it is not known to depend. */
+  readonly istio?: string;
   /** A known failure counts as such until its date (YYYY-MM-DD, UTC), and as failed afterwards. */
   readonly knownFailure?: { readonly reason: string; readonly until: string };
   readonly position: Position;
