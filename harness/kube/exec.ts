@@ -18,16 +18,17 @@ export interface ExecResult {
 
 /**
  * Runs a command in a container (`kubectl exec`, WebSocket) with everything of `stdin` and then its end.
+ * @param options.stderr takes standard error as it comes, in the result's place
  * @throws ERR_PROBE where the connection fails or the command cannot be started; a non-zero exit code is a result, not an error.
  */
 export async function execIn(
   kube: Kube,
   where: ContainerRef,
   command: readonly string[],
-  options: { stdin?: string | Buffer; signal?: AbortSignal } = {},
+  options: { stdin?: string | Buffer; stderr?: Writable; signal?: AbortSignal } = {},
 ): Promise<ExecResult> {
   const stdout = collect();
-  const stderr = collect();
+  const stderr = options.stderr ? { stream: options.stderr, value: () => Buffer.alloc(0) } : collect();
   // The library ends its streams when the status frame arrives; the sinks keep what came before.
   const stdin = options.stdin === undefined ? null : Readable.from([Buffer.from(options.stdin)], { objectMode: false });
   let socket: Awaited<ReturnType<Exec["exec"]>> | undefined;

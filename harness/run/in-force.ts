@@ -2,7 +2,7 @@ import type { AppliedObject } from "../result.ts";
 import type { Manifest } from "../kube/client.ts";
 import { nameOf } from "../kube/apply.ts";
 import { isInForce, placeholderIssuers, selects, type ProxyConfig } from "../verdict/proxy-config.ts";
-import { ROOT_NAMESPACE, readProxy, type Proxy, type Session } from "./session.ts";
+import { ROOT_NAMESPACE, type Proxy, type Session } from "./session.ts";
 
 /** An object that a step applied or deleted. */
 export interface Change {
@@ -14,9 +14,19 @@ export interface Change {
   readonly replaces: boolean;
 }
 
+/** The proxies that judge a step's requests. */
+export interface Judges {
+  readonly proxies: readonly Proxy[];
+  /** Those of the workloads that may be behind the gateway, where requests go to it. */
+  readonly behind: readonly Proxy[];
+}
+
 /** How long a proxy may take to show a change. istiod retries a failing jwksUri for up to 5 s and holds other pushes meanwhile. */
 const LIMIT_MS = 10_000;
 const POLL_MS = 40;
+
+/** istiod waits so long for further changes before it pushes any (PILOT_DEBOUNCE_AFTER): no proxy has one earlier. */
+const DEBOUNCE_MS = 100;
 
 /**
  * A replaced object may leave the proxy's config as it was (the same keys under another jwksUri): after so long an unchanged
@@ -28,22 +38,21 @@ const UNCHANGED_MS = 1_000;
 export async function fingerprints(
   session: Session,
   proxies: readonly Proxy[],
-  signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, string>> {
-  const configs = await readAll(session, proxies, signal);
+  const configs = await readAll(session, proxies);
   return new Map([...configs].map(([pod, config]) => [pod, config.fingerprint]));
 }
 
 /**
  * Waits until every involved proxy that a change concerns shows it in its own config, or the limit has passed: then the
  * object says so in its note, and the answers decide.
- * @param proxies those that judge the step's requests
+ * @param judges the proxies that the step's requests are sent to, and those that may be behind the gateway
  * @param before {@link fingerprints} taken before the step
  */
 export async function waitInForce(
   session: Session,
   changes: readonly Change[],
-  proxies: readonly Proxy[],
+  { proxies, behind }: Judges,
   before: ReadonlyMap<string, string>,
   signal?: AbortSignal,
 ): Promise<AppliedObject[]> {
@@ -51,13 +60,15 @@ export async function waitInForce(
   const inForceMs = new Map<Change, number>();
   let seen = new Map<Change, string[]>();
   let configs: ReadonlyMap<string, ProxyConfig> = new Map();
-  const concerned = new Map(changes.map((change) => [change, proxies.filter((p) => concerns(change.manifest, p))]));
+  const all = [...proxies, ...behind];
+  const concerned = new Map(changes.map((change) => [change, all.filter((p) => concerns(change.manifest, p))]));
   const tracked = changes.filter((c) => leavesTrace(c.manifest) && (concerned.get(c)?.length ?? 0) > 0);
   const involved = [...new Set(tracked.flatMap((c) => concerned.get(c) ?? []))];
   const unchanged = new Set<Change>();
+  if (tracked.length > 0) await new Promise((resolve) => setTimeout(resolve, DEBOUNCE_MS));
   while (inForceMs.size + unchanged.size < tracked.length && performance.now() - started < LIMIT_MS) {
     signal?.throwIfAborted();
-    configs = await readAll(session, involved, signal);
+    configs = await readAll(session, involved);
     const now = Math.round(performance.now() - started);
     seen = new Map(
       tracked.map((change) => [
@@ -160,10 +171,9 @@ const EMPTY: ProxyConfig = { jwt: [], rules: [], fingerprint: "" };
 async function readAll(
   session: Session,
   proxies: readonly Proxy[],
-  signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, ProxyConfig>> {
   return new Map(
-    await Promise.all(proxies.map(async (p) => [keyOf(p), await readProxy(session.kube, p, signal)] as const)),
+    await Promise.all(proxies.map(async (p) => [keyOf(p), await session.proxyConfig(p)] as const)),
   );
 }
 

@@ -1,9 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { MeshproofError } from "../errors.ts";
-import type { Kube } from "../kube/client.ts";
-import { execIn } from "../kube/exec.ts";
-import { CURL_COMMAND, readRound, writeRound, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Place } from "./session.ts";
+import { readRound, writeRound, type WireAnswer, type WireRequest } from "../probe/curl.ts";
+import type { Place, Session } from "./session.ts";
 
 /** Seconds for one request. A JWKS that a proxy must fetch may take its full 5 s (Istio's jwtRules.timeout default). */
 const MAX_TIME = 8;
@@ -20,9 +18,9 @@ export interface PlacedRequest {
  * @throws ERR_PROBE where a place's curl does not run or ends early.
  */
 export async function sendRound(
-  kube: Kube,
+  session: Session,
   requests: readonly PlacedRequest[],
-  options: { newConnections?: boolean; signal?: AbortSignal } = {},
+  options: { newConnections?: boolean } = {},
 ): Promise<WireAnswer[]> {
   const answers: WireAnswer[] = [];
   const groups = Map.groupBy(requests.keys(), (i) => (requests[i] as PlacedRequest).place);
@@ -33,10 +31,7 @@ export async function sendRound(
         indexes.map((i) => (requests[i] as PlacedRequest).request),
         { boundary, maxTime: MAX_TIME, newConnections: options.newConnections ?? false },
       );
-      const result = await execIn(kube, place.container, CURL_COMMAND, {
-        stdin: config,
-        ...(options.signal ? { signal: options.signal } : {}),
-      });
+      const result = await session.curl(place.container, config);
       const read = readRound(result.stdout, boundary);
       if (read.length !== indexes.length) {
         throw new MeshproofError(

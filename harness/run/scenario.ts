@@ -1,8 +1,8 @@
 import { MeshproofError } from "../errors.ts";
 import type { ScenarioResult, Status, StepResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
-import type { Proxy, Session } from "./session.ts";
-import { removeApplied, runStep, worst, type Applied } from "./step.ts";
+import type { Session, Target } from "./session.ts";
+import { judgesOf, removeApplied, runStep, worst, type Applied } from "./step.ts";
 
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
@@ -21,7 +21,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     errors.push(describe(error));
   }
   try {
-    await removeApplied(session, applied, await proxiesOf(session, scenario));
+    await removeApplied(session, applied, judgesOf(await targetsOf(session, scenario)));
   } catch (error) {
     errors.push(`cleaning up failed: ${describe(error)}`);
   }
@@ -48,11 +48,9 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   };
 }
 
-/** Every proxy that judges a request of the scenario. */
-async function proxiesOf(session: Session, scenario: Scenario): Promise<Proxy[]> {
+async function targetsOf(session: Session, scenario: Scenario): Promise<Target[]> {
   const targets = new Set(scenario.steps.flatMap((step) => step.checks.map((check) => check.request.to)));
-  const found = await Promise.all([...targets].map((name) => session.target(name)));
-  return found.flatMap((target) => target.proxies);
+  return await Promise.all([...targets].map((name) => session.target(name)));
 }
 
 export function describe(error: unknown): string {

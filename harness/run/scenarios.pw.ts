@@ -18,7 +18,14 @@ interface WorkerFixtures {
 }
 
 const test = base.extend<object, WorkerFixtures>({
-  session: [async ({}, use) => use(await openSession(plan)), { scope: "worker" }],
+  session: [
+    async ({}, use) => {
+      const session = await openSession(plan);
+      await use(session);
+      session.close();
+    },
+    { scope: "worker" },
+  ],
   mesh: [
     async ({}, use) => {
       let current: string | undefined;

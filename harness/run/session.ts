@@ -2,8 +2,10 @@ import type { V1Pod } from "@kubernetes/client-node";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { connect, messageOf, type Kube } from "../kube/client.ts";
-import { execIn, type ContainerRef } from "../kube/exec.ts";
+import { openCommandLine, type CommandLine } from "../kube/command-line.ts";
+import { execIn, type ContainerRef, type ExecResult } from "../kube/exec.ts";
 import { readyPods } from "../kube/wait.ts";
+import { CURL_COMMAND } from "../probe/curl.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/index.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import type { RunPlan } from "./plan.ts";
@@ -17,6 +19,8 @@ export interface Place {
   readonly container: ContainerRef;
   /** For a person's `kubectl exec`. */
   readonly workload: string;
+  /** Its own sidecar. */
+  readonly proxy?: Proxy;
 }
 
 /** A pod whose proxy judges requests. */
@@ -33,6 +37,8 @@ export interface Target {
   readonly url: string;
   readonly readyPods: number;
   readonly proxies: readonly Proxy[];
+  /** The gateway's: those of the workloads that may be behind it. */
+  readonly behind: readonly Proxy[];
 }
 
 /** A run's view of its cluster. Places and targets are looked up once per scenario. */
@@ -44,8 +50,15 @@ export interface Session {
   target(name: string): Promise<Target>;
   /** The JWKS server's container and address. */
   server(name: string): Promise<ContainerRef & { readonly ip: string }>;
+  /** Runs curl in a container with this config (`--config -`). */
+  curl(where: ContainerRef, config: string): Promise<ExecResult>;
+  /** What a proxy itself says it enforces. */
+  proxyConfig(proxy: Proxy): Promise<ProxyConfig>;
+  /** So many requests on connections of their own reach every worker thread of a proxy that they pass, as good as surely. */
+  flushRequests(proxies: readonly Proxy[]): Promise<number>;
   /** Forgets what was looked up: pods may have been replaced since. */
   forget(): void;
+  close(): void;
 }
 
 export async function openSession(plan: RunPlan): Promise<Session> {
@@ -57,10 +70,35 @@ export async function openSession(plan: RunPlan): Promise<Session> {
     cache.set(key, found);
     return found;
   };
+  const lines = new Map<string, Promise<CommandLine>>();
+  const curl = async (where: ContainerRef, config: string): Promise<ExecResult> => {
+    const key = `${where.namespace}/${where.pod}/${where.container}`;
+    const known = lines.get(key);
+    const line = known && (await known).open ? known : openCommandLine(kube, where, CURL_COMMAND);
+    lines.set(key, line);
+    line.catch(() => lines.delete(key));
+    return (await line).run(config);
+  };
+  const shellless = new Set<string>();
+  const workerCounts = new Map<string, Promise<number>>();
   return {
     plan,
     kube,
     tokens,
+    curl,
+    proxyConfig: (proxy) => readProxy(kube, proxy, curl, shellless),
+    flushRequests: async (proxies) =>
+      Math.max(
+        1,
+        ...(await Promise.all(
+          proxies.map(async (proxy) => {
+            const key = `${proxy.namespace}/${proxy.pod}`;
+            const workers = workerCounts.get(key) ?? countWorkers(kube, proxy);
+            workerCounts.set(key, workers);
+            return requestsFor(await workers);
+          }),
+        )),
+      ),
     place: (name) => once(`place ${name}`, () => findPlace(kube, plan.handle, name)),
     target: (name) => once(`target ${name}`, () => findTarget(kube, plan, name)),
     server: (name) =>
@@ -70,26 +108,72 @@ export async function openSession(plan: RunPlan): Promise<Session> {
         return found;
       }),
     forget: () => cache.clear(),
+    close: () => {
+      for (const line of lines.values()) line.then((opened) => opened.close()).catch(() => undefined);
+    },
   };
 }
 
-/** What the proxy itself says it enforces (its admin `config_dump` through pilot-agent, which every proxy image has). */
-export async function readProxy(kube: Kube, proxy: Proxy, signal?: AbortSignal): Promise<ProxyConfig> {
+/** A proxy's worker threads (`--concurrency`). */
+async function countWorkers(kube: Kube, proxy: Proxy): Promise<number> {
+  const info = (await askProxy(kube, proxy, "server_info")) as {
+    readonly command_line_options?: { readonly concurrency?: number };
+  };
+  return info.command_line_options?.concurrency ?? 2;
+}
+
+/** How unlikely it shall be that a worker is missed. */
+const MISSED = 1e-7;
+
+/**
+ * The kernel gives a new connection to any of a proxy's worker threads (SO_REUSEPORT): n of them miss one of w with a
+ * probability of at most w (1 - 1/w)^n.
+ */
+export function requestsFor(workers: number): number {
+  return workers <= 1 ? 1 : Math.ceil(Math.log(workers / MISSED) / -Math.log(1 - 1 / workers));
+}
+
+/** Envoy's admin interface, from within the pod. */
+const ADMIN = "http://127.0.0.1:15000";
+
+/**
+ * Through the curl of the proxy's image, which is cheap, or where it has none (distroless), through pilot-agent, which each has.
+ * @param shellless pods without; added to
+ */
+async function readProxy(
+  kube: Kube,
+  proxy: Proxy,
+  curl: Session["curl"],
+  shellless: Set<string>,
+): Promise<ProxyConfig> {
   const query = proxy.gateway ? "resource=dynamic_listeners" : "resource=dynamic_listeners&name_regex=virtualInbound";
-  const where = { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
-  const result = await execIn(
-    kube,
-    where,
-    ["pilot-agent", "request", "GET", `config_dump?${query}`],
-    signal ? { signal } : {},
-  );
+  const path = `config_dump?${query}`;
+  const pod = `${proxy.namespace}/${proxy.pod}`;
+  if (!shellless.has(pod)) {
+    try {
+      const { stdout } = await curl(containerOf(proxy), `silent\nmax-time = 10\nurl = "${ADMIN}/${path}"\n`);
+      return readProxyConfig(JSON.parse(stdout.toString("utf8")));
+    } catch {
+      shellless.add(pod);
+    }
+  }
+  return readProxyConfig(await askProxy(kube, proxy, path));
+}
+
+function containerOf(proxy: Proxy): ContainerRef {
+  return { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
+}
+
+/** A GET of Envoy's admin interface through pilot-agent. @throws ERR_PROBE where the answer is not JSON. */
+async function askProxy(kube: Kube, proxy: Proxy, path: string): Promise<unknown> {
+  const result = await execIn(kube, containerOf(proxy), ["pilot-agent", "request", "GET", path]);
   const text = result.stdout.toString("utf8");
   try {
     // pilot-agent may warn on standard output first (a proxy without root certificates).
-    return readProxyConfig(JSON.parse(text.slice(Math.max(0, text.search(/^\{/m)))));
+    return JSON.parse(text.slice(Math.max(0, text.search(/^\{/m))));
   } catch (cause) {
     const said = [text, result.stderr].join("\n").trim().slice(0, 300);
-    throw new MeshproofError("ERR_PROBE", `the proxy of ${proxy.namespace}/${proxy.pod} gave no config dump: ${said}`, {
+    throw new MeshproofError("ERR_PROBE", `the proxy of ${proxy.namespace}/${proxy.pod} does not answer ${path}: ${said}`, {
       cause,
     });
   }
@@ -101,7 +185,11 @@ async function findPlace(kube: Kube, handle: ClusterHandle, name: string): Promi
   const [pod] = await readyPods(kube, where, `app=${name}`);
   if (!pod) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the place ${name} has no ready pod in ${where}`);
   const container = outside ? "curl" : name;
-  return { container: { namespace: where, pod: pod.metadata?.name ?? "", container }, workload: `deploy/${name}` };
+  return {
+    container: { namespace: where, pod: pod.metadata?.name ?? "", container },
+    workload: `deploy/${name}`,
+    ...(hasSidecar(pod) ? { proxy: proxyOf(pod, false) } : {}),
+  };
 }
 
 async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Target> {
@@ -109,7 +197,13 @@ async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Targ
     const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
     if (pods.length === 0)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
-    return { url: plan.handle.ingressUrl, readyPods: pods.length, proxies: pods.map((pod) => proxyOf(pod, true)) };
+    const workloads = await readyPods(kube, plan.handle.namespace, "");
+    return {
+      url: plan.handle.ingressUrl,
+      readyPods: pods.length,
+      proxies: pods.map((pod) => proxyOf(pod, true)),
+      behind: workloads.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+    };
   }
   const namespace = plan.handle.namespace;
   const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
@@ -126,6 +220,7 @@ async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Targ
     url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
     readyPods: pods.length,
     proxies: pods.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+    behind: [],
   };
 }
 

@@ -17,7 +17,7 @@ import type {
 } from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
-import { fingerprints, waitInForce, type Change } from "./in-force.ts";
+import { fingerprints, waitInForce, type Change, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
@@ -25,12 +25,6 @@ import { MANAGED_LABEL, outsideHostOf } from "./workloads.ts";
 
 /** Rounds in a row that must agree before a step is judged. */
 const ROUNDS = 3;
-
-/**
- * Requests of the throw-away round per place and target, each on a connection of its own: a kept-alive connection between two sidecars
- * answers once more by the old policy, and the client's sidecar pools one per worker (two by default).
- */
-const FLUSH_REQUESTS = 8;
 
 /** How much of a reply is judged, and how much is kept for reports. */
 const BODY_JUDGED = 1_048_576;
@@ -65,16 +59,16 @@ export async function runStep(
   const started = performance.now();
   const values = await substitutionValues(session, scenario, index);
   const checks = await Promise.all(step.checks.map((spec) => prepare(session, scenario, spec, values)));
-  const proxies = uniqueProxies(checks);
+  const judges = judgesOf(checks.map(({ target }) => target));
   const changes = changesOf(step, values, applied);
   const before = changes.some((c) => c.replaces)
-    ? await fingerprints(session, proxies, signal)
+    ? await fingerprints(session, [...judges.proxies, ...judges.behind])
     : new Map<string, string>();
   const marks = await markServers(session, step, checks);
 
   await makeChanges(session, changes, applied, signal);
   const appliedAt = performance.now();
-  const objects = await waitInForce(session, changes, proxies, before, signal);
+  const objects = await waitInForce(session, changes, judges, before, signal);
   const inForceAt = performance.now();
 
   const key = `${scenario.id}/${index + 1}`;
@@ -83,7 +77,7 @@ export async function runStep(
       const request = wireRequest(check, `meshproof/${session.plan.runId}/${key}.${i + 1}/${round}`);
       return Array.from({ length: repeat }, () => ({ place: check.place, request }));
     });
-    const answers = await sendRound(session.kube, requests, { newConnections, ...(signal ? { signal } : {}) });
+    const answers = await sendRound(session, requests, { newConnections });
     return checks.map((_, i) =>
       answers
         .slice(i * repeat, (i + 1) * repeat)
@@ -104,7 +98,12 @@ export async function runStep(
         .values()
         .map((group) => group.length),
     );
-    const flushed = await send(0, true, Math.ceil(FLUSH_REQUESTS / perTarget));
+    // A kept-alive connection between two proxies answers once more by the old policy, and each worker of the first pools one.
+    const pooling = checks.flatMap(({ place, target }) => [
+      ...(place.proxy ? [place.proxy] : []),
+      ...target.proxies.filter(({ gateway }) => gateway),
+    ]);
+    const flushed = await send(0, true, Math.ceil((await session.flushRequests(pooling)) / perTarget));
     convergence.flush(flushed.map((answers) => answers[0] as Answer));
   }
   for (;;) {
@@ -146,7 +145,7 @@ function isTimed(object: AppliedObject): boolean {
  * Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it.
  * @throws ERR_PROBE where one has not: the next scenario would meet the policies of this one.
  */
-export async function removeApplied(session: Session, applied: Applied, proxies: readonly Proxy[]): Promise<void> {
+export async function removeApplied(session: Session, applied: Applied, judges: Judges): Promise<void> {
   const manifests = [...applied.values()].reverse();
   const changes = manifests.map((manifest): Change => ({
     verb: "delete",
@@ -156,7 +155,7 @@ export async function removeApplied(session: Session, applied: Applied, proxies:
     replaces: false,
   }));
   await makeChanges(session, changes, applied);
-  const removed = await waitInForce(session, changes, proxies, new Map());
+  const removed = await waitInForce(session, changes, judges, new Map());
   const notes = removed.flatMap(({ note }) => note ?? []);
   if (notes.length > 0) throw new MeshproofError("ERR_PROBE", notes.join("; "));
 }
@@ -333,7 +332,7 @@ async function mark(session: Session, server: string, checks: readonly PreparedC
   const host = server === "outside-host" ? ip : `${server}.${session.plan.handle.namespace}`;
   const path = `/mark/${randomBytes(8).toString("hex")}`;
   const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
-  const [answer] = await sendRound(session.kube, [{ place, request }]);
+  const [answer] = await sendRound(session, [{ place, request }]);
   if (answer?.status !== 404) {
     throw new MeshproofError(
       "ERR_PROBE",
@@ -435,8 +434,15 @@ function toResult(
   };
 }
 
-function uniqueProxies(checks: readonly PreparedCheck[]): Proxy[] {
-  return [...new Map(checks.flatMap((c) => c.target.proxies).map((p) => [`${p.namespace}/${p.pod}`, p])).values()];
+/** Every proxy that judges requests to these targets, once. */
+export function judgesOf(targets: readonly Target[]): Judges {
+  const proxies = unique(targets.flatMap((target) => target.proxies));
+  const known = new Set(proxies.map(({ pod }) => pod));
+  return { proxies, behind: unique(targets.flatMap((target) => target.behind)).filter(({ pod }) => !known.has(pod)) };
+}
+
+function unique(proxies: readonly Proxy[]): Proxy[] {
+  return [...new Map(proxies.map((p) => [`${p.namespace}/${p.pod}`, p])).values()];
 }
 
 /** The status of a whole from its parts. */
