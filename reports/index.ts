@@ -1,13 +1,18 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Comparison } from "../harness/compare/comparison.ts";
 import type { RunResult } from "../harness/result.ts";
 import { formatConformance } from "./conformance.ts";
+import { formatDiffJson, formatDiffMarkdown } from "./diff.ts";
+import { formatDiffHtml } from "./html/diff.ts";
 import { formatHtml } from "./html/document.ts";
 import { formatJson } from "./json.ts";
 import { formatJunit } from "./junit.ts";
 import { formatMarkdown } from "./markdown.ts";
 
+export { diffExitCode, formatDiff, formatDiffJson, formatDiffMarkdown } from "./diff.ts";
 export { exitCode } from "./outcome.ts";
+export { readResults } from "./read.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";
 
 /** Absolute or relative as the folder was given. */
@@ -21,19 +26,32 @@ export interface ReportPaths {
 
 /** Writes every report of a run into a folder (made if missing), each whole or not at all: a temporary file, then a rename. */
 export async function writeReports(result: RunResult, dir: string): Promise<ReportPaths> {
-  await mkdir(dir, { recursive: true });
-  const write = async (name: string, text: string): Promise<string> => {
-    const path = join(dir, name);
-    const temporary = `${path}.${process.pid}.tmp`;
-    await writeFile(temporary, text);
-    await rename(temporary, path);
-    return path;
-  };
+  const write = await writerIn(dir);
   return {
     html: await write("report.html", formatHtml(result)),
     json: await write("results.json", formatJson(result)),
     junit: await write("junit.xml", formatJunit(result)),
     conformance: await write("conformance.yaml", formatConformance(result)),
     markdown: await write("summary.md", formatMarkdown(result)),
+  };
+}
+
+/** Writes a comparison as diff.html, diff.md and diff.json. */
+export async function writeDiff(comparison: Comparison, dir: string): Promise<{ readonly html: string }> {
+  const write = await writerIn(dir);
+  await write("diff.md", formatDiffMarkdown(comparison));
+  await write("diff.json", formatDiffJson(comparison));
+  return { html: await write("diff.html", formatDiffHtml(comparison)) };
+}
+
+/** Writes files into a folder, each whole or not at all, and gives their paths. */
+async function writerIn(dir: string): Promise<(name: string, text: string) => Promise<string>> {
+  await mkdir(dir, { recursive: true });
+  return async (name, text) => {
+    const path = join(dir, name);
+    const temporary = `${path}.${process.pid}.tmp`;
+    await writeFile(temporary, text);
+    await rename(temporary, path);
+    return path;
   };
 }

@@ -9,7 +9,8 @@ export function formatJson(result: RunResult): string {
   return `${escapeJson(JSON.stringify(prepare(result), undefined, 2))}\n`;
 }
 
-function escapeJson(json: string): string {
+/** What acts on a terminal or reorders text, as `\\u` escapes. */
+export function escapeJson(json: string): string {
   return json.replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });

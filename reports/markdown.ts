@@ -19,7 +19,7 @@ export function formatMarkdown(result: RunResult): string {
       counts(prepared),
       ...failures(outcomes),
       table(scenarios),
-      escape(
+      escapeMarkdown(
         `${kind} cluster, Kubernetes ${versions.kubernetes}, Istio ${versions.istio}, Envoy ${versions.envoy}; ${formatDuration(prepared.timing.totalMs)}, first verdict after ${formatDuration(prepared.timing.firstVerdictMs)}.`,
       ),
       `Repeat with\n\n${fence(prepared.command)}`,
@@ -60,7 +60,7 @@ function table(scenarios: readonly ScenarioResult[]): string {
     const total = passed + failed + flaky + error + skipped + rest["known-failure"];
     const ratio = scenario.status === "skipped" ? "–" : `${passed}/${total}`;
     const why = scenario.status === "passed" ? "" : (scenario.reason ?? "");
-    return `| ${marks[scenario.status]} | ${escape(scenario.id)} | ${escape(scenario.title)} | ${ratio} | ${escape(why)} |`;
+    return `| ${marks[scenario.status]} | ${escapeMarkdown(scenario.id)} | ${escapeMarkdown(scenario.title)} | ${ratio} | ${escapeMarkdown(why)} |`;
   });
   return ["| | scenario | | passed | |", "| --- | --- | --- | --- | --- |", ...lines].join("\n");
 }
@@ -75,7 +75,7 @@ const marks: Record<ScenarioResult["status"], string> = {
 };
 
 /** Everything that Markdown or the HTML in it could act on. */
-function escape(text: string): string {
+export function escapeMarkdown(text: string): string {
   return visible(text.slice(0, 500)).replace(/[\\`*_{}[\]<>()#!|~&@:$^]/g, "\\$&");
 }
 

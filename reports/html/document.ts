@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { RunResult, ScenarioResult, Status } from "../../harness/result.ts";
 import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
@@ -7,51 +6,33 @@ import { formatDuration, plural } from "../text.ts";
 import { html, raw, type Html } from "./escape.ts";
 import { copyable, mark, sign, wordOf } from "./marks.ts";
 import { renderScenario } from "./scenario.ts";
+import { renderPage } from "./shell.ts";
 
-const style = readFileSync(new URL("./page/page.css", import.meta.url), "utf8");
 const script = readFileSync(new URL("./page/page.js", import.meta.url), "utf8");
 
 /** From so many scenarios on, the browser lays out only those in view. */
 const manyScenarios = 60;
 
-/**
- * The run as one HTML file that needs nothing else: no network, no inline handler, no style attribute. Its policy (CSP)
- * admits our stylesheet and our script by their hashes and nothing more, so that even text that escaped us could not act.
- */
+/** The run as one HTML file that needs nothing else: see {@link renderPage}. */
 export function formatHtml(result: RunResult): string {
   const prepared = prepare(result);
   const scenarios = worstFirst(prepared.scenarios);
   const longestMs = Math.max(0, ...scenarios.flatMap(({ steps }) => steps.map(({ timing }) => timing.totalMs)));
   const page = { longestMs, onDemand: new Map<string, string>() };
-  const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="${policy}" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="color-scheme" content="light dark" />
-        <meta name="referrer" content="no-referrer" />
-        <title>${title(prepared)}</title>
-        <link rel="icon" href="${icon(verdictOf(prepared).status)}" />
-        ${raw(`<style>${style}</style>`)}
-      </head>
-      <body>
-        <a class="skip" href="#results">Skip to the results</a>
-        ${renderTop(prepared)} ${renderRun(prepared)}
-        <div class="columns">
-          ${renderContents(scenarios)}
-          <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
-            ${scenarios.map((scenario) => renderScenario(scenario, page))}
-            <p class="nothing" hidden>
-              No scenario matches. <button type="button" class="clear">Clear the filters</button>
-            </p>
-          </main>
-        </div>
-        <noscript><p class="nothing">Details of answers that agree, filters and copying need JavaScript.</p></noscript>
-        ${renderOnDemand(page.onDemand)} ${raw(`<script>${script}</script>`)}
-      </body>
-    </html> `.markup;
+  const body = html`<a class="skip" href="#results">Skip to the results</a>
+    ${renderTop(prepared)} ${renderRun(prepared)}
+    <div class="columns">
+      ${renderContents(scenarios)}
+      <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
+        ${scenarios.map((scenario) => renderScenario(scenario, page))}
+        <p class="nothing" hidden>
+          No scenario matches. <button type="button" class="clear">Clear the filters</button>
+        </p>
+      </main>
+    </div>
+    <noscript><p class="nothing">Details of answers that agree, filters and copying need JavaScript.</p></noscript>
+    ${renderOnDemand(page.onDemand)} ${raw(`<script>${script}</script>`)}`;
+  return renderPage({ title: title(prepared), status: verdictOf(prepared).status, body, script });
 }
 
 /** Data for our script. JSON with every `<` escaped cannot end the element it stands in (HTML, 13.2.5.4, script data). */
@@ -61,10 +42,6 @@ function renderOnDemand(markup: ReadonlyMap<string, string>): Html {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   return raw(`<script type="application/json" id="on-demand">${json}</script>`);
-}
-
-function hash(text: string): string {
-  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }
 
 interface Verdict {
@@ -85,20 +62,6 @@ function title(result: RunResult): string {
   const { failed, flaky, error, passed } = result.counts;
   const bad = failed + flaky + error;
   return `${bad > 0 ? `${bad} failed` : `${passed} passed`}, ${result.id} – meshproof`;
-}
-
-/** A coloured sign in the browser's tab. */
-function icon(status: Status): string {
-  const color = {
-    passed: "%23147a50",
-    failed: "%23c02a1d",
-    flaky: "%23c02a1d",
-    error: "%237a3fb0",
-    "known-failure": "%23147a50",
-    skipped: "%23667",
-  }[status];
-  const path = status === "passed" || status === "known-failure" ? "M4 8.5l3 3 5.5-7" : "M4.5 4.5l7 7m0-7l-7 7";
-  return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='${color}'/><path d='${path}' fill='none' stroke='white' stroke-width='2'/></svg>`;
 }
 
 function renderTop(result: RunResult): Html {

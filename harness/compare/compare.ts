@@ -1,0 +1,168 @@
+/** Two runs, cell by cell. */
+
+import type { AskedResult, CheckResult, RunResult, ScenarioResult, Status } from "../result.ts";
+import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "./comparison.ts";
+import { directionOf, explains } from "./known.ts";
+import type { KnownChange } from "./known.ts";
+
+interface Entry {
+  readonly cell: Cell;
+  readonly seen: Seen;
+}
+
+/**
+ * What changed from one run to another. Time-to-enforce is told and never a change. Response code details are compared where
+ * both runs have them, since an access log may lack a line.
+ * @param known changes that a source documents; the first that explains a change is the one named
+ */
+export function compareRuns(before: RunResult, after: RunResult, known: readonly KnownChange[]): Comparison {
+  const [old, fresh] = [entriesOf(before), entriesOf(after)];
+  const shared = [...old].flatMap(([key, entry]) => {
+    const other = fresh.get(key);
+    return other === undefined ? [] : [{ before: entry, after: other }];
+  });
+  const sides = {
+    before: sideOf(
+      before,
+      shared.map((pair) => pair.before.seen),
+    ),
+    after: sideOf(
+      after,
+      shared.map((pair) => pair.after.seen),
+    ),
+  };
+  const crossed = known.flatMap((entry) => {
+    const direction = directionOf(entry, sides.before, sides.after);
+    return direction === undefined ? [] : [{ entry, direction }];
+  });
+  const changes = shared.flatMap((pair): Change[] => {
+    const aspects = aspectsOf(pair.before.seen, pair.after.seen);
+    if (aspects.length === 0) return [];
+    const change: Change = { ...pair.after.cell, before: pair.before.seen, after: pair.after.seen, aspects };
+    const found = crossed.find(({ entry, direction }) => explains(entry, change, direction))?.entry;
+    return [found === undefined ? change : { ...change, known: pick(found) }];
+  });
+  const only = (entries: typeof old, others: typeof old): OneSided[] =>
+    [...entries]
+      .filter(([key, entry]) => !others.has(key) && tells(entry))
+      .map(([, { cell, seen }]) => ({ ...cell, seen }));
+  const added = only(fresh, old);
+  const removed = only(old, fresh);
+  const quiet = shared.filter((pair) => aspectsOf(pair.before.seen, pair.after.seen).length === 0 && tells(pair.after));
+  const unjudged = quiet.filter(({ after: { seen } }) => seen.status === "error" || seen.status === "skipped").length;
+  return {
+    schemaVersion: 1,
+    ...sides,
+    changes,
+    added,
+    removed,
+    same: quiet.length - unjudged,
+    unjudged,
+    unseen: crossed.flatMap(({ entry }) => (changes.some((change) => change.known?.id === entry.id) ? [] : [entry.id])),
+    unexpected:
+      changes.filter((change) => change.known === undefined).length +
+      removed.length +
+      added.filter(({ seen }) => seen.status !== "passed" && seen.status !== "known-failure").length,
+  };
+}
+
+/** A scenario that ran tells nothing beside its checks. */
+function tells({ cell, seen }: Entry): boolean {
+  return cell.step !== undefined || seen.status !== "passed";
+}
+
+function pick({ id, sentence, source }: KnownChange): NonNullable<Change["known"]> {
+  return { id, sentence, source };
+}
+
+function sideOf(run: RunResult, shared: readonly Seen[]): Side {
+  const times = shared.flatMap(({ enforcedMs }) => enforcedMs ?? []).sort((a, b) => a - b);
+  const median = times[Math.floor(times.length / 2)];
+  const { kubernetes, istio, envoy } = run.cluster.versions;
+  return {
+    run: run.id,
+    startedAt: run.startedAt,
+    cluster: run.cluster.kind,
+    versions: { kubernetes, istio, envoy, meshproof: run.tool.version },
+    scenarios: run.scenarios.length,
+    checks: run.scenarios.flatMap(({ steps }) => steps.flatMap(({ checks, asked }) => [...checks, ...asked])).length,
+    ...(median === undefined ? {} : { enforcedMs: median }),
+  };
+}
+
+/** By a key that a name cannot forge: JSON of its parts. */
+function entriesOf(run: RunResult): Map<string, Entry> {
+  const entries = new Map<string, Entry>();
+  const put = (cell: Cell, seen: Seen): void => {
+    const parts = [cell.scenario, cell.step, cell.check];
+    let key = JSON.stringify(parts);
+    // Names are unique by the loader's rules; a file from elsewhere must not lose a cell to its neighbour.
+    for (let n = 2; entries.has(key); n++) key = JSON.stringify([...parts, n]);
+    entries.set(key, { cell, seen });
+  };
+  for (const scenario of run.scenarios) {
+    const { id, position } = scenario;
+    for (const step of scenario.steps) {
+      for (const check of step.checks)
+        put(
+          { scenario: id, step: step.name, check: check.name, position: check.position },
+          seenInCheck(scenario, check),
+        );
+      for (const asked of step.asked)
+        put(
+          {
+            scenario: id,
+            step: step.name,
+            check: `${asked.server} asked by ${asked.expected}`,
+            position: asked.position,
+          },
+          seenInAsked(scenario, asked),
+        );
+    }
+    put({ scenario: id, position }, { status: wholeStatus(scenario), ...reasonOf(scenario) });
+  }
+  return entries;
+}
+
+/** A whole scenario is a cell only for what its checks do not tell: that it was skipped, or broke outside them. */
+function wholeStatus({ status }: ScenarioResult): Status {
+  return status === "skipped" || status === "error" ? status : "passed";
+}
+
+function seenInCheck(scenario: ScenarioResult, { status, got, reason, enforcedMs }: CheckResult): Seen {
+  return {
+    status: counted(scenario, status),
+    answer: got.status,
+    by: got.by,
+    ...(got.by === "workload" || got.by === "nobody" ? {} : { body: got.body }),
+    ...(got.details === undefined ? {} : { details: got.details }),
+    ...(reason === undefined ? {} : { reason }),
+    // Of a check that never agreed it is the time that was waited.
+    ...(status === "passed" || status === "flaky" ? { enforcedMs } : {}),
+  };
+}
+
+function seenInAsked(scenario: ScenarioResult, { status, got, reason }: AskedResult): Seen {
+  return {
+    status: counted(scenario, status),
+    by: [...new Set(got)].sort().join(" and ") || "nobody",
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+function counted({ status: whole }: ScenarioResult, status: Status): Status {
+  return whole === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
+}
+
+function reasonOf({ reason }: ScenarioResult): { reason?: string } {
+  return reason === undefined ? {} : { reason };
+}
+
+function aspectsOf(before: Seen, after: Seen): Aspect[] {
+  const differ = (aspect: Aspect): boolean => before[aspect] !== after[aspect];
+  const both = (aspect: Aspect): boolean => before[aspect] !== undefined && after[aspect] !== undefined;
+  return [
+    ...(["answer", "by", "status"] as const).filter(differ),
+    ...(["body", "details"] as const).filter((aspect) => both(aspect) && differ(aspect)),
+  ];
+}

@@ -1,0 +1,138 @@
+import type { Change, Comparison, OneSided } from "../../harness/compare/comparison.ts";
+import type { Status } from "../../harness/result.ts";
+import {
+  describeMeaning,
+  describeSeen,
+  describeVerdict,
+  diffExitCode,
+  enforcement,
+  nameCell,
+  shorten,
+  versionRows,
+} from "../diff.ts";
+import { plural } from "../text.ts";
+import { html, type Html } from "./escape.ts";
+import { sign } from "./marks.ts";
+import { renderPage } from "./shell.ts";
+
+/** A comparison as one HTML file in the design of a run's report; it needs no script. */
+export function formatDiffHtml(comparison: Comparison): string {
+  const { changes, added, removed, before, after } = comparison;
+  const status: Status = diffExitCode(comparison) === 0 ? "passed" : "failed";
+  const unexpected = changes.filter(({ known }) => known === undefined);
+  const known = changes.filter((change) => change.known !== undefined);
+  const parts: [string, string, Html][] = [
+    ["unexpected", `Unexpected changes (${unexpected.length})`, renderChanges(unexpected)],
+    ["known", `Known changes (${known.length})`, renderChanges(known)],
+    ["removed", `Removed checks (${removed.length})`, renderOneSided(removed)],
+    ["added", `Added checks (${added.length})`, renderOneSided(added)],
+  ];
+  const shown = parts.filter(([id]) => ({ unexpected, known, removed, added })[id as "known"].length > 0);
+  const time = enforcement(comparison);
+  const body = html`<a class="skip" href="#results">Skip to the changes</a>
+    <header class="top">
+      <h1 class="${status}">
+        <span class="product">meshproof diff</span> ${sign(status)} <span>${describeVerdict(comparison)}</span>
+      </h1>
+      <dl class="versions">
+        ${versionRows(comparison).map(
+          ([name, old, fresh, differs]) =>
+            html`<div>
+              <dt>${name}</dt>
+              <dd>${differs ? html`${old} → <b>${fresh}</b>` : old}</dd>
+            </div>`,
+        )}
+      </dl>
+    </header>
+    <div class="columns">
+      <nav class="contents" aria-label="Changes">
+        <ol>
+          ${shown.map(([id, title]) => html`<li><a href="#${id}">${title}</a></li>`)}
+        </ol>
+      </nav>
+      <main id="results" tabindex="-1" class="diff">
+        <p>
+          From run <b>${before.run}</b> (${before.cluster}, ${plural(before.checks, "check")}) to run
+          <b>${after.run}</b> (${after.cluster}, ${plural(after.checks, "check")}): ${comparison.same} are the
+          same${comparison.unjudged > 0 && `, ${comparison.unjudged} were judged on neither side`}.
+          ${time !== undefined && `Enforced ${time}.`}
+        </p>
+        ${shown.map(
+          ([id, title, content]) =>
+            html`<section id="${id}">
+              <h2>${title}</h2>
+              ${content}
+            </section>`,
+        )}
+      </main>
+    </div>`;
+  return renderPage({ title: `${describeVerdict(comparison)} – meshproof diff`, status, body });
+}
+
+function renderChanges(changes: readonly Change[]): Html {
+  return html`${[...Map.groupBy(changes, ({ scenario }) => scenario)].map(
+    ([scenario, own]) =>
+      html`<figure class="matrix list">
+        <figcaption>
+          <span class="id">${scenario}</span> <span class="tally">${plural(own.length, "change")}</span>
+        </figcaption>
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <td></td>
+                <th scope="col">before</th>
+                <th scope="col">after</th>
+                <th scope="col">why</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${own.map(
+                (change) =>
+                  html`<tr>
+                    <th scope="row">${nameCell(change)}</th>
+                    <td>${describeSeen(change.before, change)}</td>
+                    <td class="differs ${change.known === undefined ? "failed" : "known-failure"}">
+                      ${describeSeen(change.after, change)}
+                    </td>
+                    <td class="request">${renderWhy(change)}</td>
+                  </tr> `,
+              )}
+            </tbody>
+          </table>
+        </div>
+      </figure>`,
+  )}`;
+}
+
+function renderWhy(change: Change): Html {
+  if (change.known !== undefined) return html`${change.known.sentence} (${change.known.source})`;
+  const meaning = describeMeaning(change);
+  return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${
+    change.after.reason !== undefined && shorten(change.after.reason, 400)
+  }`;
+}
+
+function renderOneSided(cells: readonly OneSided[]): Html {
+  return html`${[...Map.groupBy(cells, ({ scenario }) => scenario)].map(
+    ([scenario, own]) =>
+      html`<figure class="matrix list">
+        <figcaption>
+          <span class="id">${scenario}</span> <span class="tally">${plural(own.length, "check")}</span>
+        </figcaption>
+        <div class="scroll">
+          <table>
+            <tbody>
+              ${own.map(
+                (cell) =>
+                  html`<tr>
+                    <th scope="row">${nameCell(cell)}</th>
+                    <td>${describeSeen(cell.seen)}</td>
+                  </tr> `,
+              )}
+            </tbody>
+          </table>
+        </div>
+      </figure>`,
+  )}`;
+}

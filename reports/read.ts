@@ -1,0 +1,70 @@
+import { readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { MeshproofError } from "../harness/errors.ts";
+import type { RunResult } from "../harness/result.ts";
+import { count, outcomesOf, statuses } from "./outcome.ts";
+import { prepare } from "./prepare.ts";
+import schema from "./results.schema.json" with { type: "json" };
+
+const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
+const validate = ajv.compile<RunResult>(schema);
+
+/**
+ * Reads what a run found.
+ * @param place a run's folder, or its results.json
+ * @throws MeshproofError ERR_USAGE where it is missing, no JSON, of another schema version, damaged, or of a run that judged
+ * nothing: whoever compares must not take silence for agreement
+ */
+export async function readResults(place: string): Promise<RunResult> {
+  const file = (await isFolder(place)) ? path.join(place, "results.json") : place;
+  const refuse = (message: string, hint: string, cause?: unknown): MeshproofError =>
+    new MeshproofError("ERR_USAGE", `${file} ${message}`, { hint, cause });
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw refuse(
+      `cannot be read: ${(cause as NodeJS.ErrnoException).code === "ENOENT" ? "it does not exist" : (cause as Error).message}`,
+      "name a run's folder, such as results/latest, or its results.json",
+      cause,
+    );
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw refuse(`is not JSON: ${(cause as Error).message}`, "was it cut off? Run again, or fetch it again", cause);
+  }
+  const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
+  if (version !== 1)
+    throw refuse(
+      version === undefined
+        ? "is not what a run found: it has no schemaVersion"
+        : `has schemaVersion ${JSON.stringify(version)}, expected 1`,
+      version === undefined ? "name a run's results.json" : "use the meshproof that wrote it, or run again",
+    );
+  if (!validate(value))
+    throw refuse(
+      `is damaged: ${ajv.errorsText(validate.errors, { dataVar: "it" })}`,
+      "reports/results.schema.json says what belongs there",
+    );
+  const counts = count(value.scenarios.flatMap(outcomesOf));
+  const differing = statuses.find((status) => counts[status] !== value.counts[status]);
+  if (differing !== undefined)
+    throw refuse(
+      `is damaged: it counts ${value.counts[differing]} ${differing}, and holds ${counts[differing]}`,
+      "was it edited, or written by a run that was ended? Run again",
+    );
+  if (counts.passed + counts.failed + counts.flaky + counts["known-failure"] === 0)
+    throw refuse("is of a run that judged nothing", "its report says why; run again");
+  return prepare(value);
+}
+
+async function isFolder(place: string): Promise<boolean> {
+  try {
+    return (await stat(place)).isDirectory();
+  } catch {
+    return false;
+  }
+}
