@@ -1,12 +1,14 @@
 /** Which cluster a verb works on. */
 
 import type { Cluster } from "../clusters/cluster.ts";
+import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
+import { MeshproofError } from "../harness/errors.ts";
 import type { Progress } from "../harness/progress.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
 
-interface MakeOptions extends ImageFlags {
+interface MakeOptions extends ImageFlags, WantedMesh {
   readonly name: string;
   readonly keep: boolean;
   readonly progress: Progress;
@@ -33,7 +35,12 @@ export interface Maker {
 
 /** Loaded when they are used, so that one does not pay for the other's libraries. */
 const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
-  embedded: () => Promise.resolve({ attach: attachEmbedded, start: startEmbedded, stop: stopEmbedded }),
+  embedded: () =>
+    Promise.resolve({
+      attach: attachEmbedded,
+      start: (options) => startEmbedded({ ...options, meshes: [chooseMesh(options)] }),
+      stop: stopEmbedded,
+    }),
   kind: async () => {
     const { attachKind, startKind, stopKind } = await import("../clusters/kind/index.ts");
     return {
@@ -57,7 +64,7 @@ interface OpenedCluster {
   readonly signal: AbortSignal;
 }
 
-interface ClusterOptions extends ImageFlags {
+interface ClusterOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;
   readonly name?: string;
   readonly keep?: boolean;
@@ -69,10 +76,15 @@ interface ClusterOptions extends ImageFlags {
  */
 export async function openCluster(options: ClusterOptions, work: Work): Promise<OpenedCluster> {
   const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes } = options;
+  const { istio, envoy } = options;
   const { progress, signal } = work;
+  refuseOtherMesh(kind, options);
   const maker = await makerOf(kind);
   const running = await maker.attach(name ?? DEFAULT_NAME);
-  if (running !== undefined) progress(`using the running cluster "${running.name}"`);
+  if (running !== undefined) {
+    await refuseOtherVersions(running, options);
+    progress(`using the running cluster "${running.name}"`);
+  }
   const chosen = name ?? (keep ? DEFAULT_NAME : `run-${process.pid}`);
   const cluster =
     running ??
@@ -81,10 +93,34 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
       keep,
       progress,
       signal,
+      istio,
+      envoy,
       ...(images === undefined ? {} : { images }),
       ...(imageMirror === undefined ? {} : { imageMirror }),
       ...(imageDigest === undefined ? {} : { imageDigest }),
       ...(kubernetes === undefined ? {} : { kubernetes }),
     }));
   return { cluster, started: running === undefined, signal: AbortSignal.any([signal, cluster.lost]) };
+}
+
+/** @throws MeshproofError ERR_USAGE for versions that there are not, before anything is started */
+function refuseOtherMesh(kind: MadeKind, { istio, envoy }: WantedMesh): void {
+  if (kind === "embedded") chooseMesh({ istio, envoy });
+  else if (istio !== undefined || envoy !== undefined)
+    throw new MeshproofError("ERR_USAGE", "--istio and --envoy are for the embedded cluster", {
+      hint: "leave them out",
+    });
+}
+
+/** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */
+async function refuseOtherVersions(running: Cluster, { istio, envoy }: WantedMesh): Promise<void> {
+  if (istio === undefined && envoy === undefined) return;
+  const { versions } = await running.describe();
+  const wanted = chooseMesh({ istio, envoy }, versions);
+  if (wanted.istio === versions.istio && wanted.envoy === versions.envoy) return;
+  throw new MeshproofError(
+    "ERR_USAGE",
+    `the running cluster "${running.name}" has Istio ${versions.istio} and Envoy ${versions.envoy}, not ${wanted.istio} and ${wanted.envoy}`,
+    { hint: `stop it with meshproof down --name ${running.name}, or choose another --name` },
+  );
 }

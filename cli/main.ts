@@ -40,6 +40,8 @@ function buildProgram(): Command {
     );
   const kubernetes = (): Option =>
     new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…");
+  const istio = (): Option => new Option("--istio <version>", "embedded: Istio's version, such as 1.30");
+  const envoy = (): Option => new Option("--envoy <version>", "embedded: Envoy's version, such as 1.36");
   const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
   const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
   const allowExec = (): Option =>
@@ -65,6 +67,8 @@ function buildProgram(): Command {
     .addOption(new Option("--cluster <kind>", "where to run").choices([...MADE_KINDS, "existing"]).default("embedded"))
     .option("--name <cluster>", "a kept cluster to run on, or the name of a new one")
     .option("--keep", "leave the cluster running for the next run")
+    .addOption(istio())
+    .addOption(envoy())
     .addOption(images())
     .addOption(imageMirror())
     .addOption(imageDigest())
@@ -83,9 +87,11 @@ function buildProgram(): Command {
     .addOption(scenarios())
     .action(async (names: string[], options) => finish((await import("./verbs/run.ts")).run(names, options)));
 
-  verb("up", "start a cluster with the mesh and the workloads, and keep it", ["up", "up --name other"])
+  verb("up", "start a cluster with the mesh and the workloads, and keep it", ["up", "up --name other --istio 1.30"])
     .addOption(made())
     .addOption(name())
+    .addOption(istio())
+    .addOption(envoy())
     .addOption(images())
     .addOption(imageMirror())
     .addOption(imageDigest())
@@ -150,7 +156,7 @@ function buildProgram(): Command {
 
   verb("components", "list the programs that the embedded cluster is made of", [
     "components",
-    "components --build",
+    "components --build --istio 1.30 --envoy 1.36",
     "components --verify",
     "components --json",
   ])
@@ -181,6 +187,8 @@ function buildProgram(): Command {
     .argument("[arguments...]", "what kubectl takes")
     .addOption(made())
     .addOption(name())
+    .addOption(istio())
+    .addOption(envoy())
     .passThroughOptions()
     .allowUnknownOption()
     .action(async (args: string[], options) => finish((await import("./verbs/kubectl.ts")).kubectl(args, options)));

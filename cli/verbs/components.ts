@@ -1,9 +1,15 @@
-import { cleanComponents, ensureComponents, listComponents } from "../../clusters/embedded/components/index.ts";
+import {
+  chooseMesh,
+  cleanComponents,
+  ensureComponents,
+  listComponents,
+  type WantedMesh,
+} from "../../clusters/embedded/components/index.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 
-interface ComponentsOptions {
+interface ComponentsOptions extends WantedMesh {
   readonly build?: boolean;
   readonly verify?: boolean;
   readonly clean?: boolean;
@@ -11,13 +17,14 @@ interface ComponentsOptions {
 }
 
 export async function components(options: ComponentsOptions): Promise<number> {
+  const mesh = chooseMesh(options);
   if (options.clean === true) {
     const removed = await cleanComponents();
     console.error(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
   }
   if (options.build === true)
     await work(async ({ progress, signal }) => {
-      await ensureComponents({ progress, signal });
+      await ensureComponents({ progress, signal, meshes: [mesh] });
       return 0;
     });
   const found = await listComponents({ verify: options.verify ?? false });

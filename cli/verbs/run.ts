@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../../harness/errors.ts";
@@ -16,7 +17,7 @@ import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
 
-interface RunVerbOptions extends ExistingFlags, ImageFlags {
+interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly tag: readonly string[];
   readonly cluster: MadeKind | "existing";
   readonly name?: string;
@@ -60,19 +61,37 @@ async function runOnCluster(
   work: Work,
 ): Promise<RunResult> {
   const runId = newRunId();
-  // The Kubernetes client takes a second to load: that passes while the cluster starts.
-  const [opened, harness] = await Promise.all([
+  const tempDir = await makeTempDir();
+  const scenariosRoot = path.resolve(options.scenarios);
+  // The Kubernetes client and Playwright take seconds to load: these pass while the cluster starts.
+  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
+    harness,
+    playwright: await harness.startPlaywright(
+      {
+        runId,
+        scenariosRoot,
+        projectRoot: path.dirname(scenariosRoot),
+        ids: scenarios.map(({ id }) => id),
+        limitMs: (options.limit ?? 10) * 1000,
+      },
+      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
+    ),
+  }));
+  loading.catch(() => undefined); // thrown where it is awaited
+  await using loaded = {
+    [Symbol.asyncDispose]: () =>
+      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
+  };
+  void loaded;
+  const opened =
     options.cluster === "existing"
-      ? takeCluster(runId, options, work)
-      : openCluster({ ...options, cluster: options.cluster }, work),
-    import("../../harness/run/index.ts"),
-  ]);
+      ? await takeCluster(runId, options, work)
+      : await openCluster({ ...options, cluster: options.cluster }, work);
   await using cluster = opened.cluster;
+  const { harness, playwright } = await loading;
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
-  const tempDir = await makeTempDir();
-  const scenariosRoot = path.resolve(options.scenarios);
   try {
     const profile = harness.readProfile(options.profile);
     const handle = await toHandle(cluster);
@@ -80,23 +99,18 @@ async function runOnCluster(
     const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     if (chosen.length === 0) throw nothingRuns(skipped);
     return await harness.runScenarios({
-      runId,
+      playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
       setMesh: async (setting) => {
         await ready;
         await cluster.setMesh(setting);
       },
-      projectRoot: path.dirname(scenariosRoot),
-      scenariosRoot,
       scenarios: chosen,
       skipped,
-      tempDir,
-      cacheDir: cacheRoot(),
       command: commandOf(names, options),
       repeat: (id) => commandOf([id], { ...options, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
-      ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
       startedAt: performance.timeOrigin,
       meshReadyAt,
       progress: work.progress,
@@ -112,7 +126,12 @@ async function runOnCluster(
 function refuseMixedOptions(options: RunVerbOptions): void {
   const existing = options.cluster === "existing";
   const flags: Record<string, boolean> = existing
-    ? { "--name": options.name !== undefined, "--keep": options.keep === true }
+    ? {
+        "--istio": options.istio !== undefined,
+        "--envoy": options.envoy !== undefined,
+        "--name": options.name !== undefined,
+        "--keep": options.keep === true,
+      }
     : {
         "--kubeconfig": options.kubeconfig !== undefined,
         "--context": options.context !== undefined,
@@ -180,6 +199,8 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
   const given = [
     ...options.tag.map((tag) => ["--tag", tag]),
     ...(options.cluster === "embedded" ? [] : [["--cluster", options.cluster]]),
+    ...(options.istio === undefined ? [] : [["--istio", options.istio]]),
+    ...(options.envoy === undefined ? [] : [["--envoy", options.envoy]]),
     ...(options.kubeconfig === undefined ? [] : [["--kubeconfig", options.kubeconfig]]),
     ...(options.context === undefined ? [] : [["--context", options.context]]),
     ...(options.revision === undefined ? [] : [["--revision", options.revision]]),

@@ -1,4 +1,5 @@
 import path from "node:path";
+import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
 import { toHandle } from "../../clusters/cluster.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { makerOf, openCluster, type ImageFlags } from "../cluster.ts";
@@ -6,7 +7,7 @@ import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 
-interface UpOptions extends ImageFlags {
+interface UpOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;
   readonly name: string;
   readonly install?: boolean;

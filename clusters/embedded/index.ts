@@ -2,10 +2,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { MeshproofError } from "../../harness/errors.ts";
+import type { Manifest } from "../../harness/kube/client.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
 import { cacheRoot } from "./components/cache.ts";
-import { ensureComponents, type Installed } from "./components/index.ts";
+import { proxyTag } from "./components/catalogue.ts";
+import { chooseMesh, ensureComponents, type Installed, type MeshVersions } from "./components/index.ts";
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
 import {
@@ -33,11 +35,21 @@ export interface StartOptions {
   readonly keep: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
+  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  readonly meshes?: readonly MeshVersions[];
+}
+
+/** A cluster whose mesh this process can replace. */
+export interface EmbeddedCluster extends Cluster {
+  /** The manifests of a mesh that the cluster was started with; see {@link StartOptions.meshes}. */
+  manifestsOf(mesh: MeshVersions, revision?: string): Promise<Manifest[]>;
 }
 
 /** What another process must know of a complete cluster; nothing secret. */
 interface Facts {
+  /** What the Envoy that it started with says it is. */
   readonly envoy: string;
+  /** By component; for another version of one, by `component@version`. */
   readonly digests: Readonly<Record<string, string>>;
   readonly rootless: boolean;
   readonly startedAt: string;
@@ -48,10 +60,10 @@ interface Facts {
  * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
  *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
-export async function startEmbedded(options: StartOptions): Promise<Cluster> {
-  const { name, keep, progress, signal } = options;
+export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
+  const { name, keep, progress, signal, meshes } = options;
   const dir = runDirOf(name);
-  const installed = await ensureComponents({ progress, signal });
+  const installed = await ensureComponents({ progress, signal, meshes });
   throwIfInterrupted(signal);
   const launched = await claimAndLaunch(dir, installed, options);
   const abort = (): void => void launched.stop();
@@ -59,7 +71,11 @@ export async function startEmbedded(options: StartOptions): Promise<Cluster> {
   try {
     const facts = await orLost(launched.lost, install(dir, launched, installed, options));
     if (keep) await launched.keep();
-    return await clusterOf(dir, facts, { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) });
+    const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
+    return {
+      ...(await clusterOf(dir, facts, own)),
+      manifestsOf: (mesh, revision) => manifestsOf(dir, installed, mesh, { revision, signal }),
+    };
   } catch (error) {
     await launched.stop();
     if (signal?.aborted) await forget(dir);
@@ -154,28 +170,52 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
     import("../../harness/kube/client.ts"),
     launched.api,
   ]);
-  const istioComponent = installed.components.find(({ programs }) => programs.includes("istioctl"));
   const [manifests, envoy] = await Promise.all([
-    istio.istioManifests({
-      istioctl: installed.bin("istioctl"),
-      identity: istioComponent?.digest ?? "",
-      cache: join(cacheRoot(), "istio-manifests"),
-      upstreamEnvoy: true,
-      jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
-      ...signal,
-    }),
+    manifestsOf(dir, installed, options.meshes?.[0] ?? chooseMesh({}), { signal: options.signal }),
     envoyVersion(installed),
   ]);
   const kube = connect(dir.kubeconfig);
   await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
   const facts: Facts = {
     envoy,
-    digests: Object.fromEntries(installed.components.map(({ name, digest }) => [name, digest])),
+    digests: digestsOf(installed),
     rootless: process.getuid?.() !== 0,
     startedAt: new Date().toISOString(),
   };
   await writeFile(dir.facts, JSON.stringify(facts), { mode: 0o600 });
   return facts;
+}
+
+/** The first of a name is what the cluster starts with. */
+function digestsOf({ components }: Installed): Record<string, string> {
+  const digests: Record<string, string> = {};
+  for (const { name, version, digest } of components) {
+    digests[name] ??= digest;
+    digests[`${name}@${version}`] = digest;
+  }
+  return digests;
+}
+
+/** Istio's manifests with the proxies' image of these versions. */
+async function manifestsOf(
+  dir: RunDir,
+  installed: Installed,
+  mesh: MeshVersions,
+  options: { readonly revision?: string | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<Manifest[]> {
+  const { istioManifests } = await import("../istio/index.ts");
+  const component = installed.components.find(({ name, version }) => name === "istio" && version === mesh.istio);
+  if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${mesh.istio} is not installed`);
+  return istioManifests({
+    istioctl: join(component.dir, "bin", "istioctl"),
+    identity: component.digest,
+    cache: join(cacheRoot(), "istio-manifests"),
+    upstreamEnvoy: true,
+    proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh)}`,
+    jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
+    ...(options.revision === undefined ? {} : { revision: options.revision }),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
 }
 
 async function clusterOf(
@@ -202,12 +242,18 @@ async function clusterOf(
     jwksAuthority: { certificate, privateKey },
     lost: own.lost,
     async describe(): Promise<ClusterInfo> {
-      const { kubernetes, istio: version } = await istio.versionsOf(kube);
+      const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
+      // Before the gateway is there, Envoy is what its program says.
+      const envoy = proxies[0] ?? facts.envoy;
+      const components = Object.keys(facts.digests).filter((name) => !name.includes("@"));
+      const running: Readonly<Record<string, string>> = { istio: versions.istio, envoy };
       return {
         kind: "embedded",
         name: dir.name,
-        versions: { kubernetes, istio: version, envoy: facts.envoy },
-        digests: facts.digests,
+        versions: { ...versions, envoy },
+        digests: Object.fromEntries(
+          components.map((name) => [name, facts.digests[`${name}@${running[name]}`] ?? facts.digests[name] ?? ""]),
+        ),
         rootless: facts.rootless,
       };
     },

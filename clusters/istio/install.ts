@@ -18,12 +18,13 @@ const LIMIT_MS = 120_000;
 /**
  * Applies Istio's manifests and waits until istiod is Ready and both of its webhooks are in force. The ingress gateway
  * may still be starting: see {@link waitForGateway}.
+ * @param options.istiod the name of its Deployment, which ends with the revision where it has one
  * @throws ERR_CLUSTER_START or ERR_WORKLOAD_NOT_READY
  */
 export async function installIstio(
   kube: Kube,
   manifests: readonly Manifest[],
-  options: { progress: Progress; signal?: AbortSignal },
+  options: { progress: Progress; istiod?: string; signal?: AbortSignal },
 ): Promise<void> {
   const signal = options.signal ? { signal: options.signal } : {};
   const isCrd = (manifest: Manifest): boolean => manifest.kind === "CustomResourceDefinition";
@@ -33,7 +34,7 @@ export async function installIstio(
   await Promise.all([applyManifest(kube, namespace, signal), applyManifests(kube, crds, signal)]);
   const rest = manifests.filter((manifest) => !isCrd(manifest));
   await Promise.all([untilEstablished(kube, crds, signal), applyManifests(kube, rest, signal)]);
-  await waitForDeployment(kube, ISTIO_NAMESPACE, "istiod", { limitMs: LIMIT_MS, ...signal });
+  await waitForDeployment(kube, ISTIO_NAMESPACE, options.istiod ?? "istiod", { limitMs: LIMIT_MS, ...signal });
   await untilWebhooksAnswer(kube, signal);
 }
 

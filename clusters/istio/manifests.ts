@@ -42,6 +42,19 @@ const SMALL_REQUESTS: readonly string[] = [
   "values.gateways.istio-ingressgateway.resources.requests.memory=40Mi",
 ];
 
+/** The charts take a name with a slash as it is. */
+function proxySettings(image: string): string[] {
+  return [`values.global.proxy.image=${image}`, `values.global.proxy_init.image=${image}`];
+}
+
+/**
+ * As `istioctl tag set default --revision` would: what says `istio-injection: enabled` belongs to this revision. The
+ * last setting of a name counts.
+ */
+function revisionSettings(revision: string): string[] {
+  return [`revision=${revision}`, `values.defaultRevision=${revision}`, "values.revisionTags[0]=default"];
+}
+
 export interface ManifestOptions {
   /** Path of istioctl, which carries the charts. */
   readonly istioctl: string;
@@ -53,6 +66,10 @@ export interface ManifestOptions {
   readonly upstreamEnvoy: boolean;
   /** Whether the scheduler counts what the node has. */
   readonly smallRequests?: boolean;
+  /** The proxies' image, where it is not Istio's own of this version. */
+  readonly proxyImage?: string;
+  /** For a control plane beside another one. */
+  readonly revision?: string;
   /** PEM: what istiod trusts for JWKS endpoints besides the public authorities. */
   readonly jwksAuthority: string;
   readonly signal?: AbortSignal;
@@ -64,6 +81,8 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
     ...SETTINGS,
     ...(options.upstreamEnvoy ? UPSTREAM_ENVOY_SETTINGS : []),
     ...(options.smallRequests ? SMALL_REQUESTS : []),
+    ...(options.proxyImage === undefined ? [] : proxySettings(options.proxyImage)),
+    ...(options.revision === undefined ? [] : revisionSettings(options.revision)),
   ];
   const key = createHash("sha256")
     .update(JSON.stringify([options.identity, settings]))

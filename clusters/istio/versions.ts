@@ -1,4 +1,4 @@
-import { VersionApi } from "@kubernetes/client-node";
+import { VersionApi, type V1Pod } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Kube } from "../../harness/kube/client.ts";
 import { readyPods } from "../../harness/kube/wait.ts";
@@ -34,6 +34,27 @@ export async function envoyVersionOf(kube: Kube): Promise<string> {
   const where = { namespace: ISTIO_NAMESPACE, pod: gateway?.metadata?.name ?? "", container: "istio-proxy" };
   const { stdout } = await execIn(kube, where, ["envoy", "--version"]);
   return envoyVersion(stdout.toString("utf8"));
+}
+
+/** What the running Envoys of all ready pods of the ingress gateway say they are, each once (`/server_info`). */
+export async function gatewayEnvoys(kube: Kube): Promise<string[]> {
+  return proxyVersions(kube, await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`));
+}
+
+/** What the running Envoys of these pods say they are, each version once, for example `1.40.0`. */
+export async function proxyVersions(kube: Kube, pods: readonly V1Pod[]): Promise<string[]> {
+  const versions = pods.map(async ({ metadata }) => {
+    const where = { namespace: metadata?.namespace ?? "", pod: metadata?.name ?? "", container: "istio-proxy" };
+    const { stdout } = await execIn(kube, where, ["pilot-agent", "request", "GET", "server_info"]);
+    const { version } = JSON.parse(stdout.toString("utf8")) as { version?: string };
+    return serverVersion(version ?? "");
+  });
+  return [...new Set(await Promise.all(versions))];
+}
+
+/** `1.40.0`, of `<commit>/1.40.0/Clean/RELEASE/BoringSSL` (Envoy's admin interface, `server_info`). */
+export function serverVersion(text: string): string {
+  return text.split("/")[1] ?? text;
 }
 
 /** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */

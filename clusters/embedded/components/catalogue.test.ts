@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { catalogueNames, explainUnknownImage, resolveImage } from "./catalogue.ts";
+import { catalogueNames, explainUnknownImage, proxyTag, resolveImage } from "./catalogue.ts";
 import type { Shelf } from "./catalogue.ts";
 
 const component = (name: string, version: string) => ({
@@ -32,6 +32,42 @@ const shelf: Shelf = {
 };
 
 const nameOf = (image: string) => resolveImage(image, shelf)?.name;
+
+test("the tag of an image of Istio chooses among several versions", () => {
+  const several = (name: string, version: string, program: string) => ({
+    ...component(name, version),
+    digest: `sha256:${name}-${version}`,
+    programs: [program],
+    dir: `/cache/${name}-${version}`,
+  });
+  const upgrade: Shelf = {
+    ...shelf,
+    components: [
+      component("debian", "12"),
+      several("envoy", "1.36.4", "envoy"),
+      several("envoy", "1.40.0", "envoy"),
+      several("istio", "1.30-20260826", "pilot-agent"),
+      several("istio", "1.31.0", "pilot-agent"),
+    ],
+  };
+  const sources = (image: string) => resolveImage(image, upgrade)?.binds.map(({ source }) => source);
+  const newer = { istio: "1.31.0", envoy: "1.40.0" };
+  assert.deepEqual(sources(`docker.io/istio/proxyv2:${proxyTag(newer)}`), [
+    "/cache/istio-1.31.0/bin/pilot-agent",
+    "/cache/envoy-1.40.0/bin/envoy",
+    "/cache/istio-1.31.0/envoy_bootstrap.json",
+  ]);
+  const older = { istio: "1.30-20260826", envoy: "1.36.4" };
+  const first = [
+    "/cache/istio-1.30-20260826/bin/pilot-agent",
+    "/cache/envoy-1.36.4/bin/envoy",
+    "/cache/istio-1.30-20260826/envoy_bootstrap.json",
+  ];
+  assert.deepEqual(sources(`docker.io/istio/proxyv2:${proxyTag(older)}`), first);
+  assert.deepEqual(sources("proxy.example:5000/istio/proxyv2:other"), first);
+  const digests = [older, newer].map((mesh) => resolveImage(`istio/proxyv2:${proxyTag(mesh)}`, upgrade)?.digest);
+  assert.notEqual(digests[0], digests[1]);
+});
 
 test("registry, hub, tag and digest do not matter", () => {
   assert.equal(nameOf("docker.io/istio/pilot:1.31.0"), "pilot");

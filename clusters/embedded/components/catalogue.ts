@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
 import type { Image } from "../kubelet/image.ts";
-import type { Installed } from "./index.ts";
+import type { Installed, InstalledComponent, MeshVersions } from "./index.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -106,10 +106,43 @@ function lookUp(image: string): [string, ImageRecipe] | undefined {
   return undefined;
 }
 
+/**
+ * The shelf with one Istio and one Envoy. Istio's images are tagged with Istio's version and, where it is not what that
+ * usually comes with, Envoy's ({@link proxyTag}); any other tag means the first of each.
+ */
+function chosenBy(image: string, shelf: Shelf): Shelf {
+  const [, istio, envoy] = /:(.+?)(?:-envoy-([^:/@]+))?(?:@.*)?$/.exec(image) ?? [];
+  const wanted: Readonly<Record<string, string | undefined>> = { istio, envoy };
+  const chosen = new Map<string, InstalledComponent>();
+  for (const component of shelf.components) {
+    const { name, version } = component;
+    if (!chosen.has(name) || version === wanted[name]) chosen.set(name, component);
+  }
+  const components = [...chosen.values()];
+  const program = (name: string) => components.find(({ programs }) => programs.includes(name))?.dir;
+  return {
+    ...shelf,
+    components,
+    bin(name) {
+      const dir = program(name);
+      return dir === undefined ? shelf.bin(name) : join(dir, "bin", name);
+    },
+    istioBootstrap: program("pilot-agent")
+      ? join(`${program("pilot-agent")}`, "envoy_bootstrap.json")
+      : shelf.istioBootstrap,
+  };
+}
+
+/** The tag of a proxy's image that has these versions. */
+export function proxyTag({ istio, envoy }: MeshVersions): string {
+  return `${istio}-envoy-${envoy}`;
+}
+
 /** What a pod's image is on the embedded cluster, or undefined for one that is not in the catalogue. */
-export function resolveImage(image: string, shelf: Shelf): Image | undefined {
+export function resolveImage(image: string, whole: Shelf): Image | undefined {
   const found = lookUp(image);
   if (!found) return undefined;
+  const shelf = chosenBy(image, whole);
   const [name, recipe] = found;
   const componentOf = (wanted: string) => {
     const component = shelf.components.find((candidate) => candidate.name === wanted);

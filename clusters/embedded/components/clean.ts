@@ -5,7 +5,7 @@ import { execa } from "execa";
 
 import { cacheRoot } from "./cache.ts";
 import { entryName, lockOf } from "./entry.ts";
-import { allRecipes, nodeRecipes } from "./list.ts";
+import { ALL_MESHES, allRecipes, nodeRecipes } from "./list.ts";
 import { withFreeLock } from "./lock.ts";
 
 /**
@@ -17,7 +17,7 @@ import { withFreeLock } from "./lock.ts";
  */
 export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
-  const current = await Promise.all([...(await allRecipes()), ...(await nodeRecipes())].map(entryName));
+  const current = await Promise.all([...(await allRecipes(ALL_MESHES)), ...(await nodeRecipes())].map(entryName));
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
   const removed: string[] = [];
   const remove = async (path: string) => {

@@ -7,12 +7,16 @@ import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
 import { ensureEntry, entryName, inspectEntry } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
-import { allRecipes } from "./list.ts";
+import { ALL_MESHES, allRecipes } from "./list.ts";
+import type { MeshVersions } from "./list.ts";
 
 export { cleanComponents } from "./clean.ts";
 export { checkHost, installMissing } from "./host.ts";
 export type { HostFinding } from "./host.ts";
 export type { InstalledComponent } from "./entry.ts";
+export type { MeshVersions } from "./list.ts";
+export { chooseMesh } from "./mesh-versions.ts";
+export type { WantedMesh } from "./mesh-versions.ts";
 
 /** Everything that the embedded cluster runs, on this machine's disk. */
 export interface Installed {
@@ -30,6 +34,8 @@ export interface Installed {
 export interface EnsureOptions {
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
+  /** Versions of Istio and Envoy, the one that programs are taken from first; the default's where it is left out. */
+  readonly meshes?: readonly MeshVersions[] | undefined;
 }
 
 /**
@@ -37,10 +43,10 @@ export interface EnsureOptions {
  *
  * @throws MeshproofError ERR_COMPONENT, ERR_MISSING_PROGRAM, or ERR_INTERRUPTED once `signal` aborts.
  */
-export async function ensureComponents({ progress, signal }: EnsureOptions): Promise<Installed> {
+export async function ensureComponents({ progress, signal, meshes }: EnsureOptions): Promise<Installed> {
   const cache = cacheRoot();
   const components: InstalledComponent[] = [];
-  for (const recipe of await allRecipes()) {
+  for (const recipe of await allRecipes(meshes)) {
     const component = await ensureEntry(recipe, { cache, progress, signal });
     components.push(recipe === debianRoot ? await ownRoot(component, { progress, signal }) : component);
   }
@@ -97,11 +103,11 @@ export interface ComponentStatus {
   readonly details?: Readonly<Record<string, string>>;
 }
 
-/** All components as the cache has them; with `verify` every file is read and its hash compared. Builds nothing. */
+/** All components in every version as the cache has them; with `verify` every file is read and its hash compared. Builds nothing. */
 export async function listComponents({ verify = false } = {}): Promise<ComponentStatus[]> {
   const cache = cacheRoot();
   const statuses: ComponentStatus[] = [];
-  for (const recipe of await allRecipes()) {
+  for (const recipe of await allRecipes(ALL_MESHES)) {
     const { name, version, source } = recipe;
     const entry = await entryName(recipe);
     const found = await inspectEntry(cache, entry, verify);

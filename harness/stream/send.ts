@@ -1,0 +1,118 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Writable } from "node:stream";
+import { MeshproofError } from "../errors.ts";
+import type { Kube } from "../kube/client.ts";
+import { messageOf } from "../kube/client.ts";
+import { execIn, type ContainerRef } from "../kube/exec.ts";
+import type { StreamAnswer, StreamRecord, StreamSpec } from "./verdict.ts";
+
+export interface StreamRequest extends StreamSpec {
+  readonly url: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+export interface RunningStream {
+  /** What it got so far. */
+  answered(): number;
+  /** Ends it, once the request under way has its answer. */
+  stop(): Promise<StreamRecord>;
+}
+
+/** Seconds until a request counts as unanswered. */
+const MAX_TIME = 2;
+/** A stream that nobody stops ends by itself. */
+const LONGEST_SECONDS = 1800;
+const FIRST_ANSWER_MS = 20_000;
+
+/**
+ * Starts one curl in a pod that sends at a steady rate, each request on a connection of its own, so that it meets
+ * whichever pod serves at that moment. curl numbers the requests, so none can be missing unnoticed.
+ * @throws MeshproofError ERR_PROBE where no answer of any kind comes
+ */
+export async function startStream(kube: Kube, client: ContainerRef, request: StreamRequest): Promise<RunningStream> {
+  const ending = new AbortController();
+  const answers: StreamAnswer[] = [];
+  const startedMs = Date.now();
+  let broken: string | undefined;
+  const ended = execIn(kube, client, ["curl", "--config", "-"], {
+    stdin: curlConfig(request),
+    signal: ending.signal,
+    stderr: lines((line) => {
+      const answer = readAnswer(line, answers.length, Date.now());
+      if (answer) answers.push(answer);
+      else broken ??= `answer ${answers.length} is missing before ${line}`;
+    }),
+  }).then(
+    ({ exitCode }) => void (broken ??= `curl ended with ${exitCode}`),
+    (error: unknown) => {
+      if (!ending.signal.aborted) broken ??= messageOf(error);
+    },
+  );
+  while (answers.length === 0) {
+    if (broken !== undefined || Date.now() > startedMs + FIRST_ANSWER_MS)
+      throw new MeshproofError("ERR_PROBE", `the stream "${request.name}" gets no answers: ${broken ?? "silence"}`);
+    await delay(50);
+  }
+  const { name, expected, perSecond } = request;
+  return {
+    answered: () => answers.length,
+    async stop() {
+      const endedMs = Date.now();
+      ending.abort();
+      await ended;
+      // Connecting to the pod is no part of the stream.
+      const first = answers[0]?.atMs ?? startedMs;
+      return {
+        ...{ name, expected, perSecond, startedMs: first, endedMs },
+        answers: answers.filter(({ atMs }) => atMs <= endedMs),
+        ...(broken === undefined ? {} : { broken }),
+      };
+    },
+  };
+}
+
+/** curl(1): with `%{stderr}` the lines are written at once, while standard output would be gathered into blocks. */
+export function curlConfig({ url, headers, perSecond }: StreamRequest): string {
+  const quote = (text: string): string => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  const count = Math.ceil(perSecond * LONGEST_SECONDS);
+  const options: [string, string?][] = [
+    ["silent"],
+    ["rate", `${perSecond}/s`],
+    ["max-time", `${MAX_TIME}`],
+    ["output", "/dev/null"],
+    ["write-out", String.raw`%{stderr}%{url_effective} %{http_code} %{time_total} %{errormsg}\n`],
+    ["header", "Connection: close"],
+    ...headers.map(([name, value]): [string, string] => ["header", `${name}: ${value}`]),
+    ["url", `${url}?n=[0-${count - 1}]`],
+  ];
+  return options
+    .map(([name, value]) => {
+      if (value === undefined) return name;
+      // An escape that curl's config syntax itself knows.
+      return `${name} = ${name === "write-out" ? `"${value}"` : quote(value)}`;
+    })
+    .join("\n");
+}
+
+/**
+ * Reads a line of curl's; undefined where it is not that of request `index`.
+ * @param now when it came, right after the answer; epoch milliseconds
+ */
+export function readAnswer(line: string, index: number, now: number): StreamAnswer | undefined {
+  const [, number, status, seconds, error] = /\?n=(\d+) (\d{3}) ([\d.]+) ?(.*)$/.exec(line) ?? [];
+  if (Number(number) !== index) return undefined;
+  const totalMs = Math.round(Number(seconds) * 1000);
+  return { atMs: now - totalMs, status: Number(status), totalMs, ...(error ? { error } : {}) };
+}
+
+function lines(take: (line: string) => void): Writable {
+  let rest = "";
+  return new Writable({
+    write(chunk: Buffer, _encoding, done): void {
+      const parts = (rest + chunk.toString("utf8")).split("\n");
+      rest = parts.pop() ?? "";
+      for (const line of parts) take(line);
+      done();
+    },
+  });
+}
