@@ -20,18 +20,30 @@ const RECONNECT_MS = 60_000;
  * every proxy has taken the new one's configuration.
  */
 export async function setMesh(kube: Kube, setting: MeshSetting, options: { signal?: AbortSignal } = {}): Promise<void> {
-  const istiod = await kube.apps.readNamespacedDeployment({ name: "istiod", namespace: ISTIO_NAMESPACE });
+  // Its name ends with the revision where it has one; meshproof's own meshes have one istiod.
+  const { items } = await kube.apps.listNamespacedDeployment({
+    namespace: ISTIO_NAMESPACE,
+    labelSelector: "app=istiod",
+  });
+  const [istiod] = items;
+  const name = istiod?.metadata?.name;
+  if (!name) throw new MeshproofError("ERR_MESH_SETTING", "the mesh has no istiod");
   const wanted = setting.jwksFetch ?? "istiod";
   if (jwksFetcherOf(istiod) === wanted) return;
   await kube.objects.patch(
-    patchFor(wanted),
+    patchFor(name, wanted),
     undefined,
     undefined,
     undefined,
     undefined,
     PatchStrategy.StrategicMergePatch,
   );
-  await waitForDeployment(kube, ISTIO_NAMESPACE, "istiod", { limitMs: LIMIT_MS, ...options });
+  await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
+  await untilMeshSynced(kube, options);
+}
+
+/** Waits until one istiod is left and every proxy has all its configuration from that one. */
+export async function untilMeshSynced(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
   const pod = await untilAlone(kube, options);
   await untilProxiesSynced(kube, pod, options);
 }
@@ -44,12 +56,12 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
   return value === "envoy" ? "envoy" : "istiod";
 }
 
-function patchFor(fetcher: JwksFetcher): V1Deployment & { metadata: { name: string } } {
+function patchFor(name: string, fetcher: JwksFetcher): V1Deployment & { metadata: { name: string } } {
   const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
-    metadata: { name: "istiod", namespace: ISTIO_NAMESPACE },
+    metadata: { name, namespace: ISTIO_NAMESPACE },
     spec: { template: { spec: { containers: [container] } } } as V1Deployment["spec"] & object,
   };
 }
@@ -106,7 +118,7 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
 }
 
 /** A gateway or an injected pod (there as a native sidecar) that takes requests. */
-function hasProxy({ metadata, spec, status }: V1Pod): boolean {
+export function hasProxy({ metadata, spec, status }: V1Pod): boolean {
   const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
   const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
   return ready === true && !metadata?.deletionTimestamp && containers.some(({ name }) => name === "istio-proxy");
