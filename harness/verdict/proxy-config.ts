@@ -25,7 +25,7 @@ export interface ProxyConfig {
  * The modulus of the key that istiod puts in place when it could not fetch a jwksUri, so that every token is rejected
  * (istio pilot/pkg/model/jwks_resolver.go, PublicOnlyJwks: its private key was thrown away).
  */
-const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet";
+export const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet";
 
 /** Reads a config dump. Unknown shapes give an empty result, never an error: a proxy without policies is normal. */
 export function readProxyConfig(dump: unknown): ProxyConfig {
@@ -73,8 +73,11 @@ export interface PolicyObject {
  */
 export function isInForce(policy: PolicyObject, config: ProxyConfig): boolean | undefined {
   if (policy.kind === "AuthorizationPolicy") {
-    const prefix = `ns[${policy.metadata?.namespace ?? ""}]-policy[${policy.metadata?.name ?? ""}]-rule[`;
-    return config.rules.some((rule) => rule.startsWith(prefix));
+    const name = `ns[${policy.metadata?.namespace ?? ""}]-policy[${policy.metadata?.name ?? ""}]-rule[`;
+    // A rule of a CUSTOM policy begins with the name of its provider (pilot/pkg/security/authz/model, extAuthz).
+    return config.rules.some(
+      (rule) => rule.startsWith(name) || (rule.startsWith("istio-ext-authz-") && rule.includes(`-${name}`)),
+    );
   }
   if (policy.kind !== "RequestAuthentication") return undefined;
   const jwtRules = list(field(field(policy, "spec"), "jwtRules"));

@@ -1,0 +1,121 @@
+import { readFile } from "node:fs/promises";
+import { MeshproofError } from "../../harness/errors.ts";
+import { explainRequest, formatExplanation, type OracleRequest } from "../../harness/oracle/index.ts";
+import type { Kube } from "../../harness/kube/client.ts";
+import { makerOf } from "../cluster.ts";
+import type { MadeKind } from "../context.ts";
+import { work } from "../work.ts";
+
+interface ExplainOptions {
+  readonly configDump?: string;
+  readonly request: string;
+  readonly header: readonly string[];
+  readonly token?: string;
+  readonly claims?: string;
+  readonly port?: number;
+  readonly peer?: string;
+  readonly sourceIp?: string;
+  readonly destinationIp?: string;
+  readonly sni?: string;
+  readonly json?: boolean;
+  readonly pod?: string;
+  readonly cluster: MadeKind | "existing";
+  readonly name: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly allowExec: readonly string[];
+}
+
+export async function explainVerb(options: ExplainOptions): Promise<number> {
+  return work(async ({ clear }) => {
+    const request = await readRequest(options);
+    const dump = await readDump(options);
+    const explanation = explainRequest(dump, request, Math.floor(Date.now() / 1000));
+    clear();
+    console.log(options.json === true ? JSON.stringify(explanation, null, 2) : formatExplanation(explanation));
+    return 0;
+  });
+}
+
+/** @throws MeshproofError ERR_USAGE for what is no request */
+async function readRequest(options: ExplainOptions): Promise<OracleRequest> {
+  const [, method, authority, path] = /^([A-Z]+) (?:https?:\/\/([^/?#]+))?(\/\S*)$/.exec(options.request) ?? [];
+  if (method === undefined || path === undefined)
+    throw usage(`--request takes "METHOD /path" or "METHOD http://host/path", not "${options.request}"`);
+  if (options.token !== undefined && options.claims !== undefined)
+    throw usage("--token and --claims exclude each other");
+  const headers = options.header.map((line): readonly [string, string] => {
+    const [, name, value] = /^([^:\s]+):\s*(.*)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined) throw usage("--header takes 'name: value'");
+    return [name, value];
+  });
+  const token = options.token?.startsWith("@") ? await readText(options.token.slice(1), "token") : options.token;
+  const claims = options.claims === undefined ? undefined : parseClaims(options.claims);
+  return {
+    method,
+    path,
+    headers: [...headers, ...(token === undefined ? [] : [["Authorization", `Bearer ${token.trim()}`] as const])],
+    ...(authority === undefined ? {} : { authority }),
+    ...(claims === undefined ? {} : { claims }),
+    ...(options.peer === undefined ? {} : { peer: options.peer }),
+    ...(options.sourceIp === undefined ? {} : { sourceIp: options.sourceIp }),
+    ...(options.destinationIp === undefined ? {} : { destinationIp: options.destinationIp }),
+    ...(options.sni === undefined ? {} : { serverName: options.sni }),
+    ...(options.port === undefined ? {} : { port: options.port }),
+  };
+}
+
+/** The dump of a file, or of a pod's proxy. */
+async function readDump(options: ExplainOptions): Promise<unknown> {
+  if ((options.configDump === undefined) === (options.pod === undefined))
+    throw usage("name either a saved config dump (--config-dump) or a pod (--pod)");
+  if (options.configDump !== undefined) {
+    const text = await readText(options.configDump, "config dump");
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new MeshproofError("ERR_USAGE", `the config dump ${options.configDump} is no JSON`, {
+        hint: "save one: pilot-agent request GET config_dump > dump.json, in the container istio-proxy",
+        cause,
+      });
+    }
+  }
+  const [, namespace, pod] = /^([^/]+)\/([^/]+)$/.exec(options.pod ?? "") ?? [];
+  if (namespace === undefined || pod === undefined) throw usage("--pod takes NAMESPACE/NAME");
+  const [kube, { dumpProxy }] = await Promise.all([connectTo(options), import("../../harness/kube/proxy-dump.ts")]);
+  return await dumpProxy(kube, { namespace, pod }, "resource=dynamic_listeners");
+}
+
+async function connectTo(options: ExplainOptions): Promise<Kube> {
+  const { connect, connectWith } = await import("../../harness/kube/client.ts");
+  if (options.cluster === "existing") {
+    const { pinContext } = await import("../../clusters/existing/kubeconfig.ts");
+    return connectWith(pinContext(options).config);
+  }
+  const cluster = await (await makerOf(options.cluster)).attach(options.name);
+  if (cluster === undefined)
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `no cluster named "${options.name}" is running`, {
+      hint: "start one (meshproof up), or explain a saved dump with --config-dump",
+    });
+  return connect(cluster.kubeconfig);
+}
+
+async function readText(file: string, what: string): Promise<string> {
+  return readFile(file, "utf8").catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `the ${what} ${file} cannot be read`, { cause });
+  });
+}
+
+function parseClaims(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // told below
+  }
+  throw usage("--claims takes a JSON object");
+}
+
+function usage(message: string): MeshproofError {
+  return new MeshproofError("ERR_USAGE", message, { hint: "meshproof explain --help shows examples" });
+}

@@ -1,0 +1,276 @@
+/** Answers for a request what a proxy's own config says, filter by filter, in Envoy's order. Pure. */
+
+import { judgeTokens, type Headers, type JwtOutcome } from "./jwt.ts";
+import { matchPolicy, type Facts } from "./match.ts";
+import { normalizePath } from "./path.ts";
+import { at, list, record, text } from "./tree.ts";
+import type { Decision, Explanation, OracleRequest, ProviderFact, RuleFact } from "./types.ts";
+
+/** Config types of HTTP filters that istiod puts there and that deny nothing by themselves. */
+const HARMLESS: readonly string[] = [
+  "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+  "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+  "envoy.extensions.filters.http.cors.v3.Cors",
+  "envoy.extensions.filters.http.router.v3.Router",
+  "envoy.extensions.filters.http.set_filter_state.v3.Config",
+  "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+  "stats.PluginConfig",
+  "io.istio.http.peer_metadata.Config",
+];
+
+/**
+ * What the proxy does with the request, and why.
+ * @param dump Envoy's admin `config_dump`, whole or its `dynamic_listeners`
+ * @param now seconds since 1970
+ */
+export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
+  const chain = findChain(dump, request);
+  const nothing = { listener: "none", path: request.path, providers: [], rules: [] };
+  if ("decision" in chain) return { ...nothing, decision: chain.decision };
+  const { manager, listener, port } = chain;
+  const normalized = normalizePath(request.path, manager);
+  if ("unknown" in normalized)
+    return {
+      ...nothing,
+      listener,
+      decision: { verdict: "undecided", by: "nobody", why: `undecided: ${normalized.unknown} is not known here` },
+    };
+  if ("status" in normalized) {
+    const { status, details } = normalized;
+    return {
+      ...nothing,
+      listener,
+      decision: { verdict: "refused", status, by: "proxy", details, why: "the proxy itself refuses such a path" },
+    };
+  }
+  const headers: Headers = new Map();
+  for (const [name, value] of request.headers)
+    headers.set(name.toLowerCase(), [...(headers.get(name.toLowerCase()) ?? []), value]);
+  const { path } = normalized;
+  const authority = request.authority ?? headers.get("host")?.[0];
+  const peer = request.peer === undefined ? undefined : request.peer.replace(/^(?!spiffe:\/\/)/, "spiffe://");
+  const facts = (tokens: JwtOutcome | undefined): Facts => ({
+    method: request.method,
+    path,
+    authority,
+    headers,
+    peer,
+    sourceIp: request.sourceIp,
+    destinationIp: request.destinationIp,
+    serverName: request.serverName,
+    port,
+    payload: tokens?.payload,
+  });
+
+  const providers: ProviderFact[] = [];
+  const rules: RuleFact[] = [];
+  let tokens: JwtOutcome | undefined;
+  let decision: Decision | undefined;
+  for (const filter of list(at(manager, "http_filters"))) {
+    const config = at(filter, "typed_config");
+    const type = text(at(config, "@type")).split("/").at(-1) ?? "";
+    if (type.endsWith(".jwt_authn.v3.JwtAuthentication")) {
+      tokens = judgeTokens(config, { method: request.method, path, headers, claims: request.claims, now });
+      providers.push(...tokens.providers);
+      decision ??= decideTokens(tokens);
+    } else if (type.endsWith(".filters.http.rbac.v3.RBAC")) {
+      const judged = judgeRbac(config, facts(tokens));
+      rules.push(...judged.rules);
+      decision ??= judged.decision;
+    } else if (type.endsWith(".ext_authz.v3.ExtAuthz")) {
+      const asked = rules.filter((rule) => rule.action === "CUSTOM" && rule.matched !== false);
+      if (asked.length > 0)
+        decision ??= undecidedBy(`the external authorizer of ${asked[0]?.name ?? "a CUSTOM policy"} decides`);
+    } else if (!HARMLESS.includes(type) && !isIdleFault(type, config)) {
+      decision ??= undecidedBy(`what the filter ${text(at(filter, "name"))} does is not known here`);
+    }
+  }
+  decision ??= admitted(rules);
+  return { decision, listener, path, providers, rules };
+}
+
+/** istiod always puts a fault filter there; one without faults does nothing. */
+function isIdleFault(type: string, config: unknown): boolean {
+  return type.endsWith(".fault.v3.HTTPFault") && at(config, "abort") === undefined;
+}
+
+function undecidedBy(why: string): Decision {
+  return { verdict: "undecided", by: "nobody", why: `undecided: ${why}` };
+}
+
+function admitted(rules: readonly RuleFact[]): Decision {
+  const allowed = rules.find((rule) => rule.action === "ALLOW" && !rule.dryRun && rule.matched === true);
+  const why = allowed
+    ? `${words(allowed.name)} allows it`
+    : rules.some((rule) => !rule.dryRun)
+      ? "no DENY rule matches, and there is no ALLOW policy"
+      : "no AuthorizationPolicy is in force here";
+  const rule = allowed?.name;
+  return { verdict: "admitted", status: 200, by: "nobody", ...(rule === undefined ? {} : { rule }), why };
+}
+
+function decideTokens({ status, code, providers }: JwtOutcome): Decision | undefined {
+  if (code === 200) return undefined;
+  if (code === 0) return undecidedBy(status);
+  const placeholder = providers.find(
+    (p) => p.keys === "placeholder" && p.accepted === false && !/^the token's iss|no token/.test(p.found),
+  );
+  const decisive = providers.filter((p) => p.accepted === false && !/^the token's iss is|no token/.test(p.found));
+  const said = (decisive.length > 0 ? decisive : providers).map((p) => `${p.issuer}: ${p.found}`).join("; ");
+  const fetch = placeholder
+    ? `; istiod could not fetch the keys of ${placeholder.issuer} and put a placeholder key there, which no token fits`
+    : "";
+  return {
+    verdict: "denied",
+    status: code,
+    by: "authentication",
+    details: `jwt_authn_access_denied{${status.replaceAll(" ", "_")}}`,
+    why: `${status}: ${said}${fetch}`,
+  };
+}
+
+interface Judged {
+  readonly rules: readonly RuleFact[];
+  readonly decision?: Decision;
+}
+
+/** The rules that are enforced decide, the shadow rules (dry-run, CUSTOM) are only told. */
+function judgeRbac(config: unknown, facts: Facts): Judged {
+  if (at(config, "matcher") !== undefined || at(config, "shadow_matcher") !== undefined)
+    return { rules: [], decision: undecidedBy("an RBAC filter with a matcher tree is not known here") };
+  const custom = text(at(config, "shadow_rules_stat_prefix")) === "istio_ext_authz_";
+  const shadow = judgeRules(at(config, "shadow_rules"), facts, custom ? "CUSTOM" : undefined, !custom);
+  const enforced = judgeRules(at(config, "rules"), facts, undefined, false);
+  const rules = [...shadow.rules, ...enforced.rules];
+  return enforced.decision === undefined ? { rules } : { rules, decision: enforced.decision };
+}
+
+function judgeRules(node: unknown, facts: Facts, as: RuleFact["action"] | undefined, dryRun: boolean): Judged {
+  if (node === undefined) return { rules: [] };
+  const action = as ?? ((text(at(node, "action")) || "ALLOW") as RuleFact["action"]);
+  // Envoy keeps policies in a sorted map and takes the first that matches.
+  const policies = Object.entries(record(at(node, "policies"))).sort(([a], [b]) => (a < b ? -1 : 1));
+  const matches = policies.map(([name, policy]) => ({ name, ...matchPolicy(policy, facts) }));
+  const rules = matches.map(({ name, matched, fields }): RuleFact => ({ name, action, dryRun, matched, fields }));
+  if (dryRun || action === "CUSTOM" || action === "LOG") return { rules };
+  const first = matches.find(({ matched }) => matched !== false);
+  const sure = matches.find(({ matched }) => matched === true);
+  if (action === "DENY") {
+    if (first === undefined) return { rules };
+    if (sure === undefined) return { rules, decision: undecidedBy(first.unknown ?? "a matcher is not known") };
+    return { rules, decision: denied(sure.name, `${words(sure.name)} denies it${because(sure.fields)}`) };
+  }
+  if (sure !== undefined) return { rules };
+  if (first !== undefined) return { rules, decision: undecidedBy(first.unknown ?? "a matcher is not known") };
+  const misses = matches.map(({ name, fields }) => `${words(name)}${because(fields)}`).join("; ");
+  return { rules, decision: denied(undefined, `no rule of an ALLOW policy matches: ${misses}`) };
+}
+
+function denied(rule: string | undefined, why: string): Decision {
+  const details = `rbac_access_denied_matched_policy[${rule ?? "none"}]`;
+  return { verdict: "denied", status: 403, by: "authorization", details, ...(rule === undefined ? {} : { rule }), why };
+}
+
+function because(fields: RuleFact["fields"]): string {
+  const groups = Map.groupBy(fields, ({ field, got }) => `${field}\0${got}`);
+  const parts = [...groups.values()].map((same) => {
+    const { field, got } = same[0]!;
+    return `${field} is ${got}, wanted is ${[...new Set(same.map((fact) => fact.wanted))].join(" or ")}`;
+  });
+  return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
+}
+
+/** `rule 0 of AuthorizationPolicy foo/name` */
+function words(name: string): string {
+  const [, namespace, policy, rule] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
+  return namespace === undefined ? `the rule ${name}` : `rule ${rule} of AuthorizationPolicy ${namespace}/${policy}`;
+}
+
+interface Chain {
+  readonly manager: unknown;
+  readonly listener: string;
+  readonly port: number | undefined;
+}
+
+interface Candidate {
+  readonly manager: unknown;
+  readonly name: string;
+  readonly port: number | undefined;
+  readonly transport: string;
+}
+
+/** The inbound chain of a sidecar (port, then mTLS or plain text), or a gateway's listener. */
+function findChain(dump: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
+  const listeners = list(at(dump, "configs")).flatMap((config) => [
+    ...[at(config, "active_state", "listener")].filter(Boolean),
+    ...list(at(config, "dynamic_listeners"))
+      .map((one) => at(one, "active_state", "listener"))
+      .filter(Boolean),
+  ]);
+  const inbound = listeners.find((one) => at(one, "name") === "virtualInbound");
+  if (inbound !== undefined) return findInbound(inbound, request);
+  const gateways = listeners.flatMap((one) => {
+    const chains = [...list(at(one, "filter_chains")), ...[at(one, "default_filter_chain")].filter(Boolean)];
+    const port = Number(at(one, "address", "socket_address", "port_value"));
+    return chains.map((chain) => candidate(chain, text(at(one, "name")), port)).filter((c) => c.manager !== undefined);
+  });
+  const fitting = gateways.filter((one) => request.port === undefined || one.port === request.port);
+  const [only, ...more] = fitting;
+  if (only === undefined)
+    return {
+      decision: undecidedBy(
+        gateways.length === 0 ? "the dump has no listener with HTTP filters" : `no listener has port ${request.port}`,
+      ),
+    };
+  if (more.length > 0)
+    return {
+      decision: undecidedBy(
+        `several listeners or chains may serve the request (${fitting.map((c) => c.name).join(", ")}): name the port`,
+      ),
+    };
+  return { manager: only.manager, listener: `listener ${only.name}`, port: only.port };
+}
+
+function findInbound(listener: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
+  const chains = list(at(listener, "filter_chains")).map((chain) => {
+    const match = at(chain, "filter_chain_match");
+    const port = at(match, "destination_port");
+    return candidate(
+      chain,
+      text(at(chain, "name")),
+      typeof port === "number" ? port : undefined,
+      text(at(match, "transport_protocol")),
+    );
+  });
+  const ports = [...new Set(chains.flatMap((one) => (one.manager === undefined ? [] : (one.port ?? []))))];
+  if (request.port === undefined && ports.length !== 1)
+    return {
+      decision: undecidedBy(
+        ports.length === 0
+          ? "the proxy serves no HTTP port: name one"
+          : `the proxy serves the ports ${ports.join(", ")}: name one`,
+      ),
+    };
+  const port = request.port ?? ports[0];
+  const transport = request.peer === undefined ? "raw_buffer" : "tls";
+  // A port with chains of its own has no other (Envoy's filter chain manager does not go back).
+  const own = chains.filter((one) => one.port === port);
+  const here = own.length > 0 ? own : chains.filter((one) => one.port === undefined);
+  const suited = here.filter((one) => one.transport === transport || one.transport === "");
+  const chosen = suited.find((one) => one.manager !== undefined) ?? suited[0];
+  const kind = request.peer === undefined ? "plain text" : "mTLS";
+  if (chosen === undefined) {
+    const why =
+      request.peer === undefined ? "the port takes mTLS alone (PeerAuthentication STRICT)" : "the port takes no mTLS";
+    return { decision: { verdict: "refused", status: 0, by: "nobody", why: `the connection is closed: ${why}` } };
+  }
+  if (chosen.manager === undefined) return { decision: undecidedBy(`port ${port} is served as TCP, not as HTTP`) };
+  return { manager: chosen.manager, listener: `virtualInbound, port ${port} (${kind})`, port };
+}
+
+function candidate(chain: unknown, name: string, port: number | undefined, transport = ""): Candidate {
+  const manager = list(at(chain, "filters"))
+    .map((filter) => at(filter, "typed_config"))
+    .find((config) => text(at(config, "@type")).endsWith(".HttpConnectionManager"));
+  return { manager, name, port, transport };
+}
