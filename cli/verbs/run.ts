@@ -61,37 +61,19 @@ async function runOnCluster(
   work: Work,
 ): Promise<RunResult> {
   const runId = newRunId();
-  const tempDir = await makeTempDir();
-  const scenariosRoot = path.resolve(options.scenarios);
-  // The Kubernetes client and Playwright take seconds to load: these pass while the cluster starts.
-  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
-    harness,
-    playwright: await harness.startPlaywright(
-      {
-        runId,
-        scenariosRoot,
-        projectRoot: path.dirname(scenariosRoot),
-        ids: scenarios.map(({ id }) => id),
-        limitMs: (options.limit ?? 10) * 1000,
-      },
-      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
-    ),
-  }));
-  loading.catch(() => undefined); // thrown where it is awaited
-  await using loaded = {
-    [Symbol.asyncDispose]: () =>
-      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
-  };
-  void loaded;
-  const opened =
+  // The Kubernetes client takes a second to load: that passes while the cluster starts.
+  const [opened, harness] = await Promise.all([
     options.cluster === "existing"
-      ? await takeCluster(runId, options, work)
-      : await openCluster({ ...options, cluster: options.cluster }, work);
+      ? takeCluster(runId, options, work)
+      : openCluster({ ...options, cluster: options.cluster }, work),
+    import("../../harness/run/index.ts"),
+  ]);
   await using cluster = opened.cluster;
-  const { harness, playwright } = await loading;
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
+  const tempDir = await makeTempDir();
+  const scenariosRoot = path.resolve(options.scenarios);
   try {
     const profile = harness.readProfile(options.profile);
     const handle = await toHandle(cluster);
@@ -99,18 +81,23 @@ async function runOnCluster(
     const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     if (chosen.length === 0) throw nothingRuns(skipped);
     return await harness.runScenarios({
-      playwright,
+      runId,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
       setMesh: async (setting) => {
         await ready;
         await cluster.setMesh(setting);
       },
+      projectRoot: path.dirname(scenariosRoot),
+      scenariosRoot,
       scenarios: chosen,
       skipped,
+      tempDir,
+      cacheDir: cacheRoot(),
       command: commandOf(names, options),
       repeat: (id) => commandOf([id], { ...options, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
+      ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
       startedAt: performance.timeOrigin,
       meshReadyAt,
       progress: work.progress,
