@@ -6,9 +6,15 @@
 /** Which program fetches the keys of a `jwksUri` (istiod's `PILOT_JWT_ENABLE_REMOTE_JWKS`: unset, `hybrid`, `envoy`). */
 export type JwksFetcher = "istiod" | "hybrid" | "envoy";
 
+/** `meshConfig.pathNormalization.normalization`; Istio's default is BASE. */
+export type PathNormalization = "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
+
 /** A setting of the whole mesh that a scenario may need. A missing key means Istio's default. */
 export interface MeshSetting {
   readonly jwksFetch?: JwksFetcher;
+  readonly pathNormalization?: PathNormalization;
+  /** Whether `meshConfig.extensionProviders` names the workload `ext-authz` (and one that nobody can reach). */
+  readonly extAuthz?: boolean;
 }
 
 /** What a mesh that is not ours cannot do, or must not be made to do. A scenario that needs it is skipped, and says why. */

@@ -49,7 +49,7 @@ function everything(): RunResult {
   };
   const who: Required<AskedResult> = { ...asked(), reason: "r" };
   const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, note: "n" };
-  const mesh: Required<MeshSetting> = { jwksFetch: "hybrid" };
+  const mesh: Required<MeshSetting> = { jwksFetch: "hybrid", pathNormalization: "NONE", extAuthz: true };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
   const one: Required<ScenarioResult> = {
     ...scenario("jwt/x", { mesh, steps }),

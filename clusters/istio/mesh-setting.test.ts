@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Deployment } from "@kubernetes/client-node";
-import { jwksFetcherOf, syncedProxies } from "./mesh-setting.ts";
+import { hasSetting, jwksFetcherOf, syncedProxies, withSetting } from "./mesh-setting.ts";
 
 const istiod = (value?: string): V1Deployment => ({
   spec: {
@@ -41,4 +41,30 @@ test("a proxy is in sync once it has acknowledged what was sent, and something w
   ]);
   assert.deepEqual([...syncedProxies(text)], ["same.foo", "no-routes.foo"]);
   assert.equal(syncedProxies("null").size, 0);
+});
+
+test("a setting goes into the mesh config and out of it again", () => {
+  const before = "accessLogFile: /dev/stdout\nrootNamespace: istio-system\n";
+  assert.equal(withSetting(before, {}), before);
+  assert.equal(withSetting(before, { pathNormalization: "BASE", extAuthz: false }), before);
+  const none = withSetting(before, { pathNormalization: "NONE" });
+  assert.match(none, /^pathNormalization:\n {2}normalization: NONE$/m);
+  assert.equal(withSetting(none, { pathNormalization: "NONE" }), none);
+  const both = withSetting(none, { pathNormalization: "MERGE_SLASHES", extAuthz: true });
+  assert.match(both, /normalization: MERGE_SLASHES\n/);
+  assert.match(both, /- name: sample-ext-authz-http\n/);
+  assert.equal(withSetting(both, {}), before);
+});
+
+test("istiod has a setting when its own mesh config says so", () => {
+  const mesh = (pathNormalization: object, ...names: string[]): string =>
+    JSON.stringify({ pathNormalization, extensionProviders: names.map((name) => ({ name })) });
+  assert.ok(hasSetting("{}", {}));
+  assert.ok(hasSetting(mesh({ normalization: "DEFAULT" }, "prometheus"), { pathNormalization: "BASE" }));
+  assert.ok(!hasSetting("{}", { pathNormalization: "NONE" }));
+  assert.ok(!hasSetting(mesh({ normalization: "NONE" }), {}));
+  const providers = ["sample-ext-authz-http", "unreachable-ext-authz-http"];
+  assert.ok(hasSetting(mesh({}, ...providers), { extAuthz: true }));
+  assert.ok(!hasSetting(mesh({}, ...providers), {}));
+  assert.ok(!hasSetting(mesh({}, "sample-ext-authz-http"), { extAuthz: true }));
 });

@@ -1,5 +1,8 @@
-import { PatchStrategy, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
+import { PatchStrategy, type V1ConfigMap, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
+import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { parseDocument } from "yaml";
 import type { JwksFetcher, MeshSetting } from "../cluster.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { statusOf, type Kube } from "../../harness/kube/client.ts";
@@ -29,23 +32,86 @@ export async function setMesh(kube: Kube, setting: MeshSetting, options: { signa
   const name = istiod?.metadata?.name;
   if (!name) throw new MeshproofError("ERR_MESH_SETTING", "the mesh has no istiod");
   const wanted = setting.jwksFetch ?? "istiod";
-  if (jwksFetcherOf(istiod) === wanted) return;
-  await kube.objects.patch(
-    patchFor(name, wanted),
-    undefined,
-    undefined,
-    undefined,
-    undefined,
-    PatchStrategy.StrategicMergePatch,
-  );
+  const where = { name: name.replace("istiod", "istio"), namespace: ISTIO_NAMESPACE };
+  const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
+  const mesh = withSetting(before, setting);
+  if (jwksFetcherOf(istiod) === wanted && mesh === before) return;
+  if (mesh !== before)
+    await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
+  await patch(kube, patchFor(name, wanted, mesh));
   await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
-  await untilMeshSynced(kube, options);
+  const pod = await untilAlone(kube, options);
+  await untilMeshRead(kube, pod, setting, options);
+  await untilProxiesSynced(kube, pod, options);
 }
 
 /** Waits until one istiod is left and every proxy has all its configuration from that one. */
 export async function untilMeshSynced(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
   const pod = await untilAlone(kube, options);
   await untilProxiesSynced(kube, pod, options);
+}
+
+async function patch(kube: Kube, object: V1ConfigMap | V1Deployment): Promise<void> {
+  const how = PatchStrategy.StrategicMergePatch;
+  await kube.objects.patch(object, undefined, undefined, undefined, undefined, how);
+}
+
+/** The check server of scenarios/workloads/ext-authz; a cluster of ours has it in namespace foo. */
+const EXT_AUTHZ_SERVICE = "ext-authz.foo.svc.cluster.local";
+
+/** Names as Istio's external authorization task has them; the second is at a port that nobody serves. */
+const PROVIDERS = [
+  ["sample-ext-authz-http", 8000],
+  ["unreachable-ext-authz-http", 9],
+].map(([name, port]) => ({
+  name,
+  envoyExtAuthzHttp: { service: EXT_AUTHZ_SERVICE, port, includeRequestHeadersInCheck: ["x-ext-authz"] },
+}));
+
+/** A mesh config (YAML) that has this setting and is else as it was; the same text where it has it already. */
+export function withSetting(mesh: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): string {
+  const document = parseDocument(mesh);
+  if (pathNormalization === "BASE") document.delete("pathNormalization");
+  else document.set("pathNormalization", { normalization: pathNormalization });
+  if (extAuthz) document.set("extensionProviders", PROVIDERS);
+  else document.delete("extensionProviders");
+  return isDeepStrictEqual(document.toJS(), parseDocument(mesh).toJS()) ? mesh : document.toString();
+}
+
+/** A ConfigMap reaches a pod's files in its own time: waits until istiod itself says that it has the setting. */
+async function untilMeshRead(
+  kube: Kube,
+  istiod: string,
+  setting: MeshSetting,
+  options: { signal?: AbortSignal },
+): Promise<void> {
+  const until = Date.now() + LIMIT_MS;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { exitCode, stdout, stderr } = await debug(kube, istiod, "/debug/mesh", options);
+    const text = stdout.toString("utf8");
+    if (exitCode === 0 && hasSetting(text, setting)) return;
+    if (Date.now() > until)
+      throw new MeshproofError("ERR_MESH_SETTING", `istiod does not read the mesh config: ${stderr.trim() || text}`);
+    await delay(200);
+  }
+}
+
+/** Whether istiod's `/debug/mesh` shows a setting. */
+export function hasSetting(json: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): boolean {
+  const mesh = JSON.parse(json) as MeshConfig;
+  const found = mesh.pathNormalization?.normalization ?? "DEFAULT";
+  const names = new Set(mesh.extensionProviders?.map(({ name }) => name));
+  return (
+    (found === "DEFAULT" ? "BASE" : found) === pathNormalization &&
+    PROVIDERS.every(({ name }) => names.has(String(name)) === extAuthz)
+  );
+}
+
+/** The part of istiod's `/debug/mesh` that matters here. */
+interface MeshConfig {
+  readonly pathNormalization?: { readonly normalization?: string };
+  readonly extensionProviders?: readonly { readonly name: string }[];
 }
 
 /** Who fetches now, by istiod's environment. */
@@ -56,13 +122,16 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
   return value === "envoy" ? "envoy" : "istiod";
 }
 
-function patchFor(name: string, fetcher: JwksFetcher): V1Deployment & { metadata: { name: string } } {
+/** The annotation makes a new pod where the mesh config alone has changed. */
+function patchFor(name: string, fetcher: JwksFetcher, mesh: string): V1Deployment & { metadata: { name: string } } {
+  const annotations = { "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex") };
   const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
     metadata: { name, namespace: ISTIO_NAMESPACE },
-    spec: { template: { spec: { containers: [container] } } } as V1Deployment["spec"] & object,
+    spec: { template: { metadata: { annotations }, spec: { containers: [container] } } } as V1Deployment["spec"] &
+      object,
   };
 }
 

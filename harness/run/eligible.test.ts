@@ -118,3 +118,15 @@ test("a range of Istio versions decides, and a version nobody knows is no versio
   assert.match(whyNot(newer, [], istio) ?? "", /does not say which it is$/);
   assert.equal(whyNot(scenario(), [], istio, undefined, "unknown"), undefined);
 });
+
+test("a setting of the mesh is skipped where the mesh is not ours", () => {
+  const merging = scenario({ mesh: { pathNormalization: "MERGE_SLASHES" } });
+  assert.equal(
+    whyNot(merging, [], istio, limits),
+    "it needs the mesh setting pathNormalization: MERGE_SLASHES, and this mesh is not ours to change",
+  );
+  const asking = scenario({ mesh: { extAuthz: true } });
+  assert.match(whyNot(asking, [], istio, limits) ?? "", /^it needs the extension provider sample-ext-authz-http/);
+  assert.equal(whyNot(merging, [], istio), undefined);
+  assert.equal(whyNot(asking, [], istio), undefined);
+});

@@ -72,6 +72,10 @@ function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limi
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
     return `it is for a mesh where jwksFetch is ${wanted} (istiod's PILOT_JWT_ENABLE_REMOTE_JWKS), and here it is ${limits.jwksFetch}`;
+  const { pathNormalization = "BASE", extAuthz = false } = scenario.mesh;
+  if (pathNormalization !== "BASE")
+    return `it needs the mesh setting pathNormalization: ${pathNormalization}, and this mesh is not ours to change`;
+  if (extAuthz) return "it needs the extension provider sample-ext-authz-http, and this mesh is not ours to change";
   if (scenario.features.includes("jwks-authority"))
     return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
   if (scenario.features.includes("ingress-gateway") && !limits.gateway)

@@ -38,9 +38,11 @@ export function readPlan(): RunPlan {
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */
 export function inRunOrder(scenarios: readonly Scenario[]): Scenario[] {
-  const rank = (scenario: Scenario): string => {
-    const { jwksFetch } = scenario.mesh;
-    return jwksFetch === undefined || jwksFetch === "istiod" ? "" : jwksFetch;
-  };
+  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE", extAuthz = false } }: Scenario): string =>
+    [
+      jwksFetch === "istiod" ? "0" : jwksFetch,
+      pathNormalization === "BASE" ? "0" : pathNormalization,
+      extAuthz ? "extAuthz" : "0",
+    ].join(" ");
   return [...scenarios].sort((a, b) => rank(a).localeCompare(rank(b)) || a.id.localeCompare(b.id));
 }

@@ -92,6 +92,14 @@ test("finds that an asked server outside the mesh is a feature; Istio's default 
   ]);
 });
 
+test("settings of the mesh are a feature, Istio's defaults are none", () => {
+  const found = (mesh: string): string[] => lint(`  mesh: ${mesh}\n${step("httpbin", "")}`);
+  const hint = "needs the feature mesh-setting; add features: [mesh-setting] to metadata";
+  assert.deepEqual(found("{ pathNormalization: NONE }"), [`${FILE}:6:9 pathNormalization: NONE ${hint}`]);
+  assert.deepEqual(found("{ extAuthz: true }"), [`${FILE}:6:9 extAuthz: true ${hint}`]);
+  assert.deepEqual(found("{ pathNormalization: BASE, extAuthz: false }"), []);
+});
+
 test("finds nothing in the scenarios of this repository", async () => {
   const root = join(import.meta.dirname, "../../scenarios");
   const { scenarios } = await loadScenarios(root);

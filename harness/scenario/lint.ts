@@ -120,6 +120,9 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
   // Istio's default is on every mesh.
   if (mesh.jwksFetch !== undefined && mesh.jwksFetch !== "istiod")
     needed.push(["mesh-setting", meshAt, `jwksFetch: ${mesh.jwksFetch}`]);
+  if (mesh.pathNormalization !== undefined && mesh.pathNormalization !== "BASE")
+    needed.push(["mesh-setting", meshAt, `pathNormalization: ${mesh.pathNormalization}`]);
+  if (mesh.extAuthz) needed.push(["mesh-setting", meshAt, "extAuthz: true"]);
   for (const step of steps) {
     for (const { request, position } of step.checks)
       if (request.to === "ingress") needed.push(["ingress-gateway", position, "to: ingress"]);

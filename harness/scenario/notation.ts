@@ -371,6 +371,16 @@ export const SCENARIO_SHAPE: Shape = mapping(
               enum: ["istiod", "hybrid", "envoy"],
               description: "Who fetches the keys of a jwksUri: istiod's PILOT_JWT_ENABLE_REMOTE_JWKS.",
             },
+            pathNormalization: {
+              type: "string",
+              enum: ["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"],
+              description: "meshConfig.pathNormalization.normalization.",
+            },
+            extAuthz: {
+              type: "boolean",
+              description:
+                "Names the extension providers sample-ext-authz-http (the workload ext-authz) and unreachable-ext-authz-http.",
+            },
           },
           [],
         ),

@@ -191,3 +191,11 @@ test("what the workload received is judged by httpbin's echo", () => {
   assert.match(judge({ headers: { "x-payload": { claims: { sub: "bob" } } } })!, /x-payload with .*bob/);
   assert.equal(judge({ path: "/b" }), 'expected httpbin to receive the path "/b", got "/anything/a?b=c"');
 });
+
+test("an external authorizer's refusal waits for the access log, and nothing else passes for it", () => {
+  const refused: Expectation = { status: 403, by: "authorization", details: "ext_authz_denied" };
+  const own = { status: 403, by: "workload" as const, headers: {}, body: "no", totalMs: 1 };
+  assert.equal(findDisagreement(refused, own, "httpbin"), undefined);
+  assert.match(findDisagreement(refused, { ...own, details: "via_upstream" }, "httpbin") ?? "", /^expected 403/);
+  assert.match(findDisagreement({ ...refused, details: "rbac" }, own, "httpbin") ?? "", /^expected 403/);
+});

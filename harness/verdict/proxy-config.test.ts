@@ -113,3 +113,10 @@ describe("a selector", () => {
     assert.equal(selects({ ...policy("foo"), spec: { targetRefs: [{}] } }, pod, "istio-system"), undefined);
   });
 });
+
+it("a CUSTOM policy is found under the name of its provider", () => {
+  const rules = ["istio-ext-authz-sample-ns[foo]-policy[ask]-rule[0]"];
+  const policy = (name: string) => ({ kind: "AuthorizationPolicy", metadata: { name, namespace: "foo" } });
+  assert.equal(isInForce(policy("ask"), { jwt: [], rules, fingerprint: "" }), true);
+  assert.equal(isInForce(policy("other"), { jwt: [], rules, fingerprint: "" }), false);
+});
