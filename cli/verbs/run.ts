@@ -11,6 +11,7 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
+import { readKnownFailures } from "../known-failures.ts";
 import { openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
@@ -23,6 +24,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly name?: string;
   readonly keep?: boolean;
   readonly results: string;
+  readonly knownFailures?: string;
   /** Seconds. */
   readonly limit?: number;
   readonly install?: boolean;
@@ -43,8 +45,9 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
   return work(async (work) => {
     refuseMixedOptions(options);
     const scenarios = await readScenarios(options.scenarios, names, options.tag);
+    const excuse = await readKnownFailures(options.knownFailures);
     if (options.install === true) await prepareHost(work);
-    const result = await runOnCluster(scenarios, names, options, work);
+    const result = excuse(await runOnCluster(scenarios, names, options, work));
     const folder = path.resolve(options.results, result.id);
     const { html } = await writeReports(result, folder);
     await pointLatest(folder);
@@ -61,19 +64,37 @@ async function runOnCluster(
   work: Work,
 ): Promise<RunResult> {
   const runId = newRunId();
-  // The Kubernetes client takes a second to load: that passes while the cluster starts.
-  const [opened, harness] = await Promise.all([
+  const tempDir = await makeTempDir();
+  const scenariosRoot = path.resolve(options.scenarios);
+  // The Kubernetes client and Playwright take seconds to load: these pass while the cluster starts.
+  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
+    harness,
+    playwright: await harness.startPlaywright(
+      {
+        runId,
+        scenariosRoot,
+        projectRoot: path.dirname(scenariosRoot),
+        ids: scenarios.map(({ id }) => id),
+        limitMs: (options.limit ?? 10) * 1000,
+      },
+      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
+    ),
+  }));
+  loading.catch(() => undefined); // thrown where it is awaited
+  await using loaded = {
+    [Symbol.asyncDispose]: () =>
+      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
+  };
+  void loaded;
+  const opened =
     options.cluster === "existing"
-      ? takeCluster(runId, options, work)
-      : openCluster({ ...options, cluster: options.cluster }, work),
-    import("../../harness/run/index.ts"),
-  ]);
+      ? await takeCluster(runId, options, work)
+      : await openCluster({ ...options, cluster: options.cluster }, work);
   await using cluster = opened.cluster;
+  const { harness, playwright } = await loading;
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
-  const tempDir = await makeTempDir();
-  const scenariosRoot = path.resolve(options.scenarios);
   try {
     const profile = harness.readProfile(options.profile);
     const handle = await toHandle(cluster);
@@ -81,23 +102,18 @@ async function runOnCluster(
     const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     if (chosen.length === 0) throw nothingRuns(skipped);
     return await harness.runScenarios({
-      runId,
+      playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
       setMesh: async (setting) => {
         await ready;
         await cluster.setMesh(setting);
       },
-      projectRoot: path.dirname(scenariosRoot),
-      scenariosRoot,
       scenarios: chosen,
       skipped,
-      tempDir,
-      cacheDir: cacheRoot(),
       command: commandOf(names, options),
       repeat: (id) => commandOf([id], { ...options, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
-      ...(options.limit === undefined ? {} : { limitMs: options.limit * 1000 }),
       startedAt: performance.timeOrigin,
       meshReadyAt,
       progress: work.progress,
@@ -175,7 +191,7 @@ async function makeTempDir(): Promise<string> {
 }
 
 /** Sorts by time; small letters, digits and hyphens, since it becomes part of names and URLs. */
-function newRunId(): string {
+export function newRunId(): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
   return `${time}-${randomBytes(2).toString("hex")}`;
 }
@@ -192,6 +208,7 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
     ...(options.context === undefined ? [] : [["--context", options.context]]),
     ...(options.revision === undefined ? [] : [["--revision", options.revision]]),
     ...(options.allowMeshWide === true ? [["--allow-mesh-wide"]] : []),
+    ...(options.knownFailures === undefined ? [] : [["--known-failures", options.knownFailures]]),
     ...(options.profile === "istio" ? [] : [["--profile", options.profile]]),
     ...(options.scenarios === SCENARIOS ? [] : [["--scenarios", options.scenarios]]),
     ...(options.keep === true ? [["--keep"]] : []),
@@ -200,7 +217,7 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
 }
 
 /** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. */
-async function pointLatest(folder: string): Promise<void> {
+export async function pointLatest(folder: string): Promise<void> {
   const link = path.join(path.dirname(folder), "latest");
   const fresh = `${link}.${process.pid}`;
   await mkdir(path.dirname(folder), { recursive: true });

@@ -1,18 +1,27 @@
-/** How a Playwright worker asks the process that owns the cluster for a mesh setting: one HTTP request on a unix socket. */
+/** How a Playwright worker asks the process that owns the cluster for it and for a mesh setting: HTTP on a unix socket. */
 
 import { createServer, request, type Server } from "node:http";
 import type { MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError, type ErrorCode } from "../errors.ts";
+import type { Ground } from "./plan.ts";
 
-/** Serves settings until closed. The socket's folder is private to the user. */
-export async function serveControl(socket: string, setMesh: (setting: MeshSetting) => Promise<void>): Promise<Server> {
+/** What the owner of the cluster does for workers. */
+export interface Owner {
+  /** Waits until scenarios can run. */
+  readonly ground: () => Promise<Ground>;
+  readonly setMesh: (setting: MeshSetting) => Promise<void>;
+}
+
+/** Serves until closed. The socket's folder is private to the user. */
+export async function serveControl(socket: string, owner: Owner): Promise<Server> {
   const server = createServer((incoming, response) => {
     let body = "";
     incoming.setEncoding("utf8");
     incoming.on("data", (chunk: string) => (body += chunk));
     incoming.on("end", () => {
-      setMesh(JSON.parse(body) as MeshSetting).then(
-        () => response.end("{}"),
+      const answer = incoming.url === "/ground" ? owner.ground() : owner.setMesh(JSON.parse(body) as MeshSetting);
+      answer.then(
+        (value) => response.end(JSON.stringify(value ?? {})),
         (error: unknown) => {
           const known = error instanceof MeshproofError ? error : undefined;
           response.statusCode = 500;
@@ -30,20 +39,29 @@ export async function serveControl(socket: string, setMesh: (setting: MeshSettin
   return server;
 }
 
+/** Waits for the cluster. @throws what kept the owner from having one. */
+export async function requestGround(socket: string): Promise<Ground> {
+  return (await ask(socket, "/ground", "")) as Ground;
+}
+
 /** Brings the mesh to a setting. @throws what the owner's setMesh threw. */
 export async function requestMesh(socket: string, setting: MeshSetting): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const outgoing = request({ socketPath: socket, method: "POST", path: "/mesh" }, (response) => {
+  await ask(socket, "/mesh", JSON.stringify(setting));
+}
+
+async function ask(socketPath: string, path: string, what: string): Promise<unknown> {
+  return await new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, method: "POST", path }, (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => (body += chunk));
       response.on("end", () => {
-        if (response.statusCode === 200) return resolve();
+        if (response.statusCode === 200) return resolve(JSON.parse(body));
         const { code, message } = JSON.parse(body) as { code: ErrorCode; message: string };
         reject(new MeshproofError(code, message));
       });
     });
     outgoing.on("error", reject);
-    outgoing.end(JSON.stringify(setting));
+    outgoing.end(what);
   });
 }

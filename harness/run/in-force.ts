@@ -35,10 +35,7 @@ const DEBOUNCE_MS = 100;
 const UNCHANGED_MS = 1_000;
 
 /** What the proxies enforced before a step; only needed where an object is replaced. */
-export async function fingerprints(
-  session: Session,
-  proxies: readonly Proxy[],
-): Promise<ReadonlyMap<string, string>> {
+export async function fingerprints(session: Session, proxies: readonly Proxy[]): Promise<ReadonlyMap<string, string>> {
   const configs = await readAll(session, proxies);
   return new Map([...configs].map(([pod, config]) => [pod, config.fingerprint]));
 }
@@ -168,13 +165,8 @@ function noteFor(
 
 const EMPTY: ProxyConfig = { jwt: [], rules: [], fingerprint: "" };
 
-async function readAll(
-  session: Session,
-  proxies: readonly Proxy[],
-): Promise<ReadonlyMap<string, ProxyConfig>> {
-  return new Map(
-    await Promise.all(proxies.map(async (p) => [keyOf(p), await session.proxyConfig(p)] as const)),
-  );
+async function readAll(session: Session, proxies: readonly Proxy[]): Promise<ReadonlyMap<string, ProxyConfig>> {
+  return new Map(await Promise.all(proxies.map(async (p) => [keyOf(p), await session.proxyConfig(p)] as const)));
 }
 
 function keyOf(proxy: Proxy): string {

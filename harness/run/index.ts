@@ -1,8 +1,5 @@
-import { spawn } from "node:child_process";
-import { access, constants, mkdir, readFile, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { parseManifests } from "../kube/apply.ts";
@@ -12,9 +9,9 @@ import type { Progress } from "../progress.ts";
 import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
 import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
-import { serveControl } from "./control.ts";
 import { createDetailsReader } from "./details.ts";
-import { PLAN_VARIABLE, inRunOrder, type RunPlan } from "./plan.ts";
+import { inRunOrder, type RunPlan } from "./plan.ts";
+import type { StartedPlaywright } from "./playwright.ts";
 import { unrun } from "./scenario.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
@@ -22,32 +19,23 @@ import { substitutionValues } from "./step.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
 
 export { choose } from "./eligible.ts";
+export { startPlaywright } from "./playwright.ts";
 export { readProfile } from "./profile.ts";
 export { deployWorkloads, workloadsOf } from "./workloads.ts";
 export type { DeployOptions } from "./workloads.ts";
 
 export interface RunOptions {
-  readonly runId: string;
+  readonly playwright: StartedPlaywright;
   readonly handle: ClusterHandle;
   readonly setMesh: (setting: MeshSetting) => Promise<void>;
-  /** Positions in reports are relative to it. */
-  readonly projectRoot: string;
   /** The command that repeats a scenario; default `meshproof run <id> --keep`. */
   readonly repeat?: (id: string) => string;
-  /** The folder `scenarios`. */
-  readonly scenariosRoot: string;
   readonly scenarios: readonly Scenario[];
   /** Scenarios that cannot run here, with the reason. */
   readonly skipped?: readonly { readonly scenario: Scenario; readonly reason: string }[];
-  /** A folder of the run's own, private to the user, removed by the caller. Short: a unix socket goes there. */
-  readonly tempDir: string;
-  /** Outlives the run: what Playwright compiled. */
-  readonly cacheDir: string;
   /** How to run this again, for reports. */
   readonly command: string;
   readonly version: string;
-  /** How long a step may take to agree once its config is in force. Default 10 s. */
-  readonly limitMs?: number;
   /** When the command began and when the mesh was ready, both `Date.now()`. */
   readonly startedAt: number;
   readonly meshReadyAt: number;
@@ -60,35 +48,24 @@ export interface RunOptions {
  * @throws ERR_WORKLOAD_NOT_READY, ERR_MANIFEST_REJECTED (before anything runs), ERR_INTERRUPTED.
  */
 export async function runScenarios(options: RunOptions): Promise<RunResult> {
-  const { handle, scenarios, progress, tempDir, signal } = options;
-  const plan: RunPlan = {
-    runId: options.runId,
-    handle,
-    scenariosRoot: options.scenariosRoot,
-    projectRoot: options.projectRoot,
-    ids: scenarios.map((s) => s.id),
-    partsDir: path.join(tempDir, "parts"),
-    keyFolder: path.join(tempDir, "keys"),
-    controlSocket: path.join(tempDir, "control.sock"),
-    limitMs: options.limitMs ?? 10_000,
-  };
-  const planFile = path.join(tempDir, "plan.json");
-  await mkdir(plan.partsDir, { recursive: true });
-  await writeFile(planFile, JSON.stringify(plan), { mode: 0o600 });
-  const session = await openSession(plan);
+  const { playwright, handle, scenarios, progress, signal } = options;
+  const { plan } = playwright;
+  const session = await openSession(plan, handle);
   await prepareWorkloads(session, options);
   await preflight(session, scenarios);
   const workloadsReadyAt = Date.now();
-  const control = await serveControl(plan.controlSocket, options.setMesh);
   const details = createDetailsReader(session, targetsOf(scenarios), new Date(options.startedAt));
   let complaints: string;
   let reading: Promise<unknown> = Promise.resolve();
   try {
-    complaints = await runPlaywright(planFile, options, (done) => {
+    let done = 0;
+    const ground = { handle, ids: scenarios.map((s) => s.id) };
+    const onLine = (line: string): void => {
+      progress(`[${++done}/${scenarios.length}] ${line}`);
       if (done % READ_EVERY === 0) reading = reading.then(() => details.read()).catch(() => undefined); // told at the end
-    });
+    };
+    complaints = await playwright.run(ground, options.setMesh, onLine, signal);
   } finally {
-    control.close();
     await sweep(session, scenarios);
   }
   signal?.throwIfAborted();
@@ -110,7 +87,7 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
   return {
     schemaVersion: 1,
-    id: options.runId,
+    id: plan.runId,
     tool: { name: "meshproof", version: options.version },
     startedAt: new Date(options.startedAt).toISOString(),
     finishedAt: new Date().toISOString(),
@@ -145,7 +122,13 @@ async function prepareWorkloads(session: Session, options: RunOptions): Promise<
     s.steps.some((step) => step.checks.some((c) => c.request.to === "ingress")),
   );
   await Promise.all([
-    deployWorkloads({ ...options, kube: session.kube, tokens: session.tokens, apps: workloadsOf(scenarios) }),
+    deployWorkloads({
+      ...options,
+      scenariosRoot: session.plan.scenariosRoot,
+      kube: session.kube,
+      tokens: session.tokens,
+      apps: workloadsOf(scenarios),
+    }),
     throughGateway && waitForDeployment(session.kube, ROOT_NAMESPACE, "istio-ingressgateway"),
   ]);
   const served = await readKeySets(
@@ -189,64 +172,6 @@ function targetsOf(scenarios: readonly Scenario[]): string[] {
   return [
     ...new Set(scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks.map(({ request }) => request.to)))),
   ];
-}
-
-/**
- * @param onDone called for each scenario that has ended, with how many have
- * @returns what Playwright had to complain about.
- */
-async function runPlaywright(planFile: string, options: RunOptions, onDone: (done: number) => void): Promise<string> {
-  const { progress, signal, tempDir, projectRoot } = options;
-  const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
-  const child = spawn(
-    process.execPath,
-    [cli, "test", "--config", path.join(import.meta.dirname, "../../playwright.config.ts")],
-    {
-      cwd: projectRoot,
-      // A process group of its own: a terminal's ctrl-C reaches this process alone, which then ends the child in order.
-      detached: true,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        [PLAN_VARIABLE]: planFile,
-        MESHPROOF_PLAYWRIGHT_OUTPUT: path.join(tempDir, "playwright"),
-        PWTEST_CACHE_DIR: await writableOr(path.join(options.cacheDir, "playwright"), path.join(tempDir, "compiled")),
-        FORCE_COLOR: "0",
-      },
-    },
-  );
-  const stop = (): void => void child.kill("SIGINT");
-  signal?.addEventListener("abort", stop, { once: true });
-  const errors: string[] = [];
-  const total = options.scenarios.length;
-  let done = 0;
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    if (!/^(passed|failed|flaky|error|skipped|known-failure) /.test(line)) return;
-    progress(`[${++done}/${total}] ${line}`);
-    onDone(done);
-  });
-  createInterface({ input: child.stderr }).on("line", (line) => errors.push(line));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
-  signal?.removeEventListener("abort", stop);
-  if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
-  // What happened stands first, before a stack.
-  const words = errors.slice(0, 20).join("\n");
-  if (done === 0)
-    throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words || `exit code ${String(code)}`}`);
-  return words;
-}
-
-/** The cache may be another user's, or read-only. */
-async function writableOr(dir: string, other: string): Promise<string> {
-  return mkdir(dir, { recursive: true })
-    .then(() => access(dir, constants.W_OK))
-    .then(
-      () => dir,
-      () => other,
-    );
 }
 
 async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): Promise<ScenarioResult> {

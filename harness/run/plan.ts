@@ -3,10 +3,9 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import type { Scenario } from "../scenario/types.ts";
 
-/** What a run is: written by {@link runScenarios} for the Playwright processes that do it. Holds a CA key: file mode 0600. */
+/** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
 export interface RunPlan {
   readonly runId: string;
-  readonly handle: ClusterHandle;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   /** Positions in reports are relative to it. */
@@ -16,10 +15,17 @@ export interface RunPlan {
   readonly partsDir: string;
   /** Where the processes of the run share the keys they make; mode 0700. */
   readonly keyFolder: string;
-  /** Unix socket of the process that owns the cluster: takes mesh settings. */
+  /** Unix socket of the process that owns the cluster: gives the cluster once it is ready, takes mesh settings. */
   readonly controlSocket: string;
   /** How long a step may take to agree, from its config being in force. */
   readonly limitMs: number;
+}
+
+/** What a run gets when its cluster is there. Holds a CA key. */
+export interface Ground {
+  readonly handle: ClusterHandle;
+  /** Those of the plan that can run there. */
+  readonly ids: readonly string[];
 }
 
 /** The environment variable that names the plan's file. */

@@ -3,8 +3,8 @@ import path from "node:path";
 import { test as base } from "@playwright/test";
 import type { MeshSetting } from "../../clusters/cluster.ts";
 import { loadScenarios } from "../scenario/index.ts";
-import { requestMesh } from "./control.ts";
-import { inRunOrder, readPlan } from "./plan.ts";
+import { requestGround, requestMesh } from "./control.ts";
+import { inRunOrder, readPlan, type Ground } from "./plan.ts";
 import { describe, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
 
@@ -12,15 +12,18 @@ const plan = readPlan();
 const { scenarios } = await loadScenarios(plan.scenariosRoot, plan.projectRoot);
 
 interface WorkerFixtures {
+  ground: Ground;
   session: Session;
   /** Brings the mesh to a setting, if it has another one. */
   mesh: (setting: MeshSetting) => Promise<void>;
 }
 
 const test = base.extend<object, WorkerFixtures>({
+  // Without a limit: the cluster may be starting, and its owner ends the run where it does not.
+  ground: [async ({}, use) => use(await requestGround(plan.controlSocket)), { scope: "worker", timeout: 0 }],
   session: [
-    async ({}, use) => {
-      const session = await openSession(plan);
+    async ({ ground }, use) => {
+      const session = await openSession(plan, ground.handle);
       await use(session);
       session.close();
     },
@@ -40,7 +43,11 @@ const test = base.extend<object, WorkerFixtures>({
 });
 
 for (const scenario of inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id)))) {
-  test(scenario.id, async ({ session, mesh }, info) => {
+  test(scenario.id, async ({ ground, session, mesh }, info) => {
+    if (!ground.ids.includes(scenario.id)) {
+      info.annotations.push({ type: "status", description: "left out" });
+      return;
+    }
     const result = await mesh(scenario.mesh).then(
       () => runScenario(session, scenario),
       (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),

@@ -44,6 +44,7 @@ export interface Target {
 /** A run's view of its cluster. Places and targets are looked up once per scenario. */
 export interface Session {
   readonly plan: RunPlan;
+  readonly handle: ClusterHandle;
   readonly kube: Kube;
   readonly tokens: TokenFactory;
   place(name: string): Promise<Place>;
@@ -61,8 +62,8 @@ export interface Session {
   close(): void;
 }
 
-export async function openSession(plan: RunPlan): Promise<Session> {
-  const kube = connect(plan.handle.kubeconfig, plan.handle.journal?.file);
+export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise<Session> {
+  const kube = connect(handle.kubeconfig, handle.journal?.file);
   const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keyFolder: plan.keyFolder });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {
@@ -83,6 +84,7 @@ export async function openSession(plan: RunPlan): Promise<Session> {
   const workerCounts = new Map<string, Promise<number>>();
   return {
     plan,
+    handle,
     kube,
     tokens,
     curl,
@@ -99,11 +101,11 @@ export async function openSession(plan: RunPlan): Promise<Session> {
           }),
         )),
       ),
-    place: (name) => once(`place ${name}`, () => findPlace(kube, plan.handle, name)),
-    target: (name) => once(`target ${name}`, () => findTarget(kube, plan, name)),
+    place: (name) => once(`place ${name}`, () => findPlace(kube, handle, name)),
+    target: (name) => once(`target ${name}`, () => findTarget(kube, handle, name)),
     server: (name) =>
       once(`server ${name}`, async () => {
-        const found = await findServer(kube, plan.handle, name);
+        const found = await findServer(kube, handle, name);
         if (!found) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the JWKS server ${name} has no ready pod`);
         return found;
       }),
@@ -173,9 +175,13 @@ async function askProxy(kube: Kube, proxy: Proxy, path: string): Promise<unknown
     return JSON.parse(text.slice(Math.max(0, text.search(/^\{/m))));
   } catch (cause) {
     const said = [text, result.stderr].join("\n").trim().slice(0, 300);
-    throw new MeshproofError("ERR_PROBE", `the proxy of ${proxy.namespace}/${proxy.pod} does not answer ${path}: ${said}`, {
-      cause,
-    });
+    throw new MeshproofError(
+      "ERR_PROBE",
+      `the proxy of ${proxy.namespace}/${proxy.pod} does not answer ${path}: ${said}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -192,20 +198,20 @@ async function findPlace(kube: Kube, handle: ClusterHandle, name: string): Promi
   };
 }
 
-async function findTarget(kube: Kube, plan: RunPlan, name: string): Promise<Target> {
+async function findTarget(kube: Kube, handle: ClusterHandle, name: string): Promise<Target> {
   if (name === "ingress") {
     const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
     if (pods.length === 0)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
-    const workloads = await readyPods(kube, plan.handle.namespace, "");
+    const workloads = await readyPods(kube, handle.namespace, "");
     return {
-      url: plan.handle.ingressUrl,
+      url: handle.ingressUrl,
       readyPods: pods.length,
       proxies: pods.map((pod) => proxyOf(pod, true)),
       behind: workloads.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
     };
   }
-  const namespace = plan.handle.namespace;
+  const namespace = handle.namespace;
   const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
     throw new MeshproofError(
       "ERR_SCENARIO_INVALID",

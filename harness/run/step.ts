@@ -215,7 +215,7 @@ export async function substitutionValues(
   scenario: Scenario,
   index: number,
 ): Promise<SubstitutionValues> {
-  const { namespace, outsideNamespace } = session.plan.handle;
+  const { namespace, outsideNamespace } = session.handle;
   const fresh = `${session.plan.runId}-${scenario.id.replaceAll("/", "-")}-${index + 1}`;
   const files = scenario.steps.flatMap((step) => [...step.apply, ...step.delete]);
   const keySets = await readKeySets(session.tokens, files);
@@ -329,7 +329,7 @@ async function mark(session: Session, server: string, checks: readonly PreparedC
       "a step with `asked` needs a check, whose place reads the server's log",
     );
   const { ip } = await session.server(server);
-  const host = server === "outside-host" ? ip : `${server}.${session.plan.handle.namespace}`;
+  const host = server === "outside-host" ? ip : `${server}.${session.handle.namespace}`;
   const path = `/mark/${randomBytes(8).toString("hex")}`;
   const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
   const [answer] = await sendRound(session, [{ place, request }]);
