@@ -80,6 +80,7 @@ function buildProgram(): Command {
     .option("--allow-mesh-wide", "existing: allow scenarios whose objects reach beyond the run's own namespaces")
     .option("--profile <profile>", "what the mesh promises: istio, asm, or asm@VERSION", "istio")
     .option("--results <folder>", "where reports are written, a folder per run", "results")
+    .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
     .addOption(
       new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),
     )

@@ -137,4 +137,6 @@ export interface RunResult {
   };
   readonly scenarios: readonly ScenarioResult[];
   readonly counts: Counts;
+  /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
+  readonly notes?: readonly string[];
 }

@@ -29,6 +29,7 @@ export function formatConformance(result: RunResult): string {
       digests: cluster.digests,
     },
     howToReproduce: prepared.command,
+    ...(prepared.notes === undefined ? {} : { notes: prepared.notes }),
     profiles: groups(prepared.scenarios).map(([group, scenarios]) => profile(group, scenarios)),
   };
   return stringify(makeVisible(report), { lineWidth: 0, aliasDuplicateObjects: false });

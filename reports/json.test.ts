@@ -56,7 +56,7 @@ function everything(): RunResult {
     repeat: "meshproof run a/b --keep",
     reason: "r",
   };
-  const result: Required<RunResult> = run([one]);
+  const result: Required<RunResult> = { ...run([one]), notes: ["n"] };
   const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
   return { ...result, cluster };
 }

@@ -17,6 +17,7 @@ export function formatMarkdown(result: RunResult): string {
     [
       `## meshproof: ${verdict(prepared)}`,
       counts(prepared),
+      ...(prepared.notes ?? []).map((note) => `> ${escapeMarkdown(note)}`),
       ...failures(outcomes),
       table(scenarios),
       escapeMarkdown(

@@ -49,6 +49,14 @@ export function formatSummary(result: RunResult, options: TerminalOptions = {}):
     ...formatGroup("Errors", bad("error"), options),
     ...formatList("Known failures", bad("known-failure"), options),
     ...formatList("Skipped", bad("skipped"), options),
+    ...(prepared.notes === undefined
+      ? []
+      : [
+          finish(
+            prepared.notes.map((note) => `note: ${note}`),
+            {},
+          ),
+        ]),
     finish([...times(prepared, outcomes), ...(options.report ? [field("report", options.report)] : [])], options),
     ...closing(prepared, options),
   ];

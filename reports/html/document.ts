@@ -24,6 +24,7 @@ export function formatHtml(result: RunResult): string {
     <div class="columns">
       ${renderContents(scenarios)}
       <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
+        ${prepared.notes?.map((note) => html`<p class="note">${note}</p>`)}
         ${scenarios.map((scenario) => renderScenario(scenario, page))}
         <p class="nothing" hidden>
           No scenario matches. <button type="button" class="clear">Clear the filters</button>

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, it } from "node:test";
+import { execa } from "execa";
+import { exitCode, formatSummary } from "../reports/index.ts";
+import { formatConformance } from "../reports/conformance.ts";
+import { formatHtml } from "../reports/html/document.ts";
+import { formatJunit } from "../reports/junit.ts";
+import { formatMarkdown } from "../reports/markdown.ts";
+import { run, wrongSelector } from "../reports/fixture.ts";
+import { readKnownFailures } from "./known-failures.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
+after(() => rmSync(folder, { recursive: true }));
+
+function write(content: string): string {
+  const file = path.join(folder, "known.yaml");
+  writeFileSync(file, content);
+  return file;
+}
+
+it("every report of a run tells a known failure, which is none of the exit code's", async () => {
+  const failed = run([wrongSelector]);
+  assert.equal(exitCode(failed), 1);
+  const excuse = await readKnownFailures(
+    write(`knownFailures:
+  - { scenario: ${wrongSelector.id}, owner: "<b>team]]>", reason: "a & b", expires: 9999-12-31 }
+  - { scenario: gone/for-ever, owner: nobody, reason: "<img src=x>", expires: 9999-12-31 }
+`),
+  );
+  const result = excuse(failed);
+  assert.equal(exitCode(result), 0);
+  assert.equal(result.counts.failed, 0);
+  assert.match(
+    formatSummary(result),
+    /Known failures \(\d+\)[\s\S]*known until 9999-12-31[\s\S]*note: .*matches nothing in this run/,
+  );
+  assert.match(formatJunit(result), /skipped message="known failure: known until 9999-12-31, &lt;b&gt;team\]\]&gt;/);
+  assert.match(formatMarkdown(result), /> known failure of nobody[\s\S]*📌 known failure/);
+  assert.match(formatConformance(result), /notes:\n {2}- .*matches nothing/);
+  const page = formatHtml(result);
+  assert.match(page, /class="note">known failure of nobody/);
+  assert.ok(!page.includes("<b>team"));
+});
+
+it("run refuses a file that is missing or wrong before anything starts", async () => {
+  const meshproof = (file: string) =>
+    execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), "run", "--known-failures", file], {
+      reject: false,
+      stdin: "ignore",
+    });
+  const missing = await meshproof(path.join(folder, "nowhere.yaml"));
+  assert.equal(missing.exitCode, 2);
+  assert.match(missing.stderr, /^error: the known failures cannot be read: ENOENT/);
+  const wrong = await meshproof(write("knownFailures:\n  - { scenario: a/b }\n"));
+  assert.equal(wrong.exitCode, 2);
+  assert.match(wrong.stderr, /known\.yaml:2:5 .* has no "owner"/);
+});

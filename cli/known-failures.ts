@@ -1,0 +1,20 @@
+import { readFile } from "node:fs/promises";
+import { MeshproofError } from "../harness/errors.ts";
+import { applyKnownFailures, parseKnownFailures } from "../harness/known-failures.ts";
+import type { RunResult } from "../harness/result.ts";
+
+/**
+ * Reads a file of known failures before a run, to be applied after it.
+ * @throws MeshproofError ERR_USAGE where the file cannot be read or is wrong
+ */
+export async function readKnownFailures(file: string | undefined): Promise<(result: RunResult) => RunResult> {
+  if (file === undefined) return (result) => result;
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new MeshproofError("ERR_USAGE", `the known failures cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  const known = parseKnownFailures(text, file);
+  return (result) => applyKnownFailures(result, known, new Date().toISOString().slice(0, 10));
+}
