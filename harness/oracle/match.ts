@@ -159,7 +159,7 @@ function stringTest(matcher: unknown): StringTest | undefined {
 /** Headers that proxies on the way set by themselves: that one is not given says nothing. */
 const SET_BY_PROXIES = /^(x-forwarded-|x-envoy-|x-b3-|x-request-id$|traceparent$|tracestate$)/;
 
-/** Several values are compared as one, joined by a comma (source/common/http/header_utility.cc). */
+/** Of a repeated header each value is compared (since the fix of CVE-2026-26308; before it, all joined by a comma). */
 function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
   const field = { ":method": "method", ":authority": "host", ":path": "path" }[name] ?? `header ${name}`;
@@ -192,7 +192,9 @@ function matchHeader(matcher: Tree, facts: Facts): Match {
     // A header that is not there matches no value, and not even an inverted one.
     return { matched: false, fields: [{ field, wanted: test.wanted, got: "nothing", agrees: false }] };
   }
-  const match = leaf(field, test.wanted, got ?? "", test.accepts);
+  const values = facts.headers.get(name) ?? [];
+  const accepts = (whole: string): boolean => (values.length > 1 ? values.some(test.accepts) : test.accepts(whole));
+  const match = leaf(field, test.wanted, got ?? "", accepts);
   return invert ? not(match) : match;
 }
 

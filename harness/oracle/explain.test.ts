@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { explainRequest, formatExplanation, type Explanation, type OracleRequest } from "./index.ts";
+import { normalizePath } from "./path.ts";
+
+/** Cut from the config dump of a sidecar that has the policies of cli/explain.e2e.ts' kind. */
+const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
+const SAMPLE = readFileSync(join(import.meta.dirname, "../../scenarios/issuers/istio-sample.jwt"), "utf8").trim();
+const NOW = 1_750_000_000;
+const SLEEP = { peer: "cluster.local/ns/foo/sa/sleep", serverName: "outbound_.8000_._.httpbin" };
+
+function ask(request: Partial<OracleRequest>, dump: string = FIXTURE): Explanation {
+  const whole = {
+    method: "GET",
+    path: "/headers",
+    authority: "httpbin",
+    headers: [],
+    sourceIp: "10.1.1.1",
+    destinationIp: "10.2.2.2",
+    ...request,
+  };
+  return explainRequest(JSON.parse(dump), whole, NOW);
+}
+
+describe("explainRequest", () => {
+  it("names the rule that lets a request through", () => {
+    const { decision, listener, rules } = ask({});
+    assert.equal(decision.verdict, "admitted");
+    assert.equal(decision.rule, "ns[foo]-policy[explain-allow]-rule[0]");
+    assert.equal(listener, "virtualInbound, port 8080 (plain text)");
+    assert.deepEqual(
+      rules.filter((rule) => rule.dryRun).map(({ name, matched }) => [name, matched]),
+      [["ns[foo]-policy[explain-dry]-rule[0]", true]],
+    );
+  });
+
+  it("verifies a token, and tells a signature that fits no key", () => {
+    const headers = (token: string): [string, string][] => [["authorization", `Bearer ${token}`]];
+    const good = ask({ headers: headers(SAMPLE) });
+    assert.equal(good.decision.verdict, "admitted");
+    assert.equal(good.providers[1]?.found, "accepts the token");
+    const bad = ask({ headers: headers(`${SAMPLE.slice(0, -8)}AAAAAAAA`) });
+    assert.equal(bad.decision.details, "jwt_authn_access_denied{Jwt_verification_fails}");
+    assert.equal(bad.decision.status, 401);
+    assert.ok(!JSON.stringify(bad).includes(SAMPLE.slice(-40, -8)));
+  });
+
+  it("puts the token's value beside the rule's wish", () => {
+    const claims = { iss: "testing@secure.istio.io", sub: "me", aud: "c" };
+    const { decision, providers, rules } = ask({ path: "/get", claims });
+    assert.equal(decision.details, "rbac_access_denied_matched_policy[none]");
+    assert.equal(providers[1]?.found, "accepts the claims, if the signature is good");
+    assert.deepEqual(rules.find((rule) => rule.name === "ns[foo]-policy[explain-allow]-rule[1]")?.fields, [
+      { field: "claim aud", wanted: 'exact "a" or prefix "b"', got: '"c"', agrees: false },
+    ]);
+    assert.equal(ask({ path: "/get", claims: { ...claims, aud: ["x", "bc"] } }).decision.verdict, "admitted");
+  });
+
+  it("says that the keys are istiod's placeholder", () => {
+    const [provider] = ask({}).providers;
+    assert.equal(provider?.keys, "placeholder");
+    const partner = Buffer.from(JSON.stringify({ iss: "https://partner.example", aud: "orders" })).toString(
+      "base64url",
+    );
+    const head = Buffer.from(JSON.stringify({ alg: "RS256" })).toString("base64url");
+    const { decision } = ask({ headers: [["x-partner", `Token ${head}.${partner}.AAAA`]] });
+    assert.match(decision.why, /istiod could not fetch the keys of https:\/\/partner.example/);
+  });
+
+  it("denies after normalization, by who asks and by what the header says", () => {
+    const rule = (request: Partial<OracleRequest>): string | undefined =>
+      ask(request).decision.rule?.split("-policy")[1];
+    assert.equal(rule({ method: "POST", path: "/anything/x/%2e%2e/admin?q" }), "[explain-deny]-rule[0]");
+    assert.equal(
+      rule({
+        headers: [
+          ["X-Blocked", "no"],
+          ["X-Blocked", "yes"],
+        ],
+      }),
+      "[explain-deny]-rule[1]",
+    );
+    assert.equal(rule({ authority: "WWW.EVIL" }), "[explain-deny]-rule[2]");
+    assert.equal(rule({ path: "/get", ...SLEEP }), "[explain-allow]-rule[2]");
+  });
+
+  it("does not guess what it is not told or does not know", () => {
+    const unnamed = { ...SLEEP, method: "GET", path: "/headers", headers: [] };
+    const blind = explainRequest(JSON.parse(FIXTURE), unnamed, NOW);
+    assert.equal(blind.decision.why, "undecided: host is not given, and a rule looks at it");
+    const strange = ask(
+      {},
+      FIXTURE.replaceAll('"uri_template"', '"martian"').replaceAll('"exact": "/headers"', '"exact": "/h"'),
+    );
+    assert.equal(strange.decision.why, "undecided: the matcher martian is not known here");
+    const filter = ask({}, FIXTURE.replaceAll(".grpc_stats.v3.FilterConfig", ".lua.v3.Lua"));
+    assert.match(filter.decision.why, /what the filter envoy.filters.http.grpc_stats does is not known/);
+    assert.equal(ask({}, "{}").decision.verdict, "undecided");
+  });
+
+  it("a port that takes mTLS alone closes a plain connection", () => {
+    const dump = JSON.parse(FIXTURE) as {
+      configs: {
+        active_state: { listener: { filter_chains: { filter_chain_match: { transport_protocol: string } }[] } };
+      }[];
+    };
+    const { listener } = dump.configs[0]!.active_state;
+    listener.filter_chains = listener.filter_chains.filter(
+      (chain) => chain.filter_chain_match.transport_protocol === "tls",
+    );
+    assert.match(ask({}, JSON.stringify(dump)).decision.why, /PeerAuthentication STRICT/);
+  });
+
+  it("is told in plain sentences", () => {
+    const text = formatExplanation(ask({ method: "POST", path: "/anything/admin" }));
+    assert.match(
+      text,
+      /^The request is denied by authorization with 403: rule 0 of AuthorizationPolicy foo\/explain-deny denies it/,
+    );
+    assert.match(text, /✓ method is POST, wanted is not exact "GET"/);
+    assert.match(text, /keys {6}istiod's placeholder/);
+  });
+});
+
+describe("normalizePath", () => {
+  const kept = (raw: string, manager: object): unknown => normalizePath(raw, manager);
+  it("follows the connection manager's options", () => {
+    const base = { normalize_path: true };
+    assert.deepEqual(kept("/a/./b/../c?x=/../", base), { path: "/a/c?x=/../" });
+    assert.deepEqual(kept("/a//b", base), { path: "/a//b" });
+    assert.deepEqual(kept("/a//b", { ...base, merge_slashes: true }), { path: "/a/b" });
+    assert.deepEqual(kept("/a%2Fb", base), { path: "/a%2Fb" });
+    const decode = { ...base, path_with_escaped_slashes_action: "UNESCAPE_AND_FORWARD" };
+    assert.deepEqual(kept("/a%2Fb", decode), { path: "/a/b" });
+    const reject = { ...base, path_with_escaped_slashes_action: "REJECT_REQUEST" };
+    assert.equal((kept("/a%2Fb", reject) as { status: number }).status, 400);
+    assert.deepEqual(kept("/a\\b", base), { path: "/a/b" });
+  });
+});
