@@ -127,6 +127,40 @@ function buildProgram(): Command {
       finish((await import("./verbs/diff.ts")).diff(before, after, options)),
     );
 
+  verb("explain", "say what a proxy does with a request, and which token rule or policy decides", [
+    "explain --config-dump dump.json --request 'GET /headers' --token @token.jwt --peer cluster.local/ns/foo/sa/sleep",
+    "explain --config-dump dump.json --request 'GET http://httpbin.foo:8000/headers' --claims '{\"iss\":\"me\"}' --json",
+    "explain --pod foo/httpbin-b6b6cd8c5-bh9dh --request 'GET /headers'",
+  ])
+    .option("--config-dump <file>", "a saved /config_dump of the proxy")
+    .option("--pod <namespace/name>", "ask this pod's proxy instead")
+    .requiredOption("--request <request>", "METHOD and path, or METHOD and URL where a policy looks at the host")
+    .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
+    .option("--token <token>", "the token in Authorization, or @FILE that holds it")
+    .option("--claims <json>", "the token's claims instead, its signature taken for good")
+    .option("--port <number>", "the workload's port, or the gateway's; default the only one", Number)
+    .option("--peer <principal>", "who asks, by mTLS; without it the connection is plain text")
+    .option("--source-ip <address>", "where the connection comes from")
+    .option("--destination-ip <address>", "the address that was asked")
+    .option("--sni <name>", "the server name of the TLS handshake")
+    .addOption(
+      new Option("--cluster <kind>", "where the pod is").choices([...MADE_KINDS, "existing"]).default("embedded"),
+    )
+    .addOption(name())
+    .addOption(kubeconfig())
+    .addOption(context())
+    .addOption(allowExec())
+    .addOption(json())
+    .action(async (options) => finish((await import("./verbs/explain.ts")).explainVerb(options)));
+
+  verb("new", "write a scenario that runs, to be changed into your own", [
+    "new jwt/audience-must-match",
+    "new team/orders --scenarios my-scenarios",
+  ])
+    .argument("<id>", "<group>/<name>")
+    .addOption(scenarios())
+    .action(async (id: string, options) => finish((await import("./verbs/new.ts")).create(id, options)));
+
   verb("lint", "find what is wrong with scenarios, without a cluster", ["lint", "lint --scenarios my-scenarios"])
     .addOption(scenarios())
     .action(async (options) => finish((await import("./verbs/lint.ts")).lint(options)));
@@ -195,6 +229,10 @@ function buildProgram(): Command {
     .action(async (args: string[], options) => finish((await import("./verbs/kubectl.ts")).kubectl(args, options)));
 
   return program;
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 /** Collects `name:tag@sha256:…` into digests by name. */
