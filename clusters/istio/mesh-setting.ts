@@ -36,8 +36,7 @@ export async function setMesh(kube: Kube, setting: MeshSetting, options: { signa
   const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
   const mesh = withSetting(before, setting);
   if (jwksFetcherOf(istiod) === wanted && mesh === before) return;
-  if (mesh !== before)
-    await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
+  if (mesh !== before) await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
   await patch(kube, patchFor(name, wanted, mesh));
   await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
   const pod = await untilAlone(kube, options);
