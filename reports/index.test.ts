@@ -18,9 +18,11 @@ test("every report is written whole into a folder that may not exist yet, and re
     junit: join(dir, "junit.xml"),
     conformance: join(dir, "conformance.yaml"),
     markdown: join(dir, "summary.md"),
+    ctrf: join(dir, "ctrf.json"),
   });
   assert.deepEqual((await readdir(dir)).sort(), [
     "conformance.yaml",
+    "ctrf.json",
     "junit.xml",
     "report.html",
     "results.json",

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Comparison } from "../harness/compare/comparison.ts";
 import type { RunResult } from "../harness/result.ts";
 import { formatConformance } from "./conformance.ts";
+import { formatCtrf } from "./ctrf.ts";
 import { formatDiffJson, formatDiffMarkdown } from "./diff.ts";
 import { formatDiffHtml } from "./html/diff.ts";
 import { formatHtml } from "./html/document.ts";
@@ -11,6 +12,7 @@ import { formatJunit } from "./junit.ts";
 import { formatMarkdown } from "./markdown.ts";
 
 export { diffExitCode, formatDiff, formatDiffJson, formatDiffMarkdown } from "./diff.ts";
+export { formatAnnotations } from "./annotations.ts";
 export { exitCode } from "./outcome.ts";
 export { readResults } from "./read.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";
@@ -22,6 +24,7 @@ export interface ReportPaths {
   readonly junit: string;
   readonly conformance: string;
   readonly markdown: string;
+  readonly ctrf: string;
 }
 
 /** Writes every report of a run into a folder (made if missing), each whole or not at all: a temporary file, then a rename. */
@@ -33,6 +36,7 @@ export async function writeReports(result: RunResult, dir: string): Promise<Repo
     junit: await write("junit.xml", formatJunit(result)),
     conformance: await write("conformance.yaml", formatConformance(result)),
     markdown: await write("summary.md", formatMarkdown(result)),
+    ctrf: await write("ctrf.json", formatCtrf(result)),
   };
 }
 
@@ -45,7 +49,7 @@ export async function writeDiff(comparison: Comparison, dir: string): Promise<{ 
 }
 
 /** Writes files into a folder, each whole or not at all, and gives their paths. */
-async function writerIn(dir: string): Promise<(name: string, text: string) => Promise<string>> {
+export async function writerIn(dir: string): Promise<(name: string, text: string) => Promise<string>> {
   await mkdir(dir, { recursive: true });
   return async (name, text) => {
     const path = join(dir, name);

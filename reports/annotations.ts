@@ -1,0 +1,30 @@
+import type { RunResult } from "../harness/result.ts";
+import { outcomesOf, worstFirst } from "./outcome.ts";
+import { prepare } from "./prepare.ts";
+import { visible } from "./text.ts";
+
+/** GitHub shows ten errors of a step; more only lengthens the log. */
+const limit = 10;
+
+/**
+ * Lines that GitHub Actions turns into annotations at the checks that failed (its workflow commands): a line each, whose text
+ * cannot begin another command.
+ */
+export function formatAnnotations(result: RunResult): string[] {
+  const outcomes = worstFirst(prepare(result).scenarios).flatMap(outcomesOf);
+  const bad = outcomes.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
+  return bad.slice(0, limit).map(({ scenario, name, status, position, reason }) => {
+    const properties = { file: position.file, line: String(position.line), title: `${scenario.id} ${status}` };
+    const written = Object.entries(properties).map(([key, value]) => `${key}=${property(value)}`);
+    return `::error ${written.join(",")}::${data(`${name}: ${reason ?? scenario.reason ?? status}`)}`;
+  });
+}
+
+/** A newline would end the command; GitHub reads percent escapes in it (actions/toolkit, command.ts). */
+function data(text: string): string {
+  return visible(text).replaceAll("%", "%25");
+}
+
+function property(text: string): string {
+  return data(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
+}

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatCtrf } from "./ctrf.ts";
+import { allPassed, everyStatus, hostile } from "./fixture.ts";
+
+interface Ctrf {
+  reportFormat: string;
+  specVersion: string;
+  results: {
+    tool: { name: string };
+    summary: Record<string, number>;
+    tests: {
+      name: string;
+      status: string;
+      rawStatus: string;
+      flaky?: boolean;
+      message?: string;
+      duration: number;
+      line: number;
+    }[];
+  };
+}
+const read = (text: string) => JSON.parse(text) as Ctrf;
+
+test("a test per check, whose statuses add up to the summary", () => {
+  const { counts } = everyStatus();
+  const { reportFormat, specVersion, results } = read(formatCtrf(everyStatus()));
+  assert.deepEqual([reportFormat, specVersion, results.tool.name], ["CTRF", "1.0.0", "meshproof"]);
+  const { summary, tests } = results;
+  assert.equal(summary.tests, tests.length);
+  assert.equal(summary.passed, counts.passed);
+  assert.equal(summary.failed, counts.failed + counts.flaky);
+  assert.equal(summary.skipped, counts.skipped + counts["known-failure"]);
+  assert.equal(summary.other, counts.error);
+  assert.equal(summary.tests, summary.passed! + summary.failed! + summary.skipped! + summary.other! + summary.pending!);
+  assert.ok((summary.stop ?? 0) >= (summary.start ?? Infinity));
+});
+
+test("what is not passed says why; a flaky check has not passed", () => {
+  const { tests } = read(formatCtrf(everyStatus())).results;
+  for (const each of tests) if (each.status !== "passed") assert.ok(each.message, each.name);
+  const flaky = tests.filter(({ rawStatus }) => rawStatus === "flaky");
+  assert.ok(flaky.length > 0);
+  for (const each of flaky) assert.deepEqual([each.status, each.flaky], ["failed", true]);
+  assert.equal(read(formatCtrf(allPassed())).results.summary.failed, 0);
+});
+
+test("hostile text is text", () => {
+  const text = formatCtrf(hostile());
+  assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+  assert.ok(read(text).results.tests.length > 0);
+});
