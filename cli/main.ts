@@ -106,6 +106,35 @@ function buildProgram(): Command {
     .addOption(name())
     .action(async (options) => finish((await import("./verbs/down.ts")).down(options)));
 
+  verb("upgrade", "upgrade a mesh between two runs, while requests go on that must be admitted or refused", [
+    "upgrade --from 1.30 --to 1.31",
+    "upgrade 'jwt/*' --from 1.30@1.36 --to 1.31@1.40 --strategy revision",
+  ])
+    .argument("[names...]", "scenarios: ids, groups, names or globs (default: those with the tag documented)")
+    .addOption(tag())
+    .requiredOption("--from <istio>", "the version to start with; ISTIO@ENVOY chooses Envoy's too")
+    .requiredOption("--to <istio>", "the version to upgrade to, likewise")
+    .addOption(
+      new Option("--strategy <strategy>", "replace istiod, or bring up a second one and move to it")
+        .choices(["in-place", "revision"])
+        .default("in-place"),
+    )
+    .addOption(
+      new Option("--rate <requests>", "how many a second, of those to be admitted and of those to be refused")
+        .argParser((text: string) => Math.max(1, whole(text)))
+        .default(20),
+    )
+    .addOption(
+      new Option("--max-unavailable <requests>", "how many that must be admitted may fail (default: any)").argParser(
+        whole,
+      ),
+    )
+    .option("--name <cluster>", "the cluster's name while it runs")
+    .option("--results <folder>", "where reports are written, a folder per upgrade", "results")
+    .addOption(install())
+    .addOption(scenarios())
+    .action(async (names: string[], options) => finish((await import("./verbs/upgrade.ts")).upgrade(names, options)));
+
   verb("list", "list the scenarios", ["list", "list 'jwt/*'", "list --tag documented --json"])
     .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
     .addOption(tag())
@@ -198,6 +227,8 @@ function buildProgram(): Command {
     .option("--build", "build what is missing; a run does so by itself")
     .option("--verify", "read everything again and compare it with its checksums")
     .option("--clean", "remove what no current component needs from the cache")
+    .addOption(istio())
+    .addOption(envoy())
     .addOption(json())
     .action(async (options) => finish((await import("./verbs/components.ts")).components(options)));
 
@@ -222,8 +253,6 @@ function buildProgram(): Command {
     .argument("[arguments...]", "what kubectl takes")
     .addOption(made())
     .addOption(name())
-    .addOption(istio())
-    .addOption(envoy())
     .passThroughOptions()
     .allowUnknownOption()
     .action(async (args: string[], options) => finish((await import("./verbs/kubectl.ts")).kubectl(args, options)));
@@ -241,6 +270,12 @@ function digest(text: string, before: Readonly<Record<string, string>> = {}): Re
   if (name === undefined || value === undefined)
     throw new CommanderError(2, "meshproof.digest", `error: --image-digest takes NAME:TAG@sha256:…, not "${text}"`);
   return { ...before, [name]: value };
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,4}$/.test(text))
+    throw new CommanderError(2, "meshproof.whole", `error: a whole number below 10000 is needed, not "${text}"`);
+  return Number(text);
 }
 
 function seconds(text: string): number {

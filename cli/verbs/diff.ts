@@ -17,13 +17,14 @@ interface DiffOptions {
   readonly knownChanges?: string;
 }
 
-const KNOWN = fileURLToPath(new URL("../../harness/compare/known-changes.yaml", import.meta.url));
+/** The list of known changes that meshproof brings. */
+export const KNOWN_CHANGES = fileURLToPath(new URL("../../harness/compare/known-changes.yaml", import.meta.url));
 
 export async function diff(before: string, after: string, options: DiffOptions): Promise<number> {
   const [old, fresh, known, more] = await Promise.all([
     readResults(before),
     readResults(after),
-    readKnownChanges(KNOWN),
+    readKnownChanges(KNOWN_CHANGES),
     options.knownChanges === undefined ? [] : readKnownChanges(options.knownChanges),
   ]);
   const comparison = compareRuns(old, fresh, [...more, ...known]);

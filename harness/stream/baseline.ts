@@ -88,6 +88,7 @@ export async function deployBaseline(options: {
 async function requestsOf(handle: ClusterHandle, tokens: TokenFactory, perSecond: number): Promise<StreamRequest[]> {
   const valid = await tokens.mint({ issuer: ISSUER });
   const forged = await tokens.mint({ issuer: ISSUER, signedBy: "stranger" });
+  const half = Math.ceil(perSecond / 2); // curl takes whole numbers
   const bearer = (compact: string): [string, string][] => [["Authorization", `Bearer ${compact}`]];
   const places = [
     { place: "sidecar", url: `http://guarded.${STREAM_NAMESPACE}:8000/headers`, headers: [] },
@@ -95,9 +96,9 @@ async function requestsOf(handle: ClusterHandle, tokens: TokenFactory, perSecond
   ];
   return places.flatMap(({ place, url, headers }) => [
     { name: `${place}, valid token`, expected: 200, perSecond, url, headers: [...headers, ...bearer(valid.compact)] },
-    { name: `${place}, no token`, expected: 403, perSecond: perSecond / 2, url, headers },
+    { name: `${place}, no token`, expected: 403, perSecond: half, url, headers },
     {
-      ...{ name: `${place}, forged token`, expected: 401, perSecond: perSecond / 2, url },
+      ...{ name: `${place}, forged token`, expected: 401, perSecond: half, url },
       headers: [...headers, ...bearer(forged.compact)],
     },
   ]);

@@ -22,6 +22,8 @@ export interface RunningStream {
 const MAX_TIME = 2;
 /** A stream that nobody stops ends by itself. */
 const LONGEST_SECONDS = 1800;
+/** Longer than a slow machine needs; a stream that does not get there has stopped. */
+const STEADY_LIMIT_MS = 60_000;
 const FIRST_ANSWER_MS = 20_000;
 
 /**
@@ -69,6 +71,18 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
       };
     },
   };
+}
+
+/** Waits until each of the streams has so many answers more than now; one that broke is told by its record. */
+export async function untilAnswered(
+  streams: readonly RunningStream[],
+  more: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const until = Date.now() + STEADY_LIMIT_MS;
+  const wanted = streams.map((stream) => stream.answered() + more);
+  while (Date.now() < until && streams.some((stream, index) => stream.answered() < (wanted[index] ?? 0)))
+    await delay(100, undefined, { signal });
 }
 
 /** curl(1): with `%{stderr}` the lines are written at once, while standard output would be gathered into blocks. */

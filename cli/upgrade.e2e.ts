@@ -1,0 +1,90 @@
+/** An upgrade goes through clean, and one in which the policies are lost for a second does not. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { execa } from "execa";
+import type { UpgradeResult } from "../harness/stream/upgrade.ts";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const NAMESPACE = "meshproof-upgrade";
+const SCENARIO = "jwt/request-authentication-alone";
+
+describe("upgrade", () => {
+  let folder: string;
+  before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-upgrade-"))));
+  after(() => rm(folder, { recursive: true }));
+
+  const kubectl = (name: string, args: readonly string[], input = "") =>
+    execa(process.execPath, ["cli/meshproof.mjs", "kubectl", "--name", name, ...args], { cwd: ROOT, input });
+
+  /** Upgrades, and does something as a phase begins. */
+  const upgrade = async (
+    given: readonly string[],
+    meddle?: { readonly phase: string; readonly act: (cluster: string) => Promise<void> },
+  ) => {
+    const name = `upgrade-e2e-${process.pid}`;
+    const results = await mkdtemp(path.join(folder, "results-"));
+    const args = ["upgrade", SCENARIO, ...given, "--name", name, "--results", results];
+    const run = execa(process.execPath, ["cli/meshproof.mjs", ...args], { cwd: ROOT, all: true, reject: false });
+    let meddled: Promise<void> | undefined;
+    const output: string[] = [];
+    for await (const line of run.iterable({ from: "all" })) {
+      output.push(line);
+      if (meddle && line.endsWith(`upgrade: ${meddle.phase}`)) meddled ??= meddle.act(name);
+    }
+    const { exitCode } = await run;
+    await meddled;
+    const read = (file: string) => readFile(path.join(results, "latest", file), "utf8");
+    const told = output.join("\n");
+    const result = JSON.parse(await read("upgrade.json").catch(() => assert.fail(told))) as UpgradeResult;
+    return { exitCode, output: told, result, meddled: meddled !== undefined, read };
+  };
+
+  it("lets nothing through, and says what runs before and after", async () => {
+    const done = await upgrade(["--from", "1.31@1.36", "--to", "1.31@1.40"]);
+    assert.equal(done.exitCode, 0, done.output);
+    assert.equal(done.result.from.versions.envoy, "1.36.4");
+    assert.equal(done.result.to.versions.envoy, "1.40.0");
+    assert.notEqual(done.result.from.digests["envoy"], done.result.to.digests["envoy"]);
+    assert.deepEqual(
+      done.result.phases.map(({ name }) => name),
+      ["before", "control plane", "gateway", "workloads", "after"],
+    );
+    assert.equal(done.result.streams.length, 6);
+    for (const stream of done.result.streams) {
+      assert.ok(stream.sent > 0 && stream.right > 0, JSON.stringify(stream));
+      assert.deepEqual(stream.breaches, []);
+    }
+    assert.equal(done.result.unexpected, 0);
+    for (const file of ["from/results.json", "to/results.json", "diff.json", "upgrade.md"]) await done.read(file);
+    assert.match(await done.read("upgrade.html"), /1\.36\.4/);
+  });
+
+  it("catches policies that are lost for a second", async () => {
+    const lose = async (cluster: string): Promise<void> => {
+      const kinds = "requestauthentication,authorizationpolicy";
+      const { stdout } = await kubectl(cluster, ["get", kinds, "-n", NAMESPACE, "-o", "json"]);
+      const { items } = JSON.parse(stdout) as { items: { metadata: { name: string } }[] };
+      assert.equal(items.length, 2);
+      const fresh = items.map((item) => ({ ...item, metadata: { name: item.metadata.name, namespace: NAMESPACE } }));
+      await kubectl(cluster, ["delete", kinds, "--all", "-n", NAMESPACE]);
+      await delay(1000); // as long as they are lost; nothing is waited for
+      const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: fresh });
+      await kubectl(cluster, ["create", "-f", "-"], list);
+    };
+    const done = await upgrade(["--from", "1.31@1.36", "--to", "1.31@1.40"], { phase: "gateway", act: lose });
+    assert.ok(done.meddled);
+    assert.equal(done.exitCode, 1, done.output);
+    const breached = done.result.streams.filter(({ breaches }) => breaches.length > 0);
+    assert.deepEqual(breached.map(({ name }) => name).sort(), ["sidecar, forged token", "sidecar, no token"]);
+    for (const { status, phase } of breached.flatMap(({ breaches }) => breaches)) {
+      assert.equal(status, 200);
+      assert.ok(["gateway", "workloads"].includes(phase), phase);
+    }
+    assert.match(done.output, /sidecar, no token: \d+ requests that must be refused were let through/);
+  });
+});

@@ -1,0 +1,206 @@
+import { mkdir, rename, rm } from "node:fs/promises";
+import path from "node:path";
+import { execa } from "execa";
+import packageJson from "../../package.json" with { type: "json" };
+import { toHandle } from "../../clusters/cluster.ts";
+import { chooseMesh, type MeshVersions } from "../../clusters/embedded/components/index.ts";
+import { startEmbedded, type EmbeddedCluster } from "../../clusters/embedded/index.ts";
+import { compareRuns } from "../../harness/compare/compare.ts";
+import { readKnownChanges } from "../../harness/compare/known.ts";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { RunResult } from "../../harness/result.ts";
+import type { UpgradeResult } from "../../harness/stream/upgrade.ts";
+import { upgradeExitCode } from "../../harness/stream/upgrade.ts";
+import { judgeStream, type Phase, type StreamRecord } from "../../harness/stream/verdict.ts";
+import { createTokenFactory } from "../../harness/tokens/index.ts";
+import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
+import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
+import { readScenarios } from "../context.ts";
+import { prepareHost } from "../host.ts";
+import { work, type Work } from "../work.ts";
+import { KNOWN_CHANGES } from "./diff.ts";
+import { newRunId, pointLatest } from "./run.ts";
+
+interface UpgradeVerbOptions {
+  readonly from: string;
+  readonly to: string;
+  readonly strategy: "in-place" | "revision";
+  readonly tag: readonly string[];
+  readonly name?: string;
+  /** Requests per second of each stream. */
+  readonly rate: number;
+  readonly maxUnavailable?: number;
+  readonly results: string;
+  readonly install?: boolean;
+  readonly scenarios: string;
+}
+
+export async function upgrade(names: readonly string[], options: UpgradeVerbOptions): Promise<number> {
+  return work(async (work) => {
+    const [from, to] = [parsePair(options.from), parsePair(options.to)];
+    if (from.istio === to.istio && from.envoy === to.envoy)
+      throw new MeshproofError("ERR_USAGE", `both are Istio ${from.istio} with Envoy ${from.envoy}`, {
+        hint: "name another version, such as --to 1.31@1.40",
+      });
+    // By default what is documented; whoever names scenarios means all of them.
+    const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
+    await readScenarios(options.scenarios, names, tag);
+    if (options.install === true) await prepareHost(work);
+    const id = newRunId();
+    const folder = path.resolve(options.results, id);
+    await mkdir(folder, { recursive: true });
+    const selection = [...names, ...tag.flatMap((one) => ["--tag", one]), "--scenarios", options.scenarios];
+    const result = await upgradeCluster({ id, from, to, folder, selection, options, names }, work);
+    work.clear();
+    console.log(formatUpgrade(result.upgrade));
+    console.log(formatDiff(result.comparison));
+    console.log(`page: ${path.relative("", result.html)}`);
+    return upgradeExitCode(result.upgrade);
+  });
+}
+
+/** `1.30`, or `1.30@1.36` where Envoy's version matters too. */
+export function parsePair(text: string): MeshVersions {
+  const [istio, envoy] = text.split("@");
+  return chooseMesh({ istio, envoy });
+}
+
+interface Task {
+  readonly id: string;
+  readonly from: MeshVersions;
+  readonly to: MeshVersions;
+  readonly folder: string;
+  /** The arguments of `meshproof run` that choose the scenarios. */
+  readonly selection: readonly string[];
+  readonly options: UpgradeVerbOptions;
+  readonly names: readonly string[];
+}
+
+async function upgradeCluster(task: Task, work: Work) {
+  const { id, from, to, folder, options } = task;
+  const startedAt = new Date().toISOString();
+  await using cluster = await startEmbedded({
+    name: options.name ?? `upgrade-${process.pid}`,
+    keep: false,
+    ...{ progress: work.progress, signal: work.signal, meshes: [from, to] },
+  });
+  const signal = AbortSignal.any([work.signal, cluster.lost]);
+  await cluster.ready();
+  const before = await runOn(cluster, "from", task, work, signal);
+  const old = await cluster.describe();
+  const streamed = await upgradeUnderStreams(cluster, task, work, signal);
+  const fresh = await cluster.describe();
+  const after = await runOn(cluster, "to", task, work, signal);
+  const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
+  const upgrade: UpgradeResult = {
+    ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
+    command: commandOf(task),
+    ...{ strategy: options.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
+    ...streamed,
+    ...(options.maxUnavailable === undefined ? {} : { maxUnavailable: options.maxUnavailable }),
+    checks: { from: before.counts, to: after.counts },
+    unexpected: comparison.unexpected,
+  };
+  await writeDiff(comparison, folder);
+  const { html } = await writeUpgrade(upgrade, folder);
+  await pointLatest(folder);
+  return { upgrade, comparison, html };
+}
+
+/** A run as a process of its own, as anybody would start it on this cluster; its results become `<folder>/<side>`. */
+async function runOn(
+  cluster: EmbeddedCluster,
+  side: "from" | "to",
+  { folder, selection }: Task,
+  { progress }: Work,
+  cancelSignal: AbortSignal,
+): Promise<RunResult> {
+  const results = path.join(folder, `.${side}`);
+  const main = path.resolve(import.meta.dirname, "../main.ts");
+  const args = [main, "run", ...selection, "--name", cluster.name, "--results", results];
+  const stderr: string[] = [];
+  const run = execa(process.execPath, [...process.execArgv, ...args], {
+    ...{ cancelSignal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
+    env: { NO_COLOR: "1" },
+  });
+  for await (const line of run.iterable({ from: "stderr" })) {
+    stderr.push(line);
+    progress(`${side}: ${line.replace(/^\[ *[\d.]+ s\] /, "")}`);
+  }
+  const { exitCode } = await run;
+  cancelSignal.throwIfAborted();
+  // 1 says that checks failed: whether that is new, the comparison tells.
+  if (exitCode !== 0 && exitCode !== 1)
+    throw new MeshproofError("ERR_CLUSTER_START", `the run on "${side}" broke:\n${stderr.slice(-20).join("\n")}`);
+  const result = await readResults(path.join(results, "latest"));
+  await rename(path.join(results, result.id), path.join(folder, side));
+  await rm(results, { recursive: true });
+  return result;
+}
+
+/** Each stream must have answered so often, before and after the change, for a difference to mean something. */
+const STEADY = 20;
+
+async function upgradeUnderStreams(cluster: EmbeddedCluster, task: Task, work: Work, signal: AbortSignal) {
+  const { options, from, to } = task;
+  const [{ connect }, { deployBaseline, findRestarts, STREAM_NAMESPACE }, { startStream, untilAnswered }, istio] =
+    await Promise.all([
+      import("../../harness/kube/client.ts"),
+      import("../../harness/stream/baseline.ts"),
+      import("../../harness/stream/send.ts"),
+      import("../../clusters/istio/index.ts"),
+    ]);
+  const kube = connect(cluster.kubeconfig);
+  const revision = options.strategy === "revision" ? to.istio.replaceAll(".", "-") : undefined;
+  const manifests = [await cluster.manifestsOf(from), await cluster.manifestsOf(to, revision)] as const;
+  // A scenario may have left a setting, which the new manifests would take back in the middle.
+  await cluster.setMesh({});
+  work.progress("preparing the streams of requests");
+  const baseline = await deployBaseline({
+    ...{ kube, handle: await toHandle(cluster), perSecond: options.rate, signal },
+    tokens: await createTokenFactory({ issuersDir: path.resolve(options.scenarios, "issuers") }),
+  });
+  const phases: Phase[] = [];
+  const phase = (name: string): void => {
+    phases.push({ name, fromMs: Date.now() });
+    work.progress(`upgrade: ${name}`);
+  };
+  phase("before");
+  const streams = await Promise.all(baseline.requests.map((request) => startStream(kube, baseline.client, request)));
+  let records: StreamRecord[];
+  try {
+    await untilAnswered(streams, STEADY, signal);
+    await istio.upgradeIstio({
+      ...{ kube, from: manifests[0], to: manifests[1], strategy: options.strategy, revision: revision ?? "" },
+      ...{ namespaces: [STREAM_NAMESPACE, cluster.namespace], versions: to, phase, progress: work.progress, signal },
+    });
+    phase("after");
+    await untilAnswered(streams, STEADY, signal);
+  } finally {
+    records = await Promise.all(streams.map((stream) => stream.stop()));
+  }
+  const endedMs = Date.now();
+  const problems = await findRestarts(kube);
+  await baseline.remove();
+  return {
+    phases: phases.map(({ name, fromMs }, index) => ({
+      name,
+      startedAt: new Date(fromMs).toISOString(),
+      durationMs: (phases[index + 1]?.fromMs ?? endedMs) - fromMs,
+    })),
+    streams: records.map((record) => judgeStream(record, phases)),
+    problems,
+  };
+}
+
+/** How a person starts this upgrade again. */
+function commandOf({ from, to, names, options }: Task): string {
+  const pair = ({ istio, envoy }: MeshVersions): string => `${istio}@${envoy}`;
+  const given = [
+    ...names.map((name) => (/^[\w./-]+$/.test(name) ? name : `'${name}'`)),
+    ...["--from", pair(from), "--to", pair(to), "--strategy", options.strategy],
+    ...options.tag.flatMap((tag) => ["--tag", tag]),
+    ...(options.maxUnavailable === undefined ? [] : ["--max-unavailable", `${options.maxUnavailable}`]),
+  ];
+  return ["meshproof", "upgrade", ...given].join(" ");
+}

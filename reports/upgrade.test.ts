@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ClusterInfo } from "../clusters/cluster.ts";
+import { upgradeExitCode, type UpgradeResult } from "../harness/stream/upgrade.ts";
+import type { Incident, StreamResult } from "../harness/stream/verdict.ts";
+import { formatUpgrade, formatUpgradeHtml, formatUpgradeMarkdown } from "./upgrade.ts";
+
+const cluster = (istio: string): ClusterInfo => ({
+  kind: "embedded",
+  name: "x",
+  versions: { kubernetes: "v1.36.3", istio, envoy: "1.40.0" },
+  digests: {},
+});
+const stream = (name: string, expected: number, more: Partial<StreamResult> = {}): StreamResult => ({
+  ...{ name, expected, perSecond: 20, sent: 100, due: 101, right: 100, breaches: [], failures: [] },
+  ...more,
+});
+const incident: Incident = {
+  ...{ phase: "gateway", fromMs: Date.UTC(2026, 0, 1, 1, 2, 3, 4), toMs: Date.UTC(2026, 0, 1, 1, 2, 4, 4) },
+  ...{ count: 7, status: 200 },
+};
+const none = { passed: 1, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
+const result = (streams: StreamResult[], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
+  ...{ schemaVersion: 1, id: "1", tool: { name: "meshproof", version: "0.1.0" }, command: "meshproof upgrade" },
+  ...{ strategy: "in-place", startedAt: "", finishedAt: "", from: cluster("1.30"), to: cluster("1.31.0") },
+  ...{ phases: [{ name: "gateway", startedAt: "", durationMs: 5 }], problems: [], unexpected: 0 },
+  ...{ checks: { from: none, to: none }, streams },
+  ...more,
+});
+
+test("a refused request that was let through fails the upgrade, with its stream, phase and time", () => {
+  const bad = result([stream("no token", 403, { right: 93, breaches: [incident] })]);
+  assert.equal(upgradeExitCode(bad), 1);
+  for (const text of [formatUpgrade(bad), formatUpgradeMarkdown(bad), formatUpgradeHtml(bad)]) {
+    assert.match(text, /7 requests that must be refused were let through/);
+    assert.match(text.replaceAll("\\", ""), /01:02:03\.004, gateway: 7 requests got 200 within 1\.0 s/);
+  }
+});
+
+test("an admitted request that failed is counted, and fails the upgrade only beyond what may fail", () => {
+  const lost = [stream("valid token", 200, { right: 93, failures: [{ ...incident, status: 503 }] })];
+  assert.equal(upgradeExitCode(result(lost)), 0);
+  assert.match(formatUpgrade(result(lost)), /let through, 7 that must be admitted failed/);
+  assert.equal(upgradeExitCode(result(lost, { maxUnavailable: 7 })), 0);
+  assert.equal(upgradeExitCode(result(lost, { maxUnavailable: 6 })), 1);
+});
+
+test("a refused request that was refused otherwise counts as no lost one", () => {
+  const other = [stream("no token", 403, { failures: [{ ...incident, status: 503 }] })];
+  assert.equal(upgradeExitCode(result(other, { maxUnavailable: 0 })), 0);
+});
+
+test("a stream that stopped or a pod that restarted is an error, unless something worse is known", () => {
+  const stopped = stream("valid token", 200, { problem: "it sent nothing for 9.0 s" });
+  assert.equal(upgradeExitCode(result([stopped])), 3);
+  assert.equal(upgradeExitCode(result([stream("x", 200)], { problems: ["a pod restarted"] })), 3);
+  assert.equal(upgradeExitCode(result([stopped, stream("no token", 403, { breaches: [incident] })])), 1);
+  assert.match(formatUpgrade(result([stopped])), /not judged/);
+});
+
+test("an unexpected change between the runs fails the upgrade", () => {
+  assert.equal(upgradeExitCode(result([], { unexpected: 1 })), 1);
+});
+
+test("what a mesh said is text on the page", () => {
+  const hostile = stream("valid token", 200, { failures: [{ ...incident, status: 0, error: "<script>x</script>" }] });
+  assert.ok(!formatUpgradeHtml(result([hostile])).includes("<script>"));
+  assert.ok(!formatUpgrade(result([stream("x", 200, { problem: "\u001b[2J" })])).includes("\u001b"));
+});

@@ -1,0 +1,167 @@
+/** An upgrade in words: for a terminal, as Markdown, as a page, as JSON. */
+
+import { complaintsOf, unavailableOf, upgradeExitCode, type UpgradeResult } from "../harness/stream/upgrade.ts";
+import { countOfIncidents, type Incident, type StreamResult } from "../harness/stream/verdict.ts";
+import { html, type Html } from "./html/escape.ts";
+import { sign } from "./html/marks.ts";
+import { renderPage } from "./html/shell.ts";
+import { writerIn } from "./index.ts";
+import { escapeJson } from "./json.ts";
+import { escapeMarkdown } from "./markdown.ts";
+import { formatDuration, plural, visible } from "./text.ts";
+
+/** Writes upgrade.json, upgrade.md and upgrade.html. */
+export async function writeUpgrade(result: UpgradeResult, dir: string): Promise<{ readonly html: string }> {
+  const write = await writerIn(dir);
+  await write("upgrade.json", `${escapeJson(JSON.stringify(result, undefined, 2))}\n`);
+  await write("upgrade.md", formatUpgradeMarkdown(result));
+  return { html: await write("upgrade.html", formatUpgradeHtml(result)) };
+}
+
+/** For a terminal: the verdict, then what each stream saw. */
+export function formatUpgrade(result: UpgradeResult): string {
+  const streams = result.streams.flatMap((stream) => [
+    `  ${stream.name}: ${describeStream(stream)}`,
+    ...incidentsOf(stream).map((incident) => `    ${describeIncident(incident)}`),
+  ]);
+  return [
+    `${describeTitle(result)}: ${describeVerdict(result)}`,
+    ...complaintsOf(result).map((complaint) => `  ${visible(complaint)}`),
+    "",
+    `phases: ${result.phases.map(({ name, durationMs }) => `${name} ${formatDuration(durationMs)}`).join(", ")}`,
+    ...streams,
+    "",
+  ].join("\n");
+}
+
+export function formatUpgradeMarkdown(result: UpgradeResult): string {
+  const rows = result.streams.map(({ name, sent, right, breaches, failures }) =>
+    [name, sent, right, countOfIncidents(breaches), countOfIncidents(failures)].join(" | "),
+  );
+  const incidents = result.streams.flatMap((stream) =>
+    incidentsOf(stream).map((incident) => `- ${escapeMarkdown(`${stream.name}: ${describeIncident(incident)}`)}`),
+  );
+  return `${[
+    `## meshproof upgrade: ${escapeMarkdown(describeVerdict(result))}`,
+    `${escapeMarkdown(describeTitle(result))}.`,
+    complaintsOf(result)
+      .map((complaint) => `- ${escapeMarkdown(complaint)}`)
+      .join("\n"),
+    `| stream | sent | right | let through | failed |\n| --- | --: | --: | --: | --: |\n${rows.map((row) => `| ${row} |`).join("\n")}`,
+    incidents.join("\n"),
+    `Repeat with \`${result.command}\`.`,
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n")}\n`;
+}
+
+/** One HTML file in the design of a run's report; it leads to the two runs and their comparison beside it. */
+export function formatUpgradeHtml(result: UpgradeResult): string {
+  const status = upgradeExitCode(result) === 0 ? "passed" : upgradeExitCode(result) === 1 ? "failed" : "error";
+  const { from, to } = result;
+  const body = html`<a class="skip" href="#results">Skip to the streams</a>
+    <header class="top">
+      <h1 class="${status}">
+        <span class="product">meshproof upgrade</span> ${sign(status)} <span>${describeVerdict(result)}</span>
+      </h1>
+      <dl class="versions">
+        ${(["kubernetes", "istio", "envoy"] as const).map(
+          (name) =>
+            html`<div>
+              <dt>${name}</dt>
+              <dd>${from.versions[name]} → <b>${to.versions[name]}</b></dd>
+            </div>`,
+        )}
+      </dl>
+    </header>
+    <main id="results" tabindex="-1" class="diff">
+      <p>${describeTitle(result)}. ${plural(result.unexpected, "unexpected change")} between the two runs.</p>
+      <ul>
+        ${complaintsOf(result).map((complaint) => html`<li>${complaint}</li>`)}
+        <li><a href="diff.html">What changed</a></li>
+        <li><a href="from/report.html">The run before</a></li>
+        <li><a href="to/report.html">The run after</a></li>
+      </ul>
+      ${table(
+        "Streams of requests",
+        ["stream", "must get", "sent", "right", "let through", "failed"],
+        result.streams.map((stream) => [
+          stream.name,
+          `${stream.expected}`,
+          `${stream.sent} of ${stream.due}`,
+          `${stream.right}`,
+          `${countOfIncidents(stream.breaches)}`,
+          `${countOfIncidents(stream.failures)}`,
+        ]),
+      )}
+      ${table(
+        "What went wrong, by time",
+        ["stream", "what"],
+        result.streams.flatMap((stream) =>
+          incidentsOf(stream).map((incident) => [stream.name, describeIncident(incident)]),
+        ),
+      )}
+      ${table(
+        "Phases",
+        ["phase", "from", "took"],
+        result.phases.map(({ name, startedAt, durationMs }) => [name, startedAt, formatDuration(durationMs)]),
+      )}
+      <p>Repeat with <code>${result.command}</code></p>
+    </main>`;
+  return renderPage({ title: `${describeVerdict(result)} – meshproof upgrade`, status, body });
+}
+
+function table(title: string, columns: readonly string[], rows: readonly (readonly string[])[]): Html {
+  if (rows.length === 0) return html``;
+  return html`<figure class="matrix list">
+    <figcaption><span class="id">${title}</span></figcaption>
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            ${columns.map((column) => html`<th scope="col">${column}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(
+            ([first, ...others]) =>
+              html`<tr>
+                <th scope="row">${first ?? ""}</th>
+                ${others.map((cell) => html`<td class="request">${cell}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </figure>`;
+}
+
+function describeTitle({ from, to, strategy }: UpgradeResult): string {
+  const words = ({ versions }: UpgradeResult["from"]): string => `Istio ${versions.istio} with Envoy ${versions.envoy}`;
+  return `${words(from)} to ${words(to)}, ${strategy === "in-place" ? "in place" : "by revision"}`;
+}
+
+function describeVerdict(result: UpgradeResult): string {
+  const breaches = result.streams.reduce((sum, stream) => sum + countOfIncidents(stream.breaches), 0);
+  if (breaches > 0)
+    return `${plural(breaches, "request")} that must be refused ${breaches === 1 ? "was" : "were"} let through`;
+  if (upgradeExitCode(result) === 3) return "not judged, a stream of requests cannot be trusted";
+  if (upgradeExitCode(result) === 1) return "the upgrade changed what it must not";
+  const failed = unavailableOf(result);
+  const lost = failed === 0 ? "none failed" : `${failed} that must be admitted failed`;
+  return `nothing that must be refused was let through, ${lost}`;
+}
+
+function describeStream({ sent, due, right, expected, problem }: StreamResult): string {
+  const counts = `${sent} sent (${due} due), ${right} answered ${expected}`;
+  return problem === undefined ? counts : `${counts}; ${visible(problem)}`;
+}
+
+const incidentsOf = ({ breaches, failures }: StreamResult): Incident[] =>
+  [...breaches, ...failures].sort((a, b) => a.fromMs - b.fromMs);
+
+function describeIncident({ phase, fromMs, toMs, count, status, error }: Incident): string {
+  const what = status === 0 ? `no answer${error === undefined ? "" : ` (${visible(error)})`}` : `${status}`;
+  const when = new Date(fromMs).toISOString().slice(11, 23);
+  return `${when}, ${phase}: ${plural(count, "request")} got ${what} within ${formatDuration(toMs - fromMs)}`;
+}
