@@ -8,7 +8,8 @@ function forbid(target, from, except, message) {
 }
 
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
-const reports = "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts) and nothing else.";
+const reports =
+  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, stream) and nothing else.";
 const clusters = "A cluster may use the harness's errors, progress and Kubernetes client, and nothing above it.";
 const pure = "Scenarios, tokens and verdicts know no Kubernetes.";
 
@@ -17,7 +18,12 @@ const zones = [
   forbid("./harness", "./clusters", ["cluster.ts"], harness),
   forbid("./harness", "./reports", [], harness),
   forbid("./harness", "./cli", [], harness),
-  forbid("./reports", "./harness", ["result.ts", "scenario/types.ts", "errors.ts", "compare/comparison.ts"], reports),
+  forbid(
+    "./reports",
+    "./harness",
+    ["result.ts", "scenario/types.ts", "errors.ts", "compare/comparison.ts", "stream"],
+    reports,
+  ),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
   forbid("./reports", "./cli", [], reports),
   forbid("./clusters", "./harness", ["errors.ts", "progress.ts", "kube"], clusters),
