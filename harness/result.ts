@@ -40,6 +40,11 @@ export interface CheckResult {
   readonly status: Status;
   /** Why it has this status, one sentence. Always there unless passed. */
   readonly reason?: string;
+  /**
+   * Of a check that did not pass: what the judging proxy's own config says about the request, as `meshproof explain` words
+   * it. Its first line is the decision.
+   */
+  readonly explanation?: string;
   /** From the end of `apply` until the first of the final agreeing answers. */
   readonly enforcedMs: number;
   /** Every answer that differed from its predecessor, after the flush round. */

@@ -121,3 +121,17 @@ test("hostile text cannot act on the terminal nor begin a line of its own", () =
   assert.equal(last(summary), "2 passed, 2 failed");
   assert.doesNotMatch(summary, /^<\/script>/m);
 });
+
+test("a failure tells in one line what the proxy's config says", () => {
+  const told = check("GET /", {
+    status: "failed",
+    explanation: "The request goes through: nothing forbids it.\n\npath /",
+  });
+  const failing = scenario("jwt/explained", {
+    status: "failed",
+    steps: [step("one", { status: "failed", checks: [told] })],
+  });
+  const text = formatFailure(outcomesOf(failing)[0]!, { color: false });
+  assert.match(text, /config +The request goes through: nothing forbids it\.$/m);
+  assert.doesNotMatch(text, /path \//);
+});

@@ -246,10 +246,13 @@ function circumstances(group: readonly Outcome[]): string[] {
     (text) => text !== "via_upstream",
   );
   const why = reasons(group);
+  // What the proxy's config says by itself: one sentence here, the rest in the report.
+  const configs = [...new Set(group.flatMap((outcome) => outcome.check?.explanation?.split("\n", 1)[0] ?? []))];
   return [
     ...(step === undefined ? [] : list("policies", policyLines(scenario, step, why.join("\n")))),
     ...list("why", why),
     ...list("details", details.slice(0, 3)),
+    ...list("config", configs.slice(0, 2)),
   ];
 }
 

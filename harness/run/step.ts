@@ -17,6 +17,7 @@ import type {
 } from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
+import { explainFailures } from "./explain.ts";
 import { fingerprints, waitInForce, type Change, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
@@ -113,7 +114,12 @@ export async function runStep(
   }
   const probedAt = performance.now();
   const outcomes = convergence.outcomes();
-  const results = checks.map((check, i) => toResult(session, check, outcomes[i] as CheckOutcome, objects));
+  const judged = checks.map((check, i) => ({
+    ...check,
+    result: toResult(session, check, outcomes[i] as CheckOutcome, objects),
+    request: wireRequest(check, ""),
+  }));
+  const results = await explainFailures(session, judged);
   const asked = await Promise.all(step.asked.map((spec) => judgeAsked(session, spec, marks, checks)));
   return {
     name: step.name,

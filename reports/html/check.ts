@@ -46,6 +46,8 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
         entry("token", html`${nameToken(check)}`),
         view.status === "passed" && entry("expected", html`${describeExpected(check)}`),
         entry("answered by", renderAnswerer(check)),
+        check.explanation !== undefined &&
+          entry("its config says", html`<pre tabindex="0">${lines(check.explanation)}</pre>`),
         check.got.error !== undefined && entry("curl says", html`<code>${check.got.error}</code>`),
         entry("answers", renderAnswers(check, view.status)),
         entry("repeat", copyable(check.curl)),

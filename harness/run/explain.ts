@@ -1,0 +1,65 @@
+import { dumpProxy } from "../kube/proxy-dump.ts";
+import { explainRequest, formatExplanation, type OracleRequest } from "../oracle/index.ts";
+import type { WireRequest } from "../probe/curl.ts";
+import type { CheckResult } from "../result.ts";
+import type { Place, Proxy, Session, Target } from "./session.ts";
+
+/** A check with what its request was made of. */
+export interface Explainable {
+  readonly result: CheckResult;
+  readonly request: WireRequest;
+  readonly place: Place;
+  readonly target: Target;
+}
+
+/**
+ * Adds to each check that did not pass what the first judging proxy's own config says about its request. Read at once,
+ * while the policies are still there; a proxy that cannot be asked leaves its checks without an explanation.
+ */
+export async function explainFailures(session: Session, checks: readonly Explainable[]): Promise<CheckResult[]> {
+  const dumps = new Map<Proxy, Promise<unknown>>();
+  return await Promise.all(
+    checks.map(async ({ result, request, place, target }): Promise<CheckResult> => {
+      const proxy = target.proxies[0];
+      if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
+      const dump =
+        dumps.get(proxy) ?? dumpProxy(session.kube, proxy, "resource=dynamic_listeners").catch(() => undefined);
+      dumps.set(proxy, dump);
+      const config = await dump;
+      if (config === undefined) return result;
+      const asked = toOracleRequest(request, place, proxy, result);
+      const text = formatExplanation(explainRequest(config, asked, Math.floor(Date.now() / 1000)));
+      return { ...result, explanation: session.tokens.redact(text) };
+    }),
+  );
+}
+
+function toOracleRequest(
+  request: WireRequest,
+  place: Place,
+  proxy: Proxy,
+  { request: { to } }: CheckResult,
+): OracleRequest {
+  const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
+  const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
+  const sender = place.proxy;
+  // Between two sidecars Istio uses mTLS by itself; the identity is the pod's service account, which its labels do not tell.
+  const account = sender?.labels["app"] ?? place.workload.replace(/^.*\//, "");
+  const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
+  const mutual =
+    proxy.gateway || sender === undefined
+      ? {}
+      : {
+          peer: `cluster.local/ns/${sender.namespace}/sa/${account}`,
+          serverName: `outbound_.${port}_._.${to}.${proxy.namespace}.svc.cluster.local`,
+        };
+  return {
+    method: request.method,
+    path,
+    authority: host,
+    headers: request.headers,
+    ...(sender === undefined ? {} : { sourceIp: sender.ip }),
+    ...(proxy.gateway ? {} : { destinationIp: proxy.ip }),
+    ...mutual,
+  };
+}
