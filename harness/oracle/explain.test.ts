@@ -113,6 +113,15 @@ describe("explainRequest", () => {
     assert.match(ask({}, JSON.stringify(dump)).decision.why, /PeerAuthentication STRICT/);
   });
 
+  it("says what docs/explain.md shows", () => {
+    const docs = readFileSync(join(import.meta.dirname, "../../docs/explain.md"), "utf8");
+    const shown = /```text\n([\s\S]*?)```/.exec(docs)?.[1]?.trim();
+    const text = formatExplanation(
+      ask({ method: "POST", path: "/anything/x/../admin", headers: [["authorization", `Bearer ${SAMPLE}`]] }),
+    );
+    assert.equal(text, shown);
+  });
+
   it("is told in plain sentences", () => {
     const text = formatExplanation(ask({ method: "POST", path: "/anything/admin" }));
     assert.match(
