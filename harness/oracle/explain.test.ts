@@ -113,6 +113,15 @@ describe("explainRequest", () => {
     assert.match(ask({}, JSON.stringify(dump)).decision.why, /PeerAuthentication STRICT/);
   });
 
+  it("prints no signature, wherever the token stands", () => {
+    const dump = FIXTURE.replaceAll('"x-blocked"', '"authorization"');
+    const headers: [string, string][] = [["authorization", `Basic ${SAMPLE}`]];
+    const told = ask({ path: `/get?access_token=${SAMPLE}`, headers }, dump);
+    const signature = SAMPLE.split(".")[2] ?? "";
+    assert.match(JSON.stringify(told), /\[signature\]/);
+    assert.ok(!JSON.stringify(told).includes(signature) && !formatExplanation(told).includes(signature));
+  });
+
   it("says what docs/explain.md shows", () => {
     const docs = readFileSync(join(import.meta.dirname, "../../docs/explain.md"), "utf8");
     const shown = /```text\n([\s\S]*?)```/.exec(docs)?.[1]?.trim();
