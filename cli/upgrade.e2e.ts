@@ -7,6 +7,8 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
+import { runDirOf } from "../clusters/embedded/run-dir.ts";
+import { connect, type Manifest } from "../harness/kube/client.ts";
 import type { UpgradeResult } from "../harness/stream/upgrade.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -17,9 +19,6 @@ describe("upgrade", () => {
   let folder: string;
   before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-upgrade-"))));
   after(() => rm(folder, { recursive: true }));
-
-  const kubectl = (name: string, args: readonly string[], input = "") =>
-    execa(process.execPath, ["cli/meshproof.mjs", "kubectl", "--name", name, ...args], { cwd: ROOT, input });
 
   /** Upgrades, and does something as a phase begins. */
   const upgrade = async (
@@ -65,16 +64,25 @@ describe("upgrade", () => {
   });
 
   it("catches policies that are lost for a second", async () => {
+    // Not by kubectl, whose start alone may take as long as a phase.
     const lose = async (cluster: string): Promise<void> => {
-      const kinds = "requestauthentication,authorizationpolicy";
-      const { stdout } = await kubectl(cluster, ["get", kinds, "-n", NAMESPACE, "-o", "json"]);
-      const { items } = JSON.parse(stdout) as { items: { metadata: { name: string } }[] };
-      assert.equal(items.length, 2);
-      const fresh = items.map((item) => ({ ...item, metadata: { name: item.metadata.name, namespace: NAMESPACE } }));
-      await kubectl(cluster, ["delete", kinds, "--all", "-n", NAMESPACE]);
+      const kube = connect(runDirOf(cluster).kubeconfig);
+      const group = `/apis/security.istio.io/v1/namespaces/${NAMESPACE}`;
+      const policies: Manifest[] = [];
+      for (const [kind, plural] of [
+        ["RequestAuthentication", "requestauthentications"],
+        ["AuthorizationPolicy", "authorizationpolicies"],
+      ] as const) {
+        const { items } = await kube.objects.get<{ items: Manifest[] }>(`${group}/${plural}`);
+        for (const { metadata, spec } of items) {
+          const { name } = metadata;
+          policies.push({ apiVersion: "security.istio.io/v1", kind, metadata: { name, namespace: NAMESPACE }, spec });
+        }
+      }
+      assert.equal(policies.length, 2);
+      for (const policy of policies) await kube.objects.remove(policy);
       await delay(1000); // as long as they are lost; nothing is waited for
-      const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: fresh });
-      await kubectl(cluster, ["create", "-f", "-"], list);
+      for (const policy of policies) await kube.objects.apply(policy);
     };
     const done = await upgrade(["--from", "1.31@1.36", "--to", "1.31@1.40"], { phase: "gateway", act: lose });
     assert.ok(done.meddled);
