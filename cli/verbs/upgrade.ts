@@ -61,7 +61,9 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
 
 /** `1.30`, or `1.30@1.36` where Envoy's version matters too. */
 export function parsePair(text: string): MeshVersions {
-  const [istio, envoy] = text.split("@");
+  const [istio, envoy, more] = text.split("@");
+  if (more !== undefined)
+    throw new MeshproofError("ERR_USAGE", `"${text}" is no version`, { hint: "write ISTIO or ISTIO@ENVOY" });
   return chooseMesh({ istio, envoy });
 }
 

@@ -1,0 +1,10 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parsePair } from "./verbs/upgrade.ts";
+
+test("a side of an upgrade is Istio's version, or with Envoy's behind an @", () => {
+  assert.deepEqual(parsePair("1.31"), { istio: "1.31.0", envoy: "1.40.0" });
+  assert.deepEqual(parsePair("1.30@1.36"), { istio: "1.30-20260826", envoy: "1.36.4" });
+  for (const text of ["1.30@", "@", "1.30@1.36@1.37", "1.29"])
+    assert.throws(() => parsePair(text), { code: "ERR_USAGE" }, text);
+});
