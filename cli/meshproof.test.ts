@@ -18,12 +18,12 @@ describe("help", () => {
   it("names every verb and every exit code", async () => {
     const { stdout, exitCode } = await meshproof("--help");
     assert.equal(exitCode, 0);
-    for (const verb of ["run", "up", "down", "list", "lint", "render", "doctor", "components", "kubectl"])
+    for (const verb of ["run", "up", "down", "list", "new", "lint", "render", "doctor", "components", "kubectl"])
       assert.match(stdout, new RegExp(`^  ${verb} `, "m"));
     assert.match(stdout, /^ {2}130 {2}interrupted$/m);
   });
 
-  for (const verb of ["run", "up", "down", "list", "lint", "render", "doctor", "components", "kubectl"])
+  for (const verb of ["run", "up", "down", "list", "new", "lint", "render", "doctor", "components", "kubectl"])
     it(`of ${verb} has an example`, async () => {
       const { stdout, exitCode } = await meshproof(verb, "--help");
       assert.equal(exitCode, 0);
@@ -100,6 +100,37 @@ describe("a scenario with a typo in a key", () => {
     assert.equal(exitCode, 2);
     assert.ok(stdout.split("\n").includes(complaint), stdout);
     assert.match(stdout, /0 scenarios can run, [1-9]\d* problems?$/);
+  });
+});
+
+describe("a new scenario", () => {
+  const root = path.join(mkdtempSync(path.join(tmpdir(), "meshproof-test-")), "mine");
+  after(() => rmSync(path.dirname(root), { recursive: true }));
+
+  it("is sound as it stands, in a folder that did not exist", async () => {
+    const { stdout, exitCode } = await meshproof("new", "team/orders", "--scenarios", root);
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /wrote \S*mine\/team\/orders\/scenario\.yaml/);
+    assert.match(stdout, /meshproof run team\/orders --scenarios \S*mine/);
+    const lint = await meshproof("lint", "--scenarios", root);
+    assert.equal(lint.stdout, "1 scenario can run, 0 problems");
+  });
+
+  it("never replaces one", async () => {
+    const file = path.join(root, "team/orders/scenario.yaml");
+    writeFileSync(file, "mine");
+    const { stderr, exitCode } = await meshproof("new", "team/orders", "--scenarios", root);
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /team\/orders exists already, and nothing is overwritten/);
+    assert.equal(readFileSync(file, "utf8"), "mine");
+  });
+
+  it("has a name that can be an id", async () => {
+    for (const id of ["orders", "Team/Orders", "../orders/x", "issuers/mine"]) {
+      const { stderr, exitCode } = await meshproof("new", id, "--scenarios", root);
+      assert.equal(exitCode, 2);
+      assert.match(stderr, /a scenario is named <group>\/<name>/);
+    }
   });
 });
 

@@ -166,6 +166,89 @@ describe("sabotage", () => {
     await kubectl("delete", "-f", manifest);
   });
 
+  /** One check of /headers without a token, expected to be admitted. */
+  const openDoor = (name: string, metadata: string, policy: string): Record<string, string> => ({
+    "scenario.yaml": `
+apiVersion: meshproof.dev/v1alpha1
+kind: Scenario
+metadata:
+  name: ${name}
+  title: Whoever asks is admitted
+  source: made for this test
+  level: core
+${metadata}
+spec:
+  workloads: [httpbin, sleep]
+  steps:
+    - name: the door is open
+      apply: policy.yaml
+      checks: [{ from: sleep, to: httpbin, path: /headers, expect: 200 }]
+`,
+    "policy.yaml": policy,
+  });
+  const denying = (userAgent: string): string => `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: sabotage, namespace: "\${ns}" }
+spec:
+  selector: { matchLabels: { app: httpbin } }
+  action: DENY
+  rules: [{ when: [{ key: "request.headers[user-agent]", values: ["${userAgent}"] }] }]
+`;
+  // A request says in its User-Agent which round it belongs to: curl's own never ends in this.
+  const nobody = denying("*/never");
+
+  it("an answer that is another one in the second round is flaky, and fails", async () => {
+    await writeScenario("unsteady", openDoor("unsteady", "", denying("*/2")));
+    const { exitCode, output, result } = await run("sabotage/unsteady");
+    assert.equal(exitCode, 1, output);
+    assert.deepEqual(wrongOnes(result), ["/headers none: 200 200 flaky"]);
+    assert.deepEqual([result.counts.flaky, result.counts.passed], [1, 0]);
+    assert.match(
+      output,
+      /round 2: expected 200 from httpbin, got 403 from authorization, after it had agreed in round 1/,
+    );
+  });
+
+  it("a known failure is excused until its date, and failed from then on", async () => {
+    const known = (until: string): string => `  knownFailure: { reason: the door is shut, until: ${until} }`;
+    await writeScenario("known", openDoor("known", known("2999-12-31"), denying("*")));
+    const excused = await run("sabotage/known");
+    assert.equal(excused.exitCode, 0, excused.output);
+    assert.equal(excused.result.scenarios[0]?.status, "known-failure");
+    assert.deepEqual([excused.result.counts["known-failure"], excused.result.counts.failed], [1, 0]);
+    await writeScenario("known", openDoor("known", known("2001-01-01"), denying("*")));
+    const expired = await run("sabotage/known");
+    assert.equal(expired.exitCode, 1, expired.output);
+    assert.equal(expired.result.counts.failed, 1);
+  });
+
+  it("what does not hold for this Istio is skipped, with the reason", async () => {
+    await writeScenario("later", openDoor("later", "  istio: '>=99.0'", nobody));
+    await writeScenario("now", openDoor("now", "", nobody));
+    const { exitCode, output, result } = await run("sabotage/later", "sabotage/now");
+    assert.equal(exitCode, 0, output);
+    assert.deepEqual(
+      result.scenarios.map(({ id, status }) => `${id} ${status}`),
+      ["sabotage/now passed", "sabotage/later skipped"],
+    );
+    assert.match(result.scenarios[1]?.reason ?? "", />=99\.0/);
+    const alone = await run("sabotage/later");
+    assert.equal(alone.exitCode, 2, alone.output);
+    assert.match(alone.output, /nothing that was selected can run here/);
+  });
+
+  it("a new scenario and the one of docs/writing-a-scenario.md pass at the first try", async () => {
+    const made = await meshproof("new", "sabotage/mine", "--scenarios", scenarios);
+    assert.equal(made.exitCode, 0, made.output);
+    const page = await readFile(path.join(ROOT, "docs/writing-a-scenario.md"), "utf8");
+    const files = [...page.matchAll(/^```yaml (\S+)\n([^]*?)^```$/gm)].map(([, file = "", text = ""]) => [file, text]);
+    await writeScenario("audience-must-match", Object.fromEntries(files) as Record<string, string>);
+    const { exitCode, output, result } = await run("sabotage/mine", "sabotage/audience-must-match");
+    assert.equal(exitCode, 0, output);
+    assert.deepEqual([result.counts.passed, result.counts.failed], [12 + 11, 0]);
+  });
+
   it("ctrl-C in the middle leaves no policy behind", async () => {
     const results = await mkdtemp(path.join(folder, "results-"));
     const child = execa(process.execPath, ["cli/meshproof.mjs", "run", "jwt/*", "--name", NAME, "--results", results], {

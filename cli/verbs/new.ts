@@ -1,0 +1,58 @@
+import { cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { MeshproofError } from "../../harness/errors.ts";
+import { PROJECT, SCENARIOS } from "../context.ts";
+
+const STARTER = path.join(import.meta.dirname, "../starter");
+
+/** What a folder of scenarios has beside its groups. */
+const SHARED = ["issuers", "workloads"];
+
+/**
+ * Writes a scenario that runs, to be changed into the one that is meant.
+ * @param id `<group>/<name>`
+ * @throws ERR_USAGE where the id is none or the folder exists: nothing is overwritten
+ */
+export async function create(id: string, { scenarios }: { readonly scenarios: string }): Promise<number> {
+  const word = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
+  const [group = "", name = ""] = new RegExp(`^${word}/${word}$`).test(id) ? id.split("/") : [];
+  if (name === "" || SHARED.includes(group))
+    throw new MeshproofError(
+      "ERR_USAGE",
+      `a scenario is named <group>/<name> in small letters, digits and hyphens, not "${id}"`,
+      {
+        hint: "for example: meshproof new jwt/audience-must-match",
+      },
+    );
+  const root = path.resolve(scenarios);
+  const folder = path.join(root, group, name);
+  await mkdir(path.dirname(folder), { recursive: true });
+  await mkdir(folder).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `${path.relative("", folder)} exists already, and nothing is overwritten`, {
+      cause,
+      hint: "choose another name: it is an id forever",
+    });
+  });
+  const shown = path.relative("", root);
+  for (const part of SHARED) {
+    const own = path.join(root, part);
+    const there = await readdir(own).catch(() => undefined);
+    if (there !== undefined) continue;
+    await cp(path.join(SCENARIOS, part), own, { recursive: true });
+    console.log(`wrote ${path.relative("", own)}, a copy of what meshproof brings`);
+  }
+  const schema = path.relative(folder, path.join(PROJECT, "schema/scenario.schema.json"));
+  for (const file of await readdir(STARTER)) {
+    const text = await readFile(path.join(STARTER, file), "utf8");
+    const mine = text.replace(/^( +name:) starter$/m, `$1 ${name}`).replace(/\$schema=\S+/, () => `$schema=${schema}`);
+    await writeFile(path.join(folder, file), mine, { flag: "wx" });
+    console.log(`wrote ${path.relative("", path.join(folder, file))}`);
+  }
+  const where = root === SCENARIOS ? "" : ` --scenarios ${shown}`;
+  console.log(`
+It is complete and passes as it stands. Say in its title and source what is promised, change policies and matrix, and:
+  meshproof lint${where}
+  meshproof run ${id}${where}
+docs/writing-a-scenario.md explains every key.`);
+  return 0;
+}
