@@ -10,6 +10,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { $ } from "zx";
+import { KEEP_WORKER_VARIABLE } from "../../harness/run/plan.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { readScenarios, PROJECT, SCENARIOS } from "../context.ts";
@@ -28,7 +29,13 @@ const folder = await mkdtemp(path.join(tmpdir(), "meshproof-mutate-"));
 const cluster = `mutate-${process.pid}`;
 const mutants = new Map<string, { readonly scenario: Scenario; readonly mutant: Mutant }>();
 const invalid: string[] = [];
-const meshproof = $({ cwd: PROJECT, stdio: ["ignore", "inherit", "pipe"], nothrow: true, verbose: false });
+const meshproof = $({
+  cwd: PROJECT,
+  stdio: ["ignore", "inherit", "pipe"],
+  nothrow: true,
+  verbose: false,
+  env: { ...process.env, [KEEP_WORKER_VARIABLE]: "1" },
+});
 
 let result: RunResult;
 try {

@@ -31,6 +31,12 @@ export interface Ground {
 /** The environment variable that names the plan's file. */
 export const PLAN_VARIABLE = "MESHPROOF_PLAN";
 
+/**
+ * The environment variable of a run in which nearly everything fails on purpose: Playwright replaces a worker after each
+ * failed test, which takes seconds, so none is told to it as failed. Our own results are the same.
+ */
+export const KEEP_WORKER_VARIABLE = "MESHPROOF_KEEP_WORKER";
+
 /** @throws ERR_USAGE where Playwright was started by itself. */
 export function readPlan(): RunPlan {
   const file = process.env[PLAN_VARIABLE];

@@ -4,7 +4,7 @@ import { test as base } from "@playwright/test";
 import type { MeshSetting } from "../../clusters/cluster.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import { requestGround, requestMesh } from "./control.ts";
-import { inRunOrder, readPlan, type Ground } from "./plan.ts";
+import { KEEP_WORKER_VARIABLE, inRunOrder, readPlan, type Ground } from "./plan.ts";
 import { describe, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
 
@@ -54,7 +54,7 @@ for (const scenario of inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id
     );
     await writeFile(path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`), JSON.stringify(result));
     info.annotations.push({ type: "status", description: result.status });
-    if (result.status === "passed" || result.status === "known-failure") return;
+    if (result.status === "passed" || result.status === "known-failure" || process.env[KEEP_WORKER_VARIABLE]) return;
     const reasons = result.steps.flatMap((s) => [...s.checks, ...s.asked].flatMap((c) => (c.reason ? [c.reason] : [])));
     throw new Error(
       [`${scenario.id} ${result.status}`, result.reason, ...reasons.slice(0, 20)].filter(Boolean).join("\n"),

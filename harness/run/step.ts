@@ -93,7 +93,8 @@ export async function runStep(
     ...(objects.every(isTimed) ? { inForceMs: inForceAt - appliedAt } : {}),
   });
   let round = 0;
-  if (changes.length > 0 && checks.length > 0) {
+  // Before a scenario's first step the one before it took its policies away.
+  if ((changes.length > 0 || index === 0) && checks.length > 0) {
     const perTarget = Math.min(
       ...Map.groupBy(checks, (c) => `${c.spec.request.from} ${c.target.url}`)
         .values()
