@@ -11,7 +11,7 @@ const harness = "The harness knows a cluster only by clusters/cluster.ts, and ne
 const reports =
   "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, stream) and nothing else.";
 const clusters = "A cluster may use the harness's errors, progress and Kubernetes client, and nothing above it.";
-const pure = "Scenarios, tokens and verdicts know no Kubernetes.";
+const pure = "Scenarios, tokens, verdicts, the oracle and comparisons know no Kubernetes.";
 
 /** cli -> reports, clusters, harness; nothing imports the other way (see CONTRIBUTING.md). */
 const zones = [
@@ -29,7 +29,7 @@ const zones = [
   forbid("./clusters", "./harness", ["errors.ts", "progress.ts", "kube"], clusters),
   forbid("./clusters", "./reports", [], clusters),
   forbid("./clusters", "./cli", [], clusters),
-  ...["scenario", "tokens", "verdict"].flatMap((part) =>
+  ...["scenario", "tokens", "verdict", "oracle", "compare"].flatMap((part) =>
     ["kube", "probe", "run"].map((other) => forbid(`./harness/${part}`, `./harness/${other}`, [], pure)),
   ),
 ];
@@ -70,7 +70,7 @@ export default defineConfig(
   // The command line speaks to its user by console, a workload to its container's log.
   { files: ["cli/**", "scenarios/workloads/**"], rules: { "no-console": "off" } },
   {
-    files: ["harness/{scenario,tokens,verdict}/**"],
+    files: ["harness/{scenario,tokens,verdict,oracle,compare}/**"],
     rules: { "no-restricted-imports": ["error", { paths: [{ name: "@kubernetes/client-node", message: pure }] }] },
   },
   // An end-to-end test needs a cluster, wherever it stands.
