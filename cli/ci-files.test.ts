@@ -8,16 +8,28 @@ import packageJson from "../package.json" with { type: "json" };
 import { PROJECT } from "./context.ts";
 
 interface Github {
-  jobs: Record<string, { steps: { run?: string; uses?: string; with?: Record<string, string> }[] }>;
+  jobs: Record<
+    string,
+    {
+      strategy?: { matrix: { shard: number[] } };
+      steps: { run?: string; uses?: string; with?: Record<string, string> }[];
+    }
+  >;
 }
 interface Gitlab {
-  meshproof: { script: string[]; cache: { paths: string[] }; artifacts: { reports: { junit: string } } };
+  meshproof: {
+    script: string[];
+    parallel: number;
+    cache: { paths: string[] };
+    artifacts: { reports: { junit: string } };
+  };
+  report: { script: string[] };
 }
 const read = (name: string): unknown => parse(readFileSync(path.join(PROJECT, "docs", "ci", name), "utf8"));
 const github = read("github-actions.yml") as Github;
 const gitlab = read("gitlab-ci.yml") as Gitlab;
 const steps = Object.values(github.jobs).flatMap((job) => job.steps);
-const commands = [...steps.flatMap(({ run }) => run ?? []), ...gitlab.meshproof.script];
+const commands = [...steps.flatMap(({ run }) => run ?? []), ...gitlab.meshproof.script, ...gitlab.report.script];
 
 /** `meshproof` or npm with its arguments, whatever stands before it. */
 function partsOf(command: string): string[] {
@@ -43,6 +55,19 @@ describe("the workflow files", () => {
       for (const option of options.filter((word) => word.startsWith("--")))
         assert.ok(help.stdout.includes(` ${option}`), option);
     });
+
+  it("run all shards and merge them", () => {
+    const { shard = [] } = github.jobs["nightly"]?.strategy?.matrix ?? {};
+    assert.deepEqual(
+      shard,
+      shard.map((_, i) => i + 1),
+    );
+    assert.ok(steps.some(({ run }) => run === `npx meshproof run --shard \${{ matrix.shard }}/${shard.length}`));
+    assert.ok(gitlab.meshproof.parallel > 1);
+    assert.ok(gitlab.meshproof.script.some((line) => line.endsWith("run --shard $CI_NODE_INDEX/$CI_NODE_TOTAL")));
+    for (const lines of [steps.flatMap(({ run }) => run ?? []), gitlab.report.script])
+      assert.ok(lines.some((line) => /^npx meshproof merge \S+ --out merged$/.test(line)));
+  });
 
   it("run meshproof, cache its components and keep the results", () => {
     assert.ok(steps.some(({ run }) => run?.startsWith("npx meshproof run")));

@@ -5,9 +5,13 @@ import type { RunResult } from "../harness/result.ts";
 
 /**
  * Reads a file of known failures before a run, to be applied after it.
+ * @param elsewhere ids of scenarios that this run leaves to others: their entries are theirs
  * @throws MeshproofError ERR_USAGE where the file cannot be read or is wrong
  */
-export async function readKnownFailures(file: string | undefined): Promise<(result: RunResult) => RunResult> {
+export async function readKnownFailures(
+  file: string | undefined,
+  elsewhere: ReadonlySet<string> = new Set(),
+): Promise<(result: RunResult) => RunResult> {
   if (file === undefined) return (result) => result;
   let text: string;
   try {
@@ -15,6 +19,6 @@ export async function readKnownFailures(file: string | undefined): Promise<(resu
   } catch (cause) {
     throw new MeshproofError("ERR_USAGE", `the known failures cannot be read: ${(cause as Error).message}`, { cause });
   }
-  const known = parseKnownFailures(text, file);
+  const known = parseKnownFailures(text, file).filter(({ scenario }) => !elsewhere.has(scenario));
   return (result) => applyKnownFailures(result, known, new Date().toISOString().slice(0, 10));
 }

@@ -80,6 +80,8 @@ function buildProgram(): Command {
     .option("--allow-mesh-wide", "existing: allow scenarios whose objects reach beyond the run's own namespaces")
     .option("--profile <profile>", "what the mesh promises: istio, asm, or asm@VERSION", "istio")
     .option("--results <folder>", "where reports are written, a folder per run", "results")
+    .option("--shard <i/n>", "only the i-th of n parts of the selection; meshproof merge puts the results together")
+    .option("--rerun-failed <results>", "only what failed, flaked or ended in an error in that run")
     .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
     .addOption(
       new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),
@@ -142,6 +144,13 @@ function buildProgram(): Command {
     .addOption(scenarios())
     .action(async (names: string[], options) => finish((await import("./verbs/list.ts")).list(names, options)));
 
+  verb("merge", "put the results of shards together, and write all reports", [
+    "merge shard-1/latest shard-2/latest --out results/merged",
+  ])
+    .argument("<results...>", "folders of runs, or their results.json")
+    .requiredOption("--out <folder>", "where the reports are written")
+    .action(async (places: string[], options) => finish((await import("./verbs/merge.ts")).merge(places, options)));
+
   verb("diff", "say what changed from one run to another, and whether that is known", [
     "diff results/20261124-010000-aaaa results/latest",
     "diff before/results.json after/results.json --out changes",
@@ -181,6 +190,29 @@ function buildProgram(): Command {
     .addOption(allowExec())
     .addOption(json())
     .action(async (options) => finish((await import("./verbs/explain.ts")).explainVerb(options)));
+
+  verb("repro", "reproduce a ticket: whose YAML and request, which answer, and why", [
+    "repro ticket/ --request 'GET /orders' --token @token.jwt --expect 200",
+    "repro policies.yaml --curl \"curl -H 'Authorization: Bearer eyJ…' https://shop.example/orders\"",
+    "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
+  ])
+    .argument("<files...>", "a folder or files with the ticket's Kubernetes objects")
+    .option("--request <request>", "METHOD and path, or METHOD and URL")
+    .option("--curl <line>", "the curl line of the ticket instead; of its token only header and claims are used")
+    .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
+    .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
+    .option("--claims <json>", "the token's claims instead, or @FILE")
+    .option("--expect <status>", "what the reporter expected: 200 (goes through), 401 or 403", whole)
+    .addOption(
+      new Option("--jwks <state>", "whether a jwksUri answers")
+        .choices(["reachable", "unreachable"])
+        .default("reachable"),
+    )
+    .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
+    .option("--keep", "leave the cluster running for the next ticket")
+    .option("--export <folder>", "write the scenario, the answer, curl lines and versions there")
+    .addOption(json())
+    .action(async (files: string[], options) => finish((await import("./verbs/repro.ts")).repro(files, options)));
 
   verb("new", "write a scenario that runs, to be changed into your own", [
     "new jwt/audience-must-match",
@@ -235,10 +267,12 @@ function buildProgram(): Command {
   verb("images", "list the images of a kind cluster, or build them here without a registry", [
     "images",
     "images --image-mirror mirror.example/hub",
+    "images --resolve",
     "images --build",
   ])
     .addOption(new Option("--cluster <kind>", "kind of cluster").choices(["kind"]).default("kind"))
     .option("--build", "build the node image and all images in it from Debian packages and components")
+    .option("--resolve", "ask the registry which digests the tags have now")
     .addOption(imageMirror())
     .addOption(imageDigest())
     .addOption(kubernetes())

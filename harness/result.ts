@@ -124,6 +124,15 @@ export interface ScenarioResult {
 /** Counts of checks (asked-checks included). A skipped or broken scenario counts as one. */
 export type Counts = Readonly<Record<Status, number>>;
 
+/** Which part of a selection a run was (`--shard`). */
+export interface Shard {
+  /** Counted from 1. */
+  readonly index: number;
+  readonly count: number;
+  /** The same for all shards of the same scenarios. */
+  readonly selection: string;
+}
+
 export interface RunResult {
   readonly schemaVersion: 1;
   readonly id: string;
@@ -144,4 +153,5 @@ export interface RunResult {
   readonly counts: Counts;
   /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
   readonly notes?: readonly string[];
+  readonly shard?: Shard;
 }

@@ -57,7 +57,11 @@ function everything(): RunResult {
     repeat: "meshproof run a/b --keep",
     reason: "r",
   };
-  const result: Required<RunResult> = { ...run([one]), notes: ["n"] };
+  const result: Required<RunResult> = {
+    ...run([one]),
+    notes: ["n"],
+    shard: { index: 1, count: 2, selection: "s" },
+  };
   const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
   return { ...result, cluster };
 }

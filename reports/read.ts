@@ -13,10 +13,11 @@ const validate = ajv.compile<RunResult>(schema);
 /**
  * Reads what a run found.
  * @param place a run's folder, or its results.json
+ * @param options.unjudged whether a run that judged nothing is welcome
  * @throws MeshproofError ERR_USAGE where it is missing, no JSON, of another schema version, damaged, or of a run that judged
  * nothing: whoever compares must not take silence for agreement
  */
-export async function readResults(place: string): Promise<RunResult> {
+export async function readResults(place: string, { unjudged = false } = {}): Promise<RunResult> {
   const file = (await isFolder(place)) ? path.join(place, "results.json") : place;
   const refuse = (message: string, hint: string, cause?: unknown): MeshproofError =>
     new MeshproofError("ERR_USAGE", `${file} ${message}`, { hint, cause });
@@ -57,7 +58,7 @@ export async function readResults(place: string): Promise<RunResult> {
       `is damaged: it counts ${value.counts[differing]} ${differing}, and holds ${counts[differing]}`,
       "was it edited, or written by a run that was ended? Run again",
     );
-  if (counts.passed + counts.failed + counts.flaky + counts["known-failure"] === 0)
+  if (!unjudged && counts.passed + counts.failed + counts.flaky + counts["known-failure"] === 0)
     throw refuse("is of a run that judged nothing", "its report says why; run again");
   return prepare(value);
 }

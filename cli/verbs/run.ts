@@ -8,9 +8,10 @@ import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../../harness/errors.ts";
-import type { RunResult } from "../../harness/result.ts";
+import type { RunResult, Shard } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
-import { exitCode, formatSummary, writeReports } from "../../reports/index.ts";
+import { noteOf, parseShard, takeShard } from "../../harness/shards.ts";
+import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { annotate } from "../annotate.ts";
 import { readKnownFailures } from "../known-failures.ts";
 import { openCluster, type ImageFlags } from "../cluster.ts";
@@ -26,6 +27,9 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly keep?: boolean;
   readonly results: string;
   readonly knownFailures?: string;
+  readonly shard?: string | undefined;
+  /** A run's folder, or its results.json. */
+  readonly rerunFailed?: string;
   /** Seconds. */
   readonly limit?: number;
   readonly install?: boolean;
@@ -45,10 +49,24 @@ export interface ExistingFlags {
 export async function run(names: readonly string[], options: RunVerbOptions): Promise<number> {
   return work(async (work) => {
     refuseMixedOptions(options);
-    const scenarios = await readScenarios(options.scenarios, names, options.tag);
-    const excuse = await readKnownFailures(options.knownFailures);
+    const selected = await readScenarios(options.scenarios, names, options.tag);
+    const again =
+      options.rerunFailed === undefined
+        ? selected
+        : await onlyFailed(selected, options.rerunFailed, names.length + options.tag.length > 0);
+    if (again.length === 0) {
+      console.log(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
+      return 0;
+    }
+    const { scenarios, shard } =
+      options.shard === undefined ? { scenarios: again } : takeShard(again, parseShard(options.shard));
+    const here = new Set(scenarios.map(({ id }) => id));
+    const elsewhere = new Set(selected.map(({ id }) => id).filter((id) => !here.has(id)));
+    const excuse = await readKnownFailures(options.knownFailures, elsewhere);
     if (options.install === true) await prepareHost(work);
-    const result = excuse(await runOnCluster(scenarios, names, options, work));
+    const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);
+    const found = await runOnCluster(scenarios, asked, options, work);
+    const result = excuse(shard === undefined ? found : inShard(found, shard));
     const folder = path.resolve(options.results, result.id);
     const { html, markdown } = await writeReports(result, folder);
     await pointLatest(folder);
@@ -57,6 +75,31 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
     console.log(formatSummary(result, { color: process.stdout.isTTY, report: path.relative("", html) }));
     return exitCode(result);
   });
+}
+
+function inShard(result: RunResult, shard: Shard): RunResult {
+  return { ...result, shard, notes: [...(result.notes ?? []), noteOf(shard) ?? ""] };
+}
+
+/**
+ * Those that failed, flaked or ended in an error in an earlier run.
+ * @param narrowed whether these are not all scenarios that there are
+ * @throws MeshproofError ERR_USAGE where one of them is no longer there, or the earlier run judged nothing and nothing failed
+ */
+export async function onlyFailed(
+  scenarios: readonly Scenario[],
+  place: string,
+  narrowed: boolean,
+): Promise<Scenario[]> {
+  const { scenarios: before } = await readResults(place, { unjudged: true });
+  const failed = before.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
+  if (failed.length === 0) await readResults(place);
+  const gone = failed.find(({ id }) => !scenarios.some((scenario) => scenario.id === id));
+  if (gone !== undefined && !narrowed)
+    throw new MeshproofError("ERR_USAGE", `${gone.id} ${gone.status} in ${place}, and there is no such scenario now`, {
+      hint: "was it renamed? Name the scenarios to run",
+    });
+  return scenarios.filter(({ id }) => failed.some((scenario) => scenario.id === id));
 }
 
 async function runOnCluster(
@@ -114,7 +157,7 @@ async function runOnCluster(
       scenarios: chosen,
       skipped,
       command: commandOf(names, options),
-      repeat: (id) => commandOf([id], { ...options, tag: [], keep: options.cluster !== "existing" }),
+      repeat: (id) => commandOf([id], { ...options, shard: undefined, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
       startedAt: performance.timeOrigin,
       meshReadyAt,
@@ -186,7 +229,7 @@ function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly r
 }
 
 /** Holds keys, so it goes in every case but kill -9. */
-async function makeTempDir(): Promise<string> {
+export async function makeTempDir(): Promise<string> {
   const dir = await mkdtemp(path.join(tmpdir(), "meshproof-run-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
   return dir;
@@ -210,6 +253,7 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
     ...(options.context === undefined ? [] : [["--context", options.context]]),
     ...(options.revision === undefined ? [] : [["--revision", options.revision]]),
     ...(options.allowMeshWide === true ? [["--allow-mesh-wide"]] : []),
+    ...(options.shard === undefined ? [] : [["--shard", options.shard]]),
     ...(options.knownFailures === undefined ? [] : [["--known-failures", options.knownFailures]]),
     ...(options.profile === "istio" ? [] : [["--profile", options.profile]]),
     ...(options.scenarios === SCENARIOS ? [] : [["--scenarios", options.scenarios]]),

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, describe, it } from "node:test";
+import { execa } from "execa";
+import type { RunResult } from "../harness/result.ts";
+import { allPassed, run, scenario, wrongSelector } from "../reports/fixture.ts";
+import { formatJson } from "../reports/json.ts";
+import { readScenarios, SCENARIOS } from "./context.ts";
+import { onlyFailed } from "./verbs/run.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const meshproof = (...args: string[]) =>
+  execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
+    reject: false,
+    stdin: "ignore",
+    cwd: folder,
+  });
+
+function write(name: string, result: RunResult): string {
+  mkdirSync(path.join(folder, name), { recursive: true });
+  writeFileSync(path.join(folder, name, "results.json"), formatJson(result));
+  return name;
+}
+
+const shard = (index: number) => ({ index, count: 2, selection: "s" });
+const one = write("one", { ...allPassed(), id: "one", shard: shard(1) });
+const two = write("two", run([{ ...wrongSelector, id: "jwt/broken" }], { id: "two", shard: shard(2) }));
+
+describe("meshproof merge", () => {
+  it("writes every report, and ends as the worst of its parts", async () => {
+    const { stdout, exitCode } = await meshproof("merge", two, one, "--out", "merged");
+    assert.equal(exitCode, 1, stdout);
+    for (const name of ["report.html", "results.json", "junit.xml", "ctrf.json", "conformance.yaml", "summary.md"])
+      assert.ok(existsSync(path.join(folder, "merged", name)), name);
+    const merged = JSON.parse(readFileSync(path.join(folder, "merged", "results.json"), "utf8")) as RunResult;
+    assert.equal(merged.scenarios.length, allPassed().scenarios.length + 1);
+    assert.match(stdout, /merged from the runs one, two/);
+    // What it wrote can be read again.
+    assert.equal((await meshproof("diff", "merged", "merged")).exitCode, 0);
+  });
+
+  it("ends with 2 where a shard is missing or named twice, and writes nothing", async () => {
+    const three = write("three", run([scenario("jwt/x")], { shard: { index: 1, count: 3, selection: "s" } }));
+    const four = write("four", run([scenario("jwt/y")], { shard: { index: 3, count: 3, selection: "s" } }));
+    const missing = await meshproof("merge", three, four, "--out", "nothing");
+    assert.equal(missing.exitCode, 2);
+    assert.match(missing.stderr, /^error: missing: shard 2\/3$/m);
+    const twice = await meshproof("merge", one, one, two, "--out", "nothing");
+    assert.equal(twice.exitCode, 2);
+    assert.match(twice.stderr, / is in one and in one$/m);
+    assert.ok(!existsSync(path.join(folder, "nothing")));
+  });
+});
+
+describe("meshproof run", () => {
+  it("runs again what failed, flaked or ended in an error, and nothing else", async () => {
+    const all = await readScenarios(SCENARIOS, ["jwt/*"], []);
+    const statuses = ["failed", "passed", "flaky", "skipped", "error", "known-failure"] as const;
+    const before = run(statuses.map((status, i) => scenario(all[i]?.id ?? "", { status, steps: [] })));
+    const place = path.join(folder, write("mixed", before));
+    const again = await onlyFailed(all, place, false);
+    assert.deepEqual(
+      again.map(({ id }) => id),
+      [0, 2, 4].map((i) => all[i]?.id),
+    );
+  });
+
+  it("has nothing to run again where nothing failed", async () => {
+    const { stdout, exitCode } = await meshproof("run", "--rerun-failed", one);
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /^nothing that was selected failed in one: there is nothing to run again$/);
+  });
+
+  it("refuses to run again what is gone, what judged nothing, and a wrong shard", async () => {
+    const gone = await meshproof("run", "--rerun-failed", two);
+    assert.equal(gone.exitCode, 2);
+    assert.match(gone.stderr, /jwt\/broken failed in two, and there is no such scenario now/);
+    const nothing = await meshproof("run", "--rerun-failed", write("nothing-judged", run([])));
+    assert.equal(nothing.exitCode, 2);
+    assert.match(nothing.stderr, /judged nothing/);
+    const wrong = await meshproof("run", "--shard", "3/2");
+    assert.equal(wrong.exitCode, 2);
+    assert.match(wrong.stderr, /--shard takes i\/n, such as 2\/4, not "3\/2"/);
+  });
+});
