@@ -1,0 +1,242 @@
+import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
+import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
+import { toHandle, type ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../../harness/errors.ts";
+import {
+  decodeToken,
+  expectations,
+  formatAnswer,
+  readAnswer,
+  readClaims,
+  readCurlLine,
+  readObjects,
+  readRequest,
+  slug,
+  STAND_IN,
+  translate,
+  type ReproAnswer,
+  type Ticket,
+  type Translation,
+} from "../../harness/repro/index.ts";
+import type { RunResult } from "../../harness/result.ts";
+import { openCluster } from "../cluster.ts";
+import { readScenarios, SCENARIOS } from "../context.ts";
+import { work, type Work } from "../work.ts";
+import { makeTempDir, newRunId } from "./run.ts";
+
+interface ReproOptions {
+  readonly token?: string;
+  readonly claims?: string;
+  readonly request?: string;
+  readonly curl?: string;
+  readonly header: readonly string[];
+  readonly expect?: number;
+  readonly jwks: Ticket["jwks"];
+  readonly name?: string;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+  readonly export?: string;
+}
+
+/** What a translated scenario needs beside its own files. */
+const WORKLOADS = ["nginx-proxy", "outside", "sleep"];
+
+/** No answer is expected of the mesh: a cell that agrees with nothing is explained, and none of them is a denial. */
+const ASKED = { status: 299, by: "workload" } as const;
+
+/** So long a request may take to get its final answer after the proxies have the policies. */
+const LIMIT_MS = 1_500;
+
+/** @returns 0; 1 where `--expect` is given and the mesh answers otherwise */
+export async function repro(files: readonly string[], options: ReproOptions): Promise<number> {
+  return work(async (work) => {
+    const ticket = await readTicket(files, options);
+    if (options.export !== undefined) await refuseExisting(options.export);
+    const translation = translate(ticket);
+    const { result, handle } = await ask(translation, options, work);
+    const [scenario] = result.scenarios;
+    if (scenario?.steps[0] === undefined)
+      throw new MeshproofError("ERR_PROBE", `the ticket could not be reproduced: ${scenario?.reason ?? "nothing ran"}`);
+    const spaces = { ns: handle.namespace, outside: handle.outsideNamespace };
+    const answer = readAnswer(result, translation, ticket, options.expect, spaces);
+    const written = options.export === undefined ? [] : await exportTicket(options.export, translation, answer);
+    work.clear();
+    console.log(
+      options.json === true ? JSON.stringify(answer, null, 2) : [formatAnswer(answer), ...written].join("\n"),
+    );
+    return answer.expected?.met === false ? 1 : 0;
+  });
+}
+
+/** @throws MeshproofError ERR_USAGE, without a word of a token */
+async function readTicket(files: readonly string[], options: ReproOptions): Promise<Ticket> {
+  const { request: line, curl, header, jwks } = options;
+  if ((line === undefined) === (curl === undefined)) throw usage("name the request, by --request or by --curl");
+  if (options.token !== undefined && options.claims !== undefined)
+    throw usage("--token and --claims exclude each other");
+  const asked = curl === undefined ? readRequest(line!, header) : readCurlLine(curl);
+  const more = curl === undefined ? undefined : readRequest(`${asked.method} ${asked.path}`, header);
+  const request =
+    more === undefined
+      ? asked
+      : { ...asked, headers: [...asked.headers, ...more.headers], left: [...asked.left, ...more.left] };
+  const compact = options.token === undefined ? request.token : await valueOf(options.token, "token");
+  const token =
+    options.claims !== undefined
+      ? readClaims(await valueOf(options.claims, "claims"))
+      : compact === undefined
+        ? undefined
+        : decodeToken(compact);
+  const texts = (await Promise.all(files.map(readYaml))).flat();
+  const objects = texts.flatMap(({ text, file }) => readObjects(text, file));
+  if (objects.length === 0) throw usage("there is no Kubernetes object in what was given");
+  const [first = "ticket"] = files;
+  const name = slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
+  const image = await readFile(path.join(SCENARIOS, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8");
+  return { name, objects, request, jwks, image, ...(token === undefined ? {} : { token }) };
+}
+
+/** The YAML of a file, or of the files directly in a folder. */
+async function readYaml(file: string): Promise<{ readonly file: string; readonly text: string }[]> {
+  const found = await stat(file).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `${file} cannot be read`, { cause });
+  });
+  const names = found.isDirectory()
+    ? (await readdir(file)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).map((name) => path.join(file, name))
+    : [file];
+  return await Promise.all(names.sort().map(async (name) => ({ file: name, text: await readFile(name, "utf8") })));
+}
+
+async function valueOf(text: string, what: string): Promise<string> {
+  if (!text.startsWith("@")) return text;
+  return readFile(text.slice(1), "utf8").catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `the ${what} file ${text.slice(1)} cannot be read`, { cause });
+  });
+}
+
+/** Writes the folder `scenarios` of a ticket. */
+async function writeScenarios(root: string, { files, id }: Translation, scenario: string): Promise<void> {
+  await cp(path.join(SCENARIOS, "issuers"), path.join(root, "issuers"), {
+    recursive: true,
+    filter: (file) => !/\/(corp|corp-next|partner)\.yaml$/.test(file),
+  });
+  for (const app of WORKLOADS)
+    await cp(path.join(SCENARIOS, "workloads", app), path.join(root, "workloads", app), { recursive: true });
+  for (const [file, text] of [...files, [`${id}/scenario.yaml`, scenario] as const]) {
+    await mkdir(path.dirname(path.join(root, file)), { recursive: true });
+    await writeFile(path.join(root, file), text);
+  }
+}
+
+/** Runs the ticket, and takes its stand-in away again. */
+async function ask(
+  translation: Translation,
+  { name, keep }: ReproOptions,
+  work: Work,
+): Promise<{ readonly result: RunResult; readonly handle: ClusterHandle }> {
+  const runId = newRunId();
+  const tempDir = await makeTempDir();
+  const root = path.join(tempDir, "scenarios");
+  await writeScenarios(
+    root,
+    translation,
+    translation.scenario(() => ASKED),
+  );
+  const scenarios = await readScenarios(root, [], []);
+  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
+    harness,
+    playwright: await harness.startPlaywright(
+      { runId, scenariosRoot: root, projectRoot: tempDir, ids: [translation.id], limitMs: LIMIT_MS },
+      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
+    ),
+  }));
+  loading.catch(() => undefined); // thrown where it is awaited
+  await using loaded = {
+    [Symbol.asyncDispose]: () =>
+      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
+  };
+  void loaded;
+  const opened = await openCluster(
+    { cluster: "embedded", ...(name === undefined ? {} : { name }), keep: keep === true || name !== undefined },
+    work,
+  );
+  await using cluster = opened.cluster;
+  const { harness, playwright } = await loading;
+  const ready = cluster.ready();
+  ready.catch(() => undefined); // told where it is awaited
+  const handle = await toHandle(cluster);
+  try {
+    const result = await harness.runScenarios({
+      playwright,
+      handle,
+      setMesh: async (setting) => {
+        await ready;
+        await cluster.setMesh(setting);
+      },
+      scenarios,
+      command: "meshproof repro",
+      version: packageJson.version,
+      startedAt: performance.timeOrigin,
+      meshReadyAt: Date.now(),
+      progress: work.progress,
+      signal: opened.signal,
+    });
+    return { result, handle };
+  } catch (error) {
+    cluster.lost.throwIfAborted();
+    throw error;
+  } finally {
+    if (!cluster.lost.aborted) await removeStandIn(translation, handle);
+  }
+}
+
+/** On a kept cluster it would answer to the policies of whoever comes next. */
+async function removeStandIn({ files }: Translation, handle: ClusterHandle): Promise<void> {
+  const [{ connect }, { parseManifests }] = await Promise.all([
+    import("../../harness/kube/client.ts"),
+    import("../../harness/kube/apply.ts"),
+  ]);
+  const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${ns}", handle.namespace);
+  const kube = connect(handle.kubeconfig);
+  for (const manifest of parseManifests(text).reverse()) await kube.objects.remove(manifest);
+}
+
+async function refuseExisting(folder: string): Promise<void> {
+  const there = await readdir(folder).catch(() => []);
+  if (there.length > 0) throw usage(`${folder} is not empty, and nothing is overwritten`);
+}
+
+/** The scenario as a regression test, the answer, and what a person needs to repeat it. @returns lines that say what was written */
+async function exportTicket(folder: string, translation: Translation, answer: ReproAnswer): Promise<string[]> {
+  await mkdir(folder, { recursive: true });
+  const root = path.join(folder, "scenarios");
+  const kept = expectations(answer);
+  await writeScenarios(root, translation, "expect" in kept ? translation.scenario(kept.expect) : "");
+  if ("why" in kept) await rm(path.join(root, translation.id, "scenario.yaml"));
+  await writeFile(path.join(folder, "answer.json"), `${JSON.stringify(answer, null, 2)}\n`);
+  const versions = Object.entries(answer.versions).map(([name, version]) => `${name} ${version}`);
+  await writeFile(path.join(folder, "answer.txt"), `${formatAnswer(answer)}\n`);
+  await writeFile(
+    path.join(folder, "requests.sh"),
+    [
+      `# Each request of the matrix; needs the stand-in and the policies in place, and a token of the scenario's in TOKEN.`,
+      `# ${versions.join(", ")}`,
+      ...answer.curl.flatMap(({ name, line }) => ["", `# ${name}`, line]),
+      "",
+    ].join("\n"),
+  );
+  const shown = path.relative("", folder) || ".";
+  return "why" in kept
+    ? ["", `wrote ${shown}, without a scenario.yaml: ${kept.why}`]
+    : [
+        "",
+        `wrote ${shown}`,
+        `  meshproof run ${translation.id} --scenarios ${shown}/scenarios    # passes while the mesh answers like this`,
+      ];
+}
+
+function usage(message: string): MeshproofError {
+  return new MeshproofError("ERR_USAGE", message, { hint: "meshproof repro --help shows examples" });
+}

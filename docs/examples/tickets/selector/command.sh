@@ -1,0 +1,1 @@
+meshproof repro docs/examples/tickets/selector --expect 403 --curl 'curl -sS http://demo.shop/'

@@ -1,0 +1,88 @@
+/** The token of a ticket: its header and claims, never its signature. */
+
+import { MeshproofError } from "../errors.ts";
+import { ALGORITHMS, type Algorithm } from "../tokens/names.ts";
+import type { TokenSpec } from "../scenario/types.ts";
+
+export interface GivenToken {
+  readonly header: Readonly<Record<string, unknown>>;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Header and claims of a compact JWS (RFC 7515 section 7.1). The signature is not looked at.
+ * @throws MeshproofError ERR_USAGE for what is none; the message does not repeat it
+ */
+export function decodeToken(compact: string): GivenToken {
+  const [header, claims] = compact
+    .trim()
+    .replace(/^Bearer +/i, "")
+    .split(".");
+  return { header: readPart(header, "header"), claims: readPart(claims, "payload") };
+}
+
+/** @throws MeshproofError ERR_USAGE for what is no JSON object */
+export function readClaims(text: string): GivenToken {
+  return { header: {}, claims: readObject(text, "--claims takes a JSON object") };
+}
+
+function readPart(part: string | undefined, what: string): Record<string, unknown> {
+  return readObject(
+    Buffer.from(part ?? "", "base64url").toString(),
+    `--token is no JWT: its ${what} is no JSON object in base64url`,
+  );
+}
+
+function readObject(text: string, complaint: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // told below, without the text
+  }
+  throw new MeshproofError("ERR_USAGE", complaint, { hint: "meshproof repro --help shows examples" });
+}
+
+/** The algorithm that the header names, if Envoy knows it. */
+export function algorithmOf({ header }: GivenToken): Algorithm | undefined {
+  return ALGORITHMS.find((alg) => alg === header["alg"]);
+}
+
+/** A token is at least so long valid that a run does not outlive it. */
+const LIFETIME_SECONDS = 3600;
+
+/**
+ * The claims as a scenario writes them, their times moved to now. A token of a ticket has always expired by the time that
+ * somebody looks at it, so it is taken as it was when it was new; the column `expired` shows the other.
+ */
+export function shiftToNow(claims: GivenToken["claims"]): {
+  readonly spec: Pick<TokenSpec, "claims" | "expiresIn" | "notBefore" | "issuedAt">;
+  readonly changes: readonly string[];
+} {
+  const { exp, nbf, iat, ...rest } = claims;
+  const seconds = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
+  const [until, from, at] = [seconds(exp), seconds(nbf), seconds(iat)];
+  const stillborn = until !== undefined && at !== undefined && until <= at;
+  const moved = Object.entries({ exp: until, nbf: from, iat: at }).flatMap(([k, v]) => (v === undefined ? [] : [k]));
+  return {
+    spec: {
+      // The factory adds what a token usually has; what this one lacks is taken away again.
+      claims: {
+        ...rest,
+        ...(rest["iss"] === undefined ? { iss: null } : {}),
+        ...(rest["sub"] === undefined ? { sub: null } : {}),
+        ...(at === undefined ? { iat: null } : {}),
+        ...(until === undefined ? { exp: null } : {}),
+      },
+      ...(until === undefined ? {} : { expiresIn: stillborn ? -LIFETIME_SECONDS : LIFETIME_SECONDS }),
+      ...(from === undefined ? {} : { notBefore: from > (at ?? from) ? from - (at ?? from) : -60 }),
+      ...(at === undefined ? {} : { issuedAt: 0 }),
+    },
+    changes:
+      moved.length === 0
+        ? []
+        : [
+            `the token's ${moved.join(", ")} were moved to now: it is sent ${stillborn ? "expired, as it was from the start" : "not expired"}`,
+          ],
+  };
+}
