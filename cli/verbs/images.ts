@@ -1,10 +1,12 @@
-import { kindImages } from "../../clusters/kind/images.ts";
+import { kindImages, type KindImage } from "../../clusters/kind/images.ts";
 import type { ImageFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 
 interface ImagesOptions extends ImageFlags {
   readonly build?: boolean;
+  /** Asks the registry for the digests that are not pinned. */
+  readonly resolve?: boolean;
   readonly json?: boolean;
 }
 
@@ -21,9 +23,10 @@ export async function images(options: ImagesOptions): Promise<number> {
       return 0;
     });
   const { kubernetes, imageMirror, imageDigest } = options;
-  const found = await kindImages({ kubernetes, mirror: imageMirror, digests: imageDigest });
+  const listed = await kindImages({ kubernetes, mirror: imageMirror, digests: imageDigest });
+  const found = options.resolve === true ? await resolveAll(listed) : listed;
   if (options.json === true) console.log(JSON.stringify(found, null, 2));
-  else
+  else {
     console.log(
       table([
         ["ROLE", "NAME", "PULLED AS", "DIGEST"],
@@ -35,5 +38,20 @@ export async function images(options: ImagesOptions): Promise<number> {
         ]),
       ]),
     );
+    const names = options.resolve === true ? found.filter(({ digest }) => digest !== undefined) : [];
+    for (const { name, digest } of names) console.log(`  --image-digest ${name}@${digest}`);
+  }
   return 0;
+}
+
+/** With the digest that each unpinned image has now where it would be pulled from. */
+async function resolveAll(listed: readonly KindImage[]): Promise<KindImage[]> {
+  const { readDigest } = await import("../../clusters/kind/registry.ts");
+  return Promise.all(
+    listed.map(async (image) => {
+      if (image.digest !== undefined) return image;
+      const digest = await readDigest(image.reference);
+      return { ...image, reference: `${image.reference}@${digest}`, digest };
+    }),
+  );
 }
