@@ -91,8 +91,8 @@ function renderChanges(changes: readonly Change[]): Html {
                 (change) =>
                   html`<tr>
                     <th scope="row">${nameCell(change)}</th>
-                    <td>${describeSeen(change.before, change)}</td>
-                    <td class="differs ${change.known === undefined ? "failed" : "known-failure"}">
+                    <td class="seen">${describeSeen(change.before, change)}</td>
+                    <td class="seen differs ${change.known === undefined ? "failed" : "known-failure"}">
                       ${describeSeen(change.after, change)}
                     </td>
                     <td class="request">${renderWhy(change)}</td>
@@ -108,9 +108,8 @@ function renderChanges(changes: readonly Change[]): Html {
 function renderWhy(change: Change): Html {
   if (change.known !== undefined) return html`${change.known.sentence} (${change.known.source})`;
   const meaning = describeMeaning(change);
-  return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${
-    change.after.reason !== undefined && shorten(change.after.reason, 400)
-  }`;
+  const reason = change.after.reason ?? (change.before.reason && `before: ${change.before.reason}`);
+  return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${reason !== undefined && shorten(reason, 400)}`;
 }
 
 function renderOneSided(cells: readonly OneSided[]): Html {
@@ -127,7 +126,7 @@ function renderOneSided(cells: readonly OneSided[]): Html {
                 (cell) =>
                   html`<tr>
                     <th scope="row">${nameCell(cell)}</th>
-                    <td>${describeSeen(cell.seen)}</td>
+                    <td class="seen">${describeSeen(cell.seen)}</td>
                   </tr> `,
               )}
             </tbody>
