@@ -119,6 +119,8 @@ export interface ScenarioResult {
   readonly startedAt: string;
   readonly durationMs: number;
   readonly steps: readonly StepResult[];
+  /** Folders beside results.json with what was kept of the steps that failed: `diagnostics/jwt__x/1`. */
+  readonly diagnostics?: readonly string[];
 }
 
 /** Counts of checks (asked-checks included). A skipped or broken scenario counts as one. */

@@ -55,6 +55,7 @@ function everything(): RunResult {
   const one: Required<ScenarioResult> = {
     ...scenario("jwt/x", { mesh, steps }),
     repeat: "meshproof run a/b --keep",
+    diagnostics: ["diagnostics/a__b/1"],
     reason: "r",
   };
   const result: Required<RunResult> = {

@@ -1,3 +1,4 @@
+import path from "node:path";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
@@ -57,10 +58,20 @@ export function formatSummary(result: RunResult, options: TerminalOptions = {}):
             {},
           ),
         ]),
-    finish([...times(prepared, outcomes), ...(options.report ? [field("report", options.report)] : [])], options),
+    finish([...times(prepared, outcomes), ...where(prepared, options)], options),
     ...closing(prepared, options),
   ];
   return blocks.join("\n\n");
+}
+
+/** The report, and the folder of what was kept of failures. */
+function where({ scenarios }: RunResult, { report }: TerminalOptions): string[] {
+  if (report === undefined) return [];
+  const kept = scenarios.some(({ diagnostics = [] }) => diagnostics.length > 0);
+  return [
+    field("report", report),
+    ...(kept ? [field("evidence", path.join(path.dirname(report), "diagnostics"))] : []),
+  ];
 }
 
 /** The last lines: the split where there is one, then the count. */

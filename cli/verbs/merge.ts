@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import path from "node:path";
 import { mergeRuns } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
@@ -8,6 +10,10 @@ export async function merge(places: readonly string[], { out }: { readonly out: 
     places.map(async (place) => ({ place, result: await readResults(place, { unjudged: true }) })),
   );
   const result = mergeRuns(runs, newRunId());
+  for (const { place } of runs) {
+    const diagnostics = path.join(place.endsWith(".json") ? path.dirname(place) : place, "diagnostics");
+    if (existsSync(diagnostics)) await cp(diagnostics, path.join(out, "diagnostics"), { recursive: true });
+  }
   const { html } = await writeReports(result, out);
   console.log(formatSummary(result, { color: process.stdout.isTTY, report: path.relative("", html) }));
   return exitCode(result);

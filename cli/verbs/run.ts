@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
+import { existsSync, rmSync } from "node:fs";
+import { cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
@@ -167,6 +167,22 @@ async function runOnCluster(
   } catch (error) {
     cluster.lost.throwIfAborted();
     throw error;
+  } finally {
+    if (!work.signal.aborted) await keepDiagnostics(tempDir, path.resolve(options.results, runId), work);
+  }
+}
+
+/** Failures left what explains them where the keys are, which goes: keep it beside the reports. */
+async function keepDiagnostics(tempDir: string, folder: string, { progress }: Work): Promise<void> {
+  const made = path.join(tempDir, "diagnostics");
+  if (!existsSync(made)) return;
+  const kept = path.join(folder, "diagnostics");
+  try {
+    await cp(made, kept, { recursive: true });
+    if (existsSync(path.join(kept, "set-up")))
+      progress(`what explains this is in ${path.relative("", path.join(kept, "set-up"))}`);
+  } catch (error) {
+    progress(`the diagnostics could not be kept: ${(error as Error).message}`);
   }
 }
 

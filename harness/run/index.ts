@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
+import { collectSetUp } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../errors.ts";
 import { parseManifests } from "../kube/apply.ts";
 import { messageOf, statusOf, type Manifest } from "../kube/client.ts";
@@ -51,7 +52,10 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const { playwright, handle, scenarios, progress, signal } = options;
   const { plan } = playwright;
   const session = await openSession(plan, handle);
-  await prepareWorkloads(session, options);
+  await prepareWorkloads(session, options).catch(async (error: unknown) => {
+    if (signal?.aborted !== true) await collectSetUp(session, new Date(options.startedAt), error);
+    throw error;
+  });
   await preflight(session, scenarios);
   const workloadsReadyAt = Date.now();
   const details = createDetailsReader(session, targetsOf(scenarios), new Date(options.startedAt));

@@ -13,6 +13,8 @@ export interface RunPlan {
   readonly ids: readonly string[];
   /** Where each scenario's result goes: `<partsDir>/<n>.json`. */
   readonly partsDir: string;
+  /** Where each failure leaves what explains it; becomes `diagnostics` in the results folder. */
+  readonly diagnosticsDir: string;
   /** Where the processes of the run share the keys they make; mode 0700. */
   readonly keyFolder: string;
   /** Unix socket of the process that owns the cluster: gives the cluster once it is ready, takes mesh settings. */

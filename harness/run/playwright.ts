@@ -38,12 +38,13 @@ export interface StartedPlaywright {
 
 /** Starts Playwright, so that it loads while a cluster starts. */
 export async function startPlaywright(
-  planned: Omit<RunPlan, "partsDir" | "keyFolder" | "controlSocket">,
+  planned: Omit<RunPlan, "partsDir" | "diagnosticsDir" | "keyFolder" | "controlSocket">,
   { tempDir, cacheDir, signal }: StartOptions,
 ): Promise<StartedPlaywright> {
   const plan: RunPlan = {
     ...planned,
     partsDir: path.join(tempDir, "parts"),
+    diagnosticsDir: path.join(tempDir, "diagnostics"),
     keyFolder: path.join(tempDir, "keys"),
     controlSocket: path.join(tempDir, "control.sock"),
   };

@@ -1,3 +1,4 @@
+import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../errors.ts";
 import type { ScenarioResult, Status, StepResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
@@ -14,11 +15,26 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   const steps: StepResult[] = [];
   const applied: Applied = new Map();
   const errors: string[] = [];
+  const diagnostics: string[] = [];
+  const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
+    const folder = await collectDiagnostics(session, {
+      ...{ scenario, index, since, ...found },
+      manifests: [...applied.values()],
+    });
+    if (folder !== undefined) diagnostics.push(folder);
+  };
   session.forget();
-  try {
-    for (const index of scenario.steps.keys()) steps.push(await runStep(session, scenario, index, applied, signal));
-  } catch (error) {
-    errors.push(describe(error));
+  for (const index of scenario.steps.keys()) {
+    const since = new Date();
+    try {
+      const step = await runStep(session, scenario, index, applied, signal);
+      steps.push(step);
+      if (step.status === "failed" || step.status === "flaky") await lookInto(since, { step }, index);
+    } catch (error) {
+      errors.push(describe(error));
+      if (signal?.aborted !== true) await lookInto(since, { error: describe(error) }, index);
+      break;
+    }
   }
   try {
     await removeApplied(session, applied, judgesOf(await targetsOf(session, scenario)));
@@ -45,6 +61,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     startedAt: startedAt.toISOString(),
     durationMs: Math.round(performance.now() - started),
     steps,
+    ...(diagnostics.length > 0 ? { diagnostics } : {}),
   };
 }
 

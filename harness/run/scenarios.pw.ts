@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test as base } from "@playwright/test";
 import type { MeshSetting } from "../../clusters/cluster.ts";
+import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import { requestGround, requestMesh } from "./control.ts";
 import { KEEP_WORKER_VARIABLE, inRunOrder, readPlan, type Ground } from "./plan.ts";
@@ -48,6 +49,7 @@ for (const scenario of inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id
       info.annotations.push({ type: "status", description: "left out" });
       return;
     }
+    info.setTimeout(info.timeout + scenario.steps.length * COLLECT_LIMIT_MS);
     const result = await mesh(scenario.mesh).then(
       () => runScenario(session, scenario),
       (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),

@@ -46,6 +46,12 @@ export function renderScenario(scenario: ScenarioResult, page: Page): Html {
         ><span class="place">${scenario.position.file}:${scenario.position.line}</span
         >${scenario.tags.map((tag) => html`<span class="tag">${tag}</span>`)}<span>${formatDuration(scenario.durationMs)}</span>${copyable(repeatOf(scenario))}
       </p>
+      ${
+        scenario.diagnostics !== undefined &&
+        html`<p class="facts">
+          ${scenario.diagnostics.map((folder) => html`<a href="${encodeURI(folder)}/collected.txt">${folder}</a>`)}
+        </p>`
+      }
       ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, page))}
     </div>
   </details> `;

@@ -1,0 +1,89 @@
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { messageOf } from "../kube/client.ts";
+
+/** What one file and all files of a run may take, in bytes. */
+const FILE_LIMIT = 4 * 1024 * 1024;
+const RUN_LIMIT = 64 * 1024 * 1024;
+/** How long collecting may take, for one step. */
+export const COLLECT_LIMIT_MS = 8_000;
+
+export interface Bundle {
+  /**
+   * Writes a file of what `read` gives; of too much its end. Never throws: what went wrong becomes a line of `collected.txt`.
+   */
+  add(name: string, read: () => Promise<string>): Promise<void>;
+  /** Writes `collected.txt`: each file with its size, or why it is not there. */
+  close(heading: string): Promise<void>;
+}
+
+export interface BundleOptions {
+  /** All diagnostics of the run. */
+  readonly root: string;
+  /** Below it, with `/`. */
+  readonly folder: string;
+  /** Text without secrets; used before anything is cut. */
+  readonly redact: (text: string) => string;
+  readonly fileLimit?: number;
+  readonly runLimit?: number;
+  readonly limitMs?: number;
+}
+
+/** A folder of files that explain one failure. Only `close` may fail, where the disk does. */
+export function openBundle(options: BundleOptions): Bundle {
+  const { root, folder, redact, fileLimit = FILE_LIMIT, runLimit = RUN_LIMIT, limitMs = COLLECT_LIMIT_MS } = options;
+  const where = path.join(root, folder);
+  const lines: string[] = [];
+  const deadline = Date.now() + limitMs;
+  let writing: Promise<unknown> = Promise.resolve();
+  const write = async (name: string, text: string): Promise<void> => {
+    await mkdir(where, { recursive: true });
+    const kept = keepEnd(text, fileLimit);
+    const size = Buffer.byteLength(kept);
+    if ((await sizeOf(root)) + size > runLimit) {
+      lines.push(`${name}: left out, the diagnostics of this run have reached ${runLimit} bytes`);
+      return;
+    }
+    await writeFile(path.join(where, name), kept);
+    lines.push(`${name}: ${size} bytes`);
+  };
+  return {
+    async add(name, read) {
+      try {
+        const text = redact(await within(read(), deadline - Date.now()));
+        const turn = writing.then(() => write(name, text));
+        writing = turn.catch(() => undefined);
+        await turn;
+      } catch (error) {
+        lines.push(`${name}: not there, ${redact(messageOf(error))}`);
+      }
+    },
+    async close(heading) {
+      await mkdir(where, { recursive: true });
+      await writeFile(path.join(where, "collected.txt"), `${[redact(heading), "", ...lines.sort()].join("\n")}\n`);
+    },
+  };
+}
+
+function keepEnd(text: string, limit: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= limit) return text;
+  return `[the last ${limit} of ${bytes.length} bytes]\n${bytes.subarray(bytes.length - limit).toString("utf8")}`;
+}
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error("it took too long")), Math.max(0, ms));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(files.map(async (f) => (await stat(path.join(f.parentPath, f.name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,226 @@
+import path from "node:path";
+import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
+import { stringify } from "yaml";
+import { messageOf, type Manifest } from "../kube/client.ts";
+import { execIn, readLog, type ContainerRef } from "../kube/exec.ts";
+import { dumpProxy } from "../kube/proxy-dump.ts";
+import type { StepResult } from "../result.ts";
+import { ROOT_NAMESPACE, type Proxy, type Session } from "../run/session.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { openBundle, type Bundle } from "./bundle.ts";
+import { redactText, redactValue } from "./redact.ts";
+
+/** What is known of a failure when it is looked into. */
+export interface Failure {
+  readonly scenario: Scenario;
+  /** The step, from 0. */
+  readonly index: number;
+  /** When the step began. */
+  readonly since: Date;
+  /** What the scenario has in the cluster. */
+  readonly manifests: readonly Manifest[];
+  /** Undefined where the step ended in an error. */
+  readonly step?: StepResult;
+  readonly error?: string;
+}
+
+/** Envoy writes its access log once a second under pilot-agent. */
+const FLUSH_MS = 2_500;
+
+/**
+ * Keeps what explains a failed step, as long as it is there: manifests, the config, access log and sync state of the proxies
+ * involved, istiod's log, events. Never throws.
+ * @returns the folder below the results folder; undefined where not even that could be written
+ */
+export async function collectDiagnostics(session: Session, failure: Failure): Promise<string | undefined> {
+  const { scenario, index, since, manifests, step } = failure;
+  const folder = `${scenario.id.replaceAll("/", "__")}/${index + 1}`;
+  return await collect(session, folder, headingOf(failure), async (bundle) => {
+    const proxies = await involved(session, scenario, index);
+    const mark = `meshproof/${session.plan.runId}/${scenario.id}/${index + 1}.`;
+    const namespaces = [...new Set([session.handle.namespace, ...proxies.map(({ namespace }) => namespace)])];
+    await Promise.all([
+      bundle.add("applied.yaml", () => Promise.resolve(manifests.map(toYaml).join("---\n"))),
+      ...proxies.flatMap((proxy) => [
+        bundle.add(`config-${proxy.pod}.json`, () => readConfig(session, proxy)),
+        bundle.add(`access-log-${proxy.pod}.jsonl`, () =>
+          readAccessLog(session, proxy, since, mark, lastOf(step, proxy)),
+        ),
+      ]),
+      ...addIstiod(session, bundle, since, proxies),
+      ...namespaces.map((namespace) => bundle.add(`events-${namespace}.txt`, () => readEvents(session, namespace))),
+    ]);
+  });
+}
+
+/** Keeps what explains workloads that do not get ready: pods, their logs, events, istiod's log. Never throws. */
+export async function collectSetUp(session: Session, since: Date, error: unknown): Promise<void> {
+  await collect(session, "set-up", messageOf(error), async (bundle) => {
+    const namespaces = [session.handle.namespace, session.handle.outsideNamespace];
+    await Promise.all([
+      ...namespaces.flatMap((namespace) => [
+        bundle.add(`events-${namespace}.txt`, () => readEvents(session, namespace)),
+        addPods(session, bundle, namespace),
+      ]),
+      ...addIstiod(session, bundle, since, []),
+    ]);
+  });
+}
+
+async function collect(
+  session: Session,
+  folder: string,
+  heading: string,
+  fill: (bundle: Bundle) => Promise<unknown>,
+): Promise<string | undefined> {
+  const bundle = openBundle({
+    root: session.plan.diagnosticsDir,
+    folder,
+    redact: (text) => session.tokens.redact(redactText(text)),
+  });
+  let trouble = "";
+  try {
+    await fill(bundle);
+  } catch (error) {
+    trouble = `\ncollecting ended early: ${messageOf(error)}`;
+  }
+  try {
+    await bundle.close(heading + trouble);
+    return path.posix.join("diagnostics", folder);
+  } catch {
+    return undefined;
+  }
+}
+
+function headingOf({ scenario, index, step, error }: Failure): string {
+  const wrong = step === undefined ? [] : [...step.checks, ...step.asked].filter(({ status }) => status !== "passed");
+  return [
+    `${scenario.id}, step ${index + 1}: ${scenario.steps[index]?.name ?? ""}`,
+    ...wrong.map(
+      (check) => `${"name" in check ? check.name : `${check.server} asked`}: ${check.reason ?? check.status}`,
+    ),
+    ...(error === undefined ? [] : [error]),
+  ].join("\n");
+}
+
+/** The proxies that a step's requests leave from and go to. */
+async function involved(session: Session, scenario: Scenario, index: number): Promise<Proxy[]> {
+  const requests = scenario.steps[index]?.checks.map(({ request }) => request) ?? [];
+  const found = await Promise.allSettled([
+    ...[...new Set(requests.map(({ to }) => to))].map(async (to) => (await session.target(to)).proxies),
+    ...[...new Set(requests.map(({ from }) => from))].map(async (from) => (await session.place(from)).proxy ?? []),
+  ]);
+  const proxies = found.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+  return [...new Map(proxies.map((proxy) => [`${proxy.namespace}/${proxy.pod}`, proxy])).values()];
+}
+
+function toYaml(manifest: Manifest): string {
+  return stringify(redactValue(manifest), { lineWidth: 0 });
+}
+
+/** Listeners, routes and clusters; neither Envoy's secrets nor its bootstrap. */
+async function readConfig(session: Session, proxy: Proxy): Promise<string> {
+  const dump = (await dumpProxy(session.kube, proxy, "")) as { readonly configs?: readonly { "@type"?: string }[] };
+  const configs = (dump.configs ?? []).filter((config) =>
+    /\.(Listeners|Routes|Clusters)ConfigDump$/.test(config["@type"] ?? ""),
+  );
+  return JSON.stringify(redactValue({ configs }), undefined, 1);
+}
+
+/** The User-Agent of the last request that this proxy judged. */
+function lastOf(step: StepResult | undefined, proxy: Proxy): string | undefined {
+  const involved = step?.checks.filter(({ request }) => proxy.gateway === (request.to === "ingress")) ?? [];
+  return involved.findLast(({ request }) => proxy.gateway || proxy.pod.startsWith(`${request.to}-`))?.got.userAgent;
+}
+
+async function readAccessLog(
+  session: Session,
+  proxy: Proxy,
+  since: Date,
+  mark: string,
+  last: string | undefined,
+): Promise<string> {
+  const where = { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
+  for (const until = Date.now() + FLUSH_MS; ;) {
+    const log = await readLog(session.kube, where, since);
+    if (last === undefined || log.includes(last) || Date.now() > until)
+      return log
+        .split("\n")
+        .filter((line) => line.includes(mark))
+        .map((line) => `${line}\n`)
+        .join("");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+function addIstiod(session: Session, bundle: Bundle, since: Date, proxies: readonly Proxy[]): Promise<void>[] {
+  const istiod = async (): Promise<ContainerRef[]> => {
+    const pods = await session.kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
+    if (pods.items.length === 0) throw new Error(`there is no pod app=istiod in ${ROOT_NAMESPACE}`);
+    return pods.items.map(({ metadata }) => ({
+      namespace: ROOT_NAMESPACE,
+      pod: metadata?.name ?? "",
+      container: "discovery",
+    }));
+  };
+  const each = async (read: (where: ContainerRef) => Promise<string>): Promise<string> =>
+    (await Promise.all((await istiod()).map(read))).join("");
+  return [
+    bundle.add("istiod.log", () => each((where) => readLog(session.kube, where, since))),
+    ...(proxies.length === 0
+      ? []
+      : [bundle.add("sync-state.json", () => each((where) => readSyncState(session, where, proxies)))]),
+  ];
+}
+
+/** What istiod sent to these proxies and what they have acknowledged (`/debug/syncz`). */
+async function readSyncState(session: Session, where: ContainerRef, proxies: readonly Proxy[]): Promise<string> {
+  const { stdout, stderr } = await execIn(session.kube, where, ["pilot-discovery", "request", "GET", "/debug/syncz"]);
+  const text = stdout.toString("utf8");
+  let all: unknown;
+  try {
+    // pilot-discovery may complain on standard output first.
+    all = JSON.parse(text.slice(Math.max(0, text.search(/^[[{]/m))));
+  } catch {
+    throw new Error(`istiod said: ${`${text}${stderr}`.trim().slice(0, 300)}`);
+  }
+  const names = proxies.map(({ pod, namespace }) => `${pod}.${namespace}`);
+  const own = Array.isArray(all) ? all.filter((one) => names.some((name) => JSON.stringify(one).includes(name))) : all;
+  return `${JSON.stringify(redactValue(own), undefined, 1)}\n`;
+}
+
+async function readEvents(session: Session, namespace: string): Promise<string> {
+  const { items } = await session.kube.core.listNamespacedEvent({ namespace });
+  const timeOf = (event: CoreV1Event): string =>
+    new Date(event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? 0).toISOString();
+  return items
+    .map((event) => {
+      const what = `${event.involvedObject.kind ?? "?"}/${event.involvedObject.name ?? "?"}`;
+      return `${timeOf(event)} ${event.type ?? ""} ${event.reason ?? ""} ${what}: ${event.message ?? ""}\n`;
+    })
+    .sort()
+    .join("");
+}
+
+/** Every pod's status; of those that are not ready the logs too. */
+async function addPods(session: Session, bundle: Bundle, namespace: string): Promise<void> {
+  let pods: V1Pod[] = [];
+  await bundle.add(`pods-${namespace}.yaml`, async () => {
+    pods = (await session.kube.core.listNamespacedPod({ namespace })).items;
+    return pods.map(({ metadata, status }) => stringify({ name: metadata?.name, status })).join("---\n");
+  });
+  const isReady = ({ status }: V1Pod): boolean =>
+    status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") ?? false;
+  await Promise.all(
+    pods
+      .filter((pod) => !isReady(pod))
+      .flatMap(({ metadata, spec }) =>
+        [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ name: container }) => {
+          const pod = metadata?.name ?? "";
+          return bundle.add(`log-${pod}-${container}.txt`, () =>
+            readLog(session.kube, { namespace, pod, container }, new Date(0)),
+          );
+        }),
+      ),
+  );
+}
