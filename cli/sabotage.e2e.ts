@@ -7,6 +7,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
 import type { CheckResult, RunResult } from "../harness/result.ts";
+import { findSecrets } from "./find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
 const NAME = `sabotage-${process.pid}`;
@@ -18,6 +19,7 @@ describe("sabotage", () => {
   const meshproof = async (...args: string[]): Promise<{ exitCode: number | undefined; output: string }> => {
     const { exitCode, all } = await execa(process.execPath, ["cli/meshproof.mjs", ...args], {
       cwd: ROOT,
+      env: { MESHPROOF_SECRETS_FILE: path.join(folder, "secrets.txt") },
       all: true,
       reject: false,
     });
@@ -31,11 +33,14 @@ describe("sabotage", () => {
   const run = async (
     id: string,
     ...more: string[]
-  ): Promise<{ exitCode: number | undefined; output: string; result: RunResult }> => {
+  ): Promise<{ exitCode: number | undefined; output: string; results: string; result: RunResult }> => {
     const results = await mkdtemp(path.join(folder, "results-"));
     const done = await meshproof("run", id, "--name", NAME, "--scenarios", scenarios, "--results", results, ...more);
     const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => "{}");
-    return { ...done, result: JSON.parse(text) as RunResult };
+    const secrets = (await readFile(path.join(folder, "secrets.txt"), "utf8")).trim().split("\n");
+    assert.ok(secrets.length > 1);
+    assert.deepEqual(await findSecrets(results, secrets), []);
+    return { ...done, results, result: JSON.parse(text) as RunResult };
   };
   const firstPod = async (namespace: string, label: string): Promise<{ name: string; ip: string }> => {
     const path = "jsonpath={.items[0].metadata.name} {.items[0].status.podIP}";
@@ -68,7 +73,7 @@ describe("sabotage", () => {
   });
 
   it("a selector that chooses nobody", async () => {
-    const { exitCode, result, output } = await run("sabotage/wrong-selector");
+    const { exitCode, result, results, output } = await run("sabotage/wrong-selector");
     assert.equal(exitCode, 1, output);
     assert.deepEqual(wrongOnes(result), ["/headers forged: 401 200 failed"]);
     assert.match(output, /expected 401 from authentication, got 200 from httpbin/);
@@ -76,6 +81,23 @@ describe("sabotage", () => {
       output,
       /RequestAuthentication foo\/\S+ chooses none of the pods that judge these requests: it has selector app=httpbim/,
     );
+    assert.match(output, /^ {2}evidence +\S+diagnostics$/m);
+    const [kept = ""] = result.scenarios[0]?.diagnostics ?? [];
+    const evidence = path.join(results, result.id, kept);
+    const files = await readdir(evidence);
+    for (const name of [
+      ...["applied.yaml", "collected.txt", "istiod.log", "events-foo.txt", "sync-state.json"],
+      ...[/^config-httpbin-.*json$/, /^config-sleep-.*json$/, /^access-log-httpbin-.*jsonl$/],
+    ])
+      assert.ok(
+        files.some((file) => (typeof name === "string" ? file === name : name.test(file))),
+        `${String(name)}: ${files.join(" ")}`,
+      );
+    const read = (name: string): Promise<string> => readFile(path.join(evidence, name), "utf8");
+    assert.match(await read("applied.yaml"), /kind: RequestAuthentication[\s\S]*app: httpbim/);
+    assert.doesNotMatch(await read("collected.txt"), /not there|left out|ended early/);
+    const log = await read(files.find((file) => file.startsWith("access-log-httpbin")) ?? "");
+    assert.ok(log.includes(checksOf(result).find(({ status }) => status === "failed")?.got.userAgent ?? "?"));
   });
 
   it("a missing AuthorizationPolicy", async () => {

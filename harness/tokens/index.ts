@@ -1,5 +1,6 @@
 /** Tokens: made for a run from what a scenario says about them, checked by a second implementation, cached. */
 
+import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeJwt } from "jose";
@@ -49,6 +50,9 @@ export interface TokenFactoryOptions {
   readonly keyFolder?: string;
 }
 
+/** For tests alone: names a file that takes every secret of the run, so that its artefacts can be searched for them. */
+const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
+
 /** Long enough for any run: a token is made once and used until its end. */
 const LIFETIME_SECONDS = 24 * 3600;
 /** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
@@ -62,19 +66,24 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
   const { issuers, problems } = await readIssuers(issuersDir);
   if (problems.length > 0) throw invalidScenarios(problems);
   const secrets = new Set<string>();
+  const remember = (secret: string): void => {
+    const file = process.env[SECRETS_VARIABLE];
+    if (file !== undefined && !secrets.has(secret)) appendFileSync(file, `${secret}\n`, { mode: 0o600 });
+    secrets.add(secret);
+  };
 
   const keysOf = cached(async (name: string): Promise<SigningKey[]> => {
     const issuer = findIssuer(issuers, name);
     const make = (): Promise<SigningKey[]> => makeKeys(issuer, issuersDir);
     const keys = keyFolder === undefined ? await make() : await shareKeys(keyFolder, name, make);
-    for (const part of keys.flatMap(privatePartsOf)) secrets.add(part);
+    for (const part of keys.flatMap(privatePartsOf)) remember(part);
     return keys;
   });
 
   /** A key of the same type that no JWKS has. */
   const strangerFor = cached(async (kind: Algorithm): Promise<JWK> => {
     const jwk = await generateKey(kind);
-    for (const part of privatePartsOf({ kid: "", alg: kind, jwk })) secrets.add(part);
+    for (const part of privatePartsOf({ kid: "", alg: kind, jwk })) remember(part);
     return jwk;
   });
 
@@ -87,7 +96,7 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
   /** Parts that are as short as a broken token's may be no secret, and would hollow a report out. */
   const addSecret = (compact: string): void => {
     const signature = compact.split(".")[2] ?? "";
-    if (signature.length >= 16) secrets.add(signature);
+    if (signature.length >= 16) remember(signature);
   };
 
   const mintCached = cached(async (description: string): Promise<Token> => {
