@@ -202,7 +202,13 @@ function buildProgram(): Command {
     .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
     .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
     .option("--claims <json>", "the token's claims instead, or @FILE")
-    .option("--expect <status>", "what the reporter expected: 200 (goes through), 401 or 403", whole)
+    .addOption(
+      new Option("--expect <status>", "what the reporter expected: 200 (goes through), 401 or 403").choices([
+        "200",
+        "401",
+        "403",
+      ]),
+    )
     .addOption(
       new Option("--jwks <state>", "whether a jwksUri answers")
         .choices(["reachable", "unreachable"])

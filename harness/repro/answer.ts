@@ -2,7 +2,7 @@
 
 import type { CheckResult, RunResult, StepResult } from "../result.ts";
 import type { Expectation } from "../scenario/types.ts";
-import { words } from "./stand-in.ts";
+import { STAND_IN, words } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
 
 export interface Cell {
@@ -50,9 +50,19 @@ export function readAnswer(
   const { columns, rows, given } = translation;
   const at = (row: number, column: number): CheckResult =>
     step.checks.find(({ cell }) => cell?.row === row && cell.column === column)!;
-  const main = at(0, columns.indexOf(given));
+  const answered = at(0, columns.indexOf(given));
+  const disputed = contradicts(answered);
+  const { explanation: _, ...bare } = answered;
+  const main: CheckResult = disputed ? bare : answered;
   const there = (text: string): string => renamed(text, translation, namespaces);
-  const notes = step.objects.flatMap(({ note }) => (note === undefined ? [] : [there(note)]));
+  const notes = [
+    ...step.objects.flatMap(({ note }) => (note === undefined ? [] : [there(note)])),
+    ...(disputed
+      ? [
+          `by its config, as meshproof reads it, the proxy would answer otherwise: ${there(disputed)} What the mesh answered counts.`,
+        ]
+      : []),
+  ];
   const [first = "", ...rest] = (main.explanation ?? "").split("\n");
   const from = rest.indexOf("Tokens");
   const met = expected === undefined ? undefined : agrees(main.got, expected);
@@ -80,6 +90,15 @@ export function readAnswer(
 
 function cellOf({ got: { status, by } }: CheckResult): Cell {
   return { status, by };
+}
+
+/** What the config was read to mean, where the mesh answers otherwise. */
+function contradicts({ got, explanation }: CheckResult): string | undefined {
+  const [first = ""] = (explanation ?? "").split("\n");
+  const admitted = first.startsWith("The request goes through");
+  const denied = /^The request is denied by \w+ with (\d+)/.exec(first)?.[1];
+  const wrong = (admitted && got.by !== "workload") || (denied !== undefined && Number(denied) !== got.status);
+  return wrong ? first : undefined;
 }
 
 /** 200 stands for "goes through": what the workload then says is its own affair. */
@@ -221,7 +240,7 @@ function renamed(
   { names }: Translation,
   { ns, outside }: { readonly ns: string; readonly outside: string },
 ): string {
-  let told = text;
+  let told = text.replaceAll(`app=${STAND_IN}-`, "app=");
   for (const { here, there } of names) {
     const [space = "", name = ""] = here.replace("${ns}", ns).replace("${outside.ns}", outside).split("/");
     const slash = there.indexOf("/");

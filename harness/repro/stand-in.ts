@@ -11,8 +11,20 @@ export const STAND_IN = "ticket";
 /** Keeps its pods apart from others with the ticket's labels. */
 const OWN_LABEL = { "meshproof.dev/stand-in": "ticket" } as const;
 
-/** Names of pods that requests and keys come from: a ticket's workload with such a label would be taken for one. */
-const PLACES = ["sleep", "nginx-proxy", "outside", "outside-host"];
+/** Labels `app` of pods of ours: a ticket's workload with one of them would be taken for it. */
+const OURS = ["sleep", "nginx-proxy", "outside", "outside-host", "httpbin", "ext-authz"].concat(
+  ["productpage", "details", "ratings", "reviews"], // bookinfo
+);
+
+/** Labels of a ticket as they are here, in selectors and on pods alike. */
+export function ownLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([key, value]) => [
+      key,
+      key === "app" && OURS.includes(value) ? `${STAND_IN}-${value}` : value,
+    ]),
+  );
+}
 
 export interface StandIn {
   readonly yaml: string;
@@ -69,10 +81,12 @@ export function standIn(objects: readonly TicketObject[], request: TicketRequest
       }
     }
   }
-  if (PLACES.includes(labels["app"] ?? "")) {
-    changes.push(`the label app=${labels["app"]} is that of a pod of ours: the stand-in does not have it`);
-    delete labels["app"];
-  }
+  const { app } = labels;
+  Object.assign(labels, ownLabels(labels));
+  if (app !== labels["app"])
+    changes.push(
+      `the label app=${app} is that of a pod of ours: on the stand-in and in selectors it is app=${labels["app"]}`,
+    );
   // istiod and the injector set these themselves.
   for (const key of Object.keys(labels)) if (/^(sidecar\.istio\.io|pod-template-hash)/.test(key)) delete labels[key];
 
@@ -89,6 +103,7 @@ export function standIn(objects: readonly TicketObject[], request: TicketRequest
         ? servicePort.port
         : (portOf(objects) ?? 8080);
   const host = `${STAND_IN}.\${ns}.svc.cluster.local`;
+  const spaces = new Set(objects.map(({ metadata }) => metadata.namespace));
   const known = [...new Set(services.map(({ metadata }) => metadata.name))];
   changes.push(
     `${template?.what ?? (service ? `the pods of Service ${service.metadata.name}` : "the workload")} became a stand-in that answers 200 to every path: labels ${words(labels)}, port ${servicePort.port} named ${JSON.stringify(servicePort.name ?? "")}, container port ${target}`,
@@ -104,8 +119,8 @@ export function standIn(objects: readonly TicketObject[], request: TicketRequest
     left,
     rename: (name, told) => {
       const [, bare = "", port = ""] = /^(.*?)(:(?:\d+|\*))?$/.exec(name) ?? [];
-      if (!known.some((one) => bare === one || new RegExp(`^${one}\\.[^.]+(\\.svc(\\.cluster\\.local)?)?$`).test(bare)))
-        return name;
+      const [service = "", namespace, svc] = bare.split(".");
+      if (!known.includes(service) || (namespace !== undefined && svc !== "svc" && !spaces.has(namespace))) return name;
       told(`host ${name} became the stand-in's`);
       return `${bare.includes(".svc") ? host : bare.includes(".") ? `${STAND_IN}.\${ns}` : STAND_IN}${port}`;
     },

@@ -7,7 +7,7 @@ import type { TicketRequest } from "./curl-line.ts";
 import { issuersOf, placeOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { settleRoutes } from "./routes.ts";
 import { otherSpellings } from "./spellings.ts";
-import { standIn, STAND_IN, type StandIn } from "./stand-in.ts";
+import { ownLabels, standIn, STAND_IN, type StandIn } from "./stand-in.ts";
 import { algorithmOf, shiftToNow, type GivenToken } from "./token.ts";
 
 /** A Kubernetes object as it stands in a ticket. */
@@ -110,7 +110,8 @@ export function translate(ticket: Ticket): Translation {
     const gateway = atGateway(object);
     if (gateway && metadata.namespace !== ROOT)
       note(changes, `${what} chooses the ingress gateway: it went to ${ROOT}, where ours is`);
-    const namespace = gateway ? ROOT : move(metadata.namespace, what);
+    // A policy without effect may be in the wrong namespace; routes work from any.
+    const namespace = gateway ? ROOT : POLICIES.includes(kind) ? move(metadata.namespace, what) : "${ns}";
     names.push({
       kind,
       here: `${namespace}/${metadata.name}`,
@@ -273,6 +274,8 @@ function settlePolicy(
     delete spec["targetRef"];
     delete spec["targetRefs"];
   }
+  const selector = spec["selector"] as { matchLabels?: Record<string, string> } | undefined;
+  if (selector?.matchLabels) spec["selector"] = { ...selector, matchLabels: ownLabels(selector.matchLabels) };
   const rules = (spec["rules"] ?? []) as { from?: { source?: Fields }[]; to?: { operation?: Fields }[] }[];
   for (const { source: fields } of rules.flatMap((rule) => rule?.from ?? [])) {
     if (fields === undefined) continue;

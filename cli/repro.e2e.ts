@@ -1,0 +1,152 @@
+/** The tickets of docs/examples, each by its own command, on one kept cluster. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { execa } from "execa";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { parse } from "shell-quote";
+import type { ReproAnswer } from "../harness/repro/index.ts";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const TICKETS = path.join(ROOT, "docs/examples/tickets");
+const NAME = `repro-${process.pid}`;
+
+/** What each ticket must come to: the cause, and the first row of its matrix by column. */
+const TICKET_ANSWERS: Readonly<
+  Record<string, { cause: RegExp; matrix: Readonly<Record<string, string>>; met: boolean }>
+> = {
+  "jwks-not-fetched": {
+    cause: /^The keys of https:\/\/my-outside-cluster-host\.com\/oidc could not be fetched: .*placeholder key/,
+    matrix: { "GET /": "200 401 401 401 401 401 401 401" },
+    met: false,
+  },
+  audience: {
+    cause: /^The token is valid, but AuthorizationPolicy shop\/audiences looks at its audience \["aud3"\]/,
+    matrix: { "GET /": "403 403 403 401 401 403 401 401" },
+    met: false,
+  },
+  selector: {
+    cause:
+      /^AuthorizationPolicy shop\/demo chooses none of the pods: it has selector app=demo, and the pods have app=demo-primary/,
+    matrix: { "GET /": "200" },
+    met: false,
+  },
+  "multiple-slashes": {
+    cause: /^The path bypasses the policy: the proxy compares it as \/\/admin .*while \/admin, .*gets 403/,
+    matrix: { "GET //admin": "200", "GET /admin": "403" },
+    met: false,
+  },
+  "health-check": {
+    cause:
+      /^AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies every path .*\/healthz is not among them/,
+    matrix: { "GET /healthz": "403 200 401 401 200 401 401" },
+    met: false,
+  },
+};
+
+const AUDIENCE = (jwks: string): string => `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt, namespace: shop }
+spec:
+  selector: { matchLabels: { app: shop } }
+  jwtRules:
+    - issuer: https://login.example.com/
+      audiences: [orders]
+      jwks: '${jwks}'
+`;
+
+describe("repro", () => {
+  let folder: string;
+  const meshproof = (...args: string[]) =>
+    execa(process.execPath, ["cli/meshproof.mjs", ...args], { cwd: ROOT, reject: false });
+
+  before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-repro-"))));
+  after(async () => {
+    await meshproof("down", "--name", NAME);
+    await rm(folder, { recursive: true });
+  });
+
+  it("has an answer for every ticket of the docs", async () =>
+    assert.deepEqual(await readdir(TICKETS), Object.keys(TICKET_ANSWERS).sort()));
+
+  for (const [ticket, { cause, matrix, met }] of Object.entries(TICKET_ANSWERS))
+    it(`says what is the matter with ${ticket}`, async () => {
+      const command = (await readFile(path.join(TICKETS, ticket, "command.sh"), "utf8")).replaceAll("\\\n", " ");
+      const [, ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
+      const { exitCode, stdout, stderr } = await meshproof(...args, "--name", NAME, "--json");
+      assert.equal(exitCode, met ? 0 : 1, stderr);
+      const answer = JSON.parse(stdout) as ReproAnswer;
+      assert.match(answer.cause, cause);
+      assert.deepEqual(answer.expected?.met, met);
+      const rows = answer.matrix.rows.map(({ request, cells }) => [
+        request,
+        cells.map(({ status }) => status).join(" "),
+      ]);
+      assert.deepEqual(Object.fromEntries(rows), matrix);
+      assert.match(answer.versions["istio"] ?? "", /^\d/);
+      assert.ok(answer.changes.length > 0);
+    });
+
+  it("leaves no stand-in behind", async () => {
+    const { stdout } = await meshproof(
+      "kubectl",
+      "--name",
+      NAME,
+      "get",
+      "service,deployment",
+      "-n",
+      "foo",
+      "-o",
+      "name",
+    );
+    assert.match(stdout, /\/nginx-proxy$/m);
+    assert.doesNotMatch(stdout, /\/ticket$/m);
+  });
+
+  it("names the audience, and keeps neither the token's signature nor a key of the ticket", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+    const jwk = { ...(await exportJWK(publicKey)), kid: "theirs" };
+    const token = await new SignJWT({ iss: "https://login.example.com/", aud: "billing", sub: "somebody" })
+      .setProtectedHeader({ alg: "RS256", kid: "theirs" })
+      .setIssuedAt(1_600_000_000)
+      .setExpirationTime(1_600_000_300)
+      .sign(privateKey);
+    await writeFile(path.join(folder, "shop.yaml"), AUDIENCE(JSON.stringify({ keys: [jwk] })));
+    await writeFile(path.join(folder, "token.jwt"), token);
+    const kept = path.join(folder, "kept");
+    const request = ["--request", "GET /orders", "--token", `@${path.join(folder, "token.jwt")}`, "--expect", "403"];
+    const done = await meshproof("repro", path.join(folder, "shop.yaml"), ...request, "--name", NAME, "--export", kept);
+    assert.equal(done.exitCode, 0, done.stderr);
+    assert.match(
+      done.stdout,
+      /^The token is valid, but its audience \["billing"\] is not among \["orders"\], so jwt_authn answers 403\.\n/,
+    );
+    assert.match(done.stdout, /^GET \/orders +200 +403 +200 +401 +401 +403 +401 +401$/m);
+    assert.match(done.stdout, /issuer https:\/\/login\.example\.com\/ has keys of ours .* kid theirs \(RS256\)/);
+
+    const secrets = [token.split(".")[2]!, jwk.n!];
+    assert.ok(secrets.every((secret) => secret.length > 100));
+    const written = await readdir(kept, { recursive: true, withFileTypes: true });
+    const files = written.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+    assert.ok(
+      files.some((file) => file.endsWith("tickets/shop/scenario.yaml")),
+      files.join("\n"),
+    );
+    const texts = [done.stdout, done.stderr, ...(await Promise.all(files.map((file) => readFile(file, "utf8"))))];
+    for (const secret of secrets) for (const text of texts) assert.ok(!text.includes(secret));
+
+    // What was exported is a scenario that passes, and that fails as soon as the audience is right.
+    const root = path.join(kept, "scenarios");
+    const results = path.join(folder, "results");
+    const run = () => meshproof("run", "tickets/shop", "--scenarios", root, "--name", NAME, "--results", results);
+    const passed = await run();
+    assert.equal(passed.exitCode, 0, passed.stdout + passed.stderr);
+    const policy = path.join(root, "tickets/shop/01-requestauthentication-jwt.yaml");
+    await writeFile(policy, (await readFile(policy, "utf8")).replace("- orders", "- billing"));
+    assert.equal((await run()).exitCode, 1);
+  });
+});

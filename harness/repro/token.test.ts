@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { decodeToken, readClaims, shiftToNow } from "./token.ts";
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+describe("decodeToken", () => {
+  it("takes header and claims, and nothing else", () => {
+    const token = decodeToken(`Bearer ${part({ alg: "ES256", kid: "k" })}.${part({ iss: "me" })}.c2lnbmF0dXJl\n`);
+    assert.deepEqual(token, { header: { alg: "ES256", kid: "k" }, claims: { iss: "me" } });
+  });
+  it("does not repeat what it refuses", () => {
+    assert.throws(
+      () => decodeToken("c2VjcmV0.c2VjcmV0.c2VjcmV0"),
+      (error: Error) => !/c2Vjc|secret/.test(error.message),
+    );
+    assert.throws(() => readClaims("[1]"), /JSON object/);
+  });
+});
+
+describe("shiftToNow", () => {
+  it("moves the times and keeps the rest", () => {
+    const { spec, changes } = shiftToNow({ iss: "me", sub: "you", iat: 1000, exp: 1300, nbf: 1000 });
+    assert.deepEqual(spec, { claims: { iss: "me", sub: "you" }, expiresIn: 3600, notBefore: -60, issuedAt: 0 });
+    assert.match(changes.join(), /exp, nbf, iat were moved to now: it is sent not expired/);
+  });
+  it("keeps a token expired that was so from the start, and early what was early", () => {
+    assert.equal(shiftToNow({ iat: 1000, exp: 900 }).spec.expiresIn, -3600);
+    assert.equal(shiftToNow({ iat: 1000, nbf: 1600 }).spec.notBefore, 600);
+  });
+  it("adds no claim that the token does not have", () => {
+    assert.deepEqual(shiftToNow({}), { spec: { claims: { iss: null, sub: null, iat: null, exp: null } }, changes: [] });
+  });
+});
