@@ -151,6 +151,16 @@ function buildProgram(): Command {
     .requiredOption("--out <folder>", "where the reports are written")
     .action(async (places: string[], options) => finish((await import("./verbs/merge.ts")).merge(places, options)));
 
+  verb("trend", "say what fails since when, and how long enforcing took, over many runs", [
+    "trend results",
+    "trend results --out results",
+    "trend results --json",
+  ])
+    .argument("<folder>", "a folder of runs, such as results")
+    .addOption(json())
+    .option("--out <folder>", "write trend.html and trend.json there")
+    .action(async (folder: string, options) => finish((await import("./verbs/trend.ts")).trend(folder, options)));
+
   verb("diff", "say what changed from one run to another, and whether that is known", [
     "diff results/20261124-010000-aaaa results/latest",
     "diff before/results.json after/results.json --out changes",

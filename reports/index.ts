@@ -1,7 +1,8 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative, sep } from "node:path";
 import type { Comparison } from "../harness/compare/comparison.ts";
 import type { RunResult } from "../harness/result.ts";
+import type { Trend, TrendRun } from "../harness/trend/types.ts";
 import { formatConformance } from "./conformance.ts";
 import { formatCtrf } from "./ctrf.ts";
 import { formatDiffJson, formatDiffMarkdown } from "./diff.ts";
@@ -10,11 +11,14 @@ import { formatHtml } from "./html/document.ts";
 import { formatJson } from "./json.ts";
 import { formatJunit } from "./junit.ts";
 import { formatMarkdown } from "./markdown.ts";
+import { formatTrendHtml } from "./html/trend.ts";
+import { formatTrendJson } from "./trend.ts";
 
 export { diffExitCode, formatDiff, formatDiffJson, formatDiffMarkdown } from "./diff.ts";
 export { formatAnnotations } from "./annotations.ts";
 export { exitCode } from "./outcome.ts";
 export { readResults } from "./read.ts";
+export { formatTrend, formatTrendJson } from "./trend.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";
 
 /** Absolute or relative as the folder was given. */
@@ -46,6 +50,15 @@ export async function writeDiff(comparison: Comparison, dir: string): Promise<{ 
   await write("diff.md", formatDiffMarkdown(comparison));
   await write("diff.json", formatDiffJson(comparison));
   return { html: await write("diff.html", formatDiffHtml(comparison)) };
+}
+
+/** Writes a trend as trend.html and trend.json. */
+export async function writeTrend(trend: Trend, dir: string): Promise<{ readonly html: string }> {
+  const write = await writerIn(dir);
+  await write("trend.json", formatTrendJson(trend));
+  const linkTo = ({ folder }: TrendRun): string =>
+    [...relative(dir, folder).split(sep), "report.html"].map(encodeURIComponent).join("/");
+  return { html: await write("trend.html", formatTrendHtml(trend, linkTo)) };
 }
 
 /** Writes files into a folder, each whole or not at all, and gives their paths. */

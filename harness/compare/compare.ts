@@ -5,7 +5,7 @@ import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "./c
 import { directionOf, explains } from "./known.ts";
 import type { KnownChange } from "./known.ts";
 
-interface Entry {
+export interface Entry {
   readonly cell: Cell;
   readonly seen: Seen;
 }
@@ -91,7 +91,7 @@ function sideOf(run: RunResult, shared: readonly Seen[]): Side {
 }
 
 /** By a key that a name cannot forge: JSON of its parts. */
-function entriesOf(run: RunResult): Map<string, Entry> {
+export function entriesOf(run: RunResult): Map<string, Entry> {
   const entries = new Map<string, Entry>();
   const put = (cell: Cell, seen: Seen): void => {
     const parts = [cell.scenario, cell.step, cell.check];

@@ -1,0 +1,46 @@
+import { readdir } from "node:fs/promises";
+import path from "node:path";
+import { MeshproofError } from "../../harness/errors.ts";
+import { findTrend, type PlacedRun } from "../../harness/trend/trend.ts";
+import { formatTrend, formatTrendJson, readResults, writeTrend } from "../../reports/index.ts";
+
+interface TrendOptions {
+  readonly json?: boolean;
+  readonly out?: string;
+}
+
+export async function trend(folder: string, { json, out }: TrendOptions): Promise<number> {
+  const { runs, leftOut } = await readRuns(folder);
+  if (runs.length === 0)
+    throw new MeshproofError("ERR_USAGE", [`${folder} holds no run that judged anything`, ...leftOut].join("\n"), {
+      hint: "name a folder of runs, such as results",
+    });
+  const found = findTrend(runs, leftOut);
+  const paths = out === undefined ? undefined : await writeTrend(found, out);
+  if (json === true) process.stdout.write(formatTrendJson(found));
+  else {
+    console.log(formatTrend(found));
+    if (paths !== undefined) console.log(`page: ${paths.html}`);
+  }
+  return 0;
+}
+
+/** Every folder with a results.json; `latest` is a link to one of them. What cannot be read is told, never dropped in silence. */
+async function readRuns(folder: string): Promise<{ runs: PlacedRun[]; leftOut: string[] }> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `${folder} cannot be read: ${(cause as Error).message}`, { cause });
+  });
+  const runs: PlacedRun[] = [];
+  const leftOut: string[] = [];
+  // One after the other: a result takes many times its size while it is read.
+  for (const { name } of entries.filter((entry) => entry.isDirectory())) {
+    const place = path.join(folder, name);
+    if (!(await readdir(place)).includes("results.json")) continue;
+    try {
+      runs.push({ folder: place, result: await readResults(place) });
+    } catch (error) {
+      leftOut.push((error as Error).message);
+    }
+  }
+  return { runs, leftOut };
+}
