@@ -135,3 +135,9 @@ test("a failure tells in one line what the proxy's config says", () => {
   assert.match(text, /config +The request goes through: nothing forbids it\.$/m);
   assert.doesNotMatch(text, /path \//);
 });
+
+test("a run that kept something of its failures says where, one that did not does not", () => {
+  const kept = run([{ ...wrongSelector, diagnostics: ["diagnostics/a__b/1"] }]);
+  assert.match(formatSummary(kept, { report: "results/x/report.html" }), /^ {2}evidence {2}results\/x\/diagnostics$/m);
+  assert.doesNotMatch(formatSummary(run([wrongSelector]), { report: "results/x/report.html" }), /evidence/);
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { allPassed, everyStatus, hostile, many, run } from "../fixture.ts";
+import { allPassed, everyStatus, hostile, many, run, wrongSelector } from "../fixture.ts";
 import { formatHtml } from "./document.ts";
 
 const elements = (page: string, name: string): string[] =>
@@ -66,4 +66,10 @@ test("failures come first and stand open, passes are closed", () => {
 
 test("an empty run is a page, too", () => {
   assert.match(formatHtml(run([])), /Nothing was checked/);
+});
+
+test("what was kept of a failure is one link away, beside the page whatever the result says", () => {
+  const page = formatHtml(run([{ ...wrongSelector, diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]));
+  assert.match(page, /<a href="\.\/diagnostics\/a__b\/1\/collected\.txt">diagnostics\/a__b\/1<\/a>/);
+  assert.doesNotMatch(page, /href="javascript:/);
 });

@@ -49,7 +49,7 @@ export function renderScenario(scenario: ScenarioResult, page: Page): Html {
       ${
         scenario.diagnostics !== undefined &&
         html`<p class="facts">
-          ${scenario.diagnostics.map((folder) => html`<a href="${encodeURI(folder)}/collected.txt">${folder}</a>`)}
+          ${scenario.diagnostics.map((folder) => html`<a href="./${encodeURI(folder)}/collected.txt">${folder}</a>`)}
         </p>`
       }
       ${scenario.steps.map((step, index) => renderStep(scenario, step, index, outcomes, page))}

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, describe, it } from "node:test";
+import type { Session } from "../run/session.ts";
+import { loadScenarios } from "../scenario/index.ts";
+import { collectDiagnostics, collectSetUp } from "./collect.ts";
+
+const root = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
+after(() => rmSync(root, { recursive: true }));
+const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
+const scenario = scenarios.find(({ id }) => id === "jwt/request-authentication-alone");
+
+/** A cluster of which everything fails, each way differently. */
+function brokenSession(diagnosticsDir: string): Session {
+  const refuse = (): Promise<never> => Promise.reject(new Error("the API server is gone"));
+  const explode = (): never => {
+    throw new Error("it broke at once");
+  };
+  return {
+    plan: { runId: "run", diagnosticsDir },
+    handle: { namespace: "foo", outsideNamespace: "outside" },
+    tokens: { redact: (text: string) => text },
+    kube: { core: { listNamespacedPod: refuse, listNamespacedEvent: explode } },
+    target: refuse,
+    place: explode,
+  } as unknown as Session;
+}
+
+describe("collecting from a cluster that answers nothing", () => {
+  const failure = { index: 0, since: new Date(), error: "it broke" };
+  const manifest = { apiVersion: "v1", kind: "Secret", metadata: { name: "tls" }, data: { key: "c2VjcmV0" } };
+
+  it("keeps what there is, says what there is not, and goes on", async () => {
+    assert.ok(scenario);
+    const folder = await collectDiagnostics(brokenSession(root), { ...failure, scenario, manifests: [manifest] });
+    assert.equal(folder, "diagnostics/jwt__request-authentication-alone/1");
+    const read = (name: string) =>
+      readFileSync(path.join(root, "jwt__request-authentication-alone", "1", name), "utf8");
+    assert.match(read("applied.yaml"), /name: tls\ndata: "\[secret\]"/);
+    const collected = read("collected.txt");
+    assert.match(collected, /^jwt\/request-authentication-alone, step 1: /);
+    assert.match(collected, /^it broke$/m);
+    assert.match(collected, /^istiod\.log: not there, the API server is gone$/m);
+    assert.match(collected, /^events-foo\.txt: not there, it broke at once$/m);
+  });
+
+  it("does the same for a set-up that failed", async () => {
+    await collectSetUp(brokenSession(root), new Date(), new Error("httpbin is not ready"));
+    const collected = readFileSync(path.join(root, "set-up", "collected.txt"), "utf8");
+    assert.match(collected, /^httpbin is not ready$/m);
+    assert.match(collected, /^pods-foo\.yaml: not there, the API server is gone$/m);
+  });
+
+  it("gives up without a word where nothing can be written", async () => {
+    assert.ok(scenario);
+    const file = path.join(root, "file");
+    writeFileSync(file, "");
+    const folder = await collectDiagnostics(brokenSession(file), { ...failure, scenario, manifests: [] });
+    assert.equal(folder, undefined);
+  });
+});
