@@ -41,7 +41,7 @@ interface ReproOptions {
 }
 
 /** What a translated scenario needs beside its own files. */
-const WORKLOADS = ["nginx-proxy", "outside", "sleep"];
+const WORKLOADS = ["nginx-proxy", "outside", "outside-host", "sleep"];
 
 /** No answer is expected of the mesh: a cell that agrees with nothing is explained, and none of them is a denial. */
 const ASKED = { status: 299, by: "workload" } as const;

@@ -29,7 +29,12 @@ type Got = Partial<CheckResult["got"]> & { readonly explanation?: string };
 /** An answer in which the given cell is as told and every other is the workload's, or the same. */
 function answerOf(
   given: Got,
-  { yaml = YAML(), notes = [] as string[], others = {} as Got, expected = undefined as number | undefined } = {},
+  {
+    yaml = YAML(),
+    notes = [],
+    others = {},
+    expected,
+  }: { yaml?: string; notes?: string[]; others?: Got; expected?: number } = {},
 ): ReproAnswer {
   const ticket: Ticket = {
     name: "t",
@@ -79,6 +84,13 @@ describe("readAnswer", () => {
       answerOf({ status: 403, by: "authorization", explanation: DENIED }, { notes }).cause,
       /could not be fetched/,
     );
+  });
+  it("does not blame the keys for what is found before them", () => {
+    const notes = [
+      "istiod could not fetch the keys of https://me.example: the proxies hold its placeholder key, which rejects every token",
+    ];
+    const got = { status: 403, by: "authentication", body: "Audiences in Jwt are not allowed" } as const;
+    assert.match(answerOf(got, { notes }).cause, /^The token is valid, but its audience \["b"\]/);
   });
   it("calls policies as the ticket does", () => {
     const answer = answerOf({

@@ -55,16 +55,18 @@ export function readAnswer(
   const { explanation: _, ...bare } = answered;
   const main: CheckResult = disputed ? bare : answered;
   const there = (text: string): string => renamed(text, translation, namespaces);
+  const [first = "", ...rest] = (main.explanation ?? "").split("\n");
+  const told = !first.startsWith("It cannot be told");
   const notes = [
     ...step.objects.flatMap(({ note }) => (note === undefined ? [] : [there(note)])),
+    ...(told ? [] : [first]),
     ...(disputed
       ? [
           `by its config, as meshproof reads it, the proxy would answer otherwise: ${there(disputed)} What the mesh answered counts.`,
         ]
       : []),
   ];
-  const [first = "", ...rest] = (main.explanation ?? "").split("\n");
-  const from = rest.indexOf("Tokens");
+  const from = told ? rest.indexOf("Tokens") : -1;
   const met = expected === undefined ? undefined : agrees(main.got, expected);
   return {
     cause: there(findCause({ main, step, translation, ticket, explained: first, at })),
@@ -151,7 +153,9 @@ function findCause(evidence: Evidence): string {
 }
 
 function whyKeys({ main, step }: Evidence): string | undefined {
-  if (main.got.by !== "authentication") return undefined;
+  // Envoy looks at issuer, times and audience before it looks for a key.
+  if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
+    return undefined;
   const note = step.objects.map(({ note }) => note ?? "").find((text) => text.includes("placeholder key"));
   const issuers = /could not fetch the keys of (.*?): /.exec(note ?? "")?.[1];
   if (issuers === undefined) return undefined;
@@ -209,7 +213,7 @@ function whyNotChosen({ main, step, translation }: Evidence): string | undefined
 function whyTcp({ main, translation }: Evidence): string | undefined {
   const { portName, port } = translation.standIn;
   if (translation.rows.length === 0 || !/^(tcp|tls|mongo|mysql|redis)(-|$)/.test(portName)) return undefined;
-  return `Port ${port} is named "${portName}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${main.got.status}.`;
+  return `Port ${port} is named "${portName}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${main.got.status === 0 ? "no answer" : main.got.status}.`;
 }
 
 /** A path that a DENY rule does not list among those that it leaves alone. */

@@ -121,8 +121,10 @@ export function rewriteRules(
       changes.push(`${what}: the jwksUri of ${rule.issuer} (${from}) became one that answers 500`);
       return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/fault/500/${name}` };
     }
-    changes.push(`${what}: the keys of ${rule.issuer} (${from}) are served inside the mesh, by a server of ours`);
-    return { ...rest, jwksUri: `\${jwksUri.${name}}` };
+    changes.push(
+      `${what}: the keys of ${rule.issuer} (${from}) are served by a host of ours, outside the mesh: no policy of the ticket is in the way`,
+    );
+    return { ...rest, jwksUri: `\${jwksUri.${name}@outside-http}` };
   });
   const rules = raw.map((rule): JwtRule => ({
     what,

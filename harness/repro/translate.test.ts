@@ -30,7 +30,7 @@ function problemsOf(made: Translation): string[] {
     ),
   );
   const text = made.scenario(() => ({ status: 299, by: "workload" }));
-  const workloads = ["ticket", "sleep", "outside", "nginx-proxy"];
+  const workloads = ["ticket", "sleep", "outside", "outside-host", "nginx-proxy"];
   return parseScenario(text, `scenarios/${made.id}/scenario.yaml`, { workloads, issuers, manifests }).problems.map(
     ({ message }) => message,
   );
@@ -111,9 +111,12 @@ describe("translate", () => {
     assert.match(made.changes.join("\n"), /no key of the ticket's JWKS has the token's kid "new"/);
   });
 
-  it("serves a jwksUri inside the mesh, or lets it fail", () => {
+  it("serves a jwksUri where no policy of the ticket is in the way, or lets it fail", () => {
     const rule = "{ issuer: https://me.example, jwksUri: https://me.example/keys }";
-    assert.match(textOf(translate(ticket(AUTHENTICATION(rule)))), /jwksUri: \$\{jwksUri\.ticket-me-example\}/);
+    assert.match(
+      textOf(translate(ticket(AUTHENTICATION(rule)))),
+      /jwksUri: \$\{jwksUri\.ticket-me-example@outside-http\}/,
+    );
     const failing = translate(ticket(AUTHENTICATION(rule), { jwks: "unreachable" }));
     assert.match(textOf(failing), /jwksUri: http:\/\/nginx-proxy\.\$\{ns\}\S*\/fault\/500/);
     assert.match(failing.changes.join("\n"), /at https:\/\/me.example\/keys\) became one that answers 500/);

@@ -169,7 +169,9 @@ export function translate(ticket: Ticket): Translation {
     ...(toGateway && request.host !== undefined ? [["Host", request.host] as const] : []),
     ...request.headers,
   ];
-  const workloads = [STAND_IN, "nginx-proxy", "outside", "sleep"];
+  const fetches = [...files.values()].some((text) => text.includes("@outside-http"));
+  const features = [...(toGateway ? ["ingress-gateway"] : []), ...(fetches ? ["outside-host"] : [])];
+  const workloads = [STAND_IN, ...(fetches ? ["outside-host"] : []), "nginx-proxy", "outside", "sleep"];
   return {
     id: folder,
     files,
@@ -191,7 +193,7 @@ export function translate(ticket: Ticket): Translation {
           title: `The mesh answers the ticket ${ticket.name} as it did`,
           source: `the ticket ${ticket.name}, translated by meshproof repro`,
           level: "extended",
-          ...(toGateway ? { features: ["ingress-gateway"] } : {}),
+          ...(features.length > 0 ? { features } : {}),
           tags: ["ticket"],
         },
         spec: {

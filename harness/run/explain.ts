@@ -1,5 +1,11 @@
 import { dumpProxy } from "../kube/proxy-dump.ts";
-import { explainRequest, formatExplanation, type OracleRequest } from "../oracle/index.ts";
+import {
+  explainRequest,
+  formatExplanation,
+  type Decision,
+  type Explanation,
+  type OracleRequest,
+} from "../oracle/index.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { CheckResult } from "../result.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
@@ -18,20 +24,58 @@ export interface Explainable {
  */
 export async function explainFailures(session: Session, checks: readonly Explainable[]): Promise<CheckResult[]> {
   const dumps = new Map<Proxy, Promise<unknown>>();
+  const dumpOf = (proxy: Proxy): Promise<unknown> => {
+    const dump =
+      dumps.get(proxy) ?? dumpProxy(session.kube, proxy, "resource=dynamic_listeners").catch(() => undefined);
+    dumps.set(proxy, dump);
+    return dump;
+  };
   return await Promise.all(
     checks.map(async ({ result, request, place, target }): Promise<CheckResult> => {
       const proxy = target.proxies[0];
       if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
-      const dump =
-        dumps.get(proxy) ?? dumpProxy(session.kube, proxy, "resource=dynamic_listeners").catch(() => undefined);
-      dumps.set(proxy, dump);
-      const config = await dump;
+      const config = await dumpOf(proxy);
       if (config === undefined) return result;
       const asked = toOracleRequest(request, place, proxy, result);
-      const text = formatExplanation(explainRequest(config, asked, Math.floor(Date.now() / 1000)));
-      return { ...result, explanation: session.tokens.redact(text) };
+      const now = Math.floor(Date.now() / 1000);
+      const said = explainRequest(config, asked, now);
+      const { by, status } = result.got;
+      const refusedBehind =
+        proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
+      const behind = refusedBehind
+        ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
+        : undefined;
+      return { ...result, explanation: session.tokens.redact(formatExplanation(behind ?? said)) };
     }),
   );
+}
+
+/** The gateway let it through, so a workload behind it refused: the first whose config says what was answered. */
+async function explainBehind(
+  proxies: readonly Proxy[],
+  gateway: Proxy,
+  asked: OracleRequest,
+  dumpOf: (proxy: Proxy) => Promise<unknown>,
+  now: number,
+  agrees: (decision: Decision) => boolean,
+): Promise<Explanation | undefined> {
+  for (const proxy of proxies) {
+    const config = await dumpOf(proxy);
+    if (config === undefined) continue;
+    const said = explainRequest(
+      config,
+      {
+        ...asked,
+        sourceIp: gateway.ip,
+        destinationIp: proxy.ip,
+        // The service account that istioctl gives its gateway.
+        peer: `cluster.local/ns/${gateway.namespace}/sa/istio-ingressgateway-service-account`,
+      },
+      now,
+    );
+    if (agrees(said.decision)) return said;
+  }
+  return undefined;
 }
 
 function toOracleRequest(
