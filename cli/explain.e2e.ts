@@ -144,6 +144,7 @@ const PATHS = [
   "/anything/admin",
   "/anything//admin",
   "/anything/./admin/x",
+  "/anything/x/..;y=z/admin",
   "/anything/x/%2e%2e/admin",
   "/anything%2Fadmin",
   "/anything/ADMIN",

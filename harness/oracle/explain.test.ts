@@ -147,6 +147,7 @@ describe("normalizePath", () => {
   it("follows the connection manager's options", () => {
     const base = { normalize_path: true };
     assert.deepEqual(kept("/a/./b/../c?x=/../", base), { path: "/a/c?x=/../" });
+    assert.deepEqual(kept("/a/..;x=y/b;z/.;", base), { path: "/b;z/" });
     assert.deepEqual(kept("/a//b", base), { path: "/a//b" });
     assert.deepEqual(kept("/a//b", { ...base, merge_slashes: true }), { path: "/a/b" });
     assert.deepEqual(kept("/a%2Fb", base), { path: "/a%2Fb" });

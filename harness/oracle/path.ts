@@ -39,7 +39,10 @@ export function normalizePath(raw: string, manager: unknown): Normalized {
   return { path: path + query };
 }
 
-/** Dot segments as URL standards have them: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped. */
+/**
+ * Dot segments as URL standards have them: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped. One with
+ * parameters (`..;x=y`) is one too, as in Envoy since the fix of CVE-2026-73551.
+ */
 function removeDots(path: string): string {
   const plain = path.replaceAll("\\", "/").replaceAll(/%[0-9a-f]{2}/gi, (hex) => {
     const char = String.fromCharCode(Number.parseInt(hex.slice(1), 16));
@@ -49,8 +52,9 @@ function removeDots(path: string): string {
   const segments = plain.split("/").slice(1);
   for (const [i, segment] of segments.entries()) {
     const last = i === segments.length - 1;
-    if (segment === "..") kept.pop();
-    if (segment !== "." && segment !== "..") kept.push(segment);
+    const [name = ""] = segment.split(";");
+    if (name === "..") kept.pop();
+    if (name !== "." && name !== "..") kept.push(segment);
     else if (last) kept.push("");
   }
   return `/${kept.join("/")}`;

@@ -4,7 +4,14 @@ import type { Installed } from "../../embedded/components/index.ts";
 import { meshImages, workloadImages } from "../images.ts";
 import { planImages } from "./images-archive.ts";
 
-const component = (name: string) => ({ name, version: "1", source: "", digest: `sha256:${name}`, bytes: 0, programs: [] });
+const component = (name: string) => ({
+  name,
+  version: "1",
+  source: "",
+  digest: `sha256:${name}`,
+  bytes: 0,
+  programs: [],
+});
 const installed = {
   root: "/root",
   istioBootstrap: "/istio/bootstrap.json",
