@@ -24,6 +24,7 @@ import type { RunResult } from "../../harness/result.ts";
 import { openCluster } from "../cluster.ts";
 import { readScenarios, SCENARIOS } from "../context.ts";
 import { work, type Work } from "../work.ts";
+import { loadRunner } from "../runner.ts";
 import { makeTempDir, newRunId } from "./run.ts";
 
 interface ReproOptions {
@@ -146,30 +147,21 @@ async function ask(
     translation.scenario(() => ASKED),
   );
   const scenarios = await readScenarios(root, [], []);
-  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
-    harness,
-    playwright: await harness.startPlaywright(
-      { runId, scenariosRoot: root, projectRoot: tempDir, ids: [translation.id], limitMs: LIMIT_MS },
-      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
-    ),
-  }));
-  loading.catch(() => undefined); // thrown where it is awaited
-  await using loaded = {
-    [Symbol.asyncDispose]: () =>
-      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
-  };
-  void loaded;
+  await using runner = loadRunner(
+    { runId, scenariosRoot: root, projectRoot: tempDir, ids: [translation.id], limitMs: LIMIT_MS },
+    { tempDir, cacheDir: cacheRoot(), signal: work.signal },
+  );
   const opened = await openCluster(
     { cluster: "embedded", ...(name === undefined ? {} : { name }), keep: keep === true || name !== undefined },
     work,
   );
   await using cluster = opened.cluster;
-  const { harness, playwright } = await loading;
+  const { playwright, runScenarios } = await runner.loaded;
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
   const handle = await toHandle(cluster);
   try {
-    const result = await harness.runScenarios({
+    const result = await runScenarios({
       playwright,
       handle,
       setMesh: async (setting) => {

@@ -17,6 +17,7 @@ import { readKnownFailures } from "../known-failures.ts";
 import { openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
+import { loadRunner } from "../runner.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
 
@@ -111,42 +112,32 @@ async function runOnCluster(
   const runId = newRunId();
   const tempDir = await makeTempDir();
   const scenariosRoot = path.resolve(options.scenarios);
-  // The Kubernetes client and Playwright take seconds to load: these pass while the cluster starts.
-  const loading = import("../../harness/run/index.ts").then(async (harness) => ({
-    harness,
-    playwright: await harness.startPlaywright(
-      {
-        runId,
-        scenariosRoot,
-        projectRoot: path.dirname(scenariosRoot),
-        ids: scenarios.map(({ id }) => id),
-        limitMs: (options.limit ?? 10) * 1000,
-      },
-      { tempDir, cacheDir: cacheRoot(), signal: work.signal },
-    ),
-  }));
-  loading.catch(() => undefined); // thrown where it is awaited
-  await using loaded = {
-    [Symbol.asyncDispose]: () =>
-      loading.then(({ playwright }) => playwright[Symbol.asyncDispose]()).catch(() => undefined),
-  };
-  void loaded;
+  await using runner = loadRunner(
+    {
+      runId,
+      scenariosRoot,
+      projectRoot: path.dirname(scenariosRoot),
+      ids: scenarios.map(({ id }) => id),
+      limitMs: (options.limit ?? 10) * 1000,
+    },
+    { tempDir, cacheDir: cacheRoot(), signal: work.signal },
+  );
   const opened =
     options.cluster === "existing"
       ? await takeCluster(runId, options, work)
       : await openCluster({ ...options, cluster: options.cluster }, work);
   await using cluster = opened.cluster;
-  const { harness, playwright } = await loading;
+  const { playwright, choose, readProfile, runScenarios } = await runner.loaded;
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
   try {
-    const profile = harness.readProfile(options.profile);
+    const profile = readProfile(options.profile);
     const handle = await toHandle(cluster);
     const { istio } = handle.info.versions;
-    const { chosen, skipped } = await harness.choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
+    const { chosen, skipped } = await choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     if (chosen.length === 0) throw nothingRuns(skipped);
-    return await harness.runScenarios({
+    return await runScenarios({
       playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
