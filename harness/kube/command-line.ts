@@ -49,10 +49,10 @@ export async function openCommandLine(
     write(chunk: Buffer, _encoding, done): void {
       stdout.push(chunk);
       const last = Buffer.concat(stdout.slice(-3)).subarray(-100).toString("latin1");
-      const [end, exitCode] = tail.exec(last) ?? [];
-      if (end !== undefined && waiting) {
+      const [closing, exitCode] = tail.exec(last) ?? [];
+      if (closing !== undefined && waiting) {
         const all = Buffer.concat(stdout);
-        waiting.resolve({ stdout: all.subarray(0, all.length - end.length), stderr, exitCode: Number(exitCode) });
+        waiting.resolve({ stdout: all.subarray(0, all.length - closing.length), stderr, exitCode: Number(exitCode) });
         waiting = undefined;
       }
       done();
@@ -97,7 +97,7 @@ export async function openCommandLine(
     return await answered;
   };
   let queue: Promise<unknown> = Promise.resolve();
-  const line: CommandLine = {
+  return {
     run(input) {
       const turn = queue.then(() =>
         once(input).catch((cause: unknown) => {
@@ -116,5 +116,4 @@ export async function openCommandLine(
       socket.close();
     },
   };
-  return line;
 }

@@ -3,7 +3,8 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { connect, messageOf, type Kube } from "../kube/client.ts";
 import { openCommandLine, type CommandLine } from "../kube/command-line.ts";
-import { execIn, type ContainerRef, type ExecResult } from "../kube/exec.ts";
+import type { ContainerRef, ExecResult } from "../kube/exec.ts";
+import { askProxy } from "../kube/proxy-dump.ts";
 import { readyPods } from "../kube/wait.ts";
 import { CURL_COMMAND } from "../probe/curl.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/index.ts";
@@ -164,25 +165,6 @@ async function readProxy(
 
 function containerOf(proxy: Proxy): ContainerRef {
   return { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
-}
-
-/** A GET of Envoy's admin interface through pilot-agent. @throws ERR_PROBE where the answer is not JSON. */
-async function askProxy(kube: Kube, proxy: Proxy, path: string): Promise<unknown> {
-  const result = await execIn(kube, containerOf(proxy), ["pilot-agent", "request", "GET", path]);
-  const text = result.stdout.toString("utf8");
-  try {
-    // pilot-agent may warn on standard output first (a proxy without root certificates).
-    return JSON.parse(text.slice(Math.max(0, text.search(/^\{/m))));
-  } catch (cause) {
-    const said = [text, result.stderr].join("\n").trim().slice(0, 300);
-    throw new MeshproofError(
-      "ERR_PROBE",
-      `the proxy of ${proxy.namespace}/${proxy.pod} does not answer ${path}: ${said}`,
-      {
-        cause,
-      },
-    );
-  }
 }
 
 async function findPlace(kube: Kube, handle: ClusterHandle, name: string): Promise<Place> {

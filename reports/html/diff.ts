@@ -12,6 +12,7 @@ import {
 } from "../diff.ts";
 import { plural } from "../text.ts";
 import { html, type Html } from "./escape.ts";
+import { renderLists } from "./list.ts";
 import { sign } from "./marks.ts";
 import { renderPage } from "./shell.ts";
 
@@ -70,39 +71,19 @@ export function formatDiffHtml(comparison: Comparison): string {
 }
 
 function renderChanges(changes: readonly Change[]): Html {
-  return html`${[...Map.groupBy(changes, ({ scenario }) => scenario)].map(
-    ([scenario, own]) =>
-      html`<figure class="matrix list">
-        <figcaption>
-          <span class="id">${scenario}</span> <span class="tally">${plural(own.length, "change")}</span>
-        </figcaption>
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <td></td>
-                <th scope="col">before</th>
-                <th scope="col">after</th>
-                <th scope="col">why</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${own.map(
-                (change) =>
-                  html`<tr>
-                    <th scope="row">${nameCell(change)}</th>
-                    <td class="seen">${describeSeen(change.before, change)}</td>
-                    <td class="seen differs ${change.known === undefined ? "failed" : "known-failure"}">
-                      ${describeSeen(change.after, change)}
-                    </td>
-                    <td class="request">${renderWhy(change)}</td>
-                  </tr> `,
-              )}
-            </tbody>
-          </table>
-        </div>
-      </figure>`,
-  )}`;
+  return renderLists(changes, {
+    head: ["before", "after", "why"],
+    caption: (own) => html`<span class="tally">${plural(own.length, "change")}</span>`,
+    row: (change) =>
+      html`<tr>
+        <th scope="row">${nameCell(change)}</th>
+        <td class="seen">${describeSeen(change.before, change)}</td>
+        <td class="seen differs ${change.known === undefined ? "failed" : "known-failure"}">
+          ${describeSeen(change.after, change)}
+        </td>
+        <td class="request">${renderWhy(change)}</td>
+      </tr> `,
+  });
 }
 
 function renderWhy(change: Change): Html {
@@ -113,25 +94,12 @@ function renderWhy(change: Change): Html {
 }
 
 function renderOneSided(cells: readonly OneSided[]): Html {
-  return html`${[...Map.groupBy(cells, ({ scenario }) => scenario)].map(
-    ([scenario, own]) =>
-      html`<figure class="matrix list">
-        <figcaption>
-          <span class="id">${scenario}</span> <span class="tally">${plural(own.length, "check")}</span>
-        </figcaption>
-        <div class="scroll">
-          <table>
-            <tbody>
-              ${own.map(
-                (cell) =>
-                  html`<tr>
-                    <th scope="row">${nameCell(cell)}</th>
-                    <td class="seen">${describeSeen(cell.seen)}</td>
-                  </tr> `,
-              )}
-            </tbody>
-          </table>
-        </div>
-      </figure>`,
-  )}`;
+  return renderLists(cells, {
+    caption: (own) => html`<span class="tally">${plural(own.length, "check")}</span>`,
+    row: (cell) =>
+      html`<tr>
+        <th scope="row">${nameCell(cell)}</th>
+        <td class="seen">${describeSeen(cell.seen)}</td>
+      </tr> `,
+  });
 }

@@ -4,6 +4,7 @@ import { nameCell } from "../diff.ts";
 import { formatDuration } from "../text.ts";
 import { dayOf, describeNew, describeSince, describeTrend } from "../trend.ts";
 import { html, type Html } from "./escape.ts";
+import { renderLists } from "./list.ts";
 import { mark, sign } from "./marks.ts";
 import { renderPage } from "./shell.ts";
 
@@ -63,37 +64,16 @@ export function formatTrendHtml(trend: Trend, linkTo: (run: TrendRun) => string)
 }
 
 function renderFailing(failing: readonly Failing[], runs: readonly TrendRun[]): Html {
-  return html`${[...Map.groupBy(failing, ({ scenario }) => scenario)].map(
-    ([scenario, own]) =>
-      html`<figure class="matrix list">
-        <figcaption><span class="id">${scenario}</span></figcaption>
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <td></td>
-                <th scope="col">since</th>
-                <th scope="col">last ${Math.min(SHOWN, runs.length)} runs</th>
-                <th scope="col">why</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${own.map(
-                (each) =>
-                  html`<tr>
-                    <th scope="row">${nameCell(each)}</th>
-                    <td class="request">${mark(each.status)}${describeSince(each)}</td>
-                    <td>
-                      ${each.history.slice(-SHOWN).map((one) => (one === "absent" ? html`· ` : html`${mark(one)} `))}
-                    </td>
-                    <td class="request">${each.reason?.slice(0, 400)}</td>
-                  </tr> `,
-              )}
-            </tbody>
-          </table>
-        </div>
-      </figure>`,
-  )}`;
+  return renderLists(failing, {
+    head: ["since", `last ${Math.min(SHOWN, runs.length)} runs`, "why"],
+    row: (each) =>
+      html`<tr>
+        <th scope="row">${nameCell(each)}</th>
+        <td class="request">${mark(each.status)}${describeSince(each)}</td>
+        <td>${each.history.slice(-SHOWN).map((one) => (one === "absent" ? html`· ` : html`${mark(one)} `))}</td>
+        <td class="request">${each.reason?.slice(0, 400)}</td>
+      </tr> `,
+  });
 }
 
 /** So many runs of a check's history fit beside it. */
