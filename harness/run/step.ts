@@ -27,6 +27,9 @@ import { MANAGED_LABEL, outsideHostOf } from "./workloads.ts";
 /** Rounds in a row that must agree before a step is judged. */
 const ROUNDS = 3;
 
+/** How long a JWKS server may leave a mark unanswered. */
+const MARK_LIMIT_MS = 10_000;
+
 /** How much of a reply is judged, and how much is kept for reports. */
 const BODY_JUDGED = 1_048_576;
 const BODY_KEPT = 2_048;
@@ -339,14 +342,20 @@ async function mark(session: Session, server: string, checks: readonly PreparedC
   const host = server === "outside-host" ? ip : `${server}.${session.handle.namespace}`;
   const path = `/mark/${randomBytes(8).toString("hex")}`;
   const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
-  const [answer] = await sendRound(session, [{ place, request }]);
-  if (answer?.status !== 404) {
-    throw new MeshproofError(
-      "ERR_PROBE",
-      `the JWKS server ${server} does not answer: ${answer?.error ?? `status ${answer?.status}`}`,
-    );
+  // A proxy on the way may answer 503 for a moment, for a kept-alive connection that has just ended: a mark is no verdict.
+  const until = performance.now() + MARK_LIMIT_MS;
+  for (;;) {
+    const [answer] = await sendRound(session, [{ place, request }], { newConnections: true });
+    if (answer?.status === 404) return path;
+    if (performance.now() > until) {
+      const said = answer?.error ?? `status ${answer?.status} ${answer?.body.toString("utf8").slice(0, 200)}`.trim();
+      throw new MeshproofError(
+        "ERR_PROBE",
+        `the JWKS server ${server} does not answer ${host}${path} from ${place.workload} for ${MARK_LIMIT_MS / 1000} s: ${said}`,
+        { hint: `is its pod ready, and does a policy of the scenario forbid ${place.workload} to ask it?` },
+      );
+    }
   }
-  return path;
 }
 
 /** The server's access log writes one JSON object a line (scenarios/workloads). */
