@@ -46,7 +46,7 @@ export async function images(options: ImagesOptions): Promise<number> {
 
 /** With the digest that each unpinned image has now where it would be pulled from. */
 async function resolveAll(listed: readonly KindImage[]): Promise<KindImage[]> {
-  const { readDigest } = await import("../../clusters/kind/registry.ts");
+  const { readDigest } = await import("../../clusters/registry/client.ts");
   return Promise.all(
     listed.map(async (image) => {
       if (image.digest !== undefined) return image;

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
-import { readDigest } from "./registry.ts";
+import { readDigest } from "./client.ts";
 
 const INDEX = JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
 const DIGEST = `sha256:${createHash("sha256").update(INDEX).digest("hex")}`;

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { test, type TestContext } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { pack, type Header } from "tar-stream";
+import { openImage, type Descriptor } from "./client.ts";
+import { takeFiles } from "./unpack.ts";
+
+const ENVOY = "usr/local/bin/envoy";
+const OCI = "application/vnd.oci.image.layer.v1.tar";
+const DOCKER = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+type Entry = Partial<Header> & { readonly name: string; readonly body?: string };
+
+async function tar(...entries: readonly Entry[]): Promise<Buffer> {
+  const packed = pack();
+  for (const { body = "", ...header } of entries) packed.entry(header, body);
+  packed.finalize();
+  return buffer(packed);
+}
+
+/** A registry on loopback with one image, `istio/proxyv2:1`, that has these layers; it wants an anonymous token. */
+async function serve(
+  t: TestContext,
+  layers: readonly { readonly mediaType: string; readonly bytes: Buffer }[],
+  spoil: (bytes: Buffer, digest: string) => Buffer = (bytes) => bytes,
+) {
+  const blobs = new Map<string, Buffer>();
+  const add = (mediaType: string, bytes: Buffer): Descriptor => {
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  };
+  const json = (value: unknown) => Buffer.from(JSON.stringify(value));
+  const described = layers.map(({ mediaType, bytes }) => add(mediaType, bytes));
+  const platforms = ["arm64", "amd64"].map((architecture) => {
+    const config = add("config", json({ os: "linux", architecture }));
+    const own = architecture === "amd64" ? described : [];
+    return { ...add("manifest", json({ config, layers: own })), platform: { os: "linux", architecture } };
+  });
+  const index = add("index", json({ manifests: platforms }));
+  const asked: string[] = [];
+  const server = createServer(({ url = "", headers }, response) => {
+    if (url === "/token") return response.end(JSON.stringify({ token: "t" }));
+    if (headers.authorization !== "Bearer t")
+      return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${headers.host}/token"` }).end();
+    const name = url.split("/").at(-1) ?? "";
+    asked.push(name);
+    const bytes = blobs.get(name === "1" ? index.digest : name);
+    return bytes ? response.end(spoil(bytes, name)) : response.writeHead(404).end();
+  });
+  t.after(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const reference = `127.0.0.1:${(server.address() as AddressInfo).port}/istio/proxyv2:1`;
+  const folder = await mkdtemp(join(tmpdir(), "meshproof-registry-"));
+  t.after(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, "work"));
+  const take = async (path = ENVOY): Promise<string> => {
+    const image = await openImage(reference, "amd64");
+    await takeFiles(image, { [path]: join(folder, "taken") }, join(folder, "work"));
+    return readFile(join(folder, "taken"), "utf8");
+  };
+  return { reference, take, asked, digest: index.digest, layers: described, folder };
+}
+
+test("a file is the uppermost layer's, whatever the layers are packed with, and no lower layer is fetched", async (t) => {
+  const { take, asked, layers } = await serve(t, [
+    { mediaType: OCI, bytes: await tar({ name: ENVOY, body: "oldest" }, { name: "etc/a", body: "a" }) },
+    { mediaType: `${OCI}+zstd`, bytes: zstdCompressSync(await tar({ name: `./${ENVOY}`, body: "old" })) },
+    { mediaType: `${OCI}+gzip`, bytes: gzipSync(await tar({ name: ENVOY, body: "new" }, { name: "b", body: "b" })) },
+    { mediaType: DOCKER, bytes: gzipSync(await tar({ name: "etc/c", body: "c" })) },
+  ]);
+  assert.equal(await take(), "new");
+  assert.deepEqual(
+    layers.map(({ digest }) => asked.includes(digest)),
+    [false, false, true, true],
+  );
+  assert.equal(await take("etc/a"), "a");
+});
+
+test("a whiteout removes what lies below it, and not what its own layer has", async (t) => {
+  const below = { mediaType: OCI, bytes: await tar({ name: ENVOY, body: "old" }) };
+  const over = async (...entries: Entry[]) =>
+    (await serve(t, [below, { mediaType: OCI, bytes: await tar(...entries) }])).take();
+  for (const name of ["usr/local/bin/.wh.envoy", "usr/.wh.local", "usr/local/.wh..wh..opq", ".wh..wh..opq"]) {
+    await assert.rejects(over({ name }), /usr\/local\/bin\/envoy is removed by a later layer/, name);
+    assert.equal(await over({ name: ENVOY, body: "new" }, { name }), "new");
+  }
+  assert.equal(await over({ name: "usr/local/bin/.wh.env" }, { name: "opt/.wh..wh..opq" }), "old");
+});
+
+test("hostile names and links are never followed, and nothing else is written", async (t) => {
+  const { take, folder } = await serve(t, [
+    {
+      mediaType: OCI,
+      bytes: await tar(
+        { name: ENVOY, body: "good" },
+        { name: `/${ENVOY}`, body: "bad" },
+        { name: `x/../${ENVOY}`, body: "bad" },
+        { name: "../escaped", body: "bad" },
+        { name: "y", type: "symlink", linkname: "/" },
+        { name: "y/z", body: "bad" },
+      ),
+    },
+  ]);
+  assert.equal(await take(), "good");
+  assert.deepEqual((await readdir(folder, { recursive: true })).sort(), ["taken", "work"]);
+  for (const entry of [
+    { name: ENVOY, type: "symlink", linkname: "/etc/shadow" },
+    { name: ENVOY, type: "link", linkname: "x" },
+    { name: "usr/local", type: "symlink", linkname: "/" },
+  ] as const)
+    await assert.rejects((await serve(t, [{ mediaType: OCI, bytes: await tar(entry) }])).take(), {
+      code: "ERR_COMPONENT",
+      message: /is a (sym)?link/,
+    });
+});
+
+test("bytes that are not what a digest says are refused: others, fewer, more", async (t) => {
+  const layer = { mediaType: OCI, bytes: await tar({ name: ENVOY, body: "good" }) };
+  const spoilt = async (change: (bytes: Buffer) => Buffer, which: "layer" | "manifest") => {
+    const isLayer = (bytes: Buffer) => bytes.equals(layer.bytes);
+    const server = await serve(t, [layer], (bytes, name) =>
+      name.startsWith("sha256:") && isLayer(bytes) === (which === "layer") ? change(bytes) : bytes,
+    );
+    await assert.rejects(server.take(), (error: Error) => {
+      assert.match(
+        error.message,
+        which === "layer" ? /blob sha256:\w+ is not what the manifest says/ : /was asked for/,
+      );
+      return true;
+    });
+  };
+  await spoilt((bytes) => Buffer.concat([Buffer.from("x"), bytes.subarray(1)]), "layer");
+  await spoilt((bytes) => bytes.subarray(1), "layer");
+  await spoilt((bytes) => Buffer.concat([bytes, Buffer.from("x")]), "layer");
+  await spoilt((bytes) => Buffer.concat([bytes, Buffer.from(" ")]), "manifest");
+});
+
+test("an image is read by digest, and refused where it is for other platforms or of an unknown kind", async (t) => {
+  const server = await serve(t, [{ mediaType: "application/x-squashfs", bytes: Buffer.from("x") }]);
+  const pinned = await openImage(`${server.reference}@${server.digest}`, "amd64");
+  assert.equal(pinned.digest, server.digest);
+  await assert.rejects(openImage(server.reference, "s390x"), /for linux\/arm64, linux\/amd64, not for linux\/s390x/);
+  await assert.rejects(server.take(), /squashfs, which is no known kind of tar/);
+  await assert.rejects((await serve(t, [])).take(), /it has no usr\/local\/bin\/envoy/);
+});
