@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { ReadableStream } from "node:stream/web";
 import { MeshproofError } from "../../harness/errors.ts";
 
 /** What a tag may be: for several platforms, which is what Docker pulls by, or for one. */
@@ -114,7 +113,7 @@ export async function openImage(reference: string, architecture: string): Promis
     const wrong = (why: string, options = {}) =>
       failure(`its blob ${digest} is not what the manifest says: ${why}`, options);
     try {
-      for await (const chunk of Readable.fromWeb((response.body ?? new Blob([]).stream()))) {
+      for await (const chunk of Readable.fromWeb(response.body ?? new Blob([]).stream())) {
         bytes += (chunk as Buffer).length;
         if (bytes > size) throw wrong(`more than ${size} bytes`);
         hash.update(chunk as Buffer);
