@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { minimize, sameAnswer, type Outcome } from "./minimize.ts";
+import type { TicketObject } from "./translate.ts";
+
+const policy = (name: string, spec: Record<string, unknown> = { rules: [{}] }): TicketObject => ({
+  apiVersion: "security.istio.io/v1",
+  kind: "AuthorizationPolicy",
+  metadata: { name, namespace: "shop" },
+  spec,
+});
+
+/** A mesh whose answer is the same while the text has all of these. */
+const needs =
+  (...words: string[]) =>
+  (objects: readonly TicketObject[]): Promise<Outcome> =>
+    Promise.resolve(words.every((word) => JSON.stringify(objects).includes(word)) ? "same" : "other");
+
+const names = (objects: readonly TicketObject[]) => objects.map(({ metadata }) => metadata.name);
+
+describe("minimize", () => {
+  it("drops nothing where all is needed", async () => {
+    const objects = [policy("a"), policy("b"), policy("c")];
+    const all = JSON.stringify(objects);
+    const found = await minimize(
+      objects,
+      (left) => Promise.resolve(JSON.stringify(left) === all ? "same" : "other"),
+      100,
+    );
+    assert.deepEqual(found.objects, objects);
+    assert.deepEqual(found.dropped, []);
+    assert.equal(found.complete, true);
+  });
+
+  it("drops everything but one object", async () => {
+    for (const needed of ["a", "b", "c", "d", "e"]) {
+      const found = await minimize(
+        ["a", "b", "c", "d", "e"].map((name) => policy(name)),
+        needs(`"${needed}"`, "rules"),
+        100,
+      );
+      assert.deepEqual(names(found.objects), [needed]);
+      assert.equal(found.dropped.length, 4);
+    }
+  });
+
+  it("keeps one object even where none is needed", async () => {
+    const found = await minimize([policy("a"), policy("b")], needs(), 100);
+    assert.equal(found.objects.length, 1);
+  });
+
+  it("keeps two rules that only together keep the answer, in whatever halves they stand", async () => {
+    const rules = ["/0", "/1", "/2", "/3", "/4", "/5"].map((path) => ({ to: [{ operation: { paths: [path] } }] }));
+    const found = await minimize([policy("a", { rules }), policy("noise")], needs("/1", "/4"), 100);
+    assert.deepEqual(found.objects, [policy("a", { rules: [rules[1], rules[4]] })]);
+    assert.deepEqual(
+      [...found.dropped].sort(),
+      [
+        "AuthorizationPolicy shop/a rules[0]",
+        "AuthorizationPolicy shop/a rules[2]",
+        "AuthorizationPolicy shop/a rules[3]",
+      ].concat(["AuthorizationPolicy shop/a rules[5]", "AuthorizationPolicy shop/noise"]),
+    );
+  });
+
+  it("drops a part that is needless only once a later one is gone", async () => {
+    // a is needed while b is there.
+    const outcome = (left: readonly TicketObject[]): Promise<Outcome> => {
+      const has = names(left);
+      return Promise.resolve(has.includes("c") && (has.includes("a") || !has.includes("b")) ? "same" : "other");
+    };
+    const found = await minimize([policy("a"), policy("b"), policy("c")], outcome, 100);
+    assert.deepEqual(names(found.objects), ["c"]);
+  });
+
+  it("takes a rule apart: fields, entries, values", async () => {
+    const spec = {
+      selector: { matchLabels: { app: "shop" } },
+      action: "DENY",
+      rules: [
+        {
+          from: [{ source: { namespaces: ["x"] } }],
+          to: [{ operation: { methods: ["GET"], paths: ["/a", "/b", "/c"] } }, { operation: { ports: ["80"] } }],
+          when: [
+            { key: "request.auth.claims[x]", values: ["1", "2"] },
+            { key: "source.ip", values: ["::1"] },
+          ],
+        },
+      ],
+    };
+    const found = await minimize([policy("a", spec)], needs("/b", "claims[x]", '"values":["'), 100);
+    assert.deepEqual(found.objects[0]?.spec?.["rules"], [
+      { to: [{ operation: { paths: ["/b"] } }], when: [{ key: "request.auth.claims[x]", values: ["2"] }] },
+    ]);
+    assert.deepEqual(found.objects[0]?.spec?.["selector"], spec.selector);
+    assert.ok(found.dropped.includes('AuthorizationPolicy shop/a rules[0].to[0].operation.paths[2] ("/c")'));
+  });
+
+  it("takes a jwtRule apart, but for its issuer and keys", async () => {
+    const jwtRules = [
+      { issuer: "https://a", jwks: "{}", audiences: ["x", "y"], fromParams: ["t"] },
+      { issuer: "https://b", jwksUri: "https://b/keys" },
+    ];
+    const authentication = { ...policy("jwt", { jwtRules }), kind: "RequestAuthentication" };
+    const found = await minimize([authentication], needs("https://a", '"y"'), 100);
+    assert.deepEqual(found.objects[0]?.spec, { jwtRules: [{ issuer: "https://a", jwks: "{}", audiences: ["y"] }] });
+  });
+
+  it("takes what is refused for not the same, and counts it", async () => {
+    const outcome = (left: readonly TicketObject[]): Promise<Outcome> =>
+      Promise.resolve(names(left).includes("schema") ? "same" : "refused");
+    const found = await minimize([policy("a"), policy("schema"), policy("b")], outcome, 100);
+    assert.deepEqual(names(found.objects), ["schema"]);
+    assert.ok(found.refused > 0);
+  });
+
+  it("stops where the tries run out, with what was confirmed until then", async () => {
+    let asked = 0;
+    const confirmed: string[] = [];
+    const outcome = async (left: readonly TicketObject[]): Promise<Outcome> => {
+      asked++;
+      const found = await needs('"h"')(left);
+      if (found === "same") confirmed.push(JSON.stringify(left));
+      return found;
+    };
+    const found = await minimize(
+      [..."abcdefgh"].map((name) => policy(name)),
+      outcome,
+      2,
+    );
+    assert.equal(asked, 2);
+    assert.equal(found.tries, 2);
+    assert.equal(found.complete, false);
+    assert.equal(JSON.stringify(found.objects), confirmed.at(-1));
+  });
+
+  it("is complete where the last try was the last needed, and asks nothing twice", async () => {
+    const asked: string[] = [];
+    const outcome = (left: readonly TicketObject[]): Promise<Outcome> => {
+      asked.push(JSON.stringify(left));
+      return needs('"b"', "{}")(left);
+    };
+    const first = await minimize([policy("a"), policy("b")], outcome, 100);
+    assert.equal(new Set(asked).size, asked.length);
+    assert.equal((await minimize([policy("a"), policy("b")], outcome, first.tries)).complete, true);
+    assert.equal((await minimize([policy("a"), policy("b")], outcome, first.tries - 1)).complete, false);
+  });
+
+  it("lets an error through: a mesh that is gone has no answer", () =>
+    assert.rejects(
+      minimize([policy("a"), policy("b")], () => Promise.reject(new Error("gone")), 9),
+      /gone/,
+    ));
+});
+
+describe("sameAnswer", () => {
+  const denied = {
+    cause: "rule 3 of AuthorizationPolicy shop/a denies it",
+    verdict: { status: 403, by: "authorization", body: "" },
+  } as const;
+  it("is about status, who answered, and the cause but for the numbers of rules", () => {
+    assert.ok(sameAnswer(denied, { ...denied, cause: "rule 0 of AuthorizationPolicy shop/a denies it" }));
+    assert.ok(!sameAnswer(denied, { ...denied, cause: "rule 3 of AuthorizationPolicy shop/b denies it" }));
+    assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, status: 401 } }));
+    assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, by: "workload" } }));
+  });
+});

@@ -1,0 +1,167 @@
+/** What of a ticket's YAML the answer needs. Decides only which drops to try; whether one counts, the mesh says. */
+
+import type { ReproAnswer } from "./answer.ts";
+import type { TicketObject } from "./translate.ts";
+
+/** What a ticket with less in it comes to: the same answer, another one, or YAML that is refused. */
+export type Outcome = "same" | "other" | "refused";
+
+export interface Minimized {
+  readonly objects: readonly TicketObject[];
+  /** What went, in the words of the ticket: `AuthorizationPolicy shop/a rules[1]`. */
+  readonly dropped: readonly string[];
+  readonly tries: number;
+  /** How many of the tries were YAML that the API server (or meshproof) refused. */
+  readonly refused: number;
+  /** False where the tries ran out first: something left may be needless. */
+  readonly complete: boolean;
+}
+
+/** Where a part stands in the ticket: the object's number, then keys and numbers. */
+type Path = readonly (string | number)[];
+
+const POLICIES = ["RequestAuthentication", "AuthorizationPolicy", "PeerAuthentication"];
+
+/** Lists in `spec` whose entries are rules. */
+const RULES = ["jwtRules", "rules", "http", "servers"];
+
+/** Without one of these what is around it is no rule any more, or (keys) is translated into the same all the same. */
+const ESSENTIAL = ["issuer", "jwks", "jwksUri", "jwks_uri", "source", "operation", "key", "route"];
+
+/** So deep a policy's rule goes: `to`, `[0]`, `operation`, `paths`, `[1]`. Routes are not taken apart below their matches. */
+const DEPTHS = { policy: 5, route: 2 };
+
+/**
+ * Drops whole objects, then rules, then fields and entries of rules, as long as the outcome is the same: in halves first, then in
+ * ever smaller parts, until no single part can go (ddmin; A. Zeller, R. Hildebrandt, "Simplifying and Isolating Failure-Inducing
+ * Input", 2002). One object always stays: without any there is no ticket.
+ * @param outcomeOf asks the mesh; called at most `most` times
+ */
+export async function minimize(
+  objects: readonly TicketObject[],
+  outcomeOf: (objects: readonly TicketObject[]) => Promise<Outcome>,
+  most: number,
+): Promise<Minimized> {
+  const gone: Path[] = [];
+  const told = new Map<string, Outcome>();
+  let tries = 0;
+  let refused = 0;
+  let complete = true;
+  /** Undefined where no try is left. */
+  const canGo = async (parts: readonly Path[]): Promise<boolean | undefined> => {
+    const left = without(objects, [...gone, ...parts]);
+    if (left.length === 0) return false;
+    const key = JSON.stringify(left);
+    let outcome = told.get(key);
+    if (outcome === undefined) {
+      if (tries >= most) {
+        complete = false;
+        return undefined;
+      }
+      tries++;
+      outcome = await outcomeOf(left);
+      told.set(key, outcome);
+      if (outcome === "refused") refused++;
+    }
+    return outcome === "same";
+  };
+  for (let level = 0; complete && level <= 1 + DEPTHS.policy; level++) {
+    let size = Math.ceil(partsAt(objects, gone, level).length / 2);
+    while (complete && size >= 1) {
+      let went = false;
+      for (let at = 0; ;) {
+        const chunk = partsAt(objects, gone, level).slice(at, at + size);
+        if (chunk.length === 0) break;
+        const can = await canGo(chunk);
+        if (can === undefined) break;
+        if (can) {
+          gone.push(...chunk);
+          went = true;
+        } else at += chunk.length;
+      }
+      // A part may be needless only now that another is gone.
+      if (size > 1 || !went) size = size === 1 ? 0 : Math.ceil(size / 2);
+    }
+  }
+  return {
+    objects: without(objects, gone),
+    dropped: gone.map((path) => nameOf(objects, path)),
+    tries,
+    refused,
+    complete,
+  };
+}
+
+/** What can be dropped at a level: objects (0), rules (1), and then what stands so deep below a rule. */
+function partsAt(objects: readonly TicketObject[], gone: readonly Path[], level: number): Path[] {
+  const dropped = new Set(gone.map((path) => JSON.stringify(path)));
+  const there = (path: Path): boolean => !dropped.has(JSON.stringify(path));
+  const below = (value: unknown, path: Path, depth: number): Path[] => {
+    const children = childrenOf(value, path).filter(there);
+    if (depth > 1) return children.flatMap((child) => below(at(objects, child), child, depth - 1));
+    // The last entry of a list is tried as the whole list.
+    if (Array.isArray(value)) return children.length > 1 ? children : [];
+    return children.filter((child) => !ESSENTIAL.includes(String(child.at(-1))));
+  };
+  return objects.flatMap((object, index) => {
+    if (!there([index])) return [];
+    if (level === 0) return [[index]];
+    return RULES.flatMap((list) => {
+      const path = [index, "spec", list];
+      const rules = childrenOf(at(objects, path), path).filter(there);
+      if (level === 1) return rules;
+      const deepest = POLICIES.includes(object.kind) ? DEPTHS.policy : DEPTHS.route;
+      return level - 1 > deepest ? [] : rules.flatMap((rule) => below(at(objects, rule), rule, level - 1));
+    });
+  });
+}
+
+function childrenOf(value: unknown, path: Path): Path[] {
+  if (Array.isArray(value)) return value.map((_, index) => [...path, index]);
+  return typeof value === "object" && value !== null ? Object.keys(value).map((key) => [...path, key]) : [];
+}
+
+function at(objects: readonly TicketObject[], path: Path): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<string | number, unknown> | undefined)?.[key], objects);
+}
+
+/** The objects without these parts. A list that lost its last entry goes too. */
+function without(objects: readonly TicketObject[], paths: readonly Path[]): TicketObject[] {
+  const gone = new Set(paths.map((path) => JSON.stringify(path)));
+  const rebuild = (value: unknown, path: Path): unknown => {
+    if (gone.has(JSON.stringify(path))) return undefined;
+    if (Array.isArray(value)) {
+      const left = value.map((item, index) => rebuild(item, [...path, index])).filter((item) => item !== undefined);
+      return left.length === 0 && value.length > 0 ? undefined : left;
+    }
+    if (typeof value !== "object" || value === null) return value;
+    const entries = Object.entries(value).map(([key, item]) => [key, rebuild(item, [...path, key])] as const);
+    return Object.fromEntries(entries.filter(([, item]) => item !== undefined));
+  };
+  return (rebuild(objects, []) ?? []) as TicketObject[];
+}
+
+function nameOf(objects: readonly TicketObject[], [index, , ...rest]: Path): string {
+  const { kind, metadata } = objects[Number(index)]!;
+  const name = metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+  const where = rest.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
+  const value = at(objects, [index!, "spec", ...rest]);
+  const text = typeof value === "string" ? ` (${JSON.stringify(value)})` : "";
+  return `${kind} ${name}${where === "" ? "" : ` ${where.slice(1)}${text}`}`;
+}
+
+/**
+ * Whether two answers to a ticket are the same: status, who answered, and the cause, word for word, but for the numbers of rules,
+ * which change where a rule before them goes. What the cause names (a policy, a field, a list) therefore stays.
+ */
+export function sameAnswer(
+  one: Pick<ReproAnswer, "cause" | "verdict">,
+  other: Pick<ReproAnswer, "cause" | "verdict">,
+): boolean {
+  const bare = (cause: string): string => cause.replaceAll(/\brule(?: |\[)\d+\]?/g, "rule");
+  return (
+    one.verdict.status === other.verdict.status &&
+    one.verdict.by === other.verdict.by &&
+    bare(one.cause) === bare(other.cause)
+  );
+}
