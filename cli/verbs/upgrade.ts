@@ -174,7 +174,13 @@ async function upgradeUnderStreams(cluster: EmbeddedCluster, task: Task, work: W
     await untilAnswered(streams, STEADY, signal);
     await istio.upgradeIstio({
       ...{ kube, from: manifests[0], to: manifests[1], strategy: options.strategy, revision: revision ?? "" },
-      ...{ namespaces: [STREAM_NAMESPACE, cluster.namespace], versions: to, phase, progress: work.progress, signal },
+      ...{
+        namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
+        versions: to,
+        phase,
+        progress: work.progress,
+        signal,
+      },
     });
     phase("after");
     await untilAnswered(streams, STEADY, signal);

@@ -19,7 +19,7 @@ export interface UpgradeOptions {
   readonly strategy: UpgradeStrategy;
   /** The new control plane's, where the strategy is `revision`. */
   readonly revision: string;
-  /** Namespaces whose workloads have sidecars. */
+  /** Namespaces whose workloads have sidecars, but for those that opt out; one that is not there is none. */
   readonly namespaces: readonly string[];
   /** What runs afterwards, everywhere. */
   readonly versions: { readonly istio: string; readonly envoy: string };
@@ -54,7 +54,8 @@ export async function upgradeIstio(options: UpgradeOptions): Promise<void> {
   await waitForGateway(kube, signal);
 
   phase("workloads");
-  for (const namespace of options.namespaces) {
+  const existing = (await kube.core.listNamespace()).items.map(({ metadata }) => metadata?.name);
+  for (const namespace of options.namespaces.filter((name) => existing.includes(name))) {
     if (!inPlace) await relabel(kube, namespace, options.revision);
     await restartAll(kube, namespace, signal);
   }
@@ -117,7 +118,9 @@ async function restart(kube: Kube, namespace: string, name: string): Promise<voi
 
 async function restartAll(kube: Kube, namespace: string, options: { signal?: AbortSignal }): Promise<void> {
   const { items } = await kube.apps.listNamespacedDeployment({ namespace });
-  const names = items.map(({ metadata }) => metadata?.name ?? "");
+  const optedOut = "sidecar.istio.io/inject";
+  const injected = items.filter(({ spec }) => spec?.template.metadata?.labels?.[optedOut] !== "false");
+  const names = injected.map(({ metadata }) => metadata?.name ?? "");
   // One after the other, as many at once would be no rollout on a small node.
   for (const name of names) {
     await restart(kube, namespace, name);

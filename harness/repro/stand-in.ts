@@ -12,7 +12,7 @@ export const STAND_IN = "ticket";
 const OWN_LABEL = { "meshproof.dev/stand-in": "ticket" } as const;
 
 /** Labels `app` of pods of ours: a ticket's workload with one of them would be taken for it. */
-const OURS = ["sleep", "nginx-proxy", "outside", "outside-host", "httpbin", "ext-authz"].concat(
+const OURS = ["sleep", "neighbour", "nginx-proxy", "outside", "outside-host", "httpbin", "ext-authz"].concat(
   ["productpage", "details", "ratings", "reviews"], // bookinfo
 );
 

@@ -168,11 +168,10 @@ function containerOf(proxy: Proxy): ContainerRef {
 }
 
 async function findPlace(kube: Kube, handle: ClusterHandle, name: string): Promise<Place> {
-  const outside = name === "outside";
-  const where = outside ? handle.outsideNamespace : handle.namespace;
+  const where = name === "sleep" ? handle.namespace : handle.outsideNamespace;
   const [pod] = await readyPods(kube, where, `app=${name}`);
   if (!pod) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the place ${name} has no ready pod in ${where}`);
-  const container = outside ? "curl" : name;
+  const container = name === "outside" ? "curl" : name;
   return {
     container: { namespace: where, pod: pod.metadata?.name ?? "", container },
     workload: `deploy/${name}`,

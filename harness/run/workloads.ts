@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import type { V1Pod } from "@kubernetes/client-node";
+import type { V1Deployment, V1Pod } from "@kubernetes/client-node";
 import type { CertificateAuthority, ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { applyManifests, parseManifests } from "../kube/apply.ts";
@@ -143,7 +143,23 @@ async function renderWorkload(options: DeployOptions, app: string): Promise<Mani
     outsideNs: options.handle.outsideNamespace,
     outsideHost: "",
   };
-  return sources.flatMap(({ text, file }) => parseManifests(substitute(text, file, values)));
+  return sources.flatMap(({ text, file }) =>
+    parseManifests(substitute(text, file, values)).map((manifest) => withRevision(manifest, options.handle.injection)),
+  );
+}
+
+/** A pod that asks for a sidecar itself (`sidecar.istio.io/inject`) must say of which revision, where that is not the default one. */
+function withRevision(manifest: Manifest, injection: ClusterHandle["injection"]): Manifest {
+  const revision = injection["istio.io/rev"];
+  const { spec } = manifest as { spec?: V1Deployment["spec"] };
+  const labels = spec?.template?.metadata?.labels;
+  if (revision === undefined || labels?.["sidecar.istio.io/inject"] !== "true") return manifest;
+  const changed = structuredClone(manifest) as Manifest & { spec: NonNullable<V1Deployment["spec"]> };
+  changed.spec.template.metadata = {
+    ...changed.spec.template.metadata,
+    labels: { ...labels, "istio.io/rev": revision },
+  };
+  return changed;
 }
 
 /** Replaces the proxies' root certificates, so that their own TLS origination trusts the run's JWKS host and nothing else. */

@@ -63,8 +63,9 @@ const path: Shape = {
 const request = {
   from: {
     type: "string",
-    enum: ["sleep", "outside"],
-    description: "The place that sends: `sleep` is a pod with a sidecar in ${ns}, `outside` a pod without one.",
+    enum: ["sleep", "neighbour", "outside"],
+    description:
+      "The place that sends: `sleep` is a pod with a sidecar in ${ns}, `neighbour` one in ${outside.ns}, `outside` a pod there without one.",
   },
   to: name("Who gets the request: a Service in ${ns} (its first port), or `ingress`, the ingress gateway."),
   method: {

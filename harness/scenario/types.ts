@@ -122,7 +122,7 @@ export type Protocol = "http/1.0" | "http/1.1" | "h2c";
 
 /** A request, without its token. */
 export interface RequestSpec {
-  /** The place that sends: `sleep` (pod with sidecar in `${ns}`) or `outside` (pod without sidecar). */
+  /** The place that sends: `sleep` (pod with sidecar in `${ns}`), `neighbour` (one in `${outside.ns}`) or `outside` (pod without sidecar there). */
   readonly from: string;
   /** A workload's service name, or `ingress`. */
   readonly to: string;
