@@ -205,6 +205,7 @@ function buildProgram(): Command {
     "repro ticket/ --request 'GET /orders' --token @token.jwt --expect 200",
     "repro policies.yaml --curl \"curl -H 'Authorization: Bearer eyJ…' https://shop.example/orders\"",
     "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
+    "repro ticket/ --request 'GET /orders' --minimize",
   ])
     .argument("<files...>", "a folder or files with the ticket's Kubernetes objects")
     .option("--request <request>", "METHOD and path, or METHOD and URL")
@@ -226,6 +227,7 @@ function buildProgram(): Command {
     )
     .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
     .option("--keep", "leave the cluster running for the next ticket")
+    .option("--minimize", "drop what is needless for this answer; each try takes seconds")
     .option("--export <folder>", "write the scenario, the answer, curl lines and versions there")
     .addOption(json())
     .action(async (files: string[], options) => finish((await import("./verbs/repro.ts")).repro(files, options)));

@@ -59,6 +59,17 @@ spec:
       jwks: '${jwks}'
 `;
 
+/** What health-check can do without. */
+const NOISE = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-admin, namespace: istio-system }
+spec:
+  selector: { matchLabels: { istio: ingressgateway } }
+  action: DENY
+  rules: [{ to: [{ operation: { paths: ["/admin"] } }] }]
+`;
+
 describe("repro", () => {
   let folder: string;
   const meshproof = (...args: string[]) =>
@@ -90,6 +101,35 @@ describe("repro", () => {
       assert.match(answer.versions["istio"] ?? "", /^\d/);
       assert.ok(answer.changes.length > 0);
     });
+
+  it("drops what is needless for the answer, keeps what decides, and exports what is left", async () => {
+    const noise = path.join(folder, "noise.yaml");
+    const kept = path.join(folder, "minimized");
+    await writeFile(noise, NOISE);
+    const { exitCode, stdout, stderr } = await meshproof(
+      ...["repro", path.join(TICKETS, "health-check"), noise, "--request", "GET /healthz"],
+      ...["--minimize", "--export", kept, "--name", NAME, "--json"],
+    );
+    assert.equal(exitCode, 0, stderr);
+    const { minimized, cause, matrix } = JSON.parse(stdout) as ReproAnswer;
+    assert.match(cause, TICKET_ANSWERS["health-check"]!.cause);
+    assert.equal(matrix.rows[0]?.cells[0]?.status, 403);
+    assert.deepEqual([...(minimized?.dropped ?? [])].sort(), [
+      "AuthorizationPolicy istio-system/frontend-ingress-whitelist rules[0].when",
+      "AuthorizationPolicy istio-system/no-admin",
+      "RequestAuthentication istio-system/jwt",
+    ]);
+    assert.deepEqual([minimized?.confirmed, minimized?.complete], [true, true]);
+    assert.match(minimized?.yaml ?? "", /name: frontend-ingress-whitelist[^]*notPaths:\n\s+- \/test\/\*\n$/);
+    const exported = (await readdir(kept, { recursive: true })).filter((name) =>
+      /scenarios\/jwt|scenarios\/ticket/.test(name),
+    );
+    const texts = await Promise.all(
+      exported.filter((name) => name.endsWith(".yaml")).map((name) => readFile(path.join(kept, name), "utf8")),
+    );
+    assert.match(texts.join("\n"), /frontend-ingress-whitelist/);
+    assert.doesNotMatch(texts.join("\n"), /no-admin|request\.auth/);
+  });
 
   it("leaves no stand-in behind", async () => {
     const { stdout } = await meshproof(

@@ -2,19 +2,22 @@ import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promi
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
-import { toHandle, type ClusterHandle } from "../../clusters/cluster.ts";
+import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import {
   decodeToken,
   expectations,
   formatAnswer,
+  minimize,
   readAnswer,
   readClaims,
   readCurlLine,
   readObjects,
   readRequest,
+  sameAnswer,
   slug,
   STAND_IN,
+  stringifyObjects,
   translate,
   type ReproAnswer,
   type Ticket,
@@ -38,6 +41,7 @@ interface ReproOptions {
   readonly name?: string;
   readonly keep?: boolean;
   readonly json?: boolean;
+  readonly minimize?: boolean;
   readonly export?: string;
 }
 
@@ -47,6 +51,9 @@ const WORKLOADS = ["nginx-proxy", "outside", "outside-host", "sleep"];
 /** No answer is expected of the mesh: a cell that agrees with nothing is explained, and none of them is a denial. */
 const ASKED = { status: 299, by: "workload" } as const;
 
+/** Some seconds each. */
+const MOST_TRIES = 60;
+
 /** So long a request may take to get its final answer after the proxies have the policies. */
 const LIMIT_MS = 1_500;
 
@@ -55,14 +62,10 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
   return work(async (work) => {
     const ticket = await readTicket(files, options);
     if (options.export !== undefined) await refuseExisting(options.export);
-    const translation = translate(ticket);
-    const { result, handle } = await ask(translation, options, work);
-    const [scenario] = result.scenarios;
-    if (scenario?.steps[0] === undefined)
-      throw new MeshproofError("ERR_PROBE", `the ticket could not be reproduced: ${scenario?.reason ?? "nothing ran"}`);
-    const expected = options.expect === undefined ? undefined : Number(options.expect);
-    const spaces = { ns: handle.namespace, outside: handle.outsideNamespace };
-    const answer = readAnswer(result, translation, ticket, expected, spaces);
+    await using stack = new AsyncDisposableStack();
+    const stage = openStage(translate(ticket), options, work, stack);
+    const full = await reproduce(ticket, options, stage, work);
+    const { translation, answer } = options.minimize === true ? await minimized(full, options, stage, work) : full;
     const written = options.export === undefined ? [] : await exportTicket(options.export, translation, answer);
     work.clear();
     console.log(
@@ -70,6 +73,54 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     );
     return answer.expected?.met === false ? 1 : 0;
   });
+}
+
+interface Reproduced {
+  readonly ticket: Ticket;
+  readonly translation: Translation;
+  readonly answer: ReproAnswer;
+}
+
+/** @throws MeshproofError ERR_PROBE where the mesh gave no answer, as what {@link translate} and the cluster throw */
+async function reproduce(ticket: Ticket, options: ReproOptions, stage: Stage, work: Work): Promise<Reproduced> {
+  const translation = translate(ticket);
+  const { result, handle } = await ask(translation, stage, work);
+  const [scenario] = result.scenarios;
+  if (scenario?.steps[0] === undefined)
+    throw new MeshproofError("ERR_PROBE", `the ticket could not be reproduced: ${scenario?.reason ?? "nothing ran"}`);
+  const expected = options.expect === undefined ? undefined : Number(options.expect);
+  const spaces = { ns: handle.namespace, outside: handle.outsideNamespace };
+  return { ticket, translation, answer: readAnswer(result, translation, ticket, expected, spaces) };
+}
+
+/** The smallest part of the ticket that the mesh answers alike, asked once more by itself; the ticket as it is where that fails. */
+async function minimized(full: Reproduced, options: ReproOptions, stage: Stage, work: Work): Promise<Reproduced> {
+  let tries = 0;
+  const found = await minimize(
+    full.ticket.objects,
+    async (objects) => {
+      work.progress(`minimizing: try ${++tries} of at most ${MOST_TRIES}`);
+      try {
+        const { answer } = await reproduce({ ...full.ticket, objects }, options, stage, work);
+        return sameAnswer(full.answer, answer) ? "same" : "other";
+      } catch (error) {
+        // What was left cannot be translated, or the API server refuses it.
+        const codes = ["ERR_PROBE", "ERR_USAGE", "ERR_SCENARIO_INVALID", "ERR_MANIFEST_REJECTED"];
+        if (error instanceof MeshproofError && codes.includes(error.code)) return "refused";
+        throw error;
+      }
+    },
+    MOST_TRIES,
+  );
+  // Nothing of the tries before, such as a Service that was dropped, may have a part in it.
+  work.progress("minimizing: once more what is left");
+  await stage.clear();
+  const left = await reproduce({ ...full.ticket, objects: found.objects }, options, stage, work);
+  const { dropped, refused, complete } = found;
+  const confirmed = sameAnswer(full.answer, left.answer);
+  const kept = confirmed ? left : full;
+  const yaml = stringifyObjects(kept.ticket.objects);
+  return { ...kept, answer: { ...kept.answer, minimized: { confirmed, complete, tries, refused, dropped, yaml } } };
 }
 
 /** @throws MeshproofError ERR_USAGE, without a word of a token */
@@ -132,10 +183,54 @@ async function writeScenarios(root: string, { files, id }: Translation, scenario
   }
 }
 
-/** Runs the ticket, and takes its stand-in away again. */
-async function ask(
+/** Where a ticket is asked, once or many times. */
+interface Stage {
+  /** Opens the cluster when it is first asked for. */
+  open(): Promise<Opened>;
+  /** Takes the ticket's stand-in away. */
+  clear(): Promise<void>;
+}
+
+interface Opened {
+  readonly cluster: Cluster;
+  readonly handle: ClusterHandle;
+  /** The gateway's. */
+  readonly ready: Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/** @param stack ends what is opened, the stand-in first */
+function openStage(
   translation: Translation,
   { name, keep }: ReproOptions,
+  work: Work,
+  stack: AsyncDisposableStack,
+): Stage {
+  let opened: Promise<Opened> | undefined;
+  const open = async (): Promise<Opened> => {
+    const { cluster, signal } = await openCluster(
+      { cluster: "embedded", ...(name === undefined ? {} : { name }), keep: keep === true || name !== undefined },
+      work,
+    );
+    stack.use(cluster);
+    const ready = cluster.ready();
+    ready.catch(() => undefined); // told where it is awaited
+    const handle = await toHandle(cluster);
+    stack.defer(async () => {
+      if (!cluster.lost.aborted) await removeStandIn(translation, handle);
+    });
+    return { cluster, handle, ready, signal };
+  };
+  return {
+    open: () => (opened ??= open()),
+    clear: async () => removeStandIn(translation, (await opened!).handle),
+  };
+}
+
+/** Runs the ticket. */
+async function ask(
+  translation: Translation,
+  stage: Stage,
   work: Work,
 ): Promise<{ readonly result: RunResult; readonly handle: ClusterHandle }> {
   const runId = newRunId();
@@ -151,15 +246,8 @@ async function ask(
     { runId, scenariosRoot: root, projectRoot: tempDir, ids: [translation.id], limitMs: LIMIT_MS },
     { tempDir, cacheDir: cacheRoot(), signal: work.signal },
   );
-  const opened = await openCluster(
-    { cluster: "embedded", ...(name === undefined ? {} : { name }), keep: keep === true || name !== undefined },
-    work,
-  );
-  await using cluster = opened.cluster;
+  const { cluster, handle, ready, signal } = await stage.open();
   const { playwright, runScenarios } = await runner.loaded;
-  const ready = cluster.ready();
-  ready.catch(() => undefined); // told where it is awaited
-  const handle = await toHandle(cluster);
   try {
     const result = await runScenarios({
       playwright,
@@ -175,14 +263,12 @@ async function ask(
       meshReadyAt: Date.now(),
       // No cell agrees with what was expected of it: none was.
       progress: (line) => work.progress(/^\[\d+\/\d+\]/.test(line) ? "every request has its answer" : line),
-      signal: opened.signal,
+      signal,
     });
     return { result, handle };
   } catch (error) {
     cluster.lost.throwIfAborted();
     throw error;
-  } finally {
-    if (!cluster.lost.aborted) await removeStandIn(translation, handle);
   }
 }
 

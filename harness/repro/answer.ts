@@ -30,8 +30,24 @@ export interface ReproAnswer {
   readonly changes: readonly string[];
   readonly notCarriedOver: readonly string[];
   readonly versions: Readonly<Record<string, string>>;
+  /** What of the ticket's YAML gives the same answer (`--minimize`). */
+  readonly minimized?: Minimization;
   /** Commands that send each request again; tokens stand as $TOKEN. */
   readonly curl: readonly { readonly name: string; readonly line: string }[];
+}
+
+export interface Minimization {
+  /** Whether what is left gave the same answer when it was asked by itself; the ticket stays as it is otherwise. */
+  readonly confirmed: boolean;
+  /** False where the tries ran out: something left may be needless. */
+  readonly complete: boolean;
+  readonly tries: number;
+  /** Tries that could not be run, mostly as the API server refuses what would be left. */
+  readonly refused: number;
+  /** `AuthorizationPolicy shop/a rules[1]`, in the order in which they went. */
+  readonly dropped: readonly string[];
+  /** What is left, without keys. */
+  readonly yaml: string;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The answer to a ticket, for a terminal. */
 
-import type { Cell, ReproAnswer } from "./answer.ts";
+import type { Cell, Minimization, ReproAnswer } from "./answer.ts";
 
 /** Plain text, the cause first. What came from the mesh or the ticket is stripped of control characters. */
 export function formatAnswer(answer: ReproAnswer): string {
@@ -26,6 +26,7 @@ export function formatAnswer(answer: ReproAnswer): string {
     ...list("Policies without effect and other findings", notes),
     ...list("Changed", changes),
     ...list("Not carried over", notCarriedOver),
+    ...(answer.minimized === undefined ? [] : minimizedLines(answer.minimized)),
     "",
     Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
@@ -33,6 +34,22 @@ export function formatAnswer(answer: ReproAnswer): string {
   ]
     .join("\n")
     .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "�");
+}
+
+function minimizedLines({ confirmed, complete, tries, refused, dropped, yaml }: Minimization): string[] {
+  const effort = `${tries} tries${refused === 0 ? "" : `, ${refused} of them refused`}`;
+  if (!confirmed)
+    return ["", `Not minimized (${effort}): what was left gave another answer when it was asked by itself.`];
+  return [
+    ...list(`Needless for this answer (${effort}${complete ? "" : "; no try was left, so more may be"})`, dropped),
+    ...(dropped.length > 0 ? [] : ["", `Nothing is needless for this answer (${effort}).`]),
+    "",
+    "What is left",
+    ...yaml
+      .trimEnd()
+      .split("\n")
+      .map((line) => `  ${line}`.trimEnd()),
+  ];
 }
 
 function wordsOf({ status, by }: Cell): string {

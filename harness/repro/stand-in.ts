@@ -253,3 +253,11 @@ export function readObjects(text: string, file: string): TicketObject[] {
     return found;
   });
 }
+
+/** Objects as YAML. Key sets stand as `…`: no key of a user's gets into a report. */
+export function stringifyObjects(objects: readonly TicketObject[]): string {
+  const blank = (key: unknown, value: unknown): unknown => (key === "jwks" ? "…" : value);
+  return objects
+    .map((object) => stringify(object, blank, { aliasDuplicateObjects: false, lineWidth: 0 }))
+    .join("---\n");
+}
