@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import path from "node:path";
 import { test } from "node:test";
 import type { Answer, CheckResult, RunResult, ScenarioResult } from "../result.ts";
 import { compareRuns } from "./compare.ts";
-import { parseKnownChanges } from "./known.ts";
+import { parseKnownChanges, readKnownChanges } from "./known.ts";
 
 const position = { file: "scenarios/a/b/scenario.yaml", line: 3, column: 1 };
 
@@ -156,6 +157,24 @@ test("a list entry explains only its own cells and its own answers, and an entry
 test("until ends a range", () => {
   const known = parseKnownChanges(entry.replace('since: "1.38.0"', 'since: "1.37.0", until: "1.39.0"'), "known.yaml");
   assert.equal(compareRuns(admitted, refused, known).unexpected, 1);
+});
+
+test("a fix in several minor versions is crossed only where one side is without it", () => {
+  const ranges = '[{ since: "1.36.5", until: "1.37.0" }, { since: "1.37.1" }]';
+  const known = parseKnownChanges(entry.replace('{ since: "1.38.0" }', ranges), "known.yaml");
+  const old = (envoy: string) => run([check("one", {}), check("two", {})], envoy);
+  for (const [envoy, unexpected] of [
+    ["1.36.4", 0],
+    ["1.36.5", 1],
+    ["1.37.0", 0],
+    ["1.37.1", 1],
+  ] as const)
+    assert.equal(compareRuns(old(envoy), refused, known).unexpected, unexpected, envoy);
+});
+
+test("the list that meshproof brings can be read", async () => {
+  const known = await readKnownChanges(path.join(import.meta.dirname, "known-changes.yaml"));
+  assert.ok(known.length > 0);
 });
 
 test("a list that is wrong is refused with line and column", () => {

@@ -20,12 +20,20 @@ interface Pattern {
 
 type Component = "istio" | "envoy";
 
+interface Range {
+  readonly since: string;
+  readonly until?: string;
+}
+
 export interface KnownChange {
   readonly id: string;
   readonly sentence: string;
   readonly source: string;
-  /** The versions that behave the new way: from `since`, to before `until`. Of several components, all must do so. */
-  readonly versions: Readonly<Partial<Record<Component, { readonly since: string; readonly until?: string }>>>;
+  /**
+   * The versions that behave the new way: from `since`, to before `until`; in a list any of them (a fix in several minor
+   * versions). Of several components, all must do so.
+   */
+  readonly versions: Readonly<Partial<Record<Component, Range | readonly Range[]>>>;
   /** Globs over the scenario's id, the step's and the check's name. */
   readonly cells: readonly { readonly scenario: string; readonly step?: string; readonly check?: string }[];
   /** The old and the new behaviour. */
@@ -46,7 +54,8 @@ const mapping = (properties: Record<string, Shape>, required: readonly string[])
   additionalProperties: false,
   minProperties: 1,
 });
-const range = mapping({ since: version, until: version }, ["since"]);
+const one = mapping({ since: version, until: version }, ["since"]);
+const range: Shape = { anyOf: [one, { type: "array", minItems: 1, items: one }] };
 const pattern = mapping(
   { status: text, answer: { type: "integer", minimum: 0, maximum: 599 }, by: text, body: text, details: text },
   [],
@@ -118,8 +127,12 @@ function behavesNew({ versions }: KnownChange, side: Side["versions"]): boolean 
     if (bounds === undefined) return [];
     const found = numbersOf(side[component]);
     if (found === undefined) return [undefined];
-    const until = bounds.until === undefined ? undefined : numbersOf(bounds.until);
-    return [compare(found, numbersOf(bounds.since)!) >= 0 && (until === undefined || compare(found, until) < 0)];
+    return [
+      [bounds].flat().some(({ since, until }) => {
+        const end = until === undefined ? undefined : numbersOf(until);
+        return compare(found, numbersOf(since)!) >= 0 && (end === undefined || compare(found, end) < 0);
+      }),
+    ];
   });
   return answers.includes(undefined) ? undefined : answers.every(Boolean);
 }
