@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { explainRequest, formatExplanation, type Explanation, type OracleRequest } from "./index.ts";
+import { contradicts, explainRequest, formatExplanation, type Explanation, type OracleRequest } from "./index.ts";
 import { normalizePath } from "./path.ts";
 
 /** Cut from the config dump of a sidecar that has the policies of cli/explain.e2e.ts' kind. */
@@ -140,6 +140,22 @@ describe("explainRequest", () => {
     assert.match(text, /✓ method is POST, wanted is not exact "GET"/);
     assert.match(text, /keys {6}istiod's placeholder/);
   });
+});
+
+describe("contradicts", () => {
+  const admitted = { verdict: "admitted", status: 200, by: "nobody", why: "" } as const;
+  const denied = { verdict: "denied", status: 403, by: "authorization", why: "" } as const;
+  for (const [decision, got, expected] of [
+    [admitted, { by: "authorization", status: 403 }, true],
+    [admitted, { by: "workload", status: 404 }, false],
+    [admitted, { by: "proxy", status: 503 }, false],
+    [denied, { by: "workload", status: 200 }, true],
+    [denied, { by: "authentication", status: 401 }, true],
+    [denied, { by: "authorization", status: 403 }, false],
+    [{ ...denied, verdict: "undecided" }, { by: "workload", status: 200 }, false],
+  ] as const)
+    it(`${decision.verdict} and ${got.status} from ${got.by}: ${expected}`, () =>
+      assert.equal(contradicts(decision, got), expected));
 });
 
 describe("normalizePath", () => {

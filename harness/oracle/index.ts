@@ -1,3 +1,3 @@
 export { explainRequest } from "./explain.ts";
-export { formatExplanation } from "./words.ts";
+export { contradicts, formatExplanation, OTHERWISE } from "./words.ts";
 export type { Decision, Explanation, OracleRequest } from "./types.ts";

@@ -1,4 +1,14 @@
-import type { Explanation, ProviderFact, RuleFact } from "./types.ts";
+import type { Answer } from "../result.ts";
+import type { Decision, Explanation, ProviderFact, RuleFact } from "./types.ts";
+
+/** Leads an explanation that does not agree with the mesh: another version of Envoy may read the same config otherwise. */
+export const OTHERWISE = "The mesh answered otherwise than meshproof reads this config: ";
+
+/** Whether a decision is not the one that an answer shows. A workload's own status says nothing about either. */
+export function contradicts({ verdict, status }: Decision, got: Pick<Answer, "by" | "status">): boolean {
+  if (verdict === "admitted") return got.by === "authentication" || got.by === "authorization";
+  return verdict === "denied" && status !== got.status;
+}
 
 /** The explanation for a person: the decision first, then each provider and each rule in the order in which Envoy asks them. */
 export function formatExplanation({ decision, listener, path, providers, rules }: Explanation): string {

@@ -2,6 +2,7 @@
 
 import type { CheckResult, RunResult, StepResult } from "../result.ts";
 import type { Expectation } from "../scenario/types.ts";
+import { OTHERWISE } from "../oracle/index.ts";
 import { STAND_IN, words } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
 
@@ -112,7 +113,7 @@ function cellOf({ got: { status, by } }: CheckResult): Cell {
 
 /** What the config was read to mean, where the mesh answers otherwise. */
 function contradicts({ got, explanation }: CheckResult): string | undefined {
-  const [first = ""] = (explanation ?? "").split("\n");
+  const [first = ""] = (explanation ?? "").replace(OTHERWISE, "").split("\n");
   const admitted = first.startsWith("The request goes through");
   const denied = /^The request is denied by \w+ with (\d+)/.exec(first)?.[1];
   const wrong = (admitted && got.by !== "workload") || (denied !== undefined && Number(denied) !== got.status);

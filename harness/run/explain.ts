@@ -1,7 +1,9 @@
 import { dumpProxy } from "../kube/proxy-dump.ts";
 import {
+  contradicts,
   explainRequest,
   formatExplanation,
+  OTHERWISE,
   type Decision,
   type Explanation,
   type OracleRequest,
@@ -45,7 +47,9 @@ export async function explainFailures(session: Session, checks: readonly Explain
       const behind = refusedBehind
         ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
         : undefined;
-      return { ...result, explanation: session.tokens.redact(formatExplanation(behind ?? said)) };
+      const found = behind ?? said;
+      const lead = contradicts(found.decision, result.got) ? OTHERWISE : "";
+      return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found)) };
     }),
   );
 }
