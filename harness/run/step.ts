@@ -355,6 +355,7 @@ async function mark(session: Session, server: string, checks: readonly PreparedC
         { hint: `is its pod ready, and does a policy of the scenario forbid ${place.workload} to ask it?` },
       );
     }
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
