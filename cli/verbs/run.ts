@@ -238,9 +238,13 @@ function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly r
 /** Holds keys, so it goes in every case but kill -9. */
 export async function makeTempDir(): Promise<string> {
   const dir = await mkdtemp(path.join(tmpdir(), "meshproof-run-"));
-  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  // One listener for all: `repro --minimize` makes a folder per try, and Node warns of more than ten.
+  if (tempDirs.push(dir) === 1)
+    process.on("exit", () => tempDirs.forEach((each) => rmSync(each, { recursive: true, force: true })));
   return dir;
 }
+
+const tempDirs: string[] = [];
 
 /** Sorts by time; small letters, digits and hyphens, since it becomes part of names and URLs. */
 export function newRunId(): string {
