@@ -23,7 +23,7 @@ const none = { passed: 1, failed: 0, flaky: 0, error: 0, skipped: 0, "known-fail
 const result = (streams: StreamResult[], more: Partial<UpgradeResult> = {}): UpgradeResult => ({
   ...{ schemaVersion: 1, id: "1", tool: { name: "meshproof", version: "0.1.0" }, command: "meshproof upgrade" },
   ...{ strategy: "in-place", startedAt: "", finishedAt: "", from: cluster("1.30"), to: cluster("1.31.0") },
-  ...{ phases: [{ name: "gateway", startedAt: "", durationMs: 5 }], problems: [], unexpected: 0 },
+  ...{ phases: [{ name: "gateway", startedAt: "", durationMs: 5 }], problems: [], meshWide: [], unexpected: 0 },
   ...{ checks: { from: none, to: none }, streams },
   ...more,
 });
@@ -50,6 +50,21 @@ test("a refused request that was refused otherwise counts as no lost one", () =>
   assert.equal(upgradeExitCode(result(other, { maxUnavailable: 0 })), 0);
 });
 
+test("what a scenario's policy for the whole mesh refused during the runs is no failure, a lost answer is", () => {
+  const during = (phase: string, status: number) => ({ ...incident, phase, status });
+  const failures = [during("first run", 403), during("second run", 503), during("gateway", 403)];
+  const lost = [stream("valid token", 200, { failures })];
+  const told = result(lost, { meshWide: ["authz/allow-nothing-in-mesh"], maxUnavailable: 14 });
+  assert.equal(upgradeExitCode(told), 0);
+  for (const text of [formatUpgrade(told), formatUpgradeMarkdown(told), formatUpgradeHtml(told)])
+    assert.match(
+      text.replaceAll("\\", ""),
+      /7 more were refused during the runs by policies .* authz\/allow-nothing-in-mesh/,
+    );
+  assert.match(formatUpgrade(told), /14 that must be admitted failed/);
+  assert.equal(upgradeExitCode(result(lost, { maxUnavailable: 20 })), 1, "without such a scenario it counts");
+});
+
 test("a stream that stopped or a pod that restarted is an error, unless something worse is known", () => {
   const stopped = stream("valid token", 200, { problem: "it sent nothing for 9.0 s" });
   assert.equal(upgradeExitCode(result([stopped])), 3);
@@ -64,6 +79,6 @@ test("an unexpected change between the runs fails the upgrade", () => {
 
 test("what a mesh said is text on the page", () => {
   const hostile = stream("valid token", 200, { failures: [{ ...incident, status: 0, error: "<script>x</script>" }] });
-  assert.ok(!formatUpgradeHtml(result([hostile])).includes("<script>"));
+  assert.ok(!formatUpgradeHtml(result([hostile])).includes("<script>x"));
   assert.ok(!formatUpgrade(result([stream("x", 200, { problem: "\u001b[2J" })])).includes("\u001b"));
 });

@@ -1,6 +1,12 @@
 /** An upgrade in words: for a terminal, as Markdown, as a page, as JSON. */
 
-import { complaintsOf, unavailableOf, upgradeExitCode, type UpgradeResult } from "../harness/stream/upgrade.ts";
+import {
+  complaintsOf,
+  refusedByScenarios,
+  unavailableOf,
+  upgradeExitCode,
+  type UpgradeResult,
+} from "../harness/stream/upgrade.ts";
 import { countOfIncidents, type Incident, type StreamResult } from "../harness/stream/verdict.ts";
 import { html, type Html } from "./html/escape.ts";
 import { sign } from "./html/marks.ts";
@@ -26,7 +32,7 @@ export function formatUpgrade(result: UpgradeResult): string {
   ]);
   return [
     `${describeTitle(result)}: ${describeVerdict(result)}`,
-    ...complaintsOf(result).map((complaint) => `  ${visible(complaint)}`),
+    ...notesOf(result).map((note) => `  ${visible(note)}`),
     "",
     `phases: ${result.phases.map(({ name, durationMs }) => `${name} ${formatDuration(durationMs)}`).join(", ")}`,
     ...streams,
@@ -44,8 +50,8 @@ export function formatUpgradeMarkdown(result: UpgradeResult): string {
   return `${[
     `## meshproof upgrade: ${escapeMarkdown(describeVerdict(result))}`,
     `${escapeMarkdown(describeTitle(result))}.`,
-    complaintsOf(result)
-      .map((complaint) => `- ${escapeMarkdown(complaint)}`)
+    notesOf(result)
+      .map((note) => `- ${escapeMarkdown(note)}`)
       .join("\n"),
     `| stream | sent | right | let through | failed |\n| --- | --: | --: | --: | --: |\n${rows.map((row) => `| ${row} |`).join("\n")}`,
     incidents.join("\n"),
@@ -77,7 +83,7 @@ export function formatUpgradeHtml(result: UpgradeResult): string {
     <main id="results" tabindex="-1" class="diff">
       <p>${describeTitle(result)}. ${plural(result.unexpected, "unexpected change")} between the two runs.</p>
       <ul>
-        ${complaintsOf(result).map((complaint) => html`<li>${complaint}</li>`)}
+        ${notesOf(result).map((note) => html`<li>${note}</li>`)}
         <li><a href="diff.html">What changed</a></li>
         <li><a href="from/report.html">The run before</a></li>
         <li><a href="to/report.html">The run after</a></li>
@@ -150,6 +156,17 @@ function describeVerdict(result: UpgradeResult): string {
   const failed = unavailableOf(result);
   const lost = failed === 0 ? "none failed" : `${failed} that must be admitted failed`;
   return `nothing that must be refused was let through, ${lost}`;
+}
+
+/** Complaints, and what looks like one. */
+function notesOf(result: UpgradeResult): string[] {
+  const refused = refusedByScenarios(result);
+  const which = `policies that hold for the whole mesh: ${result.meshWide.join(", ")}`;
+  const was = refused === 1 ? "was" : "were";
+  return [
+    ...complaintsOf(result),
+    ...(refused > 0 ? [`${refused} more ${was} refused during the runs by ${which}`] : []),
+  ];
 }
 
 function describeStream({ sent, due, right, expected, problem }: StreamResult): string {

@@ -2,16 +2,18 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import packageJson from "../../package.json" with { type: "json" };
-import { toHandle } from "../../clusters/cluster.ts";
+import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { chooseMesh, type MeshVersions } from "../../clusters/embedded/components/index.ts";
 import { startEmbedded, type EmbeddedCluster } from "../../clusters/embedded/index.ts";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
+import type { Scenario } from "../../harness/scenario/types.ts";
+import { policesWholeMesh } from "../../harness/stream/mesh-wide.ts";
 import type { UpgradeResult } from "../../harness/stream/upgrade.ts";
-import { upgradeExitCode } from "../../harness/stream/upgrade.ts";
-import { judgeStream, type Phase, type StreamRecord } from "../../harness/stream/verdict.ts";
+import { RUN_PHASES, upgradeExitCode } from "../../harness/stream/upgrade.ts";
+import type { Watch } from "../../harness/stream/watch.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
@@ -44,13 +46,13 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
       });
     // By default what is documented; whoever names scenarios means all of them.
     const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
-    await readScenarios(options.scenarios, names, tag);
+    const scenarios = await readScenarios(options.scenarios, names, tag);
     if (options.install === true) await prepareHost(work);
     const id = newRunId();
     const folder = path.resolve(options.results, id);
     await mkdir(folder, { recursive: true });
     const selection = [...names, ...tag.flatMap((one) => ["--tag", one]), "--scenarios", options.scenarios];
-    const result = await upgradeCluster({ id, from, to, folder, selection, options, names }, work);
+    const result = await upgradeCluster({ id, from, to, folder, selection, scenarios, options, names }, work);
     work.clear();
     console.log(formatUpgrade(result.upgrade));
     console.log(formatDiff(result.comparison));
@@ -74,6 +76,7 @@ interface Task {
   readonly folder: string;
   /** The arguments of `meshproof run` that choose the scenarios. */
   readonly selection: readonly string[];
+  readonly scenarios: readonly Scenario[];
   readonly options: UpgradeVerbOptions;
   readonly names: readonly string[];
 }
@@ -88,17 +91,21 @@ async function upgradeCluster(task: Task, work: Work) {
   });
   const signal = AbortSignal.any([work.signal, cluster.lost]);
   await cluster.ready();
+  await using watch = await watchMesh(cluster, task, work, signal);
+  watch.phase(RUN_PHASES.from);
   const before = await runOn(cluster, "from", task, work, signal);
   const old = await cluster.describe();
-  const streamed = await upgradeUnderStreams(cluster, task, work, signal);
+  await watch.withIngress(() => replaceMesh(cluster, task, watch, work, signal));
   const fresh = await cluster.describe();
+  watch.phase(RUN_PHASES.to);
   const after = await runOn(cluster, "to", task, work, signal);
+  const streamed = await watch.end();
   const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
   const upgrade: UpgradeResult = {
     ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
     command: commandOf(task),
     ...{ strategy: options.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
-    ...streamed,
+    ...{ ...streamed, meshWide: task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id) },
     ...(options.maxUnavailable === undefined ? {} : { maxUnavailable: options.maxUnavailable }),
     checks: { from: before.counts, to: after.counts },
     unexpected: comparison.unexpected,
@@ -140,65 +147,40 @@ async function runOn(
   return result;
 }
 
-/** Each stream must have answered so often, before and after the change, for a difference to mean something. */
-const STEADY = 20;
+async function watchMesh(cluster: Cluster, { options }: Task, { progress }: Work, signal: AbortSignal): Promise<Watch> {
+  const [{ connect }, { startWatch }] = await Promise.all([
+    import("../../harness/kube/client.ts"),
+    import("../../harness/stream/watch.ts"),
+  ]);
+  progress("preparing the streams of requests");
+  return startWatch({
+    ...{ kube: connect(cluster.kubeconfig), handle: await toHandle(cluster), perSecond: options.rate },
+    tokens: await createTokenFactory({ issuersDir: path.resolve(options.scenarios, "issuers") }),
+    ...{ signal, progress },
+  });
+}
 
-async function upgradeUnderStreams(cluster: EmbeddedCluster, task: Task, work: Work, signal: AbortSignal) {
-  const { options, from, to } = task;
-  const [{ connect }, { deployBaseline, findRestarts, STREAM_NAMESPACE }, { startStream, untilAnswered }, istio] =
-    await Promise.all([
-      import("../../harness/kube/client.ts"),
-      import("../../harness/stream/baseline.ts"),
-      import("../../harness/stream/send.ts"),
-      import("../../clusters/istio/index.ts"),
-    ]);
-  const kube = connect(cluster.kubeconfig);
+async function replaceMesh(
+  cluster: EmbeddedCluster,
+  { options, from, to }: Task,
+  watch: Watch,
+  { progress }: Work,
+  signal: AbortSignal,
+): Promise<void> {
+  const [{ connect }, { STREAM_NAMESPACE }, { upgradeIstio }] = await Promise.all([
+    import("../../harness/kube/client.ts"),
+    import("../../harness/stream/baseline.ts"),
+    import("../../clusters/istio/index.ts"),
+  ]);
   const revision = options.strategy === "revision" ? to.istio.replaceAll(".", "-") : undefined;
-  const manifests = [await cluster.manifestsOf(from), await cluster.manifestsOf(to, revision)] as const;
   // A scenario may have left a setting, which the new manifests would take back in the middle.
   await cluster.setMesh({});
-  work.progress("preparing the streams of requests");
-  const baseline = await deployBaseline({
-    ...{ kube, handle: await toHandle(cluster), perSecond: options.rate, signal },
-    tokens: await createTokenFactory({ issuersDir: path.resolve(options.scenarios, "issuers") }),
+  await upgradeIstio({
+    ...{ kube: connect(cluster.kubeconfig), strategy: options.strategy, revision: revision ?? "", versions: to },
+    ...{ from: await cluster.manifestsOf(from), to: await cluster.manifestsOf(to, revision) },
+    namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
+    ...{ phase: watch.phase, progress, signal },
   });
-  const phases: Phase[] = [];
-  const phase = (name: string): void => {
-    phases.push({ name, fromMs: Date.now() });
-    work.progress(`upgrade: ${name}`);
-  };
-  phase("before");
-  const streams = await Promise.all(baseline.requests.map((request) => startStream(kube, baseline.client, request)));
-  let records: StreamRecord[];
-  try {
-    await untilAnswered(streams, STEADY, signal);
-    await istio.upgradeIstio({
-      ...{ kube, from: manifests[0], to: manifests[1], strategy: options.strategy, revision: revision ?? "" },
-      ...{
-        namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
-        versions: to,
-        phase,
-        progress: work.progress,
-        signal,
-      },
-    });
-    phase("after");
-    await untilAnswered(streams, STEADY, signal);
-  } finally {
-    records = await Promise.all(streams.map((stream) => stream.stop()));
-  }
-  const endedMs = Date.now();
-  const problems = await findRestarts(kube);
-  await baseline.remove();
-  return {
-    phases: phases.map(({ name, fromMs }, index) => ({
-      name,
-      startedAt: new Date(fromMs).toISOString(),
-      durationMs: (phases[index + 1]?.fromMs ?? endedMs) - fromMs,
-    })),
-    streams: records.map((record) => judgeStream(record, phases)),
-    problems,
-  };
 }
 
 /** How a person starts this upgrade again. */

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { applyManifests, parseManifests } from "../kube/apply.ts";
-import type { Kube } from "../kube/client.ts";
+import type { Kube, Manifest } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
 import { waitFor, waitForDeployment } from "../kube/wait.ts";
 import { substitute } from "../scenario/index.ts";
@@ -16,50 +16,40 @@ import type { StreamRequest } from "./send.ts";
 export const STREAM_NAMESPACE = "meshproof-upgrade";
 
 const ISSUER = "istio-sample";
-const FILE = fileURLToPath(new URL("baseline.yaml", import.meta.url));
+const HOST: readonly [string, string] = ["Host", "upgrade.meshproof.test"];
 const CLIENT: ContainerRef = { namespace: STREAM_NAMESPACE, pod: "client", container: "curl" };
 
-/** What must be admitted and what must be refused, ready to be asked. */
-export interface Baseline {
+/** Something behind policies that must admit and refuse, ready to be asked. */
+export interface Guarded {
   readonly client: ContainerRef;
   readonly requests: readonly StreamRequest[];
-  /** Takes all of it away. */
+  /** Takes it away. */
   remove(): Promise<void>;
 }
 
-/**
- * Deploys workloads and policies of their own and waits until all of them answer as they must.
- * @param perSecond requests per second to be admitted, and as many to be refused, at the sidecar and at the gateway each
- * @throws MeshproofError ERR_WORKLOAD_NOT_READY
- */
-export async function deployBaseline(options: {
+export interface BaselineOptions {
   readonly kube: Kube;
   readonly handle: ClusterHandle;
   readonly tokens: TokenFactory;
+  /** Requests per second to be admitted, and as many to be refused, at each place. */
   readonly perSecond: number;
   readonly signal?: AbortSignal;
-}): Promise<Baseline> {
-  const { kube, handle, tokens } = options;
+}
+
+/**
+ * Deploys a client, and workloads with policies at a sidecar and at a gateway of their own; waits until all of them
+ * answer as they must. Scenarios may run beside it.
+ * @throws MeshproofError ERR_WORKLOAD_NOT_READY
+ */
+export async function deployBaseline(options: BaselineOptions): Promise<Guarded> {
+  const { kube, handle } = options;
   const signal = options.signal ? { signal: options.signal } : {};
-  const jwks = await tokens.jwks(ISSUER);
-  const refuse = (): never => {
-    throw new Error("the baseline has no such value");
-  };
-  const manifests = parseManifests(
-    substitute(await readFile(FILE, "utf8"), FILE, {
-      ns: STREAM_NAMESPACE,
-      jwks: () => jwks,
-      jwksUri: refuse,
-      outsideIp: "",
-      outsideNs: handle.outsideNamespace,
-      outsideHost: "",
-    }),
-  );
   const namespace = {
     apiVersion: "v1",
     kind: "Namespace",
     metadata: { name: STREAM_NAMESPACE, labels: handle.injection },
   };
+  const manifests = await readGuarded("baseline.yaml", options);
   await applyManifests(kube, [namespace, ...manifests], signal);
   for (const { kind, metadata } of manifests)
     if (kind === "Deployment") await waitForDeployment(kube, STREAM_NAMESPACE, metadata.name, signal);
@@ -73,35 +63,78 @@ export async function deployBaseline(options: {
     },
     { limitMs: 60_000, code: "ERR_WORKLOAD_NOT_READY", explain: () => "the streams' client is not ready", ...signal },
   );
-  const requests = await requestsOf(handle, tokens, options.perSecond);
-  await untilRight(kube, requests, signal);
+  const at = (place: string, url: string, headers: Headers): Place => ({ place, url, headers });
+  return guard(
+    options,
+    [namespace, ...manifests],
+    [
+      at("sidecar", `http://guarded.${STREAM_NAMESPACE}:8000/headers`, []),
+      at("gateway", `http://gateway.${STREAM_NAMESPACE}/headers`, [HOST]),
+    ],
+  );
+}
+
+/**
+ * The same at the mesh's ingress gateway, beside {@link deployBaseline}. Scenarios that use this gateway must not run
+ * meanwhile: authentication there is for all hosts.
+ * @throws MeshproofError ERR_WORKLOAD_NOT_READY
+ */
+export async function guardIngress(options: BaselineOptions): Promise<Guarded> {
+  const manifests = await readGuarded("ingress.yaml", options);
+  await applyManifests(options.kube, manifests, options.signal ? { signal: options.signal } : {});
+  const url = `${options.handle.ingressUrl}/headers`;
+  return guard(options, manifests, [{ place: "ingress gateway", url, headers: [HOST] }]);
+}
+
+async function readGuarded(name: string, { handle, tokens }: BaselineOptions): Promise<Manifest[]> {
+  const file = fileURLToPath(new URL(name, import.meta.url));
+  const jwks = await tokens.jwks(ISSUER);
+  const refuse = (): never => {
+    throw new Error(`${name} has no such value`);
+  };
+  const values = { ns: STREAM_NAMESPACE, jwks: () => jwks, jwksUri: refuse, outsideIp: "", outsideHost: "" };
+  const outsideNs = handle.outsideNamespace;
+  return parseManifests(substitute(await readFile(file, "utf8"), file, { ...values, outsideNs }));
+}
+
+type Headers = StreamRequest["headers"];
+
+interface Place {
+  readonly place: string;
+  readonly url: string;
+  readonly headers: Headers;
+}
+
+async function guard(
+  { kube, tokens, perSecond, signal }: BaselineOptions,
+  manifests: readonly Manifest[],
+  places: readonly Place[],
+): Promise<Guarded> {
+  const valid = await tokens.mint({ issuer: ISSUER });
+  // No key of anybody verifies it, whatever a scenario trusts.
+  const forged = await tokens.mint({ issuer: ISSUER }, "broken-signature");
+  const half = Math.ceil(perSecond / 2); // curl takes whole numbers
+  const bearer = (compact: string): [string, string] => ["Authorization", `Bearer ${compact}`];
+  const requests = places.flatMap(({ place, url, headers }): StreamRequest[] => {
+    const ask = { url, headers };
+    return [
+      { ...ask, name: `${place}, valid token`, expected: 200, perSecond, headers: [...headers, bearer(valid.compact)] },
+      { ...ask, name: `${place}, no token`, expected: 403, perSecond: half },
+      {
+        ...{ ...ask, name: `${place}, forged token`, expected: 401, perSecond: half },
+        headers: [...headers, bearer(forged.compact)],
+      },
+    ];
+  });
+  await untilRight(kube, requests, signal ? { signal } : {});
   return {
     client: CLIENT,
     requests,
     async remove() {
-      for (const manifest of [...manifests].reverse()) await kube.objects.remove(manifest, 0);
-      await kube.objects.remove(namespace);
+      for (const manifest of manifests.toReversed())
+        await kube.objects.remove(manifest, manifest.kind === "Namespace" ? undefined : 0);
     },
   };
-}
-
-async function requestsOf(handle: ClusterHandle, tokens: TokenFactory, perSecond: number): Promise<StreamRequest[]> {
-  const valid = await tokens.mint({ issuer: ISSUER });
-  const forged = await tokens.mint({ issuer: ISSUER, signedBy: "stranger" });
-  const half = Math.ceil(perSecond / 2); // curl takes whole numbers
-  const bearer = (compact: string): [string, string][] => [["Authorization", `Bearer ${compact}`]];
-  const places = [
-    { place: "sidecar", url: `http://guarded.${STREAM_NAMESPACE}:8000/headers`, headers: [] },
-    { place: "gateway", url: `${handle.ingressUrl}/headers`, headers: [["Host", "upgrade.meshproof.test"]] as const },
-  ];
-  return places.flatMap(({ place, url, headers }) => [
-    { name: `${place}, valid token`, expected: 200, perSecond, url, headers: [...headers, ...bearer(valid.compact)] },
-    { name: `${place}, no token`, expected: 403, perSecond: half, url, headers },
-    {
-      ...{ name: `${place}, forged token`, expected: 401, perSecond: half, url },
-      headers: [...headers, ...bearer(forged.compact)],
-    },
-  ]);
 }
 
 /** How many rounds in a row must be right before anything counts. */

@@ -21,7 +21,7 @@ export interface RunningStream {
 /** Seconds until a request counts as unanswered. */
 const MAX_TIME = 2;
 /** A stream that nobody stops ends by itself. */
-const LONGEST_SECONDS = 1800;
+const LONGEST_SECONDS = 4 * 3600;
 /** Longer than a slow machine needs; a stream that does not get there has stopped. */
 const STEADY_LIMIT_MS = 60_000;
 const FIRST_ANSWER_MS = 20_000;

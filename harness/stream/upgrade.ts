@@ -2,7 +2,10 @@
 
 import type { ClusterInfo } from "../../clusters/cluster.ts";
 import type { Counts } from "../result.ts";
-import { countOfIncidents, type StreamResult } from "./verdict.ts";
+import { countOfIncidents, type Incident, type StreamResult } from "./verdict.ts";
+
+/** The phases in which the scenarios run. */
+export const RUN_PHASES = { from: "first run", to: "second run" } as const;
 
 export interface UpgradeResult {
   readonly schemaVersion: 1;
@@ -18,6 +21,8 @@ export interface UpgradeResult {
   /** From the streams' first request to their last. */
   readonly phases: readonly { readonly name: string; readonly startedAt: string; readonly durationMs: number }[];
   readonly streams: readonly StreamResult[];
+  /** Scenarios of the runs whose policies hold for every workload of the mesh, so that they may refuse any request. */
+  readonly meshWide: readonly string[];
   /** How many requests that must be admitted may fail; any number where it is left out. */
   readonly maxUnavailable?: number;
   /** Why the streams prove nothing: pods that restarted. */
@@ -53,10 +58,20 @@ function problemsOf({ streams, problems }: UpgradeResult): string[] {
 }
 
 /** Requests that must be admitted and failed. */
-export function unavailableOf({ streams }: UpgradeResult): number {
-  const admitted = streams.filter(({ expected }) => expected < 300);
-  return admitted.reduce((sum, { failures }) => sum + countOfIncidents(failures), 0);
+export function unavailableOf(result: UpgradeResult): number {
+  return countOfIncidents(admittedFailures(result)) - refusedByScenarios(result);
 }
+
+/** Requests of the streams that policies of {@link UpgradeResult.meshWide} refused during the runs, which is no failure. */
+export function refusedByScenarios(result: UpgradeResult): number {
+  if (result.meshWide.length === 0) return 0;
+  const runs: readonly string[] = Object.values(RUN_PHASES);
+  const refused = ({ phase, status }: Incident): boolean => runs.includes(phase) && (status === 401 || status === 403);
+  return countOfIncidents(admittedFailures(result).filter(refused));
+}
+
+const admittedFailures = ({ streams }: UpgradeResult): Incident[] =>
+  streams.filter(({ expected }) => expected < 300).flatMap(({ failures }) => failures);
 
 const phasesOf = (incidents: readonly { readonly phase: string }[]): string =>
   [...new Set(incidents.map(({ phase }) => phase))].join(", ");

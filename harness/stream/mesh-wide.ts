@@ -1,0 +1,17 @@
+import { parseManifests } from "../kube/apply.ts";
+import type { Scenario } from "../scenario/types.ts";
+
+const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);
+
+/** The mesh's root namespace (`meshConfig.rootNamespace`), whose policies without a selector hold for every workload. */
+const ROOT = "istio-system";
+
+/** Whether a scenario has a policy that holds for every workload of the mesh, the streams' too. */
+export function policesWholeMesh({ steps }: Scenario): boolean {
+  const manifests = steps.flatMap(({ apply }) => apply.flatMap(({ text }) => parseManifests(text)));
+  return manifests.some(({ kind, metadata, ...rest }) => {
+    const spec = rest["spec"] as { selector?: unknown; targetRef?: unknown; targetRefs?: unknown } | undefined;
+    const everywhere = (spec?.selector ?? spec?.targetRef ?? spec?.targetRefs) === undefined;
+    return POLICIES.has(kind) && metadata.namespace === ROOT && everywhere;
+  });
+}

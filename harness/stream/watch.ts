@@ -1,0 +1,86 @@
+import { deployBaseline, findRestarts, guardIngress, type BaselineOptions, type Guarded } from "./baseline.ts";
+import { startStream, untilAnswered, type RunningStream } from "./send.ts";
+import { judgeStream, type Phase, type StreamRecord } from "./verdict.ts";
+import type { UpgradeResult } from "./upgrade.ts";
+import type { Progress } from "../progress.ts";
+
+/** Streams of requests that go on until they are ended, whatever is done to the mesh meanwhile. */
+export interface Watch {
+  /** What is done from now on. */
+  phase(name: string): void;
+  /** Runs something with streams at the mesh's ingress gateway as well; each has answers from before and after it. */
+  withIngress(run: () => Promise<void>): Promise<void>;
+  /** Ends the streams, takes away what they asked, and judges them. */
+  end(): Promise<Pick<UpgradeResult, "phases" | "streams" | "problems">>;
+  /** Ends the streams, whatever they saw. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Each stream must have answered so often, before and after the change, for a difference to mean something. */
+const STEADY = 20;
+
+/**
+ * Deploys what the streams ask and starts them.
+ * @throws MeshproofError ERR_WORKLOAD_NOT_READY, ERR_PROBE
+ */
+export async function startWatch(
+  options: BaselineOptions & { readonly signal: AbortSignal; readonly progress: Progress },
+): Promise<Watch> {
+  const { kube, signal, progress } = options;
+  const phases: Phase[] = [];
+  const ended: StreamRecord[] = [];
+  const running = new Map<Guarded, readonly RunningStream[]>();
+  const streams = (): RunningStream[] => [...running.values()].flat();
+
+  const start = async (guarded: Guarded): Promise<void> => {
+    const started: RunningStream[] = [];
+    running.set(guarded, started);
+    for (const request of guarded.requests) started.push(await startStream(kube, guarded.client, request));
+  };
+  const stop = async (guarded: Guarded): Promise<void> => {
+    const own = running.get(guarded) ?? [];
+    running.delete(guarded);
+    ended.push(...(await Promise.all(own.map((stream) => stream.stop()))));
+  };
+
+  const baseline = await deployBaseline(options);
+  const watch: Watch = {
+    phase(name) {
+      phases.push({ name, fromMs: Date.now() });
+      progress(`upgrade: ${name}`);
+    },
+    async withIngress(run) {
+      progress("preparing the streams at the ingress gateway");
+      const ingress = await guardIngress(options);
+      watch.phase("before");
+      await start(ingress);
+      await untilAnswered(streams(), STEADY, signal);
+      await run();
+      watch.phase("after");
+      await untilAnswered(streams(), STEADY, signal);
+      await stop(ingress);
+      await ingress.remove();
+    },
+    async end() {
+      await untilAnswered(streams(), STEADY, signal);
+      const endedMs = Date.now();
+      await watch[Symbol.asyncDispose]();
+      const problems = await findRestarts(kube);
+      await baseline.remove();
+      return {
+        phases: phases.map(({ name, fromMs }, index) => ({
+          name,
+          startedAt: new Date(fromMs).toISOString(),
+          durationMs: (phases[index + 1]?.fromMs ?? endedMs) - fromMs,
+        })),
+        streams: ended.map((record) => judgeStream(record, phases)),
+        problems,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      for (const guarded of [...running.keys()]) await stop(guarded);
+    },
+  };
+  await start(baseline);
+  return watch;
+}
