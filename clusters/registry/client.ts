@@ -52,6 +52,13 @@ interface Words {
 const DIGEST_WORDS = { what: "the digest of", hint: "give it with --image-digest, or have Docker pull the image" };
 const IMAGE_WORDS = { what: "the image", hint: "another registry is named by --image-mirror" };
 
+interface OpenOptions {
+  /** What to do where it cannot be read, one sentence. */
+  readonly hint?: string;
+  /** Ends whatever is being read. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * The digest that a tag has now, read without credentials.
  * @param image a full name: registry, repository, tag
@@ -70,8 +77,12 @@ export async function readDigest(image: string): Promise<string> {
  * @throws MeshproofError ERR_COMPONENT where the registry cannot be reached, refuses, has no such image, none for this
  *   platform, or sends other bytes than a digest says
  */
-export async function openImage(reference: string, architecture: string): Promise<RegistryImage> {
-  const { tag, pinned, manifest, blob, failure } = repositoryOf(reference, IMAGE_WORDS);
+export async function openImage(
+  reference: string,
+  architecture: string,
+  { hint = IMAGE_WORDS.hint, signal }: OpenOptions = {},
+): Promise<RegistryImage> {
+  const { tag, pinned, manifest, blob, failure } = repositoryOf(reference, { ...IMAGE_WORDS, hint }, signal);
   const top = await manifest(pinned ?? tag);
   const index = parse<{ manifests?: Descriptor[] }>(top.body);
   const platforms = (index.manifests ?? []).map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
@@ -130,7 +141,7 @@ export async function openImage(reference: string, architecture: string): Promis
 }
 
 /** The parts of a name, and how its repository is asked. */
-function repositoryOf(reference: string, { what, hint }: Words) {
+function repositoryOf(reference: string, { what, hint }: Words, ended?: AbortSignal) {
   const [, registry = "", repository = "", tag = "latest", pinned] =
     /^([^/]+)\/(.+?)(?::([^:/@]+))?(?:@(sha256:[0-9a-f]{64}))?$/.exec(reference) ?? [];
   const host = HOSTS[registry] ?? registry;
@@ -141,11 +152,13 @@ function repositoryOf(reference: string, { what, hint }: Words) {
   const failure = (why: string, options: { cause?: unknown } = {}): MeshproofError =>
     new MeshproofError("ERR_COMPONENT", `${what} ${reference} cannot be read: ${why}`, { hint, ...options });
 
-  const get = async (url: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> =>
-    fetch(url, { headers, ...(signal ? { signal } : {}) }).catch((cause: unknown) => {
+  const get = async (url: string, headers: Record<string, string>, limit?: AbortSignal): Promise<Response> => {
+    const signals = [limit, ended].filter((signal) => signal !== undefined);
+    return fetch(url, { headers, signal: AbortSignal.any(signals) }).catch((cause: unknown) => {
       const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
       throw failure(`${new URL(url).host} cannot be reached: ${why}`, { cause });
     });
+  };
 
   const ask = async (path: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> => {
     let response = await get(`${base}/${path}`, { ...headers, ...authorization }, signal);
@@ -156,7 +169,8 @@ function repositoryOf(reference: string, { what, hint }: Words) {
       authorization = { Authorization: `Bearer ${token}` };
       response = await get(`${base}/${path}`, { ...headers, ...authorization }, signal);
     }
-    if (!response.ok) throw failure(`the registry answers ${response.status}`);
+    if (!response.ok)
+      throw failure(`the registry answers ${response.status}${response.status === 404 ? ", so it has none" : ""}`);
     return response;
   };
 

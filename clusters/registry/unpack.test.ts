@@ -95,15 +95,23 @@ test("a whiteout removes what lies below it, and not what its own layer has", as
   assert.equal(await over({ name: "usr/local/bin/.wh.env" }, { name: "opt/.wh..wh..opq" }), "old");
 });
 
+test("a name is relative to the root however it is written, as for container engines", async (t) => {
+  for (const name of [`/${ENVOY}`, `.//${ENVOY}`, `usr/lib/../local//bin/envoy`]) {
+    const bytes = await tar({ name, body: "there" });
+    assert.equal(await (await serve(t, [{ mediaType: OCI, bytes }])).take(), "there", name);
+  }
+});
+
 test("hostile names and links are never followed, and nothing else is written", async (t) => {
   const { take, folder } = await serve(t, [
     {
       mediaType: OCI,
       bytes: await tar(
         { name: ENVOY, body: "good" },
-        { name: `/${ENVOY}`, body: "bad" },
-        { name: `x/../${ENVOY}`, body: "bad" },
+        { name: `../${ENVOY}`, body: "bad" },
+        { name: `x/../../${ENVOY}`, body: "bad" },
         { name: "../escaped", body: "bad" },
+        { name: "/../../escaped", body: "bad" },
         { name: "y", type: "symlink", linkname: "/" },
         { name: "y/z", body: "bad" },
       ),

@@ -2,7 +2,7 @@
 
 import { createReadStream, createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { PassThrough, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
@@ -69,9 +69,12 @@ function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): 
   throw failure(image, `its layer ${digest} is ${mediaType}, which is no known kind of tar`);
 }
 
-/** As wanted paths are written; an absolute path, or one with `..`, stays what it is and so is never wanted. */
+/**
+ * As wanted paths are written. A name is relative to the image's root however it begins, as for container engines (Istio's
+ * own builder writes `/usr/local/bin/envoy`); one that leads out of it stays so, and is never wanted.
+ */
 function plainPath(name: string): string {
-  return name.replace(/^(\.\/)+/, "").replace(/\/$/, "");
+  return posix.normalize(name).replace(/^\/+/, "").replace(/\/$/, "");
 }
 
 /** Why nothing below may be looked at for a path, given an entry of another path or kind. */
