@@ -10,6 +10,7 @@ import { execa } from "execa";
 import { runDirOf } from "../clusters/embedded/run-dir.ts";
 import { connect, type Manifest } from "../harness/kube/client.ts";
 import type { UpgradeResult } from "../harness/stream/upgrade.ts";
+import { findSecrets } from "./find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
 const NAMESPACE = "meshproof-upgrade";
@@ -28,7 +29,11 @@ describe("upgrade", () => {
     const name = `upgrade-e2e-${process.pid}`;
     const results = await mkdtemp(path.join(folder, "results-"));
     const args = ["upgrade", SCENARIO, ...given, "--name", name, "--results", results];
-    const run = execa(process.execPath, ["cli/meshproof.mjs", ...args], { cwd: ROOT, all: true, reject: false });
+    const secretsFile = path.join(folder, "secrets.txt");
+    const run = execa(process.execPath, ["cli/meshproof.mjs", ...args], {
+      ...{ cwd: ROOT, all: true, reject: false },
+      env: { MESHPROOF_SECRETS_FILE: secretsFile },
+    });
     let meddled: Promise<void> | undefined;
     const output: string[] = [];
     for await (const line of run.iterable({ from: "all" })) {
@@ -40,6 +45,9 @@ describe("upgrade", () => {
     const read = (file: string) => readFile(path.join(results, "latest", file), "utf8");
     const told = output.join("\n");
     const result = JSON.parse(await read("upgrade.json").catch(() => assert.fail(told))) as UpgradeResult;
+    const secrets = (await readFile(secretsFile, "utf8")).trim().split("\n");
+    assert.ok(secrets.length > 1);
+    assert.deepEqual(await findSecrets(results, secrets), []);
     return { exitCode, output: told, result, meddled: meddled !== undefined, read };
   };
 

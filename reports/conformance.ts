@@ -9,8 +9,8 @@ type ProfileResult = "success" | "partial" | "failure";
 
 /**
  * A ConformanceReport in YAML, after the one of the Gateway API (conformance/apis/v1/conformancereport.go): a profile per
- * group of scenarios, in it core and extended with statistics, failed and skipped tests with reasons. Provisional scenarios
- * count for no profile's result.
+ * group of scenarios, in it core and extended with statistics, failed and skipped tests with reasons. Besides, known failures
+ * stand apart from what was skipped, with their owner and date. Provisional scenarios count for no profile's result.
  */
 export function formatConformance(result: RunResult): string {
   const prepared = prepare(result);
@@ -53,14 +53,21 @@ function profile(name: string, scenarios: readonly ScenarioResult[]): object {
 
 function section(scenarios: readonly ScenarioResult[]): object {
   const passed = scenarios.filter(({ status }) => status === "passed");
-  const skipped = scenarios.filter(({ status }) => status === "skipped" || status === "known-failure");
+  const skipped = scenarios.filter(({ status }) => status === "skipped");
+  const known = scenarios.filter(({ status }) => status === "known-failure");
   const failed = scenarios.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
   return {
     result: resultOf(scenarios),
-    statistics: { Passed: passed.length, Failed: failed.length, Skipped: skipped.length },
+    statistics: {
+      Passed: passed.length,
+      Failed: failed.length,
+      Skipped: skipped.length,
+      KnownFailures: known.length,
+    },
     checks: checks(scenarios),
     ...(failed.length > 0 ? { failedTests: failed.map(describeTest) } : {}),
     ...(skipped.length > 0 ? { skippedTests: skipped.map(describeTest) } : {}),
+    ...(known.length > 0 ? { knownFailures: known.map(describeTest) } : {}),
     passedTests: passed.map(({ id }) => id),
   };
 }

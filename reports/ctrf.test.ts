@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { validateStrict } from "ctrf";
 import { formatCtrf } from "./ctrf.ts";
 import { allPassed, everyStatus, hostile } from "./fixture.ts";
 
@@ -47,6 +48,16 @@ test("what is not passed says why; a flaky check has not passed", () => {
   assert.ok(flaky.length > 0);
   for (const each of flaky) assert.deepEqual([each.status, each.flaky], ["failed", true]);
   assert.equal(read(formatCtrf(allPassed())).results.summary.failed, 0);
+});
+
+test("the format's own implementation takes it, and would not take something else", () => {
+  for (const result of [allPassed(), everyStatus(), hostile()]) {
+    const report: unknown = JSON.parse(formatCtrf(result));
+    validateStrict(report);
+  }
+  const broken = read(formatCtrf(allPassed()));
+  broken.results.tests[0]!.status = "fine";
+  assert.throws(() => validateStrict(broken));
 });
 
 test("hostile text is text", () => {

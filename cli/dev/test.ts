@@ -1,5 +1,8 @@
 /** `npm test`: the checks, then everything that needs a cluster or a browser. The last line counts all of it. */
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { requireDocker } from "../../clusters/kind/docker.ts";
 import { formatDuration } from "../../reports/text.ts";
 import { table } from "../table.ts";
@@ -11,6 +14,7 @@ import { runTool } from "./tool.ts";
 /** The scenarios come before the rest, since they install and build with progress what all of it needs. */
 const STAGES: Readonly<Record<string, string>> = {
   scenarios: "node cli/meshproof.mjs run --install",
+  "the results folder": "node --test --test-reporter=spec cli/dev/results-folder.ts",
   ...((await hasDocker()) ? { "scenarios on kind": "node cli/meshproof.mjs run --cluster kind --tag documented" } : {}),
   "end to end": 'node --test --test-concurrency=1 --test-reporter=spec "{cli,clusters,harness}/**/*.e2e.ts"',
   "report in a browser": "playwright test --config reports/html/playwright.config.ts",
@@ -30,6 +34,10 @@ interface Stage {
   readonly ms: number;
 }
 
+// Every signature and private key of the scenarios' stage goes there, to be looked for in what it wrote.
+const secrets = await mkdtemp(path.join(tmpdir(), "meshproof-secrets-"));
+process.env["MESHPROOF_SECRETS_FILE"] = path.join(secrets, "secrets.txt");
+
 const stages: Stage[] = [];
 console.log("── checks");
 const start = performance.now();
@@ -39,6 +47,7 @@ for (const [name, command] of Object.entries(STAGES)) {
   stages.push(await runTool(name, command, { live: true }));
 }
 
+await rm(secrets, { recursive: true });
 const total = stages.map(({ counts }) => counts).reduce(add);
 const rows = stages.map(({ name, counts, ms }) => [name, formatCounts(counts), formatDuration(ms)]);
 console.log(`\n${table(rows)}\n\n${formatCounts(total)}`);
