@@ -3,6 +3,7 @@
 import type { Cluster } from "../clusters/cluster.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
+import { digestsByName, type ImagePlaces } from "../clusters/registry/names.ts";
 import { MeshproofError } from "../harness/errors.ts";
 import type { Progress } from "../harness/progress.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
@@ -15,12 +16,30 @@ interface MakeOptions extends ImageFlags, WantedMesh {
   readonly signal?: AbortSignal;
 }
 
-/** What only a kind cluster takes. */
-export interface ImageFlags {
-  readonly images?: string;
+/** Where images come from: a kind cluster's, and those of an Istio that is not built here. */
+export interface PlaceFlags {
   readonly imageMirror?: string;
   readonly imageDigest?: Readonly<Record<string, string>>;
+}
+
+export interface ImageFlags extends PlaceFlags {
+  /** For a kind cluster alone. */
+  readonly images?: string;
+  /** For a kind cluster alone. */
   readonly kubernetes?: string;
+}
+
+/** As the clusters take them. */
+export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces {
+  return { mirror: imageMirror, ...(imageDigest ? { digests: imageDigest } : {}) };
+}
+
+/** As a person types them. */
+export function flagsOf({ imageMirror, imageDigest = {} }: PlaceFlags): string[] {
+  return [
+    ...(imageMirror === undefined ? [] : ["--image-mirror", imageMirror]),
+    ...Object.entries(imageDigest).flatMap(([name, digest]) => ["--image-digest", `${name}@${digest}`]),
+  ];
 }
 
 /** A kind of cluster that meshproof makes itself. */
@@ -38,15 +57,15 @@ const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
   embedded: () =>
     Promise.resolve({
       attach: attachEmbedded,
-      start: (options) => startEmbedded({ ...options, meshes: [chooseMesh(options)] }),
+      start: ({ name, keep, progress, signal, ...flags }) =>
+        startEmbedded({ name, keep, progress, signal, meshes: [chooseMesh(flags)], images: placesOf(flags) }),
       stop: stopEmbedded,
     }),
   kind: async () => {
     const { attachKind, startKind, stopKind } = await import("../clusters/kind/index.ts");
     return {
       attach: attachKind,
-      start: ({ imageMirror, imageDigest, ...rest }) =>
-        startKind({ ...rest, mirror: imageMirror, digests: imageDigest }),
+      start: (options) => startKind({ ...options, ...placesOf(options) }),
       stop: stopKind,
     };
   },
@@ -82,7 +101,7 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
   const maker = await makerOf(kind);
   const running = await maker.attach(name ?? DEFAULT_NAME);
   if (running !== undefined) {
-    await refuseOtherVersions(running, options);
+    if (kind === "embedded") await refuseOtherVersions(running, options);
     progress(`using the running cluster "${running.name}"`);
   }
   const chosen = name ?? (keep ? DEFAULT_NAME : `run-${process.pid}`);
@@ -113,14 +132,19 @@ function refuseOtherMesh(kind: MadeKind, { istio, envoy }: WantedMesh): void {
 }
 
 /** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */
-async function refuseOtherVersions(running: Cluster, { istio, envoy }: WantedMesh): Promise<void> {
-  if (istio === undefined && envoy === undefined) return;
-  const { versions } = await running.describe();
+async function refuseOtherVersions(running: Cluster, options: WantedMesh & PlaceFlags): Promise<void> {
+  const { istio, envoy } = options;
+  const pinned = digestsByName(placesOf(options));
+  if (istio === undefined && envoy === undefined && pinned.size === 0) return;
+  const { versions, digests } = await running.describe();
   const wanted = chooseMesh({ istio, envoy }, versions);
-  if (wanted.istio === versions.istio && wanted.envoy === versions.envoy) return;
-  throw new MeshproofError(
-    "ERR_USAGE",
-    `the running cluster "${running.name}" has Istio ${versions.istio} and Envoy ${versions.envoy}, not ${wanted.istio} and ${wanted.envoy}`,
-    { hint: `stop it with meshproof down --name ${running.name}, or choose another --name` },
-  );
+  const refuse = (has: string): never => {
+    throw new MeshproofError("ERR_USAGE", `the running cluster "${running.name}" has ${has}`, {
+      hint: `stop it with meshproof down --name ${running.name}, or choose another --name`,
+    });
+  };
+  if (wanted.istio !== versions.istio || wanted.envoy !== versions.envoy)
+    refuse(`Istio ${versions.istio} and Envoy ${versions.envoy}, not ${wanted.istio} and ${wanted.envoy}`);
+  for (const [name, digest] of pinned)
+    if (digests[name] !== digest) refuse(`${digests[name] ?? "nothing"} of ${name}, not ${digest}`);
 }

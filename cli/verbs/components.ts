@@ -2,15 +2,19 @@ import {
   chooseMesh,
   cleanComponents,
   ensureComponents,
+  imageDigestsOf,
   listComponents,
   type WantedMesh,
 } from "../../clusters/embedded/components/index.ts";
 import { formatBytes } from "../../reports/text.ts";
+import { placesOf, type PlaceFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 
-interface ComponentsOptions extends WantedMesh {
+interface ComponentsOptions extends WantedMesh, PlaceFlags {
   readonly build?: boolean;
+  /** Builds, and asks the registry even for a tag whose digest is remembered. */
+  readonly refresh?: boolean;
   readonly verify?: boolean;
   readonly clean?: boolean;
   readonly json?: boolean;
@@ -22,9 +26,10 @@ export async function components(options: ComponentsOptions): Promise<number> {
     const removed = await cleanComponents();
     console.error(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
   }
-  if (options.build === true)
+  if (options.build === true || options.refresh === true)
     await work(async ({ progress, signal }) => {
-      await ensureComponents({ progress, signal, meshes: [mesh] });
+      const { refresh } = options;
+      await ensureComponents({ progress, signal, meshes: [mesh], images: placesOf(options), refresh });
       return 0;
     });
   const found = await listComponents({ verify: options.verify ?? false });
@@ -40,6 +45,12 @@ export async function components(options: ComponentsOptions): Promise<number> {
       source,
     ]);
     console.log(table([["NAME", "VERSION", "STATE", "SIZE", "DIGEST", "SOURCE"], ...rows]));
+    for (const { name, version, details = {} } of found) {
+      const images = Object.entries(imageDigestsOf({ details }));
+      if (images.length === 0) continue;
+      console.log(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""}, is pinned by`);
+      for (const [image, digest] of images) console.log(`  --image-digest ${image}@${digest}`);
+    }
     for (const { name, damage } of damaged)
       console.error(`${name} is damaged: ${damage}; the next run builds it again`);
   }

@@ -3,7 +3,7 @@ import path from "node:path";
 import { execa } from "execa";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
-import { chooseMesh, type MeshVersions } from "../../clusters/embedded/components/index.ts";
+import { chooseMesh, type MeshChoice } from "../../clusters/embedded/components/index.ts";
 import { startEmbedded, type EmbeddedCluster } from "../../clusters/embedded/index.ts";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
@@ -17,13 +17,14 @@ import type { Watch } from "../../harness/stream/watch.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
+import { flagsOf, placesOf, type PlaceFlags } from "../cluster.ts";
 import { readScenarios } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId, pointLatest } from "./run.ts";
 
-interface UpgradeVerbOptions {
+interface UpgradeVerbOptions extends PlaceFlags {
   readonly from: string;
   readonly to: string;
   readonly strategy: "in-place" | "revision";
@@ -41,9 +42,13 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
   return work(async (work) => {
     const [from, to] = [parsePair(options.from), parsePair(options.to)];
     if (from.istio === to.istio && from.envoy === to.envoy)
-      throw new MeshproofError("ERR_USAGE", `both are Istio ${from.istio} with Envoy ${from.envoy}`, {
-        hint: "name another version, such as --to 1.31@1.40",
-      });
+      throw new MeshproofError(
+        "ERR_USAGE",
+        `both are Istio ${from.istio} with ${from.envoy ? `Envoy ${from.envoy}` : "its own Envoy"}`,
+        {
+          hint: "name another version, such as --to 1.31@1.40",
+        },
+      );
     // By default what is documented; whoever names scenarios means all of them.
     const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
     const scenarios = await readScenarios(options.scenarios, names, tag);
@@ -61,8 +66,8 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
   });
 }
 
-/** `1.30`, or `1.30@1.36` where Envoy's version matters too. */
-export function parsePair(text: string): MeshVersions {
+/** `1.30`, or `1.30@1.36` where Envoy's version matters too; `1.29.2` alone is a released Istio with its own Envoy. */
+export function parsePair(text: string): MeshChoice {
   const [istio, envoy, more] = text.split("@");
   if (more !== undefined)
     throw new MeshproofError("ERR_USAGE", `"${text}" is no version`, { hint: "write ISTIO or ISTIO@ENVOY" });
@@ -71,8 +76,8 @@ export function parsePair(text: string): MeshVersions {
 
 interface Task {
   readonly id: string;
-  readonly from: MeshVersions;
-  readonly to: MeshVersions;
+  readonly from: MeshChoice;
+  readonly to: MeshChoice;
   readonly folder: string;
   /** The arguments of `meshproof run` that choose the scenarios. */
   readonly selection: readonly string[];
@@ -88,6 +93,7 @@ async function upgradeCluster(task: Task, work: Work) {
     name: options.name ?? `upgrade-${process.pid}`,
     keep: false,
     ...{ progress: work.progress, signal: work.signal, meshes: [from, to] },
+    images: placesOf(options),
   });
   const signal = AbortSignal.any([work.signal, cluster.lost]);
   await cluster.ready();
@@ -176,7 +182,8 @@ async function replaceMesh(
   // A scenario may have left a setting, which the new manifests would take back in the middle.
   await cluster.setMesh({});
   await upgradeIstio({
-    ...{ kube: connect(cluster.kubeconfig), strategy: options.strategy, revision: revision ?? "", versions: to },
+    ...{ kube: connect(cluster.kubeconfig), strategy: options.strategy, revision: revision ?? "" },
+    versions: cluster.versionsOf(to),
     ...{ from: await cluster.manifestsOf(from), to: await cluster.manifestsOf(to, revision) },
     namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
     ...{ phase: watch.phase, progress, signal },
@@ -185,11 +192,12 @@ async function replaceMesh(
 
 /** How a person starts this upgrade again. */
 function commandOf({ from, to, names, options }: Task): string {
-  const pair = ({ istio, envoy }: MeshVersions): string => `${istio}@${envoy}`;
+  const pair = ({ istio, envoy }: MeshChoice): string => (envoy === undefined ? istio : `${istio}@${envoy}`);
   const given = [
     ...names.map((name) => (/^[\w./-]+$/.test(name) ? name : `'${name}'`)),
     ...["--from", pair(from), "--to", pair(to), "--strategy", options.strategy],
     ...options.tag.flatMap((tag) => ["--tag", tag]),
+    ...flagsOf(options),
     ...(options.maxUnavailable === undefined ? [] : ["--max-unavailable", `${options.maxUnavailable}`]),
   ];
   return ["meshproof", "upgrade", ...given].join(" ");

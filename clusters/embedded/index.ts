@@ -5,9 +5,18 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
+import type { ImagePlaces } from "../registry/names.ts";
 import { cacheRoot } from "./components/cache.ts";
 import { proxyTag } from "./components/catalogue.ts";
-import { chooseMesh, ensureComponents, type Installed, type MeshVersions } from "./components/index.ts";
+import {
+  chooseMesh,
+  ensureComponents,
+  imageDigestsOf,
+  type Installed,
+  type InstalledMesh,
+  type MeshChoice,
+  type MeshVersions,
+} from "./components/index.ts";
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
 import {
@@ -36,13 +45,17 @@ export interface StartOptions {
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
   /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
-  readonly meshes?: readonly MeshVersions[];
+  readonly meshes?: readonly MeshChoice[];
+  /** Where the images of an Istio that is not built here come from. */
+  readonly images?: ImagePlaces | undefined;
 }
 
 /** A cluster whose mesh this process can replace. */
 export interface EmbeddedCluster extends Cluster {
   /** The manifests of a mesh that the cluster was started with; see {@link StartOptions.meshes}. */
-  manifestsOf(mesh: MeshVersions, revision?: string): Promise<Manifest[]>;
+  manifestsOf(mesh: MeshChoice, revision?: string): Promise<Manifest[]>;
+  /** What its programs say they are. */
+  versionsOf(mesh: MeshChoice): MeshVersions;
 }
 
 /** What another process must know of a complete cluster; nothing secret. */
@@ -61,9 +74,9 @@ interface Facts {
  *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
 export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
-  const { name, keep, progress, signal, meshes } = options;
+  const { name, keep, progress, signal, meshes = [chooseMesh({})], images } = options;
   const dir = runDirOf(name);
-  const installed = await ensureComponents({ progress, signal, meshes });
+  const installed = await ensureComponents({ progress, signal, meshes, images });
   throwIfInterrupted(signal);
   const launched = await claimAndLaunch(dir, installed, options);
   const abort = (): void => void launched.stop();
@@ -74,7 +87,8 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedClus
     const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
     return {
       ...(await clusterOf(dir, facts, own)),
-      manifestsOf: (mesh, revision) => manifestsOf(dir, installed, mesh, { revision, signal }),
+      manifestsOf: (mesh, revision) => manifestsOf(dir, installed, meshOf(installed, mesh), { revision, signal }),
+      versionsOf: (mesh) => meshOf(installed, mesh).versions,
     };
   } catch (error) {
     await launched.stop();
@@ -171,7 +185,7 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
     launched.api,
   ]);
   const [manifests, envoy] = await Promise.all([
-    manifestsOf(dir, installed, options.meshes?.[0] ?? chooseMesh({}), { signal: options.signal }),
+    manifestsOf(dir, installed, meshOf(installed, options.meshes?.[0] ?? chooseMesh({})), { signal: options.signal }),
     envoyVersion(installed),
   ]);
   const kube = connect(dir.kubeconfig);
@@ -186,32 +200,41 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
   return facts;
 }
 
-/** The first of a name is what the cluster starts with. */
+/** The first of a name is what the cluster starts with. Images that a component was taken from go by their own names. */
 function digestsOf({ components }: Installed): Record<string, string> {
   const digests: Record<string, string> = {};
-  for (const { name, version, digest } of components) {
+  for (const component of components) {
+    const { name, version, digest } = component;
     digests[name] ??= digest;
     digests[`${name}@${version}`] = digest;
+    Object.assign(digests, imageDigestsOf(component));
   }
   return digests;
+}
+
+function meshOf(installed: Installed, { istio, envoy }: MeshChoice): InstalledMesh {
+  const mesh = installed.meshes.find(({ choice }) => choice.istio === istio && choice.envoy === envoy);
+  if (!mesh) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
+  return mesh;
 }
 
 /** Istio's manifests with the proxies' image of these versions. */
 async function manifestsOf(
   dir: RunDir,
   installed: Installed,
-  mesh: MeshVersions,
+  mesh: InstalledMesh,
   options: { readonly revision?: string | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<Manifest[]> {
   const { istioManifests } = await import("../istio/index.ts");
-  const component = installed.components.find(({ name, version }) => name === "istio" && version === mesh.istio);
-  if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${mesh.istio} is not installed`);
+  const { istio } = mesh.versions;
+  const component = installed.components.find(({ name, version }) => name === "istio" && version === istio);
+  if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
   return istioManifests({
     istioctl: join(component.dir, "bin", "istioctl"),
     identity: component.digest,
     cache: join(cacheRoot(), "istio-manifests"),
-    upstreamEnvoy: true,
-    proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh)}`,
+    upstreamEnvoy: mesh.upstreamEnvoy,
+    proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh.choice)}`,
     jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
     ...(options.revision === undefined ? {} : { revision: options.revision }),
     ...(options.signal ? { signal: options.signal } : {}),
@@ -245,7 +268,10 @@ async function clusterOf(
       const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
       // Before the gateway is there, Envoy is what its program says.
       const envoy = proxies[0] ?? facts.envoy;
-      const components = Object.keys(facts.digests).filter((name) => !name.includes("@"));
+      const isImage = (name: string): boolean => name.includes("/");
+      const components = Object.keys(facts.digests).filter((name) =>
+        isImage(name) ? name.endsWith(`:${versions.istio}`) : !name.includes("@"),
+      );
       const running: Readonly<Record<string, string>> = { istio: versions.istio, envoy };
       return {
         kind: "embedded",

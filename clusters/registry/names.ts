@@ -38,7 +38,7 @@ export function mirrored(image: string, mirror: string | undefined): string {
 }
 
 /** Digests by the images' full names, however they were written. */
-function digestsByName({ digests = {} }: ImagePlaces): Map<string, string> {
+export function digestsByName({ digests = {} }: ImagePlaces): Map<string, string> {
   return new Map(Object.entries(digests).map(([name, digest]) => [fullName(name), digest]));
 }
 

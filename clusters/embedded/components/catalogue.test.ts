@@ -69,6 +69,34 @@ test("the tag of an image of Istio chooses among several versions", () => {
   assert.notEqual(digests[0], digests[1]);
 });
 
+test("the tag of a released Istio alone means the Envoy that came with it", () => {
+  const release = { version: "1.29.2", dir: "/cache/istio-1.29.2", details: {} };
+  const released: Shelf = {
+    ...shelf,
+    components: [
+      // As Istio's own says that it is another one's version: it is what the folder says that counts.
+      { ...component("envoy", "1.40.0"), ...release, version: "1.40.0", programs: ["envoy"] },
+      { ...component("envoy", "1.40.0"), dir: "/cache/envoy-1.40.0", programs: ["envoy"] },
+      { ...component("istio", "1.29.2"), ...release, programs: ["pilot-agent"] },
+      { ...component("istio", "1.31.0"), dir: "/cache/istio-1.31.0", programs: ["pilot-agent"] },
+      component("debian", "12"),
+    ],
+  };
+  const sources = (mesh: { istio: string; envoy: string | undefined }) =>
+    resolveImage(`docker.io/istio/proxyv2:${proxyTag(mesh)}`, released)?.binds.map(({ source }) => source);
+  const own = ["/cache/istio-1.29.2/bin/pilot-agent", "/cache/istio-1.29.2/bin/envoy"];
+  assert.deepEqual(sources({ istio: "1.29.2", envoy: undefined })?.slice(0, 2), own);
+  assert.deepEqual(sources({ istio: "1.29.2", envoy: "1.40.0" })?.slice(0, 2), [
+    own[0],
+    "/cache/envoy-1.40.0/bin/envoy",
+  ]);
+  assert.deepEqual(sources({ istio: "1.31.0", envoy: "1.40.0" })?.slice(0, 2), [
+    "/cache/istio-1.31.0/bin/pilot-agent",
+    "/cache/envoy-1.40.0/bin/envoy",
+  ]);
+  assert.equal(proxyTag({ istio: "1.29.2", envoy: undefined }), "1.29.2");
+});
+
 test("registry, hub, tag and digest do not matter", () => {
   assert.equal(nameOf("docker.io/istio/pilot:1.31.0"), "pilot");
   assert.equal(nameOf("registry.example:5000/mirror/istio/proxyv2:1.31.0-distroless"), "proxyv2");

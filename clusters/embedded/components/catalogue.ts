@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
 import type { Image } from "../kubelet/image.ts";
-import type { Installed, InstalledComponent, MeshVersions } from "./index.ts";
+import type { Installed, InstalledComponent, MeshChoice } from "./index.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -107,17 +107,21 @@ function lookUp(image: string): [string, ImageRecipe] | undefined {
 }
 
 /**
- * The shelf with one Istio and one Envoy. Istio's images are tagged with Istio's version and, where it is not what that
- * usually comes with, Envoy's ({@link proxyTag}); any other tag means the first of each.
+ * The shelf with one Istio and one Envoy. Istio's images are tagged with Istio's version and, where it is not the one that
+ * came with Istio, Envoy's ({@link proxyTag}); any other tag means the first of each.
  */
 function chosenBy(image: string, shelf: Shelf): Shelf {
-  const [, istio, envoy] = /:(.+?)(?:-envoy-([^:/@]+))?(?:@.*)?$/.exec(image) ?? [];
-  const wanted: Readonly<Record<string, string | undefined>> = { istio, envoy };
+  const [, istioTag, envoyTag] = /:(.+?)(?:-envoy-([^:/@]+))?(?:@.*)?$/.exec(image) ?? [];
+  const called = (name: string) => shelf.components.filter((component) => component.name === name);
+  const istio = called("istio").find(({ version }) => version === istioTag) ?? called("istio")[0];
+  // What came with an Istio lies in its folder.
+  const cameWith = (one: InstalledComponent | undefined) => (envoy: InstalledComponent) => envoy.dir === one?.dir;
+  const wheels = called("envoy").filter((envoy) => !called("istio").some((one) => cameWith(one)(envoy)));
+  const envoy =
+    envoyTag === undefined ? called("envoy").find(cameWith(istio)) : wheels.find(({ version }) => version === envoyTag);
   const chosen = new Map<string, InstalledComponent>();
-  for (const component of shelf.components) {
-    const { name, version } = component;
-    if (!chosen.has(name) || version === wanted[name]) chosen.set(name, component);
-  }
+  for (const component of [istio, envoy, ...shelf.components])
+    if (component && !chosen.has(component.name)) chosen.set(component.name, component);
   const components = [...chosen.values()];
   const program = (name: string) => components.find(({ programs }) => programs.includes(name))?.dir;
   return {
@@ -133,9 +137,9 @@ function chosenBy(image: string, shelf: Shelf): Shelf {
   };
 }
 
-/** The tag of a proxy's image that has these versions. */
-export function proxyTag({ istio, envoy }: MeshVersions): string {
-  return `${istio}-envoy-${envoy}`;
+/** The tag of a proxy's image that has these versions; with the Envoy that came with Istio it is Istio's own tag. */
+export function proxyTag({ istio, envoy }: MeshChoice): string {
+  return envoy === undefined ? istio : `${istio}-envoy-${envoy}`;
 }
 
 /** What a pod's image is on the embedded cluster, or undefined for one that is not in the catalogue. */

@@ -4,20 +4,26 @@ import { join } from "node:path";
 import { execa } from "execa";
 
 import { cacheRoot } from "./cache.ts";
-import { entryName, lockOf } from "./entry.ts";
+import { describedEntries, entryName, lockOf } from "./entry.ts";
 import { ALL_MESHES, allRecipes, nodeRecipes } from "./list.ts";
 import { withFreeLock } from "./lock.ts";
+import { imageDigestsOf, isRelease } from "./release.ts";
+import { rememberedDigests } from "./remembered.ts";
 
 /**
  * Removes from the cache what no component of this version of meshproof is: entries of other keys, what an interrupted
- * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays. Other versions of
- * meshproof that share the cache build theirs again.
+ * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays, and a released Istio whose
+ * images are what their tags led to. Other versions of meshproof that share the cache build theirs again.
  *
  * @returns the paths removed, relative to the cache.
  */
 export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
   const current = await Promise.all([...(await allRecipes(ALL_MESHES)), ...(await nodeRecipes())].map(entryName));
+  const remembered = Object.values(await rememberedDigests(cache));
+  for (const [name, described] of await describedEntries(cache, "istio"))
+    if (isRelease(described) && Object.values(imageDigestsOf(described)).every((digest) => remembered.includes(digest)))
+      current.push(name);
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
   const removed: string[] = [];
   const remove = async (path: string) => {

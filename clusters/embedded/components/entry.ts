@@ -44,6 +44,9 @@ export interface InstalledComponent {
   readonly dir: string;
 }
 
+/** What is written down of a component. */
+export type EntryDescription = Omit<InstalledComponent, "dir">;
+
 export type EntryState =
   | { readonly state: "present"; readonly component: InstalledComponent }
   | { readonly state: "missing" }
@@ -70,7 +73,7 @@ export const lockOf = (cache: string, name: string) => join(componentsDir(cache)
 /** Looks at an entry: sizes, times and links, or every byte if `full`. Changes nothing but times that a copy lost. Throws ERR_COMPONENT if the cache cannot be read. */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
   const dir = join(componentsDir(cache), name);
-  let recorded: { component: Omit<InstalledComponent, "dir">; files: FileFact[] };
+  let recorded: { component: EntryDescription; files: FileFact[] };
   try {
     recorded = {
       component: JSON.parse(await readFile(join(dir, "component.json"), "utf8")),
@@ -96,6 +99,26 @@ export async function inspectEntry(cache: string, name: string, full = false): P
     : { state: "corrupt", damage };
 }
 
+/** What the cache's entries of a component say they are, damaged or not, by the entries' names. */
+export async function describedEntries(cache: string, component: string): Promise<Map<string, EntryDescription>> {
+  const found = new Map<string, EntryDescription>();
+  for (const name of await readdir(componentsDir(cache)).catch(() => [])) {
+    if (!new RegExp(`^${RegExp.escape(component)}-[0-9a-f]{16}$`).test(name)) continue;
+    const text = await readFile(join(componentsDir(cache), name, "component.json"), "utf8").catch(() => "{}");
+    const described = parseDescription(text);
+    if (described?.name === component) found.set(name, described);
+  }
+  return found;
+}
+
+function parseDescription(text: string): EntryDescription | undefined {
+  try {
+    return JSON.parse(text) as EntryDescription;
+  } catch {
+    return undefined; // whoever looks at the entry itself is told
+  }
+}
+
 /**
  * The component of a recipe, built if it is not in the cache or damaged there. A finished entry is used without
  * writing anything, so a cache that somebody else filled will do. Builders of the same entry take turns.
@@ -103,6 +126,12 @@ export async function inspectEntry(cache: string, name: string, full = false): P
  * @throws MeshproofError ERR_COMPONENT if the build fails or the cache cannot be written, ERR_INTERRUPTED.
  */
 export async function ensureEntry(recipe: Recipe, options: EntryOptions): Promise<InstalledComponent> {
+  const component = await findOrBuild(recipe, options);
+  await recipe.installed?.();
+  return component;
+}
+
+async function findOrBuild(recipe: Recipe, options: EntryOptions): Promise<InstalledComponent> {
   const { cache, progress, signal } = options;
   const title = `${recipe.name} ${recipe.version}`;
   const name = await entryName(recipe);

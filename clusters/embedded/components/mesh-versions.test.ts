@@ -11,9 +11,24 @@ test("a mesh is chosen by minor version, with or without .x, or by the whole ver
   assert.deepEqual(chooseMesh({ envoy: "1.36" }, { istio: "x", envoy: "y" }), { istio: "x", envoy: "1.36.4" });
 });
 
+test("a whole version that is not built here is a release, with its own Envoy unless another is asked for", () => {
+  for (const istio of ["1.29.2", "1.30.99", "1.30.0-rc.1", "1.30.0-alpha.0", "1.9.9-patch"]) {
+    assert.deepEqual(chooseMesh({ istio }), { istio, envoy: undefined });
+    assert.deepEqual(chooseMesh({ istio: `v${istio}` }), { istio, envoy: undefined });
+    assert.deepEqual(chooseMesh({ istio, envoy: "1.36" }), { istio, envoy: "1.36.4" });
+  }
+  assert.deepEqual(chooseMesh({ istio: "1.31.0" }), DEFAULT_MESH);
+  const running = { istio: "1.29.2", envoy: "1.37.3-dev" };
+  for (const wanted of [{}, { istio: "1.29.2" }]) assert.deepEqual(chooseMesh(wanted, running), running);
+  assert.deepEqual(chooseMesh({ envoy: "1.36" }, running), { ...running, envoy: "1.36.4" });
+});
+
 test("an unknown version is refused with the list", () => {
-  for (const istio of ["1.29", "1.3", "1.30.99", "", "x"])
-    assert.throws(() => chooseMesh({ istio }), { code: "ERR_USAGE", hint: /1\.31 \(1\.31\.0\), 1\.30 \(/ });
+  for (const istio of ["1.29", "1.29.x", "1.3", "", "x", "1.29.2-", "1.29.2/x", "1.29.2@x", "1.29.2 ", "1.29.2.3"])
+    assert.throws(() => chooseMesh({ istio }), {
+      code: "ERR_USAGE",
+      hint: /1\.31 \(1\.31\.0\), 1\.30 \(.*by its whole version, such as 1\.29\.2$/,
+    });
   assert.throws(() => chooseMesh({ envoy: "1.35" }), { code: "ERR_USAGE", hint: /1\.36 \(1\.36\.4\)/ });
 });
 

@@ -1,6 +1,6 @@
 import { MeshproofError } from "../../../harness/errors.ts";
-import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS } from "./list.ts";
-import type { MeshVersions } from "./list.ts";
+import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, listVersions, minorOf } from "./list.ts";
+import type { MeshChoice, MeshVersions } from "./list.ts";
 
 /** What somebody asked for; the default where a key is missing. */
 export interface WantedMesh {
@@ -8,23 +8,46 @@ export interface WantedMesh {
   readonly envoy?: string | undefined;
 }
 
-/**
- * The versions that are meant by `1.30`, `1.30.x`, or a whole version.
- * @throws MeshproofError ERR_USAGE with the versions that there are
- */
-export function chooseMesh(wanted: WantedMesh, fallback: MeshVersions = DEFAULT_MESH): MeshVersions {
-  return {
-    istio: wanted.istio === undefined ? fallback.istio : choose("Istio", wanted.istio, ISTIO_VERSIONS),
-    envoy: wanted.envoy === undefined ? fallback.envoy : choose("Envoy", wanted.envoy, ENVOY_VERSIONS),
-  };
+/** A whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
+const RELEASE = /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/;
+
+/** Whether this Istio comes out of released images instead of being built here. */
+function isReleased(istio: string): boolean {
+  return !ISTIO_VERSIONS.includes(istio) && RELEASE.test(istio);
 }
 
-function choose(program: string, wanted: string, versions: readonly string[]): string {
-  const short = wanted.replace(/^v/, "").replace(/\.x$/, "");
-  const minorOf = (version: string): string => /^\d+\.\d+/.exec(version)?.[0] ?? "";
-  const found = versions.find((version) => version === short || minorOf(version) === short);
+/**
+ * The versions that are meant by `1.30`, `1.30.x`, or a whole version. An Istio that is not built here comes out of its
+ * released images, with the Envoy in them unless another one is asked for.
+ * @param running what to keep where nothing is asked for
+ * @throws MeshproofError ERR_USAGE with the versions that there are
+ */
+export function chooseMesh(wanted: WantedMesh, running?: MeshVersions): MeshChoice {
+  const istio = wanted.istio === undefined ? (running ?? DEFAULT_MESH).istio : chooseIstio(wanted.istio);
+  const usual = running ? running.envoy : isReleased(istio) ? undefined : DEFAULT_MESH.envoy;
+  return { istio, envoy: wanted.envoy === undefined ? usual : chooseEnvoy(wanted.envoy) };
+}
+
+function chooseIstio(wanted: string): string {
+  const found = find(wanted, ISTIO_VERSIONS);
   if (found !== undefined) return found;
-  throw new MeshproofError("ERR_USAGE", `the embedded cluster has no ${program} ${wanted}`, {
-    hint: `it has ${versions.map((version) => `${minorOf(version)} (${version})`).join(", ")}`,
+  if (isReleased(plain(wanted))) return plain(wanted);
+  throw new MeshproofError("ERR_USAGE", `the embedded cluster has no Istio ${wanted}`, {
+    hint: `it has ${listVersions(ISTIO_VERSIONS)}; any other is taken out of its released images by its whole version, such as 1.29.2`,
   });
+}
+
+function chooseEnvoy(wanted: string): string {
+  const found = find(wanted, ENVOY_VERSIONS);
+  if (found !== undefined) return found;
+  throw new MeshproofError("ERR_USAGE", `the embedded cluster has no Envoy ${wanted}`, {
+    hint: `it has ${listVersions(ENVOY_VERSIONS)}`,
+  });
+}
+
+const plain = (wanted: string): string => wanted.replace(/^v/, "");
+
+function find(wanted: string, versions: readonly string[]): string | undefined {
+  const short = plain(wanted).replace(/\.x$/, "");
+  return versions.find((version) => version === short || minorOf(version) === short);
 }

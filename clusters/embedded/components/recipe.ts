@@ -25,4 +25,6 @@ export interface Recipe {
   inputs(): Promise<readonly string[]>;
   /** Makes the files; returns what else is worth knowing about them (versions that only the build tells). */
   build(shop: Workshop): Promise<Readonly<Record<string, string>>>;
+  /** Told once the component is in the cache, built now or long ago. */
+  installed?(): Promise<void>;
 }

@@ -1,0 +1,113 @@
+/** A registry on loopback for tests, whose images are made of files. */
+
+import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { createGzip } from "node:zlib";
+import { pack } from "tar-stream";
+import type { Descriptor } from "./client.ts";
+
+export interface TestImage {
+  /** Repository and tag, such as `istio/pilot:1.29.2`. */
+  readonly name: string;
+  /** As Go calls it; this machine's where it is left out. */
+  readonly architecture?: string;
+  /** Content by absolute path. */
+  readonly files: Readonly<Record<string, Buffer>>;
+}
+
+export interface TestRegistry extends AsyncDisposable {
+  /** `127.0.0.1:PORT` */
+  readonly host: string;
+  /** Names of manifests and blobs, in the order in which they were asked for. */
+  readonly asked: readonly string[];
+  /** The digest that a tag leads to. */
+  digestOf(name: string): string;
+  /** The digests of an image's layers, from the bottom. */
+  layersOf(name: string): readonly string[];
+  /** Makes a tag lead to this image. */
+  push(image: TestImage): Promise<void>;
+  /** From now on one byte of this blob is another. */
+  spoil(digest: string): void;
+}
+
+/** Starts a registry that answers until it is disposed of. */
+export async function startRegistry(images: readonly TestImage[]): Promise<TestRegistry> {
+  const blobs = new Map<string, Buffer>();
+  const tags = new Map<string, { readonly digest: string; readonly layers: readonly string[] }>();
+  const asked: string[] = [];
+
+  const add = (mediaType: string, bytes: Buffer): Descriptor => {
+    const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  };
+  const addJson = (mediaType: string, value: unknown) => add(mediaType, Buffer.from(JSON.stringify(value)));
+
+  const push = async ({ name, files, architecture = hostArchitecture() }: TestImage): Promise<void> => {
+    const gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+    const base = add(gzip, await layer({ "/etc/os-release": Buffer.from("NAME=test\n") }));
+    const layers = [base, add(gzip, await layer(files))];
+    const manifests = [
+      { own: [base], architecture: "riscv64" },
+      { own: layers, architecture },
+    ].map((platform) => {
+      const config = addJson("application/vnd.oci.image.config.v1+json", {
+        os: "linux",
+        architecture: platform.architecture,
+      });
+      const manifest = { schemaVersion: 2, config, layers: platform.own };
+      const { digest, size, mediaType } = addJson("application/vnd.oci.image.manifest.v1+json", manifest);
+      return { digest, size, mediaType, platform: { os: "linux", architecture: platform.architecture } };
+    });
+    const index = addJson("application/vnd.oci.image.index.v1+json", { schemaVersion: 2, manifests });
+    tags.set(name, { digest: index.digest, layers: layers.map(({ digest }) => digest) });
+  };
+
+  for (const image of images) await push(image);
+  const server = createServer(({ url = "" }, response) => {
+    const [, repository, kind, what = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url) ?? [];
+    asked.push(`${kind} ${what}`);
+    const bytes = blobs.get(tags.get(`${repository}:${what}`)?.digest ?? what);
+    if (bytes) response.end(bytes);
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const entry = (name: string) => {
+    const found = tags.get(name);
+    if (!found) throw new Error(`the registry has no ${name}`);
+    return found;
+  };
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    digestOf: (name) => entry(name).digest,
+    layersOf: (name) => entry(name).layers,
+    push,
+    spoil(digest) {
+      const bytes = Buffer.from(blobs.get(digest) ?? "");
+      const middle = bytes.length >> 1;
+      bytes.writeUInt8((bytes.readUInt8(middle) + 1) % 256, middle);
+      blobs.set(digest, bytes);
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const hostArchitecture = () => (process.arch === "x64" ? "amd64" : process.arch);
+
+/** Names are absolute, as Istio's own image builder writes them. */
+async function layer(files: TestImage["files"]): Promise<Buffer> {
+  const tar = pack();
+  const packed = buffer(tar.pipe(createGzip({ level: 1 })));
+  for (const [name, content] of Object.entries(files))
+    await new Promise<void>((resolve, reject) =>
+      tar.entry({ name, mode: 0o755 }, content, (error) => (error ? reject(error) : resolve())),
+    );
+  tar.finalize();
+  return packed;
+}
