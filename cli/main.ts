@@ -33,14 +33,14 @@ function buildProgram(): Command {
     new Option("--cluster <kind>", "kind of the kept cluster").choices(MADE_KINDS).default("embedded");
   const images = (): Option =>
     new Option("--images <source>", "kind: published, offline (built here), or a folder with archives");
-  const imageMirror = (): Option => new Option("--image-mirror <prefix>", "kind: the registry to pull from instead");
+  const imageMirror = (): Option =>
+    new Option("--image-mirror <prefix>", "the registry that images are read from instead");
   const imageDigest = (): Option =>
-    new Option("--image-digest <name@digest>", "kind: pull an image by this digest; repeat it for more").argParser(
-      digest,
-    );
+    new Option("--image-digest <name@digest>", "take an image by this digest; repeat it for more").argParser(digest);
   const kubernetes = (): Option =>
     new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…");
-  const istio = (): Option => new Option("--istio <version>", "embedded: Istio's version, such as 1.30");
+  const istio = (): Option =>
+    new Option("--istio <version>", "embedded: Istio's version, such as 1.30, or 1.29.2 out of its released images");
   const envoy = (): Option => new Option("--envoy <version>", "embedded: Envoy's version, such as 1.36");
   const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
   const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
@@ -116,6 +116,8 @@ function buildProgram(): Command {
     .addOption(tag())
     .requiredOption("--from <istio>", "the version to start with; ISTIO@ENVOY chooses Envoy's too")
     .requiredOption("--to <istio>", "the version to upgrade to, likewise")
+    .addOption(imageMirror())
+    .addOption(imageDigest())
     .addOption(
       new Option("--strategy <strategy>", "replace istiod, or bring up a second one and move to it")
         .choices(["in-place", "revision"])
@@ -271,14 +273,18 @@ function buildProgram(): Command {
   verb("components", "list the programs that the embedded cluster is made of", [
     "components",
     "components --build --istio 1.30 --envoy 1.36",
+    "components --refresh --istio 1.29.2",
     "components --verify",
     "components --json",
   ])
     .option("--build", "build what is missing; a run does so by itself")
+    .option("--refresh", "like --build, and ask the registry again which images a released Istio's tags lead to")
     .option("--verify", "read everything again and compare it with its checksums")
     .option("--clean", "remove what no current component needs from the cache")
     .addOption(istio())
     .addOption(envoy())
+    .addOption(imageMirror())
+    .addOption(imageDigest())
     .addOption(json())
     .action(async (options) => finish((await import("./verbs/components.ts")).components(options)));
 

@@ -14,7 +14,7 @@ import { noteOf, parseShard, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { annotate } from "../annotate.ts";
 import { readKnownFailures } from "../known-failures.ts";
-import { openCluster, type ImageFlags } from "../cluster.ts";
+import { flagsOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { loadRunner } from "../runner.ts";
@@ -260,6 +260,7 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
     ...(options.cluster === "embedded" ? [] : [["--cluster", options.cluster]]),
     ...(options.istio === undefined ? [] : [["--istio", options.istio]]),
     ...(options.envoy === undefined ? [] : [["--envoy", options.envoy]]),
+    flagsOf(options),
     ...(options.kubeconfig === undefined ? [] : [["--kubeconfig", options.kubeconfig]]),
     ...(options.context === undefined ? [] : [["--context", options.context]]),
     ...(options.revision === undefined ? [] : [["--revision", options.revision]]),
