@@ -9,7 +9,7 @@ function forbid(target, from, except, message) {
 
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
 const reports =
-  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, stream) and nothing else.";
+  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream) and nothing else.";
 const clusters = "A cluster may use the harness's errors, progress and Kubernetes client, and nothing above it.";
 const pure = "Scenarios, tokens, verdicts, the oracle and comparisons know no Kubernetes.";
 
@@ -21,7 +21,15 @@ const zones = [
   forbid(
     "./reports",
     "./harness",
-    ["result.ts", "scenario/types.ts", "errors.ts", "compare/comparison.ts", "trend/types.ts", "stream"],
+    [
+      "result.ts",
+      "scenario/types.ts",
+      "errors.ts",
+      "compare/comparison.ts",
+      "trend/types.ts",
+      "repro/types.ts",
+      "stream",
+    ],
     reports,
   ),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),

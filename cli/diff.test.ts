@@ -89,7 +89,7 @@ describe("meshproof diff", () => {
     assert.doesNotMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u202e]/);
     const page = readFileSync(path.join(folder, "hostile-out", "diff.html"), "utf8");
     for (const attack of Object.values(attacks)) if (/</.test(attack)) assert.ok(!page.includes(attack), attack);
-    assert.doesNotMatch(page, /<script/);
+    assert.equal(page.match(/<script/g)?.length, 1);
   });
 
   for (const [what, content, message] of [

@@ -11,7 +11,12 @@ const headersLimit = 64;
  * all other text at 64 KiB. Every report goes through it; doing it twice changes nothing.
  */
 export function prepare(result: RunResult): RunResult {
-  return prepareValue(result, textLimit) as RunResult;
+  return prepareData(result);
+}
+
+/** The same for any plain data that is to be written. */
+export function prepareData<Data>(data: Data): Data {
+  return prepareValue(data, textLimit) as Data;
 }
 
 function prepareValue(value: unknown, limit: number): unknown {

@@ -9,11 +9,13 @@ import {
 } from "../harness/stream/upgrade.ts";
 import { countOfIncidents, type Incident, type StreamResult } from "../harness/stream/verdict.ts";
 import { html, type Html } from "./html/escape.ts";
-import { sign } from "./html/marks.ts";
+import { renderTop } from "./html/frame.ts";
+import { copyable } from "./html/marks.ts";
 import { renderPage } from "./html/shell.ts";
 import { writerIn } from "./index.ts";
 import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
+import { prepareData } from "./prepare.ts";
 import { formatDuration, plural, visible } from "./text.ts";
 
 /** Writes upgrade.json, upgrade.md and upgrade.html. */
@@ -62,32 +64,33 @@ export function formatUpgradeMarkdown(result: UpgradeResult): string {
 }
 
 /** One HTML file in the design of a run's report; it leads to the two runs and their comparison beside it. */
-export function formatUpgradeHtml(result: UpgradeResult): string {
+export function formatUpgradeHtml(found: UpgradeResult): string {
+  const result = prepareData(found);
   const status = upgradeExitCode(result) === 0 ? "passed" : upgradeExitCode(result) === 1 ? "failed" : "error";
   const { from, to } = result;
   const body = html`<a class="skip" href="#results">Skip to the streams</a>
-    <header class="top">
-      <h1 class="${status}">
-        <span class="product">meshproof upgrade</span> ${sign(status)} <span>${describeVerdict(result)}</span>
-      </h1>
-      <dl class="versions">
-        ${(["kubernetes", "istio", "envoy"] as const).map(
-          (name) =>
-            html`<div>
-              <dt>${name}</dt>
-              <dd>${from.versions[name]} → <b>${to.versions[name]}</b></dd>
-            </div>`,
-        )}
-      </dl>
-    </header>
+    ${renderTop({
+      product: "meshproof upgrade",
+      status,
+      verdict: describeVerdict(result),
+      facts: (["kubernetes", "istio", "envoy"] as const).map((name) => [
+        `${name[0]?.toUpperCase() ?? ""}${name.slice(1)}`,
+        from.versions[name] === to.versions[name]
+          ? to.versions[name]
+          : html`${from.versions[name]} → <b>${to.versions[name]}</b>`,
+      ]),
+    })}
     <main id="results" tabindex="-1" class="diff">
-      <p>${describeTitle(result)}. ${plural(result.unexpected, "unexpected change")} between the two runs.</p>
-      <ul>
+      <p class="lead">
+        ${describeTitle(result)}. ${plural(result.unexpected, "unexpected change")} between the two runs.
+      </p>
+      <ul class="plain">
         ${notesOf(result).map((note) => html`<li>${note}</li>`)}
-        <li><a href="diff.html">What changed</a></li>
-        <li><a href="from/report.html">The run before</a></li>
-        <li><a href="to/report.html">The run after</a></li>
       </ul>
+      <p class="links">
+        <a href="diff.html">What changed</a> <a href="from/report.html">The run before</a>
+        <a href="to/report.html">The run after</a>
+      </p>
       ${table(
         "Streams of requests",
         ["stream", "must get", "sent", "right", "let through", "failed"],
@@ -110,36 +113,45 @@ export function formatUpgradeHtml(result: UpgradeResult): string {
       ${table(
         "Phases",
         ["phase", "from", "took"],
-        result.phases.map(({ name, startedAt, durationMs }) => [name, startedAt, formatDuration(durationMs)]),
+        result.phases.map(({ name, startedAt, durationMs }) => [
+          name,
+          startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC"),
+          formatDuration(durationMs),
+        ]),
       )}
-      <p>Repeat with <code>${result.command}</code></p>
+      <section>
+        <h2>Repeat</h2>
+        <p>${copyable(result.command)}</p>
+      </section>
     </main>`;
   return renderPage({ title: `${describeVerdict(result)} – meshproof upgrade`, status, body });
 }
 
 function table(title: string, columns: readonly string[], rows: readonly (readonly string[])[]): Html {
   if (rows.length === 0) return html``;
-  return html`<figure class="matrix list">
-    <figcaption><span class="id">${title}</span></figcaption>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            ${columns.map((column) => html`<th scope="col">${column}</th>`)}
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.map(
-            ([first, ...others]) =>
-              html`<tr>
-                <th scope="row">${first ?? ""}</th>
-                ${others.map((cell) => html`<td class="request">${cell}</td>`)}
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
-  </figure>`;
+  return html`<section>
+    <h2>${title}</h2>
+    <figure class="matrix list">
+      <div class="scroll">
+        <table class="narrow">
+          <thead>
+            <tr>
+              ${columns.map((column) => html`<th scope="col">${column}</th>`)}
+            </tr>
+          </thead>
+          <tbody>
+            ${rows.map(
+              ([first, ...others]) =>
+                html`<tr>
+                  <th scope="row">${first ?? ""}</th>
+                  ${others.map((cell) => html`<td class="request">${cell}</td>`)}
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+    </figure>
+  </section>`;
 }
 
 function describeTitle({ from, to, strategy }: UpgradeResult): string {

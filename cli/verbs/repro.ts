@@ -24,6 +24,8 @@ import {
   type Translation,
 } from "../../harness/repro/index.ts";
 import type { RunResult } from "../../harness/result.ts";
+import { formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
+import { commandLine } from "../command-line.ts";
 import { openCluster } from "../cluster.ts";
 import { readScenarios, SCENARIOS } from "../context.ts";
 import { work, type Work } from "../work.ts";
@@ -43,6 +45,7 @@ interface ReproOptions {
   readonly json?: boolean;
   readonly minimize?: boolean;
   readonly export?: string;
+  readonly results: string;
 }
 
 /** What a translated scenario needs beside its own files. */
@@ -64,13 +67,16 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     if (options.export !== undefined) await refuseExisting(options.export);
     await using stack = new AsyncDisposableStack();
     const stage = openStage(translate(ticket), options, work, stack);
-    const full = await reproduce(ticket, options, stage, work);
-    const { translation, answer } = options.minimize === true ? await minimized(full, options, stage, work) : full;
-    const written = options.export === undefined ? [] : await exportTicket(options.export, translation, answer);
+    const asked = { ...options, command: commandOf(files, options, ticket) };
+    const full = await reproduce(ticket, asked, stage, work);
+    const found = options.minimize === true ? await minimized(full, asked, stage, work) : full;
+    const answer = prepareRepro(found.answer);
+    const page = await writeRepro(answer, path.resolve(options.results, answer.id));
+    const written = options.export === undefined ? [] : await exportTicket(options.export, found.translation, answer);
     work.clear();
-    console.log(
-      options.json === true ? JSON.stringify(answer, null, 2) : [formatAnswer(answer), ...written].join("\n"),
-    );
+    if (options.json === true) process.stdout.write(formatReproJson(answer));
+    else
+      console.log([formatAnswer(answer), "", `page: ${path.relative("", page.html)}`, ...written.slice(1)].join("\n"));
     return answer.expected?.met === false ? 1 : 0;
   });
 }
@@ -81,10 +87,15 @@ interface Reproduced {
   readonly answer: ReproAnswer;
 }
 
+interface Asked extends ReproOptions {
+  /** How a person asks this again. */
+  readonly command: string;
+}
+
 /** @throws MeshproofError ERR_PROBE where the mesh gave no answer, as what {@link translate} and the cluster throw */
-async function reproduce(ticket: Ticket, options: ReproOptions, stage: Stage, work: Work): Promise<Reproduced> {
+async function reproduce(ticket: Ticket, options: Asked, stage: Stage, work: Work): Promise<Reproduced> {
   const translation = translate(ticket);
-  const { result, handle } = await ask(translation, stage, work);
+  const { result, handle } = await ask(translation, options.command, stage, work);
   const [scenario] = result.scenarios;
   if (scenario?.steps[0] === undefined)
     throw new MeshproofError("ERR_PROBE", `the ticket could not be reproduced: ${scenario?.reason ?? "nothing ran"}`);
@@ -94,7 +105,7 @@ async function reproduce(ticket: Ticket, options: ReproOptions, stage: Stage, wo
 }
 
 /** The smallest part of the ticket that the mesh answers alike, asked once more by itself; the ticket as it is where that fails. */
-async function minimized(full: Reproduced, options: ReproOptions, stage: Stage, work: Work): Promise<Reproduced> {
+async function minimized(full: Reproduced, options: Asked, stage: Stage, work: Work): Promise<Reproduced> {
   let tries = 0;
   const found = await minimize(
     full.ticket.objects,
@@ -150,6 +161,33 @@ async function readTicket(files: readonly string[], options: ReproOptions): Prom
   const image = await readFile(path.join(SCENARIOS, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8");
   return { name, objects, request, jwks, image, ...(token === undefined ? {} : { token }) };
 }
+
+/**
+ * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
+ * token without its signature, of which nothing is used.
+ */
+export function commandOf(
+  files: readonly string[],
+  { token, claims, expect, jwks, minimize, name }: ReproCommand,
+  { request }: Pick<Ticket, "request">,
+): string {
+  const { method, path: target, host, headers } = request;
+  const compact = token?.startsWith("@") === true ? token : (token ?? request.token);
+  const unsigned =
+    compact?.startsWith("@") === true ? compact : compact?.trim().replace(/^(?:Bearer +)?([^.]*\.[^.]*).*$/is, "$1.");
+  return commandLine([
+    ...["meshproof", "repro", ...files],
+    ...["--request", `${method} ${host === undefined ? "" : `http://${host}`}${target}`],
+    ...headers.flatMap(([header, value]) => ["--header", `${header}: ${value}`]),
+    ...(claims !== undefined ? ["--claims", claims] : unsigned !== undefined ? ["--token", unsigned] : []),
+    ...(expect === undefined ? [] : ["--expect", expect]),
+    ...(jwks === "reachable" ? [] : ["--jwks", jwks]),
+    ...(minimize === true ? ["--minimize"] : []),
+    ...(name === undefined ? [] : ["--name", name]),
+  ]);
+}
+
+type ReproCommand = Pick<ReproOptions, "token" | "claims" | "expect" | "jwks" | "minimize" | "name">;
 
 /** The YAML of a file, or of the files directly in a folder. */
 async function readYaml(file: string): Promise<{ readonly file: string; readonly text: string }[]> {
@@ -230,6 +268,7 @@ function openStage(
 /** Runs the ticket. */
 async function ask(
   translation: Translation,
+  command: string,
   stage: Stage,
   work: Work,
 ): Promise<{ readonly result: RunResult; readonly handle: ClusterHandle }> {
@@ -257,7 +296,7 @@ async function ask(
         await cluster.setMesh(setting);
       },
       scenarios,
-      command: "meshproof repro",
+      command,
       version: packageJson.version,
       startedAt: performance.timeOrigin,
       meshReadyAt: Date.now(),
@@ -295,7 +334,7 @@ async function exportTicket(folder: string, translation: Translation, answer: Re
   const kept = expectations(answer);
   await writeScenarios(root, translation, "expect" in kept ? translation.scenario(kept.expect) : "");
   if ("why" in kept) await rm(path.join(root, translation.id, "scenario.yaml"));
-  await writeFile(path.join(folder, "answer.json"), `${JSON.stringify(answer, null, 2)}\n`);
+  await writeRepro(answer, folder);
   const versions = Object.entries(answer.versions).map(([name, version]) => `${name} ${version}`);
   await writeFile(path.join(folder, "answer.txt"), `${formatAnswer(answer)}\n`);
   await writeFile(
@@ -303,7 +342,9 @@ async function exportTicket(folder: string, translation: Translation, answer: Re
     [
       `# Each request of the matrix; needs the stand-in and the policies in place, and a token of the scenario's in TOKEN.`,
       `# ${versions.join(", ")}`,
-      ...answer.curl.flatMap(({ name, line }) => ["", `# ${name}`, line]),
+      ...answer.matrix.rows.flatMap(({ request, cells }) =>
+        cells.flatMap(({ curl }, column) => ["", `# ${request} ${answer.matrix.columns[column]}`, curl]),
+      ),
       "",
     ].join("\n"),
   );

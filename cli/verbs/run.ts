@@ -13,6 +13,7 @@ import type { Scenario } from "../../harness/scenario/types.ts";
 import { noteOf, parseShard, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { annotate } from "../annotate.ts";
+import { commandLine } from "../command-line.ts";
 import { readKnownFailures } from "../known-failures.ts";
 import { flagsOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
@@ -254,7 +255,6 @@ export function newRunId(): string {
 
 /** How a person starts this run again. */
 function commandOf(names: readonly string[], options: RunVerbOptions): string {
-  const quote = (word: string): string => (/^[\w./@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
   const given = [
     ...options.tag.map((tag) => ["--tag", tag]),
     ...(options.cluster === "embedded" ? [] : [["--cluster", options.cluster]]),
@@ -271,7 +271,7 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
     ...(options.scenarios === SCENARIOS ? [] : [["--scenarios", options.scenarios]]),
     ...(options.keep === true ? [["--keep"]] : []),
   ];
-  return ["meshproof", "run", ...names, ...given.flat()].map(quote).join(" ");
+  return commandLine(["meshproof", "run", ...names, ...given.flat()]);
 }
 
 /** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. */

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { CheckResult, RunResult } from "../result.ts";
-import { expectations, readAnswer, type ReproAnswer } from "./answer.ts";
+import { OTHERWISE } from "../oracle/index.ts";
+import { expectations, readAnswer } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
 import { formatAnswer } from "./format.ts";
 import { readObjects } from "./stand-in.ts";
 import { translate, type Ticket } from "./translate.ts";
+import type { ReproAnswer } from "./types.ts";
 
 const YAML = (portName = "http"): string => `
 apiVersion: security.istio.io/v1
@@ -50,12 +52,21 @@ function answerOf(
     return {
       name: column,
       curl: "curl",
+      request: { token: column },
       cell: { matrix: 0, row: 0, column: index },
       got: { status: 200, by: "workload", body: "", headers: {}, totalMs: 1, ...got },
       ...(explanation === undefined ? {} : { explanation }),
     };
   });
-  const objects = notes.map((note) => ({ kind: "AuthorizationPolicy", name: "policy", namespace: "foo", note }));
+  const objects = notes.map((note) => ({
+    ...{
+      kind: "AuthorizationPolicy",
+      name: "policy",
+      namespace: "foo",
+      file: "scenarios/tickets/t/01-policy.yaml",
+      note,
+    },
+  }));
   const result = { cluster: { versions: { istio: "1.31.0" } }, scenarios: [{ steps: [{ checks, objects }] }] };
   return readAnswer(result as unknown as RunResult, translation, ticket, expected, { ns: "foo", outside: "outside" });
 }
@@ -103,10 +114,32 @@ describe("readAnswer", () => {
     assert.equal(answer.verdict.details, "rbac[ns[shop]-policy[policy]-rule[0]]");
   });
   it("believes the mesh where the config was read to mean something else", () => {
-    const answer = answerOf({ status: 200, by: "workload", explanation: DENIED });
+    const answer = answerOf({ status: 200, by: "workload", explanation: OTHERWISE + DENIED });
     assert.equal(answer.cause, "The request got 200 by the workload.");
     assert.match(answer.notes.join(), /by its config, as meshproof reads it, the proxy would answer otherwise/);
     assert.deepEqual(answer.inForce, []);
+  });
+  it("does not say that a request goes through which got no answer of the workload", () => {
+    const explanation = "The request goes through to the workload: no policy refuses it.\n\nTokens\n  none";
+    const answer = answerOf({ status: 503, by: "proxy", details: "upstream_reset", explanation });
+    assert.equal(answer.cause, "No rule or policy refuses the request, but it got 503 by the proxy (upstream_reset).");
+    assert.deepEqual(answer.inForce, ["Tokens", "  none"]);
+  });
+  it("keeps what each cell got and what its proxy's config says, in the ticket's names", () => {
+    const answer = answerOf(
+      { status: 403, by: "authorization", explanation: DENIED, details: "rbac[ns[foo]-policy[policy]-rule[0]]" },
+      { notes: ["in no proxy"] },
+    );
+    const { columns, rows, given } = answer.matrix;
+    const cell = rows[0]?.cells[columns.indexOf(given)];
+    assert.equal(given, "given");
+    assert.deepEqual(
+      [cell?.token, cell?.details, cell?.curl],
+      ["given", "rbac[ns[shop]-policy[policy]-rule[0]]", "curl"],
+    );
+    assert.match(cell?.explanation ?? "", /AuthorizationPolicy shop\/policy denies it/);
+    assert.equal(answer.applied[0]?.file, "01-policy.yaml");
+    assert.match(answer.standIn, /kind: Deployment[^]*namespace: foo|namespace: foo[^]*kind: Deployment/);
   });
   it("names the port where the mesh takes it for TCP", () =>
     assert.match(

@@ -5,51 +5,7 @@ import type { Expectation } from "../scenario/types.ts";
 import { OTHERWISE } from "../oracle/index.ts";
 import { STAND_IN, words } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
-
-export interface Cell {
-  readonly status: number;
-  readonly by: CheckResult["got"]["by"];
-}
-
-/** `meshproof repro --json` prints this. */
-export interface ReproAnswer {
-  /** One sentence. */
-  readonly cause: string;
-  /** The answer to the request as given. */
-  readonly verdict: Cell & { readonly details?: string; readonly body: string };
-  readonly request: string;
-  /** What the reporter expected, and whether the mesh answers so. */
-  readonly expected?: { readonly status: number; readonly met: boolean };
-  readonly matrix: {
-    readonly columns: readonly string[];
-    readonly rows: readonly { readonly request: string; readonly cells: readonly Cell[] }[];
-  };
-  /** The rules for tokens and the policies in force, in Envoy's order, compared with the request as given. */
-  readonly inForce: readonly string[];
-  /** Policies that are in none of the proxies that judge the request, and other oddities of what was applied. */
-  readonly notes: readonly string[];
-  readonly changes: readonly string[];
-  readonly notCarriedOver: readonly string[];
-  readonly versions: Readonly<Record<string, string>>;
-  /** What of the ticket's YAML gives the same answer (`--minimize`). */
-  readonly minimized?: Minimization;
-  /** Commands that send each request again; tokens stand as $TOKEN. */
-  readonly curl: readonly { readonly name: string; readonly line: string }[];
-}
-
-export interface Minimization {
-  /** Whether what is left gave the same answer when it was asked by itself; the ticket stays as it is otherwise. */
-  readonly confirmed: boolean;
-  /** False where the tries ran out: something left may be needless. */
-  readonly complete: boolean;
-  readonly tries: number;
-  /** Tries that could not be run, mostly as the API server refuses what would be left. */
-  readonly refused: number;
-  /** `AuthorizationPolicy shop/a rules[1]`, in the order in which they went. */
-  readonly dropped: readonly string[];
-  /** What is left, without keys. */
-  readonly yaml: string;
-}
+import type { Answered, Cell, ReproAnswer } from "./types.ts";
 
 /**
  * Reads the answer out of a run.
@@ -68,8 +24,8 @@ export function readAnswer(
   const at = (row: number, column: number): CheckResult =>
     step.checks.find(({ cell }) => cell?.row === row && cell.column === column)!;
   const answered = at(0, columns.indexOf(given));
-  const disputed = contradicts(answered);
-  const { explanation: _, ...bare } = answered;
+  const { explanation, ...bare } = answered;
+  const disputed = explanation?.startsWith(OTHERWISE) === true;
   const main: CheckResult = disputed ? bare : answered;
   const there = (text: string): string => renamed(text, translation, namespaces);
   const [first = "", ...rest] = (main.explanation ?? "").split("\n");
@@ -79,16 +35,22 @@ export function readAnswer(
     ...(told ? [] : [first]),
     ...(disputed
       ? [
-          `by its config, as meshproof reads it, the proxy would answer otherwise: ${there(disputed)} What the mesh answered counts.`,
+          `by its config, as meshproof reads it, the proxy would answer otherwise: ${there(explanation.slice(OTHERWISE.length).split("\n")[0] ?? "")} What the mesh answered counts.`,
         ]
       : []),
   ];
   const from = told ? rest.indexOf("Tokens") : -1;
   const met = expected === undefined ? undefined : agrees(main.got, expected);
   return {
+    schemaVersion: 1,
+    id: result.id,
+    tool: result.tool,
+    startedAt: result.startedAt,
+    command: result.command,
     cause: there(findCause({ main, step, translation, ticket, explained: first, at })),
     verdict: {
-      ...cellOf(main),
+      status: main.got.status,
+      by: main.got.by,
       body: main.got.body.slice(0, 200).trim(),
       ...(main.got.details === undefined ? {} : { details: there(main.got.details) }),
     },
@@ -96,32 +58,38 @@ export function readAnswer(
     ...(expected === undefined ? {} : { expected: { status: expected, met: met! } }),
     matrix: {
       columns,
-      rows: rows.map((request, row) => ({ request, cells: columns.map((_, column) => cellOf(at(row, column))) })),
+      rows: rows.map((request, row) => ({
+        request,
+        cells: columns.map((_, column) => cellOf(at(row, column), there)),
+      })),
+      given,
     },
     inForce: from < 0 ? [] : rest.slice(from).map(there),
     notes,
     changes: translation.changes.map((text) => text.replaceAll("${ns}", namespaces.ns)),
     notCarriedOver: translation.left,
     versions: result.cluster.versions,
-    curl: step.checks.map(({ name, curl }) => ({ name, line: curl })),
+    applied: step.objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
+    standIn: (translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "").replaceAll("${ns}", namespaces.ns),
   };
 }
 
-function cellOf({ got: { status, by } }: CheckResult): Cell {
-  return { status, by };
-}
-
-/** What the config was read to mean, where the mesh answers otherwise. */
-function contradicts({ got, explanation }: CheckResult): string | undefined {
-  const [first = ""] = (explanation ?? "").replace(OTHERWISE, "").split("\n");
-  const admitted = first.startsWith("The request goes through");
-  const denied = /^The request is denied by \w+ with (\d+)/.exec(first)?.[1];
-  const wrong = (admitted && got.by !== "workload") || (denied !== undefined && Number(denied) !== got.status);
-  return wrong ? first : undefined;
+function cellOf({ got, request, explanation, curl }: CheckResult, there: (text: string) => string): Cell {
+  const { status, by, body, details, error } = got;
+  return {
+    status,
+    by,
+    token: request.token,
+    body: body.slice(0, 200).trim(),
+    ...(details === undefined ? {} : { details: there(details) }),
+    ...(error === undefined ? {} : { error }),
+    ...(explanation === undefined ? {} : { explanation: there(explanation) }),
+    curl,
+  };
 }
 
 /** 200 stands for "goes through": what the workload then says is its own affair. */
-function agrees({ status, by }: Cell, expected: number): boolean {
+function agrees({ status, by }: Answered, expected: number): boolean {
   return expected === 200 ? by === "workload" : status === expected && by !== "workload";
 }
 
@@ -242,9 +210,11 @@ function whyHealth({ main }: Evidence): string | undefined {
 }
 
 function whyExplained({ main, explained }: Evidence): string {
-  if (explained !== "" && !explained.startsWith("It cannot be told")) return explained;
   const { status, by, details, error } = main.got;
-  return `The request got ${status === 0 ? "no answer" : `${status} by the ${by}`}${(details ?? error) ? ` (${details ?? error})` : ""}.`;
+  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
+  const lost = by !== "workload" && explained.startsWith("The request goes through");
+  if (explained !== "" && !explained.startsWith("It cannot be told") && !lost) return explained;
+  return `${lost ? "No rule or policy refuses the request, but it" : "The request"} got ${status === 0 ? "no answer" : `${status} by the ${by}`}${(details ?? error) ? ` (${details ?? error})` : ""}.`;
 }
 
 function explainedWhy({ explanation }: CheckResult): string | undefined {

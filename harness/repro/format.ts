@@ -1,6 +1,6 @@
 /** The answer to a ticket, for a terminal. */
 
-import type { Cell, Minimization, ReproAnswer } from "./answer.ts";
+import type { Answered, Minimization, ReproAnswer } from "./types.ts";
 
 /** Plain text, the cause first. What came from the mesh or the ticket is stripped of control characters. */
 export function formatAnswer(answer: ReproAnswer): string {
@@ -52,7 +52,7 @@ function minimizedLines({ confirmed, complete, tries, refused, dropped, yaml }: 
   ];
 }
 
-function wordsOf({ status, by }: Cell): string {
+function wordsOf({ status, by }: Answered): string {
   if (status === 0) return "none";
   return by === "workload" ? `${status}, by the workload: it went through` : `${status}, by ${by}`;
 }

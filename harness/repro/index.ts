@@ -1,5 +1,4 @@
 export { expectations, readAnswer } from "./answer.ts";
-export type { ReproAnswer } from "./answer.ts";
 export { readCurlLine, readRequest } from "./curl-line.ts";
 export { formatAnswer } from "./format.ts";
 export { minimize, sameAnswer } from "./minimize.ts";
@@ -8,3 +7,4 @@ export { readObjects, STAND_IN, stringifyObjects } from "./stand-in.ts";
 export { decodeToken, readClaims } from "./token.ts";
 export { translate } from "./translate.ts";
 export type { Ticket, Translation } from "./translate.ts";
+export type { ReproAnswer } from "./types.ts";

@@ -6,83 +6,135 @@ import {
   describeVerdict,
   diffExitCode,
   enforcement,
-  nameCell,
   shorten,
   versionRows,
 } from "../diff.ts";
+import { prepareData } from "../prepare.ts";
 import { plural } from "../text.ts";
 import { html, type Html } from "./escape.ts";
-import { renderLists } from "./list.ts";
-import { sign } from "./marks.ts";
+import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
+import { manyRows, renderListEntries, renderLists } from "./list.ts";
 import { renderPage } from "./shell.ts";
 
-/** A comparison as one HTML file in the design of a run's report; it needs no script. */
-export function formatDiffHtml(comparison: Comparison): string {
-  const { changes, added, removed, before, after } = comparison;
+/** A comparison as one HTML file in the design of a run's report; without a script it shows all and filters nothing. */
+export function formatDiffHtml(found: Comparison): string {
+  const comparison = prepareData(found);
+  const { changes, added, removed, unseen, before, after } = comparison;
   const status: Status = diffExitCode(comparison) === 0 ? "passed" : "failed";
   const unexpected = changes.filter(({ known }) => known === undefined);
   const known = changes.filter((change) => change.known !== undefined);
-  const parts: [string, string, Html][] = [
-    ["unexpected", `Unexpected changes (${unexpected.length})`, renderChanges(unexpected)],
-    ["known", `Known changes (${known.length})`, renderChanges(known)],
-    ["removed", `Removed checks (${removed.length})`, renderOneSided(removed)],
-    ["added", `Added checks (${added.length})`, renderOneSided(added)],
+  const parts: Part[] = [
+    {
+      kind: "unexpected",
+      title: "Unexpected changes",
+      status: "failed",
+      cells: unexpected,
+      content: renderChanges("unexpected", unexpected),
+    },
+    {
+      kind: "known",
+      title: "Known changes",
+      status: "known-failure",
+      cells: known,
+      content: renderChanges("known", known),
+    },
+    {
+      kind: "removed",
+      title: "Removed checks",
+      status: "failed",
+      cells: removed,
+      content: renderOneSided("removed", removed),
+    },
+    {
+      kind: "added",
+      title: "Added checks",
+      status: addedStatus(added),
+      cells: added,
+      content: renderOneSided("added", added),
+    },
   ];
-  const shown = parts.filter(([id]) => ({ unexpected, known, removed, added })[id as "known"].length > 0);
+  const present = parts.filter(({ cells }) => cells.length > 0);
+  const count = present.reduce((sum, { cells }) => sum + cells.length, 0);
   const time = enforcement(comparison);
   const body = html`<a class="skip" href="#results">Skip to the changes</a>
-    <header class="top">
-      <h1 class="${status}">
-        <span class="product">meshproof diff</span> ${sign(status)} <span>${describeVerdict(comparison)}</span>
-      </h1>
-      <dl class="versions">
-        ${versionRows(comparison).map(
-          ([name, old, fresh, differs]) =>
-            html`<div>
-              <dt>${name}</dt>
-              <dd>${differs ? html`${old} → <b>${fresh}</b>` : old}</dd>
-            </div>`,
-        )}
-      </dl>
-    </header>
+    ${renderTop({
+      product: "meshproof diff",
+      status,
+      verdict: describeVerdict(comparison),
+      filter: {
+        name: "kind",
+        label: "Show only what is",
+        kinds: parts.map(({ kind, cells, status }) => ({ kind, words: kind, count: cells.length, status })),
+      },
+      facts: versionRows(comparison).map(([name, old, fresh, differs]) => [
+        name,
+        differs ? html`${old} → <b>${fresh}</b>` : old,
+      ]),
+    })}
     <div class="columns">
-      <nav class="contents" aria-label="Changes">
-        <ol>
-          ${shown.map(([id, title]) => html`<li><a href="#${id}">${title}</a></li>`)}
-        </ol>
-      </nav>
-      <main id="results" tabindex="-1" class="diff">
-        <p>
+      ${renderContents({
+        label: "Changes",
+        filtered: { one: "change", count },
+        entries: present.map(
+          ({ kind, title, cells }) =>
+            html`<li class="part" data-for="${kind}"><a href="#${kind}">${title}</a></li>
+              ${renderListEntries(kind, cells)}`,
+        ),
+      })}
+      <main id="results" tabindex="-1" class="diff ${count > manyRows && "many"}">
+        <p class="lead">
           From run <b>${before.run}</b> (${before.cluster}, ${plural(before.checks, "check")}) to run
           <b>${after.run}</b> (${after.cluster}, ${plural(after.checks, "check")}): ${comparison.same} are the
           same${comparison.unjudged > 0 && `, ${comparison.unjudged} were judged on neither side`}.
           ${time !== undefined && `Enforced ${time}.`}
         </p>
-        ${shown.map(
-          ([id, title, content]) =>
-            html`<section id="${id}">
-              <h2>${title}</h2>
+        ${present.map(
+          ({ kind, title, content, cells }) =>
+            html`<section id="${kind}" data-group>
+              <h2>${title} <span class="tally">${cells.length}</span></h2>
               ${content}
             </section>`,
         )}
+        ${renderNothing("change")}
+        ${
+          unseen.length > 0 &&
+          html`<section id="unseen">
+            <h2>Known changes of these versions that no check shows</h2>
+            <ul class="plain">
+              ${unseen.map((id) => html`<li><code>${id}</code></li>`)}
+            </ul>
+          </section>`
+        }
       </main>
-    </div>`;
+    </div>
+    ${renderNoScript("Filters need JavaScript; all changes are shown.")}`;
   return renderPage({ title: `${describeVerdict(comparison)} – meshproof diff`, status, body });
 }
 
-function renderChanges(changes: readonly Change[]): Html {
+interface Part {
+  readonly kind: string;
+  readonly title: string;
+  readonly status: Status;
+  readonly cells: readonly { readonly scenario: string }[];
+  readonly content: Html;
+}
+
+function addedStatus(added: readonly OneSided[]): Status {
+  return added.every(({ seen }) => seen.status === "passed" || seen.status === "skipped") ? "passed" : "failed";
+}
+
+function renderChanges(name: string, changes: readonly Change[]): Html {
   return renderLists(changes, {
-    head: ["before", "after", "why"],
+    name,
+    head: [["before"], ["after"], ["why", "wide"]],
     caption: (own) => html`<span class="tally">${plural(own.length, "change")}</span>`,
-    row: (change) =>
-      html`<tr>
-        <th scope="row">${nameCell(change)}</th>
-        <td class="seen">${describeSeen(change.before, change)}</td>
-        <td class="seen differs ${change.known === undefined ? "failed" : "known-failure"}">
+    kind: () => name,
+    cells: (change) =>
+      html`<td class="seen" data-label="before">${describeSeen(change.before, change)}</td>
+        <td data-label="after" class="seen differs ${change.known === undefined ? "failed" : "known-failure"}">
           ${describeSeen(change.after, change)}
         </td>
-        <td class="request">${renderWhy(change)}</td>
-      </tr> `,
+        <td class="request" data-label="why">${renderWhy(change)}</td>`,
   });
 }
 
@@ -93,13 +145,11 @@ function renderWhy(change: Change): Html {
   return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${reason !== undefined && shorten(reason, 400)}`;
 }
 
-function renderOneSided(cells: readonly OneSided[]): Html {
+function renderOneSided(name: string, cells: readonly OneSided[]): Html {
   return renderLists(cells, {
+    name,
     caption: (own) => html`<span class="tally">${plural(own.length, "check")}</span>`,
-    row: (cell) =>
-      html`<tr>
-        <th scope="row">${nameCell(cell)}</th>
-        <td class="seen">${describeSeen(cell.seen)}</td>
-      </tr> `,
+    kind: () => name,
+    cells: (cell) => html`<td class="seen">${describeSeen(cell.seen)}</td>`,
   });
 }

@@ -1,14 +1,12 @@
-import { readFileSync } from "node:fs";
 import type { RunResult, ScenarioResult, Status } from "../../harness/result.ts";
 import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
-import { formatDuration, plural } from "../text.ts";
+import { formatDuration } from "../text.ts";
 import { html, raw, type Html } from "./escape.ts";
-import { copyable, mark, sign, wordOf } from "./marks.ts";
+import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
+import { copyable, mark, wordOf } from "./marks.ts";
 import { renderScenario } from "./scenario.ts";
 import { renderPage } from "./shell.ts";
-
-const script = readFileSync(new URL("./page/page.js", import.meta.url), "utf8");
 
 /** From so many scenarios on, the browser lays out only those in view. */
 const manyScenarios = 60;
@@ -20,20 +18,17 @@ export function formatHtml(result: RunResult): string {
   const longestMs = Math.max(0, ...scenarios.flatMap(({ steps }) => steps.map(({ timing }) => timing.totalMs)));
   const page = { longestMs, onDemand: new Map<string, string>() };
   const body = html`<a class="skip" href="#results">Skip to the results</a>
-    ${renderTop(prepared)} ${renderRun(prepared)}
+    ${renderHead(prepared)} ${renderRun(prepared)}
     <div class="columns">
-      ${renderContents(scenarios)}
+      ${renderScenarios(scenarios)}
       <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
         ${prepared.notes?.map((note) => html`<p class="note">${note}</p>`)}
-        ${scenarios.map((scenario) => renderScenario(scenario, page))}
-        <p class="nothing" hidden>
-          No scenario matches. <button type="button" class="clear">Clear the filters</button>
-        </p>
+        ${scenarios.map((scenario) => renderScenario(scenario, page))} ${renderNothing("scenario")}
       </main>
     </div>
-    <noscript><p class="nothing">Details of answers that agree, filters and copying need JavaScript.</p></noscript>
-    ${renderOnDemand(page.onDemand)} ${raw(`<script>${script}</script>`)}`;
-  return renderPage({ title: title(prepared), status: verdictOf(prepared).status, body, script });
+    ${renderNoScript("Details of answers that agree, filters and copying need JavaScript.")}
+    ${renderOnDemand(page.onDemand)}`;
+  return renderPage({ title: title(prepared), status: verdictOf(prepared).status, body });
 }
 
 /** Data for our script. JSON with every `<` escaped cannot end the element it stands in (HTML, 13.2.5.4, script data). */
@@ -65,37 +60,34 @@ function title(result: RunResult): string {
   return `${bad > 0 ? `${bad} failed` : `${passed} passed`}, ${result.id} – meshproof`;
 }
 
-function renderTop(result: RunResult): Html {
-  const verdict = verdictOf(result);
-  return html`<header class="top">
-    <h1 class="${verdict.status}">
-      <span class="product">meshproof</span> ${sign(verdict.status)} <span>${verdict.words}</span>
-    </h1>
-    <div class="statuses" role="group" aria-label="Show only scenarios with a check that">
-      ${statuses
-        .filter((status) => result.counts[status] > 0)
-        .map(
-          (status) =>
-            html`<button type="button" class="status ${status}" data-status="${status}" aria-pressed="false">
-              ${sign(status)}<b>${result.counts[status]}</b> ${wordOf(status)}
-            </button>`,
-        )}
-    </div>
-    <dl class="versions">
-      ${Object.entries(facts(result)).map(
-        ([term, value]) =>
-          html`<div>
-            <dt>${term}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
-    </dl>
-  </header>`;
+function renderHead(result: RunResult): Html {
+  const { status, words } = verdictOf(result);
+  return renderTop({
+    product: "meshproof",
+    status,
+    verdict: words,
+    filter: {
+      name: "status",
+      label: "Show only scenarios with a check that",
+      kinds: statuses.map((each) => ({
+        kind: each,
+        words: wordOf(each),
+        count: result.counts[each],
+        status: each,
+      })),
+    },
+    facts: facts(result),
+  });
 }
 
-function facts({ cluster, timing }: RunResult): Record<string, string> {
+function facts({ cluster, timing }: RunResult): [string, string][] {
   const { istio, envoy, kubernetes } = cluster.versions;
-  return { Istio: istio, Envoy: envoy, Kubernetes: kubernetes, took: formatDuration(timing.totalMs) };
+  return [
+    ["Istio", istio],
+    ["Envoy", envoy],
+    ["Kubernetes", kubernetes],
+    ["took", formatDuration(timing.totalMs)],
+  ];
 }
 
 /** Where and when it ran, and how to run it again: one line, and the digests on demand. */
@@ -137,38 +129,20 @@ function renderRun(result: RunResult): Html {
   </details>`;
 }
 
-/** What is there and how to find it: the only place for filters besides the counts at the top. */
-function renderContents(scenarios: readonly ScenarioResult[]): Html {
+function renderScenarios(scenarios: readonly ScenarioResult[]): Html {
   const tags = [...new Set(scenarios.flatMap((scenario) => scenario.tags))].sort();
-  return html`<nav class="contents" aria-label="Scenarios">
-    <div class="filters" role="search">
-      <label class="unseen" for="text">Find in names and reasons</label>
-      <input id="text" type="search" placeholder="Find in names and reasons" autocomplete="off" spellcheck="false" />
-      ${
-        tags.length > 0 &&
-        html`<label class="unseen" for="tag">Tag</label>
-          <select id="tag">
-            <option value="">every tag</option>
-            ${tags.map((tag) => html`<option value="${tag}">#${tag}</option>`)}
-          </select>`
-      }
-    </div>
-    <details open>
-      <summary>
-        <span class="shown" role="status" aria-live="polite">${plural(scenarios.length, "scenario")}</span>
-      </summary>
-      <ol>
-        ${scenarios.map((scenario) => {
-          const counts = count(outcomesOf(scenario));
-          const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
-          const ratio = scenario.status === "skipped" ? "" : `${counts.passed}/${total}`;
-          return html`<li data-for="${scenario.id}">
-            <a href="#${encodeURI(scenario.id)}"
-              >${mark(scenario.status)}<span class="id">${scenario.id}</span><span class="ratio">${ratio}</span></a
-            >
-          </li>`;
-        })}
-      </ol>
-    </details>
-  </nav>`;
+  return renderContents({
+    label: "Scenarios",
+    filtered: { one: "scenario", count: scenarios.length, tags },
+    entries: scenarios.map((scenario) => {
+      const counts = count(outcomesOf(scenario));
+      const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+      const ratio = scenario.status === "skipped" ? "" : `${counts.passed}/${total}`;
+      return html`<li data-for="${scenario.id}">
+        <a href="#${encodeURI(scenario.id)}"
+          >${mark(scenario.status)}<span class="id">${scenario.id}</span><span class="ratio">${ratio}</span></a
+        >
+      </li>`;
+    }),
+  });
 }

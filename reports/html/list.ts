@@ -1,38 +1,87 @@
+import { createHash } from "node:crypto";
+import { nameCell } from "../diff.ts";
 import { html, type Html } from "./escape.ts";
 
-interface List<Row> {
-  /** Names of the columns after the first, which has the rows' own; without them there is no head. */
-  readonly head?: readonly string[];
-  readonly caption?: (rows: readonly Row[]) => Html;
-  /** A row's `tr`. */
-  readonly row: (row: Row) => Html;
+/** From so many rows on, the browser lays out only the tables in view. */
+export const manyRows = 200;
+
+/** A cell of a scenario, or the scenario as a whole. */
+interface Place {
+  readonly scenario: string;
+  readonly step?: string;
+  readonly check?: string;
 }
 
-/** A table for each scenario, in the order in which they first come. */
-export function renderLists<Row extends { readonly scenario: string }>(
+interface Lists<Row> {
+  /** Names the places of the tables: `<name>/<scenario>`. */
+  readonly name: string;
+  /** Names of the columns after the first, which has the rows' own, with their classes; without them there is no head. */
+  readonly head?: readonly (readonly [name: string, width?: "wide" | "signs"])[];
+  readonly caption?: (rows: readonly Row[]) => Html;
+  /** What the filter by kind knows a row as. */
+  readonly kind: (row: Row) => string;
+  /** The `td` elements after the row's name. */
+  readonly cells: (row: Row) => Html;
+}
+
+/** A table for each scenario, in the order in which they first come; each row has a place of its own. */
+export function renderLists<Row extends Place>(
   rows: readonly Row[],
-  { head, caption, row }: List<Row>,
+  { name, head, caption, kind, cells }: Lists<Row>,
 ): Html {
   return html`${[...Map.groupBy(rows, ({ scenario }) => scenario)].map(
     ([scenario, own]) =>
-      html`<figure class="matrix list">
+      html`<figure class="matrix list" id="${groupPlace(name, scenario)}" data-group data-words="${scenario}">
         <figcaption><span class="id">${scenario}</span> ${caption?.(own)}</figcaption>
         <div class="scroll">
-          <table>
+          <table class="${head === undefined ? "narrow" : "fixed"}">
             ${
               head &&
               html`<thead>
                 <tr>
                   <td></td>
-                  ${head.map((name) => html`<th scope="col">${name}</th> `)}
+                  ${head.map(([column, width]) => html`<th scope="col" ${width !== undefined && html` class="${width}"`}>${column}</th> `)}
                 </tr>
               </thead>`
             }
             <tbody>
-              ${own.map(row)}
+              ${own.map(
+                (row) =>
+                  html`<tr id="${placeOf(row)}" data-kinds="${kind(row)}" data-find>
+                    <th scope="row"><a href="#${placeOf(row)}">${nameCell(row)}</a></th>
+                    ${cells(row)}
+                  </tr> `,
+              )}
             </tbody>
           </table>
         </div>
       </figure>`,
   )}`;
+}
+
+/** The entries of the list of contents that lead to the tables of {@link renderLists}. */
+export function renderListEntries<Row extends Place>(name: string, rows: readonly Row[]): Html[] {
+  return [...Map.groupBy(rows, ({ scenario }) => scenario)].map(([scenario, own]) => {
+    const place = groupPlace(name, scenario);
+    return html`<li data-for="${place}">
+      <a href="#${place}"><span class="id">${scenario}</span><span class="ratio">${own.length}</span></a>
+    </li>`;
+  });
+}
+
+function groupPlace(name: string, scenario: string): string {
+  return `${name}/${wordOf(scenario)}`;
+}
+
+/**
+ * A place that stays the same as long as the scenario, the step and the check are called the same, whatever else there is:
+ * names are ids. What else stands in a name must not matter in an address.
+ */
+export function placeOf({ scenario, step, check }: Place): string {
+  const names = JSON.stringify([step, check]);
+  return `${wordOf(scenario)}/${createHash("sha256").update(names).digest("hex").slice(0, 8)}`;
+}
+
+function wordOf(scenario: string): string {
+  return scenario.replace(/[^\w./-]+/g, "-");
 }

@@ -15,6 +15,11 @@ export function wordOf(status: Status): string {
   return status === "known-failure" ? "known failure" : status;
 }
 
+/** The sign as text. */
+export function signOf(status: Status): string {
+  return signs[status];
+}
+
 /** The sign for the eye, the word for a screen reader. */
 export function mark(status: Status): Html {
   return html`<span class="mark ${status}" aria-hidden="true">${signs[status]}</span

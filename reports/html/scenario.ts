@@ -28,7 +28,7 @@ export function renderScenario(scenario: ScenarioResult, page: Page): Html {
   return html`<details
     class="scenario ${status}"
     id="${scenario.id}"
-    data-status="${present.join(" ")}"
+    data-kinds="${present.join(" ")}"
     data-tags="${scenario.tags.join(" ")}"
     ${open && html` open`}
   >
@@ -139,7 +139,8 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
   </div>`;
 }
 
-function renderObject(object: AppliedObject): Html {
+/** What was applied, its state in a line and its YAML on demand. */
+export function renderObject(object: AppliedObject): Html {
   const strange = object.note === undefined ? "" : " strange";
   const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;
   return html`<details class="object${strange}">

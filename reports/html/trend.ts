@@ -1,49 +1,64 @@
 import type { Status } from "../../harness/result.ts";
 import type { Failing, Trend, TrendRun } from "../../harness/trend/types.ts";
-import { nameCell } from "../diff.ts";
+import { shorten } from "../diff.ts";
+import { prepareData } from "../prepare.ts";
 import { formatDuration } from "../text.ts";
 import { dayOf, describeNew, describeSince, describeTrend } from "../trend.ts";
 import { html, type Html } from "./escape.ts";
-import { renderLists } from "./list.ts";
-import { mark, sign } from "./marks.ts";
+import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
+import { manyRows, renderListEntries, renderLists } from "./list.ts";
+import { mark, signOf, wordOf } from "./marks.ts";
 import { renderPage } from "./shell.ts";
 
 /**
- * A trend as one HTML file in the design of a run's report; it needs no script.
+ * A trend as one HTML file in the design of a run's report; without a script it shows all and filters nothing.
  * @param linkTo gives the address of a run's report, relative to the page
  */
-export function formatTrendHtml(trend: Trend, linkTo: (run: TrendRun) => string): string {
+export function formatTrendHtml(found: Trend, linkTo: (run: TrendRun) => string): string {
+  const trend = prepareData(found);
   const { runs, failing } = trend;
   const status: Status = failing.length === 0 ? "passed" : "failed";
   const bad = runs.map(({ counts }) => counts.failed + counts.flaky + counts.error);
   const seconds = (ms: number): string => formatDuration(ms);
   const body = html`<a class="skip" href="#results">Skip to the trend</a>
-    <header class="top">
-      <h1 class="${status}">
-        <span class="product">meshproof trend</span> ${sign(status)} <span>${describeTrend(trend)}</span>
-      </h1>
-    </header>
+    ${renderTop({
+      product: "meshproof trend",
+      status,
+      verdict: describeTrend(trend),
+      filter: {
+        name: "status",
+        label: "Show only checks that are now",
+        kinds: (["failed", "flaky", "error"] as const).map((kind) => ({
+          kind,
+          words: wordOf(kind),
+          count: failing.filter((each) => each.status === kind).length,
+          status: kind,
+        })),
+      },
+      facts: [],
+    })}
     <div class="columns">
-      <nav class="contents" aria-label="Trend">
-        <ol>
-          <li><a href="#failing">Failing since when</a></li>
-          <li><a href="#counts">Checks that did not pass</a></li>
-          <li><a href="#enforced">Time to enforce</a></li>
-          <li><a href="#runs">Runs</a></li>
-        </ol>
-      </nav>
-      <main id="results" tabindex="-1" class="diff">
+      ${renderContents({
+        label: "Trend",
+        ...(failing.length === 0 ? {} : { filtered: { one: "check", count: failing.length } }),
+        entries: html`<li class="part"><a href="#failing">Failing since when</a></li>
+          ${renderListEntries("failing", failing)}
+          <li class="part"><a href="#counts">Checks that did not pass</a></li>
+          <li class="part"><a href="#enforced">Time to enforce</a></li>
+          <li class="part"><a href="#runs">Runs</a></li>`,
+      })}
+      <main id="results" tabindex="-1" class="diff ${failing.length > manyRows && "many"}">
         <section id="failing">
           <h2>Failing since when</h2>
-          ${failing.length === 0 ? html`<p>Nothing fails.</p>` : renderFailing(failing, runs)}
+          ${failing.length === 0 ? html`<p>Nothing fails.</p>` : renderFailing(failing, runs)} ${renderNothing("check")}
         </section>
         <section id="counts">
           <h2>Checks that did not pass</h2>
-          ${drawPlot("Checks that failed, flaked or were in error, run by run", runs, [{ name: "did not pass", values: bad }], String)}
+          ${drawPlot("Checks that failed, flaked or were in error, run by run", runs, [{ name: "did not pass", values: bad }], String, true)}
         </section>
         <section id="enforced">
           <h2>Time to enforce</h2>
-          <p>From the end of apply to the first of the final answers, over the checks that agreed.</p>
+          <p class="aside">From the end of apply to the first of the final answers, over the checks that agreed.</p>
           ${drawPlot(
             "Median and 95th percentile of the time to enforce, run by run",
             runs,
@@ -59,21 +74,38 @@ export function formatTrendHtml(trend: Trend, linkTo: (run: TrendRun) => string)
           ${renderRuns(runs, linkTo)} ${trend.leftOut.map((line) => html`<p class="note">left out: ${line}</p>`)}
         </section>
       </main>
-    </div>`;
+    </div>
+    ${renderNoScript("Filters need JavaScript; all checks are shown.")}`;
   return renderPage({ title: `${describeTrend(trend)} – meshproof trend`, status, body });
 }
 
 function renderFailing(failing: readonly Failing[], runs: readonly TrendRun[]): Html {
   return renderLists(failing, {
-    head: ["since", `last ${Math.min(SHOWN, runs.length)} runs`, "why"],
-    row: (each) =>
-      html`<tr>
-        <th scope="row">${nameCell(each)}</th>
-        <td class="request">${mark(each.status)}${describeSince(each)}</td>
-        <td>${each.history.slice(-SHOWN).map((one) => (one === "absent" ? html`· ` : html`${mark(one)} `))}</td>
-        <td class="request">${each.reason?.slice(0, 400)}</td>
-      </tr> `,
+    name: "failing",
+    head: [["since"], [`last ${Math.min(SHOWN, runs.length)} runs`, "signs"], ["why"]],
+    kind: ({ status }) => status,
+    cells: (each) =>
+      html`<td class="request" data-label="now">${mark(each.status)}${describeSince(each)}</td>
+        <td class="history" data-label="runs">${renderHistory(each.history.slice(-SHOWN))}</td>
+        <td class="request" data-label="why">${each.reason !== undefined && shorten(each.reason, 400)}</td>`,
   });
+}
+
+/** A sign for each run, neighbours that are alike as one text: thousands of rows must stay quick. */
+function renderHistory(history: Failing["history"]): Html {
+  const stretches: { status: Status | "absent"; count: number }[] = [];
+  for (const status of history) {
+    const last = stretches.at(-1);
+    if (last?.status === status) last.count += 1;
+    else stretches.push({ status, count: 1 });
+  }
+  const words = stretches.map(({ status, count }) => `${count} ${status === "absent" ? "without it" : wordOf(status)}`);
+  return html`<span class="unseen">${words.join(", ")}</span>${stretches.map(
+      ({ status, count }) =>
+        html`<span class="${status}" aria-hidden="true"
+          >${status === "absent" ? "·".repeat(count) : signOf(status).repeat(count)}</span
+        >`,
+    )}`;
 }
 
 /** So many runs of a check's history fit beside it. */
@@ -82,13 +114,15 @@ const SHOWN = 14;
 function renderRuns(runs: readonly TrendRun[], linkTo: (run: TrendRun) => string): Html {
   return html`<figure class="matrix list">
     <div class="scroll">
-      <table>
+      <table class="numbers">
         <thead>
           <tr>
             <td></td>
-            ${["started", "passed", "failed", "flaky", "error", "enforced", "95 %", "what is new"].map(
-              (name) => html`<th scope="col">${name}</th>`,
+            <th scope="col">started</th>
+            ${["passed", "failed", "flaky", "error", "enforced", "95 %"].map(
+              (name) => html`<th scope="col" class="number">${name}</th>`,
             )}
+            <th scope="col">what is new</th>
           </tr>
         </thead>
         <tbody>
@@ -98,9 +132,12 @@ function renderRuns(runs: readonly TrendRun[], linkTo: (run: TrendRun) => string
               const times = [enforced?.medianMs, enforced?.p95Ms];
               return html`<tr>
                 <th scope="row"><a href="${linkTo(run)}">${run.run}</a></th>
-                <td class="request">${run.startedAt.slice(0, 16).replace("T", " ")}</td>
-                ${[counts.passed, counts.failed, counts.flaky, counts.error].map((n) => html`<td class="request">${n}</td>`)}
-                ${times.map((ms) => html`<td class="request">${ms === undefined ? "–" : formatDuration(ms)}</td>`)}
+                <td class="number">${run.startedAt.slice(0, 16).replace("T", " ")}</td>
+                <td class="number">${counts.passed}</td>
+                ${[counts.failed, counts.flaky, counts.error].map(
+                  (n) => html`<td class="number ${n > 0 && "failed"}">${n}</td>`,
+                )}
+                ${times.map((ms) => html`<td class="number">${ms === undefined ? "–" : formatDuration(ms)}</td>`)}
                 <td class="request">${describeNew(run, runs[index - 1])}</td>
               </tr> `;
             })
@@ -131,62 +168,66 @@ function drawPlot(
   runs: readonly TrendRun[],
   series: readonly Series[],
   format: (value: number) => string,
+  bad = false,
 ): Html {
   const most = Math.max(1, ...series.flatMap(({ values }) => values.flatMap((value) => value ?? [])));
   const x = (index: number): number =>
     Math.round(LEFT + (runs.length === 1 ? 0.5 : index / (runs.length - 1)) * (WIDTH - LEFT - RIGHT));
   const y = (value: number): number => Math.round(HEIGHT - BOTTOM - (value / most) * (HEIGHT - TOP - BOTTOM));
   const lines = [0, most / 2, most].filter((value) => !Number.isInteger(most) || Number.isInteger(value) || most > 50);
-  return html`<svg
-    viewBox="0 0 ${WIDTH} ${HEIGHT}"
-    width="${WIDTH}"
-    height="${HEIGHT}"
-    role="img"
-    aria-label="${label}"
-    font-size="12"
-    fill="currentColor"
-  >
-    ${lines.map(
-      (value) =>
-        html`<line
-            x1="${LEFT}"
-            x2="${WIDTH - RIGHT}"
-            y1="${y(value)}"
-            y2="${y(value)}"
-            stroke="currentColor"
-            stroke-opacity="0.2"
-          /><text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end">${format(value)}</text>`,
-    )}
-    ${series.map(
-      ({ values, dashed, name }, n) =>
-        html`<polyline
-            points="${values.flatMap((value, i) => (value === undefined ? [] : [`${x(i)},${y(value)}`])).join(" ")}"
-            fill="none"
-            stroke="currentColor"
-            stroke-width="2"
-            ${dashed === true && html` stroke-dasharray="4 4"`}
-          />
-          ${values.map(
-            (value, i) =>
-              value !== undefined &&
-              html`<circle cx="${x(i)}" cy="${y(value)}" r="3.5">
-                <title>${runs[i]?.run}: ${name} ${format(value)}</title>
-              </circle>`,
-          )}
-          ${
-            series.length > 1 &&
-            html`<line
-                x1="${LEFT + n * 160}"
-                x2="${LEFT + n * 160 + 28}"
-                y1="9"
-                y2="9"
-                stroke="currentColor"
-                stroke-width="2"
-                ${dashed === true && html` stroke-dasharray="4 4"`}
-              /><text x="${LEFT + n * 160 + 36}" y="13">${name}</text>`
-          }`,
-    )}
-    <text x="${LEFT}" y="${HEIGHT - 8}">${dayOf(runs[0]?.startedAt ?? "")}</text>
-    <text x="${WIDTH - RIGHT}" y="${HEIGHT - 8}" text-anchor="end">${dayOf(runs.at(-1)?.startedAt ?? "")}</text>
-  </svg>`;
+  return html`<div class="scroll">
+    <svg
+      class="plot ${bad && "bad"}"
+      viewBox="0 0 ${WIDTH} ${HEIGHT}"
+      width="${WIDTH}"
+      height="${HEIGHT}"
+      role="img"
+      aria-label="${label}"
+      font-size="12"
+      fill="currentColor"
+    >
+      ${lines.map(
+        (value) =>
+          html`<line
+              x1="${LEFT}"
+              x2="${WIDTH - RIGHT}"
+              y1="${y(value)}"
+              y2="${y(value)}"
+              stroke="currentColor"
+              stroke-opacity="0.2"
+            /><text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end">${format(value)}</text>`,
+      )}
+      ${series.map(
+        ({ values, dashed, name }, n) =>
+          html`<polyline
+              points="${values.flatMap((value, i) => (value === undefined ? [] : [`${x(i)},${y(value)}`])).join(" ")}"
+              fill="none"
+              stroke="currentColor"
+              stroke-width="2"
+              ${dashed === true && html` stroke-dasharray="4 4"`}
+            />
+            ${values.map(
+              (value, i) =>
+                value !== undefined &&
+                html`<circle cx="${x(i)}" cy="${y(value)}" r="3.5">
+                  <title>${runs[i]?.run}: ${name} ${format(value)}</title>
+                </circle>`,
+            )}
+            ${
+              series.length > 1 &&
+              html`<line
+                  x1="${LEFT + n * 160}"
+                  x2="${LEFT + n * 160 + 28}"
+                  y1="9"
+                  y2="9"
+                  stroke="currentColor"
+                  stroke-width="2"
+                  ${dashed === true && html` stroke-dasharray="4 4"`}
+                /><text x="${LEFT + n * 160 + 36}" y="13">${name}</text>`
+            }`,
+      )}
+      <text x="${LEFT}" y="${HEIGHT - 8}">${dayOf(runs[0]?.startedAt ?? "")}</text>
+      <text x="${WIDTH - RIGHT}" y="${HEIGHT - 8}" text-anchor="end">${dayOf(runs.at(-1)?.startedAt ?? "")}</text>
+    </svg>
+  </div>`;
 }

@@ -1,17 +1,21 @@
-// What the page can do beyond showing: filters and places in its hash, details of agreeing checks, copying, arrow keys.
+// What a page can do beyond showing, the same for every kind of page and only as far as the page has it: filters and places
+// in its hash, details of agreeing checks, copying, arrow keys.
 // @ts-check
 
-/** @typedef {{ place: string, statuses: Set<string>, tag: string, text: string }} View */
+/** @typedef {{ place: string, kinds: Set<string>, tag: string, text: string }} View */
 
-const scenarios = /** @type {HTMLDetailsElement[]} */ ([...document.querySelectorAll("details.scenario")]);
-const statusButtons = /** @type {HTMLButtonElement[]} */ ([...document.querySelectorAll("button.status")]);
+/** What is filtered: a scenario with its kinds, a change. */
+const items = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-kinds]")]);
+/** What holds items, and goes when all of them do. */
+const groups = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-group]")]);
+const kindButtons = /** @type {HTMLButtonElement[]} */ ([...document.querySelectorAll("button[data-kind]")]);
+const kindName =
+  /** @type {HTMLElement | null} */ (document.querySelector("[data-filter]"))?.dataset.filter ?? "status";
 const tagSelect = /** @type {HTMLSelectElement | null} */ (document.querySelector("#tag"));
-const textInput = /** @type {HTMLInputElement} */ (document.querySelector("#text"));
-const shown = /** @type {HTMLElement} */ (document.querySelector(".shown"));
-const nothing = /** @type {HTMLElement} */ (document.querySelector(".nothing"));
-const contents = new Map(
-  /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".contents li")]).map((item) => [item.dataset.for, item]),
-);
+const textInput = /** @type {HTMLInputElement | null} */ (document.querySelector("#text"));
+const shown = /** @type {HTMLElement | null} */ (document.querySelector(".shown"));
+const nothing = /** @type {HTMLElement | null} */ (document.querySelector("p.nothing:has(.clear)"));
+const entries = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".contents li[data-for]")]);
 
 /** @type {WeakMap<Element, string>} */
 const found = new WeakMap();
@@ -23,10 +27,10 @@ const found = new WeakMap();
 function readHash() {
   const [place = "", query = ""] = location.hash.slice(1).split(/\?(.*)/s);
   const filters = new URLSearchParams(query);
-  const statuses = (filters.get("status") ?? "").split(",").filter((status) => status !== "");
+  const kinds = (filters.get(kindName) ?? "").split(",").filter((kind) => kind !== "");
   return {
     place: decode(place),
-    statuses: new Set(statuses),
+    kinds: new Set(kinds),
     tag: filters.get("tag") ?? "",
     text: filters.get("text") ?? "",
   };
@@ -44,7 +48,7 @@ function decode(text) {
 /** @param {View} view */
 function hashOf(view) {
   const filters = new URLSearchParams();
-  if (view.statuses.size > 0) filters.set("status", [...view.statuses].join(","));
+  if (view.kinds.size > 0) filters.set(kindName, [...view.kinds].join(","));
   if (view.tag !== "") filters.set("tag", view.tag);
   if (view.text !== "") filters.set("text", view.text);
   const query = filters.toString().replaceAll("%2C", ",");
@@ -53,62 +57,68 @@ function hashOf(view) {
 
 /** @returns {View} */
 function readControls() {
-  const pressed = statusButtons.filter((button) => button.getAttribute("aria-pressed") === "true");
+  const pressed = kindButtons.filter((button) => button.getAttribute("aria-pressed") === "true");
   return {
     place: readHash().place,
-    statuses: new Set(pressed.map((button) => button.dataset.status ?? "")),
+    kinds: new Set(pressed.map((button) => button.dataset.kind ?? "")),
     tag: tagSelect?.value ?? "",
-    text: textInput.value.trim(),
+    text: textInput?.value.trim() ?? "",
   };
 }
 
 /** @param {View} view */
 function writeControls(view) {
-  for (const button of statusButtons) {
-    button.setAttribute("aria-pressed", String(view.statuses.has(button.dataset.status ?? "")));
+  for (const button of kindButtons) {
+    button.setAttribute("aria-pressed", String(view.kinds.has(button.dataset.kind ?? "")));
   }
   if (tagSelect !== null) tagSelect.value = view.tag;
   if (tagSelect?.selectedIndex === -1) tagSelect.value = "";
-  if (textInput.value.trim() !== view.text) textInput.value = view.text;
+  if (textInput !== null && textInput.value.trim() !== view.text) textInput.value = view.text;
 }
 
-/** Names and reasons of a scenario, in lower case. @param {HTMLElement} scenario */
-function wordsOf(scenario) {
-  const known = found.get(scenario);
+/** Names and reasons of an item, in lower case. @param {HTMLElement} item */
+function wordsOf(item) {
+  const known = found.get(item);
   if (known !== undefined) return known;
-  const words = [...scenario.querySelectorAll("[data-find]")].map((element) => element.textContent ?? "");
-  const text = [...words, scenario.dataset.tags ?? ""].join("\n").toLowerCase();
-  found.set(scenario, text);
+  const told = item.hasAttribute("data-find") ? [item] : [...item.querySelectorAll("[data-find]")];
+  const around = /** @type {HTMLElement | null} */ (item.closest("[data-words]"))?.dataset.words ?? "";
+  const words = told.map((element) => element.textContent ?? "");
+  const text = [...words, item.dataset.tags ?? "", around].join("\n").toLowerCase();
+  found.set(item, text);
   return text;
 }
 
-/** @param {HTMLElement} scenario @param {View} view */
-function matches(scenario, view) {
-  const has = (/** @type {string | undefined} */ list, /** @type {string} */ item) =>
-    (list ?? "").split(" ").includes(item);
-  if (view.statuses.size > 0 && ![...view.statuses].some((status) => has(scenario.dataset.status, status)))
-    return false;
-  if (view.tag !== "" && !has(scenario.dataset.tags, view.tag)) return false;
+/** @param {string | undefined} list @param {string} word */
+function has(list, word) {
+  return (list ?? "").split(" ").includes(word);
+}
+
+/** @param {HTMLElement} item @param {View} view */
+function matches(item, view) {
+  if (view.kinds.size > 0 && ![...view.kinds].some((kind) => has(item.dataset.kinds, kind))) return false;
+  if (view.tag !== "" && !has(item.dataset.tags, view.tag)) return false;
   const words = view.text
     .toLowerCase()
     .split(/\s+/)
     .filter((word) => word !== "");
-  return words.length === 0 || words.every((word) => wordsOf(scenario).includes(word));
+  return words.length === 0 || words.every((word) => wordsOf(item).includes(word));
 }
 
 /** @param {View} view */
 function filter(view) {
+  if (shown === null) return;
   let count = 0;
-  for (const scenario of scenarios) {
-    const visible = matches(scenario, view);
-    scenario.hidden = !visible;
-    const item = contents.get(scenario.id);
-    if (item !== undefined) item.hidden = !visible;
-    if (visible) count += 1;
+  for (const item of items) {
+    item.hidden = !matches(item, view);
+    if (!item.hidden) count += 1;
   }
-  const all = scenarios.length;
-  shown.textContent = count === all ? `${all} scenario${all === 1 ? "" : "s"}` : `${count} of ${all} scenarios`;
-  nothing.hidden = count > 0 || all === 0;
+  for (const group of groups) group.hidden = group.querySelector("[data-kinds]:not([hidden])") === null;
+  for (const entry of entries) entry.hidden = document.getElementById(entry.dataset.for ?? "")?.hidden ?? false;
+  const all = items.length;
+  const one = shown.dataset.one ?? "";
+  shown.textContent = count === all ? `${all} ${one}${all === 1 ? "" : "s"}` : `${count} of ${all} ${one}s`;
+  if (nothing !== null) nothing.hidden = count > 0 || all === 0;
+  for (const settle of settleStops) settle();
 }
 
 /** @type {Record<string, string> | undefined} */
@@ -134,12 +144,12 @@ function goTo(place) {
   if (target === null) return;
   for (let each = /** @type {Element | null} */ (target); each !== null; each = each.parentElement) {
     if (each instanceof HTMLDetailsElement) each.open = true;
-    if (each instanceof HTMLElement && each.classList.contains("scenario")) each.hidden = false;
+    if (each instanceof HTMLElement && (each.dataset.kinds ?? each.dataset.group) !== undefined) each.hidden = false;
   }
-  const scenario = target.closest(".scenario");
+  const group = target.closest(".scenario, figure[data-group]");
   for (const link of document.querySelectorAll(`a[href^="#"]`)) {
     const aim = decode(link.getAttribute("href")?.slice(1) ?? "");
-    const listed = aim === scenario?.id && link.closest(".contents") !== null;
+    const listed = aim === group?.id && link.closest(".contents") !== null;
     if (aim === place || listed) link.setAttribute("aria-current", "true");
     if (listed) link.scrollIntoView({ block: "nearest" });
   }
@@ -168,6 +178,8 @@ function follow(event) {
   const again = link.hasAttribute("aria-current") && link.closest("td") !== null;
   const view = { ...readControls(), place: again ? "" : place };
   history.pushState(null, "", hashOf(view));
+  const details = again ? document.getElementById(place) : null;
+  if (details instanceof HTMLDetailsElement) details.open = false;
   goTo(view.place);
 }
 
@@ -186,19 +198,28 @@ async function copy(button) {
   setTimeout(() => (button.textContent = "Copy"), 2000);
 }
 
+/** Keeps the one stop for the tab key of each table where it can be seen. @type {(() => void)[]} */
+const settleStops = [];
+
 /** One stop for the tab key per table, arrows within it. @param {HTMLTableElement} table */
 function addArrowKeys(table) {
-  const rows = [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [...row.querySelectorAll("a")]);
-  const all = rows.flat();
+  const all = [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [...row.querySelectorAll("a")]);
+  const links = all.flat();
+  const seen = () => all.filter(([first]) => first !== undefined && first.closest("tr")?.hidden !== true);
   const enter = (/** @type {HTMLAnchorElement | undefined} */ link) => {
-    for (const each of all) each.tabIndex = each === link ? 0 : -1;
+    for (const each of links) each.tabIndex = each === link ? 0 : -1;
   };
-  enter(rows.flat().find((link) => link.closest(".differs")) ?? all[0]);
+  enter(links.find((link) => link.closest(".differs")) ?? links[0]);
+  settleStops.push(() => {
+    const rows = seen().flat();
+    if (!rows.some((link) => link.tabIndex === 0)) enter(rows[0]);
+  });
   table.addEventListener("focusin", (event) => {
     if (event.target instanceof HTMLAnchorElement) enter(event.target);
   });
   table.addEventListener("keydown", (event) => {
-    const row = rows.findIndex((links) => links.includes(/** @type {HTMLAnchorElement} */ (event.target)));
+    const rows = seen();
+    const row = rows.findIndex((each) => each.includes(/** @type {HTMLAnchorElement} */ (event.target)));
     const column = rows[row]?.indexOf(/** @type {HTMLAnchorElement} */ (event.target)) ?? -1;
     const moves = /** @type {Record<string, HTMLAnchorElement | undefined>} */ ({
       ArrowUp: rows[row - 1]?.[column],
@@ -214,24 +235,25 @@ function addArrowKeys(table) {
   });
 }
 
-for (const button of statusButtons) {
+for (const button of kindButtons) {
   button.addEventListener("click", () => {
     button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
     fromControls();
   });
 }
 tagSelect?.addEventListener("change", fromControls);
-textInput.addEventListener("input", fromControls);
+textInput?.addEventListener("input", fromControls);
 document.addEventListener("click", (event) => {
   const button = event.target instanceof HTMLButtonElement ? event.target : null;
   if (button?.classList.contains("copy")) void copy(button);
   if (button?.classList.contains("clear")) {
-    writeControls({ place: "", statuses: new Set(), tag: "", text: "" });
+    writeControls({ place: "", kinds: new Set(), tag: "", text: "" });
     fromControls();
   }
   follow(event);
 });
 document.addEventListener("keydown", (event) => {
+  if (textInput === null) return;
   const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
     event.preventDefault();

@@ -1,0 +1,269 @@
+import type { Answered, Cell, Minimization, ReproAnswer } from "../../harness/repro/types.ts";
+import type { Status } from "../../harness/result.ts";
+import { prepareData } from "../prepare.ts";
+import { cut, plural } from "../text.ts";
+import { firstLine } from "../words.ts";
+import { html, lines, type Html } from "./escape.ts";
+import { renderContents, renderNoScript, renderTop } from "./frame.ts";
+import { copyable, sign } from "./marks.ts";
+import { renderObject } from "./scenario.ts";
+import { renderPage } from "./shell.ts";
+
+/** A sentence; more than that would push the matrix off the screen. */
+const headline = 1000;
+
+/** The answer to a ticket as one HTML file in the design of a run's report: cause and matrix first, the rest on demand. */
+export function formatReproHtml(result: ReproAnswer): string {
+  const answer = prepareData(result);
+  const status = statusOf(answer);
+  const sections = sectionsOf(answer);
+  const body = html`<a class="skip" href="#results">Skip to the answer</a>
+    ${renderTop({
+      product: "meshproof repro",
+      status,
+      signed: answer.expected !== undefined,
+      verdict: describeVerdict(answer),
+      facts: Object.entries(answer.versions).map(([name, version]) => [properName(name), version]),
+    })}
+    ${renderRun(answer)}
+    <div class="columns">
+      ${renderContents({
+        label: "The ticket",
+        entries: [["requests", "Requests"] as const, ...sections.map(({ id, title }) => [id, title] as const)].map(
+          ([id, title]) => html`<li class="part"><a href="#${id}">${title}</a></li>`,
+        ),
+      })}
+      <main id="results" tabindex="-1" class="diff repro">
+        <h2 class="cause">${cut(answer.cause, headline)}</h2>
+        <section id="requests">
+          ${renderCells(answer, status)}
+          <div class="checks">
+            ${answer.matrix.rows.map((row, index) => row.cells.map((_, column) => renderCell(answer, index, column, status)))}
+          </div>
+        </section>
+        ${sections.map(
+          ({ id, title, aside, content }) =>
+            html`<section id="${id}">
+              <h2>${title} ${aside !== undefined && html`<span class="tally">${aside}</span>`}</h2>
+              ${content}
+            </section>`,
+        )}
+      </main>
+    </div>
+    ${renderNoScript("Copying needs JavaScript; all answers are here.")}`;
+  return renderPage({ title: `${answer.request}: ${describeVerdict(answer)} – meshproof repro`, status, body });
+}
+
+interface Section {
+  readonly id: string;
+  readonly title: string;
+  readonly aside?: string;
+  readonly content: Html;
+}
+
+/** What there is to tell; what is empty is left out. */
+function sectionsOf(answer: ReproAnswer): Section[] {
+  const { inForce, notes, changes, notCarriedOver, minimized, applied, standIn } = answer;
+  return [
+    ...(inForce.length === 0
+      ? []
+      : [
+          {
+            id: "in-force",
+            title: "In force",
+            aside: "as the proxy has it, compared with the request as given",
+            content: html`<pre tabindex="0">${lines(inForce.join("\n"))}</pre>`,
+          },
+        ]),
+    ...listed("findings", "Policies without effect and other findings", notes),
+    ...(minimized === undefined ? [] : [renderMinimized(minimized)]),
+    ...listed("changed", "What had to be changed", changes),
+    ...listed("left-out", "What could not be carried over", notCarriedOver),
+    {
+      id: "applied",
+      title: "Manifests as applied",
+      aside: "with namespaces and keys of ours",
+      content: html`<div class="policies">
+        ${applied.map(renderObject)}
+        ${
+          standIn !== "" &&
+          html`<details class="object">
+            <summary>
+              <span class="verb">apply</span><span class="what"><b>the stand-in</b> for the ticket’s workload</span>
+            </summary>
+            <pre tabindex="0" aria-label="the stand-in">${lines(standIn)}</pre>
+          </details>`
+        }
+      </div>`,
+    },
+  ];
+}
+
+function listed(id: string, title: string, items: readonly string[]): Section[] {
+  if (items.length === 0) return [];
+  const content = html`<ul class="plain">
+    ${items.map((item) => html`<li>${item}</li>`)}
+  </ul>`;
+  return [{ id, title, content }];
+}
+
+function renderMinimized({ confirmed, complete, tries, refused, dropped, yaml }: Minimization): Section {
+  const effort = `${plural(tries, "try", "tries")}${refused === 0 ? "" : `, ${refused} of them refused`}`;
+  const told = !confirmed
+    ? "Nothing was dropped: what was left gave another answer when it was asked by itself."
+    : dropped.length === 0
+      ? "Nothing is needless for this answer."
+      : `Needless for this answer${complete ? "" : ", and as no try was left, more may be"}:`;
+  const content = html`<p>${told}</p>
+    ${
+      dropped.length > 0 &&
+      confirmed &&
+      html`<ul class="plain">
+        ${dropped.map((item) => html`<li>${item}</li>`)}
+      </ul>`
+    }
+    <pre tabindex="0">${lines(yaml)}</pre>`;
+  return { id: "minimized", title: "What of the ticket’s YAML decides", aside: effort, content };
+}
+
+/** When it was asked, and how to ask it again. */
+function renderRun(answer: ReproAnswer): Html {
+  const started = answer.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  return html`<details class="run">
+    <summary>
+      <span>${answer.request}</span>
+      <span><time datetime="${answer.startedAt}">${started}</time></span>
+      <span>ticket ${answer.id}</span>
+    </summary>
+    <dl>
+      ${entry("repeat", copyable(answer.command))} ${entry("tool", html`${answer.tool.name} ${answer.tool.version}`)}
+    </dl>
+  </details>`;
+}
+
+function renderCells({ matrix: { columns, rows, given }, expected }: ReproAnswer, status: Status): Html {
+  return html`<figure class="matrix">
+    <figcaption>
+      <span class="tally"
+        >Framed is the request as given; the others are the same with other tokens. Grey is denied.</span
+      >
+    </figcaption>
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <td></td>
+            ${columns.map((column) => html`<th scope="col">${column}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(
+            ({ request, cells }, row) =>
+              html`<tr>
+                <th scope="row">${request}</th>
+                ${cells.map((cell, column) => {
+                  const name = columns[column] ?? "";
+                  const href = `#${placeOf(row, name)}`;
+                  if (row > 0 || name !== given)
+                    return html`<td class="agrees ${cell.by === "workload" ? "admitted" : "denied"}">
+                      <a href="${href}">${numberOf(cell)}</a>
+                    </td>`;
+                  return html`<td class="differs ${status}">
+                    <a href="${href}"
+                      ><span class="seen"><span class="unseen">the request as given, got </span>${numberOf(cell)}</span
+                      ><span class="by">${describeAnswerer(cell)}</span
+                      >${expected !== undefined && html`<span class="want">expected <b>${expected.status}</b></span>`}</a
+                    >
+                  </td>`;
+                })}
+              </tr> `,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </figure>`;
+}
+
+function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, column: number, status: Status): Html {
+  const { columns, rows, given } = matrix;
+  const name = columns[column] ?? "";
+  const cell = rows[row]?.cells[column];
+  if (cell === undefined) return html``;
+  const asked = row === 0 && name === given;
+  const wanted = asked && expected !== undefined;
+  const inForce = answer.inForce.length > 0;
+  return html`<details class="check ${asked ? status : "plain"}" id="${placeOf(row, name)}" ${asked && html` open`}>
+    <summary>
+      ${wanted && sign(status)}<span class="name">${rows.length > 1 && `${rows[row]?.request ?? ""} `}${name}</span>
+      <span class="verdict"
+        >${wanted && html`expected <b>${expected.status}</b>, got `}${describeAnswered(cell)}${asked && ", the request as given"}</span
+      >
+    </summary>
+    <dl>
+      ${[
+        entry("request", html`<code>${rows[row]?.request}</code>`),
+        entry("token", html`${cell.token === "none" || cell.token === "" ? "no token" : cell.token}`),
+        entry("answered by", html`${describeAnswerer(cell).replace(/^from /, "")}`),
+        cell.details !== undefined && entry("Envoy says", html`<code>${cell.details}</code>`),
+        cell.error !== undefined && entry("curl says", html`<code>${cell.error}</code>`),
+        cell.body !== "" && entry("body", html`<pre tabindex="0">${lines(cell.body)}</pre>`),
+        cell.explanation !== undefined &&
+          entry("its config says", renderExplanation(cell.explanation, asked && inForce)),
+        entry("send again", copyable(cell.curl)),
+      ]}
+    </dl>
+  </details>`;
+}
+
+/** @param told whether a section of the page has the rest */
+function renderExplanation(explanation: string, told: boolean): Html {
+  if (!told) return html`<pre tabindex="0">${lines(explanation)}</pre>`;
+  return html`${explanation.split("\n")[0]} <a href="#in-force">Rules and policies</a>`;
+}
+
+function entry(term: string, description: Html): Html {
+  return html`<div>
+    <dt>${term}</dt>
+    <dd>${description}</dd>
+  </div>`;
+}
+
+/** `cell-none`, `cell-2-expired`: columns have names of ours, rows are few and in an order that the ticket decides. */
+function placeOf(row: number, column: string): string {
+  const name = column.replace(/[^\w-]+/g, "-");
+  return row === 0 ? `cell-${name}` : `cell-${row + 1}-${name}`;
+}
+
+/** Without an expectation nothing is right or wrong. */
+function statusOf({ expected }: ReproAnswer): Status {
+  if (expected === undefined) return "skipped";
+  return expected.met ? "passed" : "failed";
+}
+
+/** `403 from authorization, expected 200`. */
+function describeVerdict({ verdict, expected }: ReproAnswer): string {
+  const got = verdict.status === 0 ? "no answer" : `${verdict.status} ${describeAnswerer(verdict)}`;
+  if (expected === undefined) return got;
+  return expected.met ? `${got}, as expected` : `${got}, expected ${expected.status}`;
+}
+
+/** `401 from authentication ("Jwt is missing")`. */
+function describeAnswered(cell: Cell): string {
+  if (cell.status === 0 || cell.by === "nobody") return `no answer${cell.error ? `: ${firstLine(cell.error)}` : ""}`;
+  const said = cell.by === "workload" ? "" : firstLine(cell.body);
+  return `${cell.status} ${describeAnswerer(cell)}${said === "" ? "" : ` ("${said}")`}`;
+}
+
+function describeAnswerer({ status, by }: Answered): string {
+  if (status === 0 || by === "nobody") return "nobody";
+  if (by === "workload") return "from the workload";
+  return by === "proxy" ? "from the proxy" : `from ${by}`;
+}
+
+function numberOf({ status }: Answered): string {
+  return status === 0 ? "none" : String(status);
+}
+
+function properName(name: string): string {
+  return `${name[0]?.toUpperCase() ?? ""}${name.slice(1)}`;
+}
