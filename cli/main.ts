@@ -230,7 +230,8 @@ function buildProgram(): Command {
     .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
     .option("--keep", "leave the cluster running for the next ticket")
     .option("--minimize", "drop what is needless for this answer; each try takes seconds")
-    .option("--export <folder>", "write the scenario, the answer, curl lines and versions there")
+    .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
+    .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
     .addOption(json())
     .action(async (files: string[], options) => finish((await import("./verbs/repro.ts")).repro(files, options)));
 
