@@ -52,7 +52,7 @@ interface Words {
 const DIGEST_WORDS = { what: "the digest of", hint: "give it with --image-digest, or have Docker pull the image" };
 const IMAGE_WORDS = { what: "the image", hint: "another registry is named by --image-mirror" };
 
-interface OpenOptions {
+interface ReadOptions {
   /** What to do where it cannot be read, one sentence. */
   readonly hint?: string;
   /** Ends whatever is being read. */
@@ -65,8 +65,11 @@ interface OpenOptions {
  * @returns `sha256:…`, of what the registry sent, not of what it says
  * @throws MeshproofError ERR_COMPONENT where the registry cannot be reached, refuses, or has no such image
  */
-export async function readDigest(image: string): Promise<string> {
-  const { tag, manifest } = repositoryOf(image, DIGEST_WORDS);
+export async function readDigest(
+  image: string,
+  { hint = DIGEST_WORDS.hint, signal }: ReadOptions = {},
+): Promise<string> {
+  const { tag, manifest } = repositoryOf(image, { ...DIGEST_WORDS, hint }, signal);
   return (await manifest(tag)).digest;
 }
 
@@ -80,7 +83,7 @@ export async function readDigest(image: string): Promise<string> {
 export async function openImage(
   reference: string,
   architecture: string,
-  { hint = IMAGE_WORDS.hint, signal }: OpenOptions = {},
+  { hint = IMAGE_WORDS.hint, signal }: ReadOptions = {},
 ): Promise<RegistryImage> {
   const { tag, pinned, manifest, blob, failure } = repositoryOf(reference, { ...IMAGE_WORDS, hint }, signal);
   const top = await manifest(pinned ?? tag);

@@ -106,7 +106,7 @@ async function layer(files: TestImage["files"]): Promise<Buffer> {
   const packed = buffer(tar.pipe(createGzip({ level: 1 })));
   for (const [name, content] of Object.entries(files))
     await new Promise<void>((resolve, reject) =>
-      tar.entry({ name, mode: 0o755 }, content, (error) => (error ? reject(error) : resolve())),
+      tar.entry({ name, mode: 0o755, mtime: new Date(0) }, content, (error) => (error ? reject(error) : resolve())),
     );
   tar.finalize();
   return packed;

@@ -82,10 +82,12 @@ test("the tag of a released Istio alone means the Envoy that came with it", () =
       component("debian", "12"),
     ],
   };
-  const sources = (mesh: { istio: string; envoy: string | undefined }) =>
-    resolveImage(`docker.io/istio/proxyv2:${proxyTag(mesh)}`, released)?.binds.map(({ source }) => source);
+  const sources = (mesh: { istio: string; envoy: string | undefined }, on = released) =>
+    resolveImage(`docker.io/istio/proxyv2:${proxyTag(mesh)}`, on)?.binds.map(({ source }) => source);
+  const other = { ...released, components: released.components.toReversed() };
   const own = ["/cache/istio-1.29.2/bin/pilot-agent", "/cache/istio-1.29.2/bin/envoy"];
-  assert.deepEqual(sources({ istio: "1.29.2", envoy: undefined })?.slice(0, 2), own);
+  for (const on of [released, other])
+    assert.deepEqual(sources({ istio: "1.29.2", envoy: undefined }, on)?.slice(0, 2), own);
   assert.deepEqual(sources({ istio: "1.29.2", envoy: "1.40.0" })?.slice(0, 2), [
     own[0],
     "/cache/envoy-1.40.0/bin/envoy",

@@ -111,12 +111,17 @@ test("a tag that moved is what it was, until it is asked for again", async (t) =
 test("a given digest is what counts, and is not taken for the tag's", async (t) => {
   const { registry, mirror, install } = await start(t);
   const old = await install();
-  const digest = imageDigestsOf(old)[PILOT] ?? "";
-  await registry.push({ ...(release()[0] as TestImage), architecture: "s390x" });
-  const pinned = { mirror, digests: { [`istio/pilot:${VERSION}`]: digest } };
-  assert.equal((await install({ places: pinned, refresh: true })).dir, old.dir);
-  const other = { mirror, digests: { [PILOT]: `sha256:${"0".repeat(64)}` } };
-  await assert.rejects(install({ places: other }), {
+  const tag = `hub/istio/pilot:${VERSION}`;
+  await registry.push({
+    name: tag,
+    files: { "/usr/local/bin/pilot-discovery": Buffer.concat([says(VERSION), Buffer.of(10)]) },
+  });
+  const pin = (digest: string) => ({ places: { mirror, digests: { [`istio/pilot:${VERSION}`]: digest } } });
+  const pinned = await install(pin(registry.digestOf(tag)));
+  assert.equal(imageDigestsOf(pinned)[PILOT], registry.digestOf(tag));
+  assert.equal((await install()).dir, old.dir);
+  assert.equal((await install({ ...pin(imageDigestsOf(old)[PILOT] ?? ""), refresh: true })).dir, old.dir);
+  await assert.rejects(install(pin(`sha256:${"0".repeat(64)}`)), {
     code: "ERR_COMPONENT",
     hint: "a hint",
     message: /pilot:1\.29\.2@sha256:0{64} cannot be read: the registry answers 404/,

@@ -4,7 +4,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
-import { openImage } from "../../registry/client.ts";
+import { openImage, readDigest } from "../../registry/client.ts";
 import { mirrored, placeOf, type ImagePlaces } from "../../registry/names.ts";
 import { takeFiles } from "../../registry/unpack.ts";
 import type { InstalledComponent } from "./entry.ts";
@@ -104,8 +104,7 @@ async function findDigests(version: string, options: ReleaseOptions): Promise<Re
       const name = nameOf(image, version);
       const reference = mirrored(name, places.mirror);
       const pinned = placeOf(name, places).digest;
-      const digest =
-        pinned ?? remembered[reference] ?? (await openImage(reference, ARCHITECTURE, { hint, signal })).digest;
+      const digest = pinned ?? remembered[reference] ?? (await readDigest(reference, { hint, signal }));
       return { image, name, reference, digest, given: pinned !== undefined };
     }),
   );
