@@ -1,6 +1,7 @@
 /** Which cluster a verb works on. */
 
 import type { Cluster } from "../clusters/cluster.ts";
+import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
 import { digestsByName, type ImagePlaces } from "../clusters/registry/names.ts";
@@ -9,7 +10,9 @@ import type { Progress } from "../harness/progress.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
 
-interface MakeOptions extends ImageFlags, WantedMesh {
+interface MakeOptions extends ImageFlags {
+  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  readonly meshes: readonly [WantedMesh, ...WantedMesh[]];
   readonly name: string;
   readonly keep: boolean;
   readonly progress: Progress;
@@ -35,8 +38,10 @@ export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces 
 }
 
 /** As a person types them. */
-export function flagsOf({ imageMirror, imageDigest = {} }: PlaceFlags): string[] {
+export function flagsOf({ images, kubernetes, imageMirror, imageDigest = {} }: ImageFlags): string[] {
   return [
+    ...(images === undefined ? [] : ["--images", images]),
+    ...(kubernetes === undefined ? [] : ["--kubernetes", kubernetes]),
     ...(imageMirror === undefined ? [] : ["--image-mirror", imageMirror]),
     ...Object.entries(imageDigest).flatMap(([name, digest]) => ["--image-digest", `${name}@${digest}`]),
   ];
@@ -47,7 +52,7 @@ export interface Maker {
   /** The running cluster of this name. */
   attach(name: string): Promise<Cluster | undefined>;
   /** @param options.keep whether it outlives this process */
-  start(options: MakeOptions): Promise<Cluster>;
+  start(options: MakeOptions): Promise<UpgradableCluster>;
   /** @returns whether it was running */
   stop(name: string): Promise<boolean>;
 }
@@ -57,8 +62,12 @@ const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
   embedded: () =>
     Promise.resolve({
       attach: attachEmbedded,
-      start: ({ name, keep, progress, signal, ...flags }) =>
-        startEmbedded({ name, keep, progress, signal, meshes: [chooseMesh(flags)], images: placesOf(flags) }),
+      start: ({ name, keep, progress, signal, meshes, ...flags }) =>
+        startEmbedded({
+          ...{ name, keep, progress, signal },
+          meshes: meshes.map((wanted) => chooseMesh(wanted)),
+          images: placesOf(flags),
+        }),
       stop: stopEmbedded,
     }),
   kind: async () => {
@@ -97,11 +106,12 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
   const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes } = options;
   const { istio, envoy } = options;
   const { progress, signal } = work;
-  refuseOtherMesh(kind, options);
+  chooseMesh({ istio, envoy }); // refuses versions that there are not, before anything is started
   const maker = await makerOf(kind);
   const running = await maker.attach(name ?? DEFAULT_NAME);
   if (running !== undefined) {
-    if (kind === "embedded") await refuseOtherVersions(running, options);
+    // What a kind cluster loaded has no digest of the registry any more.
+    await refuseOtherVersions(running, kind === "kind" ? { istio, envoy } : options);
     progress(`using the running cluster "${running.name}"`);
   }
   const chosen = name ?? (keep ? DEFAULT_NAME : `run-${process.pid}`);
@@ -112,23 +122,13 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
       keep,
       progress,
       signal,
-      istio,
-      envoy,
+      meshes: [{ istio, envoy }],
       ...(images === undefined ? {} : { images }),
       ...(imageMirror === undefined ? {} : { imageMirror }),
       ...(imageDigest === undefined ? {} : { imageDigest }),
       ...(kubernetes === undefined ? {} : { kubernetes }),
     }));
   return { cluster, started: running === undefined, signal: AbortSignal.any([signal, cluster.lost]) };
-}
-
-/** @throws MeshproofError ERR_USAGE for versions that there are not, before anything is started */
-function refuseOtherMesh(kind: MadeKind, { istio, envoy }: WantedMesh): void {
-  if (kind === "embedded") chooseMesh({ istio, envoy });
-  else if (istio !== undefined || envoy !== undefined)
-    throw new MeshproofError("ERR_USAGE", "--istio and --envoy are for the embedded cluster", {
-      hint: "leave them out",
-    });
 }
 
 /** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */

@@ -40,8 +40,9 @@ function buildProgram(): Command {
   const kubernetes = (): Option =>
     new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…");
   const istio = (): Option =>
-    new Option("--istio <version>", "embedded: Istio's version, such as 1.30, or 1.29.2 out of its released images");
-  const envoy = (): Option => new Option("--envoy <version>", "embedded: Envoy's version, such as 1.36");
+    new Option("--istio <version>", "Istio's version, such as 1.30, or 1.29.2 out of its released images");
+  const envoy = (): Option =>
+    new Option("--envoy <version>", "Envoy's version, such as 1.36, where it does not come with Istio's images");
   const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
   const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
   const allowExec = (): Option =>
@@ -111,13 +112,17 @@ function buildProgram(): Command {
   verb("upgrade", "upgrade a mesh between two runs, while requests go on that must be admitted or refused", [
     "upgrade --from 1.30 --to 1.31",
     "upgrade 'jwt/*' --from 1.30@1.36 --to 1.31@1.40 --strategy revision",
+    "upgrade --cluster kind --from 1.30.1 --to 1.31.0",
   ])
     .argument("[names...]", "scenarios: ids, groups, names or globs (default: those with the tag documented)")
     .addOption(tag())
     .requiredOption("--from <istio>", "the version to start with; ISTIO@ENVOY chooses Envoy's too")
     .requiredOption("--to <istio>", "the version to upgrade to, likewise")
+    .addOption(new Option("--cluster <kind>", "where to do it").choices(MADE_KINDS).default("embedded"))
+    .addOption(images())
     .addOption(imageMirror())
     .addOption(imageDigest())
+    .addOption(kubernetes())
     .addOption(
       new Option("--strategy <strategy>", "replace istiod, or bring up a second one and move to it")
         .choices(["in-place", "revision"])

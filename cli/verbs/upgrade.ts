@@ -3,8 +3,8 @@ import path from "node:path";
 import { execa } from "execa";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
-import { chooseMesh, type MeshChoice } from "../../clusters/embedded/components/index.ts";
-import { startEmbedded, type EmbeddedCluster } from "../../clusters/embedded/index.ts";
+import { chooseMesh, type WantedMesh } from "../../clusters/embedded/components/index.ts";
+import type { UpgradableCluster } from "../../clusters/upgradable.ts";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/errors.ts";
@@ -17,14 +17,16 @@ import type { Watch } from "../../harness/stream/watch.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
-import { flagsOf, placesOf, type PlaceFlags } from "../cluster.ts";
-import { readScenarios } from "../context.ts";
+import { flagsOf, makerOf, type ImageFlags } from "../cluster.ts";
+import { commandLine } from "../command-line.ts";
+import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId, pointLatest } from "./run.ts";
 
-interface UpgradeVerbOptions extends PlaceFlags {
+interface UpgradeVerbOptions extends ImageFlags {
+  readonly cluster: MadeKind;
   readonly from: string;
   readonly to: string;
   readonly strategy: "in-place" | "revision";
@@ -41,13 +43,12 @@ interface UpgradeVerbOptions extends PlaceFlags {
 export async function upgrade(names: readonly string[], options: UpgradeVerbOptions): Promise<number> {
   return work(async (work) => {
     const [from, to] = [parsePair(options.from), parsePair(options.to)];
-    if (from.istio === to.istio && from.envoy === to.envoy)
+    const [old, fresh] = [chooseMesh(from), chooseMesh(to)];
+    if (old.istio === fresh.istio && old.envoy === fresh.envoy)
       throw new MeshproofError(
         "ERR_USAGE",
-        `both are Istio ${from.istio} with ${from.envoy ? `Envoy ${from.envoy}` : "its own Envoy"}`,
-        {
-          hint: "name another version, such as --to 1.31@1.40",
-        },
+        `both are Istio ${old.istio} with ${old.envoy ? `Envoy ${old.envoy}` : "its own Envoy"}`,
+        { hint: "name another version, such as --to 1.31@1.40" },
       );
     // By default what is documented; whoever names scenarios means all of them.
     const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
@@ -67,17 +68,19 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
 }
 
 /** `1.30`, or `1.30@1.36` where Envoy's version matters too; `1.29.2` alone is a released Istio with its own Envoy. */
-export function parsePair(text: string): MeshChoice {
+export function parsePair(text: string): WantedMesh {
   const [istio, envoy, more] = text.split("@");
   if (more !== undefined)
     throw new MeshproofError("ERR_USAGE", `"${text}" is no version`, { hint: "write ISTIO or ISTIO@ENVOY" });
-  return chooseMesh({ istio, envoy });
+  const wanted = { istio, envoy };
+  chooseMesh(wanted);
+  return wanted;
 }
 
 interface Task {
   readonly id: string;
-  readonly from: MeshChoice;
-  readonly to: MeshChoice;
+  readonly from: WantedMesh;
+  readonly to: WantedMesh;
   readonly folder: string;
   /** The arguments of `meshproof run` that choose the scenarios. */
   readonly selection: readonly string[];
@@ -89,11 +92,10 @@ interface Task {
 async function upgradeCluster(task: Task, work: Work) {
   const { id, from, to, folder, options } = task;
   const startedAt = new Date().toISOString();
-  await using cluster = await startEmbedded({
-    name: options.name ?? `upgrade-${process.pid}`,
-    keep: false,
-    ...{ progress: work.progress, signal: work.signal, meshes: [from, to] },
-    images: placesOf(options),
+  const { start } = await makerOf(options.cluster);
+  await using cluster = await start({
+    ...{ ...options, name: options.name ?? `upgrade-${process.pid}`, keep: false, meshes: [from, to] },
+    ...{ progress: work.progress, signal: work.signal },
   });
   const signal = AbortSignal.any([work.signal, cluster.lost]);
   await cluster.ready();
@@ -124,7 +126,7 @@ async function upgradeCluster(task: Task, work: Work) {
 
 /** A run as a process of its own, as anybody would start it on this cluster; its results become `<folder>/<side>`. */
 async function runOn(
-  cluster: EmbeddedCluster,
+  cluster: UpgradableCluster,
   side: "from" | "to",
   { folder, selection }: Task,
   { progress }: Work,
@@ -132,7 +134,8 @@ async function runOn(
 ): Promise<RunResult> {
   const results = path.join(folder, `.${side}`);
   const main = path.resolve(import.meta.dirname, "../main.ts");
-  const args = [main, "run", ...selection, "--name", cluster.name, "--results", results];
+  const where = ["--cluster", cluster.kind, "--name", cluster.name, "--results", results];
+  const args = [main, "run", ...selection, ...where];
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
     ...{ cancelSignal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
@@ -167,8 +170,8 @@ async function watchMesh(cluster: Cluster, { options }: Task, { progress }: Work
 }
 
 async function replaceMesh(
-  cluster: EmbeddedCluster,
-  { options, from, to }: Task,
+  cluster: UpgradableCluster,
+  { options }: Task,
   watch: Watch,
   { progress }: Work,
   signal: AbortSignal,
@@ -178,13 +181,14 @@ async function replaceMesh(
     import("../../harness/stream/baseline.ts"),
     import("../../clusters/istio/index.ts"),
   ]);
-  const revision = options.strategy === "revision" ? to.istio.replaceAll(".", "-") : undefined;
+  const [from, to] = cluster.meshes;
+  if (to === undefined) throw new Error("there is nothing to upgrade to");
+  const revision = options.strategy === "revision" ? to.versions.istio.replaceAll(".", "-") : undefined;
   // A scenario may have left a setting, which the new manifests would take back in the middle.
   await cluster.setMesh({});
   await upgradeIstio({
     ...{ kube: connect(cluster.kubeconfig), strategy: options.strategy, revision: revision ?? "" },
-    versions: cluster.versionsOf(to),
-    ...{ from: await cluster.manifestsOf(from), to: await cluster.manifestsOf(to, revision) },
+    ...{ from: await from.manifests(), to: await to.manifests(revision), versions: to.versions },
     namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
     ...{ phase: watch.phase, progress, signal },
   });
@@ -192,13 +196,16 @@ async function replaceMesh(
 
 /** How a person starts this upgrade again. */
 function commandOf({ from, to, names, options }: Task): string {
-  const pair = ({ istio, envoy }: MeshChoice): string => (envoy === undefined ? istio : `${istio}@${envoy}`);
+  const pair = (wanted: WantedMesh): string => {
+    const { istio, envoy } = chooseMesh(wanted);
+    return wanted.envoy === undefined ? istio : `${istio}@${envoy}`;
+  };
   const given = [
-    ...names.map((name) => (/^[\w./-]+$/.test(name) ? name : `'${name}'`)),
     ...["--from", pair(from), "--to", pair(to), "--strategy", options.strategy],
     ...options.tag.flatMap((tag) => ["--tag", tag]),
+    ...(options.cluster === "embedded" ? [] : ["--cluster", options.cluster]),
     ...flagsOf(options),
     ...(options.maxUnavailable === undefined ? [] : ["--max-unavailable", `${options.maxUnavailable}`]),
   ];
-  return ["meshproof", "upgrade", ...given].join(" ");
+  return commandLine(["meshproof", "upgrade", ...names, ...given]);
 }

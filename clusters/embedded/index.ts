@@ -6,6 +6,7 @@ import type { Manifest } from "../../harness/kube/client.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
 import type { ImagePlaces } from "../registry/names.ts";
+import type { UpgradableCluster } from "../upgradable.ts";
 import { cacheRoot } from "./components/cache.ts";
 import { proxyTag } from "./components/catalogue.ts";
 import {
@@ -15,7 +16,6 @@ import {
   type Installed,
   type InstalledMesh,
   type MeshChoice,
-  type MeshVersions,
 } from "./components/index.ts";
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
@@ -50,14 +50,6 @@ export interface StartOptions {
   readonly images?: ImagePlaces | undefined;
 }
 
-/** A cluster whose mesh this process can replace. */
-export interface EmbeddedCluster extends Cluster {
-  /** The manifests of a mesh that the cluster was started with; see {@link StartOptions.meshes}. */
-  manifestsOf(mesh: MeshChoice, revision?: string): Promise<Manifest[]>;
-  /** What its programs say they are. */
-  versionsOf(mesh: MeshChoice): MeshVersions;
-}
-
 /** What another process must know of a complete cluster; nothing secret. */
 interface Facts {
   /** What the Envoy that it started with says it is. */
@@ -73,7 +65,7 @@ interface Facts {
  * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
  *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
-export async function startEmbedded(options: StartOptions): Promise<EmbeddedCluster> {
+export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [chooseMesh({})], images } = options;
   const dir = runDirOf(name);
   const installed = await ensureComponents({ progress, signal, meshes, images });
@@ -85,11 +77,12 @@ export async function startEmbedded(options: StartOptions): Promise<EmbeddedClus
     const facts = await orLost(launched.lost, install(dir, launched, installed, options));
     if (keep) await launched.keep();
     const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
-    return {
-      ...(await clusterOf(dir, facts, own)),
-      manifestsOf: (mesh, revision) => manifestsOf(dir, installed, meshOf(installed, mesh), { revision, signal }),
-      versionsOf: (mesh) => meshOf(installed, mesh).versions,
-    };
+    const [first, ...others] = installed.meshes.map((mesh) => ({
+      versions: mesh.versions,
+      manifests: (revision?: string) => manifestsOf(dir, installed, mesh, { revision, signal }),
+    }));
+    if (!first) throw new Error("a cluster has a mesh");
+    return { ...(await clusterOf(dir, facts, own)), meshes: [first, ...others] };
   } catch (error) {
     await launched.stop();
     if (signal?.aborted) await forget(dir);
@@ -184,8 +177,10 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
     import("../../harness/kube/client.ts"),
     launched.api,
   ]);
+  const [mesh] = installed.meshes;
+  if (!mesh) throw new Error("a cluster has a mesh");
   const [manifests, envoy] = await Promise.all([
-    manifestsOf(dir, installed, meshOf(installed, options.meshes?.[0] ?? chooseMesh({})), { signal: options.signal }),
+    manifestsOf(dir, installed, mesh, { signal: options.signal }),
     envoyVersion(installed),
   ]);
   const kube = connect(dir.kubeconfig);
@@ -210,12 +205,6 @@ function digestsOf({ components }: Installed): Record<string, string> {
     Object.assign(digests, imageDigestsOf(component));
   }
   return digests;
-}
-
-function meshOf(installed: Installed, { istio, envoy }: MeshChoice): InstalledMesh {
-  const mesh = installed.meshes.find(({ choice }) => choice.istio === istio && choice.envoy === envoy);
-  if (!mesh) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
-  return mesh;
 }
 
 /** Istio's manifests with the proxies' image of these versions. */

@@ -21,8 +21,8 @@ export interface UpgradeOptions {
   readonly revision: string;
   /** Namespaces whose workloads have sidecars, but for those that opt out; one that is not there is none. */
   readonly namespaces: readonly string[];
-  /** What runs afterwards, everywhere. */
-  readonly versions: { readonly istio: string; readonly envoy: string };
+  /** What runs afterwards, everywhere; of Envoy one version, where it is not known which. */
+  readonly versions: { readonly istio: string; readonly envoy?: string };
   /** Told as each phase begins. */
   readonly phase: (name: string) => void;
   readonly progress: Progress;
@@ -146,12 +146,11 @@ async function assertVersions(kube: Kube, wanted: UpgradeOptions["versions"]): P
   const proxies = (await kube.core.listPodForAllNamespaces()).items.filter(hasProxy);
   const envoys = await proxyVersions(kube, proxies);
   const agents = [...new Set(proxies.map(agentImage))];
+  const expected = wanted.envoy ?? envoys[0];
   const wrong = [
     ...(istiods.length === 1 ? [] : [`${istiods.length} istiods run`]),
     ...(istio === wanted.istio ? [] : [`istiod is ${istio}, not ${wanted.istio}`]),
-    ...envoys
-      .filter((envoy) => envoy !== wanted.envoy)
-      .map((envoy) => `a proxy is Envoy ${envoy}, not ${wanted.envoy}`),
+    ...envoys.filter((envoy) => envoy !== expected).map((envoy) => `a proxy is Envoy ${envoy}, not ${expected}`),
     ...(agents.length === 1 ? [] : [`proxies have different images: ${agents.join(", ")}`]),
   ];
   if (wrong.length > 0)

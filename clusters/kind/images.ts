@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ISTIO_RELEASE } from "../embedded/components/list.ts";
+import { meshImages, publishedMesh, type KindMesh } from "./meshes.ts";
 import { fullName, placeOf, type ImagePlace, type ImagePlaces } from "../registry/names.ts";
 
 /**
@@ -28,8 +28,11 @@ export interface ImageChoice extends ImagePlaces {
   readonly kubernetes?: string | undefined;
 }
 
-/** Every image of a kind cluster besides those that the node image itself brings. */
-export async function kindImages(choice: ImageChoice = {}): Promise<KindImage[]> {
+/** Every published image of a kind cluster besides those that the node image itself brings. */
+export async function kindImages(
+  choice: ImageChoice = {},
+  meshes: readonly KindMesh[] = [publishedMesh({})],
+): Promise<KindImage[]> {
   const [kubernetes = KUBERNETES, given] = (choice.kubernetes ?? KUBERNETES).split("@");
   const tag = kubernetes.startsWith("v") ? kubernetes : `v${kubernetes}`;
   const image = (role: KindImage["role"], name: string, digest?: string): KindImage => ({
@@ -39,14 +42,9 @@ export async function kindImages(choice: ImageChoice = {}): Promise<KindImage[]>
   });
   return [
     image("node", `docker.io/kindest/node:${tag}`, given ?? NODE_DIGESTS[tag]),
-    ...meshImages().map((name) => image("mesh", name)),
+    ...[...new Set(meshes.flatMap(meshImages))].map((name) => image("mesh", name)),
     ...(await workloadImages()).map((name) => image("workload", name)),
   ];
-}
-
-/** What Istio's manifests name (hub and tag of the pinned release). */
-export function meshImages(): string[] {
-  return ["pilot", "proxyv2"].map((name) => `docker.io/istio/${name}:${ISTIO_RELEASE}`);
 }
 
 /** What the documented workloads name, each once, in order. */

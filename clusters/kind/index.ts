@@ -9,11 +9,15 @@ import { cacheRoot } from "../embedded/components/cache.ts";
 import { ensureEntry } from "../embedded/components/entry.ts";
 import { allRecipes } from "../embedded/components/list.ts";
 import { baseDir, runDirOf } from "../embedded/run-dir.ts";
+import type { Manifest } from "../../harness/kube/client.ts";
+import type { WantedMesh } from "../embedded/components/index.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
+import type { UpgradableCluster } from "../upgradable.ts";
 import { docker, lastLines, requireDocker } from "./docker.ts";
 import { containerName, type StartedKindContainer } from "./kind-container.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
 import { useRyukIfThere } from "./ryuk.ts";
+import type { KindMesh } from "./meshes.ts";
 import { provideImages, type ImageOptions, type ImageSet } from "./source.ts";
 import { findOurs, removeFound, sweepKind } from "./sweep.ts";
 
@@ -30,6 +34,8 @@ export interface StartOptions extends ImageOptions {
   readonly keep: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
+  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  readonly meshes?: readonly [WantedMesh, ...WantedMesh[]];
 }
 
 /** The files of one cluster on this machine; a kept one is complete once `facts` is there. */
@@ -51,18 +57,24 @@ interface Facts {
  * @throws ERR_MISSING_PROGRAM without Docker; ERR_CLUSTER_START with the words of what failed; ERR_COMPONENT; ERR_USAGE;
  *   ERR_INTERRUPTED. Nothing of the cluster is left then.
  */
-export async function startKind(options: StartOptions): Promise<Cluster> {
-  const { name, keep, progress, signal } = options;
+export async function startKind(options: StartOptions): Promise<UpgradableCluster> {
+  const { name, keep, progress, signal, meshes = [{}] } = options;
   const files = filesOf(name);
   await requireDocker(signal);
   await sweepKind();
-  const images = await provideImages(options, { progress, signal });
+  const images = await provideImages(options, { meshes, progress, signal });
   await refuseSecond(name);
   await mkdir(files.folder, { recursive: true, mode: 0o700 });
   try {
     const facts = await build(images, files, options);
     const lost = watchEnd(name);
-    return await clusterOf(name, files, facts, lost, keep ? undefined : () => remove(name));
+    const cluster = await clusterOf(name, files, facts, lost, keep ? undefined : () => remove(name));
+    const [first, ...others] = images.meshes.map((mesh) => ({
+      versions: mesh.versions,
+      manifests: (revision?: string) => istioManifestsFor(mesh, facts.jwksAuthority.certificate, options, revision),
+    }));
+    if (!first) throw new Error("a cluster has a mesh");
+    return { ...cluster, meshes: [first, ...others] };
   } catch (error) {
     await remove(name);
     if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted", { cause: signal.reason });
@@ -124,7 +136,9 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
     import("../../harness/kube/client.ts"),
   ]);
   const { certificate, privateKey } = createAuthority("meshproof-jwks-ca");
-  const manifests = istioManifestsFor(images, certificate, options);
+  const [mesh] = images.meshes;
+  if (!mesh) throw new Error("a cluster has a mesh");
+  const manifests = istioManifestsFor(mesh, certificate, options);
   manifests.catch(() => undefined); // told where it is awaited
   const owner = { cluster: name, folder: files.folder, ...(keep ? { kept: files.facts } : {}) };
   await useRyukIfThere({ keep, signal });
@@ -147,18 +161,29 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   return facts;
 }
 
-async function istioManifestsFor(images: ImageSet, certificate: string, { progress, signal }: StartOptions) {
+async function istioManifestsFor(
+  { versions, proxyImage, upstreamEnvoy }: KindMesh,
+  certificate: string,
+  { progress, signal, mirror, digests }: StartOptions,
+  revision?: string,
+): Promise<Manifest[]> {
   const { istioManifests } = await import("../istio/index.ts");
-  const recipe = (await allRecipes()).find(({ name }) => name === "istio");
+  const recipes = await allRecipes([{ istio: versions.istio, envoy: undefined }], {
+    places: { mirror, digests },
+    signal,
+  });
+  const recipe = recipes.find(({ name }) => name === "istio");
   if (!recipe) throw new Error("no recipe of Istio");
   const istio = await ensureEntry(recipe, { cache: cacheRoot(), progress, signal });
   return istioManifests({
     istioctl: join(istio.dir, "bin/istioctl"),
     identity: istio.digest,
     cache: join(cacheRoot(), "istio-manifests"),
-    upstreamEnvoy: images.upstreamEnvoy,
+    upstreamEnvoy,
     smallRequests: true,
     jwksAuthority: certificate,
+    ...(proxyImage === undefined ? {} : { proxyImage }),
+    ...(revision === undefined ? {} : { revision }),
     ...(signal ? { signal } : {}),
   });
 }
@@ -289,11 +314,12 @@ async function clusterOf(
     jwksAuthority: facts.jwksAuthority,
     lost,
     async describe(): Promise<ClusterInfo> {
-      const { kubernetes, istio: version } = await istio.versionsOf(kube);
+      const [versions, envoys] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
       return {
         kind: "kind",
         name,
-        versions: { kubernetes, istio: version, envoy: facts.envoy },
+        // Before the gateway is there, Envoy is what the cluster was started with.
+        versions: { ...versions, envoy: envoys[0] ?? facts.envoy },
         digests: facts.digests,
       };
     },

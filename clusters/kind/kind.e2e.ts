@@ -2,13 +2,14 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { connect } from "../../harness/kube/client.ts";
+import type { UpgradeResult } from "../../harness/stream/upgrade.ts";
 import { baseDir } from "../embedded/run-dir.ts";
 import { attachKind, stopKind, sweepKind } from "./index.ts";
 import { requireDocker } from "./docker.ts";
@@ -86,6 +87,23 @@ describe("a kind cluster", { skip: without }, () => {
     assert.match(await succeed("down", "--cluster", "kind", "--name", kept), /is stopped/);
     assert.deepEqual(await names(kept), []);
     assert.match(await succeed("down", "--cluster", "kind", "--name", kept), /no cluster named/);
+  });
+
+  test("is upgraded under streams of requests, from and to images that are built here", async () => {
+    const name = `e2e-upgrade-${process.pid}`;
+    const versions = ["--from", "1.30@1.36", "--to", "1.31@1.40"];
+    const place = ["--cluster", "kind", "--images", "offline", "--name", name, "--results", results];
+    await succeed("upgrade", "jwt/request-authentication-alone", ...versions, ...place);
+    const { from, to, streams, phases } = JSON.parse(
+      await readFile(path.join(results, "latest/upgrade.json"), "utf8"),
+    ) as UpgradeResult;
+    assert.deepEqual([from.kind, from.versions.envoy, to.versions.envoy], ["kind", "1.36.4", "1.40.0"]);
+    assert.match(`${from.versions.istio} ${to.versions.istio}`, /^1\.30\S* 1\.31\S*$/);
+    assert.ok(phases.some((phase) => phase.name === "workloads"));
+    assert.equal(streams.length, 9);
+    for (const { right, breaches, problem } of streams)
+      assert.deepEqual({ some: right > 0, breaches, problem }, { some: true, breaches: [], problem: undefined });
+    assert.deepEqual(await names(name), []);
   });
 
   test("whose run is killed in the middle goes with the next sweep", async () => {

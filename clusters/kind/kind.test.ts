@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { absence } from "./docker.ts";
-import { imagesIn, kindImages, meshImages, workloadImages } from "./images.ts";
+import { imagesIn, kindImages, workloadImages } from "./images.ts";
 import { kubeconfigOf } from "./index.ts";
+import { isBuiltHere, meshImages, ownMesh, publishedMesh, whyNotPublished } from "./meshes.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
 import { startOf } from "../process.ts";
 import { host, isOrphan, LABEL, ownerLabels, type Surroundings } from "./labels.ts";
@@ -53,10 +54,30 @@ test("the list of images has the node, the mesh and every workload, once", async
   const images = await kindImages();
   assert.deepEqual(
     images.map(({ name }) => name),
-    [images[0]?.name, ...meshImages(), ...(await workloadImages())],
+    [images[0]?.name, ...meshImages(publishedMesh({})), ...(await workloadImages())],
   );
   assert.match(images[0]?.reference ?? "", /^docker\.io\/kindest\/node:v1\.36\.4@sha256:[0-9a-f]{64}$/);
   assert.equal(new Set(images.map(({ name }) => name)).size, images.length);
+});
+
+test("two meshes' images are in the list, and what is not published is refused before anything is pulled", async () => {
+  const meshes = [{ istio: "1.29.2" }, { istio: "1.31" }].map(publishedMesh);
+  const mesh = (await kindImages({}, meshes)).filter(({ role }) => role === "mesh");
+  assert.deepEqual(
+    mesh.map(({ name }) => name),
+    ["pilot:1.29.2", "proxyv2:1.29.2", "pilot:1.31.0", "proxyv2:1.31.0"].map((name) => `docker.io/istio/${name}`),
+  );
+  assert.match(whyNotPublished({ istio: "1.30" }) ?? "", /Istio 1\.30-\d+ is no release/);
+  assert.match(whyNotPublished({ istio: "1.31", envoy: "1.36" }) ?? "", /have the Envoy of their Istio/);
+  assert.equal(whyNotPublished({}), undefined);
+  assert.throws(() => publishedMesh({ istio: "1.30" }), { code: "ERR_USAGE", hint: /--images offline/ });
+  assert.deepEqual([{ istio: "1.30" }, {}, { istio: "1.29.2" }].map(isBuiltHere), [true, true, false]);
+});
+
+test("images made here are told apart by Istio's version and Envoy's", () => {
+  const versions = { istio: "1.31.0", envoy: "1.36.4" };
+  const mesh = ownMesh({ choice: versions, versions, upstreamEnvoy: true });
+  assert.deepEqual(meshImages(mesh), ["docker.io/istio/pilot:1.31.0", "docker.io/istio/proxyv2:1.31.0-envoy-1.36.4"]);
 });
 
 test("a mirror takes the registry's place, a digest pins", async () => {

@@ -5,6 +5,8 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { docker, hasImage, lastLines } from "./docker.ts";
 import { kindImages, type ImageChoice } from "./images.ts";
+import { isBuiltHere, ownMesh, publishedMesh, whyNotPublished, type KindMesh } from "./meshes.ts";
+import { chooseMesh, type WantedMesh } from "../embedded/components/index.ts";
 
 /** Where images come from, besides {@link ImageChoice}. */
 export interface ImageOptions extends ImageChoice {
@@ -23,11 +25,13 @@ export interface ImageSet {
   readonly loads: readonly { readonly name: string; readonly inDocker: string }[];
   /** Files that are imported into the node as they are. */
   readonly archives: readonly string[];
-  /** Whether proxyv2 is upstream Envoy, without Istio's own filters. */
-  readonly upstreamEnvoy: boolean;
+  /** Those that were asked for, in that order, as these images have them. */
+  readonly meshes: readonly KindMesh[];
 }
 
 interface Options {
+  /** The versions of Istio and Envoy: the one to start with first. */
+  readonly meshes: readonly WantedMesh[];
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -38,16 +42,22 @@ interface Options {
  */
 export async function provideImages(choice: ImageOptions, options: Options): Promise<ImageSet> {
   const { images = "auto" } = choice;
-  if (images === "offline") return offline(options);
+  if (images === "offline") return offline(choice, options);
   if (images !== "auto" && images !== "published") return fromFolder(resolve(images), choice, options);
+  const unpublished = options.meshes.map(whyNotPublished).find((why) => why !== undefined);
+  if (images === "auto" && unpublished !== undefined) {
+    options.progress(`${unpublished}: the node and its images are built here (--images offline)`);
+    return offline(choice, options);
+  }
   try {
     return await published(choice, options);
   } catch (error) {
     if (images === "published" || !(error instanceof MeshproofError) || !unreachable(error.message)) throw error;
     const pinned = choice.kubernetes ?? choice.mirror ?? Object.keys(choice.digests ?? {})[0];
     if (pinned !== undefined) throw error; // whoever asks for one image is not given another
+    if (!options.meshes.every(isBuiltHere)) throw error; // it would need the registry as well
     options.progress("no registry can be reached: the node and its images are built here (--images offline)");
-    return offline(options);
+    return offline(choice, options);
   }
 }
 
@@ -58,25 +68,27 @@ export function unreachable(message: string): boolean {
   );
 }
 
-async function offline(options: Options): Promise<ImageSet> {
+async function offline({ mirror, digests }: ImageChoice, { meshes, ...options }: Options): Promise<ImageSet> {
   const { ensureOfflineImages } = await import("./offline/index.ts");
-  const { node } = await ensureOfflineImages(options);
-  return { node, loads: [], archives: [], upstreamEnvoy: true };
+  const choices = meshes.map((wanted) => chooseMesh(wanted));
+  const { node, installed } = await ensureOfflineImages({ ...options, meshes: choices, images: { mirror, digests } });
+  return { node, loads: [], archives: [], meshes: installed.meshes.map(ownMesh) };
 }
 
-async function published(choice: ImageChoice, { progress, signal }: Options): Promise<ImageSet> {
-  const [node, ...others] = await kindImages(choice);
+async function published(choice: ImageChoice, { meshes: wanted, ...options }: Options): Promise<ImageSet> {
+  const meshes = wanted.map(publishedMesh);
+  const [node, ...others] = await kindImages(choice, meshes);
   if (!node) throw new Error("no node image");
-  for (const { reference } of [node, ...others]) await pull(reference, { progress, signal });
+  for (const { reference } of [node, ...others]) await pull(reference, options);
   return {
     node: node.reference,
     loads: others.map(({ name, reference }) => ({ name, inDocker: reference })),
     archives: [],
-    upstreamEnvoy: false,
+    meshes,
   };
 }
 
-async function pull(reference: string, { progress, signal }: Options): Promise<void> {
+async function pull(reference: string, { progress, signal }: Omit<Options, "meshes">): Promise<void> {
   if (await hasImage(reference, signal)) return;
   progress(`pulling ${reference.replace(/@.*/, "")} …`);
   try {
@@ -95,7 +107,11 @@ async function pull(reference: string, { progress, signal }: Options): Promise<v
 }
 
 /** The node image among the archives goes to Docker, the rest into the node. */
-async function fromFolder(folder: string, choice: ImageChoice, { progress, signal }: Options): Promise<ImageSet> {
+async function fromFolder(
+  folder: string,
+  choice: ImageChoice,
+  { meshes, progress, signal }: Options,
+): Promise<ImageSet> {
   const names = await readdir(folder).catch(() => undefined);
   const files = (names ?? []).filter((name) => [".tar", ".tgz", ".gz"].includes(extname(name))).sort();
   if (files.length === 0)
@@ -125,7 +141,21 @@ async function fromFolder(folder: string, choice: ImageChoice, { progress, signa
     throw new MeshproofError("ERR_USAGE", `none of the archives in ${folder} has a node image, and Docker has none`, {
       hint: `docker save ${wanted?.name} --output ${join(folder, "node.tar")}`,
     });
-  return { node, loads: [], archives, upstreamEnvoy: node.includes("meshproof/kind-node:") };
+  // A node image that meshproof made has the mesh's images inside, under the names that it gave them.
+  const own = node.includes("meshproof/kind-node:");
+  return {
+    node,
+    loads: [],
+    archives,
+    meshes: meshes.map((wanted) => (own ? builtMesh(wanted) : publishedMesh(wanted))),
+  };
+}
+
+function builtMesh(wanted: WantedMesh): KindMesh {
+  const choice = chooseMesh(wanted);
+  const { istio, envoy } = choice;
+  if (envoy !== undefined) return ownMesh({ choice, versions: { istio, envoy }, upstreamEnvoy: true });
+  throw new MeshproofError("ERR_USAGE", `a node image that was made here is of no released Istio ${istio}`);
 }
 
 /** The names of the images in an archive of `docker save` (manifest.json) or an OCI layout (index.json). */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Installed } from "../../embedded/components/index.ts";
-import { meshImages, workloadImages } from "../images.ts";
+import { workloadImages } from "../images.ts";
+import { meshImages, publishedMesh } from "../meshes.ts";
 import { planImages } from "./images-archive.ts";
 
 const component = (name: string) => ({
@@ -37,7 +38,7 @@ test("kubeadm's images are one program each, under kubeadm's names", () => {
 });
 
 test("every image of the mesh and the workloads is the catalogue's, on the shared root", async () => {
-  const meshAndWorkloads = [...meshImages(), ...(await workloadImages())];
+  const meshAndWorkloads = [...meshImages(publishedMesh({})), ...(await workloadImages())];
   const plans = planImages({ installed, nodeRoot: "", controlPlane: [], meshAndWorkloads });
   assert.deepEqual(
     plans.map(({ name }) => name),

@@ -8,7 +8,8 @@ import { ensureComponents } from "../../embedded/components/index.ts";
 import { nodeRecipes } from "../../embedded/components/list.ts";
 import { MeshproofError } from "../../../harness/errors.ts";
 import { docker, hasImage } from "../docker.ts";
-import { meshImages, workloadImages } from "../images.ts";
+import { workloadImages } from "../images.ts";
+import { meshImages, ownMesh } from "../meshes.ts";
 import { labelArguments, ownerLabels } from "../labels.ts";
 import { imagesArchive } from "./images-archive.ts";
 import { nodeRoot } from "./node-root.ts";
@@ -43,7 +44,7 @@ export async function ensureOfflineImages(options: EnsureOptions): Promise<Offli
     installed,
     nodeRoot: root.dir,
     controlPlane,
-    meshAndWorkloads: [...meshImages(), ...(await workloadImages())],
+    meshAndWorkloads: [...new Set(installed.meshes.map(ownMesh).flatMap(meshImages)), ...(await workloadImages())],
   });
   const parts = [root, kubernetes, ...others].map(({ name, digest }) => `${name} ${digest}`);
   const key = createHash("sha256")
