@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
+import { rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { readDigest } from "./client.ts";
+import { openImage, readDigest } from "./client.ts";
 
 const INDEX = JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
 const DIGEST = `sha256:${createHash("sha256").update(INDEX).digest("hex")}`;
@@ -58,4 +61,28 @@ test("a registry that is not there", async () => {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   await assert.rejects(readDigest(`127.0.0.1:${port}/istio/pilot:9`), /cannot be reached: .*ECONNREFUSED/);
+});
+
+test("whoever is interrupted waits for no registry, and no blob", async (t) => {
+  const config = JSON.stringify({ os: "linux", architecture: "amd64" });
+  const descriptor = (text: string, size = text.length) => ({
+    mediaType: "application/vnd.oci.image.layer.v1.tar",
+    digest: `sha256:${createHash("sha256").update(text).digest("hex")}`,
+    size,
+  });
+  const manifest = JSON.stringify({ config: descriptor(config), layers: [descriptor("layer", 100)] });
+  const controller = new AbortController();
+  const host = await serve(t, ({ url = "" }, response) => {
+    if (url.includes("/manifests/")) response.end(manifest);
+    else if (url.endsWith(descriptor(config).digest)) response.end(config);
+    else response.write("begun", () => controller.abort());
+  });
+  const { signal } = controller;
+  const image = await openImage(`${host}/istio/pilot:1`, "amd64", { signal });
+  const file = join(tmpdir(), `meshproof-client-test-${process.pid}`);
+  t.after(() => rm(file, { force: true }));
+  const [layer] = image.layers;
+  assert.ok(layer);
+  await assert.rejects(image.download(layer, file), { code: "ERR_COMPONENT" });
+  await assert.rejects(readDigest(`${host}/istio/pilot:1`, { signal }), { code: "ERR_COMPONENT" });
 });
