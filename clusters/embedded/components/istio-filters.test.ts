@@ -4,14 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { hasIstioFilters } from "./istio-filters.ts";
-
-const MARKS = [
-  "istio.envoy.config.filter.http.alpn.v2alpha1",
-  "envoy.tcp.metadataexchange.config",
-  "io.istio.http.peer_metadata",
-  "envoy.filters.http.istio_stats",
-];
+import { FILTER_MARKS, hasIstioFilters } from "./istio-filters.ts";
 
 test("an Envoy has Istio's filters if it has all of them, wherever they lie", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "meshproof-filters-"));
@@ -24,11 +17,11 @@ test("an Envoy has Istio's filters if it has all of them, wherever they lie", as
     );
     return hasIstioFilters(file);
   };
-  assert.ok(await has(...MARKS));
-  assert.ok(await has(3 << 20, ...MARKS.flatMap((mark) => [mark, 1 << 20])));
+  assert.ok(await has(...FILTER_MARKS));
+  assert.ok(await has(3 << 20, ...FILTER_MARKS.flatMap((mark) => [mark, 1 << 20])));
   // Across the border of a chunk, at every place.
   for (let before = 1; before < 44; before++)
-    assert.ok(await has((1 << 20) - before, MARKS[0] ?? "", ...MARKS.slice(1)), `${before}`);
-  for (const mark of MARKS) assert.ok(!(await has(...MARKS.filter((other) => other !== mark))), mark);
+    assert.ok(await has((1 << 20) - before, FILTER_MARKS[0] ?? "", ...FILTER_MARKS.slice(1)), `${before}`);
+  for (const mark of FILTER_MARKS) assert.ok(!(await has(...FILTER_MARKS.filter((other) => other !== mark))), mark);
   assert.ok(!(await has()));
 });

@@ -6,12 +6,12 @@ import { open } from "node:fs/promises";
  * by. A program carries its message descriptors as plain bytes. (istio/istio pilot/pkg/xds/filters/filters.go,
  * istio/proxy source/extensions.)
  */
-const MARKS = [
+export const FILTER_MARKS: readonly string[] = [
   "istio.envoy.config.filter.http.alpn.v2alpha1",
   "envoy.tcp.metadataexchange.config",
   "io.istio.http.peer_metadata",
   "envoy.filters.http.istio_stats",
-].map((text) => Buffer.from(text));
+];
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -22,8 +22,8 @@ const CHUNK_BYTES = 1 << 20;
  */
 export async function hasIstioFilters(program: string): Promise<boolean> {
   // A mark may lie across two chunks.
-  const overlap = Math.max(...MARKS.map(({ length }) => length)) - 1;
-  const missing = new Set(MARKS);
+  const overlap = Math.max(...FILTER_MARKS.map(({ length }) => length)) - 1;
+  const missing = new Set(FILTER_MARKS);
   const buffer = Buffer.alloc(overlap + CHUNK_BYTES);
   await using file = await open(program);
   for (let kept = 0; missing.size > 0;) {

@@ -7,6 +7,7 @@ import { test, type TestContext } from "node:test";
 import { startRegistry, type TestImage } from "../../registry/registry.fixture.ts";
 import { ensureEntry, type InstalledComponent } from "./entry.ts";
 import { cleanComponents, ensureComponents, installedOf, listComponents } from "./index.ts";
+import { FILTER_MARKS } from "./istio-filters.ts";
 import {
   hasOwnFilters,
   imageDigestsOf,
@@ -22,13 +23,6 @@ const PILOT = `docker.io/istio/pilot:${VERSION}`;
 
 const script = (text: string) => Buffer.from(`#!/bin/sh\necho '${text}'\n`);
 const says = (version: string) => script(JSON.stringify({ clientVersion: { version } }));
-const FILTERS = [
-  "istio.envoy.config.filter.http.alpn.v2alpha1",
-  "envoy.tcp.metadataexchange.config",
-  "io.istio.http.peer_metadata",
-  "envoy.filters.http.istio_stats",
-];
-
 /** Images whose programs are scripts that say a version. */
 function release(version = VERSION, tag = VERSION): TestImage[] {
   const envoy = script("envoy  version: 0123abcd/1.37.3-dev/Clean/RELEASE/BoringSSL");
@@ -38,7 +32,7 @@ function release(version = VERSION, tag = VERSION): TestImage[] {
       name: `hub/istio/proxyv2:${tag}`,
       files: {
         "/usr/local/bin/pilot-agent": says(version),
-        "/usr/local/bin/envoy": Buffer.concat([envoy, Buffer.from(`exit\n${FILTERS.join("\n")}\n`)]),
+        "/usr/local/bin/envoy": Buffer.concat([envoy, Buffer.from(`exit\n${FILTER_MARKS.join("\n")}\n`)]),
         "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json": Buffer.from("{}"),
       },
     },

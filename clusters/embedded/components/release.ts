@@ -8,7 +8,7 @@ import { openImage, readDigest } from "../../registry/client.ts";
 import { mirrored, placeOf, type ImagePlaces } from "../../registry/names.ts";
 import { takeFiles } from "../../registry/unpack.ts";
 import type { InstalledComponent } from "./entry.ts";
-import { hasIstioFilters } from "./istio-filters.ts";
+import { FILTER_MARKS, hasIstioFilters } from "./istio-filters.ts";
 import { digestOfTree, sha256OfFile } from "./manifest.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
 import { rememberDigests, rememberedDigests } from "./remembered.ts";
@@ -76,7 +76,7 @@ export async function releaseRecipe(version: string, options: ReleaseOptions): P
     version,
     source: `images docker.io/istio/{${Object.keys(FILES).join(",")}}:${version}`,
     effort: "a download of about 150 MB",
-    inputs: () => Promise.resolve([JSON.stringify(digests), JSON.stringify(FILES)]),
+    inputs: () => Promise.resolve([digests, FILES, FILTER_MARKS].map((part) => JSON.stringify(part))),
     async build(shop) {
       await mkdir(join(shop.files, "bin"));
       for (const image of images) await unpack(image, shop, options.hint);
