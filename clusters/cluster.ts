@@ -25,6 +25,8 @@ export interface MeshLimits {
   readonly meshWide: boolean;
   /** Whether there is a gateway that the documented selectors choose. */
   readonly gateway: boolean;
+  /** Whether its proxies write Istio's JSON access log, which has Envoy's response code details. */
+  readonly accessLog: boolean;
 }
 
 /** What a cluster is, for reports: nothing here is a secret. */

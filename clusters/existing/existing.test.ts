@@ -7,7 +7,7 @@ import { writeJournal } from "../../harness/kube/journal.ts";
 import { limitsOf, refusalOf } from "./index.ts";
 import { beginJournal, endJournal, isAlive, listJournals } from "./journal.ts";
 import { pinContext } from "./kubeconfig.ts";
-import type { Revision, Survey } from "./survey.ts";
+import { writesJson, type Revision, type Survey } from "./survey.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-existing-test-"));
 process.env["XDG_STATE_HOME"] = folder;
@@ -78,6 +78,7 @@ describe("a survey", () => {
     namespace: "istio-system",
     version: "1.31.0",
     jwksFetch: "istiod",
+    accessLog: true,
     ready: true,
     injection: { "istio.io/rev": name },
     injects: true,
@@ -115,6 +116,18 @@ describe("a survey", () => {
     assert.equal(has([{ ...gateway, namespace: "ingress" }]), false);
     assert.equal(has([gateway], "mesh"), false);
   });
+});
+
+test("only JSON in a file that the mesh config names has what the details are read from", () => {
+  assert.equal(writesJson("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\n"), true);
+  for (const mesh of [
+    undefined,
+    "",
+    "accessLogFile: /dev/stdout\n",
+    "accessLogEncoding: JSON\n",
+    "accessLogFile: ''\naccessLogEncoding: JSON\n",
+  ])
+    assert.equal(writesJson(mesh), false, mesh);
 });
 
 test("a journal survives its process, and a line that was cut off", () => {

@@ -81,7 +81,8 @@ export function revisionOf(found: Survey, wanted?: string): Revision | undefined
 /** What scenarios may ask of this mesh. */
 export function limitsOf(found: Survey, revision: Revision, meshWide: boolean): MeshLimits {
   const gateway = documentedGateway(found) !== undefined && revision.namespace === ROOT_NAMESPACE;
-  return { jwksFetch: revision.jwksFetch, meshWide, gateway };
+  const { jwksFetch, accessLog } = revision;
+  return { jwksFetch, meshWide, gateway, accessLog };
 }
 
 /** The gateway that the documented policies choose: they name `istio-system` and `istio: ingressgateway`. */

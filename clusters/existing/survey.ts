@@ -6,6 +6,7 @@ import {
   type V1Namespace,
   type V1ResourceAttributes,
 } from "@kubernetes/client-node";
+import { parse } from "yaml";
 import { MeshproofError } from "../../harness/errors.ts";
 import { messageOf, statusOf, type Kube } from "../../harness/kube/client.ts";
 import type { JwksFetcher } from "../cluster.ts";
@@ -18,6 +19,8 @@ export interface Revision {
   /** The tag of its image. */
   readonly version: string;
   readonly jwksFetch: JwksFetcher;
+  /** Whether its mesh config asks for Istio's JSON access log; false where this user may not read it. */
+  readonly accessLog: boolean;
   readonly ready: boolean;
   /** Labels by which a namespace gets this revision's sidecars. */
   readonly injection: Readonly<Record<string, string>>;
@@ -81,20 +84,23 @@ export async function survey(kube: Kube): Promise<Survey> {
     askPermissions(kube),
   ]);
   const injectors = (webhooks ?? []).filter(({ metadata }) => metadata?.labels?.["app"] === "sidecar-injector");
-  const revisions = (istiods ?? []).map((istiod): Revision => {
+  const lookAtIstiod = async (istiod: V1Deployment): Promise<Revision> => {
     const name = istiod.metadata?.labels?.["istio.io/rev"] ?? "default";
+    const namespace = istiod.metadata?.namespace ?? "";
     const hook = injectors.find(({ metadata }) => (metadata?.labels?.["istio.io/rev"] ?? "default") === name);
     return {
       name,
-      namespace: istiod.metadata?.namespace ?? "",
+      namespace,
       version: tagOf(istiod),
       jwksFetch: jwksFetcherOf(istiod),
+      accessLog: writesJson(await allowed(() => readMeshConfig(kube, namespace, name))),
       ready: (istiod.status?.availableReplicas ?? 0) > 0,
       injection: name === "default" ? { "istio-injection": "enabled" } : { "istio.io/rev": name },
       // Who may not list webhooks learns it from a pod that is not created.
       injects: webhooks === undefined || (hook?.webhooks ?? []).length > 0,
     };
-  });
+  };
+  const revisions = await Promise.all((istiods ?? []).map(lookAtIstiod));
   return {
     kubernetes: gitVersion,
     revisions,
@@ -122,14 +128,26 @@ async function reach(kube: Kube): Promise<{ gitVersion: string }> {
   }
 }
 
-/** What this user may not see is unknown, not absent. */
+/** What this user may not see is unknown, not absent; nor is what is not there. */
 async function allowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
-    if (statusOf(error) === 403) return undefined;
+    if (statusOf(error) === 403 || statusOf(error) === 404) return undefined;
     throw error;
   }
+}
+
+/** The text of a revision's mesh config (`istio`, or `istio-<revision>`). */
+async function readMeshConfig(kube: Kube, namespace: string, revision: string): Promise<string | undefined> {
+  const name = revision === "default" ? "istio" : `istio-${revision}`;
+  return (await kube.core.readNamespacedConfigMap({ name, namespace })).data?.["mesh"];
+}
+
+/** Whether proxies write JSON (Istio, "Global Mesh Options": accessLogFile, accessLogEncoding). */
+export function writesJson(meshConfig: string | undefined): boolean {
+  const { accessLogFile, accessLogEncoding } = (parse(meshConfig ?? "") ?? {}) as Record<string, unknown>;
+  return Boolean(accessLogFile) && accessLogEncoding === "JSON";
 }
 
 async function askPermissions(kube: Kube): Promise<Permission[]> {

@@ -37,7 +37,7 @@ function scenario(parts: Partial<Scenario> & { apply?: string } = {}): Scenario 
 
 const policy = (namespace: string): string =>
   `kind: AuthorizationPolicy\napiVersion: v1\nmetadata: { name: p, namespace: "${namespace}" }\nspec: {}\n`;
-const limits: MeshLimits = { jwksFetch: "istiod", meshWide: false, gateway: true };
+const limits: MeshLimits = { jwksFetch: "istiod", meshWide: false, gateway: true, accessLog: true };
 const istio = readProfile("istio");
 
 test("a scenario in its own namespaces runs anywhere", () => {
@@ -62,6 +62,20 @@ test("who fetches a jwksUri matters to scenarios that have one", () => {
   assert.equal(whyNot(scenario({ apply: policy("${ns}") }), [], istio, hybrid), undefined);
   assert.match(whyNot(scenario({ apply: uri }), [], istio, hybrid) ?? "", /jwksFetch is istiod .*here it is hybrid/);
   assert.equal(whyNot(scenario({ apply: uri, mesh: { jwksFetch: "hybrid" } }), [], istio, hybrid), undefined);
+});
+
+test("a mesh that writes no JSON access log cannot say which policy decided", () => {
+  const demanding = (details?: string) => {
+    const { steps, ...rest } = scenario({ apply: policy("${ns}") });
+    const expect = { status: 403, by: "authorization", ...(details === undefined ? {} : { details }) } as const;
+    const request = { from: "sleep", to: "httpbin", method: "GET", path: "/", headers: [] };
+    const check = { name: "c", position, request, token: "none", expect };
+    return { ...rest, steps: steps.map((step) => ({ ...step, checks: [check] })) };
+  };
+  const silent = { ...limits, accessLog: false };
+  assert.match(whyNot(demanding("policy[p]"), [], istio, silent) ?? "", /no JSON access log/);
+  assert.equal(whyNot(demanding("policy[p]"), [], istio, limits), undefined);
+  assert.equal(whyNot(demanding(), [], istio, silent), undefined);
 });
 
 test("features that a mesh lacks", () => {

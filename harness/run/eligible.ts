@@ -80,6 +80,9 @@ function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limi
     return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
   if (scenario.features.includes("ingress-gateway") && !limits.gateway)
     return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
+  const checks = scenario.steps.flatMap((step) => step.checks);
+  if (!limits.accessLog && checks.some(({ expect }) => expect.details !== undefined))
+    return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
   if (limits.meshWide) return undefined;
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];
   const beyond = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest) ?? []));
