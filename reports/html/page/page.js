@@ -138,6 +138,8 @@ function insertDetails(place) {
 function goTo(place) {
   for (const element of document.querySelectorAll(".check.quiet")) element.remove();
   for (const link of document.querySelectorAll("a[aria-current]")) link.removeAttribute("aria-current");
+  // A browser's own return to where one was would undo ours.
+  history.scrollRestoration = place === "" ? "auto" : "manual";
   if (place === "") return;
   if (document.getElementById(place) === null) insertDetails(place);
   const target = document.getElementById(place);
@@ -153,7 +155,17 @@ function goTo(place) {
     if (aim === place || listed) link.setAttribute("aria-current", "true");
     if (listed) link.scrollIntoView({ block: "nearest" });
   }
+  bringIntoView(target, 10);
+}
+
+/** @type {Element | undefined} */
+let sought;
+
+/** What is laid out only when it comes near changes its size then, so that one try is not enough. @param {Element} target @param {number} frames */
+function bringIntoView(target, frames) {
+  sought = target;
   target.scrollIntoView({ block: "nearest" });
+  if (frames > 0) requestAnimationFrame(() => sought === target && bringIntoView(target, frames - 1));
 }
 
 function fromHash() {
