@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { PROJECT } from "../context.ts";
 import { generatedFiles } from "./generated.ts";
+import { findStalePictures } from "./pictures.ts";
 
 const check = process.argv.includes("--check");
 const stale: string[] = [];
@@ -17,4 +18,7 @@ for (const [file, text] of await generatedFiles()) {
   await writeFile(target, text);
 }
 for (const file of stale) console.log(check ? `${file} is not fresh: npm run update` : `wrote ${file}`);
-process.exitCode = check && stale.length > 0 ? 1 : 0;
+// Pictures need a browser, so that they are only looked at here.
+const pictures = await findStalePictures();
+for (const file of pictures) console.log(`${file} does not show what the page is now: npm run screenshots`);
+process.exitCode = check && stale.length + pictures.length > 0 ? 1 : 0;

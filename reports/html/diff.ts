@@ -11,6 +11,7 @@ import {
 } from "../diff.ts";
 import { prepareData } from "../prepare.ts";
 import { plural } from "../text.ts";
+import { describeWhy } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
 import { manyRows, renderListEntries, renderLists } from "./list.ts";
@@ -141,7 +142,9 @@ function renderChanges(name: string, changes: readonly Change[]): Html {
 function renderWhy(change: Change): Html {
   if (change.known !== undefined) return html`${change.known.sentence} (${change.known.source})`;
   const meaning = describeMeaning(change);
-  const reason = change.after.reason ?? (change.before.reason && `before: ${change.before.reason}`);
+  // What was expected and what came stands in the columns before.
+  const before = describeWhy(change.before.reason);
+  const reason = describeWhy(change.after.reason) ?? (before && `before: ${before}`);
   return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${reason !== undefined && shorten(reason, 400)}`;
 }
 
