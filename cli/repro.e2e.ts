@@ -74,6 +74,12 @@ describe("repro", () => {
   let folder: string;
   const meshproof = (...args: string[]) =>
     execa(process.execPath, ["cli/meshproof.mjs", ...args], { cwd: ROOT, reject: false });
+  const repro = (...args: string[]) =>
+    meshproof("repro", ...args, "--name", NAME, "--results", path.join(folder, "pages"));
+  const filesIn = async (root: string): Promise<string[]> => {
+    const written = await readdir(root, { recursive: true, withFileTypes: true });
+    return written.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  };
 
   before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-repro-"))));
   after(async () => {
@@ -87,8 +93,8 @@ describe("repro", () => {
   for (const [ticket, { cause, matrix, met }] of Object.entries(TICKET_ANSWERS))
     it(`says what is the matter with ${ticket}`, async () => {
       const command = (await readFile(path.join(TICKETS, ticket, "command.sh"), "utf8")).replaceAll("\\\n", " ");
-      const [, ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
-      const { exitCode, stdout, stderr } = await meshproof(...args, "--name", NAME, "--json");
+      const [, , ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
+      const { exitCode, stdout, stderr } = await repro(...args, "--json");
       assert.equal(exitCode, met ? 0 : 1, stderr);
       const answer = JSON.parse(stdout) as ReproAnswer;
       assert.match(answer.cause, cause);
@@ -100,15 +106,19 @@ describe("repro", () => {
       assert.deepEqual(Object.fromEntries(rows), matrix);
       assert.match(answer.versions["istio"] ?? "", /^\d/);
       assert.ok(answer.changes.length > 0);
+      assert.ok(answer.applied.length > 0 && answer.applied.every(({ yaml }) => yaml !== ""));
+      const page = path.join(folder, "pages", answer.id);
+      assert.deepEqual(JSON.parse(await readFile(path.join(page, "repro.json"), "utf8")), answer);
+      assert.match(await readFile(path.join(page, "repro.html"), "utf8"), /<h2 class="cause">/);
     });
 
   it("drops what is needless for the answer, keeps what decides, and exports what is left", async () => {
     const noise = path.join(folder, "noise.yaml");
     const kept = path.join(folder, "minimized");
     await writeFile(noise, NOISE);
-    const { exitCode, stdout, stderr } = await meshproof(
-      ...["repro", path.join(TICKETS, "health-check"), noise, "--request", "GET /healthz"],
-      ...["--minimize", "--export", kept, "--name", NAME, "--json"],
+    const { exitCode, stdout, stderr } = await repro(
+      ...[path.join(TICKETS, "health-check"), noise, "--request", "GET /healthz"],
+      ...["--minimize", "--export", kept, "--json"],
     );
     assert.equal(exitCode, 0, stderr);
     const { minimized, cause, matrix } = JSON.parse(stdout) as ReproAnswer;
@@ -159,7 +169,7 @@ describe("repro", () => {
     await writeFile(path.join(folder, "token.jwt"), token);
     const kept = path.join(folder, "kept");
     const request = ["--request", "GET /orders", "--token", `@${path.join(folder, "token.jwt")}`, "--expect", "403"];
-    const done = await meshproof("repro", path.join(folder, "shop.yaml"), ...request, "--name", NAME, "--export", kept);
+    const done = await repro(path.join(folder, "shop.yaml"), ...request, "--export", kept);
     assert.equal(done.exitCode, 0, done.stderr);
     assert.match(
       done.stdout,
@@ -170,8 +180,12 @@ describe("repro", () => {
 
     const secrets = [token.split(".")[2]!, jwk.n!];
     assert.ok(secrets.every((secret) => secret.length > 100));
-    const written = await readdir(kept, { recursive: true, withFileTypes: true });
-    const files = written.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+    const page = path.join(ROOT, /^page: (.*)$/m.exec(done.stdout)?.[1] ?? "");
+    const files = [...(await filesIn(kept)), ...(await filesIn(path.dirname(page)))];
+    assert.ok(files.includes(page) && files.includes(path.join(kept, "repro.html")), files.join("\n"));
+    // The page may be given away: neither the signature nor a key is on it, not in the command that asks again either.
+    assert.match(await readFile(page, "utf8"), /--token \S*@\S*token\.jwt/);
+    assert.ok(!(await readdir(path.join(folder, "pages"))).includes("latest"), "latest is a run");
     assert.ok(
       files.some((file) => file.endsWith("tickets/shop/scenario.yaml")),
       files.join("\n"),

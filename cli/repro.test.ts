@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { readCurlLine, readRequest } from "../harness/repro/index.ts";
+import { commandOf } from "./verbs/repro.ts";
+
+const TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
+const UNSIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.";
+
+describe("the command that asks a ticket again", () => {
+  it("has what was asked, quoted for a shell", () => {
+    const request = readRequest("GET /it's", ["x-a: 1"]);
+    assert.equal(
+      commandOf(["a ticket/"], { expect: "403", jwks: "unreachable", minimize: true, name: "t" }, { request }),
+      `meshproof repro 'a ticket/' --request 'GET /it'\\''s' --header 'x-a: 1' --expect 403 --jwks unreachable --minimize --name t`,
+    );
+  });
+
+  it("has a token without its signature, wherever it came from", () => {
+    const request = readRequest("GET /", []);
+    const curl = readCurlLine(`curl -H 'Authorization: Bearer ${TOKEN}' -u me:password https://shop.example/orders`);
+    for (const [options, ticket, expected] of [
+      [{ token: TOKEN }, { request }, `--request 'GET /' --token ${UNSIGNED}`],
+      [{ token: ` Bearer ${TOKEN}\n` }, { request }, `--request 'GET /' --token ${UNSIGNED}`],
+      [{ token: "@token.jwt" }, { request }, "--request 'GET /' --token @token.jwt"],
+      [{ claims: '{"iss":"x"}' }, { request }, `--request 'GET /' --claims '{"iss":"x"}'`],
+      [{}, { request: curl }, `--request 'GET http://shop.example/orders' --token ${UNSIGNED}`],
+    ] as const)
+      assert.equal(commandOf(["t"], { ...options, jwks: "reachable" }, ticket), `meshproof repro t ${expected}`);
+  });
+});
