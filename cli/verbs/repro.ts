@@ -3,6 +3,7 @@ import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import {
   decodeToken,
@@ -30,7 +31,7 @@ import { openCluster } from "../cluster.ts";
 import { readScenarios, SCENARIOS } from "../context.ts";
 import { work, type Work } from "../work.ts";
 import { loadRunner } from "../runner.ts";
-import { makeTempDir, newRunId } from "./run.ts";
+import { newRunId } from "./run.ts";
 
 interface ReproOptions {
   readonly token?: string;
@@ -273,7 +274,7 @@ async function ask(
   work: Work,
 ): Promise<{ readonly result: RunResult; readonly handle: ClusterHandle }> {
   const runId = newRunId();
-  const tempDir = await makeTempDir();
+  const tempDir = makeTempDir();
   const root = path.join(tempDir, "scenarios");
   await writeScenarios(
     root,

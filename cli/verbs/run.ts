@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, rmSync } from "node:fs";
-import { cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
+import { cp, mkdir, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
 import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult, Shard } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
@@ -111,7 +111,7 @@ async function runOnCluster(
   work: Work,
 ): Promise<RunResult> {
   const runId = newRunId();
-  const tempDir = await makeTempDir();
+  const tempDir = makeTempDir();
   const scenariosRoot = path.resolve(options.scenarios);
   await using runner = loadRunner(
     {
@@ -235,17 +235,6 @@ function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly r
     },
   );
 }
-
-/** Holds keys, so it goes in every case but kill -9. */
-export async function makeTempDir(): Promise<string> {
-  const dir = await mkdtemp(path.join(tmpdir(), "meshproof-run-"));
-  // One listener for all: `repro --minimize` makes a folder per try, and Node warns of more than ten.
-  if (tempDirs.push(dir) === 1)
-    process.on("exit", () => tempDirs.forEach((each) => rmSync(each, { recursive: true, force: true })));
-  return dir;
-}
-
-const tempDirs: string[] = [];
 
 /** Sorts by time; small letters, digits and hyphens, since it becomes part of names and URLs. */
 export function newRunId(): string {

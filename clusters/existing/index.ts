@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import { applyManifest } from "../../harness/kube/apply.ts";
@@ -7,6 +6,7 @@ import { connectWith, messageOf, type Kube, type Manifest } from "../../harness/
 import { writeJournal } from "../../harness/kube/journal.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, MeshLimits, MeshSetting } from "../cluster.ts";
+import { makeTempDir } from "../temp-dir.ts";
 import { beginJournal, endJournal, isAlive, listJournals, type Journal } from "./journal.ts";
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
 import { holdLease, LEASE_NAME, LEASE_NAMESPACE } from "./lease.ts";
@@ -263,10 +263,7 @@ async function imageDigests(kube: Kube, revision: Revision): Promise<Record<stri
 
 /** For the processes of the run; holds credentials. */
 function writePinned(text: string): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "meshproof-existing-"));
-  chmodSync(folder, 0o700);
-  const file = path.join(folder, "kubeconfig");
+  const file = path.join(makeTempDir(), "kubeconfig");
   writeFileSync(file, text, { mode: 0o600 });
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   return file;
 }
