@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -56,6 +56,17 @@ test("every pod's user can read and run the files, whatever the builder's umask"
   const { dir } = await ensure();
   const { stdout } = await execa("stat", ["-c", "%a", dir, join(dir, "bin/hello"), join(dir, "readme")]);
   assert.equal(stdout, "755\n755\n644");
+});
+
+test("a component's folder is named without links, which a pod would follow below another root", async () => {
+  const links = await mkdtemp(join(tmpdir(), "meshproof-links-"));
+  const linked = join(links, "cache");
+  await symlink(cache, linked);
+  for (const state of ["built", "found"]) {
+    const { dir } = await ensureEntry(recipe(), { cache: linked, progress });
+    assert.ok(dir.startsWith(`${cache}/`), `${state}: ${dir}`);
+  }
+  await rm(links, { recursive: true });
 });
 
 test("other inputs are another entry", async () => {

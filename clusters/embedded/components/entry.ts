@@ -8,6 +8,7 @@ import {
   mkdtemp,
   readFile,
   readdir,
+  realpath,
   rename,
   rm,
   writeFile,
@@ -40,7 +41,7 @@ export interface InstalledComponent {
   readonly details: Readonly<Record<string, string>>;
   /** Names of its programs, which lie in `bin`. */
   readonly programs: readonly string[];
-  /** Absolute path of its files. */
+  /** Absolute path of its files, without links: a pod reaches it below another root, where a link would lead elsewhere. */
   readonly dir: string;
 }
 
@@ -95,7 +96,7 @@ export async function inspectEntry(cache: string, name: string, full = false): P
   const files = join(dir, "files");
   const damage = await findDamage(files, recorded.files, full).catch((error: Error) => error.message);
   return damage === undefined
-    ? { state: "present", component: { ...recorded.component, dir: files } }
+    ? { state: "present", component: { ...recorded.component, dir: await realpath(files) } }
     : { state: "corrupt", damage };
 }
 
@@ -208,7 +209,7 @@ async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): 
     await removeTree(final);
     await rename(entry, final);
     progress(`built ${title} in ${elapsed()}`);
-    return { ...component, dir: join(final, "files") };
+    return { ...component, dir: await realpath(join(final, "files")) };
   } catch (cause) {
     if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", `interrupted while building ${title}`, { cause });
     if (cause instanceof MeshproofError)
