@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "@playwright/test";
-import html from "../../reports/html/playwright.config.ts";
+import config from "../../reports/html/playwright.config.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { PROJECT } from "../context.ts";
 import { hash, pictures, RECORD, type PictureRecord } from "./pictures.ts";
@@ -14,7 +14,7 @@ import { hash, pictures, RECORD, type PictureRecord } from "./pictures.ts";
 const VIEWPORT = { width: 1240, height: 760 };
 
 const folder = await mkdtemp(path.join(tmpdir(), "meshproof-screenshots-"));
-const browser = await chromium.launch(html.projects?.[0]?.use?.launchOptions ?? {});
+const browser = await chromium.launch(config.projects?.[0]?.use?.launchOptions ?? {});
 try {
   const record: Record<string, PictureRecord[string]> = {};
   for (const { file, scheme, html } of pictures()) {

@@ -52,6 +52,11 @@ function icon(status: Status): string {
     "known-failure": "%23147a50",
     skipped: "%23667",
   }[status];
-  const path = status === "passed" || status === "known-failure" ? "M4 8.5l3 3 5.5-7" : "M4.5 4.5l7 7m0-7l-7 7";
+  const path =
+    status === "passed" || status === "known-failure"
+      ? "M4 8.5l3 3 5.5-7"
+      : status === "skipped"
+        ? "M4.5 8h7"
+        : "M4.5 4.5l7 7m0-7l-7 7";
   return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='${color}'/><path d='${path}' fill='none' stroke='white' stroke-width='2'/></svg>`;
 }
