@@ -1,6 +1,6 @@
 /** Which cluster a verb works on. */
 
-import type { Cluster } from "../clusters/cluster.ts";
+import type { Cluster, ClusterInfo } from "../clusters/cluster.ts";
 import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
@@ -133,18 +133,23 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
 
 /** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */
 async function refuseOtherVersions(running: Cluster, options: WantedMesh & PlaceFlags): Promise<void> {
-  const { istio, envoy } = options;
-  const pinned = digestsByName(placesOf(options));
-  if (istio === undefined && envoy === undefined && pinned.size === 0) return;
-  const { versions, digests } = await running.describe();
-  const wanted = chooseMesh({ istio, envoy }, versions);
-  const refuse = (has: string): never => {
-    throw new MeshproofError("ERR_USAGE", `the running cluster "${running.name}" has ${has}`, {
-      hint: `stop it with meshproof down --name ${running.name}, or choose another --name`,
-    });
-  };
+  const { istio, envoy, imageDigest } = options;
+  if (istio === undefined && envoy === undefined && imageDigest === undefined) return;
+  const has = differenceOf(await running.describe(), options);
+  if (has === undefined) return;
+  throw new MeshproofError("ERR_USAGE", `the running cluster "${running.name}" has ${has}`, {
+    hint: `stop it with meshproof down --name ${running.name}, or choose another --name`,
+  });
+}
+
+/** What a cluster has instead of what was asked for; undefined where it has that. */
+export function differenceOf(
+  { versions, digests }: Pick<ClusterInfo, "versions" | "digests">,
+  options: WantedMesh & PlaceFlags,
+): string | undefined {
+  const wanted = chooseMesh({ istio: options.istio, envoy: options.envoy }, versions);
   if (wanted.istio !== versions.istio || wanted.envoy !== versions.envoy)
-    refuse(`Istio ${versions.istio} and Envoy ${versions.envoy}, not ${wanted.istio} and ${wanted.envoy}`);
-  for (const [name, digest] of pinned)
-    if (digests[name] !== digest) refuse(`${digests[name] ?? "nothing"} of ${name}, not ${digest}`);
+    return `Istio ${versions.istio} and Envoy ${versions.envoy}, not ${wanted.istio} and ${wanted.envoy}`;
+  const [other] = [...digestsByName(placesOf(options))].filter(([name, digest]) => digests[name] !== digest);
+  return other && `${digests[other[0]] ?? "nothing"} of ${other[0]}, not ${other[1]}`;
 }

@@ -2,6 +2,7 @@ import {
   chooseMesh,
   cleanComponents,
   ensureComponents,
+  hasOwnFilters,
   imageDigestsOf,
   listComponents,
   type WantedMesh,
@@ -48,7 +49,8 @@ export async function components(options: ComponentsOptions): Promise<number> {
     for (const { name, version, details = {} } of found) {
       const images = Object.entries(imageDigestsOf({ details }));
       if (images.length === 0) continue;
-      console.log(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""}, is pinned by`);
+      const filters = hasOwnFilters({ details }) ? "and its own filters" : "without filters of its own";
+      console.log(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""} ${filters}, is pinned by`);
       for (const [image, digest] of images) console.log(`  --image-digest ${image}@${digest}`);
     }
     for (const { name, damage } of damaged)

@@ -20,7 +20,7 @@ export type { InstalledComponent } from "./entry.ts";
 export type { MeshChoice, MeshVersions } from "./list.ts";
 export { chooseMesh } from "./mesh-versions.ts";
 export type { WantedMesh } from "./mesh-versions.ts";
-export { imageDigestsOf } from "./release.ts";
+export { hasOwnFilters, imageDigestsOf } from "./release.ts";
 
 /** A mesh on this machine's disk, by what was chosen. */
 export interface InstalledMesh {

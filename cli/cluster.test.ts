@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { differenceOf, flagsOf } from "./cluster.ts";
+
+const DIGEST = `sha256:${"0".repeat(64)}`;
+const OTHER = `sha256:${"1".repeat(64)}`;
+const running = {
+  versions: { kubernetes: "v1.36.3", istio: "1.29.2", envoy: "1.37.3-dev" },
+  digests: { istio: "sha256:2", "docker.io/istio/pilot:1.29.2": DIGEST },
+};
+
+test("a running cluster will do where its versions and images are what was asked for", () => {
+  for (const asked of [{}, { istio: "1.29.2" }, { imageDigest: { "istio/pilot:1.29.2": DIGEST } }])
+    assert.equal(differenceOf(running, asked), undefined);
+  assert.equal(
+    differenceOf(running, { istio: "1.29.2", envoy: "1.38" }),
+    "Istio 1.29.2 and Envoy 1.37.3-dev, not 1.29.2 and 1.38.3",
+  );
+  assert.match(differenceOf(running, { istio: "1.29.3" }) ?? "", /^Istio 1\.29\.2 and .*, not 1\.29\.3 and/);
+  const pinned = { "docker.io/istio/pilot:1.29.2": OTHER };
+  assert.equal(
+    differenceOf(running, { imageDigest: pinned }),
+    `${DIGEST} of docker.io/istio/pilot:1.29.2, not ${OTHER}`,
+  );
+  assert.equal(
+    differenceOf({ ...running, digests: {} }, { imageDigest: pinned }),
+    `nothing of docker.io/istio/pilot:1.29.2, not ${OTHER}`,
+  );
+});
+
+test("what was said of images is said again", () => {
+  assert.deepEqual(flagsOf({}), []);
+  assert.deepEqual(flagsOf({ imageMirror: "m.example/hub", imageDigest: { "istio/pilot:1": DIGEST, b: OTHER } }), [
+    ...["--image-mirror", "m.example/hub"],
+    ...["--image-digest", `istio/pilot:1@${DIGEST}`, "--image-digest", `b@${OTHER}`],
+  ]);
+});
