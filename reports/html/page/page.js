@@ -155,18 +155,24 @@ function goTo(place) {
     if (aim === place || listed) link.setAttribute("aria-current", "true");
     if (listed) link.scrollIntoView({ block: "nearest" });
   }
-  bringIntoView(target, 10);
+  bringIntoView(target, document.querySelector("main.many") === null ? 0 : 10);
 }
 
-/** @type {Element | undefined} */
+/** What is being scrolled to; nothing more once the reader acts. @type {Element | undefined} */
 let sought;
 
-/** What is laid out only when it comes near changes its size then, so that one try is not enough. @param {Element} target @param {number} frames */
+/**
+ * What is laid out only when it comes near changes its size then, so that there one try is not enough.
+ * @param {Element} target @param {number} frames
+ */
 function bringIntoView(target, frames) {
   sought = target;
   target.scrollIntoView({ block: "nearest" });
   if (frames > 0) requestAnimationFrame(() => sought === target && bringIntoView(target, frames - 1));
 }
+
+for (const act of ["pointerdown", "wheel", "keydown"])
+  addEventListener(act, () => (sought = undefined), { passive: true });
 
 function fromHash() {
   const view = readHash();
