@@ -1,8 +1,8 @@
 /** `npm run bench`: how long a run takes from nothing and on a warm cluster, and what the time goes into. */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { requireDocker } from "../../clusters/kind/docker.ts";
 import type { RunResult } from "../../harness/result.ts";
 import { formatDuration } from "../../reports/text.ts";
@@ -39,20 +39,16 @@ const WORDS: Record<keyof Measures, string> = {
   requestsPerSecond: "checks a second",
 };
 
-const folder = await mkdtemp(path.join(tmpdir(), "meshproof-bench-"));
-try {
-  // First, since it builds what is not in the cache.
-  const warm = await runWarm();
-  const cold = await run("a run from nothing");
-  const docker = await requireDocker().then(
-    () => true,
-    () => false,
-  );
-  const kind = docker ? await run("a run on kind from nothing, one scenario", STARTER, "--cluster", "kind") : undefined;
-  console.log(`\n${describe(cold, warm, kind)}`);
-} finally {
-  await rm(folder, { recursive: true });
-}
+const folder = makeTempDir();
+// First, since it builds what is not in the cache.
+const warm = await runWarm();
+const cold = await run("a run from nothing");
+const docker = await requireDocker().then(
+  () => true,
+  () => false,
+);
+const kind = docker ? await run("a run on kind from nothing, one scenario", STARTER, "--cluster", "kind") : undefined;
+console.log(`\n${describe(cold, warm, kind)}`);
 
 async function runWarm(): Promise<RunResult> {
   await meshproof("up", "--name", NAME);

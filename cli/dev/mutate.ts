@@ -4,12 +4,12 @@
  * ends with 1 where one survives without a reason in cli/dev/survivors.yaml.
  */
 
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { $ } from "zx";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { KEEP_WORKER_VARIABLE } from "../../harness/run/plan.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
   options: { tag: { type: "string", multiple: true, default: [] } },
 });
 const scenarios = await readScenarios(SCENARIOS, positionals, values.tag);
-const folder = await mkdtemp(path.join(tmpdir(), "meshproof-mutate-"));
+const folder = makeTempDir();
 const cluster = `mutate-${process.pid}`;
 const mutants = new Map<string, { readonly scenario: Scenario; readonly mutant: Mutant }>();
 const invalid: string[] = [];
@@ -50,7 +50,6 @@ try {
   result = await run();
 } finally {
   await meshproof`node cli/meshproof.mjs down --name ${cluster}`;
-  await rm(folder, { recursive: true });
 }
 
 const accepted = (parse(await readFile(path.join(import.meta.dirname, "survivors.yaml"), "utf8")) ?? {}) as Record<

@@ -3,11 +3,11 @@
  * the same each time, and how long enforcement took. Ends with 1 where a verdict changed, flaked or failed.
  */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { $ } from "zx";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import type { RunResult } from "../../harness/result.ts";
 import { formatDuration } from "../../reports/text.ts";
 import { PROJECT } from "../context.ts";
@@ -21,7 +21,7 @@ const { values, positionals } = parseArgs({
 const repeat = Number(values.repeat);
 if (!Number.isInteger(repeat) || repeat < 1) throw new Error(`--repeat takes a whole number, not "${values.repeat}"`);
 
-const folder = await mkdtemp(path.join(tmpdir(), "meshproof-soak-"));
+const folder = makeTempDir();
 const name = `soak-${process.pid}`;
 const meshproof = $({ cwd: PROJECT, stdio: ["ignore", "inherit", "inherit"], nothrow: true, verbose: false });
 const selection = [...positionals, ...values.tag.flatMap((tag) => ["--tag", tag])];
@@ -52,7 +52,6 @@ try {
   }
 } finally {
   await meshproof`node cli/meshproof.mjs down --name ${name}`;
-  await rm(folder, { recursive: true });
 }
 
 const changed = [...seen].filter(([, answers]) => answers.size > 1);

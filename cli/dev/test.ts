@@ -1,8 +1,7 @@
 /** `npm test`: the checks, then everything that needs a cluster or a browser. The last line counts all of it. */
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { requireDocker } from "../../clusters/kind/docker.ts";
 import { formatDuration } from "../../reports/text.ts";
 import { table } from "../table.ts";
@@ -35,8 +34,7 @@ interface Stage {
 }
 
 // Every signature and private key of the scenarios' stage goes there, to be looked for in what it wrote.
-const secrets = await mkdtemp(path.join(tmpdir(), "meshproof-secrets-"));
-process.env["MESHPROOF_SECRETS_FILE"] = path.join(secrets, "secrets.txt");
+process.env["MESHPROOF_SECRETS_FILE"] = path.join(makeTempDir(), "secrets.txt");
 
 const stages: Stage[] = [];
 console.log("── checks");
@@ -47,7 +45,6 @@ for (const [name, command] of Object.entries(STAGES)) {
   stages.push(await runTool(name, command, { live: true }));
 }
 
-await rm(secrets, { recursive: true });
 const total = stages.map(({ counts }) => counts).reduce(add);
 const rows = stages.map(({ name, counts, ms }) => [name, formatCounts(counts), formatDuration(ms)]);
 console.log(`\n${table(rows)}\n\n${formatCounts(total)}`);
