@@ -8,6 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { parse } from "shell-quote";
+import { findSecrets } from "./find-secrets.ts";
 import type { ReproAnswer } from "../harness/repro/index.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -73,7 +74,10 @@ spec:
 describe("repro", () => {
   let folder: string;
   const meshproof = (...args: string[]) =>
-    execa(process.execPath, ["cli/meshproof.mjs", ...args], { cwd: ROOT, reject: false });
+    execa(process.execPath, ["cli/meshproof.mjs", ...args], {
+      ...{ cwd: ROOT, reject: false },
+      env: { MESHPROOF_SECRETS_FILE: path.join(folder, "secrets.txt") },
+    });
   const repro = (...args: string[]) =>
     meshproof("repro", ...args, "--name", NAME, "--results", path.join(folder, "pages"));
   const filesIn = async (root: string): Promise<string[]> => {
@@ -202,5 +206,12 @@ describe("repro", () => {
     const policy = path.join(root, "tickets/shop/01-requestauthentication-jwt.yaml");
     await writeFile(policy, (await readFile(policy, "utf8")).replace("- orders", "- billing"));
     assert.equal((await run()).exitCode, 1);
+  });
+
+  it("wrote no signature and no private key of its own anywhere", async () => {
+    const secrets = (await readFile(path.join(folder, "secrets.txt"), "utf8")).trim().split("\n");
+    assert.ok(secrets.length > Object.keys(TICKET_ANSWERS).length);
+    await rm(path.join(folder, "secrets.txt"));
+    assert.deepEqual(await findSecrets(folder, secrets), []);
   });
 });
