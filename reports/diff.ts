@@ -139,12 +139,12 @@ function oneSidedLine(cell: OneSided): [string, string] {
 }
 
 function countLine(comparison: Comparison): string {
-  const { changes, added, removed, same, unjudged } = comparison;
+  const { changes, added, removed, same, unjudged, unexpected } = comparison;
   const known = changes.filter((change) => change.known !== undefined).length;
   return [
     describeVerdict(comparison),
     `${same} the same`,
-    ...(known > 0 ? [`${known} known`] : []),
+    ...(known > 0 && unexpected > 0 ? [`${known} known`] : []),
     ...(removed.length > 0 ? [`${removed.length} removed`] : []),
     ...(added.length > 0 ? [`${added.length} added`] : []),
     ...(unjudged > 0 ? [`${unjudged} judged on neither side`] : []),
