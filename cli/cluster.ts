@@ -12,7 +12,7 @@ import type { Work } from "./work.ts";
 
 interface MakeOptions extends ImageFlags {
   /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
-  readonly meshes: readonly [WantedMesh, ...WantedMesh[]];
+  readonly meshes: readonly WantedMesh[];
   readonly name: string;
   readonly keep: boolean;
   readonly progress: Progress;

@@ -4,7 +4,7 @@ import type { Cluster } from "./cluster.ts";
 /** A cluster whose mesh this process can replace. */
 export interface UpgradableCluster extends Cluster {
   /** What it was asked for, in that order: it was started with the first, and can be upgraded to the others. */
-  readonly meshes: readonly [ReplaceableMesh, ...ReplaceableMesh[]];
+  readonly meshes: readonly ReplaceableMesh[];
 }
 
 export interface ReplaceableMesh {

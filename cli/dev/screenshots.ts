@@ -1,10 +1,10 @@
 /** `npm run screenshots` takes the pictures of the pages in the docs, in a headless Chromium, and records of which page each is. */
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "@playwright/test";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
 import config from "../../reports/html/playwright.config.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { PROJECT } from "../context.ts";
@@ -13,7 +13,7 @@ import { hash, pictures, RECORD, type PictureRecord } from "./pictures.ts";
 /** What the docs show of a page: its beginning. */
 const VIEWPORT = { width: 1240, height: 760 };
 
-const folder = await mkdtemp(path.join(tmpdir(), "meshproof-screenshots-"));
+const folder = makeTempDir();
 const browser = await chromium.launch(config.projects?.[0]?.use?.launchOptions ?? {});
 try {
   const record: Record<string, PictureRecord[string]> = {};
@@ -33,5 +33,4 @@ try {
   await writeFile(path.join(PROJECT, RECORD), `${JSON.stringify(record, undefined, 2)}\n`);
 } finally {
   await browser.close();
-  await rm(folder, { recursive: true });
 }

@@ -10,7 +10,6 @@ import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
-import { policesWholeMesh } from "../../harness/stream/mesh-wide.ts";
 import type { UpgradeResult } from "../../harness/stream/upgrade.ts";
 import { RUN_PHASES, upgradeExitCode } from "../../harness/stream/upgrade.ts";
 import type { Watch } from "../../harness/stream/watch.ts";
@@ -108,6 +107,7 @@ async function upgradeCluster(task: Task, work: Work) {
   watch.phase(RUN_PHASES.to);
   const after = await runOn(cluster, "to", task, work, signal);
   const streamed = await watch.end();
+  const { policesWholeMesh } = await import("../../harness/stream/mesh-wide.ts");
   const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
   const upgrade: UpgradeResult = {
     ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
@@ -182,7 +182,7 @@ async function replaceMesh(
     import("../../clusters/istio/index.ts"),
   ]);
   const [from, to] = cluster.meshes;
-  if (to === undefined) throw new Error("there is nothing to upgrade to");
+  if (from === undefined || to === undefined) throw new Error("an upgrade is from one mesh to another");
   const revision = options.strategy === "revision" ? to.versions.istio.replaceAll(".", "-") : undefined;
   // A scenario may have left a setting, which the new manifests would take back in the middle.
   await cluster.setMesh({});

@@ -1,6 +1,5 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
 import type { Progress } from "../../harness/progress.ts";
@@ -77,12 +76,11 @@ export async function startEmbedded(options: StartOptions): Promise<UpgradableCl
     const facts = await orLost(launched.lost, install(dir, launched, installed, options));
     if (keep) await launched.keep();
     const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
-    const [first, ...others] = installed.meshes.map((mesh) => ({
+    const replaceable = installed.meshes.map((mesh) => ({
       versions: mesh.versions,
       manifests: (revision?: string) => manifestsOf(dir, installed, mesh, { revision, signal }),
     }));
-    if (!first) throw new Error("a cluster has a mesh");
-    return { ...(await clusterOf(dir, facts, own)), meshes: [first, ...others] };
+    return { ...(await clusterOf(dir, facts, own)), meshes: replaceable };
   } catch (error) {
     await launched.stop();
     if (signal?.aborted) await forget(dir);
@@ -179,14 +177,11 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
   ]);
   const [mesh] = installed.meshes;
   if (!mesh) throw new Error("a cluster has a mesh");
-  const [manifests, envoy] = await Promise.all([
-    manifestsOf(dir, installed, mesh, { signal: options.signal }),
-    envoyVersion(installed),
-  ]);
+  const manifests = await manifestsOf(dir, installed, mesh, { signal: options.signal });
   const kube = connect(dir.kubeconfig);
   await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
   const facts: Facts = {
-    envoy,
+    envoy: mesh.versions.envoy,
     digests: digestsOf(installed),
     rootless: process.getuid?.() !== 0,
     startedAt: new Date().toISOString(),
@@ -287,12 +282,6 @@ async function forget(dir: RunDir): Promise<void> {
   const claimed = await claim(dir, STOP_SECONDS);
   if (claimed) await removeRunDir(dir);
   claimed?.release();
-}
-
-/** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */
-async function envoyVersion(installed: Installed): Promise<string> {
-  const { stdout } = await execa(installed.bin("envoy"), ["--version"]);
-  return /version: \w+\/([^/]+)\//.exec(stdout)?.[1] ?? stdout.trim();
 }
 
 async function whyEnded(dir: RunDir): Promise<string> {

@@ -128,20 +128,25 @@ async function reach(kube: Kube): Promise<{ gitVersion: string }> {
   }
 }
 
-/** What this user may not see is unknown, not absent; nor is what is not there. */
+/** What this user may not see is unknown, not absent. */
 async function allowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
-    if (statusOf(error) === 403 || statusOf(error) === 404) return undefined;
+    if (statusOf(error) === 403) return undefined;
     throw error;
   }
 }
 
-/** The text of a revision's mesh config (`istio`, or `istio-<revision>`). */
+/** The text of a revision's mesh config (`istio`, or `istio-<revision>`), where there is one. */
 async function readMeshConfig(kube: Kube, namespace: string, revision: string): Promise<string | undefined> {
   const name = revision === "default" ? "istio" : `istio-${revision}`;
-  return (await kube.core.readNamespacedConfigMap({ name, namespace })).data?.["mesh"];
+  try {
+    return (await kube.core.readNamespacedConfigMap({ name, namespace })).data?.["mesh"];
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
 }
 
 /** Whether proxies write JSON (Istio, "Global Mesh Options": accessLogFile, accessLogEncoding). */

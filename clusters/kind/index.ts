@@ -7,7 +7,7 @@ import type { Progress } from "../../harness/progress.ts";
 import { createAuthority } from "../embedded/certificate.ts";
 import { cacheRoot } from "../embedded/components/cache.ts";
 import { ensureEntry } from "../embedded/components/entry.ts";
-import { allRecipes } from "../embedded/components/list.ts";
+import { istioRecipe } from "../embedded/components/list.ts";
 import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
 import type { WantedMesh } from "../embedded/components/index.ts";
@@ -35,7 +35,7 @@ export interface StartOptions extends ImageOptions {
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
   /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
-  readonly meshes?: readonly [WantedMesh, ...WantedMesh[]];
+  readonly meshes?: readonly WantedMesh[];
 }
 
 /** The files of one cluster on this machine; a kept one is complete once `facts` is there. */
@@ -69,12 +69,11 @@ export async function startKind(options: StartOptions): Promise<UpgradableCluste
     const facts = await build(images, files, options);
     const lost = watchEnd(name);
     const cluster = await clusterOf(name, files, facts, lost, keep ? undefined : () => remove(name));
-    const [first, ...others] = images.meshes.map((mesh) => ({
+    const replaceable = images.meshes.map((mesh) => ({
       versions: mesh.versions,
       manifests: (revision?: string) => istioManifestsFor(mesh, facts.jwksAuthority.certificate, options, revision),
     }));
-    if (!first) throw new Error("a cluster has a mesh");
-    return { ...cluster, meshes: [first, ...others] };
+    return { ...cluster, meshes: replaceable };
   } catch (error) {
     await remove(name);
     if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted", { cause: signal.reason });
@@ -168,12 +167,7 @@ async function istioManifestsFor(
   revision?: string,
 ): Promise<Manifest[]> {
   const { istioManifests } = await import("../istio/index.ts");
-  const recipes = await allRecipes([{ istio: versions.istio, envoy: undefined }], {
-    places: { mirror, digests },
-    signal,
-  });
-  const recipe = recipes.find(({ name }) => name === "istio");
-  if (!recipe) throw new Error("no recipe of Istio");
+  const recipe = await istioRecipe(versions.istio, { places: { mirror, digests }, signal });
   const istio = await ensureEntry(recipe, { cache: cacheRoot(), progress, signal });
   return istioManifests({
     istioctl: join(istio.dir, "bin/istioctl"),

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { absence } from "./docker.ts";
+import { chooseMesh } from "../embedded/components/index.ts";
 import { imagesIn, kindImages, workloadImages } from "./images.ts";
 import { kubeconfigOf } from "./index.ts";
-import { isBuiltHere, meshImages, ownMesh, publishedMesh, whyNotPublished } from "./meshes.ts";
+import { isBuiltHere } from "../embedded/components/list.ts";
+import { meshImages, ownMesh, publishedMesh, whyNotPublished } from "./meshes.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
 import { startOf } from "../process.ts";
 import { host, isOrphan, LABEL, ownerLabels, type Surroundings } from "./labels.ts";
@@ -71,7 +73,10 @@ test("two meshes' images are in the list, and what is not published is refused b
   assert.match(whyNotPublished({ istio: "1.31", envoy: "1.36" }) ?? "", /have the Envoy of their Istio/);
   assert.equal(whyNotPublished({}), undefined);
   assert.throws(() => publishedMesh({ istio: "1.30" }), { code: "ERR_USAGE", hint: /--images offline/ });
-  assert.deepEqual([{ istio: "1.30" }, {}, { istio: "1.29.2" }].map(isBuiltHere), [true, true, false]);
+  assert.deepEqual(
+    [{ istio: "1.30" }, {}, { istio: "1.29.2" }].map((wanted) => isBuiltHere(chooseMesh(wanted).istio)),
+    [true, true, false],
+  );
 });
 
 test("images made here are told apart by Istio's version and Envoy's", () => {

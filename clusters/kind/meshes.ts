@@ -1,6 +1,6 @@
 import { chooseMesh, type InstalledMesh, type WantedMesh } from "../embedded/components/index.ts";
 import { proxyTag } from "../embedded/components/catalogue.ts";
-import { ISTIO_VERSIONS } from "../embedded/components/list.ts";
+import { isReleaseVersion } from "../embedded/components/mesh-versions.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 
 /** One mesh of a kind cluster, by the images that there are of it. */
@@ -38,12 +38,7 @@ export function whyNotPublished({ istio, envoy }: WantedMesh): string | undefine
   if (envoy !== undefined)
     return `Envoy ${envoy} cannot be chosen: Istio's published images have the Envoy of their Istio`;
   const { istio: version } = chooseMesh({ istio });
-  return /^\d+\.\d+\.\d/.test(version) ? undefined : `Istio ${version} is no release, so no images of it are published`;
-}
-
-/** Whether all of a mesh can be had without a registry. */
-export function isBuiltHere({ istio }: WantedMesh): boolean {
-  return ISTIO_VERSIONS.includes(chooseMesh({ istio }).istio);
+  return isReleaseVersion(version) ? undefined : `Istio ${version} is no release, so no images of it are published`;
 }
 
 /** A mesh out of images that are made here. */

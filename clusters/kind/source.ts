@@ -5,8 +5,9 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { docker, hasImage, lastLines } from "./docker.ts";
 import { kindImages, type ImageChoice } from "./images.ts";
-import { isBuiltHere, ownMesh, publishedMesh, whyNotPublished, type KindMesh } from "./meshes.ts";
+import { ownMesh, publishedMesh, whyNotPublished, type KindMesh } from "./meshes.ts";
 import { chooseMesh, type WantedMesh } from "../embedded/components/index.ts";
+import { isBuiltHere } from "../embedded/components/list.ts";
 
 /** Where images come from, besides {@link ImageChoice}. */
 export interface ImageOptions extends ImageChoice {
@@ -55,7 +56,7 @@ export async function provideImages(choice: ImageOptions, options: Options): Pro
     if (images === "published" || !(error instanceof MeshproofError) || !unreachable(error.message)) throw error;
     const pinned = choice.kubernetes ?? choice.mirror ?? Object.keys(choice.digests ?? {})[0];
     if (pinned !== undefined) throw error; // whoever asks for one image is not given another
-    if (!options.meshes.every(isBuiltHere)) throw error; // it would need the registry as well
+    if (!options.meshes.every(({ istio }) => isBuiltHere(chooseMesh({ istio }).istio))) throw error; // it would need the registry as well
     options.progress("no registry can be reached: the node and its images are built here (--images offline)");
     return offline(choice, options);
   }

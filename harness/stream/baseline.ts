@@ -63,13 +63,12 @@ export async function deployBaseline(options: BaselineOptions): Promise<Guarded>
     },
     { limitMs: 60_000, code: "ERR_WORKLOAD_NOT_READY", explain: () => "the streams' client is not ready", ...signal },
   );
-  const at = (place: string, url: string, headers: Headers): Place => ({ place, url, headers });
   return guard(
     options,
     [namespace, ...manifests],
     [
-      at("sidecar", `http://guarded.${STREAM_NAMESPACE}:8000/headers`, []),
-      at("gateway", `http://gateway.${STREAM_NAMESPACE}/headers`, [HOST]),
+      { place: "sidecar", url: `http://guarded.${STREAM_NAMESPACE}:8000/headers`, headers: [] },
+      { place: "gateway", url: `http://gateway.${STREAM_NAMESPACE}/headers`, headers: [HOST] },
     ],
   );
 }
@@ -97,12 +96,8 @@ async function readGuarded(name: string, { handle, tokens }: BaselineOptions): P
   return parseManifests(substitute(await readFile(file, "utf8"), file, { ...values, outsideNs }));
 }
 
-type Headers = StreamRequest["headers"];
-
-interface Place {
+interface Place extends Pick<StreamRequest, "url" | "headers"> {
   readonly place: string;
-  readonly url: string;
-  readonly headers: Headers;
 }
 
 async function guard(

@@ -1,10 +1,8 @@
 import { parseManifests } from "../kube/apply.ts";
+import { ROOT_NAMESPACE } from "../run/session.ts";
 import type { Scenario } from "../scenario/types.ts";
 
 const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);
-
-/** The mesh's root namespace (`meshConfig.rootNamespace`), whose policies without a selector hold for every workload. */
-const ROOT = "istio-system";
 
 /** Whether a scenario has a policy that holds for every workload of the mesh, the streams' too. */
 export function policesWholeMesh({ steps }: Scenario): boolean {
@@ -12,6 +10,6 @@ export function policesWholeMesh({ steps }: Scenario): boolean {
   return manifests.some(({ kind, metadata, ...rest }) => {
     const spec = rest["spec"] as { selector?: unknown; targetRef?: unknown; targetRefs?: unknown } | undefined;
     const everywhere = (spec?.selector ?? spec?.targetRef ?? spec?.targetRefs) === undefined;
-    return POLICIES.has(kind) && metadata.namespace === ROOT && everywhere;
+    return POLICIES.has(kind) && metadata.namespace === ROOT_NAMESPACE && everywhere;
   });
 }

@@ -9,7 +9,7 @@ import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
-import { ALL_MESHES, DEFAULT_MESH, ISTIO_VERSIONS, allRecipes } from "./list.ts";
+import { ALL_MESHES, DEFAULT_MESH, allRecipes, isBuiltHere } from "./list.ts";
 import type { MeshChoice, MeshVersions } from "./list.ts";
 import { hasOwnFilters, isRelease, ownEnvoyOf, releaseImages } from "./release.ts";
 
@@ -78,7 +78,7 @@ export async function ensureComponents(options: EnsureOptions): Promise<Installe
 
 /** A digest that pins nothing would let somebody believe that something is pinned. */
 function refuseStrayDigests(meshes: readonly MeshChoice[], images: ImagePlaces): void {
-  const used = meshes.flatMap(({ istio }) => (ISTIO_VERSIONS.includes(istio) ? [] : releaseImages(istio)));
+  const used = meshes.flatMap(({ istio }) => (isBuiltHere(istio) ? [] : releaseImages(istio)));
   const stray = [...digestsByName(images).keys()].find((name) => !used.includes(name));
   if (stray === undefined) return;
   throw new MeshproofError("ERR_USAGE", `--image-digest names ${stray}, which is not used here`, {

@@ -62,6 +62,9 @@ export const DEFAULT_MESH: MeshVersions = { istio: ISTIO_RELEASE, envoy: "1.40.0
 export const ISTIO_VERSIONS: readonly string[] = Object.keys(ISTIO_FOLDERS);
 export const ENVOY_VERSIONS: readonly string[] = Object.keys(ENVOY_WHEELS);
 
+/** Whether an Istio is built here, instead of coming out of released images. */
+export const isBuiltHere = (istio: string): boolean => ISTIO_VERSIONS.includes(istio);
+
 /** `1.30` of any version that begins so. */
 export const minorOf = (version: string): string => /^\d+\.\d+/.exec(version)?.[0] ?? "";
 
@@ -116,8 +119,9 @@ const goComponents: readonly GoComponent[] = [
   },
 ];
 
-async function istioRecipe(version: string, options: Partial<ReleaseOptions>): Promise<Recipe> {
-  if (ISTIO_VERSIONS.includes(version)) return goRecipe(istioComponent(version));
+/** The recipe of one Istio; see {@link allRecipes}. */
+export async function istioRecipe(version: string, options: Partial<ReleaseOptions>): Promise<Recipe> {
+  if (isBuiltHere(version)) return goRecipe(istioComponent(version));
   const hint = `--image-mirror names another registry; without one there is Istio ${listVersions(ISTIO_VERSIONS)}`;
   return releaseRecipe(version, { cache: cacheRoot(), hint, ...options });
 }

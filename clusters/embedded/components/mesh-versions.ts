@@ -1,5 +1,5 @@
 import { MeshproofError } from "../../../harness/errors.ts";
-import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, listVersions, minorOf } from "./list.ts";
+import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, isBuiltHere, listVersions, minorOf } from "./list.ts";
 import type { MeshChoice, MeshVersions } from "./list.ts";
 
 /** What somebody asked for; the default where a key is missing. */
@@ -8,12 +8,9 @@ export interface WantedMesh {
   readonly envoy?: string | undefined;
 }
 
-/** A whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
-const RELEASE = /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/;
-
-/** Whether this Istio comes out of released images instead of being built here. */
-function isReleased(istio: string): boolean {
-  return !ISTIO_VERSIONS.includes(istio) && RELEASE.test(istio);
+/** Whether it is a whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
+export function isReleaseVersion(istio: string): boolean {
+  return /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/.test(istio);
 }
 
 /**
@@ -24,14 +21,14 @@ function isReleased(istio: string): boolean {
  */
 export function chooseMesh(wanted: WantedMesh, running?: MeshVersions): MeshChoice {
   const istio = wanted.istio === undefined ? (running ?? DEFAULT_MESH).istio : chooseIstio(wanted.istio);
-  const usual = running ? running.envoy : isReleased(istio) ? undefined : DEFAULT_MESH.envoy;
+  const usual = running ? running.envoy : isBuiltHere(istio) ? DEFAULT_MESH.envoy : undefined;
   return { istio, envoy: wanted.envoy === undefined ? usual : chooseEnvoy(wanted.envoy) };
 }
 
 function chooseIstio(wanted: string): string {
   const found = find(wanted, ISTIO_VERSIONS);
   if (found !== undefined) return found;
-  if (isReleased(plain(wanted))) return plain(wanted);
+  if (isReleaseVersion(plain(wanted))) return plain(wanted);
   throw new MeshproofError("ERR_USAGE", `the embedded cluster has no Istio ${wanted}`, {
     hint: `it has ${listVersions(ISTIO_VERSIONS)}; any other is taken out of its released images by its whole version, such as 1.29.2`,
   });
