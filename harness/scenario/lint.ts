@@ -70,14 +70,6 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
         hint: "name it in a step or remove it",
       });
 
-  const applied = new Set<string>();
-  for (const step of scenario.steps) {
-    for (const manifest of step.delete)
-      if (!applied.has(manifest.file))
-        problems.push({ position: manifest.position, message: "this manifest is deleted before any step applies it" });
-    for (const manifest of step.apply) applied.add(manifest.file);
-  }
-
   const targets = new Set([
     "ingress",
     ...scenario.workloads.flatMap((workload) => services.get(workload) ?? []),

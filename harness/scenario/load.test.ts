@@ -455,3 +455,22 @@ test("a range of Istio versions is kept, and must be one", () => {
     `${FILE}:8:10 "from 1.29 on" is no range of versions; such as >=1.29, or >=1.27 <1.30`,
   ]);
 });
+
+test("a step deletes only what an earlier step of the scenario applied", () => {
+  const theirs = POLICY.replace("${ns}", "prod");
+  const list = `apiVersion: v1\nkind: List\nmetadata: { name: l }\nitems:\n${theirs.replace(/^/gm, "    ").replace("    ", "  - ")}\n`;
+  const steps = (more: string): string =>
+    `${SCENARIO}    - name: then\n${more}      checks: [{ from: sleep, to: httpbin, path: /, token: none, expect: 200 }]\n`;
+  const files = { "policy.yaml": POLICY, "same.yaml": POLICY, "theirs.yaml": theirs, "list.yaml": list };
+  const refused = (line: number, object: string): string =>
+    `${FILE}:${line}:15 RequestAuthentication ${object} is deleted, and no earlier step of this scenario applies it; a scenario may delete only its own objects`;
+
+  assert.deepEqual(problemsOf(steps("      delete: policy.yaml\n"), files), []);
+  assert.deepEqual(problemsOf(steps("      delete: same.yaml\n"), files), [], "the object counts, not the file");
+  assert.deepEqual(problemsOf(steps("      delete: theirs.yaml\n"), files), [refused(24, "prod/jwt-example")]);
+  assert.deepEqual(problemsOf(steps("      delete: list.yaml\n"), files), [refused(24, "prod/jwt-example")]);
+  // A step deletes before it applies.
+  assert.deepEqual(problemsOf(steps("      delete: theirs.yaml\n      apply: theirs.yaml\n"), files), [
+    refused(24, "prod/jwt-example"),
+  ]);
+});

@@ -8,7 +8,7 @@ import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../tokens/issuer.ts";
 import { expandChecks } from "./expand.ts";
-import { checkManifest } from "./manifest.ts";
+import { checkManifest, objectsIn } from "./manifest.ts";
 import { SCENARIO_SHAPE } from "./notation.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -132,6 +132,16 @@ export function parseScenario(
       filesOf(valueOf(step, key)).flatMap((node) =>
         pickManifest(node, `${folder}/${textOf(node)}`, manifests, source, problems),
       );
+    // Whatever else it names is somebody's, and a run would take it away.
+    const applied = new Set(steps.flatMap((earlier) => earlier.apply.flatMap(({ text }) => objectsIn(text))));
+    for (const node of filesOf(valueOf(step, "delete")))
+      for (const object of objectsIn(manifests.get(textOf(node)) ?? ""))
+        if (!applied.has(object))
+          report(
+            node,
+            `${object} is deleted, and no earlier step of this scenario applies it`,
+            "a scenario may delete only its own objects",
+          );
     steps.push({
       name: textOf(stepName),
       position: source.positionAt(startOf(stepName)),

@@ -1,7 +1,7 @@
 /** A manifest file: objects as a person would `kubectl apply` them. */
 
 import type { Issuer } from "../tokens/issuer.ts";
-import { kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
+import { itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import { didYouMean } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { readSubstitutions } from "./substitute.ts";
@@ -39,4 +39,20 @@ export function checkManifest(text: string, file: string, issuers: ReadonlyMap<s
         problems.push({ position, message: `the object has no ${key}` });
   }
   return problems;
+}
+
+/** `AuthorizationPolicy ${ns}/allow`: the objects of a manifest, those of a List among them, as the file names them. */
+export function objectsIn(text: string): string[] {
+  return parseSource(text, "").documents.flatMap(({ contents }) => {
+    const objects = textOf(valueOf(contents, "kind")) === "List" ? itemsOf(valueOf(contents, "items")) : [contents];
+    return objects.flatMap((object) => {
+      const metadata = valueOf(object, "metadata");
+      const [kind, namespace, name] = [
+        textOf(valueOf(object, "kind")),
+        textOf(valueOf(metadata, "namespace")),
+        textOf(valueOf(metadata, "name")),
+      ];
+      return name === "" ? [] : [`${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`];
+    });
+  });
 }
