@@ -40,6 +40,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
   const denied = found.permissions.filter(({ allowed }) => !allowed).map(({ what }) => what);
   const rows = [
     ["context", `${pinned.context} at ${pinned.server}`],
+    ...pinned.told.map((told) => ["", told]),
     ["Kubernetes", found.kubernetes],
     ...found.revisions.map(({ name, namespace, version, jwksFetch, injects }) => [
       `Istio ${version}`,

@@ -101,6 +101,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   const refusal = refusalOf(found, options.revision);
   if (refusal) throw new MeshproofError("ERR_CLUSTER_REFUSED", refusal.message, { hint: refusal.hint });
   const revision = revisionOf(found, options.revision) as Revision;
+  for (const told of pinned.told) progress(`the context "${pinned.context}": ${told}`);
   for (const { head } of listJournals().filter(({ head }) => head.context === pinned.context && !isAlive(head)))
     progress(`run ${head.run} was killed and left something here: meshproof cleanup ${head.run}`);
 

@@ -1,7 +1,7 @@
 import path from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/errors.ts";
-import { messageOf } from "../../harness/kube/client.ts";
+import { readKubeconfig, settle, treat, type Fields } from "./kubeconfig-fields.ts";
 
 export interface KubeconfigOptions {
   /** A kubeconfig; default what kubectl would read. */
@@ -19,25 +19,29 @@ export interface PinnedContext {
   readonly config: KubeConfig;
   /** A kubeconfig with exactly this context, as JSON; holds credentials. */
   readonly text: string;
+  /** What a person must know of its fields. */
+  readonly told: readonly string[];
 }
 
 /**
  * Reads a kubeconfig once and keeps the named context: whoever switches contexts meanwhile does not move the run.
- * @throws ERR_CLUSTER_REFUSED where no or an unknown context is named, or one that runs a program which was not allowed.
+ * @throws ERR_CLUSTER_REFUSED where no or an unknown context is named, one that runs a program which was not allowed,
+ * or one with a field that would be read otherwise than kubectl reads it.
  */
 export function pinContext(options: KubeconfigOptions): PinnedContext {
-  const all = load(options.kubeconfig);
-  const names = all.getContexts().map(({ name }) => name);
+  const all = readKubeconfig(options.kubeconfig);
+  const names = [...all.contexts.keys()];
   const known = names.length === 0 ? "it has none" : `it has ${names.join(", ")}`;
   const source = options.kubeconfig ?? "the kubeconfig that kubectl would read";
   if (options.context === undefined)
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `no context is named, and ${source} may lead anywhere: ${known}`, {
       hint: "name the one that meshproof may use: --context NAME",
     });
-  const context = all.getContextObject(options.context);
-  const cluster = context && all.getCluster(context.cluster);
-  const user = context && all.getUser(context.user);
-  if (!context || !cluster || !user)
+  const context = all.contexts.get(options.context);
+  const cluster = all.clusters.get(String(context?.["cluster"]));
+  const user = all.users.get(String(context?.["user"]));
+  const server = cluster?.["server"];
+  if (!context || !cluster || !user || typeof server !== "string")
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `${source} has no usable context "${options.context}": ${known}`, {
       hint: "kubectl config get-contexts lists them",
     });
@@ -48,32 +52,29 @@ export function pinContext(options: KubeconfigOptions): PinnedContext {
       `the context "${options.context}" runs the program ${program} to log in, which was not allowed`,
       { hint: `allow it by name: --allow-exec ${path.basename(program)}` },
     );
+  const treated = [treat("cluster", cluster), treat("user", user)];
+  const [refused] = treated.flatMap((each) => each.refused);
+  if (refused !== undefined)
+    throw new MeshproofError("ERR_CLUSTER_REFUSED", `the context "${options.context}" cannot be used: ${refused}`, {
+      hint: "name a context without this field",
+    });
+  const name = options.context;
+  const text = JSON.stringify({
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name, cluster: settle("cluster", cluster) }],
+    users: [{ name, user: settle("user", user) }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    "current-context": name,
+  });
   const config = new KubeConfig();
-  config.loadFromOptions({ clusters: [cluster], users: [user], contexts: [context], currentContext: context.name });
-  return { context: context.name, server: cluster.server, config, text: config.exportConfig() };
-}
-
-function load(file: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  try {
-    if (file === undefined) config.loadFromDefault();
-    else config.loadFromFile(file);
-  } catch (cause) {
-    throw new MeshproofError(
-      "ERR_CLUSTER_REFUSED",
-      `the kubeconfig ${file ?? ""} cannot be read: ${messageOf(cause)}`,
-      {
-        hint: "--kubeconfig FILE names another",
-        cause,
-      },
-    );
-  }
-  return config;
+  config.loadFromString(text);
+  return { context: name, server, config, text, told: treated.flatMap((each) => each.told) };
 }
 
 /** What a context would run on this machine: an exec plugin, or the older auth provider's command. */
-function programOf(user: { readonly exec?: unknown; readonly authProvider?: unknown }): string | undefined {
-  const exec = user.exec as { command?: string } | undefined;
-  const provider = user.authProvider as { name?: string; config?: Record<string, string> } | undefined;
+function programOf(user: Fields): string | undefined {
+  const exec = user["exec"] as { command?: string } | undefined;
+  const provider = user["auth-provider"] as { name?: string; config?: Record<string, string> } | undefined;
   return exec?.command ?? provider?.config?.["cmd-path"] ?? (provider ? (provider.name ?? "auth-provider") : undefined);
 }
