@@ -10,7 +10,7 @@ function forbid(target, from, except, message) {
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
 const reports =
   "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream) and nothing else.";
-const clusters = "A cluster may use the harness's errors, progress and Kubernetes client, and nothing above it.";
+const clusters = "A cluster may use the harness's errors, lanes, progress and Kubernetes client, and nothing above it.";
 const pure = "Scenarios, tokens, verdicts, the oracle and comparisons know no Kubernetes.";
 
 /** cli -> reports, clusters, harness; nothing imports the other way (see CONTRIBUTING.md). */
@@ -34,7 +34,7 @@ const zones = [
   ),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
   forbid("./reports", "./cli", [], reports),
-  forbid("./clusters", "./harness", ["errors.ts", "progress.ts", "kube"], clusters),
+  forbid("./clusters", "./harness", ["errors.ts", "lanes.ts", "progress.ts", "kube"], clusters),
   forbid("./clusters", "./reports", [], clusters),
   forbid("./clusters", "./cli", [], clusters),
   ...["scenario", "tokens", "verdict", "oracle", "compare"].flatMap((part) =>
@@ -42,12 +42,46 @@ const zones = [
   ),
 ];
 
+/** What a run may have ten thousand of. */
+const MANY = new Set([
+  ...["Scenario", "StepSpec", "CheckSpec", "AskedSpec", "ManifestFile", "Manifest"],
+  ...["ScenarioResult", "StepResult", "CheckResult", "AskedResult"],
+]);
+
+/** `Promise.all(scenarios.map(async …))` opens every file and sends every request at once. */
+const boundedLanes = {
+  meta: {
+    type: "problem",
+    schema: [],
+    messages: {
+      lanes: "Every {{type}} at once: use inLanes (harness/lanes.ts), which has eight at a time under way.",
+    },
+  },
+  create(context) {
+    const { program, esTreeNodeToTSNodeMap } = context.sourceCode.parserServices;
+    const checker = program.getTypeChecker();
+    const typeOf = (node) => checker.getTypeAtLocation(esTreeNodeToTSNodeMap.get(node));
+    const nameOf = (type) => (type?.aliasSymbol ?? type?.getSymbol())?.name;
+    const elementOf = (type) => checker.getIndexTypeOfType(type, 1 /* Number */);
+    const promises = (type) =>
+      (type.isUnion() ? type.types : [type]).some((t) => nameOf(t) === "Promise" || nameOf(elementOf(t)) === "Promise");
+    return {
+      "CallExpression[callee.property.name=/^(map|flatMap)$/]"(node) {
+        const type = nameOf(elementOf(typeOf(node.callee.object)));
+        if (!MANY.has(type)) return;
+        const returned = elementOf(typeOf(node));
+        if (returned !== undefined && promises(returned)) context.report({ node, messageId: "lanes", data: { type } });
+      },
+    };
+  },
+};
+
 export default defineConfig(
   globalIgnores(["results/", "test-results/", "playwright-report/"]),
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommended],
-    plugins: { "import-x": importX },
+    plugins: { "import-x": importX, meshproof: { rules: { "bounded-lanes": boundedLanes } } },
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
       "@typescript-eslint/await-thenable": "error",
@@ -71,6 +105,7 @@ export default defineConfig(
         { argsIgnorePattern: "^_", varsIgnorePattern: "^_", destructuredArrayIgnorePattern: "^_" },
       ],
       "import-x/no-restricted-paths": ["error", { zones }],
+      "meshproof/bounded-lanes": "error",
       "no-console": "error",
       eqeqeq: "error",
     },

@@ -1,6 +1,7 @@
 /** `npm run check`: every script of package.json whose name begins with `check:`, side by side, and what failed at the end. */
 
 import { pathToFileURL } from "node:url";
+import { inLanes } from "../../harness/lanes.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { formatDuration } from "../../reports/text.ts";
 import { add } from "./counts.ts";
@@ -13,17 +14,13 @@ const LANES = 2;
 
 /** Runs all checks, shows one line each and then the output of those that failed. */
 export async function runChecks(): Promise<Counts> {
-  const waiting = Object.entries(packageJson.scripts).filter(([name]) => name.startsWith("check:"));
-  const results: ToolResult[] = [];
-  const lane = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const [name, command] = next;
-      const result = await runTool(name.slice("check:".length), command);
-      results.push(result);
-      console.log(`${result.ok ? "✔" : "✘"} ${result.name.padEnd(10)} ${formatDuration(result.ms)}`);
-    }
+  const checks = Object.entries(packageJson.scripts).filter(([name]) => name.startsWith("check:"));
+  const run = async ([name, command]: [string, string]): Promise<ToolResult> => {
+    const result = await runTool(name.slice("check:".length), command);
+    console.log(`${result.ok ? "✔" : "✘"} ${result.name.padEnd(10)} ${formatDuration(result.ms)}`);
+    return result;
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  const results = await inLanes(checks, run, LANES);
   for (const { name, output } of results.filter(({ ok }) => !ok))
     console.log(`\n── npm run check:${name}\n${output.trim()}`);
   return results.map(({ counts }) => counts).reduce(add);

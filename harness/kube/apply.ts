@@ -1,5 +1,6 @@
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../errors.ts";
+import { inLanes } from "../lanes.ts";
 import { messageOf, statusOf, type Kube, type Manifest } from "./client.ts";
 
 /** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
@@ -64,14 +65,7 @@ export async function applyManifests(
 ): Promise<void> {
   const first = manifests.filter((m) => m.kind === "Namespace" || m.kind === "CustomResourceDefinition");
   const rest = manifests.filter((m) => !first.includes(m));
-  for (const group of [first, rest]) {
-    let next = 0;
-    const lane = async (): Promise<void> => {
-      for (let manifest = group[next++]; manifest; manifest = group[next++])
-        await applyManifest(kube, manifest, options);
-    };
-    await Promise.all(Array.from({ length: 8 }, lane));
-  }
+  for (const group of [first, rest]) await inLanes(group, (manifest) => applyManifest(kube, manifest, options));
 }
 
 /** A refusal that a moment changes: a webhook without endpoint, a busy server, a namespace or CRD that is just being made. */

@@ -1,10 +1,10 @@
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import satisfies from "semver/functions/satisfies.js";
 import coerce from "semver/functions/coerce.js";
+import { inLanes } from "../lanes.ts";
 import { parseManifests } from "../kube/apply.ts";
 import type { Manifest } from "../kube/client.ts";
 import type { Scenario } from "../scenario/types.ts";
-import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
 import { readWorkload, workloadsOf } from "./workloads.ts";
 
@@ -31,12 +31,10 @@ export async function choose(
   limits: MeshLimits | undefined,
   istio: string,
 ): Promise<Choice> {
-  const reasons = await Promise.all(
-    scenarios.map(async (scenario) => {
-      const files = await Promise.all(workloadsOf([scenario]).map((app) => readWorkload(scenariosRoot, app)));
-      return { scenario, reason: whyNot(scenario, files.flat(), profile, limits, istio) };
-    }),
-  );
+  const reasons = await inLanes(scenarios, async (scenario) => {
+    const files = await inLanes(workloadsOf([scenario]), (app) => readWorkload(scenariosRoot, app));
+    return { scenario, reason: whyNot(scenario, files.flat(), profile, limits, istio) };
+  });
   return {
     chosen: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [scenario] : [])),
     skipped: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [] : [{ scenario, reason }])),
@@ -82,7 +80,7 @@ function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limi
   if (scenario.features.includes("ingress-gateway") && !limits.gateway)
     return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
   const checks = scenario.steps.flatMap((step) => step.checks);
-  if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect)))
+  if (!limits.accessLog && checks.some(({ expect }) => expect.details !== undefined))
     return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
   if (limits.meshWide) return undefined;
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];

@@ -1,4 +1,5 @@
 import { dumpProxy } from "../kube/proxy-dump.ts";
+import { inLanes } from "../lanes.ts";
 import {
   contradicts,
   explainRequest,
@@ -32,26 +33,24 @@ export async function explainFailures(session: Session, checks: readonly Explain
     dumps.set(proxy, dump);
     return dump;
   };
-  return await Promise.all(
-    checks.map(async ({ result, request, place, target }): Promise<CheckResult> => {
-      const proxy = target.proxies[0];
-      if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
-      const config = await dumpOf(proxy);
-      if (config === undefined) return result;
-      const asked = toOracleRequest(request, place, proxy, result);
-      const now = Math.floor(Date.now() / 1000);
-      const said = explainRequest(config, asked, now);
-      const { by, status } = result.got;
-      const refusedBehind =
-        proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
-      const behind = refusedBehind
-        ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
-        : undefined;
-      const found = behind ?? said;
-      const lead = contradicts(found.decision, result.got) ? OTHERWISE : "";
-      return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found)) };
-    }),
-  );
+  return await inLanes(checks, async ({ result, request, place, target }): Promise<CheckResult> => {
+    const proxy = target.proxies[0];
+    if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
+    const config = await dumpOf(proxy);
+    if (config === undefined) return result;
+    const asked = toOracleRequest(request, place, proxy, result);
+    const now = Math.floor(Date.now() / 1000);
+    const said = explainRequest(config, asked, now);
+    const { by, status } = result.got;
+    const refusedBehind =
+      proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
+    const behind = refusedBehind
+      ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
+      : undefined;
+    const found = behind ?? said;
+    const lead = contradicts(found.decision, result.got) ? OTHERWISE : "";
+    return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found)) };
+  });
 }
 
 /** The gateway let it through, so a workload behind it refused: the first whose config says what was answered. */

@@ -6,6 +6,7 @@ import { MeshproofError } from "../errors.ts";
 import { parseManifests } from "../kube/apply.ts";
 import { messageOf, statusOf, type Manifest } from "../kube/client.ts";
 import { waitForDeployment } from "../kube/wait.ts";
+import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
 import { substitute } from "../scenario/index.ts";
@@ -74,7 +75,7 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   }
   signal?.throwIfAborted();
   progress("reading the proxies' access logs");
-  const parts = await Promise.all(inRunOrder(scenarios).map((scenario) => readPart(plan, scenario, complaints)));
+  const parts = await inLanes(inRunOrder(scenarios), (scenario) => readPart(plan, scenario, complaints));
   await reading;
   session.forget();
   const results = await details.review(parts).catch((error: unknown) => {
@@ -148,24 +149,22 @@ async function prepareWorkloads(session: Session, options: RunOptions): Promise<
  */
 async function preflight(session: Session, scenarios: readonly Scenario[]): Promise<void> {
   const problems: string[] = [];
-  await Promise.all(
-    scenarios.flatMap((scenario) =>
-      scenario.steps.map(async (step, index) => {
-        const values = await substitutionValues(session, scenario, index);
-        for (const file of step.apply) {
-          for (const manifest of parseManifests(substitute(file.text, file.file, values))) {
-            await session.kube.objects.apply(manifest, { dryRun: true }).catch((error: unknown) => {
-              if (statusOf(error) === undefined && !/Unrecognized API version and kind/.test(messageOf(error)))
-                throw error;
-              problems.push(
-                `${file.file}: the API server rejected ${manifest.kind} ${manifest.metadata.name}: ${messageOf(error)}`,
-              );
-            });
-          }
+  await inLanes(scenarios, async (scenario) => {
+    for (const [index, step] of scenario.steps.entries()) {
+      const values = await substitutionValues(session, scenario, index);
+      for (const file of step.apply) {
+        for (const manifest of parseManifests(substitute(file.text, file.file, values))) {
+          await session.kube.objects.apply(manifest, { dryRun: true }).catch((error: unknown) => {
+            if (statusOf(error) === undefined && !/Unrecognized API version and kind/.test(messageOf(error)))
+              throw error;
+            problems.push(
+              `${file.file}: the API server rejected ${manifest.kind} ${manifest.metadata.name}: ${messageOf(error)}`,
+            );
+          });
         }
-      }),
-    ),
-  );
+      }
+    }
+  });
   if (problems.length > 0) throw new MeshproofError("ERR_MANIFEST_REJECTED", [...new Set(problems)].sort().join("\n"));
 }
 
@@ -193,20 +192,18 @@ async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<
   for (const file of scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply))) {
     for (const manifest of parseManifests(file.text)) kinds.set(`${manifest.apiVersion} ${manifest.kind}`, manifest);
   }
-  await Promise.all(
-    [...kinds.values()].map(async ({ apiVersion, kind }) => {
-      const label = `meshproof.dev/run=${session.plan.runId}`;
-      const list = await session.kube.objects.list(
-        apiVersion,
-        kind,
-        undefined,
-        undefined,
-        undefined,
-        undefined,
-        undefined,
-        label,
-      );
-      for (const item of list.items) await session.kube.objects.remove({ ...item, apiVersion, kind } as Manifest);
-    }),
-  );
+  await inLanes(kinds.values(), async ({ apiVersion, kind }) => {
+    const label = `meshproof.dev/run=${session.plan.runId}`;
+    const list = await session.kube.objects.list(
+      apiVersion,
+      kind,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      label,
+    );
+    for (const item of list.items) await session.kube.objects.remove({ ...item, apiVersion, kind } as Manifest);
+  });
 }

@@ -3,6 +3,7 @@ import { MeshproofError } from "../errors.ts";
 import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
 import { statusOf, type Manifest } from "../kube/client.ts";
 import { readLog } from "../kube/exec.ts";
+import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
 import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
@@ -62,7 +63,7 @@ export async function runStep(
   const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
   const values = await substitutionValues(session, scenario, index);
-  const checks = await Promise.all(step.checks.map((spec) => prepare(session, scenario, spec, values)));
+  const checks = await inLanes(step.checks, (spec) => prepare(session, scenario, spec, values));
   const judges = judgesOf(checks.map(({ target }) => target));
   const changes = changesOf(step, values, applied);
   const before = changes.some((c) => c.replaces)
@@ -124,7 +125,7 @@ export async function runStep(
     request: wireRequest(check, ""),
   }));
   const results = await explainFailures(session, judged);
-  const asked = await Promise.all(step.asked.map((spec) => judgeAsked(session, spec, marks, checks)));
+  const asked = await inLanes(step.asked, (spec) => judgeAsked(session, spec, marks, checks));
   return {
     name: step.name,
     position: step.position,

@@ -7,6 +7,7 @@ import { applyManifests, parseManifests } from "../kube/apply.ts";
 import type { Kube, Manifest } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "../kube/wait.ts";
+import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
@@ -66,9 +67,7 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
   if (options.apps.includes("outside-host")) await startOutsideHost(options);
   const deployments = manifests.filter((m) => m.kind === "Deployment");
   options.progress(`waiting for ${deployments.length} workloads in ${namespace}`);
-  await Promise.all(
-    deployments.map((m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal)),
-  );
+  await inLanes(deployments, (m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal));
 }
 
 /** Puts key sets where the JWKS servers serve them: `/jwks/<issuer>/<anything>`. */

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { inLanes } from "../lanes.ts";
 import { foldersOf, readManifests } from "./load.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -30,7 +31,7 @@ export async function lintScenarios(
   base: string = dirname(join(root)),
 ): Promise<Problem[]> {
   const services = await readServices(join(root, "workloads"));
-  const problems = scenarios.map(async (scenario) => {
+  const problems = await inLanes(scenarios, async (scenario) => {
     const file = join(base, scenario.position.file);
     return lintScenario(scenario, {
       scenario: await readFile(file, "utf8"),
@@ -38,14 +39,8 @@ export async function lintScenarios(
       services,
     });
   });
-  return sortProblems((await Promise.all(problems)).flat());
+  return sortProblems(problems.flat());
 }
-
-/** The folder of scenarios/workloads whose replies `received` reads. */
-const ECHO_WORKLOAD = "httpbin";
-/** Its endpoints that tell the headers of the request, and those that tell its path too. */
-const ECHOES_PATH = /^\/anything(?:[/?]|$)/;
-const ECHOES_HEADERS = /^\/(?:headers(?:\?|$)|anything(?:[/?]|$))/;
 
 /** What is probably a mistake in one scenario. */
 export function lintScenario(scenario: Scenario, { scenario: text, manifests, services }: LintFiles): Problem[] {
@@ -76,11 +71,10 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
         hint: "name it in a step or remove it",
       });
 
-  const ownServices = [...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name));
   const targets = new Set([
     "ingress",
     ...scenario.workloads.flatMap((workload) => services.get(workload) ?? []),
-    ...ownServices,
+    ...[...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name)),
   ]);
   const known = new Set<string>();
   for (const { request, position } of checks) {
@@ -96,28 +90,6 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
       message: `no workload of this scenario has a Service "${request.to}"`,
       ...(hint && { hint }),
     });
-  }
-
-  const echoing = new Set(["ingress", ...(services.get(ECHO_WORKLOAD) ?? []), ...ownServices]);
-  for (const { request, expect, position } of checks) {
-    if (expect.received === undefined) continue;
-    const { path: demanded } = expect.received;
-    const wanted = demanded === undefined ? ECHOES_HEADERS : ECHOES_PATH;
-    if (!echoing.has(request.to))
-      problems.push({
-        position,
-        message: `received reads an echo of the request, and ${request.to} is not known to echo`,
-        hint: `send it to ${[...echoing].join(", ")}`,
-      });
-    else if (!wanted.test(request.path))
-      problems.push({
-        position,
-        message: `received reads httpbin's echo of the request, and ${request.path} is not one`,
-        hint:
-          demanded === undefined
-            ? "use the path /headers, /anything, or one below /anything"
-            : "use /anything or a path below it: it alone echoes the path",
-      });
   }
 
   const metadata = valueOf(root, "metadata");
@@ -160,11 +132,11 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
 }
 
 async function readServices(folder: string): Promise<Map<string, string[]>> {
-  const services = (await foldersOf(folder)).map(async (name) => {
+  const services = await inLanes(await foldersOf(folder), async (name) => {
     const manifests = await readManifests(join(folder, name));
     return [name, [...manifests].flatMap(([file, text]) => servicesIn(text, file))] as const;
   });
-  return new Map(await Promise.all(services));
+  return new Map(services);
 }
 
 function servicesIn(text: string, file: string): string[] {

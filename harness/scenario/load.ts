@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
+import { inLanes } from "../lanes.ts";
 import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../tokens/issuer.ts";
@@ -265,9 +266,7 @@ export async function foldersOf(path: string): Promise<string[]> {
 /** The text of a folder's YAML files, by name. */
 export async function readManifests(folder: string): Promise<Map<string, string>> {
   const names = (await readdir(folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
-  return new Map(
-    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), "utf8")] as const)),
-  );
+  return new Map(await inLanes(names, async (name) => [name, await readFile(join(folder, name), "utf8")] as const));
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
