@@ -134,9 +134,10 @@ function buildProgram(): Command {
         .default(20),
     )
     .addOption(
-      new Option("--max-unavailable <requests>", "how many that must be admitted may fail (default: any)").argParser(
-        whole,
-      ),
+      new Option(
+        "--max-unavailable <requests>",
+        "how many that must be admitted may fail: a number, or a share",
+      ).default("1%"),
     )
     .option("--name <cluster>", "the cluster's name while it runs")
     .option("--results <folder>", "where reports are written, a folder per upgrade", "results")

@@ -384,6 +384,8 @@ export function upgraded(changes: Partial<UpgradeResult> = {}): UpgradeResult {
   const at = (second: number): number => Date.UTC(2026, 7, 30, 10, 20, second);
   const stream = (name: string, expected: number, more: Partial<StreamResult> = {}): StreamResult => ({
     ...{ name, expected, perSecond: 20, sent: 1204, due: 1206, right: 1204, breaches: [], failures: [] },
+    perPhase: [{ phase: "gateway", sent: 204, right: 204 }],
+    ...{ longestGap: { phases: ["gateway"], fromMs: at(13), forMs: 112, sent: 1 }, problems: [] },
     ...more,
   });
   const [from, to] = [before, after].map(({ versions }) => ({
@@ -408,16 +410,17 @@ export function upgraded(changes: Partial<UpgradeResult> = {}): UpgradeResult {
     streams: [
       stream("sidecar, valid token", 200, {
         right: 1201,
-        failures: [{ phase: "sidecars", fromMs: at(31), toMs: at(32), count: 3, status: 503 }],
+        failures: [{ phase: "sidecars", fromMs: at(31), toMs: at(32), count: 3, status: 503, by: "proxy" }],
       }),
       stream("sidecar, no token", 403),
       stream("gateway, valid token", 200),
       stream("gateway, no token", 403, {
         right: 1197,
-        breaches: [{ phase: "gateway", fromMs: at(14), toMs: at(15), count: 7, status: 200 }],
+        breaches: [{ phase: "gateway", fromMs: at(14), toMs: at(15), count: 7, status: 200, by: "workload" }],
       }),
     ],
     meshWide: [],
+    maxUnavailable: { share: 0.01 },
     problems: [],
     checks: { from: counts, to: counts },
     unexpected: 4,
@@ -434,8 +437,15 @@ export function hostileUpgrade(): UpgradeResult {
     streams: streams.map((stream) => ({
       ...stream,
       name: hostileText,
-      problem: hostileText,
-      failures: [{ phase: hostileText, fromMs: 0, toMs: 1, count: 1, status: 0, error: hostileText }],
+      problems: [
+        { kind: "broken", words: hostileText },
+        { kind: "phases", phases: [hostileText] },
+        { kind: "gap", gap: { phases: [hostileText], fromMs: 0, forMs: 1, sent: 0 } },
+        { kind: "few", right: 0, due: 1, phases: [hostileText] },
+        { kind: "end", phase: hostileText, right: 0 },
+        { kind: "clock", phase: hostileText, byMs: 1 },
+      ],
+      failures: [{ phase: hostileText, fromMs: 0, toMs: 1, count: 1, status: 0, by: "nobody", error: hostileText }],
     })),
   });
 }

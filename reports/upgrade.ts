@@ -2,6 +2,7 @@
 
 import {
   complaintsOf,
+  describeProblem,
   refusedByScenarios,
   unavailableOf,
   upgradeExitCode,
@@ -163,7 +164,7 @@ function describeVerdict(result: UpgradeResult): string {
   const breaches = result.streams.reduce((sum, stream) => sum + countOfIncidents(stream.breaches), 0);
   if (breaches > 0)
     return `${plural(breaches, "request")} that must be refused ${breaches === 1 ? "was" : "were"} let through`;
-  if (upgradeExitCode(result) === 3) return "not judged, a stream of requests cannot be trusted";
+  if (upgradeExitCode(result) === 3) return "not judged: the streams of requests prove nothing";
   if (upgradeExitCode(result) === 1) return "the upgrade changed what it must not";
   const failed = unavailableOf(result);
   const lost = failed === 0 ? "none failed" : `${failed} that must be admitted failed`;
@@ -181,16 +182,19 @@ function notesOf(result: UpgradeResult): string[] {
   ];
 }
 
-function describeStream({ sent, due, right, expected, problem }: StreamResult): string {
-  const counts = `${sent} sent (${due} due), ${right} answered ${expected}`;
-  return problem === undefined ? counts : `${counts}; ${visible(problem)}`;
+function describeStream({ sent, due, right, expected, longestGap, problems }: StreamResult): string {
+  const { forMs, phases } = longestGap;
+  const gap = `at most ${formatDuration(forMs)} without one${phases.length === 0 ? "" : ` (${phases.join(", ")})`}`;
+  const counts = `${sent} sent (${due} due), ${right} rightly answered ${expected}, ${gap}`;
+  return [counts, ...problems.map(describeProblem)].map((words) => visible(words)).join("; ");
 }
 
 const incidentsOf = ({ breaches, failures }: StreamResult): Incident[] =>
   [...breaches, ...failures].sort((a, b) => a.fromMs - b.fromMs);
 
-function describeIncident({ phase, fromMs, toMs, count, status, error }: Incident): string {
-  const what = status === 0 ? `no answer${error === undefined ? "" : ` (${visible(error)})`}` : `${status}`;
+function describeIncident({ phase, fromMs, toMs, count, status, by, error }: Incident): string {
+  const because = error === undefined ? "" : ` (${visible(error)})`;
+  const what = status === 0 ? `no answer${because}` : `${status} from the ${by}${because}`;
   const when = new Date(fromMs).toISOString().slice(11, 23);
   return `${when}, ${phase}: ${plural(count, "request")} got ${what} within ${formatDuration(toMs - fromMs)}`;
 }

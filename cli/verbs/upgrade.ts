@@ -10,8 +10,14 @@ import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
-import type { UpgradeResult } from "../../harness/stream/upgrade.ts";
-import { RUN_PHASES, upgradeExitCode } from "../../harness/stream/upgrade.ts";
+import {
+  formatAllowance,
+  parseAllowance,
+  RUN_PHASES,
+  upgradeExitCode,
+  type Allowance,
+  type UpgradeResult,
+} from "../../harness/stream/upgrade.ts";
 import type { Watch } from "../../harness/stream/watch.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
@@ -33,7 +39,8 @@ interface UpgradeVerbOptions extends ImageFlags {
   readonly name?: string;
   /** Requests per second of each stream. */
   readonly rate: number;
-  readonly maxUnavailable?: number;
+  /** `20`, or `1%`. */
+  readonly maxUnavailable: string;
   readonly results: string;
   readonly install?: boolean;
   readonly scenarios: string;
@@ -41,6 +48,7 @@ interface UpgradeVerbOptions extends ImageFlags {
 
 export async function upgrade(names: readonly string[], options: UpgradeVerbOptions): Promise<number> {
   return work(async (work) => {
+    const maxUnavailable = parseAllowance(options.maxUnavailable);
     const [from, to] = [parsePair(options.from), parsePair(options.to)];
     const [old, fresh] = [chooseMesh(from), chooseMesh(to)];
     if (old.istio === fresh.istio && old.envoy === fresh.envoy)
@@ -57,7 +65,8 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
     const folder = path.resolve(options.results, id);
     await mkdir(folder, { recursive: true });
     const selection = [...names, ...tag.flatMap((one) => ["--tag", one]), "--scenarios", options.scenarios];
-    const result = await upgradeCluster({ id, from, to, folder, selection, scenarios, options, names }, work);
+    const task = { id, from, to, folder, selection, scenarios, maxUnavailable, options, names };
+    const result = await upgradeCluster(task, work);
     work.clear();
     console.log(formatUpgrade(result.upgrade));
     console.log(formatDiff(result.comparison));
@@ -84,6 +93,7 @@ interface Task {
   /** The arguments of `meshproof run` that choose the scenarios. */
   readonly selection: readonly string[];
   readonly scenarios: readonly Scenario[];
+  readonly maxUnavailable: Allowance;
   readonly options: UpgradeVerbOptions;
   readonly names: readonly string[];
 }
@@ -98,7 +108,9 @@ async function upgradeCluster(task: Task, work: Work) {
   });
   const signal = AbortSignal.any([work.signal, cluster.lost]);
   await cluster.ready();
-  await using watch = await watchMesh(cluster, task, work, signal);
+  const { policesWholeMesh } = await import("../../harness/stream/mesh-wide.ts");
+  const meshWide = task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id);
+  await using watch = await watchMesh(cluster, task, meshWide, work, signal);
   watch.phase(RUN_PHASES.from);
   const before = await runOn(cluster, "from", task, work, signal);
   const old = await cluster.describe();
@@ -107,14 +119,12 @@ async function upgradeCluster(task: Task, work: Work) {
   watch.phase(RUN_PHASES.to);
   const after = await runOn(cluster, "to", task, work, signal);
   const streamed = await watch.end();
-  const { policesWholeMesh } = await import("../../harness/stream/mesh-wide.ts");
   const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
   const upgrade: UpgradeResult = {
     ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
     command: commandOf(task),
     ...{ strategy: options.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
-    ...{ ...streamed, meshWide: task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id) },
-    ...(options.maxUnavailable === undefined ? {} : { maxUnavailable: options.maxUnavailable }),
+    ...{ ...streamed, meshWide, maxUnavailable: task.maxUnavailable },
     checks: { from: before.counts, to: after.counts },
     unexpected: comparison.unexpected,
   };
@@ -156,7 +166,13 @@ async function runOn(
   return result;
 }
 
-async function watchMesh(cluster: Cluster, { options }: Task, { progress }: Work, signal: AbortSignal): Promise<Watch> {
+async function watchMesh(
+  cluster: Cluster,
+  { options }: Task,
+  meshWide: readonly string[],
+  { progress }: Work,
+  signal: AbortSignal,
+): Promise<Watch> {
   const [{ connect }, { startWatch }] = await Promise.all([
     import("../../harness/kube/client.ts"),
     import("../../harness/stream/watch.ts"),
@@ -165,7 +181,7 @@ async function watchMesh(cluster: Cluster, { options }: Task, { progress }: Work
   return startWatch({
     ...{ kube: connect(cluster.kubeconfig), handle: await toHandle(cluster), perSecond: options.rate },
     tokens: await createTokenFactory({ issuersDir: path.resolve(options.scenarios, "issuers") }),
-    ...{ signal, progress },
+    ...{ meshWide, signal, progress },
   });
 }
 
@@ -195,7 +211,7 @@ async function replaceMesh(
 }
 
 /** How a person starts this upgrade again. */
-function commandOf({ from, to, names, options }: Task): string {
+function commandOf({ from, to, names, maxUnavailable, options }: Task): string {
   const pair = (wanted: WantedMesh): string => {
     const { istio, envoy } = chooseMesh(wanted);
     return wanted.envoy === undefined ? istio : `${istio}@${envoy}`;
@@ -205,7 +221,7 @@ function commandOf({ from, to, names, options }: Task): string {
     ...options.tag.flatMap((tag) => ["--tag", tag]),
     ...(options.cluster === "embedded" ? [] : ["--cluster", options.cluster]),
     ...flagsOf(options),
-    ...(options.maxUnavailable === undefined ? [] : ["--max-unavailable", `${options.maxUnavailable}`]),
+    ...["--max-unavailable", formatAllowance(maxUnavailable)],
   ];
   return commandLine(["meshproof", "upgrade", ...names, ...given]);
 }

@@ -101,8 +101,8 @@ describe("a kind cluster", { skip: without }, () => {
     assert.match(`${from.versions.istio} ${to.versions.istio}`, /^1\.30\S* 1\.31\S*$/);
     assert.ok(phases.some((phase) => phase.name === "workloads"));
     assert.equal(streams.length, 9);
-    for (const { right, breaches, problem } of streams)
-      assert.deepEqual({ some: right > 0, breaches, problem }, { some: true, breaches: [], problem: undefined });
+    for (const { right, breaches, problems } of streams)
+      assert.deepEqual({ some: right > 0, breaches, problems }, { some: true, breaches: [], problems: [] });
     assert.deepEqual(await names(name), []);
   });
 

@@ -10,7 +10,8 @@ import { execIn, type ContainerRef } from "../kube/exec.ts";
 import { waitFor, waitForDeployment } from "../kube/wait.ts";
 import { substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/index.ts";
-import type { StreamRequest } from "./send.ts";
+import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";
+import { judgeAnswer, type StreamAnswer } from "./verdict.ts";
 
 /** The namespace of what the streams ask; it is in no scenario. */
 export const STREAM_NAMESPACE = "meshproof-upgrade";
@@ -141,26 +142,28 @@ async function untilRight(
   requests: readonly StreamRequest[],
   options: { signal?: AbortSignal },
 ): Promise<void> {
-  const until = Date.now() + LIMIT_MS;
+  const until = steadyNow() + LIMIT_MS;
   for (let right = 0; right < ROUNDS;) {
     options.signal?.throwIfAborted();
     const wrong: string[] = [];
     for (const request of requests) {
-      const got = await ask(kube, request);
-      if (got !== request.expected) wrong.push(`${request.name}: ${got}, not ${request.expected}`);
+      const got = await askOnce(kube, request);
+      if (got === undefined || judgeAnswer(request, got) !== "right")
+        wrong.push(
+          `${request.name}: ${got === undefined ? "nothing" : `${got.status} from ${got.by}`}, not ${request.expected}`,
+        );
     }
     right = wrong.length === 0 ? right + 1 : 0;
-    if (wrong.length > 0 && Date.now() > until)
+    if (wrong.length > 0 && steadyNow() > until)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the streams cannot begin: ${wrong.join("; ")}`);
     if (wrong.length > 0) await delay(200);
   }
 }
 
-async function ask(kube: Kube, { url, headers }: StreamRequest): Promise<number> {
-  const config = [`url = "${url}"`, ...headers.map(([name, value]) => `header = "${name}: ${value}"`)];
-  const command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", "--config", "-"];
-  const { stdout } = await execIn(kube, CLIENT, command, { stdin: config.join("\n") });
-  return Number(stdout.toString("utf8"));
+async function askOnce(kube: Kube, request: StreamRequest): Promise<StreamAnswer | undefined> {
+  const command = ["curl", "--config", "-"];
+  const { stderr } = await execIn(kube, CLIENT, command, { stdin: curlConfig(request, 1) });
+  return readAnswer(stderr.trimEnd(), 0, steadyNow());
 }
 
 /** Containers of the streams' own namespace and the mesh's that started more than once: what they saw proves nothing. */

@@ -11,28 +11,33 @@ test("curl numbers its requests, sends their headers, and writes a line for each
   const seen: (string | undefined)[] = [];
   const server = createServer(({ url, headers }, response) => {
     seen.push(`${url} ${headers["x-quote"] as string} ${headers.connection}`);
-    response.writeHead(seen.length === 2 ? 403 : 200).end("body");
+    const upstream = seen.length === 2 ? {} : { "x-envoy-upstream-service-time": "3" };
+    response.writeHead(seen.length === 2 ? 403 : 200, upstream).end("body");
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x`;
   const request = { name: "x", expected: 200, perSecond: 50, url, headers: [["X-Quote", 'a "b" \\c']] as const };
   const curl = spawn("curl", ["--config", "-"], { stdio: ["pipe", "ignore", "pipe"] });
-  curl.stdin.end(curlConfig(request).replace(/\[0-\d+\]/, "[0-2]"));
+  curl.stdin.end(curlConfig(request, 3));
   const lines = (await text(curl.stderr)).trim().split("\n");
   server.close();
   const at = (number: number): string => `/x?n=${number} a "b" \\c close`;
   assert.deepEqual(seen, [at(0), at(1), at(2)]);
   assert.deepEqual(
-    lines.map((line, index) => readAnswer(line, index, 1000)?.status),
-    [200, 403, 200],
+    lines.map((line, index) => readAnswer(line, index, 1000)).map((answer) => [answer?.status, answer?.by]),
+    [
+      [200, "workload"],
+      [403, "proxy"],
+      [200, "workload"],
+    ],
   );
 });
 
 test("a line of another request than the next is noticed, and a lost one keeps curl's words", () => {
-  const line = "http://h/x?n=7 000 2.001 Operation timed out after 2001 milliseconds";
+  const line = "http://h/x?n=7 000 2.001 up= Operation timed out after 2001 milliseconds";
   assert.equal(readAnswer(line, 6, 5000), undefined);
   assert.equal(readAnswer("curl: garbage", 0, 5000), undefined);
   const error = "Operation timed out after 2001 milliseconds";
-  assert.deepEqual(readAnswer(line, 7, 5000), { atMs: 2999, status: 0, totalMs: 2001, error });
+  assert.deepEqual(readAnswer(line, 7, 5000), { atMs: 2999, status: 0, by: "nobody", totalMs: 2001, error });
 });

@@ -4,7 +4,7 @@ import { MeshproofError } from "../errors.ts";
 import type { Kube } from "../kube/client.ts";
 import { messageOf } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
-import type { StreamAnswer, StreamRecord, StreamSpec } from "./verdict.ts";
+import { judgeAnswer, type StreamAnswer, type StreamRecord, type StreamSpec } from "./verdict.ts";
 
 export interface StreamRequest extends StreamSpec {
   readonly url: string;
@@ -12,11 +12,20 @@ export interface StreamRequest extends StreamSpec {
 }
 
 export interface RunningStream {
-  /** What it got so far. */
-  answered(): number;
-  /** Ends it, once the request under way has its answer. */
-  stop(): Promise<StreamRecord>;
+  /** How many right answers it got so far; undefined where it broke. */
+  right(): number | undefined;
+  /**
+   * Ends it, once the request under way has its answer.
+   * @param steadyFromMs see {@link StreamRecord}
+   */
+  stop(steadyFromMs: number): Promise<StreamRecord>;
 }
+
+/** Epoch milliseconds, but for changes of the machine's clock since this process began. */
+export const steadyNow = (): number => Math.round(performance.timeOrigin + performance.now());
+
+/** NTP moves a clock by less at once; a token's times are whole seconds. */
+const CLOCK_STEP_MS = 1000;
 
 /** Seconds until a request counts as unanswered. */
 const MAX_TIME = 2;
@@ -34,15 +43,23 @@ const FIRST_ANSWER_MS = 20_000;
 export async function startStream(kube: Kube, client: ContainerRef, request: StreamRequest): Promise<RunningStream> {
   const ending = new AbortController();
   const answers: StreamAnswer[] = [];
-  const startedMs = Date.now();
+  const clockSteps: { atMs: number; byMs: number }[] = [];
+  const startedMs = steadyNow();
+  let right = 0;
+  let clock = Date.now() - startedMs;
   let broken: string | undefined;
   const ended = execIn(kube, client, ["curl", "--config", "-"], {
     stdin: curlConfig(request),
     signal: ending.signal,
     stderr: lines((line) => {
-      const answer = readAnswer(line, answers.length, Date.now());
-      if (answer) answers.push(answer);
-      else broken ??= `answer ${answers.length} is missing before ${line}`;
+      const now = steadyNow();
+      const byMs = Date.now() - now - clock;
+      clock += byMs;
+      if (Math.abs(byMs) > CLOCK_STEP_MS) clockSteps.push({ atMs: now, byMs });
+      const answer = readAnswer(line, answers.length, now);
+      if (answer === undefined) return void (broken ??= `answer ${answers.length} is missing before ${line}`);
+      answers.push(answer);
+      if (judgeAnswer(request, answer) === "right") right++;
     }),
   }).then(
     ({ exitCode }) => void (broken ??= `curl ended with ${exitCode}`),
@@ -51,21 +68,21 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
     },
   );
   while (answers.length === 0) {
-    if (broken !== undefined || Date.now() > startedMs + FIRST_ANSWER_MS)
+    if (broken !== undefined || steadyNow() > startedMs + FIRST_ANSWER_MS)
       throw new MeshproofError("ERR_PROBE", `the stream "${request.name}" gets no answers: ${broken ?? "silence"}`);
     await delay(50);
   }
   const { name, expected, perSecond } = request;
   return {
-    answered: () => answers.length,
-    async stop() {
-      const endedMs = Date.now();
+    right: () => (broken === undefined ? right : undefined),
+    async stop(steadyFromMs) {
+      const endedMs = steadyNow();
       ending.abort();
       await ended;
       // Connecting to the pod is no part of the stream.
       const first = answers[0]?.atMs ?? startedMs;
       return {
-        ...{ name, expected, perSecond, startedMs: first, endedMs },
+        ...{ name, expected, perSecond, startedMs: first, endedMs, steadyFromMs, clockSteps },
         answers: answers.filter(({ atMs }) => atMs <= endedMs),
         ...(broken === undefined ? {} : { broken }),
       };
@@ -73,28 +90,32 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
   };
 }
 
-/** Waits until each of the streams has so many answers more than now; one that broke is told by its record. */
-export async function untilAnswered(
-  streams: readonly RunningStream[],
-  more: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const until = Date.now() + STEADY_LIMIT_MS;
-  const wanted = streams.map((stream) => stream.answered() + more);
-  while (Date.now() < until && streams.some((stream, index) => stream.answered() < (wanted[index] ?? 0)))
-    await delay(100, undefined, { signal });
+/** Waits until each of the streams has so many right answers more than now, for a time; its record tells of one that has not. */
+export async function untilRight(streams: readonly RunningStream[], more: number, signal: AbortSignal): Promise<void> {
+  const until = steadyNow() + STEADY_LIMIT_MS;
+  const wanted = streams.map((stream) => (stream.right() ?? 0) + more);
+  const isShort = (stream: RunningStream, index: number): boolean => {
+    const right = stream.right();
+    return right !== undefined && right < (wanted[index] ?? 0);
+  };
+  while (steadyNow() < until && streams.some(isShort)) await delay(100, undefined, { signal });
 }
 
 /** curl(1): with `%{stderr}` the lines are written at once, while standard output would be gathered into blocks. */
-export function curlConfig({ url, headers, perSecond }: StreamRequest): string {
+export function curlConfig(
+  { url, headers, perSecond }: StreamRequest,
+  count = Math.ceil(perSecond * LONGEST_SECONDS),
+): string {
   const quote = (text: string): string => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-  const count = Math.ceil(perSecond * LONGEST_SECONDS);
   const options: [string, string?][] = [
     ["silent"],
     ["rate", `${perSecond}/s`],
     ["max-time", `${MAX_TIME}`],
     ["output", "/dev/null"],
-    ["write-out", String.raw`%{stderr}%{url_effective} %{http_code} %{time_total} %{errormsg}\n`],
+    [
+      "write-out",
+      String.raw`%{stderr}%{url_effective} %{http_code} %{time_total} up=%header{${FROM_UPSTREAM}} %{errormsg}\n`,
+    ],
     ["header", "Connection: close"],
     ...headers.map(([name, value]): [string, string] => ["header", `${name}: ${value}`]),
     ["url", `${url}?n=[0-${count - 1}]`],
@@ -108,15 +129,19 @@ export function curlConfig({ url, headers, perSecond }: StreamRequest): string {
     .join("\n");
 }
 
+/** Envoy's router sets it on whatever an upstream answered, and no proxy on what it answers itself. */
+const FROM_UPSTREAM = "x-envoy-upstream-service-time";
+
 /**
  * Reads a line of curl's; undefined where it is not that of request `index`.
- * @param now when it came, right after the answer; epoch milliseconds
+ * @param now when it came, right after the answer; of {@link steadyNow}
  */
 export function readAnswer(line: string, index: number, now: number): StreamAnswer | undefined {
-  const [, number, status, seconds, error] = /\?n=(\d+) (\d{3}) ([\d.]+) ?(.*)$/.exec(line) ?? [];
+  const [, number, status, seconds, upstream, error] = /\?n=(\d+) (\d{3}) ([\d.]+) up=(\S*) ?(.*)$/.exec(line) ?? [];
   if (Number(number) !== index) return undefined;
   const totalMs = Math.round(Number(seconds) * 1000);
-  return { atMs: now - totalMs, status: Number(status), totalMs, ...(error ? { error } : {}) };
+  const by = upstream !== "" ? "workload" : Number(status) === 0 ? "nobody" : "proxy";
+  return { atMs: now - totalMs, status: Number(status), by, totalMs, ...(error ? { error } : {}) };
 }
 
 function lines(take: (line: string) => void): Writable {

@@ -2,12 +2,14 @@
 
 /** One request of a stream. */
 export interface StreamAnswer {
-  /** When it was sent, epoch milliseconds. */
+  /** When it was sent, epoch milliseconds of a clock that nobody sets. */
   readonly atMs: number;
   /** 0 where no answer came. */
   readonly status: number;
+  /** The proxy that was asked, or whatever stands behind it: then the proxy let the request through. */
+  readonly by: "proxy" | "workload" | "nobody";
   readonly totalMs: number;
-  /** curl's words where no answer came. */
+  /** curl's words where no answer came, or not all of it. */
   readonly error?: string;
 }
 
@@ -15,7 +17,7 @@ export interface StreamAnswer {
 export interface StreamSpec {
   /** For people: `gateway, no token`. */
   readonly name: string;
-  /** The one status that is right. */
+  /** The one status that is right: 2xx of the workload, any other of the proxy. */
   readonly expected: number;
   /** Requests per second, sent one after the other; a slow answer delays the next. */
   readonly perSecond: number;
@@ -25,7 +27,11 @@ export interface StreamSpec {
 export interface StreamRecord extends StreamSpec {
   readonly startedMs: number;
   readonly endedMs: number;
+  /** From when on {@link STEADY} right answers were waited for, after which it ended. */
+  readonly steadyFromMs: number;
   readonly answers: readonly StreamAnswer[];
+  /** When the machine's clock was set, and by how much. */
+  readonly clockSteps: readonly { readonly atMs: number; readonly byMs: number }[];
   /** How its client ended, where nobody ended it. */
   readonly broken?: string;
 }
@@ -43,86 +49,175 @@ export interface Incident {
   readonly toMs: number;
   readonly count: number;
   readonly status: number;
+  readonly by: StreamAnswer["by"];
   readonly error?: string;
+}
+
+/** Why a stream's counts prove nothing. */
+export type StreamProblem =
+  | { readonly kind: "broken"; readonly words: string }
+  /** Phases that it lived through without one right answer. */
+  | { readonly kind: "phases"; readonly phases: readonly string[] }
+  | { readonly kind: "gap"; readonly gap: Gap }
+  | { readonly kind: "few"; readonly right: number; readonly due: number; readonly phases: readonly string[] }
+  | { readonly kind: "end"; readonly phase: string; readonly right: number }
+  | { readonly kind: "clock"; readonly phase: string; readonly byMs: number };
+
+/** A time without a right answer. */
+export interface Gap {
+  readonly phases: readonly string[];
+  readonly fromMs: number;
+  readonly forMs: number;
+  /** How many requests were sent meanwhile. */
+  readonly sent: number;
 }
 
 export interface StreamResult extends StreamSpec {
   readonly sent: number;
-  /** By the rate, less the time that slow answers took. */
+  /** By the rate, less the time that slow answers took; a request without an answer took time in which nothing was seen. */
   readonly due: number;
   readonly right: number;
-  /** Let through although it must be refused (2xx). Each one fails the upgrade. */
+  /** What each phase got that it lived through. */
+  readonly perPhase: readonly { readonly phase: string; readonly sent: number; readonly right: number }[];
+  readonly longestGap: Gap;
+  /** Let through although it must be refused: answered 2xx, or by the workload. Each one fails the upgrade. */
   readonly breaches: readonly Incident[];
   /** Not answered as it must be, and not let through. */
   readonly failures: readonly Incident[];
   /** Why its counts mean nothing. */
-  readonly problem?: string;
+  readonly problems: readonly StreamProblem[];
 }
 
-/** How late a stream may be in total (the least share of what is due) and at once: the machine is busy meanwhile. */
+/** Each stream must have so many right answers before the change and at its end, for a difference to mean something. */
+export const STEADY = 20;
+/** How late a stream may be in total: the machine is busy meanwhile. */
 const LEAST_SHARE = 0.5;
-const LONGEST_SILENCE_MS = 5000;
+/** So long may a stream be without a right answer: what was let through meanwhile would not be seen. */
+const LONGEST_GAP_MS = 5000;
+/** In a phase so short, counted in requests, that none may have been due. */
+const SHORT_PHASE = 2;
 
-/** Judges one stream; refused means that its expected status is no 2xx. */
-export function judgeStream(record: StreamRecord, phases: readonly Phase[]): StreamResult {
+export type AnswerVerdict = "right" | "breach" | "failure";
+
+/** Says what an answer is to its stream. */
+export function judgeAnswer(
+  { expected }: Pick<StreamSpec, "expected">,
+  { status, by, error }: Omit<StreamAnswer, "atMs" | "totalMs">,
+): AnswerVerdict {
+  const admitted = isAdmitted(expected);
+  if (!admitted && (isAdmitted(status) || by === "workload")) return "breach";
+  // A gateway may answer 200 itself, and a workload 403: who answers is part of what is right.
+  return status === expected && by === (admitted ? "workload" : "proxy") && error === undefined ? "right" : "failure";
+}
+
+/**
+ * Judges one stream.
+ * @param isExcused whether an answer to a request that must be admitted is another one for a reason that is known: it counts
+ * as a failure, but not as a time in which nothing was seen
+ */
+export function judgeStream(
+  record: StreamRecord,
+  phases: readonly Phase[],
+  isExcused: (phase: string, status: number) => boolean = () => false,
+): StreamResult {
   const { name, expected, perSecond, answers } = record;
-  const refused = !isAdmitted(expected);
-  const wrong = answers.filter(({ status }) => status !== expected);
-  const breach = ({ status }: StreamAnswer): boolean => refused && isAdmitted(status);
-  const due = dueOf(record);
-  const problem = problemOf(record, due);
-  return {
-    name,
-    expected,
-    perSecond,
-    sent: answers.length,
-    due,
-    right: answers.length - wrong.length,
-    breaches: incidentsOf(answers, breach, phases),
-    failures: incidentsOf(answers, (answer) => answer.status !== expected && !breach(answer), phases),
-    ...(problem === undefined ? {} : { problem }),
+  const all = answers.map((answer) => {
+    const [phase, verdict] = [phaseAt(phases, answer.atMs), judgeAnswer(record, answer)];
+    const seen = verdict === "right" || (isAdmitted(expected) && isExcused(phase, answer.status));
+    return { ...answer, phase, verdict, seen };
+  });
+  const right = all.filter(({ verdict }) => verdict === "right");
+  const perPhase = phasesBetween(phases, record.startedMs, record.endedMs, SHORT_PHASE * periodOf(record)).map(
+    (phase) => ({
+      phase,
+      sent: all.filter((answer) => answer.phase === phase).length,
+      right: right.filter((answer) => answer.phase === phase).length,
+    }),
+  );
+  const result = {
+    ...{ name, expected, perSecond, sent: answers.length, due: dueOf(record), right: right.length, perPhase },
+    longestGap: longestGapOf(record, all, phases),
+    breaches: incidentsOf(all, "breach"),
+    failures: incidentsOf(all, "failure"),
   };
+  return { ...result, problems: problemsOf(record, result, all, phases) };
+}
+
+interface Judged extends StreamAnswer {
+  readonly phase: string;
+  readonly verdict: AnswerVerdict;
+  /** Whether it shows that the stream and its witness work. */
+  readonly seen: boolean;
 }
 
 const isAdmitted = (status: number): boolean => status >= 200 && status < 300;
 
-function dueOf({ startedMs, endedMs, perSecond, answers }: StreamRecord): number {
-  const period = 1000 / perSecond;
-  const slow = answers.reduce((sum, { totalMs }) => sum + Math.max(0, totalMs - period), 0);
+const periodOf = ({ perSecond }: StreamSpec): number => 1000 / perSecond;
+
+function dueOf(record: StreamRecord): number {
+  const { startedMs, endedMs, answers } = record;
+  const period = periodOf(record);
+  const answered = answers.filter(({ status }) => status !== 0);
+  const slow = answered.reduce((sum, { totalMs }) => sum + Math.max(0, totalMs - period), 0);
   return Math.max(1, Math.floor((endedMs - startedMs - slow) / period));
 }
 
-function problemOf(record: StreamRecord, due: number): string | undefined {
-  const { answers, broken, startedMs, endedMs } = record;
-  if (broken !== undefined) return `its client ended: ${broken}`;
-  const times = [startedMs, ...answers.flatMap(({ atMs, totalMs }) => [atMs, atMs + totalMs]), endedMs];
-  const silence = Math.max(0, ...times.slice(1).map((at, index) => (index % 2 === 0 ? at - (times[index] ?? at) : 0)));
-  if (silence > LONGEST_SILENCE_MS) return `it sent nothing for ${(silence / 1000).toFixed(1)} s`;
-  if (answers.length < due * LEAST_SHARE) return `it sent ${answers.length} requests where ${due} were due`;
-  return undefined;
+function longestGapOf(record: StreamRecord, answers: readonly Judged[], phases: readonly Phase[]): Gap {
+  const { startedMs, endedMs } = record;
+  const seen = answers.filter((answer) => answer.seen);
+  const ends = [startedMs, ...seen.map(({ atMs, totalMs }) => atMs + totalMs)];
+  const begins = [...seen.map(({ atMs }) => atMs), endedMs];
+  const gaps = ends.map((fromMs, index) => ({ fromMs, forMs: (begins[index] ?? endedMs) - fromMs }));
+  const { fromMs, forMs } = gaps.reduce((longest, gap) => (gap.forMs > longest.forMs ? gap : longest));
+  const until = fromMs + forMs;
+  return {
+    phases: phasesBetween(phases, fromMs, until, periodOf(record)),
+    ...{ fromMs, forMs, sent: answers.filter(({ atMs }) => atMs >= fromMs && atMs < until).length },
+  };
+}
+
+function problemsOf(
+  record: StreamRecord,
+  { due, perPhase, longestGap: gap }: Pick<StreamResult, "due" | "perPhase" | "longestGap">,
+  answers: readonly Judged[],
+  phases: readonly Phase[],
+): StreamProblem[] {
+  const { broken, steadyFromMs, clockSteps } = record;
+  const problems: StreamProblem[] = clockSteps.map(({ atMs, byMs }) => ({
+    ...{ kind: "clock", phase: phaseAt(phases, atMs), byMs },
+  }));
+  if (broken !== undefined) problems.push({ kind: "broken", words: broken });
+  const unseen = perPhase.filter(({ right }) => right === 0).map(({ phase }) => phase);
+  if (unseen.length > 0) problems.push({ kind: "phases", phases: unseen });
+  // What the phases say already is not said again.
+  const isNew = gap.phases.every((phase) => !unseen.includes(phase));
+  if (gap.forMs > LONGEST_GAP_MS && isNew) problems.push({ kind: "gap", gap });
+  const atEnd = answers.filter(({ atMs, verdict }) => verdict === "right" && atMs >= steadyFromMs).length;
+  const last = phaseAt(phases, steadyFromMs);
+  if (atEnd < STEADY && !unseen.includes(last)) problems.push({ kind: "end", phase: last, right: atEnd });
+  const seen = answers.filter((answer) => answer.seen).length;
+  if (seen < due * LEAST_SHARE && problems.length === 0) {
+    const poor = perPhase.filter(({ sent, right }) => right < sent * LEAST_SHARE).map(({ phase }) => phase);
+    problems.push({ kind: "few", right: seen, due, phases: poor });
+  }
+  return problems;
 }
 
 /** Wrong answers in a row, cut where their kind or the phase changes. */
-function incidentsOf(
-  answers: readonly StreamAnswer[],
-  isWrong: (answer: StreamAnswer) => boolean,
-  phases: readonly Phase[],
-): Incident[] {
+function incidentsOf(answers: readonly Judged[], kind: AnswerVerdict): Incident[] {
   const incidents: Incident[] = [];
   let open = false;
-  for (const answer of answers) {
-    if (!isWrong(answer)) {
+  for (const { verdict, atMs, totalMs, status, by, error, phase } of answers) {
+    if (verdict !== kind) {
       open = false;
       continue;
     }
-    const { atMs, totalMs, status, error } = answer;
-    const phase = phaseAt(phases, atMs);
     const last = incidents.at(-1);
-    if (open && last?.phase === phase && last.status === status && last.error === error)
+    if (open && last?.phase === phase && last.status === status && last.by === by && last.error === error)
       incidents[incidents.length - 1] = { ...last, toMs: atMs + totalMs, count: last.count + 1 };
     else
       incidents.push({
-        ...{ phase, fromMs: atMs, toMs: atMs + totalMs, count: 1, status },
+        ...{ phase, fromMs: atMs, toMs: atMs + totalMs, count: 1, status, by },
         ...(error === undefined ? {} : { error }),
       });
     open = true;
@@ -133,6 +228,16 @@ function incidentsOf(
 /** The phase that had begun at a time. */
 export function phaseAt(phases: readonly Phase[], atMs: number): string {
   return phases.findLast(({ fromMs }) => fromMs <= atMs)?.name ?? phases[0]?.name ?? "";
+}
+
+/** Phases with more than so much of a time. */
+function phasesBetween(phases: readonly Phase[], fromMs: number, toMs: number, moreThanMs: number): string[] {
+  return phases
+    .filter((phase, index) => {
+      const begin = index === 0 ? fromMs : Math.max(fromMs, phase.fromMs);
+      return Math.min(toMs, phases[index + 1]?.fromMs ?? toMs) - begin > moreThanMs;
+    })
+    .map(({ name }) => name);
 }
 
 export const countOfIncidents = (incidents: readonly Incident[]): number =>

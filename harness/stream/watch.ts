@@ -1,14 +1,14 @@
 import { deployBaseline, findRestarts, guardIngress, type BaselineOptions, type Guarded } from "./baseline.ts";
-import { startStream, untilAnswered, type RunningStream } from "./send.ts";
-import { judgeStream, type Phase, type StreamRecord } from "./verdict.ts";
-import type { UpgradeResult } from "./upgrade.ts";
+import { startStream, steadyNow, untilRight, type RunningStream } from "./send.ts";
+import { judgeStream, STEADY, type Phase, type StreamRecord } from "./verdict.ts";
+import { isRefusedByScenario, type UpgradeResult } from "./upgrade.ts";
 import type { Progress } from "../progress.ts";
 
 /** Streams of requests that go on until they are ended, whatever is done to the mesh meanwhile. */
 export interface Watch {
   /** What is done from now on. */
   phase(name: string): void;
-  /** Runs something with streams at the mesh's ingress gateway as well; each has answers from before and after it. */
+  /** Runs something with streams at the mesh's ingress gateway as well; each has right answers from before and after it. */
   withIngress(run: () => Promise<void>): Promise<void>;
   /** Ends the streams, takes away what they asked, and judges them. */
   end(): Promise<Pick<UpgradeResult, "phases" | "streams" | "problems">>;
@@ -16,15 +16,15 @@ export interface Watch {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Each stream must have answered so often, before and after the change, for a difference to mean something. */
-const STEADY = 20;
-
 /**
  * Deploys what the streams ask and starts them.
  * @throws MeshproofError ERR_WORKLOAD_NOT_READY, ERR_PROBE
  */
 export async function startWatch(
-  options: BaselineOptions & { readonly signal: AbortSignal; readonly progress: Progress },
+  options: BaselineOptions & { readonly signal: AbortSignal; readonly progress: Progress } & Pick<
+      UpgradeResult,
+      "meshWide"
+    >,
 ): Promise<Watch> {
   const { kube, signal, progress } = options;
   const phases: Phase[] = [];
@@ -37,16 +37,22 @@ export async function startWatch(
     running.set(guarded, started);
     for (const request of guarded.requests) started.push(await startStream(kube, guarded.client, request));
   };
-  const stop = async (guarded: Guarded): Promise<void> => {
+  const stop = async (guarded: Guarded, steadyFromMs: number): Promise<void> => {
     const own = running.get(guarded) ?? [];
     running.delete(guarded);
-    ended.push(...(await Promise.all(own.map((stream) => stream.stop()))));
+    ended.push(...(await Promise.all(own.map((stream) => stream.stop(steadyFromMs)))));
+  };
+  const settle = async (): Promise<number> => {
+    const fromMs = steadyNow();
+    await untilRight(streams(), STEADY, signal);
+    return fromMs;
   };
 
+  const isExcused = (phase: string, status: number): boolean => isRefusedByScenario(options, { phase, status });
   const baseline = await deployBaseline(options);
   const watch: Watch = {
     phase(name) {
-      phases.push({ name, fromMs: Date.now() });
+      phases.push({ name, fromMs: steadyNow() });
       progress(`upgrade: ${name}`);
     },
     async withIngress(run) {
@@ -54,17 +60,16 @@ export async function startWatch(
       const ingress = await guardIngress(options);
       watch.phase("before");
       await start(ingress);
-      await untilAnswered(streams(), STEADY, signal);
+      await settle();
       await run();
       watch.phase("after");
-      await untilAnswered(streams(), STEADY, signal);
-      await stop(ingress);
+      await stop(ingress, await settle());
       await ingress.remove();
     },
     async end() {
-      await untilAnswered(streams(), STEADY, signal);
-      const endedMs = Date.now();
-      await watch[Symbol.asyncDispose]();
+      const steadyFromMs = await settle();
+      const endedMs = steadyNow();
+      for (const guarded of [...running.keys()]) await stop(guarded, steadyFromMs);
       const problems = await findRestarts(kube);
       await baseline.remove();
       return {
@@ -73,12 +78,12 @@ export async function startWatch(
           startedAt: new Date(fromMs).toISOString(),
           durationMs: (phases[index + 1]?.fromMs ?? endedMs) - fromMs,
         })),
-        streams: ended.map((record) => judgeStream(record, phases)),
+        streams: ended.map((record) => judgeStream(record, phases, isExcused)),
         problems,
       };
     },
     async [Symbol.asyncDispose]() {
-      for (const guarded of [...running.keys()]) await stop(guarded);
+      for (const guarded of [...running.keys()]) await stop(guarded, steadyNow());
     },
   };
   await start(baseline);
