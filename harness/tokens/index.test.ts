@@ -144,6 +144,24 @@ test("the sample issuer's published private key signs for its published JWKS", a
   assert.deepEqual(findings, { wellFormed: true, signed: true, issued: true, inTime: true });
 });
 
+test("a relative time counts from when the token is asked for, however long the run has lasted", async (t) => {
+  const begin = 1_900_000_000;
+  t.mock.timers.enable({ apis: ["Date"], now: begin * 1000 });
+  const own = await createTokenFactory({ issuersDir });
+  const times = async (): Promise<unknown[]> => {
+    const { exp, nbf, iat } = decodeJwt((await own.mint({ issuer: "corp", expiresIn: -30 })).compact);
+    const late = decodeJwt((await own.mint({ issuer: "corp", notBefore: 40, issuedAt: 600 })).compact);
+    return [exp, nbf, iat, late.nbf, late.iat];
+  };
+  const lasting = await own.mint({ issuer: "corp" });
+  assert.deepEqual(await times(), [begin - 30, undefined, begin - 30, begin + 40, begin + 600]);
+  const same = await own.mint({ issuer: "corp", expiresIn: -30 });
+  assert.equal((await own.mint({ issuer: "corp", expiresIn: -30 })).compact, same.compact);
+  t.mock.timers.setTime((begin + 45) * 1000);
+  assert.deepEqual(await times(), [begin + 15, undefined, begin + 15, begin + 85, begin + 645]);
+  assert.equal((await own.mint({ issuer: "corp" })).compact, lasting.compact);
+});
+
 test("claims extend, replace and take away; expiresIn is relative", async () => {
   const { compact, words } = await factory.mint({
     issuer: "corp",

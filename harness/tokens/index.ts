@@ -30,7 +30,8 @@ export interface Token {
 
 export interface TokenFactory {
   /**
-   * The token that a scenario describes; the same token for the same description.
+   * The token that a scenario describes; the same token for the same description. Where its times are relative they count from
+   * this call, so such a token is made anew each second.
    * @param variant changes the token for one check; wins over the description's own
    * @throws MeshproofError ERR_SCENARIO_INVALID if the issuer cannot make it
    */
@@ -53,7 +54,7 @@ export interface TokenFactoryOptions {
 /** For tests alone: names a file that takes every secret of the run, so that its artefacts can be searched for them. */
 const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
 
-/** Long enough for any run: a token is made once and used until its end. */
+/** Long enough for any run: a token without relative times is made once and used until its end. */
 const LIFETIME_SECONDS = 24 * 3600;
 /** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
 const EXPIRED_SECONDS = 3600;
@@ -100,10 +101,10 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
   };
 
   const mintCached = cached(async (description: string): Promise<Token> => {
-    const [described, variant] = JSON.parse(description) as [TokenSpec, TokenVariant];
+    const [described, variant, second] = JSON.parse(description) as [TokenSpec, TokenVariant, number | null];
     const issuer = findIssuer(issuers, described.issuer);
     const key = chooseKey(issuer, await keysOf(described.issuer), described);
-    const now = Math.floor(Date.now() / 1000);
+    const now = second ?? secondsNow();
     const strange = described.signedBy === "stranger" || variant === "other-key";
     const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
     const header = described.header;
@@ -151,12 +152,25 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
   return {
     mint: (spec, variant = "intact") =>
       mintCached(
-        JSON.stringify([{ ...spec, in: undefined }, variant === "intact" ? (spec.variant ?? variant) : variant]),
+        JSON.stringify([
+          { ...spec, in: undefined },
+          variant === "intact" ? (spec.variant ?? variant) : variant,
+          isRelative(spec) ? secondsNow() : null,
+        ]),
       ),
     jwks,
     secrets: () => [...secrets],
     redact: (text) => redactTokens([...secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text)),
   };
+}
+
+function secondsNow(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
+/** Whether a token is as described for a moment only. */
+function isRelative({ expiresIn, notBefore, issuedAt }: TokenSpec): boolean {
+  return expiresIn !== undefined || notBefore !== undefined || issuedAt !== undefined;
 }
 
 function findIssuer(issuers: ReadonlyMap<string, Issuer>, name: string): Issuer {
