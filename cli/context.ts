@@ -1,8 +1,11 @@
 /** Where things are, and the loading that several verbs begin with. */
 
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
+import { MeshproofError } from "../harness/errors.ts";
 import { invalidScenarios, loadScenarios, selectScenarios } from "../harness/scenario/index.ts";
+import type { Loaded } from "../harness/scenario/load.ts";
 import type { Scenario } from "../harness/scenario/types.ts";
 
 /** The folder of package.json. */
@@ -20,7 +23,7 @@ export const DEFAULT_NAME = "default";
 
 /**
  * Loads all scenarios and selects some.
- * @throws MeshproofError ERR_SCENARIO_INVALID with every problem of every scenario, ERR_NOTHING_SELECTED
+ * @throws MeshproofError ERR_SCENARIO_INVALID with every problem of every scenario, ERR_NOTHING_SELECTED, ERR_USAGE
  */
 export async function readScenarios(
   folder: string,
@@ -28,6 +31,31 @@ export async function readScenarios(
   tags: readonly string[],
 ): Promise<Scenario[]> {
   const { scenarios, problems } = await loadScenarios(path.resolve(folder));
+  refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);
   return selectScenarios(scenarios, { names, tags });
+}
+
+/**
+ * Refuses a folder without scenarios: what was looked for there, and where else a person may have meant.
+ * @throws MeshproofError ERR_USAGE
+ */
+export function refuseEmpty(folder: string, { scenarios, problems }: Loaded): void {
+  if (scenarios.length > 0) return;
+  const root = path.resolve(folder);
+  const meant = findMeant(root);
+  if (problems.length > 0 && meant === undefined) return; // the problems say more
+  const found = existsSync(root) ? "it has no <group>/<name>/scenario.yaml" : "it does not exist";
+  throw new MeshproofError("ERR_USAGE", `there are no scenarios in ${root}: ${found}`, {
+    hint:
+      meant === undefined
+        ? "--scenarios names the folder that holds groups of scenarios, issuers and workloads"
+        : `did you mean --scenarios ${path.relative("", meant) || "."}?`,
+  });
+}
+
+/** Where a person names the project, a group or a single scenario: the folder of the scenarios. */
+function findMeant(root: string): string | undefined {
+  const holdsScenarios = (folder: string): boolean => existsSync(path.join(folder, "issuers"));
+  return [path.join(root, "scenarios"), path.join(root, ".."), path.join(root, "../..")].find(holdsScenarios);
 }

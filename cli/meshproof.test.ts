@@ -50,6 +50,23 @@ describe("mistakes are exit code 2 and a sentence", () => {
     assert.match(stderr, /^error: unknown option '--tags'\n\(Did you mean --tag\?\)/);
   });
 
+  for (const verb of ["lint", "list"])
+    it(`${verb} of a folder without scenarios, with the one that was meant`, async () => {
+      const empty = mkdtempSync(path.join(tmpdir(), "meshproof-empty-"));
+      for (const [folder, words] of [
+        [empty, `it has no <group>/<name>/scenario.yaml`],
+        [path.join(empty, "nowhere"), "it does not exist"],
+        [path.dirname(SCENARIOS), `did you mean --scenarios ${path.relative("", SCENARIOS)}?`],
+        [path.join(SCENARIOS, "jwt/request-authentication-alone"), `--scenarios ${path.relative("", SCENARIOS)}?`],
+      ] as const) {
+        const { stdout, stderr, exitCode } = await meshproof(verb, "--scenarios", folder);
+        assert.equal(exitCode, 2, stdout);
+        assert.match(stderr, /^error: there are no scenarios in /);
+        assert.ok(stderr.includes(words), stderr);
+      }
+      rmSync(empty, { recursive: true });
+    });
+
   it("a limit that is no time", async () => {
     const { stderr, exitCode } = await meshproof("run", "--limit", "soon");
     assert.equal(exitCode, 2);

@@ -36,6 +36,7 @@ function everything(): RunResult {
     body: "b",
     jsonKey: "k",
     details: "d",
+    policy: "p",
     received: { headers: { a: "b" }, path: "/" },
   };
   const full: Required<CheckResult> = {

@@ -7,11 +7,12 @@ import { formatDuration, plural } from "./text.ts";
 
 /** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
 export function describeExpected(check: CheckResult): string {
-  const { status, by, body, jsonKey, details, received } = check.expected;
+  const { status, by, body, jsonKey, details, policy, received } = check.expected;
   const more = [
     ...(body === undefined ? [] : [`${quote(body)} in its body`]),
     ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
     ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
+    ...(policy === undefined ? [] : [`a match of AuthorizationPolicy ${policy}`]),
     ...Object.entries(received?.headers ?? {}).map(
       ([name, value]) => `header ${name} ${JSON.stringify(value)} received`,
     ),

@@ -1,9 +1,11 @@
 import path from "node:path";
 import { formatProblem, lintScenarios, loadScenarios } from "../../harness/scenario/index.ts";
+import { refuseEmpty } from "../context.ts";
 
 export async function lint(options: { readonly scenarios: string }): Promise<number> {
   const root = path.resolve(options.scenarios);
   const { scenarios, problems: errors } = await loadScenarios(root);
+  refuseEmpty(root, { scenarios, problems: errors });
   const problems = [...errors, ...(await lintScenarios(scenarios, root))];
   for (const problem of problems) console.log(formatProblem(problem));
   const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;

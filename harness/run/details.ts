@@ -53,8 +53,11 @@ export function createDetailsReader(session: Session, targets: readonly string[]
 }
 
 function reviewed(scenario: ScenarioResult, details: ReadonlyMap<string, Details>): ScenarioResult {
-  const review = (check: CheckResult): CheckResult =>
-    reviewDetails(check, details.get(check.request.to)?.get(check.got.userAgent ?? ""));
+  const review = (check: CheckResult): CheckResult => {
+    const found = details.get(check.request.to)?.get(check.got.userAgent ?? "");
+    const missing = "the access log has no line for this request";
+    return reviewDetails(check, found === undefined ? { missing } : { details: found });
+  };
   const steps = scenario.steps.map((step) => {
     const checks = step.checks.map(review);
     return { ...step, checks, status: worst([...checks, ...step.asked].map((c) => c.status)) };

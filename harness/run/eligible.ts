@@ -5,6 +5,7 @@ import { inLanes } from "../lanes.ts";
 import { parseManifests } from "../kube/apply.ts";
 import type { Manifest } from "../kube/client.ts";
 import type { Scenario } from "../scenario/types.ts";
+import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
 import { readWorkload, workloadsOf } from "./workloads.ts";
 
@@ -80,7 +81,7 @@ function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limi
   if (scenario.features.includes("ingress-gateway") && !limits.gateway)
     return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
   const checks = scenario.steps.flatMap((step) => step.checks);
-  if (!limits.accessLog && checks.some(({ expect }) => expect.details !== undefined))
+  if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect)))
     return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
   if (limits.meshWide) return undefined;
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];

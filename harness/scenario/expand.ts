@@ -182,14 +182,10 @@ function readRequest(node: Node, path: string): RequestSpec {
 }
 
 function readExpectation(node: Node): Expectation {
-  const { policy, ...spec } =
-    kindOf(node) === "mapping"
-      ? (node.toJSON() as Partial<Expectation> & { policy?: string })
-      : { status: Number(textOf(node)) };
+  const spec: Partial<Expectation> =
+    kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : { status: Number(textOf(node)) };
   const status = spec.status!;
-  // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
-  const details = policy === undefined ? {} : { details: `-policy[${policy}]-rule[` };
-  return { ...spec, ...details, status, by: spec.by ?? answererOf(status) };
+  return { ...spec, status, by: spec.by ?? answererOf(status) };
 }
 
 /** Istio answers 401 where RequestAuthentication refuses and 403 where AuthorizationPolicy does. */

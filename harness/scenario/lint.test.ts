@@ -69,6 +69,25 @@ test("finds targets that no workload of the scenario serves", () => {
   assert.deepEqual(lint(step("own", "      apply: service.yaml\n"), { "service.yaml": service }), []);
 });
 
+test("finds a demand on what the workload received where no echo is asked for", () => {
+  const found = (path: string, received: string, to = "httpbin"): string[] =>
+    lint(step(to).replace("path: /, expect: 200", `path: ${path}, expect: { status: 200, received: ${received} }`));
+  const at = `${FILE}:8:16`;
+  const header = "{ headers: { x-secret: null } }";
+  for (const path of ["/headers", "/headers?a=b", "/anything", "/anything/a", "/anything?a=b"])
+    assert.deepEqual(found(path, header), []);
+  for (const path of ["/status/200", "/headersx", "/anythingx", "/"])
+    assert.deepEqual(found(path, header), [
+      `${at} received reads httpbin's echo of the request, and ${path} is not one; use the path /headers, /anything, or one below /anything`,
+    ]);
+  assert.deepEqual(found("/headers", "{ path: /headers }"), [
+    `${at} received reads httpbin's echo of the request, and /headers is not one; use /anything or a path below it: it alone echoes the path`,
+  ]);
+  assert.deepEqual(found("/headers", header, "sleep"), [
+    `${at} received reads an echo of the request, and sleep is not known to echo; send it to ingress, httpbin`,
+  ]);
+});
+
 test("finds features that are needed and not declared, each once", () => {
   const spec = `  mesh: { jwksFetch: envoy }\n${step("ingress", "      apply: a.yaml\n").replace("path: /", "path: /a")}`;
   assert.deepEqual(lint(spec, { "a.yaml": POLICY }), [

@@ -42,6 +42,12 @@ export async function lintScenarios(
   return sortProblems(problems.flat());
 }
 
+/** The folder of scenarios/workloads whose replies `received` reads. */
+const ECHO_WORKLOAD = "httpbin";
+/** Its endpoints that tell the headers of the request, and those that tell its path too. */
+const ECHOES_PATH = /^\/anything(?:[/?]|$)/;
+const ECHOES_HEADERS = /^\/(?:headers(?:\?|$)|anything(?:[/?]|$))/;
+
 /** What is probably a mistake in one scenario. */
 export function lintScenario(scenario: Scenario, { scenario: text, manifests, services }: LintFiles): Problem[] {
   const { file } = scenario.position;
@@ -71,10 +77,11 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
         hint: "name it in a step or remove it",
       });
 
+  const ownServices = [...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name));
   const targets = new Set([
     "ingress",
     ...scenario.workloads.flatMap((workload) => services.get(workload) ?? []),
-    ...[...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name)),
+    ...ownServices,
   ]);
   const known = new Set<string>();
   for (const { request, position } of checks) {
@@ -90,6 +97,28 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
       message: `no workload of this scenario has a Service "${request.to}"`,
       ...(hint && { hint }),
     });
+  }
+
+  const echoing = new Set(["ingress", ...(services.get(ECHO_WORKLOAD) ?? []), ...ownServices]);
+  for (const { request, expect, position } of checks) {
+    if (expect.received === undefined) continue;
+    const { path: demanded } = expect.received;
+    const wanted = demanded === undefined ? ECHOES_HEADERS : ECHOES_PATH;
+    if (!echoing.has(request.to))
+      problems.push({
+        position,
+        message: `received reads an echo of the request, and ${request.to} is not known to echo`,
+        hint: `send it to ${[...echoing].join(", ")}`,
+      });
+    else if (!wanted.test(request.path))
+      problems.push({
+        position,
+        message: `received reads httpbin's echo of the request, and ${request.path} is not one`,
+        hint:
+          demanded === undefined
+            ? "use the path /headers, /anything, or one below /anything"
+            : "use /anything or a path below it: it alone echoes the path",
+      });
   }
 
   const metadata = valueOf(root, "metadata");

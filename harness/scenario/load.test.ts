@@ -437,7 +437,7 @@ test("rows may name a method or a request, columns several tokens, and an expect
   });
   const posted = checks.find(({ name }) => name === "POST /ip forged")!;
   assert.deepEqual([posted.request.method, posted.request.path], ["POST", "/ip"]);
-  assert.deepEqual(posted.expect, { status: 403, by: "authorization", details: "-policy[p]-rule[" });
+  assert.deepEqual(posted.expect, { status: 403, by: "authorization", policy: "p" });
 });
 
 test("a variant that the token's algorithm does not have is a problem of its check", () => {

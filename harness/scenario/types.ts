@@ -27,6 +27,8 @@ export interface Expectation {
   readonly jsonKey?: string;
   /** The proxy's response code details (access log) must contain this text. */
   readonly details?: string;
+  /** The AuthorizationPolicy whose rule must have decided, by the same details. */
+  readonly policy?: string;
   /** What the workload got, by httpbin's own echo (`/headers`, `/anything`). */
   readonly received?: Received;
 }

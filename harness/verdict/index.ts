@@ -1,4 +1,5 @@
 export { attribute } from "./attribute.ts";
 export { startConvergence } from "./convergence.ts";
 export type { CheckOutcome, Convergence } from "./convergence.ts";
-export { reviewDetails } from "./judge.ts";
+export { needsAccessLog, reviewDetails } from "./judge.ts";
+export type { Logged } from "./judge.ts";

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Answer, CheckResult } from "../result.ts";
 import type { Expectation } from "../scenario/types.ts";
-import { findDisagreement, reviewDetails } from "./judge.ts";
+import type { Shape } from "../scenario/notation.ts";
+import { SCENARIO_SHAPE } from "../scenario/notation.ts";
+import { findDisagreement, needsAccessLog, reviewDetails } from "./judge.ts";
 
 function answer(status: number, by: Answer["by"], more: Partial<Answer> = {}): Answer {
   return { status, by, body: "", headers: {}, totalMs: 1, ...more };
@@ -109,14 +111,13 @@ const RULE = "rbac_access_denied_matched_policy[ns[foo]-policy[x]-rule[0]]";
 
 test("details that agree leave a check passed, and are kept", () => {
   const before = check({ status: 403, by: "authorization", details: "policy[x]" }, DENIED);
-  assert.deepEqual(reviewDetails(before, RULE), { ...before, got: { ...DENIED, details: RULE } });
+  assert.deepEqual(reviewDetails(before, { details: RULE }), { ...before, got: { ...DENIED, details: RULE } });
 });
 
 test("details that disagree fail a passed check and explain it", () => {
-  const { status, reason } = reviewDetails(
-    check({ status: 403, by: "authorization", details: "policy[y]" }, DENIED),
-    RULE,
-  );
+  const { status, reason } = reviewDetails(check({ status: 403, by: "authorization", details: "policy[y]" }, DENIED), {
+    details: RULE,
+  });
   assert.equal(status, "failed");
   assert.equal(
     reason,
@@ -124,29 +125,48 @@ test("details that disagree fail a passed check and explain it", () => {
   );
 });
 
-test("demanded details that nobody logged fail a check; others stay as they are", () => {
-  const demanding = reviewDetails(check({ status: 403, by: "authorization", details: "x" }, DENIED), undefined);
-  assert.equal(demanding.status, "failed");
-  assert.equal(
-    demanding.reason,
-    'expected response code details with "x", the access log has no line for this request',
-  );
+test("policy and details are both judged", () => {
+  const review = (demands: Partial<Expectation>): string | undefined =>
+    reviewDetails(check({ status: 403, by: "authorization", ...demands }, DENIED), { details: RULE }).reason;
+  assert.equal(review({ policy: "x", details: "rule[0]" }), undefined);
+  assert.match(review({ policy: "x", details: "rule[1]" }) ?? "", /^expected response code details with "rule\[1\]"/);
+  assert.match(review({ policy: "y", details: "rule[0]" }) ?? "", /^expected a rule of the AuthorizationPolicy "y"/);
+  // The name is the whole name.
+  assert.notEqual(review({ policy: "" }), undefined);
+});
+
+const MISSING = { missing: "the access log of foo/httpbin-1 cannot be read: not found" };
+
+test("a demand that cannot be judged is an error of its check alone; others stay as they are", () => {
+  for (const demand of [{ details: "x" }, { policy: "p" }, { details: "ext_authz_denied" }]) {
+    const { status, reason } = reviewDetails(check({ status: 403, by: "authorization", ...demand }, DENIED), MISSING);
+    assert.equal(status, "error");
+    assert.match(
+      reason ?? "",
+      /^could not be judged: it demands .* and the access log of foo\/httpbin-1 cannot be read/,
+    );
+  }
   const plain = check({ status: 403, by: "authorization" }, DENIED);
-  assert.equal(reviewDetails(plain, undefined), plain);
+  assert.equal(reviewDetails(plain, MISSING), plain);
+  // What has failed already has failed whatever the log says.
+  const failed = check({ status: 403, by: "authorization", policy: "p" }, DENIED, { status: "failed", reason: "r" });
+  assert.equal(reviewDetails(failed, MISSING), failed);
 });
 
 test("a workload that imitates a denial is found out by its own sidecar, but not by a gateway before it", () => {
   const expected = { status: 403, by: "authorization" } as const;
-  const reviewed = reviewDetails(check(expected, DENIED), "via_upstream");
+  const reviewed = reviewDetails(check(expected, DENIED), { details: "via_upstream" });
   assert.equal(reviewed.reason, "expected 403 from authorization, got 403 from httpbin");
   assert.equal(reviewed.got.by, "workload");
   const request = { ...check(expected, DENIED).request, to: "ingress" };
-  assert.equal(reviewDetails(check(expected, DENIED, { request }), "via_upstream").status, "passed");
+  assert.equal(reviewDetails(check(expected, DENIED, { request }), { details: "via_upstream" }).status, "passed");
 });
 
 test("a failed check keeps its reason and learns who denied it", () => {
   const reason = "expected 200 from httpbin, got 403 from authorization";
-  const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", reason }), RULE);
+  const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", reason }), {
+    details: RULE,
+  });
   assert.deepEqual(
     [reviewed.status, reviewed.reason],
     ["failed", `${reason}; denied by AuthorizationPolicy foo/x, rule 0`],
@@ -156,7 +176,7 @@ test("a failed check keeps its reason and learns who denied it", () => {
 test("a body that was cut for the report is not judged again", () => {
   const expected = { status: 200, by: "workload", body: "at the very end" } as const;
   assert.equal(
-    reviewDetails(check(expected, answer(200, "workload", { body: "cut" })), "via_upstream").status,
+    reviewDetails(check(expected, answer(200, "workload", { body: "cut" })), { details: "via_upstream" }).status,
     "passed",
   );
 });
@@ -198,4 +218,60 @@ test("an external authorizer's refusal waits for the access log, and nothing els
   assert.equal(findDisagreement(refused, own, "httpbin"), undefined);
   assert.match(findDisagreement(refused, { ...own, details: "via_upstream" }, "httpbin") ?? "", /^expected 403/);
   assert.match(findDisagreement({ ...refused, details: "rbac" }, own, "httpbin") ?? "", /^expected 403/);
+});
+
+test("what is no echo proves nothing about what the workload received", () => {
+  const echo = JSON.stringify({ headers: { Host: ["httpbin.foo:8000"], Big: ["x".repeat(100)] } });
+  const odd = ["", "<html></html>", "{}", "[]", "null", '{"headers":{}}', '{"headers":[]}', '{"headers":{"Host":1}}'];
+  for (const body of [...odd, echo.slice(0, -20)])
+    assert.match(
+      findDisagreement(
+        { status: 200, by: "workload", received: { headers: { "x-secret": null } } },
+        answer(200, "workload", { body }),
+        "httpbin",
+      ) ?? "",
+      /the reply is not an echo of the request/,
+      body,
+    );
+  const wanted = { status: 200, by: "workload", received: { path: "/headers" } } as const;
+  assert.equal(
+    findDisagreement(wanted, answer(200, "workload", { body: echo }), "httpbin"),
+    'expected httpbin to receive the path "/headers", the reply does not say',
+  );
+});
+
+/** What a check may say of an answer, by the notation itself. */
+function expectationKeys(shape: Shape): string[] {
+  const inner = [
+    ...Object.values(shape.properties ?? {}),
+    ...(shape.anyOf ?? []),
+    ...[shape.items, shape.additionalProperties].filter((each) => typeof each === "object"),
+  ];
+  return shape.properties?.["jsonKey"] ? Object.keys(shape.properties) : inner.flatMap(expectationKeys);
+}
+
+test("every key of an expectation can fail", () => {
+  const got = answer(403, "authorization", { body: "RBAC: access denied", details: RULE });
+  const wrong: Required<Expectation> = {
+    status: 404,
+    by: "workload",
+    body: "Jwt",
+    jsonKey: "keys",
+    details: "none",
+    policy: "y",
+    received: { headers: { a: null } },
+  };
+  assert.deepEqual([...new Set(expectationKeys(SCENARIO_SHAPE))].sort(), Object.keys(wrong).sort());
+  const right = { status: 403, by: "authorization" } as const;
+  assert.equal(findDisagreement(right, got, "httpbin"), undefined);
+  for (const [key, demand] of Object.entries(wrong))
+    assert.notEqual(findDisagreement({ ...right, [key]: demand }, got, "httpbin"), undefined, key);
+});
+
+test("details and policy need the access log, nothing else does", () => {
+  const needing = { status: 403, by: "authorization" } as const;
+  assert.deepEqual(
+    [{}, { body: "b" }, { details: "d" }, { policy: "p" }].map((more) => needsAccessLog({ ...needing, ...more })),
+    [false, false, true, true],
+  );
 });

@@ -9,9 +9,37 @@ import { explainDenial } from "./explain.ts";
 /** As much of a reply as a sentence bears. */
 const EXCERPT = 80;
 
+/** What a check may demand beside status and answerer. */
+type Demands = Required<Omit<Expectation, "status" | "by">>;
+
+/** Every demand of the notation, in the order of judging, each with what is wrong with an answer; a new key needs an entry. */
+const DEMANDS: {
+  readonly [Key in keyof Demands]: (demand: Demands[Key], answer: Answer, to: string) => string | undefined;
+} = {
+  body: (text, { body }) =>
+    body.includes(text) ? undefined : `expected a body with ${quote(text)}, got ${describeBody(body)}`,
+  jsonKey: (key, { body }) =>
+    hasKey(body, key) ? undefined : `expected a JSON object with the key ${quote(key)}, got ${describeBody(body)}`,
+  received: (received, { body }, to) => findWrongEcho(received, body, to),
+  details: (text, { details }) =>
+    details === undefined || details.includes(text)
+      ? undefined
+      : `expected response code details with ${quote(text)}, got ${quote(details)}`,
+  // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
+  policy: (name, { details }) =>
+    details === undefined || details.includes(`-policy[${name}]-rule[`)
+      ? undefined
+      : `expected a rule of the AuthorizationPolicy ${quote(name)} to decide, got the response code details ${quote(details)}`,
+};
+
+/** Whether an expectation demands what the proxy's access log alone can tell. */
+export function needsAccessLog({ details, policy }: Expectation): boolean {
+  return details !== undefined || policy !== undefined;
+}
+
 /**
  * What is wrong with an answer, as a sentence: `expected 401 from authentication, got 200 from httpbin`; undefined if nothing is.
- * Response code details are judged only where the answer has them: see {@link reviewDetails}.
+ * What needs the access log is judged only where the answer has its details: see {@link reviewDetails}.
  * @param to the request's target: a workload's name, or `ingress`
  */
 export function findDisagreement(expected: Expectation, answer: Answer, to: string): string | undefined {
@@ -19,39 +47,46 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
   const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
   if (answer.status !== expected.status || (answer.by !== expected.by && !untold))
     return `expected ${expected.status} from ${nameAnswerer(expected.by, to)}, got ${describeAnswer(answer, to)}`;
-  if (expected.body !== undefined && !answer.body.includes(expected.body))
-    return `expected a body with ${quote(expected.body)}, got ${describeBody(answer.body)}`;
-  if (expected.jsonKey !== undefined && !hasKey(answer.body, expected.jsonKey))
-    return `expected a JSON object with the key ${quote(expected.jsonKey)}, got ${describeBody(answer.body)}`;
-  const { headers = {}, path } = expected.received ?? {};
-  for (const [name, demand] of Object.entries(headers)) {
-    const wrong = findWrongHeader(name, demand, readEcho(answer.body));
+  for (const key of Object.keys(DEMANDS) as (keyof Demands)[]) {
+    const wrong = judgeDemand(key, expected, answer, to);
     if (wrong !== undefined) return wrong;
   }
-  if (path !== undefined && readEcho(answer.body).path !== path)
-    return `expected ${to} to receive the path ${quote(path)}, got ${quote(readEcho(answer.body).path ?? "none")}`;
-  if (expected.details !== undefined && answer.details !== undefined && !answer.details.includes(expected.details))
-    return `expected response code details with ${quote(expected.details)}, got ${quote(answer.details)}`;
   return undefined;
 }
 
+function judgeDemand<Key extends keyof Demands>(
+  key: Key,
+  expected: Partial<Demands>,
+  answer: Answer,
+  to: string,
+): string | undefined {
+  const demand: Demands[Key] | undefined = expected[key];
+  return demand === undefined ? undefined : DEMANDS[key](demand, answer, to);
+}
+
+/** What the access logs hold about a request: Envoy's response code details, or why there are none. */
+export type Logged = { readonly details: string } | { readonly missing: string };
+
 /**
- * Judges a check again when the access log has been read, long after its answers: who really answered, and the demanded details.
- * @param details Envoy's response code details for the judged answer; undefined where the log has no line for it
+ * Judges a check again by the access log, which is written after the answers: who really answered, and what was demanded
+ * of the details. A check whose demand cannot be judged is in error; without a demand it stays as it is.
  */
-export function reviewDetails(check: CheckResult, details: string | undefined): CheckResult {
+export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
   const { expected, request } = check;
-  if (details === undefined) {
-    if (expected.details === undefined || check.status !== "passed") return check;
-    const reason = `expected response code details with ${quote(expected.details)}, the access log has no line for this request`;
-    return { ...check, status: "failed", reason };
+  const agreed = check.status === "passed" || check.status === "flaky";
+  if ("missing" in logged) {
+    if (!needsAccessLog(expected) || check.status !== "passed") return check;
+    const demanded = [
+      ...(expected.details === undefined ? [] : [`response code details with ${quote(expected.details)}`]),
+      ...(expected.policy === undefined ? [] : [`a rule of the AuthorizationPolicy ${quote(expected.policy)}`]),
+    ].join(" and ");
+    return { ...check, status: "error", reason: `could not be judged: it demands ${demanded}, and ${logged.missing}` };
   }
-  const seen = { ...check.got, details };
+  const seen = { ...check.got, details: logged.details };
   // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
-  const passedOn = details === "via_upstream" && request.to !== "ingress";
+  const passedOn = logged.details === "via_upstream" && request.to !== "ingress";
   const got: Answer = { ...seen, by: passedOn ? "workload" : attribute(seen) };
   const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
-  const agreed = check.status === "passed" || check.status === "flaky";
   const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
   const status = wrong === undefined ? check.status : "failed";
   const why = status === "passed" ? undefined : explainDenial(got);
@@ -93,18 +128,40 @@ interface Echo {
   readonly path?: string;
 }
 
-function readEcho(body: string): Echo {
+/** @returns undefined for a reply that is not an echo: nothing can be concluded from it. A request has at least one header. */
+function readEcho(body: string): Echo | undefined {
+  let value: unknown;
   try {
-    const { headers, url } = JSON.parse(body) as { headers?: Record<string, string | string[]>; url?: string };
-    return {
-      headers: Object.fromEntries(
-        Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), [value].flat().join(",")]),
-      ),
-      ...(typeof url === "string" && { path: url.replace(/^https?:\/\/[^/?]*/, "") }),
-    };
+    value = JSON.parse(body);
   } catch {
-    return { headers: {} };
+    return undefined;
   }
+  if (!isRecord(value) || !isRecord(value["headers"])) return undefined;
+  const headers = Object.entries(value["headers"]);
+  const isText = (text: unknown): boolean => [text].flat().every((item) => typeof item === "string");
+  if (headers.length === 0 || !headers.every(([, text]) => isText(text))) return undefined;
+  const { url } = value;
+  return {
+    headers: Object.fromEntries(headers.map(([name, text]) => [name.toLowerCase(), [text].flat().join(",")])),
+    ...(typeof url === "string" && { path: url.replace(/^https?:\/\/[^/?]*/, "") }),
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function findWrongEcho({ headers = {}, path }: Received, body: string, to: string): string | undefined {
+  const echo = readEcho(body);
+  if (echo === undefined)
+    return `expected ${to} to echo the request, the reply is not an echo of the request: ${describeBody(body)}`;
+  for (const [name, demand] of Object.entries(headers)) {
+    const wrong = findWrongHeader(name, demand, echo);
+    if (wrong !== undefined) return wrong;
+  }
+  if (path === undefined || echo.path === path) return undefined;
+  const got = echo.path === undefined ? "the reply does not say" : `got ${quote(echo.path)}`;
+  return `expected ${to} to receive the path ${quote(path)}, ${got}`;
 }
 
 function findWrongHeader(
@@ -137,7 +194,7 @@ function decodeClaims(value: string): Record<string, unknown> | undefined {
 function hasKey(body: string, key: string): boolean {
   try {
     const value: unknown = JSON.parse(body);
-    return typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, key);
+    return isRecord(value) && Object.hasOwn(value, key);
   } catch {
     return false;
   }
