@@ -1,6 +1,7 @@
 /** Which cluster a verb works on. */
 
 import type { Cluster, ClusterInfo } from "../clusters/cluster.ts";
+import type { HeldLease, LeaseOptions } from "../clusters/lease.ts";
 import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
@@ -85,10 +86,11 @@ export function makerOf(kind: MadeKind): Promise<Maker> {
 }
 
 interface OpenedCluster {
+  /** Held by a Lease, which its disposal gives back. */
   readonly cluster: Cluster;
   /** Whether this process started it. */
   readonly started: boolean;
-  /** Aborts when the work is interrupted or the cluster ends by itself. */
+  /** Aborts when the work is interrupted, the cluster ends by itself, or another meshproof has taken it. */
   readonly signal: AbortSignal;
 }
 
@@ -101,8 +103,14 @@ interface ClusterOptions extends ImageFlags, WantedMesh {
 /**
  * The kept cluster of this name if it runs, else a new one. A new one that is not kept has a name of its own, so that
  * several runs at once do not meet.
+ * @param worker who works on it; nobody else does then
+ * @throws ERR_CLUSTER_BUSY where another meshproof works on it
  */
-export async function openCluster(options: ClusterOptions, work: Work): Promise<OpenedCluster> {
+export async function openCluster(
+  options: ClusterOptions,
+  worker: Pick<LeaseOptions, "id" | "verb">,
+  work: Work,
+): Promise<OpenedCluster> {
   const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes } = options;
   const { istio, envoy } = options;
   const { progress, signal } = work;
@@ -128,7 +136,52 @@ export async function openCluster(options: ClusterOptions, work: Work): Promise<
       ...(imageDigest === undefined ? {} : { imageDigest }),
       ...(kubernetes === undefined ? {} : { kubernetes }),
     }));
-  return { cluster, started: running === undefined, signal: AbortSignal.any([signal, cluster.lost]) };
+  const started = running === undefined;
+  const held = await occupy(cluster, worker, work, started && !keep);
+  return { cluster: held, started, signal: AbortSignal.any([signal, held.lost]) };
+}
+
+/**
+ * The cluster, held by a Lease.
+ * @param goes whether it ends when it is disposed of
+ */
+async function occupy(
+  cluster: Cluster,
+  worker: Pick<LeaseOptions, "id" | "verb">,
+  { progress, signal }: Work,
+  goes: boolean,
+): Promise<Cluster> {
+  let lease: HeldLease;
+  try {
+    lease = await takeClusterLease(cluster, worker, { progress, signal });
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    ...cluster,
+    lost: AbortSignal.any([cluster.lost, lease.lost]),
+    async [Symbol.asyncDispose]() {
+      if (goes || cluster.lost.aborted) lease.stop();
+      // What cannot be given back is over by itself: whoever asks next sees that this process has ended.
+      else await lease.release().catch(() => undefined);
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** @throws ERR_CLUSTER_BUSY where another meshproof works on it */
+export async function takeClusterLease(
+  cluster: Pick<Cluster, "kind" | "name" | "kubeconfig">,
+  worker: Pick<LeaseOptions, "id" | "verb" | "otherwise">,
+  { progress, signal }: Pick<Work, "progress" | "signal">,
+): Promise<HeldLease> {
+  const [{ takeLease }, { connect }] = await Promise.all([
+    import("../clusters/lease.ts"),
+    import("../harness/kube/client.ts"),
+  ]);
+  const otherwise = "use a cluster of another name: --name NAME";
+  return takeLease(connect(cluster.kubeconfig), { otherwise, ...worker, progress, signal });
 }
 
 /** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */

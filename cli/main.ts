@@ -107,6 +107,7 @@ function buildProgram(): Command {
   verb("down", "stop a kept cluster", ["down", "down --name other"])
     .addOption(made())
     .addOption(name())
+    .option("--force", "stop it although a run is at work on it, or although its API server does not answer")
     .action(async (options) => finish((await import("./verbs/down.ts")).down(options)));
 
   verb("upgrade", "upgrade a mesh between two runs, while requests go on that must be admitted or refused", [

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 
 /** The boot and the clock ticks since it at which a process began (proc(5): field 22 of `stat`). */
 export function startOf(pid: number): string | undefined {
@@ -8,5 +8,55 @@ export function startOf(pid: number): string | undefined {
     return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields[19]}`;
   } catch {
     return undefined;
+  }
+}
+
+/** A process as it can be known again, also by who cannot see it. */
+export interface ProcessIdentity {
+  /** Where process numbers mean something: the boot of a machine and the PID namespace. */
+  readonly host: string;
+  readonly pid: number;
+  /** {@link startOf}: what tells it from a later process of the same number. */
+  readonly started: string;
+}
+
+/** Where this process's number means something; undefined where there is no /proc. */
+export function processHost(): string | undefined {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    return `${boot} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** This process; undefined where there is no /proc. */
+export function thisProcess(): ProcessIdentity | undefined {
+  const [host, started] = [processHost(), startOf(process.pid)];
+  return host === undefined || started === undefined ? undefined : { host, pid: process.pid, started };
+}
+
+export type Life = "alive" | "dead" | "unknown";
+
+/** Whether a process lives. Of another machine, or another PID namespace, nobody here can tell. */
+export function lifeOf({ host, pid, started }: ProcessIdentity): Life {
+  if (!(pid > 0) || host !== processHost()) return "unknown";
+  const now = startOf(pid);
+  // A process that has ended and is not collected has a number still (proc(5): the state Z).
+  if (now !== undefined) return now === started && !isZombie(pid) ? "alive" : "dead";
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return "dead";
+  }
+  // It is there, and /proc hides whose it is (proc(5): hidepid).
+  return "unknown";
+}
+
+function isZombie(pid: number): boolean {
+  try {
+    return /^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, ""));
+  } catch {
+    return true;
   }
 }

@@ -1,8 +1,37 @@
-import { makerOf } from "../cluster.ts";
+import { MeshproofError } from "../../harness/errors.ts";
+import { makerOf, takeClusterLease } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
+import { work } from "../work.ts";
+import { newRunId } from "./run.ts";
 
-export async function down(options: { readonly cluster: MadeKind; readonly name: string }): Promise<number> {
-  const stopped = await (await makerOf(options.cluster)).stop(options.name);
-  console.log(stopped ? `cluster "${options.name}" is stopped` : `no cluster named "${options.name}" is running`);
-  return 0;
+interface DownOptions {
+  readonly cluster: MadeKind;
+  readonly name: string;
+  readonly force?: boolean;
+}
+
+/** @throws ERR_CLUSTER_BUSY where another meshproof works on it */
+export async function down({ cluster: kind, name, force = false }: DownOptions): Promise<number> {
+  return work(async (work) => {
+    const maker = await makerOf(kind);
+    const running = force ? undefined : await maker.attach(name);
+    if (running !== undefined) {
+      const otherwise = `stop the cluster under it: meshproof down${kind === "embedded" ? "" : ` --cluster ${kind}`} --name ${name} --force`;
+      // It goes with the cluster.
+      const lease = await takeClusterLease(running, { id: newRunId(), verb: "down", otherwise }, work).catch(
+        (error: unknown) => {
+          if (!(error instanceof MeshproofError) || error.code !== "ERR_CLUSTER_UNREACHABLE") throw error;
+          throw new MeshproofError(error.code, `nobody knows whether a run is at work on it: ${error.message}`, {
+            hint: otherwise,
+            cause: error,
+          });
+        },
+      );
+      lease.stop();
+    }
+    const stopped = await maker.stop(name);
+    work.clear();
+    console.log(stopped ? `cluster "${name}" is stopped` : `no cluster named "${name}" is running`);
+    return 0;
+  });
 }

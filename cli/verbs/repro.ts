@@ -249,6 +249,7 @@ function openStage(
   const open = async (): Promise<Opened> => {
     const { cluster, signal } = await openCluster(
       { cluster: "embedded", ...(name === undefined ? {} : { name }), keep: keep === true || name !== undefined },
+      { id: newRunId(), verb: "repro" },
       work,
     );
     stack.use(cluster);

@@ -126,7 +126,7 @@ async function runOnCluster(
   const opened =
     options.cluster === "existing"
       ? await takeCluster(runId, options, work)
-      : await openCluster({ ...options, cluster: options.cluster }, work);
+      : await openCluster({ ...options, cluster: options.cluster }, { id: runId, verb: "run" }, work);
   await using cluster = opened.cluster;
   const { playwright, choose, readProfile, runScenarios } = await runner.loaded;
   const meshReadyAt = Date.now();

@@ -6,6 +6,7 @@ import { makerOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
+import { newRunId } from "./run.ts";
 
 interface UpOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;
@@ -18,11 +19,12 @@ export async function up(options: UpOptions): Promise<number> {
   return work(async (work) => {
     const scenarios = await readScenarios(options.scenarios, [], []);
     if (options.install === true) await prepareHost(work);
-    const [{ cluster, started, signal }, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
-      openCluster({ ...options, keep: true }, work),
+    const [opened, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
+      openCluster({ ...options, keep: true }, { id: newRunId(), verb: "up" }, work),
       import("../../harness/run/index.ts"),
       import("../../harness/kube/client.ts"),
     ]);
+    await using cluster = opened.cluster;
     const handle = await toHandle(cluster);
     const scenariosRoot = path.resolve(options.scenarios);
     try {
@@ -33,12 +35,12 @@ export async function up(options: UpOptions): Promise<number> {
         scenariosRoot,
         apps: workloadsOf(scenarios),
         progress: work.progress,
-        signal,
+        signal: opened.signal,
       });
       await Promise.all([cluster.ready(), deployed]);
     } catch (error) {
       // A cluster is up, or nothing is left of it.
-      if (started) await (await makerOf(options.cluster)).stop(options.name);
+      if (opened.started) await (await makerOf(options.cluster)).stop(options.name);
       throw error;
     }
     work.clear();

@@ -22,7 +22,7 @@ import type { Watch } from "../../harness/stream/watch.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
-import { flagsOf, makerOf, type ImageFlags } from "../cluster.ts";
+import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
 import { commandLine } from "../command-line.ts";
 import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
@@ -106,18 +106,21 @@ async function upgradeCluster(task: Task, work: Work) {
     ...{ ...options, name: options.name ?? `upgrade-${process.pid}`, keep: false, meshes: [from, to] },
     ...{ progress: work.progress, signal: work.signal },
   });
-  const signal = AbortSignal.any([work.signal, cluster.lost]);
+  const lease = await takeClusterLease(cluster, { id, verb: "upgrade" }, work);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => lease.stop());
+  const signal = AbortSignal.any([work.signal, cluster.lost, lease.lost]);
   await cluster.ready();
   const { policesWholeMesh } = await import("../../harness/stream/mesh-wide.ts");
   const meshWide = task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id);
   await using watch = await watchMesh(cluster, task, meshWide, work, signal);
   watch.phase(RUN_PHASES.from);
-  const before = await runOn(cluster, "from", task, work, signal);
+  const before = await runOn(cluster, "from", task, work, lease.forChild, signal);
   const old = await cluster.describe();
   await watch.withIngress(() => replaceMesh(cluster, task, watch, work, signal));
   const fresh = await cluster.describe();
   watch.phase(RUN_PHASES.to);
-  const after = await runOn(cluster, "to", task, work, signal);
+  const after = await runOn(cluster, "to", task, work, lease.forChild, signal);
   const streamed = await watch.end();
   const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
   const upgrade: UpgradeResult = {
@@ -140,6 +143,7 @@ async function runOn(
   side: "from" | "to",
   { folder, selection }: Task,
   { progress }: Work,
+  lease: Readonly<Record<string, string>>,
   cancelSignal: AbortSignal,
 ): Promise<RunResult> {
   const results = path.join(folder, `.${side}`);
@@ -149,7 +153,7 @@ async function runOn(
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
     ...{ cancelSignal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...lease },
   });
   for await (const line of run.iterable({ from: "stderr" })) {
     stderr.push(line);

@@ -3,13 +3,12 @@ import path from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import { applyManifest } from "../../harness/kube/apply.ts";
 import { connectWith, messageOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
-import { writeJournal } from "../../harness/kube/journal.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, MeshLimits, MeshSetting } from "../cluster.ts";
+import { takeLease } from "../lease.ts";
 import { makeTempDir } from "../temp-dir.ts";
 import { beginJournal, endJournal, isAlive, listJournals, type Journal } from "./journal.ts";
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
-import { holdLease, LEASE_NAME, LEASE_NAMESPACE } from "./lease.ts";
 import { removeRun, RUN_LABEL } from "./remove.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 
@@ -105,6 +104,10 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   for (const { head } of listJournals().filter(({ head }) => head.context === pinned.context && !isAlive(head)))
     progress(`run ${head.run} was killed and left something here: meshproof cleanup ${head.run}`);
 
+  // First of all: who is refused has made nothing.
+  const lease = await takeLease(connectWith(pinned.config), {
+    ...{ id: runId, verb: "run", progress, signal: options.signal },
+  });
   const names = namespacesOf(runId);
   const labels = { "app.kubernetes.io/managed-by": "meshproof", [RUN_LABEL]: runId };
   const file = beginJournal({
@@ -112,15 +115,14 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: path.resolve(options.kubeconfig) }),
     context: pinned.context,
     allowExec: options.allowExec,
-    namespaces: [names.namespace, names.outsideNamespace, LEASE_NAMESPACE],
+    namespaces: [names.namespace, names.outsideNamespace],
   });
   const kube = connectWith(pinned.config, file);
   const kubeconfig = writePinned(pinned.text);
-  let stopLease: (() => void) | undefined;
   const close = async (): Promise<void> => {
     const journal = listJournals().find((each) => each.file === file) as Journal;
     const removal = await removeRun(kube, journal, progress);
-    stopLease?.();
+    await lease.release();
     endJournal(file);
     rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
     progress(
@@ -128,7 +130,6 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
     );
   };
   try {
-    const lost = await occupy(kube, runId, labels, file, (stop) => (stopLease = stop));
     const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: names.namespace } };
     await applyManifest(kube, withLabels(namespace, { ...labels, ...revision.injection }));
     const proxyImage = await injectedProxy(kube, names.namespace);
@@ -144,7 +145,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
       limits: limitsOf(found, revision, options.allowMeshWide),
       injection: revision.injection,
       journal: { file, labels },
-      lost,
+      lost: lease.lost,
       ready: () => Promise.resolve(),
       describe: () =>
         Promise.resolve({
@@ -184,8 +185,10 @@ export async function cleanUp(run: string | undefined, progress: Progress): Prom
         hint: "end it with ctrl-C, then it removes everything itself",
       });
     try {
-      const { config } = pinContext(head);
-      const removal = await removeRun(connectWith(config), journal, progress);
+      const kube = connectWith(pinContext(head).config);
+      // The Lease is the truth: the run may live on another machine, or in another container.
+      const lease = await takeLease(kube, { id: head.run, verb: "cleanup", progress });
+      const removal = await removeRun(kube, journal, progress).finally(() => lease.release());
       endJournal(file);
       lines.push(`${head.run}: nothing is left on ${head.context}, ${removal.kinds} kinds listed`);
     } catch (error) {
@@ -195,33 +198,9 @@ export async function cleanUp(run: string | undefined, progress: Progress): Prom
   }
   if (failures.length > 0)
     throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", [...lines, "not cleaned up:", ...failures].join("\n"), {
-      hint: "try again when the cluster answers; if it is gone for good, delete the file that is named",
+      hint: "try again when the run has ended or the cluster answers; if it is gone for good, delete the file that is named",
     });
   return lines;
-}
-
-/** The Lease's namespace and the Lease. @returns what aborts when it is lost. */
-async function occupy(
-  kube: Kube,
-  runId: string,
-  labels: Readonly<Record<string, string>>,
-  journal: string,
-  onHeld: (stop: () => void) => void,
-): Promise<AbortSignal> {
-  const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: LEASE_NAMESPACE } };
-  // Another run's, and its to remove, where it exists already.
-  const exists = await kube.objects.read(namespace).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await applyManifest(kube, withLabels(namespace, labels));
-  const ref = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace: LEASE_NAMESPACE, name: LEASE_NAME };
-  writeJournal(journal, ref);
-  const lease = await holdLease(kube, runId, labels);
-  // Of a dead run whose Lease was taken over.
-  await applyManifest(kube, withLabels(namespace, labels));
-  onHeld(() => lease.stop());
-  return lease.lost;
 }
 
 function withLabels(manifest: Manifest, labels: Readonly<Record<string, string>>): Manifest {
