@@ -71,8 +71,7 @@ async function explainBehind(
         ...asked,
         sourceIp: gateway.ip,
         destinationIp: proxy.ip,
-        // The service account that istioctl gives its gateway.
-        peer: `cluster.local/ns/${gateway.namespace}/sa/istio-ingressgateway-service-account`,
+        peer: identityOf(gateway),
       },
       now,
     );
@@ -81,7 +80,13 @@ async function explainBehind(
   return undefined;
 }
 
-function toOracleRequest(
+/** Its certificate's name, without `spiffe://`. */
+function identityOf({ namespace, serviceAccount }: Proxy): string {
+  return `cluster.local/ns/${namespace}/sa/${serviceAccount}`;
+}
+
+/** Exported for its tests. */
+export function toOracleRequest(
   request: WireRequest,
   place: Place,
   proxy: Proxy,
@@ -90,14 +95,13 @@ function toOracleRequest(
   const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
   const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
   const sender = place.proxy;
-  // Between two sidecars Istio uses mTLS by itself; the identity is the pod's service account, which its labels do not tell.
-  const account = sender?.labels["app"] ?? place.workload.replace(/^.*\//, "");
   const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
   const mutual =
     proxy.gateway || sender === undefined
       ? {}
       : {
-          peer: `cluster.local/ns/${sender.namespace}/sa/${account}`,
+          // Between two sidecars Istio uses mTLS by itself.
+          peer: identityOf(sender),
           serverName: `outbound_.${port}_._.${to}.${proxy.namespace}.svc.cluster.local`,
         };
   return {

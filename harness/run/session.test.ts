@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { requestsFor } from "./session.ts";
+import { proxyOf, requestsFor } from "./session.ts";
 
 test("so many requests miss one of a proxy's workers once in ten million times at most", () => {
   assert.equal(requestsFor(1), 1);
@@ -9,4 +9,11 @@ test("so many requests miss one of a proxy's workers once in ten million times a
     const missed = (n: number): number => workers * (1 - 1 / workers) ** n;
     assert.ok(missed(requests) <= 1e-7 && missed(requests - 1) > 1e-7, `${workers} workers, ${requests} requests`);
   }
+});
+
+test("a proxy's identity is its pod's service account, whatever its label app says", () => {
+  const metadata = { namespace: "foo", name: "client-1", labels: { app: "sleep" } };
+  const containers = [{ name: "istio-proxy" }];
+  assert.equal(proxyOf({ metadata, spec: { containers, serviceAccountName: "batch" } }, false).serviceAccount, "batch");
+  assert.equal(proxyOf({ metadata, spec: { containers } }, false).serviceAccount, "default");
 });

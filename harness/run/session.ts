@@ -30,6 +30,8 @@ export interface Proxy {
   readonly pod: string;
   readonly ip: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** The service account that the pod runs as: its identity in the mesh. */
+  readonly serviceAccount: string;
   readonly gateway: boolean;
 }
 
@@ -215,12 +217,14 @@ function hasSidecar(pod: V1Pod): boolean {
   return [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some((c) => c.name === "istio-proxy");
 }
 
-function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
+export function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
   return {
     namespace: pod.metadata?.namespace ?? "",
     pod: pod.metadata?.name ?? "",
     ip: pod.status?.podIP ?? "",
     labels: pod.metadata?.labels ?? {},
+    // What the API server writes where a pod names none.
+    serviceAccount: pod.spec?.serviceAccountName ?? "default",
     gateway,
   };
 }
