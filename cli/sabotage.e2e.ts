@@ -162,12 +162,21 @@ describe("sabotage", () => {
         "spec: { selector: { matchLabel: { app: httpbin } } }",
       ].join("\n"),
     });
-    const { exitCode, output } = await run("sabotage/rejected");
-    assert.equal(exitCode, 2, output);
+    const alone = await run("sabotage/rejected");
+    assert.equal(alone.exitCode, 2, alone.output);
     assert.match(
-      output,
-      /request-authentication\.yaml.*the API server rejected RequestAuthentication broken: .*matchLabel/,
+      alone.output,
+      /rejected\/request-authentication\.yaml:1:1 the API server rejected RequestAuthentication foo\/broken: .*matchLabel/,
     );
+    const { exitCode, output, result } = await run("sabotage/rejected", "jwt/request-authentication-alone");
+    assert.equal(exitCode, 2, output);
+    assert.deepEqual(result.scenarios.map(({ id, status }) => `${id} ${status}`).sort(), [
+      "jwt/request-authentication-alone passed",
+      "sabotage/rejected error",
+    ]);
+    const [refusal] = result.scenarios.find(({ refused }) => refused !== undefined)?.refused ?? [];
+    assert.equal(refusal?.object, "RequestAuthentication foo/broken");
+    assert.equal(refusal.position.line, 1);
     await rm(path.join(scenarios, "sabotage/rejected"), { recursive: true });
   });
 

@@ -103,6 +103,15 @@ export interface StepResult {
   };
 }
 
+/** An object of a scenario's manifests that the API server does not take. */
+export interface Refusal {
+  readonly position: Position;
+  /** `RequestAuthentication foo/broken` */
+  readonly object: string;
+  /** The API server's own words. Hostile text. */
+  readonly message: string;
+}
+
 export interface ScenarioResult {
   readonly id: string;
   readonly title: string;
@@ -114,6 +123,8 @@ export interface ScenarioResult {
   readonly status: Status;
   /** Why it is skipped, in error, or a known failure. */
   readonly reason?: string;
+  /** What the API server refused of its manifests before anything ran: such a scenario is in error and has no steps. */
+  readonly refused?: readonly Refusal[];
   /** The command that repeats it; default `meshproof run <id> --keep`. */
   readonly repeat?: string;
   readonly startedAt: string;

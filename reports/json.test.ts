@@ -56,6 +56,7 @@ function everything(): RunResult {
   const one: Required<ScenarioResult> = {
     ...scenario("jwt/x", { mesh, steps }),
     repeat: "meshproof run a/b --keep",
+    refused: [{ position: { file: "a.yaml", line: 1, column: 1 }, object: "Service foo/a", message: "m" }],
     diagnostics: ["diagnostics/a__b/1"],
     reason: "r",
   };

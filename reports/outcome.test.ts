@@ -38,6 +38,20 @@ test("exit codes: 1 for failed or flaky, 3 only where the environment alone is a
   assert.equal(exitCode(run([passed, broken])), 3);
 });
 
+test("exit code 2 where nothing but refused manifests is wrong", () => {
+  const position = { file: "a/policy.yaml", line: 1, column: 1 };
+  const refused = scenario("jwt/refused", {
+    status: "error",
+    reason: "r",
+    steps: [],
+    refused: [{ position, object: "AuthorizationPolicy foo/a", message: "m" }],
+  });
+  assert.equal(exitCode(run([refused])), 2);
+  assert.equal(exitCode(run([passed, skipped, refused])), 2);
+  assert.equal(exitCode(run([refused, broken])), 3);
+  assert.equal(exitCode(run([refused, failed])), 1);
+});
+
 test("the worst comes first, in the run's own order within a status", () => {
   const order = worstFirst(everyStatus().scenarios).map(({ status }) => status);
   assert.deepEqual([...new Set(order)], ["failed", "flaky", "error", "known-failure", "skipped", "passed"]);

@@ -83,11 +83,16 @@ export function count(outcomes: readonly Outcome[]): Counts {
   return counts;
 }
 
-/** The exit code of a finished run: 0 conformant, 1 a check failed or flaked (a known failure past its date has failed), 3 only the environment was at fault. */
-export function exitCode(result: RunResult): 0 | 1 | 3 {
+/**
+ * The exit code of a finished run: 0 conformant, 1 a check failed or flaked (a known failure past its date has failed), 2 all
+ * that is wrong are scenarios whose manifests the API server refused, 3 the environment was at fault.
+ */
+export function exitCode(result: RunResult): 0 | 1 | 2 | 3 {
   const { failed, flaky, error } = result.counts;
   if (failed + flaky > 0) return 1;
-  return error > 0 ? 3 : 0;
+  if (error === 0) return 0;
+  const inError = result.scenarios.filter(({ status }) => status === "error");
+  return inError.length > 0 && inError.every(({ refused }) => refused !== undefined) ? 2 : 3;
 }
 
 /** An object in force during a step, and since when. */

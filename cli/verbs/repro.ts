@@ -306,6 +306,8 @@ async function ask(
       progress: (line) => work.progress(/^\[\d+\/\d+\]/.test(line) ? "every request has its answer" : line),
       signal,
     });
+    const refusal = result.scenarios.find(({ refused }) => refused !== undefined);
+    if (refusal !== undefined) throw new MeshproofError("ERR_MANIFEST_REJECTED", refusal.reason ?? "");
     return { result, handle };
   } catch (error) {
     cluster.lost.throwIfAborted();

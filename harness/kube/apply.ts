@@ -20,13 +20,13 @@ export function nameOf(manifest: Manifest): string {
 }
 
 /**
- * Applies one object. A webhook that is not reachable yet (the control plane is still coming up) is retried until the limit.
+ * Applies one object, or asks whether it could be (`dryRun`). A webhook that is not reachable yet (the control plane is still coming up) is retried until the limit.
  * @throws ERR_MANIFEST_REJECTED with the API server's own words where it refuses the object.
  */
 export async function applyManifest(
   kube: Kube,
   manifest: Manifest,
-  options: { labels?: Record<string, string>; limitMs?: number; signal?: AbortSignal } = {},
+  options: { labels?: Record<string, string>; limitMs?: number; signal?: AbortSignal; dryRun?: boolean } = {},
 ): Promise<Manifest> {
   const labelled = options.labels
     ? { ...manifest, metadata: { ...manifest.metadata, labels: { ...manifest.metadata.labels, ...options.labels } } }
@@ -35,13 +35,15 @@ export async function applyManifest(
   for (;;) {
     options.signal?.throwIfAborted();
     try {
-      return await kube.objects.apply(labelled);
+      return await kube.objects.apply(labelled, { dryRun: options.dryRun === true });
     } catch (error) {
-      if (isTransient(error) && Date.now() < until) {
+      // What is asked about and not made waits for no CRD.
+      const unknownKind = options.dryRun === true && isUnknownKind(error);
+      if (isTransient(error) && !unknownKind && Date.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }
-      if (statusOf(error) === undefined) {
+      if (statusOf(error) === undefined && !unknownKind) {
         throw new MeshproofError(
           "ERR_CLUSTER_UNREACHABLE",
           `the API server did not take ${nameOf(manifest)}: ${messageOf(error)}`,
@@ -74,5 +76,10 @@ function isTransient(error: unknown): boolean {
   const message = messageOf(error);
   if (status === 429 || status === 503 || status === 504) return true;
   if (status === 500 && /failed calling webhook|failed to call webhook/.test(message)) return true;
-  return /Unrecognized API version and kind/.test(message);
+  return isUnknownKind(error);
+}
+
+/** The Kubernetes client's own words: the API server has no such kind, so it was not even asked. */
+function isUnknownKind(error: unknown): boolean {
+  return /Unrecognized API version and kind/.test(messageOf(error));
 }

@@ -2,22 +2,20 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
 import { collectSetUp } from "../diagnostics/collect.ts";
-import { MeshproofError } from "../errors.ts";
 import { parseManifests } from "../kube/apply.ts";
-import { messageOf, statusOf, type Manifest } from "../kube/client.ts";
+import { messageOf, type Manifest } from "../kube/client.ts";
 import { waitForDeployment } from "../kube/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
-import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { createDetailsReader } from "./details.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
 import type { StartedPlaywright } from "./playwright.ts";
+import { describeRefusals, preflight } from "./preflight.ts";
 import { unrun } from "./scenario.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
-import { substitutionValues } from "./step.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
 
 export { choose } from "./eligible.ts";
@@ -47,17 +45,19 @@ export interface RunOptions {
 
 /**
  * Deploys what the scenarios need, lets Playwright run them one after the other, and gathers what they found.
- * @throws ERR_WORKLOAD_NOT_READY, ERR_MANIFEST_REJECTED (before anything runs), ERR_INTERRUPTED.
+ * A scenario of which the API server refuses a manifest is in error and does not run.
+ * @throws ERR_WORKLOAD_NOT_READY, ERR_INTERRUPTED.
  */
 export async function runScenarios(options: RunOptions): Promise<RunResult> {
-  const { playwright, handle, scenarios, progress, signal } = options;
+  const { playwright, handle, progress, signal } = options;
   const { plan } = playwright;
   const session = await openSession(plan, handle);
   await prepareWorkloads(session, options).catch(async (error: unknown) => {
     if (signal?.aborted !== true) await collectSetUp(session, new Date(options.startedAt), error);
     throw error;
   });
-  await preflight(session, scenarios);
+  const refused = await preflight(session, options.scenarios);
+  const scenarios = options.scenarios.filter((scenario) => !refused.has(scenario));
   const workloadsReadyAt = Date.now();
   const details = createDetailsReader(session, targetsOf(scenarios), new Date(options.startedAt));
   let complaints: string;
@@ -69,7 +69,7 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
       progress(`[${++done}/${scenarios.length}] ${line}`);
       if (done % READ_EVERY === 0) reading = reading.then(() => details.read()).catch(() => undefined); // told at the end
     };
-    complaints = await playwright.run(ground, options.setMesh, onLine, signal);
+    complaints = scenarios.length === 0 ? "" : await playwright.run(ground, options.setMesh, onLine, signal);
   } finally {
     await sweep(session, scenarios);
   }
@@ -84,6 +84,10 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   });
   const all = [
     ...results,
+    ...[...refused].map(([scenario, refusals]) => ({
+      ...unrun(scenario, "error", describeRefusals(refusals)),
+      refused: refusals,
+    })),
     ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
   ];
   const { repeat } = options;
@@ -141,31 +145,6 @@ async function prepareWorkloads(session: Session, options: RunOptions): Promise<
     scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),
   );
   await publishKeys(session.kube, handle, served);
-}
-
-/**
- * Asks the API server (dry run, webhooks included) about every manifest before anything is applied.
- * @throws ERR_MANIFEST_REJECTED with file and line for each one that it refuses.
- */
-async function preflight(session: Session, scenarios: readonly Scenario[]): Promise<void> {
-  const problems: string[] = [];
-  await inLanes(scenarios, async (scenario) => {
-    for (const [index, step] of scenario.steps.entries()) {
-      const values = await substitutionValues(session, scenario, index);
-      for (const file of step.apply) {
-        for (const manifest of parseManifests(substitute(file.text, file.file, values))) {
-          await session.kube.objects.apply(manifest, { dryRun: true }).catch((error: unknown) => {
-            if (statusOf(error) === undefined && !/Unrecognized API version and kind/.test(messageOf(error)))
-              throw error;
-            problems.push(
-              `${file.file}: the API server rejected ${manifest.kind} ${manifest.metadata.name}: ${messageOf(error)}`,
-            );
-          });
-        }
-      }
-    }
-  });
-  if (problems.length > 0) throw new MeshproofError("ERR_MANIFEST_REJECTED", [...new Set(problems)].sort().join("\n"));
 }
 
 /** So many scenarios make less log than a proxy keeps (clusters/embedded/kubelet/logs.ts; the kubelet's default is 10 MiB). */

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ApiException } from "@kubernetes/client-node";
+import type { Manifest } from "../kube/client.ts";
+import type { Scenario, StepSpec } from "../scenario/types.ts";
+import { describeRefusals, positionsOf, preflight } from "./preflight.ts";
+import type { Session } from "./session.ts";
+
+const position = { file: "scenario.yaml", line: 1, column: 1 };
+
+const policy = (name: string): string =>
+  `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: ${name}, namespace: "\${ns}" }\n`;
+
+function scenario(id: string, ...texts: string[]): Scenario {
+  const steps = texts.map((text, index): StepSpec => {
+    const apply = [{ file: `${id}/policy.yaml`, position, text }];
+    return { name: `step ${index}`, position, apply, delete: [], checks: [], matrices: [], asked: [] };
+  });
+  const more = { features: [], tags: [], workloads: [], mesh: {}, tokens: {} };
+  return { id, title: "t", source: "s", level: "core", position, steps, ...more };
+}
+
+/** An API server that refuses what is named so; a moment without a webhook comes before the first answer. */
+function session(refuses: (manifest: Manifest) => number | Error | undefined): Session {
+  let busy = true;
+  const apply = (manifest: Manifest, { dryRun }: { dryRun?: boolean }): Promise<Manifest> => {
+    assert.equal(dryRun, true);
+    const answer = (code: number, message: string): Promise<never> =>
+      Promise.reject(new ApiException(code, message, JSON.stringify({ message }), {}));
+    if (busy) {
+      busy = false;
+      return answer(500, "failed calling webhook: connection refused");
+    }
+    const found = refuses(manifest);
+    if (found instanceof Error) return Promise.reject(found);
+    return found === undefined ? Promise.resolve(manifest) : answer(found, `no ${manifest.metadata.name}`);
+  };
+  return {
+    kube: { objects: { apply } },
+    handle: { namespace: "foo", outsideNamespace: "bar" },
+    plan: { runId: "r" },
+    tokens: { jwks: () => Promise.resolve("{}") },
+  } as unknown as Session;
+}
+
+const BAD = `${policy("good")}---\n${policy("bad")}---\n`;
+
+test("one refused manifest is its scenario's alone, told once, with file and line and the server's own words", async () => {
+  const [good, bad] = [scenario("a/good", policy("good")), scenario("a/bad", BAD, BAD)];
+  const refused = await preflight(
+    session(({ metadata }) => (metadata.name === "bad" ? 422 : undefined)),
+    [good, bad],
+  );
+  assert.deepEqual(
+    [...refused].map(([{ id }, refusals]) => [id, refusals]),
+    [
+      [
+        "a/bad",
+        [
+          {
+            position: { file: "a/bad/policy.yaml", line: 5, column: 1 },
+            object: "AuthorizationPolicy foo/bad",
+            message: "no bad",
+          },
+        ],
+      ],
+    ],
+  );
+  assert.equal(
+    describeRefusals(refused.get(bad) ?? []),
+    "a/bad/policy.yaml:5:1 the API server rejected AuthorizationPolicy foo/bad: no bad",
+  );
+});
+
+test("a kind that the API server does not have is refused at once", async () => {
+  const unknown = scenario("a/kind", policy("x"));
+  const refused = await preflight(
+    session(() => new Error("Unrecognized API version and kind: security.istio.io/v1 AuthorizationPolicy")),
+    [unknown],
+  );
+  assert.match(refused.get(unknown)?.[0]?.message ?? "", /^Unrecognized API version and kind/);
+});
+
+test("an API server that cannot be reached is not a refusal", async () => {
+  await assert.rejects(
+    preflight(
+      session(() => new Error("connect ECONNREFUSED")),
+      [scenario("a/good", policy("good"))],
+    ),
+    { code: "ERR_CLUSTER_UNREACHABLE" },
+  );
+});
+
+test("each object of a file has its own place, those of a List too, empty documents none", () => {
+  const text = `---\n# nothing\n---\n${policy("a")}---\napiVersion: v1\nkind: List\nitems:\n  - kind: A\n  - kind: B\n`;
+  assert.deepEqual(
+    positionsOf({ text, file: "f" }).map(({ line, column }) => [line, column]),
+    [
+      [4, 1],
+      [11, 5],
+      [12, 5],
+    ],
+  );
+});

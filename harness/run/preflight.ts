@@ -1,0 +1,70 @@
+import { MeshproofError } from "../errors.ts";
+import { inLanes } from "../lanes.ts";
+import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
+import { messageOf } from "../kube/client.ts";
+import type { Refusal } from "../result.ts";
+import { substitute } from "../scenario/index.ts";
+import { itemsOf, parseSource, startOf, textOf, valueOf } from "../scenario/source.ts";
+import type { ManifestFile, Position, Scenario } from "../scenario/types.ts";
+import type { Session } from "./session.ts";
+import { substitutionValues } from "./step.ts";
+
+/**
+ * Asks the API server (dry run, webhooks included) about every manifest before anything is applied.
+ * @returns what it refuses, by scenario: such a scenario cannot run, and the others can
+ */
+export async function preflight(
+  session: Session,
+  scenarios: readonly Scenario[],
+): Promise<ReadonlyMap<Scenario, readonly Refusal[]>> {
+  const found = await inLanes(scenarios, async (scenario) => [scenario, await askAbout(session, scenario)] as const);
+  return new Map(found.filter(([, refusals]) => refusals.length > 0));
+}
+
+async function askAbout(session: Session, scenario: Scenario): Promise<Refusal[]> {
+  const refusals: Refusal[] = [];
+  for (const [index, step] of scenario.steps.entries()) {
+    const values = await substitutionValues(session, scenario, index);
+    for (const file of step.apply) {
+      const positions = positionsOf(file);
+      for (const [at, manifest] of parseManifests(substitute(file.text, file.file, values)).entries()) {
+        const message = await applyManifest(session.kube, manifest, { dryRun: true }).then(() => undefined, refusalIn);
+        const position = positions[at] ?? { file: file.file, line: 1, column: 1 };
+        if (message !== undefined && !refusals.some((known) => isSame(known.position, position)))
+          refusals.push({ position, object: nameOf(manifest), message });
+      }
+    }
+  }
+  return refusals;
+}
+
+/** The API server's own words. @throws what is not a refusal */
+function refusalIn(error: unknown): string {
+  if (error instanceof MeshproofError && error.code === "ERR_MANIFEST_REJECTED") return messageOf(error.cause);
+  throw error;
+}
+
+/** A file that two steps apply is refused once. */
+function isSame(a: Position, b: Position): boolean {
+  return a.file === b.file && a.line === b.line && a.column === b.column;
+}
+
+/** Where each object of a manifest file begins, in the order of {@link parseManifests}. */
+export function positionsOf({ text, file }: Pick<ManifestFile, "text" | "file">): Position[] {
+  const source = parseSource(text, file);
+  return source.documents.flatMap(({ contents }) => {
+    if (contents === null || contents.toJSON() === null) return [];
+    const objects = textOf(valueOf(contents, "kind")) === "List" ? itemsOf(valueOf(contents, "items")) : [contents];
+    return objects.map((object) => source.positionAt(startOf(object)));
+  });
+}
+
+/** What the API server refuses, as the reason of the scenario's error. */
+export function describeRefusals(refusals: readonly Refusal[]): string {
+  return refusals
+    .map(
+      ({ position: { file, line, column }, object, message }) =>
+        `${file}:${line}:${column} the API server rejected ${object}: ${message}`,
+    )
+    .join("; ");
+}
