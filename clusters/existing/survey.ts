@@ -10,13 +10,13 @@ import { parse } from "yaml";
 import { MeshproofError } from "../../harness/errors.ts";
 import { messageOf, statusOf, type Kube } from "../../harness/kube/client.ts";
 import type { JwksFetcher } from "../cluster.ts";
-import { jwksFetcherOf } from "../istio/index.ts";
+import { istiodVersions, jwksFetcherOf } from "../istio/index.ts";
 
 /** One istiod. */
 export interface Revision {
   readonly name: string;
   readonly namespace: string;
-  /** The tag of its image. */
+  /** What its istiods say they are; the tag of the image where they cannot be asked. */
   readonly version: string;
   readonly jwksFetch: JwksFetcher;
   /** Whether its mesh config asks for Istio's JSON access log; false where this user may not read it. */
@@ -87,11 +87,12 @@ export async function survey(kube: Kube): Promise<Survey> {
   const lookAtIstiod = async (istiod: V1Deployment): Promise<Revision> => {
     const name = istiod.metadata?.labels?.["istio.io/rev"] ?? "default";
     const namespace = istiod.metadata?.namespace ?? "";
+    const labels = Object.entries(istiod.spec?.selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
     const hook = injectors.find(({ metadata }) => (metadata?.labels?.["istio.io/rev"] ?? "default") === name);
     return {
       name,
       namespace,
-      version: tagOf(istiod),
+      version: (await istiodVersions(kube, namespace, labels.join(","))) ?? tagOf(istiod),
       jwksFetch: jwksFetcherOf(istiod),
       accessLog: writesJson(await allowed(() => readMeshConfig(kube, namespace, name))),
       ready: (istiod.status?.availableReplicas ?? 0) > 0,

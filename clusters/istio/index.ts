@@ -1,5 +1,5 @@
 export { INGRESS_URL, installIstio, waitForGateway } from "./install.ts";
 export { istioManifests, type ManifestOptions } from "./manifests.ts";
 export { jwksFetcherOf, setMesh } from "./mesh-setting.ts";
-export { envoyVersionOf, gatewayEnvoys, versionsOf } from "./versions.ts";
+export { envoyVersionOf, gatewayEnvoys, istiodVersions, versionsOf } from "./versions.ts";
 export { upgradeIstio, type UpgradeStrategy } from "./upgrade.ts";

@@ -17,14 +17,56 @@ export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; isti
     kube.config.makeApiClient(VersionApi).getCode(),
     readyPods(kube, ISTIO_NAMESPACE, "app=istiod"),
   ]);
-  const name = istiod?.metadata?.name;
-  if (!name) throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", "no istiod is ready");
+  if (!istiod) throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", "no istiod is ready");
+  return { kubernetes: gitVersion, istio: await askIstiod(kube, istiod) };
+}
+
+async function askIstiod(kube: Kube, { metadata }: V1Pod): Promise<string> {
   const text = await kube.core.connectGetNamespacedPodProxyWithPath({
-    name: `${name}:${MONITORING_PORT}`,
-    namespace: ISTIO_NAMESPACE,
+    name: `${metadata?.name}:${MONITORING_PORT}`,
+    namespace: metadata?.namespace ?? ISTIO_NAMESPACE,
     path: "version",
   });
-  return { kubernetes: gitVersion, istio: istioVersion(text) };
+  return istioVersion(text);
+}
+
+/** How long one way to ask an istiod may take: a firewall may drop what the API server sends to that port. */
+const ASK_LIMIT_MS = 5000;
+
+/**
+ * What the ready istiods of a mesh that is not ours say they are, one version or several: by the API server's proxy, or else
+ * by the program itself. Undefined where none may be asked, or none answers.
+ * @param labelSelector of their pods
+ */
+export async function istiodVersions(
+  kube: Kube,
+  namespace: string,
+  labelSelector: string,
+): Promise<string | undefined> {
+  const ask = async (pod: V1Pod): Promise<string> => {
+    const byProxy = (): Promise<string> => askIstiod(kube, pod);
+    const byProgram = async (): Promise<string> => {
+      const where = { namespace, pod: pod.metadata?.name ?? "", container: "discovery" };
+      const { stdout, exitCode } = await execIn(kube, where, ["pilot-discovery", "version"]);
+      const said = istioVersion(stdout.toString("utf8"));
+      if (exitCode !== 0 || said === "") throw new Error("it does not say its version");
+      return said;
+    };
+    return within(byProxy).catch(() => within(byProgram));
+  };
+  try {
+    const pods = await readyPods(kube, namespace, labelSelector);
+    const said = await Promise.all(pods.map(ask));
+    return said.length === 0 ? undefined : [...new Set(said)].sort().join(", ");
+  } catch {
+    return undefined;
+  }
+}
+
+async function within<T>(ask: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("no answer in time")), ASK_LIMIT_MS);
+  return Promise.race([ask(), late.promise]).finally(() => clearTimeout(timer));
 }
 
 /** What the ingress gateway's Envoy says it is, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */

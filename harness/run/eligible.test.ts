@@ -125,10 +125,32 @@ test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
 
 test("a range of Istio versions decides, and a version nobody knows is no version", () => {
   const newer = scenario({ istio: ">=1.29" });
-  for (const fits of ["1.29.0", "1.31.0", "v1.30.2", "1.29.0-asm.3", "1.30-alpha.1"])
+  for (const fits of [
+    "1.29.0",
+    "1.31.0",
+    "v1.30.2",
+    "1.29.0-asm.3",
+    "1.30-alpha.1",
+    "1.30",
+    "1.30-20260826",
+    "1.31.0-rc.1+x",
+  ])
     assert.equal(whyNot(newer, [], istio, undefined, fits), undefined, fits);
   assert.equal(whyNot(newer, [], istio, undefined, "1.28.9"), "it holds for Istio >=1.29, and this mesh is 1.28.9");
   assert.match(whyNot(newer, [], istio, undefined, "unknown") ?? "", /does not say which it is \("unknown"\)$/);
+  for (const odd of [
+    "sha-9f3c2b1",
+    "asm-1226",
+    "release-20261101",
+    "20261101",
+    "2026.11.1",
+    "1226.0.0",
+    "v1",
+    "latest-1.31",
+  ])
+    assert.match(whyNot(newer, [], istio, undefined, odd) ?? "", /does not say which it is \("/, odd);
+  for (const odd of ["1.31.x", "1.31.0 and 1.28.2", "1.28.2, 1.31.0", "1.31.0.4", "1.31."])
+    assert.match(whyNot(newer, [], istio, undefined, odd) ?? "", /does not say which it is \("/, odd);
   assert.match(whyNot(newer, [], istio) ?? "", /does not say which it is$/);
   assert.equal(whyNot(scenario(), [], istio, undefined, "unknown"), undefined);
 });

@@ -1,6 +1,5 @@
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import satisfies from "semver/functions/satisfies.js";
-import coerce from "semver/functions/coerce.js";
 import { inLanes } from "../lanes.ts";
 import { parseManifests } from "../kube/apply.ts";
 import type { Manifest } from "../kube/client.ts";
@@ -61,11 +60,19 @@ export function whyNot(
 
 function whyNotVersion({ istio: range }: Scenario, found = ""): string | undefined {
   if (range === undefined) return undefined;
-  // A vendor's build (`1.22.6-asm.3`) and a release candidate promise what their release does.
-  const version = coerce(found);
-  if (version === null)
+  const version = releaseOf(found);
+  if (version === undefined)
     return `it holds for Istio ${range}, and this mesh does not say which it is${found === "" ? "" : ` ("${found}")`}`;
   return satisfies(version, range) ? undefined : `it holds for Istio ${range}, and this mesh is ${found}`;
+}
+
+/**
+ * The release that a version is of: a vendor's build (`1.22.6-asm.3`) and a release candidate promise what their release
+ * does. Undefined for whatever else a tag may be (`sha-9f3c2b1`, `20261101.0`): a guess would skip or judge the wrong scenarios.
+ */
+function releaseOf(version: string): string | undefined {
+  const [, major, minor, patch = "0"] = /^v?([1-9])\.(\d{1,3})(?:\.(\d{1,3}))?(?:[-+][\w.+-]+)?$/.exec(version) ?? [];
+  return major === undefined ? undefined : `${major}.${minor}.${patch}`;
 }
 
 function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limits: MeshLimits): string | undefined {
