@@ -83,6 +83,7 @@ function buildProgram(): Command {
     .option("--results <folder>", "where reports are written, a folder per run", "results")
     .option("--shard <i/n>", "only the i-th of n parts of the selection; meshproof merge puts the results together")
     .option("--rerun-failed <results>", "only what failed, flaked or ended in an error in that run")
+    .option("--ignore-missing", "with --rerun-failed: leave out what failed there and is no scenario any more")
     .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
     .addOption(
       new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),

@@ -62,7 +62,7 @@ describe("meshproof run", () => {
     const statuses = ["failed", "passed", "flaky", "skipped", "error", "known-failure"] as const;
     const before = run(statuses.map((status, i) => scenario(all[i]?.id ?? "", { status, steps: [] })));
     const place = path.join(folder, write("mixed", before));
-    const again = await onlyFailed(all, place, false);
+    const again = await onlyFailed(all, place, { all, ignoreMissing: false });
     assert.deepEqual(
       again.map(({ id }) => id),
       [0, 2, 4].map((i) => all[i]?.id),
@@ -78,7 +78,16 @@ describe("meshproof run", () => {
   it("refuses to run again what is gone, what judged nothing, and a wrong shard", async () => {
     const gone = await meshproof("run", "--rerun-failed", two);
     assert.equal(gone.exitCode, 2);
-    assert.match(gone.stderr, /jwt\/broken failed in two, and there is no such scenario now/);
+    assert.match(gone.stderr, /jwt\/broken has the status failed in two, and there is no such scenario now/);
+    const narrowed = await meshproof("run", "authz/*", "--rerun-failed", two);
+    assert.equal(narrowed.exitCode, 2, narrowed.stdout);
+    assert.match(narrowed.stderr, /jwt\/broken has the status failed in two[\s\S]*--ignore-missing/);
+    const ignored = await meshproof("run", "authz/*", "--rerun-failed", two, "--ignore-missing");
+    assert.equal(ignored.exitCode, 0, ignored.stderr);
+    assert.match(ignored.stdout, /there is nothing to run again/);
+    const alone = await meshproof("run", "--ignore-missing");
+    assert.equal(alone.exitCode, 2);
+    assert.match(alone.stderr, /--ignore-missing says what --rerun-failed leaves out/);
     const nothing = await meshproof("run", "--rerun-failed", write("nothing-judged", run([])));
     assert.equal(nothing.exitCode, 2);
     assert.match(nothing.stderr, /judged nothing/);

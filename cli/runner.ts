@@ -8,6 +8,7 @@ export function loadRunner(...options: Parameters<typeof startPlaywright>) {
     choose: harness.choose,
     readProfile: harness.readProfile,
     runScenarios: harness.runScenarios,
+    skipAll: harness.skipAll,
     playwright: await harness.startPlaywright(...options),
   }));
   loaded.catch(() => undefined); // thrown where it is awaited

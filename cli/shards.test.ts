@@ -44,8 +44,16 @@ describe("a shard", () => {
     assert.notEqual(other.shard.selection, takeShard(scenarios, { index: 1, count: 2 }).shard.selection);
   });
 
-  it("is refused where there are more than scenarios, or it is no i/n", () => {
-    assert.throws(() => takeShard(scenarios.slice(0, 2), { index: 1, count: 3 }), message(/2 scenarios .* 3 shards/));
+  it("is empty where there are more of them than scenarios", () => {
+    const parts = [1, 2, 3, 4].map((index) => takeShard(scenarios.slice(0, 2), { index, count: 4 }));
+    assert.deepEqual(
+      parts.map((each) => each.scenarios.length),
+      [1, 1, 0, 0],
+    );
+    assert.equal(new Set(parts.map(({ shard }) => shard.selection)).size, 1);
+  });
+
+  it("is refused where it is no i/n", () => {
     for (const text of ["", "0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0"])
       assert.throws(() => parseShard(text), message(/--shard takes i\/n/), text);
     assert.deepEqual(parseShard("2/4"), { index: 2, count: 4 });

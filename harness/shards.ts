@@ -16,23 +16,20 @@ export function parseShard(text: string): Pick<Shard, "index" | "count"> {
 
 /**
  * One part of a selection. Parts are runs of neighbours in run order, so that scenarios with the same mesh setting stay
- * together, with about as many steps each: a step is what takes time. Every scenario is in exactly one part, and no part is empty.
- * @throws MeshproofError ERR_USAGE where there are more parts than scenarios
+ * together, with about as many steps each: a step is what takes time. Every scenario is in exactly one part. Where there are more
+ * parts than scenarios the last ones are empty.
  */
 export function takeShard(
   scenarios: readonly Scenario[],
   { index, count }: Pick<Shard, "index" | "count">,
 ): { readonly scenarios: Scenario[]; readonly shard: Shard } {
-  if (count > scenarios.length)
-    throw new MeshproofError("ERR_USAGE", `${scenarios.length} scenarios cannot be split into ${count} shards`, {
-      hint: `take at most ${scenarios.length}`,
-    });
   const ordered = inRunOrder(scenarios);
+  const filled = Math.min(count, ordered.length);
   const total = ordered.reduce((sum, { steps }) => sum + steps.length, 0);
   const cuts = [0];
-  for (let part = 1, steps = 0, at = 0; part < count; part++) {
-    const last = ordered.length - (count - part);
-    while (at < last && (at <= (cuts[part - 1] ?? 0) || steps < (total * part) / count)) {
+  for (let part = 1, steps = 0, at = 0; part < filled; part++) {
+    const last = ordered.length - (filled - part);
+    while (at < last && (at <= (cuts[part - 1] ?? 0) || steps < (total * part) / filled)) {
       steps += ordered[at]?.steps.length ?? 0;
       at++;
     }
@@ -42,7 +39,8 @@ export function takeShard(
     .update(ordered.map(({ id }) => id).join("\n"))
     .digest("hex")
     .slice(0, 16);
-  return { scenarios: ordered.slice(cuts[index - 1], cuts[index]), shard: { index, count, selection } };
+  const own = index > filled ? [] : ordered.slice(cuts[index - 1], cuts[index]);
+  return { scenarios: own, shard: { index, count, selection } };
 }
 
 /** A run with where it was read from, for messages. */

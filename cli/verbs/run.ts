@@ -32,6 +32,8 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly shard?: string | undefined;
   /** A run's folder, or its results.json. */
   readonly rerunFailed?: string;
+  /** Whether a scenario that failed there and is gone may be left out. */
+  readonly ignoreMissing?: boolean;
   /** Seconds. */
   readonly limit?: number;
   readonly install?: boolean;
@@ -55,7 +57,10 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
     const again =
       options.rerunFailed === undefined
         ? selected
-        : await onlyFailed(selected, options.rerunFailed, names.length + options.tag.length > 0);
+        : await onlyFailed(selected, options.rerunFailed, {
+            all: await readScenarios(options.scenarios, [], []),
+            ignoreMissing: options.ignoreMissing === true,
+          });
     if (again.length === 0) {
       console.log(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
       return 0;
@@ -85,23 +90,28 @@ function inShard(result: RunResult, shard: Shard): RunResult {
 
 /**
  * Those that failed, flaked or ended in an error in an earlier run.
- * @param narrowed whether these are not all scenarios that there are
+ * @param options.all whatever scenarios there are, selected or not
+ * @param options.ignoreMissing whether one that is no longer there may be left out
  * @throws MeshproofError ERR_USAGE where one of them is no longer there, or the earlier run judged nothing and nothing failed
  */
 export async function onlyFailed(
-  scenarios: readonly Scenario[],
+  selected: readonly Scenario[],
   place: string,
-  narrowed: boolean,
+  { all, ignoreMissing }: { readonly all: readonly Scenario[]; readonly ignoreMissing: boolean },
 ): Promise<Scenario[]> {
   const { scenarios: before } = await readResults(place, { unjudged: true });
   const failed = before.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
   if (failed.length === 0) await readResults(place);
-  const gone = failed.find(({ id }) => !scenarios.some((scenario) => scenario.id === id));
-  if (gone !== undefined && !narrowed)
-    throw new MeshproofError("ERR_USAGE", `${gone.id} ${gone.status} in ${place}, and there is no such scenario now`, {
-      hint: "was it renamed? Name the scenarios to run",
-    });
-  return scenarios.filter(({ id }) => failed.some((scenario) => scenario.id === id));
+  const gone = failed.filter(({ id }) => !all.some((scenario) => scenario.id === id));
+  if (gone.length > 0 && !ignoreMissing)
+    throw new MeshproofError(
+      "ERR_USAGE",
+      gone
+        .map(({ id, status }) => `${id} has the status ${status} in ${place}, and there is no such scenario now`)
+        .join("\n"),
+      { hint: "was it renamed? Run it by its new name; --ignore-missing leaves out what is gone" },
+    );
+  return selected.filter(({ id }) => failed.some((scenario) => scenario.id === id));
 }
 
 async function runOnCluster(
@@ -128,7 +138,7 @@ async function runOnCluster(
       ? await takeCluster(runId, options, work)
       : await openCluster({ ...options, cluster: options.cluster }, { id: runId, verb: "run" }, work);
   await using cluster = opened.cluster;
-  const { playwright, choose, readProfile, runScenarios } = await runner.loaded;
+  const { playwright, choose, readProfile, runScenarios, skipAll } = await runner.loaded;
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
@@ -137,8 +147,9 @@ async function runOnCluster(
     const handle = await toHandle(cluster);
     const { istio } = handle.info.versions;
     const { chosen, skipped } = await choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
-    if (chosen.length === 0) throw nothingRuns(skipped);
-    return await runScenarios({
+    // Of a shard others have the rest, and the merge of all needs each of them.
+    if (chosen.length === 0 && options.shard === undefined) throw nothingRuns(skipped);
+    return await (chosen.length === 0 ? skipAll : runScenarios)({
       playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
@@ -180,6 +191,10 @@ async function keepDiagnostics(tempDir: string, folder: string, { progress }: Wo
 
 /** @throws MeshproofError ERR_USAGE for options that mean nothing where the run goes */
 function refuseMixedOptions(options: RunVerbOptions): void {
+  if (options.ignoreMissing === true && options.rerunFailed === undefined)
+    throw new MeshproofError("ERR_USAGE", "--ignore-missing says what --rerun-failed leaves out", {
+      hint: "add --rerun-failed, or leave it out",
+    });
   const existing = options.cluster === "existing";
   const flags: Record<string, boolean> = existing
     ? {

@@ -82,12 +82,21 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
     return parts;
   });
+  const unapplied = [...refused].map(([scenario, refusals]) => ({
+    ...unrun(scenario, "error", describeRefusals(refusals)),
+    refused: refusals,
+  }));
+  return gather(options, [...results, ...unapplied], workloadsReadyAt);
+}
+
+/** The result of a run in which every scenario is skipped, as a shard's may be: nothing is deployed. */
+export function skipAll(options: RunOptions): RunResult {
+  return gather(options, [], Date.now());
+}
+
+function gather(options: RunOptions, results: readonly ScenarioResult[], workloadsReadyAt: number): RunResult {
   const all = [
     ...results,
-    ...[...refused].map(([scenario, refusals]) => ({
-      ...unrun(scenario, "error", describeRefusals(refusals)),
-      refused: refusals,
-    })),
     ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
   ];
   const { repeat } = options;
@@ -96,12 +105,12 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
   return {
     schemaVersion: 1,
-    id: plan.runId,
+    id: options.playwright.plan.runId,
     tool: { name: "meshproof", version: options.version },
     startedAt: new Date(options.startedAt).toISOString(),
     finishedAt: new Date().toISOString(),
     command: options.command,
-    cluster: handle.info,
+    cluster: options.handle.info,
     timing: {
       meshReadyMs: since(options.meshReadyAt),
       workloadsReadyMs: since(workloadsReadyAt),

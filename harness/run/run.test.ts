@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import type { CheckResult, ScenarioResult, Status } from "../result.ts";
 import { loadScenarios } from "../scenario/index.ts";
-import { countOf } from "./index.ts";
+import { countOf, skipAll, type RunOptions } from "./index.ts";
 import { inRunOrder } from "./plan.ts";
 import { worst } from "./step.ts";
 import { workloadsOf } from "./workloads.ts";
@@ -32,6 +32,19 @@ describe("counts", () => {
     assert.equal(counts.failed, 0);
     assert.equal(counts.passed, 1);
   });
+});
+
+it("a shard whose scenarios are all skipped has a result that says why", async () => {
+  const [scenario] = (await loadScenarios(root)).scenarios;
+  const found = skipAll({
+    ...{ playwright: { plan: { runId: "r" } }, handle: { info: { kind: "existing" } }, startedAt: 0, meshReadyAt: 1 },
+    ...{ scenarios: [], skipped: [{ scenario, reason: "it needs a gateway" }], command: "meshproof run", version: "1" },
+  } as unknown as RunOptions);
+  assert.deepEqual(
+    found.scenarios.map(({ id, status, reason }) => [id, status, reason]),
+    [[scenario?.id, "skipped", "it needs a gateway"]],
+  );
+  assert.equal(found.counts.skipped, 1);
 });
 
 describe("a whole", () => {
