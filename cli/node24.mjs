@@ -2,7 +2,7 @@
 // package node-linux-<arch> brings along where the user's own Node is older.
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { constants, homedir } from "node:os";
 import path from "node:path";
@@ -21,10 +21,12 @@ const NEEDED = 24;
 export async function runOnNode24(file, args, needed = NEEDED) {
   const cache =
     process.env.MESHPROOF_CACHE ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "meshproof");
-  // Compiled code and stripped types are kept; the variable tells the processes that this one starts.
-  process.env.NODE_COMPILE_CACHE ??= path.join(cache, "node-compile-cache");
+  // Compiled code and stripped types are kept; the variable tells the processes that this one starts. What lies there is run,
+  // before any TypeScript of ours can look at whose it is.
+  const compiled = process.env.NODE_COMPILE_CACHE ?? oursAlone(path.join(cache, "node-compile-cache"));
+  if (compiled !== undefined) process.env.NODE_COMPILE_CACHE = compiled;
   if (Number(process.versions.node.split(".")[0]) >= needed) {
-    nodeModule.enableCompileCache(process.env.NODE_COMPILE_CACHE);
+    if (compiled !== undefined) nodeModule.enableCompileCache(compiled);
     process.argv = [process.argv[0], file, ...args];
     await import(pathToFileURL(file).href);
     return;
@@ -44,6 +46,28 @@ export async function runOnNode24(file, args, needed = NEEDED) {
     process.exit(3);
   });
   child.on("close", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+}
+
+/**
+ * A folder without links, which is made where it is not there; undefined where somebody else than this user or root may
+ * write it, or put another in its place. harness/own.ts asks more, and says what is wrong.
+ * @param {string} folder absolute path
+ */
+function oursAlone(folder) {
+  const trusted = [0, process.getuid?.()];
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+    const real = realpathSync(folder);
+    if (process.getuid === undefined) return real;
+    for (let dir = real; ; dir = path.dirname(dir)) {
+      const { uid, mode } = lstatSync(dir);
+      const sticky = dir !== real && (mode & 0o1000) !== 0;
+      if (!trusted.includes(uid) || ((mode & 0o022) !== 0 && !sticky)) return undefined;
+      if (dir === path.dirname(dir)) return real;
+    }
+  } catch {
+    return undefined;
+  }
 }
 
 /** The binary of the optional package, wherever npm has put it. */

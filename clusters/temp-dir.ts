@@ -1,6 +1,6 @@
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
+import { isOwn, ownTempFolder } from "../harness/own.ts";
 import { startOf } from "./process.ts";
 
 const made: string[] = [];
@@ -16,22 +16,23 @@ const prefix = (): string => `meshproof-run-${/\d+/.exec(readlinkSync("/proc/sel
  * call of anybody's takes it away.
  */
 export function makeTempDir(): string {
-  sweepTempDirs();
-  const dir = mkdtempSync(path.join(tmpdir(), `${prefix()}${process.pid}-${ticksOf(process.pid)}-`));
+  const temp = ownTempFolder();
+  sweepTempDirs(temp);
+  const dir = mkdtempSync(path.join(temp, `${prefix()}${process.pid}-${ticksOf(process.pid)}-`));
   // One listener for all: `repro --minimize` makes a folder per try, and Node warns of more than ten.
   if (made.push(dir) === 1)
     process.on("exit", () => made.forEach((each) => rmSync(each, { recursive: true, force: true })));
   return dir;
 }
 
-/** Removes the folders of processes that have ended; another user's stay, as nothing may be removed there. */
-function sweepTempDirs(): void {
+/** Removes the folders of processes that have ended. What another user made under such a name is not touched. */
+function sweepTempDirs(temp: string): void {
   const own = prefix();
-  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(own))) {
+  for (const name of readdirSync(temp).filter((each) => each.startsWith(own))) {
     const [, pid, ticks] = /^(\d+)-(\d+)-/.exec(name.slice(own.length)) ?? [];
-    if (ticks === undefined || ticksOf(Number(pid)) === ticks) continue;
+    if (ticks === undefined || ticksOf(Number(pid)) === ticks || !isOwn(path.join(temp, name))) continue;
     try {
-      rmSync(path.join(tmpdir(), name), { recursive: true, force: true });
+      rmSync(path.join(temp, name), { recursive: true, force: true });
     } catch {
       continue;
     }

@@ -1,7 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
+import { readOwnFile, TEMP_HINT } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
 import type { ImagePlaces } from "../registry/names.ts";
@@ -19,8 +20,8 @@ import {
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
 import {
-  baseDir,
   claim,
+  findRunDir,
   readHolder,
   removeRunDir,
   runDirNames,
@@ -28,6 +29,7 @@ import {
   sweep,
   sweepDead,
   type RunDir,
+  type RunPaths,
 } from "./run-dir.ts";
 
 /** The namespaces that `${ns}` and `${outside.ns}` stand for. */
@@ -66,10 +68,10 @@ interface Facts {
  */
 export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [chooseMesh({})], images } = options;
-  const dir = runDirOf(name);
+  findRunDir(name); // refuses what is not a name, or somebody else's folder, before anything is built
   const installed = await ensureComponents({ progress, signal, meshes, images });
   throwIfInterrupted(signal);
-  const launched = await claimAndLaunch(dir, installed, options);
+  const { dir, launched } = await claimAndLaunch(runDirOf(name), installed, options);
   const abort = (): void => void launched.stop();
   signal?.addEventListener("abort", abort, { once: true });
   try {
@@ -93,10 +95,10 @@ export async function startEmbedded(options: StartOptions): Promise<UpgradableCl
 
 /** The running cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
 export async function attachEmbedded(name: string): Promise<Cluster | undefined> {
-  const dir = runDirOf(name);
-  const connection = await watchCluster(dir);
+  const dir = findRunDir(name);
+  const connection = dir && (await watchCluster(dir));
   if (!connection) return undefined;
-  const facts = await readFacts(dir);
+  const facts = readFacts(dir);
   if (!facts) {
     connection.destroy();
     return undefined; // it is still starting, and belongs to who starts it
@@ -117,8 +119,8 @@ export async function attachEmbedded(name: string): Promise<Cluster | undefined>
  * @throws ERR_CLUSTER_START where it does not end.
  */
 export async function stopEmbedded(name: string): Promise<boolean> {
-  const dir = runDirOf(name);
-  if (!(await runDirNames()).includes(name)) return false;
+  const dir = findRunDir(name);
+  if (dir === undefined) return false;
   let ran = false;
   for (const until = Date.now() + STOP_SECONDS * 1000; Date.now() < until; ran = true) {
     const gone = await claim(dir, ran ? 1 : 0);
@@ -139,29 +141,34 @@ export async function stopEmbedded(name: string): Promise<boolean> {
 export async function listEmbedded(): Promise<{ name: string; startedAt: string }[]> {
   const found = await Promise.all(
     (await runDirNames()).map(async (name) => {
-      const dir = runDirOf(name);
-      const connection = await watchCluster(dir);
+      const dir = findRunDir(name);
+      const connection = dir && (await watchCluster(dir));
       connection?.destroy();
-      const facts = connection && (await readFacts(dir));
+      const facts = connection && readFacts(dir);
       return facts ? [{ name, startedAt: facts.startedAt }] : [];
     }),
   );
   return found.flat();
 }
 
-async function claimAndLaunch(dir: RunDir, installed: Installed, options: StartOptions): Promise<Launched> {
-  const claimed = await claim(dir, 1);
+async function claimAndLaunch(
+  paths: RunPaths,
+  installed: Installed,
+  options: StartOptions,
+): Promise<{ readonly dir: RunDir; readonly launched: Launched }> {
+  const claimed = await claim(paths, 1);
   if (!claimed) {
-    throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${dir.name}" is running already`, {
+    throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${paths.name}" is running already`, {
       hint: "use it, stop it with meshproof down, or choose another name",
     });
   }
+  const { dir } = claimed;
   try {
     await sweep(dir);
     options.progress("Starting Kubernetes");
-    const launched = await launch({ ...options, dir, base: baseDir(), claim: claimed, installed });
+    const launched = await launch({ ...options, base: dirname(dir.path), claim: claimed, installed });
     void sweepDead().catch(() => undefined); // others' leftovers are no reason to fail
-    return launched;
+    return { dir, launched };
   } finally {
     claimed.release();
   }
@@ -289,8 +296,8 @@ async function whyEnded(dir: RunDir): Promise<string> {
   return text === undefined ? "" : `: ${text}`;
 }
 
-async function readFacts(dir: RunDir): Promise<Facts | undefined> {
-  const text = await readFile(dir.facts, "utf8").catch(() => undefined);
+function readFacts(dir: RunDir): Facts | undefined {
+  const text = readOwnFile(dir.path, basename(dir.facts), { secret: true, hint: TEMP_HINT });
   return text === undefined ? undefined : (JSON.parse(text) as Facts);
 }
 

@@ -33,14 +33,15 @@ export interface Launched {
  * end it notices however this process ends, and (unless it is to be kept) the kernel's parent-death signal.
  */
 export async function launch(options: {
-  readonly dir: RunDir;
+  /** The folder of all clusters. */
   readonly base: string;
   readonly claim: Claim;
   readonly keep: boolean;
   readonly installed: Installed;
   readonly progress: Progress;
 }): Promise<Launched> {
-  const { dir, claim, installed } = options;
+  const { claim, installed } = options;
+  const { dir } = claim;
   await mkdir(dir.logs);
   const server = createServer();
   server.listen(0, "127.0.0.1");

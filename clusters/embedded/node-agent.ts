@@ -14,11 +14,11 @@ import {
   POD_CIDR,
 } from "./node-layout.ts";
 import type { Pki } from "./pki.ts";
-import type { RunDir } from "./run-dir.ts";
+import type { RunPaths } from "./run-dir.ts";
 
 /** Starts the kubelet in this process; resolves once the node is Ready. */
 export async function startNodeAgent(options: {
-  readonly dir: RunDir;
+  readonly dir: RunPaths;
   readonly nodeRoot: string;
   readonly debianRoot: string;
   readonly pki: Pki;

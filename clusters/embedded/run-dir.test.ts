@@ -3,7 +3,17 @@ import { chmod, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { claim, readHolder, removeRunDir, runDirNames, runDirOf, sweep, sweepDead, writeHolder } from "./run-dir.ts";
+import {
+  claim,
+  findRunDir,
+  readHolder,
+  removeRunDir,
+  runDirNames,
+  runDirOf,
+  sweep,
+  sweepDead,
+  writeHolder,
+} from "./run-dir.ts";
 
 let parent: string;
 let base: string;
@@ -38,7 +48,7 @@ test("a claim that waits gets the folder that its holder removed meanwhile, made
   const first = await claim(dir);
   assert.ok(first);
   const waiting = claim(dir, 10);
-  await removeRunDir(dir);
+  await removeRunDir(first.dir);
   first.release();
   const second = await waiting;
   assert.ok(second);
@@ -49,34 +59,40 @@ test("a claim that waits gets the folder that its holder removed meanwhile, made
 test("sweeping removes what a dead cluster left, and keeps the lock", async () => {
   const dir = runDirOf("one", base);
   const held = await claim(dir);
+  assert.ok(held);
   await mkdir(dir.logs);
   await writeFile(join(dir.logs, "etcd.log"), "old");
   await writeFile(dir.kubeconfig, "old");
-  await sweep(dir);
+  await sweep(held.dir);
   assert.deepEqual(await readdir(dir.path), ["lock"]);
-  held?.release();
+  held.release();
 });
 
 test("removing the last folder removes the base folder, and not before", async () => {
   for (const name of ["one", "two"]) (await claim(runDirOf(name, base)))?.release();
   assert.deepEqual((await runDirNames(base)).sort(), ["one", "two"]);
-  await removeRunDir(runDirOf("one", base));
-  assert.deepEqual(await runDirNames(base), ["two"]);
-  await removeRunDir(runDirOf("two", base));
+  for (const name of ["one", "two"]) {
+    const dir = findRunDir(name, base);
+    assert.ok(dir);
+    await removeRunDir(dir);
+    assert.deepEqual(await runDirNames(base), name === "one" ? ["two"] : []);
+  }
   assert.deepEqual(await readdir(parent), []);
 });
 
 test("a folder that others may enter, or that is a link, is refused", async () => {
   await mkdir(base, { mode: 0o700 });
   await chmod(base, 0o755);
-  await assert.rejects(claim(runDirOf("one", base)), {
-    code: "ERR_CLUSTER_START",
-    message: /not a folder of this user/,
-  });
+  const open = { code: "ERR_FOREIGN_FILE", message: /open to others: its mode is 0755/ };
+  await assert.rejects(claim(runDirOf("one", base)), open);
+  await assert.rejects(runDirNames(base), open);
+  assert.throws(() => findRunDir("one", base), open);
   await chmod(base, 0o700);
   await mkdir(join(parent, "elsewhere"), { mode: 0o700 });
   await symlink(join(parent, "elsewhere"), join(base, "linked"));
-  await assert.rejects(claim(runDirOf("linked", base)), { code: "ERR_CLUSTER_START" });
+  const link = { code: "ERR_FOREIGN_FILE", message: /is a link/ };
+  await assert.rejects(claim(runDirOf("linked", base)), link);
+  assert.throws(() => findRunDir("linked", base), link);
 });
 
 test("a path too long for a socket is refused with a way out", async () => {
@@ -98,8 +114,8 @@ test("the holder of a lock is known only while it is the cluster's own", async (
   const dir = runDirOf("one", base);
   const held = await claim(dir);
   assert.ok(held);
-  assert.equal(await readHolder(dir), undefined);
+  assert.equal(await readHolder(held.dir), undefined);
   writeHolder(held, process.pid);
-  assert.equal(await readHolder(dir), undefined);
+  assert.equal(await readHolder(held.dir), undefined);
   held.release();
 });

@@ -1,12 +1,15 @@
 import { spawn } from "node:child_process";
-import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
-import { lstat, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
-import { tmpdir, userInfo } from "node:os";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
+import { findOwnFolder, makeOwnFolder, placeInTemp, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 
-/** The files of one cluster. Everything else that it has lies on a tmpfs inside its mount namespace and ends with it. */
-export interface RunDir {
+/**
+ * Where the files of one cluster would be. Everything else that it has lies on a tmpfs inside its mount namespace and ends
+ * with it.
+ */
+export interface RunPaths {
   readonly name: string;
   readonly path: string;
   /** Held by every process that holds the cluster's namespaces, so that the kernel says whether it lives. */
@@ -24,6 +27,9 @@ export interface RunDir {
   readonly jwksAuthority: { readonly certificate: string; readonly privateKey: string };
 }
 
+/** The files of one cluster in a folder that is proved to be this user's alone: only these are read, run and asked. */
+export type RunDir = RunPaths & { readonly path: OwnFolder };
+
 const NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
 /** A longer path does not fit into a Unix socket's address (unix(7): 108 bytes with the final zero). */
@@ -32,16 +38,18 @@ const LONGEST_SOCKET_PATH = 107;
 /** What flock(1) is told to end with where somebody else has the lock. */
 const TAKEN = 75;
 
-/** `${TMPDIR:-/tmp}/meshproof-<uid>` */
+const SECRET = { secret: true, hint: TEMP_HINT } as const;
+
+/** `${TMPDIR:-/tmp}/meshproof-<uid>`, not looked at: a name that anybody may have taken. */
 export function baseDir(): string {
-  return join(tmpdir(), `meshproof-${userInfo().uid}`);
+  return placeInTemp(`meshproof-${process.getuid?.() ?? "user"}`);
 }
 
 /**
  * Where a cluster's files are; touches nothing.
  * @throws ERR_USAGE where the name is no DNS label of at most 32 characters.
  */
-export function runDirOf(name: string, base = baseDir()): RunDir {
+export function runDirOf(name: string, base = baseDir()): RunPaths {
   if (!NAME.test(name)) {
     throw new MeshproofError("ERR_USAGE", `"${name}" cannot be the name of a cluster`, {
       hint: "use at most 32 lower-case letters, digits and dashes, such as the default name, meshproof",
@@ -63,8 +71,27 @@ export function runDirOf(name: string, base = baseDir()): RunDir {
   };
 }
 
+/**
+ * The folder of a cluster; undefined where there is none.
+ * @throws ERR_USAGE as {@link runDirOf}; ERR_FOREIGN_FILE where it, or the folder of all clusters, is not this user's alone.
+ */
+export function findRunDir(name: string, base = baseDir()): RunDir | undefined {
+  const own = findOwnFolder(base, SECRET);
+  const paths = runDirOf(name, own ?? base);
+  const path = own === undefined ? undefined : findOwnFolder(paths.path, SECRET);
+  return path === undefined ? undefined : { ...paths, path };
+}
+
+/** As {@link findRunDir}; makes it where it is not there. */
+function makeRunDir(paths: RunPaths): RunDir {
+  const own = makeOwnFolder(join(paths.path, ".."), SECRET);
+  const there = runDirOf(paths.name, own);
+  return { ...there, path: makeOwnFolder(there.path, SECRET) };
+}
+
 /** A lock on a run dir, held by an open file: whoever inherits it holds it too. */
 export interface Claim {
+  readonly dir: RunDir;
   readonly fd: number;
   release(): void;
 }
@@ -73,20 +100,19 @@ export interface Claim {
  * Takes a cluster's name: makes its folder and locks it.
  * @param waitSeconds how long to wait for a cluster that is just ending
  * @returns undefined where a cluster of this name lives.
- * @throws ERR_CLUSTER_START where the folder is not this user's alone.
+ * @throws ERR_FOREIGN_FILE where the folder is not this user's alone.
  */
-export async function claim(dir: RunDir, waitSeconds = 0): Promise<Claim | undefined> {
-  if (Buffer.byteLength(dir.control) > LONGEST_SOCKET_PATH) {
-    throw new MeshproofError("ERR_CLUSTER_START", `the path ${dir.control} is too long for a socket`, {
-      hint: "set TMPDIR to a folder with a shorter path",
-    });
-  }
+export async function claim(paths: RunPaths, waitSeconds = 0): Promise<Claim | undefined> {
   for (;;) {
-    await ownDirectory(join(dir.path, ".."));
-    await ownDirectory(dir.path);
+    const dir = makeRunDir(paths);
+    if (Buffer.byteLength(dir.control) > LONGEST_SOCKET_PATH) {
+      throw new MeshproofError("ERR_CLUSTER_START", `the path ${dir.control} is too long for a socket`, {
+        hint: "set TMPDIR to a folder with a shorter path",
+      });
+    }
     let fd: number;
     try {
-      fd = openSync(dir.lock, "a+", 0o600);
+      fd = openSync(dir.lock, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     } catch (error) {
       if (codeOf(error) === "ENOENT") continue; // the folder of an ended cluster was just removed
       throw error;
@@ -100,7 +126,7 @@ export async function claim(dir: RunDir, waitSeconds = 0): Promise<Claim | undef
     const current = await stat(dir.lock).catch(() => undefined);
     if (current?.ino === fstatSync(fd).ino) {
       ftruncateSync(fd);
-      return { fd, release };
+      return { dir, fd, release };
     }
     release();
   }
@@ -122,7 +148,8 @@ export async function readHolder(dir: RunDir): Promise<number | undefined> {
 /** Removes the folders of dead clusters, of whatever name. */
 export async function sweepDead(base = baseDir()): Promise<void> {
   for (const name of await runDirNames(base)) {
-    const dir = runDirOf(name, base);
+    const dir = findRunDir(name, base);
+    if (dir === undefined) continue;
     // Before there are logs, its starter is about to take the lock.
     const launched = await stat(dir.logs).catch(() => undefined);
     const dead = launched && (await claim(dir));
@@ -144,23 +171,11 @@ export async function removeRunDir(dir: RunDir): Promise<void> {
   await rmdir(join(dir.path, "..")).catch(() => undefined);
 }
 
-/** The names that have a folder, alive or not. */
+/** The names that have a folder, alive or not. @throws ERR_FOREIGN_FILE where the folder of all is not this user's alone. */
 export async function runDirNames(base = baseDir()): Promise<string[]> {
-  const entries = await readdir(base, { withFileTypes: true }).catch(() => []);
+  const own = findOwnFolder(base, SECRET);
+  const entries = own === undefined ? [] : await readdir(own, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory() && NAME.test(entry.name)).map((entry) => entry.name);
-}
-
-async function ownDirectory(path: string): Promise<void> {
-  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
-    if (!["EEXIST", "ENOENT"].includes(codeOf(error))) throw error;
-  });
-  // Anybody may have made it: /tmp is everybody's.
-  const found = await lstat(path).catch(() => undefined);
-  if (found && (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0)) {
-    throw new MeshproofError("ERR_CLUSTER_START", `${path} is not a folder of this user alone`, {
-      hint: "remove it, or set TMPDIR to another folder",
-    });
-  }
 }
 
 /** flock(1) locks the open file that it inherits, and leaves it locked when it ends. */

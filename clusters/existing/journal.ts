@@ -1,8 +1,11 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
+import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { readJournal, writeJournal, type ObjectRef } from "../../harness/kube/journal.ts";
+import { findOwnFolder, makeOwnFolder, placeOfUser } from "../../harness/own.ts";
 import { startOf } from "../process.ts";
+
+/** Journals name what `cleanup` deletes, and by which programs it logs in. */
+const SECRET = { secret: true, hint: "set XDG_STATE_HOME to a folder of your own" } as const;
 
 /** The first line of a journal: whose run it is, and how its cluster is reached again. */
 export interface JournalHead {
@@ -25,31 +28,26 @@ export interface Journal {
 }
 
 /** `$XDG_STATE_HOME/meshproof/journals`: it must outlive a restart of the machine. */
-export function journalFolder(): string {
-  return path.join(process.env["XDG_STATE_HOME"] ?? path.join(homedir(), ".local/state"), "meshproof/journals");
+function journalFolder(): string {
+  return path.join(placeOfUser("XDG_STATE_HOME", ".local/state"), "meshproof/journals");
 }
 
 /** Begins a run's journal. @returns its file. */
 export function beginJournal(head: Omit<JournalHead, "pid" | "started">): string {
-  mkdirSync(journalFolder(), { recursive: true, mode: 0o700 });
-  const file = path.join(journalFolder(), `${head.run}.jsonl`);
+  const file = path.join(makeOwnFolder(journalFolder(), SECRET), `${head.run}.jsonl`);
   writeJournal(file, { ...head, pid: process.pid, started: lifeOf(process.pid) ?? "" });
   return file;
 }
 
-/** Journals that are there, oldest first. */
+/** Journals that are there, oldest first. @throws ERR_FOREIGN_FILE where their folder is not this user's alone. */
 export function listJournals(): Journal[] {
-  let names: string[];
-  try {
-    names = readdirSync(journalFolder());
-  } catch {
-    return [];
-  }
-  return names
+  const folder = findOwnFolder(journalFolder(), SECRET);
+  if (folder === undefined) return [];
+  return readdirSync(folder)
     .filter((name) => name.endsWith(".jsonl"))
     .sort()
     .flatMap((name) => {
-      const file = path.join(journalFolder(), name);
+      const file = path.join(folder, name);
       const [head, ...objects] = readJournal(file);
       return head === undefined ? [] : [{ file, head: head as JournalHead, objects: objects as ObjectRef[] }];
     });

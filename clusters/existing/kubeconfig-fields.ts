@@ -1,11 +1,11 @@
 /** What a kubeconfig says, read as kubectl reads it (kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig). */
 
 import { existsSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import path from "node:path";
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/errors.ts";
 import { messageOf } from "../../harness/kube/client.ts";
+import { placeInHome } from "../../harness/own.ts";
 
 /** The fields of a cluster, a user or a context, as the file writes them. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -72,9 +72,7 @@ const PATHS = ["certificate-authority", "client-certificate", "client-key", "tok
 export function readKubeconfig(file: string | undefined, serviceAccount = SERVICE_ACCOUNT): RawKubeconfig {
   if (file !== undefined) return readFiles([file]);
   const listed = (process.env["KUBECONFIG"] ?? "").split(path.delimiter).filter((name) => name !== "");
-  const files = (listed.length > 0 ? listed : [path.join(homedir(), ".kube/config")]).filter((name) =>
-    existsSync(name),
-  );
+  const files = (listed.length > 0 ? listed : [placeInHome(".kube/config")]).filter((name) => existsSync(name));
   if (files.length > 0) return readFiles(files);
   if (listed.length > 0)
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `of $KUBECONFIG no file exists: ${listed.join(", ")}`, {

@@ -1,5 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/errors.ts";
@@ -10,6 +10,7 @@ import { ensureEntry } from "../embedded/components/entry.ts";
 import { istioRecipe } from "../embedded/components/list.ts";
 import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
+import { findOwnFolder, makeOwnFolder, readOwnFile, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 import type { WantedMesh } from "../embedded/components/index.ts";
 import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
@@ -38,9 +39,11 @@ export interface StartOptions extends ImageOptions {
   readonly meshes?: readonly WantedMesh[];
 }
 
-/** The files of one cluster on this machine; a kept one is complete once `facts` is there. */
+const SECRET = { secret: true, hint: TEMP_HINT } as const;
+
+/** The files of one cluster on this machine, in a folder of this user's; a kept one is complete once `facts` is there. */
 interface Files {
-  readonly folder: string;
+  readonly folder: OwnFolder;
   readonly kubeconfig: string;
   readonly facts: string;
 }
@@ -59,12 +62,12 @@ interface Facts {
  */
 export async function startKind(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [{}] } = options;
-  const files = filesOf(name);
+  findFiles(name); // refuses what is not a name, or somebody else's folder, before anything is pulled
   await requireDocker(signal);
   await sweepKind();
   const images = await provideImages(options, { meshes, progress, signal });
   await refuseSecond(name);
-  await mkdir(files.folder, { recursive: true, mode: 0o700 });
+  const files = makeFiles(name);
   try {
     const facts = await build(images, files, options);
     const lost = watchEnd(name);
@@ -83,10 +86,10 @@ export async function startKind(options: StartOptions): Promise<UpgradableCluste
 
 /** The running kept cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
 export async function attachKind(name: string): Promise<Cluster | undefined> {
-  const files = filesOf(name);
+  const files = findFiles(name);
   await requireDocker();
-  const text = await readFile(files.facts, "utf8").catch(() => undefined);
-  if (text === undefined) return undefined;
+  const text = files && readOwnFile(files.folder, basename(files.facts), SECRET);
+  if (files === undefined || text === undefined) return undefined;
   const found = await findOurs(name);
   if (!found.some(({ running }) => running)) return undefined;
   return clusterOf(name, files, JSON.parse(text) as Facts, watchEnd(name), undefined);
@@ -97,17 +100,33 @@ export async function attachKind(name: string): Promise<Cluster | undefined> {
  * @returns whether it was running.
  */
 export async function stopKind(name: string): Promise<boolean> {
-  filesOf(name);
+  findFiles(name);
   await requireDocker();
   const found = await findOurs(name);
   await remove(name);
   return found.some(({ running }) => running);
 }
 
-function filesOf(name: string): Files {
+/** No name has a dot, so the embedded cluster of the same name has another folder. */
+function placeOf(name: string): string {
   runDirOf(name); // refuses what cannot be a name
-  // No name has a dot, so the embedded cluster of the same name has another folder.
-  const folder = join(baseDir(), `kind.${name}`);
+  return join(baseDir(), `kind.${name}`);
+}
+
+/** @throws ERR_FOREIGN_FILE where the folder, or the one of all clusters, is not this user's alone */
+function findFiles(name: string): Files | undefined {
+  const place = placeOf(name);
+  const folder = findOwnFolder(dirname(place), SECRET) && findOwnFolder(place, SECRET);
+  return folder && filesIn(folder);
+}
+
+function makeFiles(name: string): Files {
+  const place = placeOf(name);
+  makeOwnFolder(dirname(place), SECRET);
+  return filesIn(makeOwnFolder(place, SECRET));
+}
+
+function filesIn(folder: OwnFolder): Files {
   return { folder, kubeconfig: join(folder, "kubeconfig"), facts: join(folder, "cluster.json") };
 }
 
@@ -122,7 +141,8 @@ async function refuseSecond(name: string): Promise<void> {
 
 async function remove(name: string): Promise<void> {
   await removeFound(await findOurs(name));
-  await rm(filesOf(name).folder, { recursive: true, force: true });
+  const files = findFiles(name);
+  if (files) await rm(files.folder, { recursive: true, force: true });
 }
 
 async function build(images: ImageSet, files: Files, options: StartOptions): Promise<Facts> {
@@ -141,9 +161,11 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   manifests.catch(() => undefined); // told where it is awaited
   const owner = { cluster: name, folder: files.folder, ...(keep ? { kept: files.facts } : {}) };
   await useRyukIfThere({ keep, signal });
-  const node = await new KindContainer(images.node, owner).start().catch((cause: Error) => {
-    throw new MeshproofError("ERR_CLUSTER_START", `the node does not start: ${cause.message}`, { cause });
-  });
+  const node = await withTempFolder(dirname(files.folder), () => new KindContainer(images.node, owner).start()).catch(
+    (cause: Error) => {
+      throw new MeshproofError("ERR_CLUSTER_START", `the node does not start: ${cause.message}`, { cause });
+    },
+  );
   signal?.throwIfAborted();
   const loaded = loadImages(node, images, options);
   loaded.catch(() => undefined);
@@ -158,6 +180,18 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   };
   await writeFile(files.facts, JSON.stringify(facts), { mode: 0o600 });
   return facts;
+}
+
+/** testcontainers empties a lock file of a known name in the temporary folder, and would follow somebody's link. */
+async function withTempFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = folder;
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
 }
 
 async function istioManifestsFor(

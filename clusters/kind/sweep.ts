@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { isOwn } from "../../harness/own.ts";
 import { docker } from "./docker.ts";
 import { startOf } from "../process.ts";
 import { host, isOrphan, LABEL, type Surroundings } from "./labels.ts";
@@ -65,7 +66,8 @@ export async function removeFound(found: readonly Found[]): Promise<string[]> {
       if (!/no such|in progress/i.test(error.message)) throw error;
     });
     const folder = labels[LABEL.folder];
-    if (folder !== undefined && OUR_FOLDER.test(folder)) await rm(folder, { recursive: true }).catch(() => undefined);
+    if (folder !== undefined && OUR_FOLDER.test(folder) && isOwn(dirname(folder)) && isOwn(folder))
+      await rm(folder, { recursive: true }).catch(() => undefined);
     removed.push(`${kind} ${name}`);
   }
   return removed;

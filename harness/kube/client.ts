@@ -1,6 +1,8 @@
 import { AppsV1Api, CoreV1Api, KubeConfig, KubernetesObjectApi, type KubernetesObject } from "@kubernetes/client-node";
 import { ApiException } from "@kubernetes/client-node";
+import { basename, dirname } from "node:path";
 import { MeshproofError } from "../errors.ts";
+import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
 import { writeJournal, type ObjectRef } from "./journal.ts";
 
 /** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
@@ -23,14 +25,21 @@ export interface Kube {
 }
 
 /**
- * Opens the API of a kubeconfig's current context.
+ * Opens the API of the current context of a kubeconfig that this program wrote, in a folder that it made.
  * @param journal a file that names every object before it is applied
- * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read.
+ * @param pinned whether it is a context of somebody's kubeconfig, in which a program to log in was allowed; the kubeconfigs
+ *   of clusters that are ours name none
+ * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read; ERR_FOREIGN_FILE where it is not this user's alone, or names
+ *   a program that it must not name.
  */
-export function connect(kubeconfigFile: string, journal?: string): Kube {
+export function connect(kubeconfigFile: string, journal?: string, pinned = false): Kube {
   const config = new KubeConfig();
+  const secret = { secret: true, hint: TEMP_HINT } as const;
+  const folder = findOwnFolder(dirname(kubeconfigFile), secret);
+  const text = folder && readOwnFile(folder, basename(kubeconfigFile), secret);
   try {
-    config.loadFromFile(kubeconfigFile);
+    if (text === undefined) throw new Error("it does not exist");
+    config.loadFromString(text);
   } catch (cause) {
     throw new MeshproofError(
       "ERR_CLUSTER_UNREACHABLE",
@@ -38,6 +47,13 @@ export function connect(kubeconfigFile: string, journal?: string): Kube {
       { cause },
     );
   }
+  const login = pinned ? undefined : config.getUsers().find((user) => user.exec || user.authProvider);
+  if (login)
+    throw new MeshproofError(
+      "ERR_FOREIGN_FILE",
+      `the kubeconfig ${kubeconfigFile} names a program to log in (${login.exec ? "exec" : "auth-provider"}), which meshproof never writes there; nothing was run`,
+      { hint: "see who wrote it, end the cluster with meshproof down, and start it again" },
+    );
   return connectWith(config, journal);
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import type { MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
+import { makeOwnFolder } from "../own.ts";
 import { serveControl } from "./control.ts";
 import { PLAN_VARIABLE, type Ground, type RunPlan } from "./plan.ts";
 
@@ -125,12 +126,13 @@ export async function startPlaywright(
   };
 }
 
-/** The cache may be another user's, or read-only. */
+/** The cache may be another user's, or read-only; what lies there is run. */
 async function writableOr(dir: string, other: string): Promise<string> {
-  return mkdir(dir, { recursive: true })
-    .then(() => access(dir, constants.W_OK))
-    .then(
-      () => dir,
-      () => other,
-    );
+  try {
+    const own = makeOwnFolder(dir, { hint: "name a folder of your own in MESHPROOF_CACHE" });
+    await access(own, constants.W_OK);
+    return own;
+  } catch {
+    return other;
+  }
 }

@@ -66,7 +66,7 @@ export interface Session {
 }
 
 export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise<Session> {
-  const kube = connect(handle.kubeconfig, handle.journal?.file);
+  const kube = connect(handle.kubeconfig, handle.journal?.file, !handle.ours);
   const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keyFolder: plan.keyFolder });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {

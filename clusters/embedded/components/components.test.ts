@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cacheRoot, goCaches } from "./cache.ts";
+import { cachePlace, goCaches } from "./cache.ts";
 import { compareVersions, requiredVersion } from "./go.ts";
 import { countSubordinateIds, firstFreeId, forbiddenBy } from "./host.ts";
 import { allRecipes } from "./list.ts";
 
 test("the cache is MESHPROOF_CACHE, else in the XDG cache, else in ~/.cache", () => {
-  assert.equal(cacheRoot({ MESHPROOF_CACHE: "/c", XDG_CACHE_HOME: "/x", HOME: "/h" }), "/c");
-  assert.equal(cacheRoot({ XDG_CACHE_HOME: "/x", HOME: "/h" }), "/x/meshproof");
-  assert.equal(cacheRoot({ XDG_CACHE_HOME: "relative", HOME: "/h" }), "/h/.cache/meshproof");
+  assert.equal(cachePlace({ MESHPROOF_CACHE: "/c", XDG_CACHE_HOME: "/x", HOME: "/h" }), "/c");
+  assert.equal(cachePlace({ XDG_CACHE_HOME: "/x", HOME: "/h" }), "/x/meshproof");
+  assert.equal(cachePlace({ XDG_CACHE_HOME: "relative", HOME: "/h" }), "/h/.cache/meshproof");
 });
 
 test("Go's caches are the user's where the environment names them", () => {

@@ -16,7 +16,9 @@ import {
 import { join } from "node:path";
 
 import { MeshproofError } from "../../../harness/errors.ts";
+import { findOwnFolder, makeOwnFolder, whyForeign } from "../../../harness/own.ts";
 import type { Progress } from "../../../harness/progress.ts";
+import { CACHE_HINT } from "./cache.ts";
 import { withLock } from "./lock.ts";
 import { bytesOfTree, describeTree, digestOfTree, findDamage } from "./manifest.ts";
 import type { FileFact } from "./manifest.ts";
@@ -71,9 +73,18 @@ const componentsDir = (cache: string) => join(cache, "components");
 /** Held by whoever builds or removes the entry. */
 export const lockOf = (cache: string, name: string) => join(componentsDir(cache), ".locks", name);
 
-/** Looks at an entry: sizes, times and links, or every byte if `full`. Changes nothing but times that a copy lost. Throws ERR_COMPONENT if the cache cannot be read. */
+/**
+ * Looks at an entry: owners, sizes, times and links, or every byte if `full`, and then whether the digest is that of the
+ * bytes. Changes nothing but times that a copy lost.
+ * @throws MeshproofError ERR_COMPONENT if the cache cannot be read, ERR_FOREIGN_FILE if somebody else may write it
+ */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
-  const dir = join(componentsDir(cache), name);
+  const dir = join(findOwnFolder(componentsDir(cache), { hint: CACHE_HINT }) ?? componentsDir(cache), name);
+  for (const part of ["", "component.json", "files.json", "files"]) {
+    const status = await lstat(join(dir, part)).catch(() => undefined);
+    const foreign = status && whyForeign(status);
+    if (foreign !== undefined) return { state: "corrupt", damage: `${part || name} ${foreign}` };
+  }
   let recorded: { component: EntryDescription; files: FileFact[] };
   try {
     recorded = {
@@ -94,7 +105,12 @@ export async function inspectEntry(cache: string, name: string, full = false): P
     return exists ? { state: "corrupt", damage: "its description is missing" } : { state: "missing" };
   }
   const files = join(dir, "files");
-  const damage = await findDamage(files, recorded.files, full).catch((error: Error) => error.message);
+  const damage =
+    (await findDamage(files, recorded.files, full).catch((error: Error) => error.message)) ??
+    // By what was recorded of the files, which is what they are.
+    (full && digestOfTree(recorded.files) !== recorded.component.digest
+      ? `its digest is ${digestOfTree(recorded.files)}, and its description says ${recorded.component.digest}`
+      : undefined);
   return damage === undefined
     ? { state: "present", component: { ...recorded.component, dir: await realpath(files) } }
     : { state: "corrupt", damage };
@@ -141,9 +157,10 @@ async function findOrBuild(recipe: Recipe, options: EntryOptions): Promise<Insta
 
   const components = componentsDir(cache);
   try {
-    await mkdir(components, { recursive: true });
+    makeOwnFolder(components, { hint: CACHE_HINT });
     await access(components, constants.W_OK);
   } catch (cause) {
+    if (cause instanceof MeshproofError) throw cause;
     throw new MeshproofError(
       "ERR_COMPONENT",
       `${title} is ${before.state} in the cache ${cache}, which this user cannot write`,
@@ -178,7 +195,8 @@ async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): 
   try {
     const [files, work, entry] = [join(dir, "files"), join(dir, "work"), join(dir, "entry")];
     const log = join(cache, "logs", `${name}.log`);
-    for (const made of [files, work, entry, join(cache, "logs")]) await mkdir(made, { recursive: true });
+    // Whatever the umask: nobody else may write what is run.
+    for (const made of [files, work, entry, join(cache, "logs")]) await mkdir(made, { recursive: true, mode: 0o755 });
     await writeFile(log, `${title}, ${new Date().toISOString()}\n`);
     const details = await recipe.build({
       files,
@@ -203,8 +221,9 @@ async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): 
       ),
     };
     await rename(files, join(entry, "files"));
-    await writeFile(join(entry, "files.json"), JSON.stringify(facts));
-    await writeFile(join(entry, "component.json"), JSON.stringify(component, undefined, 2) + "\n");
+    const mode = 0o644;
+    await writeFile(join(entry, "files.json"), JSON.stringify(facts), { mode });
+    await writeFile(join(entry, "component.json"), JSON.stringify(component, undefined, 2) + "\n", { mode });
     signal?.throwIfAborted();
     await removeTree(final);
     await rename(entry, final);

@@ -3,6 +3,8 @@ import { lstatSync, readlinkSync } from "node:fs";
 import { open, readdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 
+import { whyForeign } from "../../../harness/own.ts";
+
 /** One file, link or directory below a component's folder, as it was when the component was built. */
 export interface FileFact {
   /** Relative to the folder. */
@@ -30,26 +32,44 @@ export async function sha256OfFile(path: string): Promise<string> {
   }
 }
 
+/** A fact as it is now. */
+interface Seen {
+  readonly fact: FileFact;
+  /** Why somebody else may have changed it. */
+  readonly foreign: string | undefined;
+}
+
 /** Everything below `dir` in the order of the paths, without the files' contents. */
-async function walk(dir: string): Promise<FileFact[]> {
+async function walk(dir: string): Promise<Seen[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  const facts = entries.map((entry): FileFact => {
+  const seen = entries.map((entry): Seen => {
     const full = join(entry.parentPath, entry.name);
     const path = full.slice(dir.length + 1);
-    if (entry.isDirectory()) return { path, kind: "directory", size: 0, mtime: 0, content: "" };
-    if (entry.isSymbolicLink()) return { path, kind: "link", size: 0, mtime: 0, content: readlinkSync(full) };
-    const { mode, size, mtimeMs } = lstatSync(full);
-    return { path, kind: mode & 0o100 ? "program" : "file", size, mtime: Math.floor(mtimeMs), content: "" };
+    const status = lstatSync(full);
+    const { mode, size, mtimeMs } = status;
+    const none = { size: 0, mtime: 0, content: "" };
+    if (entry.isDirectory())
+      return { fact: { path, kind: "directory", ...none }, foreign: whyForeign(mode & STICKY ? safe(status) : status) };
+    // What a link's own mode says means nothing.
+    if (entry.isSymbolicLink())
+      return { fact: { path, kind: "link", ...none, content: readlinkSync(full) }, foreign: whyForeign(safe(status)) };
+    const kind = mode & 0o100 ? "program" : "file";
+    return { fact: { path, kind, size, mtime: Math.floor(mtimeMs), content: "" }, foreign: whyForeign(status) };
   });
-  return facts.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return seen.sort((a, b) => (a.fact.path < b.fact.path ? -1 : 1));
 }
+
+const STICKY = 0o1000;
+
+/** As if nobody else could write it. */
+const safe = ({ uid, gid }: { uid: number; gid: number }) => ({ uid, gid, mode: 0 });
 
 const isFile = (fact: FileFact) => fact.kind === "file" || fact.kind === "program";
 
 /** Everything below `dir`, each file read and hashed. */
 export async function describeTree(dir: string): Promise<FileFact[]> {
   const facts = [];
-  for (const fact of await walk(dir))
+  for (const { fact } of await walk(dir))
     facts.push(isFile(fact) ? { ...fact, content: await sha256OfFile(join(dir, fact.path)) } : fact);
   return facts;
 }
@@ -64,7 +84,7 @@ export function digestOfTree(facts: readonly FileFact[]): string {
 export const bytesOfTree = (facts: readonly FileFact[]) => facts.reduce((sum, fact) => sum + fact.size, 0);
 
 /**
- * Says how `dir` differs from what was recorded, or undefined if it does not. Looks at names, kinds, link targets, sizes
+ * Says how `dir` differs from what was recorded, or undefined if it does not. Looks at names, owners, kinds, link targets, sizes
  * and times; reads a file only if its time alone differs (a cache that was copied), or every file if `full`. A file that
  * proves good gets its recorded time back, where that is allowed, so that it is read once.
  */
@@ -74,9 +94,10 @@ export async function findDamage(
   full = false,
 ): Promise<string | undefined> {
   const before = new Map(recorded.map((fact) => [fact.path, fact]));
-  for (const now of await walk(dir)) {
+  for (const { fact: now, foreign } of await walk(dir)) {
     const then = before.get(now.path);
     if (!then) return `${now.path} does not belong there`;
+    if (foreign !== undefined) return `${now.path} ${foreign}`;
     before.delete(now.path);
     if (now.kind !== then.kind) return `${now.path} is a ${now.kind}, was a ${then.kind}`;
     if (now.size !== then.size) return `${now.path} has ${now.size} bytes, had ${then.size}`;

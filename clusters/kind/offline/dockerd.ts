@@ -5,14 +5,15 @@
 
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
-import { access, chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access, chmod, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
+import { findOwnFolder, makeOwnFolder, placeInTemp, TEMP_HINT } from "../../../harness/own.ts";
 
 /** All of the daemon: its settings, log, state and images. */
-const DIR = join(tmpdir(), "meshproof-dockerd");
+const DIR = placeInTemp("meshproof-dockerd");
+const SECRET = { secret: true, hint: TEMP_HINT } as const;
 const PID_FILE = join(DIR, "dockerd.pid");
 const LOG = join(DIR, "dockerd.log");
 const SOCKET = "unix:///var/run/docker.sock";
@@ -38,7 +39,7 @@ async function start(): Promise<void> {
   if (await answers()) return say("a Docker daemon runs already; nothing to do");
   if (process.getuid?.() !== 0) throw new Error("only root can start a Docker daemon");
   if (!(await has("dockerd"))) await install();
-  await mkdir(DIR, { recursive: true, mode: 0o700 });
+  makeOwnFolder(DIR, SECRET);
   const config = {
     "data-root": join(DIR, "data"),
     "exec-root": join(DIR, "exec"),
@@ -64,6 +65,7 @@ async function start(): Promise<void> {
 }
 
 async function stop(): Promise<void> {
+  if (!findOwnFolder(DIR, SECRET)) return say("no Docker daemon was started here");
   const pid = Number(await readFile(PID_FILE, "utf8").catch(() => ""));
   const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   if (!pid || !command.includes(DIR)) return say("no Docker daemon was started here");
