@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { explain } from "./explain.ts";
+import { guardStreams, leave } from "./streams.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -352,21 +353,16 @@ function seconds(text: string): number {
   return value;
 }
 
-/** A verb gives its exit code. Leaving is explicit: what a library keeps open must not keep the command from ending. */
+/** A verb gives its exit code. */
 async function finish(verb: Promise<number>): Promise<never> {
-  process.exit(await verb);
+  return leave(await verb);
 }
 
-// `meshproof list | head` is no error; nor is it a reason for a run to leave its cluster behind.
-for (const stream of [process.stdout, process.stderr])
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") process.exit(3);
-  });
-
+guardStreams();
 try {
   const program = buildProgram();
   for (const command of [program, ...program.commands]) command.exitOverride();
   await program.parseAsync();
 } catch (error) {
-  process.exit(explain(error));
+  await leave(explain(error));
 }

@@ -2,10 +2,11 @@
 // package node-linux-<arch> brings along where the user's own Node is older.
 
 import { spawn } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, realpathSync } from "node:fs";
+import { closeSync, existsSync, lstatSync, mkdirSync, openSync, realpathSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { constants, homedir } from "node:os";
 import path from "node:path";
+import { isatty } from "node:tty";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Native type stripping without a warning, `await using`, compile cache: all in 24. */
@@ -41,6 +42,8 @@ export async function runOnNode24(file, args, needed = NEEDED) {
   }
   const child = spawn(node, [file, ...args], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+  process.on("exit", () => letGo(terminals));
   child.on("error", (error) => {
     process.stderr.write(`error: ${node} does not start: ${error.message}\n`);
     process.exit(3);
@@ -67,6 +70,17 @@ function oursAlone(folder) {
     }
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * A Node before 24 sets terminals back when it ends, and crashes where one was closed: none of those is left to it.
+ * @param {number[]} terminals
+ */
+function letGo(terminals) {
+  for (const fd of terminals.filter((each) => !isatty(each))) {
+    closeSync(fd);
+    openSync("/dev/null", "r+"); // it takes the lowest number: this one
   }
 }
 
