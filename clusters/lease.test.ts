@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import path from "node:path";
 import { test } from "node:test";
 import { ApiException, type V1Lease } from "@kubernetes/client-node";
+import { execa } from "execa";
 import { MeshproofError } from "../harness/errors.ts";
 import { holderOf, holdLease, type HeldLease, type LeaseOptions, type LeaseServer, type LeaseWorld } from "./lease.ts";
 import type { Life } from "./process.ts";
@@ -81,7 +83,7 @@ class World implements LeaseWorld {
     return this.#now;
   }
 
-  wait(ms: number, signal?: AbortSignal): Promise<void> {
+  wait(ms: number, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#timers.push({ at: this.#now + ms, fire: resolve });
       signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
@@ -291,4 +293,25 @@ test("what an unreadable holder says is never shown", () => {
   ])
     assert.equal(holderOf(lease(bad)), undefined);
   assert.deepEqual(holderOf(lease({ ...good, process: { host: 1, pid: "x", started: null } })), good);
+});
+
+test("who watches another machine's holder stays until it knows", async () => {
+  const module = path.join(import.meta.dirname, "lease.ts");
+  const script = `
+    import { holdLease } from ${JSON.stringify(module)};
+    import { ApiException } from "@kubernetes/client-node";
+    const holder = JSON.stringify({ id: "first", verb: "run", hostname: "elsewhere" });
+    let reads = 0;
+    const server = {
+      create: () => Promise.reject(new ApiException(409, "exists", "", {})),
+      read: () => Promise.resolve({
+        metadata: { annotations: { "meshproof.dev/holder": holder } },
+        spec: { holderIdentity: "first", renewTime: "time " + reads++ },
+      }),
+    };
+    await holdLease(server, { id: "second", verb: "run", progress: () => undefined }).catch((e) => console.log(e.code));`;
+  const { stdout } = await execa(process.execPath, ["--input-type=module", "--eval", script], {
+    cwd: path.dirname(import.meta.dirname),
+  });
+  assert.equal(stdout, "ERR_CLUSTER_BUSY");
 });

@@ -69,8 +69,11 @@ export interface LeaseOptions {
 export interface LeaseWorld {
   /** Milliseconds of a clock that nobody sets. */
   now(): number;
-  /** @throws what the signal was aborted with */
-  wait(ms: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * @param background whether the process may end meanwhile
+   * @throws what the signal was aborted with
+   */
+  wait(ms: number, options: { readonly signal?: AbortSignal | undefined; readonly background: boolean }): Promise<void>;
   lifeOf(process: ProcessIdentity): Life;
 }
 
@@ -90,7 +93,7 @@ export interface HeldLease {
 
 const WORLD: LeaseWorld = {
   now: () => performance.now(),
-  wait: (ms, signal) => delay(ms, undefined, { ref: false, ...(signal ? { signal } : {}) }),
+  wait: (ms, { signal, background }) => delay(ms, undefined, { ref: !background, ...(signal ? { signal } : {}) }),
   lifeOf,
 };
 
@@ -190,7 +193,9 @@ async function take(
         continue;
       }
     }
-    await world.wait(RETRY_MS, options.signal).catch(() => options.signal?.throwIfAborted());
+    await world
+      .wait(RETRY_MS, { signal: options.signal, background: false })
+      .catch(() => options.signal?.throwIfAborted());
   }
 }
 
@@ -233,7 +238,8 @@ function renewing(server: LeaseServer, identity: string, taken: Taken, world: Le
   const loop = async (): Promise<void> => {
     let pause = RENEW_MS;
     while (!lost.signal.aborted && !stopped.signal.aborted) {
-      await world.wait(Math.max(0, Math.min(pause, left())), stopped.signal).catch(() => undefined);
+      const nap = { signal: stopped.signal, background: true };
+      await world.wait(Math.max(0, Math.min(pause, left())), nap).catch(() => undefined);
       if (stopped.signal.aborted) return;
       if (left() <= 0) return lose(`the API server did not take a renewal for ${GIVE_UP_MS / 1000} s`);
       pause = (await renew()) ? RENEW_MS : RETRY_MS;
