@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { contradicts, explainRequest, formatExplanation, type Explanation, type OracleRequest } from "./index.ts";
-import { normalizePath } from "./path.ts";
 
 /** Cut from the config dump of a sidecar that has the policies of cli/explain.e2e.ts' kind. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
@@ -100,6 +99,33 @@ describe("explainRequest", () => {
     assert.equal(ask({}, "{}").decision.verdict, "undecided");
   });
 
+  it("runs a config's regular expressions and templates in linear time, and says which it cannot", () => {
+    const regex = (source: string): string =>
+      FIXTURE.replaceAll('"exact": "/headers"', `"safe_regex": { "regex": ${JSON.stringify(source)} }`);
+    assert.equal(ask({ path: "/headers" }, regex("/(h|he)+aders")).decision.verdict, "admitted");
+    assert.equal(ask({ path: `/${"a".repeat(5000)}!` }, regex("/(a+)+")).decision.verdict, "denied");
+    assert.match(
+      ask({}, regex("/(?=h).*")).decision.why,
+      /^undecided: the regular expression "\/\(\?=h\)\.\*" is not known here: error parsing regexp/,
+    );
+    const template = FIXTURE.replaceAll("/anything/*/open/**", "/**/**/**/**/**/**/x");
+    assert.equal(ask({ path: `/${"a/".repeat(90)}y` }, template).decision.verdict, "denied");
+  });
+
+  it("takes a fragment away as the bootstrap of the dump says", () => {
+    const withFlag = (layers: unknown): string => {
+      const dump = JSON.parse(FIXTURE) as { configs: unknown[] };
+      dump.configs.push({ bootstrap: { layered_runtime: { layers } } });
+      return JSON.stringify(dump);
+    };
+    const flag = "envoy.reloadable_features.http_reject_path_with_fragment";
+    const path = "/headers#foo";
+    assert.match(ask({ path }).decision.why, /whether the proxy refuses a # .* the config dump has no bootstrap/);
+    assert.equal(ask({ path }, withFlag([{ static_layer: { [flag]: "false" } }])).decision.verdict, "admitted");
+    assert.equal(ask({ path }, withFlag([{ static_layer: { [flag]: false } }, {}])).decision.verdict, "admitted");
+    assert.equal(ask({ path }, withFlag([])).decision.status, 400);
+  });
+
   it("a port that takes mTLS alone closes a plain connection", () => {
     const dump = JSON.parse(FIXTURE) as {
       configs: {
@@ -156,21 +182,4 @@ describe("contradicts", () => {
   ] as const)
     it(`${decision.verdict} and ${got.status} from ${got.by}: ${expected}`, () =>
       assert.equal(contradicts(decision, got), expected));
-});
-
-describe("normalizePath", () => {
-  const kept = (raw: string, manager: object): unknown => normalizePath(raw, manager);
-  it("follows the connection manager's options", () => {
-    const base = { normalize_path: true };
-    assert.deepEqual(kept("/a/./b/../c?x=/../", base), { path: "/a/c?x=/../" });
-    assert.deepEqual(kept("/a/..;x=y/b;z/.;", base), { path: "/b;z/" });
-    assert.deepEqual(kept("/a//b", base), { path: "/a//b" });
-    assert.deepEqual(kept("/a//b", { ...base, merge_slashes: true }), { path: "/a/b" });
-    assert.deepEqual(kept("/a%2Fb", base), { path: "/a%2Fb" });
-    const decode = { ...base, path_with_escaped_slashes_action: "UNESCAPE_AND_FORWARD" };
-    assert.deepEqual(kept("/a%2Fb", decode), { path: "/a/b" });
-    const reject = { ...base, path_with_escaped_slashes_action: "REJECT_REQUEST" };
-    assert.equal((kept("/a%2Fb", reject) as { status: number }).status, 400);
-    assert.deepEqual(kept("/a\\b", base), { path: "/a/b" });
-  });
 });

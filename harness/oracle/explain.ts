@@ -29,12 +29,12 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   const nothing = { listener: "none", path: redactTokens(request.path), providers: [], rules: [] };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
-  const normalized = normalizePath(request.path, manager);
+  const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
   if ("unknown" in normalized)
     return {
       ...nothing,
       listener,
-      decision: { verdict: "undecided", by: "nobody", why: `undecided: ${normalized.unknown} is not known here` },
+      decision: { verdict: "undecided", by: "nobody", why: `undecided: ${normalized.unknown}` },
     };
   if ("status" in normalized) {
     const { status, details } = normalized;
@@ -88,6 +88,19 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   }
   decision ??= admitted(rules);
   return { decision, listener, path: redactTokens(path), providers, rules };
+}
+
+/** The runtime flag of Envoy's bootstrap; undefined where the dump has no bootstrap. Its default is on, Istio turns it off. */
+function rejectsFragment(dump: unknown): boolean | undefined {
+  const bootstrap = list(at(dump, "configs"))
+    .map((config) => at(config, "bootstrap"))
+    .find((one) => one !== undefined);
+  if (bootstrap === undefined) return undefined;
+  const values = list(at(bootstrap, "layered_runtime", "layers")).map(
+    (layer) => record(at(layer, "static_layer"))["envoy.reloadable_features.http_reject_path_with_fragment"],
+  );
+  // The last layer that has it wins; a value is a boolean or its text.
+  return String(values.findLast((value) => value !== undefined) ?? true) === "true";
 }
 
 /** istiod always puts a fault filter there; one without faults does nothing. */

@@ -3,6 +3,7 @@
 import { isIPv4 } from "node:net";
 import { BlockList } from "node:net";
 import { redactTokens } from "../tokens/redact.ts";
+import { compileRegex, templateRegex } from "./regex.ts";
 import type { FieldFact } from "./types.ts";
 import { at, list, record, text, type Tree } from "./tree.ts";
 
@@ -123,8 +124,12 @@ function leaf(field: string, wanted: string, got: string | undefined, test: (got
 
 function compare(field: string, matcher: unknown, got: string | undefined): Match {
   const test = stringTest(matcher);
-  if (test === undefined) return undecided(`a string matcher of ${field} is not known here`);
+  if ("unknown" in test) return undecided(`${test.unknown} (${field})`);
   return leaf(field, test.wanted, got, test.accepts);
+}
+
+interface Unknown {
+  readonly unknown: string;
 }
 
 interface StringTest {
@@ -133,7 +138,7 @@ interface StringTest {
 }
 
 /** envoy.type.matcher.v3.StringMatcher; a regular expression must match the whole text (RE2::FullMatch). */
-function stringTest(matcher: unknown): StringTest | undefined {
+function stringTest(matcher: unknown): StringTest | Unknown {
   const ignoreCase = at(matcher, "ignore_case") === true;
   const fold = (value: string): string => (ignoreCase ? value.toLowerCase() : value);
   const kinds: Readonly<Record<string, (got: string, wanted: string) => boolean>> = {
@@ -148,13 +153,13 @@ function stringTest(matcher: unknown): StringTest | undefined {
     return { wanted: `${kind} "${wanted}"`, accepts: (got) => accepts(fold(got), fold(wanted)) };
   }
   const regex = at(matcher, "safe_regex", "regex");
-  if (typeof regex !== "string") return undefined;
-  try {
-    const compiled = new RegExp(`^(?:${regex})$`, "u");
-    return { wanted: regex === ".+" ? "any value" : `regex "${regex}"`, accepts: (got) => compiled.test(got) };
-  } catch {
-    return undefined;
+  if (typeof regex !== "string") {
+    const kind = Object.keys(record(matcher)).filter((name) => name !== "ignore_case");
+    return { unknown: `the string matcher ${kind.join(" and ") || "without a kind"} is not known here` };
   }
+  const compiled = compileRegex(regex);
+  if ("unknown" in compiled) return compiled;
+  return { wanted: regex === ".+" ? "any value" : `regex "${regex}"`, accepts: compiled.matches };
 }
 
 /** Headers that proxies on the way set by themselves: that one is not given says nothing. */
@@ -187,8 +192,9 @@ function matchHeader(matcher: Tree, facts: Facts): Match {
   }
   const old = ["exact", "prefix", "suffix", "contains"].find((kind) => matcher[`${kind}_match`] !== undefined);
   const string = matcher["string_match"] ?? (old === undefined ? undefined : { [old]: matcher[`${old}_match`] });
+  if (string === undefined) return undecided(`a matcher of ${field} is not known here`);
   const test = stringTest(string);
-  if (test === undefined) return undecided(`a matcher of ${field} is not known here`);
+  if ("unknown" in test) return undecided(`${test.unknown} (${field})`);
   if (got === undefined && matcher["treat_missing_header_as_empty"] !== true) {
     // A header that is not there matches no value, and not even an inverted one.
     return { matched: false, fields: [{ field, wanted: test.wanted, got: "nothing", agrees: false }] };
@@ -219,24 +225,22 @@ function matchRemoteAddress(range: unknown, facts: Facts): Match {
 
 /** The URI names of the client's certificate, then its subject, which istiod leaves empty. */
 function matchPeer(matcher: unknown, facts: Facts): Match {
-  const wanted = matcher === undefined ? "any identity" : stringTest(matcher)?.wanted;
-  if (wanted === undefined) return undecided("a string matcher of the peer is not known here");
-  const none = { field: "peer", wanted, got: "no mTLS", agrees: false };
-  if (facts.peer === undefined) return { matched: false, fields: [none] };
-  const accepts = matcher === undefined ? () => true : (stringTest(matcher)?.accepts ?? (() => false));
+  const test = matcher === undefined ? { wanted: "any identity", accepts: () => true } : stringTest(matcher);
+  if ("unknown" in test) return undecided(`${test.unknown} (peer)`);
+  const { wanted, accepts } = test;
+  if (facts.peer === undefined)
+    return { matched: false, fields: [{ field: "peer", wanted, got: "no mTLS", agrees: false }] };
   return leaf("peer", wanted, facts.peer, (peer) => accepts(peer) || accepts(""));
 }
 
-/** Envoy's uri_template: `*` is one segment, `**` any number (source/extensions/path/uri_template_lib). */
+/** Envoy's uri_template: `*` is one segment, `**` any number. */
 function matchTemplate(node: unknown, path: string): Match {
   const template = at(node, "typed_config", "path_template");
-  if (typeof template !== "string" || /[{}]/.test(template)) return undecided("a path template is not known here");
-  const chars = "a-zA-Z0-9\\-._~%!$&'()+,;:@=";
-  const regex = template
-    .split(/(\*\*|\*)/)
-    .map((part) => (part === "**" ? `[${chars}/]*` : part === "*" ? `[${chars}]+` : RegExp.escape(part)))
-    .join("");
-  return leaf("path", `template "${template}"`, path, (got) => new RegExp(`^${regex}$`).test(got));
+  const regex = typeof template === "string" ? templateRegex(template) : undefined;
+  if (typeof template !== "string" || regex === undefined) return undecided("a path template is not known here");
+  const compiled = compileRegex(regex);
+  if ("unknown" in compiled) return undecided(compiled.unknown);
+  return leaf("path", `template "${template}"`, path, compiled.matches);
 }
 
 /** A claim of the verified token; anything else in metadata is not known. */
@@ -247,7 +251,7 @@ function matchMetadata(matcher: unknown, facts: Facts): Match {
     return undecided(`the metadata of ${filter} is not known here`);
   const value = facts.payload === undefined ? undefined : at(facts.payload, ...names);
   const test = valueTest(at(matcher, "value"));
-  if (test === undefined) return undecided(`a matcher of the claim ${names.join(".")} is not known here`);
+  if ("unknown" in test) return undecided(`${test.unknown} (claim ${names.join(".")})`);
   const got =
     facts.payload === undefined ? "no valid token" : value === undefined ? "no such claim" : JSON.stringify(value);
   const agrees = test.accepts(value);
@@ -262,21 +266,25 @@ interface ValueTest {
 }
 
 /** envoy.type.matcher.v3.ValueMatcher: text matches text alone, a list is matched by `list_match` alone. */
-function valueTest(matcher: unknown): ValueTest | undefined {
+function valueTest(matcher: unknown): ValueTest | Unknown {
   const [kind = ""] = Object.keys(record(matcher));
   const value = at(matcher, kind);
   switch (kind) {
     case "string_match": {
       const test = stringTest(value);
-      return test && { wanted: test.wanted, accepts: (got) => typeof got === "string" && test.accepts(got) };
+      if ("unknown" in test) return test;
+      return { wanted: test.wanted, accepts: (got) => typeof got === "string" && test.accepts(got) };
     }
     case "list_match": {
       const test = valueTest(at(value, "one_of"));
-      return test && { wanted: `a list with ${test.wanted}`, accepts: (got) => list(got).some(test.accepts) };
+      if ("unknown" in test) return test;
+      return { wanted: `a list with ${test.wanted}`, accepts: (got) => list(got).some(test.accepts) };
     }
     case "or_match": {
-      const tests = list(at(value, "value_matchers")).map(valueTest);
-      if (!tests.every((test) => test !== undefined)) return undefined;
+      const all = list(at(value, "value_matchers")).map(valueTest);
+      const unknown = all.find((test) => "unknown" in test);
+      if (unknown !== undefined) return unknown;
+      const tests = all.filter((test): test is ValueTest => !("unknown" in test));
       // istiod asks for a list with the value and for the value alone; a person reads it once.
       const wanted = [...new Set(tests.map((test) => test.wanted.replace(/^a list with /, "")))].join(" or ");
       return { wanted, accepts: (got) => tests.some((test) => test.accepts(got)) };
@@ -286,7 +294,7 @@ function valueTest(matcher: unknown): ValueTest | undefined {
     case "bool_match":
       return { wanted: String(value), accepts: (got) => got === value };
     default:
-      return undefined;
+      return { unknown: `the value matcher ${kind} is not known here` };
   }
 }
 
