@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyKnownFailures, parseKnownFailures } from "./known-failures.ts";
-import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./result.ts";
+import type { Answer, CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./result.ts";
 
 const file = (rest: string): string =>
   `knownFailures:\n  - { scenario: a/b, owner: mesh-team, reason: slow, ${rest} }\n`;
@@ -9,7 +9,17 @@ const parse = (rest: string) => parseKnownFailures(file(rest), "known.yaml");
 
 /** As much of a result as known failures look at. */
 function run(...statuses: Status[]): RunResult {
-  const checks = statuses.map((status, index) => ({ name: `check ${index}`, status, reason: "seen" }) as CheckResult);
+  return runOf(statuses.map((status, index) => checkOf(status, { name: `check ${index}` })));
+}
+
+/** A check that wants 403 from authorization and got another refusal. */
+function checkOf(status: Status, changes: Partial<CheckResult> = {}): CheckResult {
+  const check = { name: "check", status, reason: "seen", request: {}, expected: { status: 403, by: "authorization" } };
+  return { ...check, got: { status: 401, by: "authentication" }, ...changes } as unknown as CheckResult;
+}
+
+function runOf(checks: readonly CheckResult[]): RunResult {
+  const statuses = checks.map(({ status }) => status);
   const status = (["error", "failed", "flaky"] as const).find((each) => statuses.includes(each)) ?? "passed";
   const step = { name: "step", status, checks, asked: [] } as unknown as StepResult;
   const scenario = { id: "a/b", status, steps: [step] as readonly StepResult[] } as ScenarioResult;
@@ -27,6 +37,65 @@ test("a known failure counts as one in check, step, scenario and counts, until t
   assert.deepEqual([result.counts.failed, result.counts.flaky, result.counts["known-failure"]], [0, 0, 2]);
   assert.equal(scenario?.steps[0]?.checks[1]?.reason, "known until 2026-11-25, mesh-team: slow; seen");
   assert.equal(result.notes, undefined);
+});
+
+const answer = (status: number, by: Answer["by"]) => ({ status, by }) as Answer;
+const admitted = answer(200, "workload");
+
+test("a request that was admitted and must be refused is excused by nothing that does not name the answer", () => {
+  for (const entry of [
+    "expires: 2027-01-01",
+    "expires: 2027-01-01, step: step",
+    "expires: 2027-01-01, step: step, check: check",
+  ])
+    for (const failed of [
+      checkOf("failed", { got: admitted }),
+      checkOf("failed", { got: answer(404, "workload") }),
+      // As the late review of the access log finds it: the workload's own 403.
+      checkOf("failed", { got: answer(403, "workload") }),
+      checkOf("failed", { expected: { status: 401, by: "authentication" }, got: admitted }),
+      checkOf("flaky", { got: answer(403, "authorization"), wrong: [admitted] }),
+      checkOf("failed", { wrong: [admitted, answer(503, "proxy")], got: answer(503, "proxy") }),
+    ]) {
+      const result = applyKnownFailures(runOf([failed]), parse(entry), "2026-11-25");
+      assert.deepEqual(statusesOf(result), [failed.status], `${entry} ${JSON.stringify(failed)}`);
+      assert.equal(result.counts["known-failure"], 0);
+      assert.equal(result.scenarios[0]?.status, failed.status);
+      assert.match(result.notes?.[0] ?? "", /does not excuse a request that was admitted and must be refused/);
+    }
+});
+
+test("an entry that names the answer excuses that answer alone", () => {
+  const entry = parse("expires: 2027-01-01, got: { status: 200, by: workload }");
+  const excused = applyKnownFailures(runOf([checkOf("failed", { got: admitted })]), entry, "2026-11-25");
+  assert.deepEqual(statusesOf(excused), ["known-failure"]);
+  assert.equal(excused.notes, undefined);
+  const other = applyKnownFailures(run("failed"), entry, "2026-11-25");
+  assert.deepEqual(statusesOf(other), ["failed"]);
+  assert.match(other.notes?.[0] ?? "", /names 200 from workload, and there were other answers: they count$/);
+  const two = [admitted, answer(503, "proxy")];
+  const both = runOf([checkOf("flaky", { got: answer(403, "authorization"), wrong: two })]);
+  assert.deepEqual(statusesOf(applyKnownFailures(both, entry, "2026-11-25")), ["flaky"], "one of two answers");
+  const entries = [...entry, ...parse("expires: 2027-01-01, got: { status: 503, by: proxy }")];
+  assert.deepEqual(statusesOf(applyKnownFailures(both, entries, "2026-11-25")), ["known-failure"]);
+});
+
+test("a scenario is known to fail only where each of its failures is known", () => {
+  const known = parse("expires: 2027-01-01");
+  const { scenarios, counts } = applyKnownFailures(
+    runOf([checkOf("failed"), checkOf("failed", { name: "admitted", got: admitted })]),
+    known,
+    "2026-11-25",
+  );
+  assert.deepEqual([scenarios[0]?.status, counts.failed, counts["known-failure"]], ["failed", 1, 1]);
+});
+
+test("an answer is named by its status and who gave it", () => {
+  assert.throws(() => parse("expires: 2027-01-01, got: { status: 200 }"), /got .*no "by"|no "by"/);
+  assert.throws(
+    () => parse("expires: 2027-01-01, got: { status: 200, by: me }"),
+    /by must be authentication, authorization, workload, proxy or nobody, found "me"/,
+  );
 });
 
 test("an expired one fails, and is told", () => {

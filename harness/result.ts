@@ -54,6 +54,8 @@ export interface CheckResult {
     readonly status: number;
     readonly by: string;
   }[];
+  /** Of a check that failed or flaked: every answer that counted and was wrong, each kind once. */
+  readonly wrong?: readonly { readonly status: number; readonly by: Answer["by"] }[];
   /** The answer of the flush round where it differed from the final one (pooled connections on the old policy). */
   readonly stale?: { readonly status: number; readonly by: string };
   /** Stand-alone equivalent; the token stands as `$TOKEN`. */

@@ -45,6 +45,7 @@ function everything(): RunResult {
     expected,
     reason: "r",
     changes: [{ round: 1, atMs: 2, status: 200, by: "workload" }],
+    wrong: [{ status: 200, by: "workload" }],
     explanation: "The request goes through to the workload: nothing forbids it.",
     stale: { status: 200, by: "workload" },
     cell: { matrix: 0, row: 0, column: 0 },

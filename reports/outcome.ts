@@ -9,7 +9,10 @@ import type {
   StepResult,
 } from "../harness/result.ts";
 import type { Position } from "../harness/scenario/types.ts";
+import { knownOr } from "../harness/verdict/status.ts";
 import { describeAsked } from "./words.ts";
+
+export { knownOr };
 
 /** Worst first: the order in which every report tells. */
 export const statuses: readonly Status[] = ["failed", "flaky", "error", "known-failure", "skipped", "passed"];
@@ -64,11 +67,6 @@ function outcomeOf(
     position: result.position,
     ...(result.reason === undefined ? {} : { reason: result.reason }),
   };
-}
-
-/** The status that counts: in a known failure, what disagreed is known. */
-export function knownOr(scenario: ScenarioResult, status: Status): Status {
-  return scenario.status === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
 }
 
 /** Scenarios with what needs attention first; the order of the run within each status. */

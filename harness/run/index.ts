@@ -7,13 +7,14 @@ import { messageOf, type Manifest } from "../kube/client.ts";
 import { waitForDeployment } from "../kube/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
-import type { Counts, RunResult, ScenarioResult, Status } from "../result.ts";
+import type { RunResult, ScenarioResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { createDetailsReader } from "./details.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
 import type { StartedPlaywright } from "./playwright.ts";
 import { describeRefusals, preflight } from "./preflight.ts";
-import { unrun } from "./scenario.ts";
+import { excuseOwn, unrun } from "./scenario.ts";
+import { countOf } from "../verdict/index.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
@@ -86,7 +87,11 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     ...unrun(scenario, "error", describeRefusals(refusals)),
     refused: refusals,
   }));
-  return gather(options, [...results, ...unapplied], workloadsReadyAt);
+  const excused = results.map((found) => {
+    const scenario = scenarios.find(({ id }) => id === found.id);
+    return scenario === undefined ? found : excuseOwn(scenario, found);
+  });
+  return gather(options, [...excused, ...unapplied], workloadsReadyAt);
 }
 
 /** The result of a run in which every scenario is skipped, as a shard's may be: nothing is deployed. */
@@ -120,18 +125,6 @@ function gather(options: RunOptions, results: readonly ScenarioResult[], workloa
     scenarios: told,
     counts: countOf(all),
   };
-}
-
-/** Counts checks; a scenario without any (skipped, broken) counts as one, and an error or known failure of a scenario counts once more. */
-export function countOf(scenarios: readonly ScenarioResult[]): Counts {
-  const counts: Record<Status, number> = { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
-  for (const scenario of scenarios) {
-    const statuses = scenario.steps.flatMap((step) => [...step.checks, ...step.asked].map((check) => check.status));
-    const excused = scenario.status === "known-failure";
-    for (const status of statuses) counts[excused && status !== "passed" ? "known-failure" : status]++;
-    if (scenario.status === "error" || scenario.status === "skipped") counts[scenario.status]++;
-  }
-  return counts;
 }
 
 async function prepareWorkloads(session: Session, options: RunOptions): Promise<void> {

@@ -5,7 +5,7 @@ import { statusOf, type Manifest } from "../kube/client.ts";
 import { readLog } from "../kube/exec.ts";
 import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult, Status } from "../result.ts";
+import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult } from "../result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type {
   AskedSpec,
@@ -17,7 +17,7 @@ import type {
   TokenSpec,
 } from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
-import { attribute, startConvergence, type CheckOutcome } from "../verdict/index.ts";
+import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { explainFailures } from "./explain.ts";
 import { fingerprints, waitInForce, type Change, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
@@ -446,6 +446,7 @@ function toResult(
     ...(reason ? { reason } : {}),
     enforcedMs: Math.round(outcome.enforcedMs),
     changes: outcome.changes,
+    ...(outcome.wrong ? { wrong: outcome.wrong } : {}),
     ...(outcome.stale ? { stale: outcome.stale } : {}),
     curl,
     ...(spec.cell ? { cell: spec.cell } : {}),
@@ -463,8 +464,4 @@ function unique(proxies: readonly Proxy[]): Proxy[] {
   return [...new Map(proxies.map((p) => [`${p.namespace}/${p.pod}`, p])).values()];
 }
 
-/** The status of a whole from its parts. */
-export function worst(statuses: readonly Status[]): Status {
-  const order: readonly Status[] = ["error", "failed", "flaky", "known-failure", "skipped"];
-  return order.find((status) => statuses.includes(status)) ?? "passed";
-}
+export { worst } from "../verdict/index.ts";

@@ -163,6 +163,20 @@ const tokenName: Shape = {
   pattern: "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\+[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
 };
 
+/** An answer that a known failure names. */
+export const answerKind: Shape = mapping(
+  "The only answer that is excused. Without it any is, but not a request that was admitted and must be refused.",
+  {
+    status: { type: "integer", minimum: 0, maximum: 599, description: "HTTP status; 0 for none." },
+    by: {
+      type: "string",
+      enum: ["authentication", "authorization", "workload", "proxy", "nobody"],
+      description: "Who gave it, as reports say.",
+    },
+  },
+  ["status", "by"],
+);
+
 const matrix: Shape = mapping(
   "A matrix: one request per row and column.",
   {
@@ -348,6 +362,7 @@ export const SCENARIO_SHAPE: Shape = mapping(
               pattern: "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])$",
               description: "Last day (UTC) on which it may fail.",
             },
+            got: answerKind,
           },
           ["reason", "until"],
         ),

@@ -194,7 +194,12 @@ export interface Scenario {
   /** The versions of Istio that it holds for, a range such as `>=1.29`; undefined where it is not known to depend. */
   readonly istio?: string;
   /** A known failure counts as such until its date (YYYY-MM-DD, UTC), and as failed afterwards. */
-  readonly knownFailure?: { readonly reason: string; readonly until: string };
+  readonly knownFailure?: {
+    readonly reason: string;
+    readonly until: string;
+    /** The only answer that it excuses. */
+    readonly got?: { readonly status: number; readonly by: Answerer | "nobody" };
+  };
   readonly position: Position;
   readonly workloads: readonly string[];
   readonly mesh: MeshSetting;

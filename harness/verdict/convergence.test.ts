@@ -152,3 +152,18 @@ test("a workload's own 401 is not authentication", () => {
   const { convergence } = run(PAIR, ["200 W401", "200 W401", "200 W401"], { limitMs: 100 });
   assert.deepEqual(statuses(convergence)[1], ["failed", "expected 401 from authentication, got 401 from httpbin"]);
 });
+
+test("what failed or flaked has each of its wrong answers that counted", () => {
+  const wrongOf = (rounds: string[], options?: Partial<ConvergenceOptions>) =>
+    run(PAIR, rounds, options)
+      .convergence.outcomes()[1]!
+      .wrong?.map(({ status, by }) => `${status} ${by}`);
+  assert.equal(wrongOf(["200 401", "200 401", "200 401"]), undefined);
+  const relapse = ["200 401", "200 200", "200 503", "200 401", "200 401", "200 401"];
+  assert.deepEqual(wrongOf(relapse), ["200 workload", "503 proxy"]);
+  // Before the config is in force an old answer is none of the new policy.
+  const late = ["200 200", "200 403", "200 401", "200 401", "200 401"];
+  assert.deepEqual(wrongOf(late, { inForceMs: 150 }), ["403 authorization"]);
+  const failed = ["200 200", "200 200", "200 503"];
+  assert.deepEqual(wrongOf(failed, { limitMs: 0, inForceMs: 150 }), ["200 workload", "503 proxy"]);
+});

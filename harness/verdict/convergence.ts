@@ -31,7 +31,10 @@ export interface Round {
 export type ConvergenceState = "continue" | "settled" | "gave-up";
 
 /** What became of one check. `status` is passed, failed or flaky. */
-export interface CheckOutcome extends Pick<CheckResult, "got" | "enforcedMs" | "changes" | "reason" | "stale"> {
+export interface CheckOutcome extends Pick<
+  CheckResult,
+  "got" | "enforcedMs" | "changes" | "wrong" | "reason" | "stale"
+> {
   readonly status: Extract<Status, "passed" | "failed" | "flaky">;
 }
 
@@ -118,8 +121,26 @@ function judge(
       .filter(({ answer }, index) => index > 0 && differs(answer, history[index - 1]!.answer))
       .map(({ round, atMs, answer }) => ({ round, atMs, status: answer.status, by: answer.by })),
     ...stale,
-    ...decide(history, run.length, rounds, inForceMs),
+    ...wrongOf(history, decide(history, run.length, rounds, inForceMs), inForceMs),
   };
+}
+
+/** Adds the wrong answers that count: in force, or after one that agreed; of a flaky one without either, all; and the last. */
+function wrongOf(
+  history: readonly Sighting[],
+  decided: Pick<CheckOutcome, "status" | "reason">,
+  inForceMs: number | undefined,
+): Pick<CheckOutcome, "status" | "reason" | "wrong"> {
+  if (decided.status === "passed") return decided;
+  const first = history.findIndex(({ wrong }) => wrong === undefined);
+  const counts = ({ atMs }: Sighting, index: number): boolean =>
+    (inForceMs !== undefined && atMs >= inForceMs) || (first !== -1 && index > first) || index === history.length - 1;
+  const all = history.filter(({ wrong }) => wrong !== undefined);
+  const counted = history.filter((sighting, index) => sighting.wrong !== undefined && counts(sighting, index));
+  const kinds = new Map(
+    (counted.length > 0 ? counted : all).map(({ answer: { status, by } }) => [`${status} ${by}`, { status, by }]),
+  );
+  return { ...decided, wrong: [...kinds.values()] };
 }
 
 /** @param run how many rounds at the end agreed */

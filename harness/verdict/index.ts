@@ -3,3 +3,4 @@ export { startConvergence } from "./convergence.ts";
 export type { CheckOutcome, Convergence } from "./convergence.ts";
 export { needsAccessLog, reviewDetails } from "./judge.ts";
 export type { Logged } from "./judge.ts";
+export { countOf, excuseScenario, worst } from "./status.ts";
