@@ -114,6 +114,24 @@ export interface Refusal {
   readonly message: string;
 }
 
+/** What happened to a pod while a scenario ran, so that its answers prove nothing. */
+export interface Disturbance {
+  /** A container died; a pod went, or came beside others of its Deployment, and not by the scenario's own doing. */
+  readonly kind: "died" | "gone" | "came";
+  readonly namespace: string;
+  readonly pod: string;
+  /** Of a death. */
+  readonly container?: string;
+  /** How a container ended, as its pod's status says (`lastState.terminated`); left out where that is not known. */
+  readonly last?: {
+    readonly reason?: string;
+    readonly exitCode?: number;
+    readonly signal?: number;
+    /** By the clock of its node, in whole seconds. */
+    readonly finishedAt?: string;
+  };
+}
+
 export interface ScenarioResult {
   readonly id: string;
   readonly title: string;
@@ -127,6 +145,8 @@ export interface ScenarioResult {
   readonly reason?: string;
   /** What the API server refused of its manifests before anything ran: such a scenario is in error and has no steps. */
   readonly refused?: readonly Refusal[];
+  /** Crashes and the like while it ran: each makes it an error. */
+  readonly disturbances?: readonly Disturbance[];
   /** The command that repeats it; default `meshproof run <id> --keep`. */
   readonly repeat?: string;
   readonly startedAt: string;

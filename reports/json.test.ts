@@ -56,6 +56,12 @@ function everything(): RunResult {
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
   const one: Required<ScenarioResult> = {
     ...scenario("jwt/x", { mesh, steps }),
+    disturbances: [
+      {
+        ...{ kind: "died", namespace: "foo", pod: "httpbin-1", container: "istio-proxy" },
+        last: { reason: "Error", exitCode: 139, signal: 11, finishedAt: "2026-11-28T06:00:08Z" },
+      },
+    ],
     repeat: "meshproof run a/b --keep",
     refused: [{ position: { file: "a.yaml", line: 1, column: 1 }, object: "Service foo/a", message: "m" }],
     diagnostics: ["diagnostics/a__b/1"],

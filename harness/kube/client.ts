@@ -2,6 +2,7 @@ import { AppsV1Api, CoreV1Api, KubeConfig, KubernetesObjectApi, type KubernetesO
 import { ApiException } from "@kubernetes/client-node";
 import { basename, dirname } from "node:path";
 import { MeshproofError } from "../errors.ts";
+import { shareConnections } from "./connections.ts";
 import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
 import { writeJournal, type ObjectRef } from "./journal.ts";
 
@@ -58,6 +59,7 @@ export function connect(kubeconfigFile: string, journal?: string, pinned = false
 }
 
 export function connectWith(config: KubeConfig, journal?: string): Kube {
+  shareConnections(config);
   return {
     config,
     core: config.makeApiClient(CoreV1Api),

@@ -11,6 +11,7 @@ import type { RunResult, ScenarioResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { createDetailsReader } from "./details.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
+import { reviewDeaths } from "./restarts.ts";
 import type { StartedPlaywright } from "./playwright.ts";
 import { describeRefusals, preflight } from "./preflight.ts";
 import { excuseOwn, unrun } from "./scenario.ts";
@@ -79,10 +80,11 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const parts = await inLanes(inRunOrder(scenarios), (scenario) => readPart(plan, scenario, complaints));
   await reading;
   session.forget();
-  const results = await details.review(parts).catch((error: unknown) => {
+  const reviewed = await details.review(parts).catch((error: unknown) => {
     progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
     return parts;
   });
+  const results = await reviewDeaths(session, scenarios, reviewed);
   const unapplied = [...refused].map(([scenario, refusals]) => ({
     ...unrun(scenario, "error", describeRefusals(refusals)),
     refused: refusals,

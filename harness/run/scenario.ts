@@ -2,6 +2,7 @@ import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../errors.ts";
 import type { ScenarioResult, Status, StepResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
+import { openLookout, tell } from "./restarts.ts";
 import type { Session, Target } from "./session.ts";
 import { excuseScenario } from "../verdict/index.ts";
 import { judgesOf, removeApplied, runStep, worst, type Applied } from "./step.ts";
@@ -25,7 +26,8 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     if (folder !== undefined) diagnostics.push(folder);
   };
   session.forget();
-  for (const index of scenario.steps.keys()) {
+  const lookout = await openLookout(session, scenario).catch((error: unknown) => void errors.push(describe(error)));
+  for (const index of lookout ? scenario.steps.keys() : []) {
     const since = new Date();
     try {
       const step = await runStep(session, scenario, index, applied, signal);
@@ -38,10 +40,14 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     }
   }
   try {
+    await lookout?.beforeRemoval();
     await removeApplied(session, applied, judgesOf(await targetsOf(session, scenario)));
   } catch (error) {
     errors.push(`cleaning up failed: ${describe(error)}`);
   }
+  const disturbances = await lookout?.close().catch((error: unknown) => void errors.push(describe(error)));
+  // What died is why the rest went wrong.
+  errors.unshift(...(disturbances ?? []).map((one) => tell(one)));
   const found = errors.length > 0 ? "error" : worst(steps.map((s) => s.status));
   return {
     id: scenario.id,
@@ -53,6 +59,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     mesh: scenario.mesh,
     status: found,
     ...(errors.length > 0 ? { reason: errors.join("; ") } : {}),
+    ...(disturbances?.length ? { disturbances } : {}),
     startedAt: startedAt.toISOString(),
     durationMs: Math.round(performance.now() - started),
     steps,

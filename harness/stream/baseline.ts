@@ -8,6 +8,8 @@ import { applyManifests, parseManifests } from "../kube/apply.ts";
 import type { Kube, Manifest } from "../kube/client.ts";
 import { execIn, type ContainerRef } from "../kube/exec.ts";
 import { waitFor, waitForDeployment } from "../kube/wait.ts";
+import { findDeaths, readPods, tell, type PodsSeen } from "../run/restarts.ts";
+import { ROOT_NAMESPACE } from "../run/session.ts";
 import { substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/index.ts";
 import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";
@@ -166,17 +168,12 @@ async function askOnce(kube: Kube, request: StreamRequest): Promise<StreamAnswer
   return readAnswer(stderr.trimEnd(), 0, steadyNow());
 }
 
-/** Containers of the streams' own namespace and the mesh's that started more than once: what they saw proves nothing. */
-export async function findRestarts(kube: Kube): Promise<string[]> {
-  const pods = [];
-  for (const namespace of [STREAM_NAMESPACE, "istio-system"])
-    pods.push(...(await kube.core.listNamespacedPod({ namespace })).items);
-  return pods.flatMap(({ metadata, status }) =>
-    [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]
-      .filter(({ restartCount }) => restartCount > 0)
-      .map(
-        ({ name, restartCount }) =>
-          `${metadata?.namespace}/${metadata?.name} (container ${name}) restarted ${restartCount} times`,
-      ),
-  );
+/** The streams' own pods and those of the mesh. */
+export async function readStreamPods(kube: Kube): Promise<PodsSeen> {
+  return await readPods(kube, [{ namespace: STREAM_NAMESPACE }, { namespace: ROOT_NAMESPACE }]);
+}
+
+/** Containers that died since, one sentence each: what the streams saw proves nothing. That an upgrade replaces pods is no death. */
+export async function findRestarts(kube: Kube, since: PodsSeen): Promise<string[]> {
+  return findDeaths(since, await readStreamPods(kube)).map((death) => tell(death, "the streams"));
 }

@@ -1,4 +1,11 @@
-import { deployBaseline, findRestarts, guardIngress, type BaselineOptions, type Guarded } from "./baseline.ts";
+import {
+  deployBaseline,
+  findRestarts,
+  guardIngress,
+  readStreamPods,
+  type BaselineOptions,
+  type Guarded,
+} from "./baseline.ts";
 import { startStream, steadyNow, untilRight, type RunningStream } from "./send.ts";
 import { judgeStream, STEADY, type Phase, type StreamRecord } from "./verdict.ts";
 import { isRefusedByScenario, type UpgradeResult } from "./upgrade.ts";
@@ -50,6 +57,7 @@ export async function startWatch(
 
   const isExcused = (phase: string, status: number): boolean => isRefusedByScenario(options, { phase, status });
   const baseline = await deployBaseline(options);
+  const podsBefore = await readStreamPods(kube);
   const watch: Watch = {
     phase(name) {
       phases.push({ name, fromMs: steadyNow() });
@@ -70,7 +78,7 @@ export async function startWatch(
       const steadyFromMs = await settle();
       const endedMs = steadyNow();
       for (const guarded of [...running.keys()]) await stop(guarded, steadyFromMs);
-      const problems = await findRestarts(kube);
+      const problems = await findRestarts(kube, podsBefore);
       await baseline.remove();
       return {
         phases: phases.map(({ name, fromMs }, index) => ({
