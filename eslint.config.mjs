@@ -9,7 +9,7 @@ function forbid(target, from, except, message) {
 
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
 const reports =
-  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream, verdict/status.ts) and nothing else.";
+  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream, verdict/status.ts), make text safe (safe), and nothing else.";
 const clusters =
   "A cluster may use the harness's errors, lanes, own folders, progress and Kubernetes client, and nothing above it.";
 const places =
@@ -32,6 +32,7 @@ const zones = [
       "result.ts",
       "scenario/types.ts",
       "errors.ts",
+      "safe",
       "compare/comparison.ts",
       "trend/types.ts",
       "repro/types.ts",

@@ -1,7 +1,7 @@
 import type { RunResult } from "../harness/result.ts";
 import { outcomesOf, worstFirst } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
-import { visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
 
 /** GitHub shows ten errors of a step; more only lengthens the log. */
 const limit = 10;

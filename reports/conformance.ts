@@ -3,7 +3,7 @@ import type { Counts, RunResult, ScenarioResult } from "../harness/result.ts";
 import type { Level } from "../harness/scenario/types.ts";
 import { count, outcomesOf } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
-import { visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
 
 type ProfileResult = "success" | "partial" | "failure";
 

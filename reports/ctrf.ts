@@ -3,7 +3,7 @@ import { escapeJson } from "./json.ts";
 import { outcomesOf, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { formatFailure } from "./terminal.ts";
-import { visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
 
 /** CTRF's own words. A flaky check has not passed here, so it fails, and is marked as flaky too. */
 const statusOf: Record<Status, "passed" | "failed" | "skipped" | "other"> = {

@@ -3,7 +3,9 @@
 import type { Change, Comparison, OneSided, Seen, Side } from "../harness/compare/comparison.ts";
 import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
-import { cut, formatDuration, plural, removeSecrets, visible } from "./text.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { cut, formatDuration, plural } from "./text.ts";
 
 /** What a line holds of a reply. */
 const excerpt = 120;
@@ -80,7 +82,7 @@ export function formatDiff(comparison: Comparison): string {
     "",
     countLine(comparison),
   ];
-  return lines.map((line) => visible(removeSecrets(line))).join("\n");
+  return lines.map((line) => visible(redact(line))).join("\n");
 }
 
 function sideLines(comparison: Comparison): string[] {
@@ -155,7 +157,7 @@ function countLine(comparison: Comparison): string {
 export function formatDiffMarkdown(comparison: Comparison): string {
   const { changes, added, removed } = comparison;
   const rows = (cells: readonly (readonly string[])[]): string =>
-    cells.map((row) => `| ${row.map((cell) => escapeMarkdown(removeSecrets(cell))).join(" | ")} |`).join("\n");
+    cells.map((row) => `| ${row.map((cell) => escapeMarkdown(redact(cell))).join(" | ")} |`).join("\n");
   const table = (head: readonly string[], all: readonly (readonly string[])[]): string => {
     const left = all.length - rowsLimit;
     return [
@@ -231,6 +233,6 @@ function flat(text: string): string {
 }
 
 export function shorten(text: string, bytes = excerpt): string {
-  const safe = removeSecrets(text);
+  const safe = redact(text);
   return Buffer.byteLength(safe) > bytes ? `${cut(safe, bytes).replace(/… \(cut: .*$/s, "")}…` : safe;
 }

@@ -2,7 +2,7 @@ import type { RunResult, ScenarioResult } from "../harness/result.ts";
 import { count, outcomesOf, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { formatFailure } from "./terminal.ts";
-import { visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
 
 /**
  * JUnit XML as CI systems read it: a testsuite per scenario, a testcase per check, the terminal's failure as its text.

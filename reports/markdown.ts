@@ -2,7 +2,8 @@ import type { RunResult, ScenarioResult } from "../harness/result.ts";
 import { count, outcomesOf, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { formatGroups } from "./terminal.ts";
-import { formatDuration, plural, visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { formatDuration, plural } from "./text.ts";
 
 /** GitHub cuts a step summary at 1 MiB and shows none of it then; half of that is more than anyone reads. */
 const failuresLimit = 400_000;

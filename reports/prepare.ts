@@ -1,5 +1,6 @@
 import type { RunResult } from "../harness/result.ts";
-import { cut, removeSecrets } from "./text.ts";
+import { redact, redactNamed } from "../harness/safe/redact.ts";
+import { cut } from "./text.ts";
 
 /** Limits in bytes of UTF-8. A body and a header value are read as evidence, not as documents; YAML is what a person applied. */
 const evidenceLimit = 2048;
@@ -7,7 +8,7 @@ const textLimit = 64 * 1024;
 const headersLimit = 64;
 
 /**
- * Makes a result fit to be written: no token signature and no private key anywhere, bodies and header values cut at 2 KiB,
+ * Makes a result fit to be written: no token signature, no credential and no private key anywhere, bodies and header values cut at 2 KiB,
  * all other text at 64 KiB. Every report goes through it; doing it twice changes nothing.
  */
 export function prepare(result: RunResult): RunResult {
@@ -36,15 +37,16 @@ function prepareEntry(key: string, value: unknown, limit: number): [string, unkn
 
 function prepareHeaders(headers: Record<string, unknown>): unknown {
   const entries = Object.entries(headers);
-  const kept = entries
-    .slice(0, headersLimit)
-    .map(([name, value]) => [prepareText(name, 256), prepareValue(value, evidenceLimit)]);
+  const kept = entries.slice(0, headersLimit).map(([name, value]) => {
+    const safe = typeof value === "string" ? redactNamed(name, value) : value;
+    return [prepareText(name, 256), prepareValue(safe, evidenceLimit)];
+  });
   const left = entries.length - headersLimit;
   return Object.fromEntries(left > 0 ? [...kept, ["…", `${left} more headers left out`]] : kept);
 }
 
+/** Secrets go first: half of one is not found any more. */
 function prepareText(text: string, limit: number): string {
-  return /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(text) && text.length < limit + 64
-    ? removeSecrets(text)
-    : removeSecrets(cut(text, limit));
+  const safe = redact(text);
+  return /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(safe) && safe.length < limit + 64 ? safe : cut(safe, limit);
 }

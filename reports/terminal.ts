@@ -2,7 +2,9 @@ import path from "node:path";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
-import { formatDuration, plural, removeSecrets, visible } from "./text.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { formatDuration, plural } from "./text.ts";
 import {
   describeChanges,
   describeExpected,
@@ -311,7 +313,7 @@ function list(name: string, values: readonly string[]): string[] {
 /** Makes every line safe for a terminal, then colours: the head bold, the labels dim. */
 function finish(lines: readonly string[], options: TerminalOptions): string {
   return lines
-    .map((line) => visible(removeSecrets(line)))
+    .map((line) => visible(redact(line)))
     .map((line, index) => {
       if (!line.startsWith("  ")) return index === 0 ? paint(options, "1", line) : line;
       if (line.startsWith("  expected ")) return paint(options, "31", line);

@@ -1,7 +1,8 @@
 import type { Failing, Trend, TrendRun } from "../harness/trend/types.ts";
 import { nameCell } from "./diff.ts";
 import { escapeJson } from "./json.ts";
-import { formatDuration, plural, visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { formatDuration, plural } from "./text.ts";
 
 /** What ends a trend in words: `2 checks failing, the oldest since 2026-11-20`. */
 export function describeTrend({ failing, runs }: Trend): string {

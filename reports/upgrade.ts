@@ -17,7 +17,8 @@ import { writerIn } from "./index.ts";
 import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
 import { prepareData } from "./prepare.ts";
-import { formatDuration, plural, visible } from "./text.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { formatDuration, plural } from "./text.ts";
 
 /** Writes upgrade.json, upgrade.md and upgrade.html. */
 export async function writeUpgrade(result: UpgradeResult, dir: string): Promise<{ readonly html: string }> {

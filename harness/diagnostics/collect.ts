@@ -8,7 +8,7 @@ import type { StepResult } from "../result.ts";
 import { ROOT_NAMESPACE, type Proxy, type Session } from "../run/session.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { openBundle, type Bundle } from "./bundle.ts";
-import { redactText, redactValue } from "./redact.ts";
+import { redactValue } from "../safe/redact.ts";
 
 /** What is known of a failure when it is looked into. */
 export interface Failure {
@@ -76,7 +76,7 @@ async function collect(
   const bundle = openBundle({
     root: session.plan.diagnosticsDir,
     folder,
-    redact: (text) => session.tokens.redact(redactText(text)),
+    redact: (text) => session.tokens.redact(text),
   });
   let trouble = "";
   try {

@@ -1,6 +1,6 @@
 /** Answers for a request what a proxy's own config says, filter by filter, in Envoy's order. Pure. */
 
-import { redactTokens } from "../tokens/redact.ts";
+import { redact } from "../safe/redact.ts";
 import { judgeTokens, type Headers, type JwtOutcome } from "./jwt.ts";
 import { matchPolicy, type Facts } from "./match.ts";
 import { normalizePath } from "./path.ts";
@@ -26,7 +26,7 @@ const HARMLESS: readonly string[] = [
  */
 export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
   const chain = findChain(dump, request);
-  const nothing = { listener: "none", path: redactTokens(request.path), providers: [], rules: [] };
+  const nothing = { listener: "none", path: redact(request.path), providers: [], rules: [] };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
   const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
@@ -87,7 +87,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     }
   }
   decision ??= admitted(rules);
-  return { decision, listener, path: redactTokens(path), providers, rules };
+  return { decision, listener, path: redact(path), providers, rules };
 }
 
 /** The runtime flag of Envoy's bootstrap; undefined where the dump has no bootstrap. Its default is on, Istio turns it off. */

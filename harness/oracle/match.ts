@@ -2,7 +2,7 @@
 
 import { isIPv4 } from "node:net";
 import { BlockList } from "node:net";
-import { redactTokens } from "../tokens/redact.ts";
+import { redact } from "../safe/redact.ts";
 import { compileRegex, templateRegex } from "./regex.ts";
 import type { FieldFact } from "./types.ts";
 import { at, list, record, text, type Tree } from "./tree.ts";
@@ -119,7 +119,7 @@ function undecided(unknown: string): Match {
 function leaf(field: string, wanted: string, got: string | undefined, test: (got: string) => boolean): Match {
   if (got === undefined) return undecided(`${field} is not given, and a rule wants ${wanted}`);
   const agrees = test(got);
-  return { matched: agrees, fields: [{ field, wanted, got: got === "" ? "nothing" : redactTokens(got), agrees }] };
+  return { matched: agrees, fields: [{ field, wanted, got: got === "" ? "nothing" : redact(got), agrees }] };
 }
 
 function compare(field: string, matcher: unknown, got: string | undefined): Match {

@@ -11,7 +11,7 @@ import type { TokenVariant } from "../scenario/types.ts";
 import { BREAKAGES, canBreak } from "./break.ts";
 import { createTokenFactory } from "./index.ts";
 import { ALGORITHMS, TOKEN_VARIANTS } from "./names.ts";
-import { redactTokens } from "./redact.ts";
+import { redact } from "../safe/redact.ts";
 import { verifySignature, verifyToken } from "./verify.ts";
 
 const issuersDir = join(import.meta.dirname, "../../scenarios/issuers");
@@ -208,10 +208,10 @@ test("secrets are known, and redacted with every signature", async () => {
   const jwks = await factory.jwks("corp");
   const { k } = (JSON.parse(jwks) as { keys: { alg: string; k?: string }[] }).keys.find(({ alg }) => alg === "HS256")!;
   for (const secret of [signature!, k!]) assert(factory.secrets().includes(secret));
-  assert.equal(factory.redact(`"Bearer ${compact}" ${k}`), `"Bearer ${head}.${claims}.[secret]" [secret]`);
+  assert.equal(factory.redact(`"Bearer ${compact}" ${k}`), `"Bearer ${head}.${claims}.[signature]" [secret]`);
   for (const secret of factory.secrets()) assert(!factory.redact(jwks).includes(secret));
   const unknown = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.abc";
-  assert.equal(redactTokens(`a ${unknown} b`), "a eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.[signature] b");
+  assert.equal(redact(`a ${unknown} b`), "a eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.[signature] b");
 });
 
 test("processes that share a key folder have the same keys, also when they start at the same time", async (t) => {

@@ -14,7 +14,7 @@ import { generateKey, makeKeys, privatePartsOf, shareKeys, toPublic } from "./ke
 import type { SigningKey } from "./keys.ts";
 import { ALGORITHMS } from "./names.ts";
 import type { Algorithm } from "./names.ts";
-import { redactTokens } from "./redact.ts";
+import { redact } from "../safe/redact.ts";
 import { BREAKAGES, breakToken } from "./break.ts";
 import { breakSignature, makeHeader, sign, signUnderOtherName, signWithHeader } from "./sign.ts";
 import type { Claims } from "./sign.ts";
@@ -160,7 +160,7 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
       ),
     jwks,
     secrets: () => [...secrets],
-    redact: (text) => redactTokens([...secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text)),
+    redact: (text) => redact(text, [...secrets]),
   };
 }
 

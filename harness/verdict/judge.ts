@@ -2,7 +2,7 @@
 
 import type { Answer, CheckResult } from "../result.ts";
 import type { Answerer, Expectation, Received } from "../scenario/types.ts";
-import { redactTokens } from "../tokens/redact.ts";
+import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
 
@@ -114,7 +114,7 @@ function nameAnswerer(by: Answerer, to: string): string {
 function describeBody(body: string): string {
   if (body === "") return "an empty one";
   // A workload may echo the request's token.
-  const text = redactTokens(body);
+  const text = redact(body);
   return quote(text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text);
 }
 

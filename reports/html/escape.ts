@@ -1,4 +1,4 @@
-import { visible } from "../text.ts";
+import { visible } from "../../harness/safe/visible.ts";
 
 /** Markup that is safe to put into the page as it is. Only {@link html} and {@link raw} make it. */
 export class Html {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { redactText, redactValue } from "./redact.ts";
+import { redact, redactValue } from "./redact.ts";
 
 const KEY = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
 const SIGNATURE = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -57,9 +57,51 @@ describe("text without its secrets", () => {
     "a JWKS in a string": JSON.stringify({ a: JSON.stringify(symmetric) }),
     "a JWKS in a string in a string": JSON.stringify({ a: JSON.stringify({ b: JSON.stringify(pair) }) }),
   }))
-    it(`has no secret of ${what}`, () => void assertClean(redactText(text)));
+    it(`has no secret of ${what}`, () => void assertClean(redact(text)));
 
   it("keeps a token's header and claims", () => {
-    assert.match(redactText(TOKEN), /^eyJhbGciOiJIUzI1NiJ9\.eyJpc3MiOiJqb2UifQ\.\[signature\]$/);
+    assert.match(redact(TOKEN), /^eyJhbGciOiJIUzI1NiJ9\.eyJpc3MiOiJqb2UifQ\.\[signature\]$/);
   });
+});
+
+describe("text as a reader needs it", () => {
+  for (const text of [
+    "host eyebrow1.foo.svc.cluster.local, MonkeyJoe.example.com",
+    "by authorization: RBAC: access denied",
+    "curl -H 'Authorization: Bearer $TOKEN' http://a/b",
+    "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UifQ.[signature]",
+    'www-authenticate: Bearer realm="http://a.b/c", error="invalid_token"',
+    "Basic training; token: required; the token: iss https://issuer.example, alg RS256",
+    "key: request.auth.claims[iss]\nvalues: [me]",
+    "spiffe://cluster.local/ns/foo/sa/sleep",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+  ])
+    it(`keeps ${JSON.stringify(text)}`, () => assert.equal(redact(text), text));
+
+  it("keeps public keys", () => {
+    const jwks = JSON.stringify({
+      keys: [
+        { kty: "RSA", n: KEY, e: "AQAB" },
+        { kty: "EC", crv: "P-256", x: KEY, y: KEY },
+      ],
+    });
+    assert.equal(redact(jwks), jwks);
+  });
+});
+
+describe("text of many megabytes", () => {
+  // Each of these took minutes, or the stack, with an expression that goes back over what it has read.
+  for (const [what, piece] of Object.entries({
+    backslashes: "\\",
+    "one letter": "a",
+    "beginnings of keys": "-----BEGIN PRIVATE KEY-----\n",
+    "ends of keys": "-----END PRIVATE KEY-----\n",
+    "beginnings of tokens": "eyJ.",
+    names: "authorization:",
+    "percent signs": "%25",
+    "lines of one length": `${"x".repeat(76)}\n`,
+  }))
+    it(`is read to its end: ${what}`, () => {
+      redact(piece.repeat(2_500_000 / piece.length));
+    });
 });

@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { visible } from "./visible.ts";
+
+test("characters that could act or hide become symbols", () => {
+  assert.equal(visible("a\u0000b\u001b[31m\u007f"), "a␀b␛[31m␡");
+  assert.equal(visible("\u202egnp.exe\u2066 \u200b\ufeff"), "⟨U+202E⟩gnp.exe⟨U+2066⟩ ⟨U+200B⟩⟨U+FEFF⟩");
+  assert.equal(visible("\u2028\u2029\u0085\ud800"), "⟨U+2028⟩⟨U+2029⟩⟨U+0085⟩⟨U+D800⟩");
+  assert.equal(visible("ünïcode 😀 中文"), "ünïcode 😀 中文");
+});
+
+test("line feeds and tabs stay only where lines are meant", () => {
+  assert.equal(visible("a\n\tb\r"), "a␊␉b␍");
+  assert.equal(visible("a\n\tb\r", { lines: true }), "a\n\tb␍");
+});
