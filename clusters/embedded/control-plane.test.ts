@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { commandOf, configFiles } from "./control-plane.ts";
-import { NODE_CONFIG, NODE_PROGRAMS } from "./node-layout.ts";
+import { NODE_CONFIG, NODE_PROGRAMS, NODE_SOCKETS } from "./node-layout.ts";
 import { createPki } from "./pki.ts";
 
 const files = configFiles(createPki());
@@ -19,4 +19,15 @@ test("the API server authorizes by RBAC, knows no static tokens and no anonymous
   assert.ok(flags.includes("--anonymous-auth=false"));
   assert.ok(!flags.some((flag) => /token-auth-file|insecure/.test(flag)));
   assert.ok(flags.some((flag) => flag.startsWith("--kubelet-certificate-authority=")));
+});
+
+test("etcd, which asks nobody who he is, listens on no address that a pod on the node's network reaches", () => {
+  const listens = commandOf("etcd").flatMap((flag) => /^--listen-[\w-]+-urls=(.*)$/.exec(flag)?.[1] ?? []);
+  assert.equal(listens.length, 2);
+  // A path would be dropped from the peers' one, and an abstract socket taken, which belongs to the network.
+  const [clients, peers] = listens;
+  assert.equal(clients, `unix://${NODE_SOCKETS}/etcd`);
+  assert.match(peers ?? "", /^unix:\/\/[^/@]+$/);
+  assert.deepEqual(commandOf("etcd").slice(0, 2), ["env", `--chdir=${NODE_SOCKETS}`]);
+  assert.ok(commandOf("kube-apiserver").includes(`--etcd-servers=${clients}`));
 });

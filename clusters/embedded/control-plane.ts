@@ -10,12 +10,17 @@ import {
   NODE_CONFIG,
   NODE_ETCD,
   NODE_NAME,
+  NODE_SOCKETS,
   POD_CIDR,
   SERVICE_CIDR,
   type NodeProgram,
 } from "./node-layout.ts";
 
-const ETCD_URL = "http://127.0.0.1:2379";
+/**
+ * etcd asks nobody who he is, so it has no address: its sockets are files of the node, which no pod sees, not even one on the
+ * node's network.
+ */
+const ETCD_URL = `unix://${NODE_SOCKETS}/etcd`;
 const SERVICE_ACCOUNT_ISSUER = `https://kubernetes.default.svc.${CLUSTER_DOMAIN}`;
 
 /** The controllers that a mesh and its workloads need; the rest (volumes, cloud, certificates, quotas) has nothing to do here. */
@@ -42,15 +47,18 @@ const CONTROLLERS = [
 
 /** The command line of each program, as run inside the node's root. */
 export function commandOf(program: NodeProgram): readonly string[] {
-  return [`${NODE_BIN}/${program}`, ...FLAGS[program]];
+  // etcd takes its peers' socket for a file only where its name is not a path.
+  const folder = program === "etcd" ? ["env", `--chdir=${NODE_SOCKETS}`] : [];
+  return [...folder, `${NODE_BIN}/${program}`, ...FLAGS[program]];
 }
 
 const FLAGS: Readonly<Record<NodeProgram, readonly string[]>> = {
   etcd: [
     `--data-dir=${NODE_ETCD}`,
     `--listen-client-urls=${ETCD_URL}`,
-    `--advertise-client-urls=${ETCD_URL}`,
-    "--listen-peer-urls=http://127.0.0.1:2380",
+    "--listen-peer-urls=unix://peers:0",
+    // It wants an address here, which nobody asks: there is one member.
+    "--advertise-client-urls=http://127.0.0.1:1",
     // The data lies in memory and ends with the cluster.
     "--unsafe-no-fsync",
     // A member that is alone elects itself after one election timeout; the default makes that a second.

@@ -21,6 +21,7 @@ export const BRIDGE = "br0";
 export const NODE_BIN = "/run/meshproof/bin";
 export const NODE_CONFIG = "/run/meshproof/kubernetes";
 export const NODE_ETCD = "/run/meshproof/etcd";
+export const NODE_SOCKETS = "/run/meshproof/sockets";
 
 /** The programs that the node starts. */
 export const NODE_PROGRAMS = [

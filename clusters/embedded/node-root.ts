@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { execa } from "execa";
 import { NETWORK_LINES, NETWORK_SETTINGS } from "./control-plane.ts";
-import { NODE_BIN, NODE_CONFIG } from "./node-layout.ts";
+import { NODE_BIN, NODE_CONFIG, NODE_SOCKETS } from "./node-layout.ts";
 
 /**
  * The node's own file system: the shared Debian root, with the kernel's file systems and tmpfs where programs write.
@@ -18,7 +18,8 @@ mount --rbind /proc proc
 mount --rbind /dev dev
 mount -t tmpfs -o mode=0755 run run
 mount -t tmpfs -o mode=1777 tmp tmp
-mkdir -p run/lock run/netns .${NODE_BIN} .${NODE_CONFIG}
+mkdir -p run/lock run/netns .${NODE_BIN} .${NODE_CONFIG} .${NODE_SOCKETS}
+chmod 0700 .${NODE_CONFIG} .${NODE_SOCKETS}
 for program; do
   : > ".${NODE_BIN}/\${program##*/}"
   mount --bind "$program" ".${NODE_BIN}/\${program##*/}"
