@@ -8,8 +8,7 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   retries: 0,
-  // Every wait inside has a limit of its own that explains itself; this one only ends a run that hangs.
-  timeout: 180_000,
+  // A scenario's limit follows from the run's own (scenarios.pw.ts).
   reporter: [["./harness/run/playwright-reporter.ts"]],
   outputDir: process.env["MESHPROOF_PLAYWRIGHT_OUTPUT"] ?? "test-results",
   projects: [{ name: "scenarios" }],

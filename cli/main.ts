@@ -87,7 +87,15 @@ function buildProgram(): Command {
     .option("--ignore-missing", "with --rerun-failed: leave out what failed there and is no scenario any more")
     .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
     .addOption(
-      new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(seconds),
+      new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(
+        seconds("--limit"),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--push-limit <seconds>",
+        "how long istiod and the proxies may take to put a step into force",
+      ).argParser(seconds("--limit")),
     )
     .addOption(install())
     .addOption(scenarios())
@@ -346,11 +354,13 @@ function whole(text: string): number {
   return Number(text);
 }
 
-function seconds(text: string): number {
-  const value = Number(/^(\d+(?:\.\d+)?)s?$/.exec(text)?.[1]);
-  if (!(value > 0))
-    throw new CommanderError(2, "meshproof.limit", `error: --limit takes seconds, such as 30 or 30s, not "${text}"`);
-  return value;
+function seconds(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(/^(\d+(?:\.\d+)?)s?$/.exec(text)?.[1]);
+    if (!(value > 0))
+      throw new CommanderError(2, "meshproof.limit", `error: ${flag} takes seconds, such as 30 or 30s, not "${text}"`);
+    return value;
+  };
 }
 
 /** A verb gives its exit code. */

@@ -83,8 +83,11 @@ export interface Cluster extends AsyncDisposable {
   /** Waits for what may still be starting when the cluster is opened: the ingress gateway. */
   ready(): Promise<void>;
   describe(): Promise<ClusterInfo>;
-  /** Brings the mesh to this setting and waits until istiod runs with it. Throws ERR_MESH_SETTING where `ours` is false and it differs. */
-  setMesh(setting: MeshSetting): Promise<void>;
+  /**
+   * Brings the mesh to this setting and waits until istiod runs with it. Throws ERR_MESH_SETTING where `ours` is false and it differs.
+   * @param options.restart ours: a new istiod in any case, which has fetched no keys yet
+   */
+  setMesh(setting: MeshSetting, options?: { readonly restart?: boolean }): Promise<void>;
   /** Ends the cluster if this process started it, and detaches otherwise. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -84,7 +84,7 @@ export interface AppliedObject {
   readonly inForceMs?: number;
   /** The proxies that have it (`foo/httpbin-…`); empty where no proxy does. */
   readonly proxies: readonly string[];
-  /** Why it is in no proxy, or what else is strange about it; one sentence. */
+  /** What is strange about it; one sentence. */
   readonly note?: string;
 }
 
@@ -92,6 +92,10 @@ export interface StepResult {
   readonly name: string;
   readonly position: Position;
   readonly status: Status;
+  /** Why it could not be judged; such a step is in error and has no checks. */
+  readonly reason?: string;
+  /** What the judging proxies enforce that this scenario did not apply, by name; only where that kept the step from being judged. */
+  readonly foreign?: readonly string[];
   readonly objects: readonly AppliedObject[];
   readonly checks: readonly CheckResult[];
   readonly asked: readonly AskedResult[];

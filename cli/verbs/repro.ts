@@ -5,6 +5,7 @@ import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
+import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
 import {
   decodeToken,
   expectations,
@@ -284,7 +285,16 @@ async function ask(
   );
   const scenarios = await readScenarios(root, [], []);
   await using runner = loadRunner(
-    { runId, scenariosRoot: root, projectRoot: tempDir, ids: [translation.id], limitMs: LIMIT_MS },
+    {
+      runId,
+      startedAt: performance.timeOrigin,
+      scenariosRoot: root,
+      projectRoot: tempDir,
+      ids: [translation.id],
+      limitMs: LIMIT_MS,
+      inForceLimitMs: IN_FORCE_LIMIT_MS,
+      unchosenIsNote: true,
+    },
     { tempDir, cacheDir: cacheRoot(), signal: work.signal },
   );
   const { cluster, handle, ready, signal } = await stage.open();
@@ -293,9 +303,9 @@ async function ask(
     const result = await runScenarios({
       playwright,
       handle,
-      setMesh: async (setting) => {
+      setMesh: async (setting, how) => {
         await ready;
-        await cluster.setMesh(setting);
+        await cluster.setMesh(setting, how);
       },
       scenarios,
       command,

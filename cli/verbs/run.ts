@@ -8,6 +8,7 @@ import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
+import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
 import type { RunResult, Shard } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { noteOf, parseShard, takeShard } from "../../harness/shards.ts";
@@ -36,6 +37,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly ignoreMissing?: boolean;
   /** Seconds. */
   readonly limit?: number;
+  readonly pushLimit?: number;
   readonly install?: boolean;
   readonly scenarios: string;
   readonly profile: string;
@@ -126,10 +128,12 @@ async function runOnCluster(
   await using runner = loadRunner(
     {
       runId,
+      startedAt: performance.timeOrigin,
       scenariosRoot,
       projectRoot: path.dirname(scenariosRoot),
       ids: scenarios.map(({ id }) => id),
       limitMs: (options.limit ?? 10) * 1000,
+      inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
     },
     { tempDir, cacheDir: cacheRoot(), signal: work.signal },
   );
@@ -153,9 +157,9 @@ async function runOnCluster(
       playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
-      setMesh: async (setting) => {
+      setMesh: async (setting, how) => {
         await ready;
-        await cluster.setMesh(setting);
+        await cluster.setMesh(setting, how);
       },
       scenarios: chosen,
       skipped,

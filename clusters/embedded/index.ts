@@ -4,7 +4,7 @@ import { MeshproofError } from "../../harness/errors.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
 import { readOwnFile, TEMP_HINT } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
-import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
+import type { Cluster, ClusterInfo } from "../cluster.ts";
 import type { ImagePlaces } from "../registry/names.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
 import { cacheRoot } from "./components/cache.ts";
@@ -275,7 +275,7 @@ async function clusterOf(
       };
     },
     ready: () => orLost(own.lost, istio.waitForGateway(kube)),
-    setMesh: (setting: MeshSetting) => orLost(own.lost, istio.setMesh(kube, setting)),
+    setMesh: (setting, options) => orLost(own.lost, istio.setMesh(kube, setting, options)),
     async [Symbol.asyncDispose](): Promise<void> {
       if (!own.stop) return;
       await own.stop();

@@ -1,5 +1,5 @@
 import { PatchStrategy, type V1ConfigMap, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { parseDocument } from "yaml";
@@ -22,7 +22,11 @@ const RECONNECT_MS = 60_000;
  * Brings the mesh to a setting and waits until it is true everywhere: the new istiod is Ready, the old one is gone, and
  * every proxy has taken the new one's configuration.
  */
-export async function setMesh(kube: Kube, setting: MeshSetting, options: { signal?: AbortSignal } = {}): Promise<void> {
+export async function setMesh(
+  kube: Kube,
+  setting: MeshSetting,
+  options: { signal?: AbortSignal; restart?: boolean } = {},
+): Promise<void> {
   // Its name ends with the revision where it has one; meshproof's own meshes have one istiod.
   const { items } = await kube.apps.listNamespacedDeployment({
     namespace: ISTIO_NAMESPACE,
@@ -35,9 +39,10 @@ export async function setMesh(kube: Kube, setting: MeshSetting, options: { signa
   const where = { name: name.replace("istiod", "istio"), namespace: ISTIO_NAMESPACE };
   const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
   const mesh = withSetting(before, setting);
-  if (jwksFetcherOf(istiod) === wanted && mesh === before) return;
+  const restart = options.restart === true;
+  if (jwksFetcherOf(istiod) === wanted && mesh === before && !restart) return;
   if (mesh !== before) await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
-  await patch(kube, patchFor(name, wanted, mesh));
+  await patch(kube, patchFor(name, wanted, mesh, restart));
   await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
   const pod = await untilAlone(kube, options);
   await untilMeshRead(kube, pod, setting, options);
@@ -122,8 +127,16 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
 }
 
 /** The annotation makes a new pod where the mesh config alone has changed. */
-function patchFor(name: string, fetcher: JwksFetcher, mesh: string): V1Deployment & { metadata: { name: string } } {
-  const annotations = { "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex") };
+function patchFor(
+  name: string,
+  fetcher: JwksFetcher,
+  mesh: string,
+  restart: boolean,
+): V1Deployment & { metadata: { name: string } } {
+  const annotations = {
+    "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex"),
+    ...(restart && { "meshproof.dev/restarted": randomUUID() }),
+  };
   const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
   return {
     apiVersion: "apps/v1",

@@ -12,7 +12,7 @@ import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/kube/client.ts";
 import { findOwnFolder, makeOwnFolder, readOwnFile, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 import type { WantedMesh } from "../embedded/components/index.ts";
-import type { Cluster, ClusterInfo, MeshSetting } from "../cluster.ts";
+import type { Cluster, ClusterInfo } from "../cluster.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
 import { docker, lastLines, requireDocker } from "./docker.ts";
 import { containerName, type StartedKindContainer } from "./kind-container.ts";
@@ -352,7 +352,7 @@ async function clusterOf(
       };
     },
     ready: () => istio.waitForGateway(kube),
-    setMesh: (setting: MeshSetting) => istio.setMesh(kube, setting),
+    setMesh: (setting, options) => istio.setMesh(kube, setting, options),
     async [Symbol.asyncDispose](): Promise<void> {
       await stop?.();
     },

@@ -5,11 +5,14 @@ import type { MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError, type ErrorCode } from "../errors.ts";
 import type { Ground } from "./plan.ts";
 
+/** Brings the mesh to a setting, with a new istiod in any case where it is to `restart`. */
+export type SetMesh = (setting: MeshSetting, options: { readonly restart: boolean }) => Promise<void>;
+
 /** What the owner of the cluster does for workers. */
 export interface Owner {
   /** Waits until scenarios can run. */
   readonly ground: () => Promise<Ground>;
-  readonly setMesh: (setting: MeshSetting) => Promise<void>;
+  readonly setMesh: SetMesh;
 }
 
 /** Serves until closed. The socket's folder is private to the user. */
@@ -19,7 +22,8 @@ export async function serveControl(socket: string, owner: Owner): Promise<Server
     incoming.setEncoding("utf8");
     incoming.on("data", (chunk: string) => (body += chunk));
     incoming.on("end", () => {
-      const answer = incoming.url === "/ground" ? owner.ground() : owner.setMesh(JSON.parse(body) as MeshSetting);
+      const answer =
+        incoming.url === "/ground" ? owner.ground() : owner.setMesh(...(JSON.parse(body) as Parameters<SetMesh>));
       answer.then(
         (value) => response.end(JSON.stringify(value ?? {})),
         (error: unknown) => {
@@ -45,8 +49,8 @@ export async function requestGround(socket: string): Promise<Ground> {
 }
 
 /** Brings the mesh to a setting. @throws what the owner's setMesh threw. */
-export async function requestMesh(socket: string, setting: MeshSetting): Promise<void> {
-  await ask(socket, "/mesh", JSON.stringify(setting));
+export async function requestMesh(socket: string, ...asked: Parameters<SetMesh>): Promise<void> {
+  await ask(socket, "/mesh", JSON.stringify(asked));
 }
 
 async function ask(socketPath: string, path: string, what: string): Promise<unknown> {

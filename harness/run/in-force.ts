@@ -1,8 +1,22 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import type { AppliedObject } from "../result.ts";
 import type { Manifest } from "../kube/client.ts";
-import { nameOf } from "../kube/apply.ts";
-import { isInForce, placeholderIssuers, selects, type ProxyConfig } from "../verdict/proxy-config.ts";
+import type { StepSpec } from "../scenario/types.ts";
+import { applyManifest, nameOf } from "../kube/apply.ts";
+import {
+  isInForce,
+  makesProvider,
+  markerOf,
+  placeholderIssuers,
+  policyOfRule,
+  selects,
+  unexplained,
+  type JwtProvider,
+  type ProxyConfig,
+} from "../verdict/proxy-config.ts";
 import { ROOT_NAMESPACE, type Proxy, type Session } from "./session.ts";
+import { runLabels } from "./workloads.ts";
 
 /** An object that a step applied or deleted. */
 export interface Change {
@@ -10,8 +24,6 @@ export interface Change {
   readonly manifest: Manifest;
   readonly file: string;
   readonly yaml: string;
-  /** It replaces an earlier version of itself: its proxies must show another config than before. */
-  readonly replaces: boolean;
 }
 
 /** The proxies that judge a step's requests. */
@@ -21,152 +33,265 @@ export interface Judges {
   readonly behind: readonly Proxy[];
 }
 
-/** How long a proxy may take to show a change. istiod retries a failing jwksUri for up to 5 s and holds other pushes meanwhile. */
-const LIMIT_MS = 10_000;
-const POLL_MS = 40;
+/** What a step has done, and the proxies that must have it. */
+export interface Awaited {
+  readonly changes: readonly Change[];
+  /** Everything that the scenario has in the cluster now. */
+  readonly applied: readonly Manifest[];
+  readonly judges: Judges;
+  /** The sidecars of the clients: they hold routes and mTLS settings for what they call. */
+  readonly clients: readonly Proxy[];
+  /** What the step says of itself, where it is not that all of this gets into force. */
+  readonly expects?: StepSpec["inForce"];
+}
 
-/** istiod waits so long for further changes before it pushes any (PILOT_DEBOUNCE_AFTER): no proxy has one earlier. */
+/** What is known when the wait ends. */
+export interface InForce {
+  readonly objects: readonly AppliedObject[];
+  /** Why the step cannot be judged; undefined where it can. */
+  readonly problem?: string;
+  /** Names of what other people's policies put into a judging proxy; only where they are the problem. */
+  readonly foreign?: readonly string[];
+}
+
+const POLL_MS = 25;
+
+/** istiod waits so long for further changes before it pushes any (PILOT_DEBOUNCE_AFTER's default): to ask earlier is seldom of use. */
 const DEBOUNCE_MS = 100;
 
 /**
- * A replaced object may leave the proxy's config as it was (the same keys under another jwksUri): after so long an unchanged
- * config is taken for that, without a claim when it was in force, and the answers decide.
+ * Waits until each proxy that judges a step has everything that was applied before: a marker with a nonce is applied last, and the
+ * proxy's own config dump must show it, with all policies of the scenario and nothing else. What is not there within the limit
+ * is a problem, whatever the answers would be. So is, at once, a policy that chooses none of the judging proxies.
  */
-const UNCHANGED_MS = 1_000;
-
-/** What the proxies enforced before a step; only needed where an object is replaced. */
-export async function fingerprints(session: Session, proxies: readonly Proxy[]): Promise<ReadonlyMap<string, string>> {
-  const configs = await readAll(session, proxies);
-  return new Map([...configs].map(([pod, config]) => [pod, config.fingerprint]));
+export async function waitInForce(session: Session, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
+  const { changes, judges, clients, expects } = awaited;
+  const started = performance.now();
+  const judging = unique([...judges.proxies, ...judges.behind]);
+  const wide = changes.some(({ manifest }) => !isPolicy(manifest));
+  const waiting = wide ? unique([...judging, ...clients]) : judging;
+  const reached = new Map<Proxy, { readonly ms: number; readonly config: ProxyConfig }>();
+  const unchosen = new Map(
+    changes.flatMap((change) => {
+      const why = whyUnchosen(change, judges);
+      return why === undefined ? [] : [[change, why] as const];
+    }),
+  );
+  const end = (problem?: string, foreign: readonly string[] = []): InForce => ({
+    objects: changes.map((change) => {
+      const object = toObject(session, change, isPolicy(change.manifest) ? judging : waiting, reached);
+      const note = unchosen.get(change) ?? object.note;
+      return { ...object, ...(note !== undefined && { note }) };
+    }),
+    ...(problem !== undefined && { problem }),
+    ...(foreign.length > 0 && { foreign }),
+  });
+  if (unchosen.size > 0 && expects !== "nowhere" && session.plan.unchosenIsNote !== true)
+    return end([...unchosen.values()].join("; "));
+  if (unchosen.size === 0 && expects === "nowhere")
+    return end("the step says `inForce: nowhere`, and each of its policies chooses a pod that judges these requests");
+  // istiod sends a proxy its clusters and listeners first and its routes last (pilot/pkg/xds, PushOrder): a second mark in the
+  // listeners proves that the routes which came after the first one have arrived.
+  for (let marks = wide ? 2 : 1; marks > 0 && waiting.length > 0; marks--) {
+    const nonce = randomBytes(8).toString("hex");
+    await mark(session, waiting, nonce, signal);
+    const until = performance.now() + session.plan.inForceLimitMs;
+    await delay(DEBOUNCE_MS);
+    for (let pending = waiting; ;) {
+      signal?.throwIfAborted();
+      const left: Left[] = [];
+      await Promise.all(
+        pending.map(async (proxy) => {
+          const config = await session.proxyConfig(proxy, nonce);
+          const mustReject = expects === "rejected" && judging.includes(proxy);
+          const missing = whatIsMissing(awaited, proxy, config, nonce, mustReject);
+          if (missing !== undefined) left.push({ ...missing, proxy });
+          else if (!mustReject)
+            reached.set(proxy, { ms: Math.round(performance.now() - started), config: config ?? EMPTY });
+        }),
+      );
+      if (left.length === 0) break;
+      if (performance.now() > until) {
+        for (const { proxy } of left) reached.delete(proxy);
+        const foreign = [...new Set((await Promise.all(left.map((one) => namesOfForeign(session, one)))).flat())];
+        return end(describeLeft(session, awaited, left, foreign), foreign);
+      }
+      pending = left.map(({ proxy }) => proxy);
+      await delay(POLL_MS);
+    }
+  }
+  return end();
 }
 
-/**
- * Waits until every involved proxy that a change concerns shows it in its own config, or the limit has passed: then the
- * object says so in its note, and the answers decide.
- * @param judges the proxies that the step's requests are sent to, and those that may be behind the gateway
- * @param before {@link fingerprints} taken before the step
- */
-export async function waitInForce(
-  session: Session,
-  changes: readonly Change[],
-  { proxies, behind }: Judges,
-  before: ReadonlyMap<string, string>,
-  signal?: AbortSignal,
-): Promise<AppliedObject[]> {
-  const started = performance.now();
-  const inForceMs = new Map<Change, number>();
-  let seen = new Map<Change, string[]>();
-  let configs: ReadonlyMap<string, ProxyConfig> = new Map();
-  const all = [...proxies, ...behind];
-  const concerned = new Map(changes.map((change) => [change, all.filter((p) => concerns(change.manifest, p))]));
-  const tracked = changes.filter((c) => leavesTrace(c.manifest) && (concerned.get(c)?.length ?? 0) > 0);
-  const involved = [...new Set(tracked.flatMap((c) => concerned.get(c) ?? []))];
-  const unchanged = new Set<Change>();
-  if (tracked.length > 0) await new Promise((resolve) => setTimeout(resolve, DEBOUNCE_MS));
-  while (inForceMs.size + unchanged.size < tracked.length && performance.now() - started < LIMIT_MS) {
-    signal?.throwIfAborted();
-    configs = await readAll(session, involved);
-    const now = Math.round(performance.now() - started);
-    seen = new Map(
-      tracked.map((change) => [
-        change,
-        (concerned.get(change) ?? []).filter((p) => shows(change, p, configs, before)).map(keyOf),
-      ]),
-    );
-    for (const change of tracked) {
-      if (inForceMs.has(change)) continue;
-      const here = concerned.get(change) ?? [];
-      if (seen.get(change)?.length === here.length) inForceMs.set(change, now);
-      else if (change.replaces && now >= UNCHANGED_MS && here.every((p) => holds(change, p, configs)))
-        unchanged.add(change);
-    }
-    if (inForceMs.size + unchanged.size < tracked.length) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  return changes.map((change) => {
-    const note = noteFor(
-      change,
-      proxies,
-      concerned.get(change) ?? [],
-      inForceMs.has(change) || unchanged.has(change),
-      configs,
-    );
-    const ms = inForceMs.get(change);
-    return {
-      verb: change.verb,
-      kind: change.manifest.kind,
-      name: change.manifest.metadata.name,
-      namespace: change.manifest.metadata.namespace ?? "",
-      file: change.file,
-      // An inline JWKS may hold symmetric keys.
-      yaml: session.tokens.redact(change.yaml),
-      proxies: seen.get(change) ?? [],
-      ...(ms === undefined ? {} : { inForceMs: ms }),
-      ...(note ? { note } : {}),
-    };
-  });
+/** Only these two kinds can be recognised in a proxy's listeners, and concern only the proxies that they choose. */
+function isPolicy(manifest: Manifest): boolean {
+  return manifest.kind === "RequestAuthentication" || manifest.kind === "AuthorizationPolicy";
 }
 
 function concerns(manifest: Manifest, proxy: Proxy): boolean {
   return selects(manifest, proxy, ROOT_NAMESPACE) !== false;
 }
 
-/** Only these two kinds can be recognised in a proxy's listeners. */
-function leavesTrace(manifest: Manifest): boolean {
-  return manifest.kind === "RequestAuthentication" || manifest.kind === "AuthorizationPolicy";
+/** Puts a new nonce where each of these proxies gets it. */
+async function mark(session: Session, proxies: readonly Proxy[], nonce: string, signal?: AbortSignal): Promise<void> {
+  const namespaces = new Map(proxies.map(({ namespace, gateway }) => [namespace, gateway]));
+  await Promise.all(
+    [...namespaces].map(([namespace, gateway]) => {
+      // A policy without selector in the root namespace would concern the whole mesh.
+      const marker = markerOf(namespace, nonce, gateway ? { istio: "ingressgateway" } : undefined);
+      return applyManifest(session.kube, marker, { labels: runLabels(session.plan.runId), ...(signal && { signal }) });
+    }),
+  );
 }
 
-function shows(
-  change: Change,
+/** What a proxy still lacks, or holds and should not. */
+interface Missing {
+  /** `unread`: it does not show the mark at all. */
+  readonly why: "unread" | "warming" | "rejected" | "not-rejected" | "content";
+  readonly details?: string;
+  readonly objects?: readonly string[];
+  readonly unexplained?: ReturnType<typeof unexplained>;
+}
+type Left = Missing & { readonly proxy: Proxy };
+
+function whatIsMissing(
+  { changes, applied }: Awaited,
   proxy: Proxy,
-  configs: ReadonlyMap<string, ProxyConfig>,
-  before: ReadonlyMap<string, string>,
-): boolean {
-  const config = configs.get(keyOf(proxy));
-  if (!config) return false;
-  if (change.verb === "delete") return !holds(change, proxy, configs);
-  return holds(change, proxy, configs) && (!change.replaces || before.get(keyOf(proxy)) !== config.fingerprint);
+  config: ProxyConfig | undefined,
+  nonce: string,
+  mustReject: boolean,
+): Missing | undefined {
+  if (config === undefined) return { why: "unread" };
+  const rejection = config.listeners.find(({ rejected }) => rejected?.marks.includes(nonce))?.rejected;
+  if (mustReject) return rejection === undefined ? { why: "not-rejected" } : undefined;
+  if (rejection !== undefined) return { why: "rejected", details: rejection.details };
+  const { listeners } = config;
+  if (listeners.length === 0 || !listeners.every(({ marks }) => marks.length === 1 && marks[0] === nonce))
+    return listeners.some(({ warming }) => warming) ? { why: "warming" } : { why: "unread" };
+  // What istiod sent with the mark must also be what the scenario has: its watches of different kinds may run apart.
+  const policies = applied.filter((manifest) => isPolicy(manifest) && concerns(manifest, proxy));
+  const lacking = policies.filter(
+    (policy) => selects(policy, proxy, ROOT_NAMESPACE) === true && isInForce(policy, config) === false,
+  );
+  const beside = unexplained(policies, config);
+  if (lacking.length === 0 && beside.rules.length === 0 && beside.providers.length === 0) return undefined;
+  const deleted = changes.filter(
+    ({ verb, manifest }) => verb === "delete" && isPolicy(manifest) && isInForce(manifest, config) === true,
+  );
+  return {
+    why: "content",
+    objects: [...lacking, ...deleted.map(({ manifest }) => manifest)].map(nameOf),
+    unexplained: beside,
+  };
 }
 
-function holds(change: Change, proxy: Proxy, configs: ReadonlyMap<string, ProxyConfig>): boolean {
-  return isInForce(change.manifest, configs.get(keyOf(proxy)) ?? EMPTY) === true;
+/** A policy that a step applies and that chooses none of the proxies that judge the step. */
+function whyUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): string | undefined {
+  if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
+    return undefined;
+  const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};
+  const labels = Object.entries(selector?.matchLabels ?? {}).map(([name, value]) => `${name}=${value}`);
+  const wanted = labels.length === 0 ? "no selector" : `selector ${labels.join(",")}`;
+  const pods = proxies.map((proxy) => `${keyOf(proxy)} (app=${proxy.labels["app"] ?? "?"})`);
+  const found = pods.length === 0 ? "they have no proxy" : `they are ${pods.join(", ")}`;
+  return `${nameOf(manifest)} chooses none of the pods that judge these requests: it has ${wanted} in namespace ${manifest.metadata.namespace ?? "default"}, ${found}`;
 }
 
-function noteFor(
-  change: Change,
-  involved: readonly Proxy[],
-  concerned: readonly Proxy[],
-  done: boolean,
-  configs: ReadonlyMap<string, ProxyConfig>,
-): string | undefined {
-  const { manifest, verb } = change;
-  if (!leavesTrace(manifest)) return undefined;
-  if (verb === "apply" && concerned.length === 0 && involved.length > 0) {
-    const labels = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec?.selector
-      ?.matchLabels;
-    const selector = labels
-      ? `selector ${Object.entries(labels)
-          .map(([k, v]) => `${k}=${v}`)
-          .join(",")}`
-      : "no selector";
-    const pods = involved.map((p) => `${keyOf(p)} (app=${p.labels["app"] ?? "?"})`);
-    return `${nameOf(manifest)} chooses none of the pods that judge these requests: it has ${selector} in namespace ${manifest.metadata.namespace ?? "default"}, they are ${pods.join(", ")}`;
-  }
-  if (!done && concerned.length > 0) {
-    const seconds = LIMIT_MS / 1000;
-    if (verb === "delete") return `${nameOf(manifest)} is still in a proxy's config ${seconds} s after its deletion`;
-    return `${nameOf(manifest)} is not in the config of ${concerned.map(keyOf).join(", ")} ${seconds} s after it was applied`;
-  }
-  if (verb === "delete") return undefined;
-  const issuers = new Set(concerned.flatMap((p) => placeholderIssuers(manifest, configs.get(keyOf(p)) ?? EMPTY)));
-  return issuers.size === 0
-    ? undefined
-    : `istiod could not fetch the keys of ${[...issuers].join(", ")}: the proxies hold its placeholder key, which rejects every token`;
+/** Why the wait has ended without success, one clause for each proxy. */
+function describeLeft(
+  session: Session,
+  { changes }: Awaited,
+  left: readonly Left[],
+  foreign: readonly string[],
+): string {
+  const seconds = session.plan.inForceLimitMs / 1000;
+  const names = changes.map(({ verb, manifest }) => `${nameOf(manifest)}${verb === "delete" ? " (deleted)" : ""}`);
+  const what = names.length === 0 ? "istiod's configuration" : [...new Set(names)].join(", ");
+  return left
+    .map(({ proxy, why, details, objects = [] }) => {
+      const at = keyOf(proxy);
+      switch (why) {
+        case "unread":
+          return `${at} has an older configuration ${seconds} s after the step was applied, so ${what} is not in force there`;
+        case "warming":
+          return `${at} has received ${what} and has not put it into force in ${seconds} s: its listener is still warming`;
+        case "rejected":
+          return `${at} rejects its configuration with ${what}: ${details ?? ""}`;
+        case "not-rejected":
+          return `the step says \`inForce: rejected\`, and ${at} does not reject ${what}`;
+        case "content":
+          return [
+            ...(objects.length > 0
+              ? [`${objects.join(", ")}: ${at} does not show what was done ${seconds} s ago`]
+              : []),
+            ...(foreign.length > 0 ? [`${at} enforces what this scenario did not apply: ${foreign.join(", ")}`] : []),
+          ].join("; ");
+      }
+    })
+    .join("; ");
 }
 
-const EMPTY: ProxyConfig = { jwt: [], rules: [], fingerprint: "" };
+/** The objects from which a proxy has what the scenario did not give it, as well as they can be found. */
+async function namesOfForeign(session: Session, { proxy, unexplained: beside }: Left): Promise<string[]> {
+  const rules = (beside?.rules ?? []).map((rule) => {
+    const policy = policyOfRule(rule);
+    return policy ? `AuthorizationPolicy ${policy.namespace}/${policy.name}` : `the RBAC rule ${rule}`;
+  });
+  const providers = beside?.providers ?? [];
+  if (providers.length === 0) return rules;
+  const namespaces = [...new Set([proxy.namespace, ROOT_NAMESPACE])];
+  const found = await Promise.all(
+    namespaces.map(async (namespace) => {
+      const list = await session.kube.objects.list<Manifest>(
+        "security.istio.io/v1beta1",
+        "RequestAuthentication",
+        namespace,
+      );
+      return list.items.map((item) => ({ ...item, kind: "RequestAuthentication" }));
+    }),
+  ).catch(() => []);
+  return [...rules, ...providers.map((provider) => nameOfProvider(provider, found.flat()))];
+}
 
-async function readAll(session: Session, proxies: readonly Proxy[]): Promise<ReadonlyMap<string, ProxyConfig>> {
-  return new Map(await Promise.all(proxies.map(async (p) => [keyOf(p), await session.proxyConfig(p)] as const)));
+function nameOfProvider(provider: JwtProvider, candidates: readonly Manifest[]): string {
+  const source = candidates.find((policy) => makesProvider(policy, provider));
+  return source ? nameOf(source) : `a JWT rule for issuer ${provider.issuer ?? "(any)"}`;
+}
+
+function toObject(
+  session: Session,
+  { verb, manifest, file, yaml }: Change,
+  proxies: readonly Proxy[],
+  reached: ReadonlyMap<Proxy, { readonly ms: number; readonly config: ProxyConfig }>,
+): AppliedObject {
+  const concerned = isPolicy(manifest) ? proxies.filter((proxy) => concerns(manifest, proxy)) : proxies;
+  const there = concerned.filter((proxy) => reached.has(proxy));
+  const issuers = new Set(
+    verb === "apply" ? there.flatMap((proxy) => placeholderIssuers(manifest, reached.get(proxy)?.config ?? EMPTY)) : [],
+  );
+  return {
+    verb,
+    kind: manifest.kind,
+    name: manifest.metadata.name,
+    namespace: manifest.metadata.namespace ?? "",
+    file,
+    // An inline JWKS may hold symmetric keys.
+    yaml: session.tokens.redact(yaml),
+    proxies: verb === "apply" ? there.map(keyOf) : [],
+    ...(concerned.length > 0 &&
+      there.length === concerned.length && {
+        inForceMs: Math.max(...there.map((proxy) => reached.get(proxy)?.ms ?? 0)),
+      }),
+    ...(issuers.size > 0 && {
+      note: `istiod could not fetch the keys of ${[...issuers].join(", ")}: the proxies hold its placeholder key, which rejects every token`,
+    }),
+  };
+}
+
+const EMPTY: ProxyConfig = { jwt: [], rules: [], listeners: [] };
+
+function unique(proxies: readonly Proxy[]): Proxy[] {
+  return [...new Map(proxies.map((proxy) => [keyOf(proxy), proxy])).values()];
 }
 
 function keyOf(proxy: Proxy): string {

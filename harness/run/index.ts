@@ -1,9 +1,8 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import type { ClusterHandle, MeshSetting } from "../../clusters/cluster.ts";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { collectSetUp } from "../diagnostics/collect.ts";
-import { parseManifests } from "../kube/apply.ts";
-import { messageOf, type Manifest } from "../kube/client.ts";
+import { messageOf } from "../kube/client.ts";
 import { waitForDeployment } from "../kube/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
@@ -12,12 +11,14 @@ import type { Scenario } from "../scenario/types.ts";
 import { createDetailsReader } from "./details.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
 import { reviewDeaths } from "./restarts.ts";
+import type { SetMesh } from "./control.ts";
 import type { StartedPlaywright } from "./playwright.ts";
 import { describeRefusals, preflight } from "./preflight.ts";
 import { excuseOwn, unrun } from "./scenario.ts";
 import { countOf } from "../verdict/index.ts";
 import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
 import { readKeySets } from "./key-sets.ts";
+import { sweep } from "./sweep.ts";
 import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
 
 export { choose } from "./eligible.ts";
@@ -29,7 +30,7 @@ export type { DeployOptions } from "./workloads.ts";
 export interface RunOptions {
   readonly playwright: StartedPlaywright;
   readonly handle: ClusterHandle;
-  readonly setMesh: (setting: MeshSetting) => Promise<void>;
+  readonly setMesh: SetMesh;
   /** The command that repeats a scenario; default `meshproof run <id> --keep`. */
   readonly repeat?: (id: string) => string;
   readonly scenarios: readonly Scenario[];
@@ -167,26 +168,4 @@ async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): 
   } catch {
     return unrun(scenario, "error", `it did not run to its end; Playwright says: ${complaints || "nothing"}`);
   }
-}
-
-/** Removes what an interrupted worker may have left: every object of the kinds in use that bears this run's label. */
-async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<void> {
-  const kinds = new Map<string, Manifest>();
-  for (const file of scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply))) {
-    for (const manifest of parseManifests(file.text)) kinds.set(`${manifest.apiVersion} ${manifest.kind}`, manifest);
-  }
-  await inLanes(kinds.values(), async ({ apiVersion, kind }) => {
-    const label = `meshproof.dev/run=${session.plan.runId}`;
-    const list = await session.kube.objects.list(
-      apiVersion,
-      kind,
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      label,
-    );
-    for (const item of list.items) await session.kube.objects.remove({ ...item, apiVersion, kind } as Manifest);
-  });
 }

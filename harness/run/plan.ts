@@ -6,6 +6,8 @@ import type { Scenario } from "../scenario/types.ts";
 /** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
 export interface RunPlan {
   readonly runId: string;
+  /** When the command began, as `Date.now()`. */
+  readonly startedAt: number;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   /** Positions in reports are relative to it. */
@@ -21,7 +23,14 @@ export interface RunPlan {
   readonly controlSocket: string;
   /** How long a step may take to agree, from its config being in force. */
   readonly limitMs: number;
+  /** How long the proxies may take to have a step's config in force. */
+  readonly inForceLimitMs: number;
+  /** A policy that chooses none of the judging pods is a note instead of an error: a ticket's policy may be at fault. */
+  readonly unchosenIsNote?: boolean;
 }
+
+/** How long the proxies may take by default, in milliseconds: istiod waits 10 s at most for further changes (PILOT_DEBOUNCE_MAX). */
+export const IN_FORCE_LIMIT_MS = 30_000;
 
 /** What a run gets when its cluster is there. Holds a CA key. */
 export interface Ground {

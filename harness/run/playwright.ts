@@ -3,10 +3,9 @@ import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import type { MeshSetting } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../errors.ts";
 import { makeOwnFolder } from "../own.ts";
-import { serveControl } from "./control.ts";
+import { serveControl, type SetMesh } from "./control.ts";
 import { PLAN_VARIABLE, type Ground, type RunPlan } from "./plan.ts";
 
 export interface StartOptions {
@@ -27,12 +26,7 @@ export interface StartedPlaywright {
    * @returns what Playwright had to complain about
    * @throws ERR_PROBE where it ran none; ERR_INTERRUPTED
    */
-  run(
-    ground: Ground,
-    setMesh: (setting: MeshSetting) => Promise<void>,
-    onLine: (line: string) => void,
-    signal?: AbortSignal,
-  ): Promise<string>;
+  run(ground: Ground, setMesh: SetMesh, onLine: (line: string) => void, signal?: AbortSignal): Promise<string>;
   /** Ends it, whatever it does. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -52,11 +46,11 @@ export async function startPlaywright(
   const planFile = path.join(tempDir, "plan.json");
   await mkdir(plan.partsDir, { recursive: true });
   await writeFile(planFile, JSON.stringify(plan), { mode: 0o600 });
-  const owner = Promise.withResolvers<{ ground: Ground; setMesh: (setting: MeshSetting) => Promise<void> }>();
+  const owner = Promise.withResolvers<{ ground: Ground; setMesh: SetMesh }>();
   owner.promise.catch(() => undefined); // it is told to whoever asked
   const control = await serveControl(plan.controlSocket, {
     ground: async () => (await owner.promise).ground,
-    setMesh: async (setting) => (await owner.promise).setMesh(setting),
+    setMesh: async (setting, how) => (await owner.promise).setMesh(setting, how),
   });
   const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
   const child = spawn(

@@ -3,9 +3,9 @@ import { MeshproofError } from "../errors.ts";
 import type { ScenarioResult, Status, StepResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { openLookout, tell } from "./restarts.ts";
-import type { Session, Target } from "./session.ts";
 import { excuseScenario } from "../verdict/index.ts";
-import { judgesOf, removeApplied, runStep, worst, type Applied } from "./step.ts";
+import type { Session } from "./session.ts";
+import { removeApplied, runStep, worst, type Applied } from "./step.ts";
 
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
@@ -18,6 +18,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   const applied: Applied = new Map();
   const errors: string[] = [];
   const diagnostics: string[] = [];
+  const foreign: string[] = [];
   const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
     const folder = await collectDiagnostics(session, {
       ...{ scenario, index, since, ...found },
@@ -32,6 +33,13 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     try {
       const step = await runStep(session, scenario, index, applied, signal);
       steps.push(step);
+      if (step.status === "error") {
+        const reason = step.reason ?? "";
+        foreign.push(...(step.foreign ?? []));
+        errors.push(reason);
+        await lookInto(since, { error: reason }, index);
+        break;
+      }
       if (step.status === "failed" || step.status === "flaky") await lookInto(since, { step }, index);
     } catch (error) {
       errors.push(describe(error));
@@ -41,7 +49,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   }
   try {
     await lookout?.beforeRemoval();
-    await removeApplied(session, applied, judgesOf(await targetsOf(session, scenario)));
+    await removeApplied(session, applied);
   } catch (error) {
     errors.push(`cleaning up failed: ${describe(error)}`);
   }
@@ -49,6 +57,9 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   // What died is why the rest went wrong.
   errors.unshift(...(disturbances ?? []).map((one) => tell(one)));
   const found = errors.length > 0 ? "error" : worst(steps.map((s) => s.status));
+  // On a mesh of others their policies are a reason not to run here, and none that anything is wrong.
+  if (foreign.length > 0 && !session.handle.ours && (disturbances ?? []).length === 0)
+    return unrun(scenario, "skipped", errors.join("; "));
   return {
     id: scenario.id,
     title: scenario.title,
@@ -74,11 +85,6 @@ export function excuseOwn({ knownFailure }: Pick<Scenario, "knownFailure">, foun
   const excused = excuseScenario(found, [{ ...excuse, expires: until }], found.startedAt.slice(0, 10));
   if (excused.status !== "known-failure") return excused;
   return { ...excused, reason: `known until ${until}: ${excuse.reason}` };
-}
-
-async function targetsOf(session: Session, scenario: Scenario): Promise<Target[]> {
-  const targets = new Set(scenario.steps.flatMap((step) => step.checks.map((check) => check.request.to)));
-  return await Promise.all([...targets].map((name) => session.target(name)));
 }
 
 export function describe(error: unknown): string {

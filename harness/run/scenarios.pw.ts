@@ -1,23 +1,31 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test as base } from "@playwright/test";
-import type { MeshSetting } from "../../clusters/cluster.ts";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { loadScenarios } from "../scenario/index.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { mayHoldOldKeys } from "./fresh-keys.ts";
 import { requestGround, requestMesh } from "./control.ts";
 import { KEEP_WORKER_VARIABLE, inRunOrder, readPlan, type Ground } from "./plan.ts";
 import { describe, excuseOwn, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
+import { sweep } from "./sweep.ts";
 
 const plan = readPlan();
 const { scenarios } = await loadScenarios(plan.scenariosRoot, plan.projectRoot);
+
+/** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
+const SET_UP_LIMIT_MS = 300_000;
+const STEP_LIMIT_MS = 2 * plan.inForceLimitMs + plan.limitMs + COLLECT_LIMIT_MS + 120_000;
 
 interface WorkerFixtures {
   ground: Ground;
   session: Session;
   /** Brings the mesh to a setting, if it has another one. */
-  mesh: (setting: MeshSetting) => Promise<void>;
+  mesh: (scenario: Scenario) => Promise<void>;
 }
+
+const chosen = inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id)));
 
 const test = base.extend<object, WorkerFixtures>({
   // Without a limit: the cluster may be starting, and its owner ends the run where it does not.
@@ -25,17 +33,20 @@ const test = base.extend<object, WorkerFixtures>({
   session: [
     async ({ ground }, use) => {
       const session = await openSession(plan, ground.handle);
+      // The worker before this one may have ended in the middle of a scenario.
+      await sweep(session, chosen);
       await use(session);
       session.close();
     },
     { scope: "worker" },
   ],
   mesh: [
-    async ({}, use) => {
+    async ({ session }, use) => {
       let current: string | undefined;
-      await use(async (setting) => {
-        const wanted = JSON.stringify(setting);
-        if (wanted !== current) await requestMesh(plan.controlSocket, setting);
+      await use(async (scenario) => {
+        const wanted = JSON.stringify(scenario.mesh);
+        const restart = await mayHoldOldKeys(session, scenario);
+        if (wanted !== current || restart) await requestMesh(plan.controlSocket, scenario.mesh, { restart });
         current = wanted;
       });
     },
@@ -43,17 +54,18 @@ const test = base.extend<object, WorkerFixtures>({
   ],
 });
 
-for (const scenario of inRunOrder(scenarios.filter((s) => plan.ids.includes(s.id)))) {
+for (const scenario of chosen) {
   test(scenario.id, async ({ ground, session, mesh }, info) => {
     if (!ground.ids.includes(scenario.id)) {
       info.annotations.push({ type: "status", description: "left out" });
       return;
     }
-    info.setTimeout(info.timeout + scenario.steps.length * COLLECT_LIMIT_MS);
-    const result = await mesh(scenario.mesh).then(
+    info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
+    const result = await mesh(scenario).then(
       () => runScenario(session, scenario),
       (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),
     );
+    if (result.status === "error") await sweep(session, chosen);
     await writeFile(path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`), JSON.stringify(result));
     const { status } = excuseOwn(scenario, result);
     info.annotations.push({ type: "status", description: status });

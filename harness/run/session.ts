@@ -56,8 +56,8 @@ export interface Session {
   server(name: string): Promise<ContainerRef & { readonly ip: string }>;
   /** Runs curl in a container with this config (`--config -`). */
   curl(where: ContainerRef, config: string): Promise<ExecResult>;
-  /** What a proxy itself says it enforces. */
-  proxyConfig(proxy: Proxy): Promise<ProxyConfig>;
+  /** What a proxy itself says it enforces; undefined where its answer does not hold this text (a marker's nonce). */
+  proxyConfig(proxy: Proxy, text: string): Promise<ProxyConfig | undefined>;
   /** So many requests on connections of their own reach every worker thread of a proxy that they pass, as good as surely. */
   flushRequests(proxies: readonly Proxy[]): Promise<number>;
   /** Forgets what was looked up: pods may have been replaced since. */
@@ -91,7 +91,7 @@ export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise
     kube,
     tokens,
     curl,
-    proxyConfig: (proxy) => readProxy(kube, proxy, curl, shellless),
+    proxyConfig: (proxy, text) => readProxy(kube, proxy, text, curl, shellless),
     flushRequests: async (proxies) =>
       Math.max(
         1,
@@ -148,21 +148,23 @@ const ADMIN = "http://127.0.0.1:15000";
 async function readProxy(
   kube: Kube,
   proxy: Proxy,
+  text: string,
   curl: Session["curl"],
   shellless: Set<string>,
-): Promise<ProxyConfig> {
+): Promise<ProxyConfig | undefined> {
   const query = proxy.gateway ? "resource=dynamic_listeners" : "resource=dynamic_listeners&name_regex=virtualInbound";
   const path = `config_dump?${query}`;
   const pod = `${proxy.namespace}/${proxy.pod}`;
   if (!shellless.has(pod)) {
     try {
       const { stdout } = await curl(containerOf(proxy), `silent\nmax-time = 10\nurl = "${ADMIN}/${path}"\n`);
-      return readProxyConfig(JSON.parse(stdout.toString("utf8")));
+      return stdout.includes(text) ? readProxyConfig(JSON.parse(stdout.toString("utf8"))) : undefined;
     } catch {
       shellless.add(pod);
     }
   }
-  return readProxyConfig(await askProxy(kube, proxy, path));
+  const dump = await askProxy(kube, proxy, path);
+  return JSON.stringify(dump).includes(text) ? readProxyConfig(dump) : undefined;
 }
 
 function containerOf(proxy: Proxy): ContainerRef {

@@ -5,7 +5,7 @@ import { statusOf, type Manifest } from "../kube/client.ts";
 import { readLog } from "../kube/exec.ts";
 import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Answer, AppliedObject, AskedResult, CheckResult, StepResult } from "../result.ts";
+import type { Answer, AskedResult, CheckResult, StepResult } from "../result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type {
   AskedSpec,
@@ -19,11 +19,11 @@ import type {
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { explainFailures } from "./explain.ts";
-import { fingerprints, waitInForce, type Change, type Judges } from "./in-force.ts";
+import { waitInForce, type Awaited, type Change, type InForce, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
-import { MANAGED_LABEL, outsideHostOf } from "./workloads.ts";
+import { MANAGED_LABEL, outsideHostOf, runLabels } from "./workloads.ts";
 
 /** Rounds in a row that must agree before a step is judged. */
 const ROUNDS = 3;
@@ -65,16 +65,27 @@ export async function runStep(
   const values = await substitutionValues(session, scenario, index);
   const checks = await inLanes(step.checks, (spec) => prepare(session, scenario, spec, values));
   const judges = judgesOf(checks.map(({ target }) => target));
-  const changes = changesOf(step, values, applied);
-  const before = changes.some((c) => c.replaces)
-    ? await fingerprints(session, [...judges.proxies, ...judges.behind])
-    : new Map<string, string>();
+  const changes = changesOf(step, values);
   const marks = await markServers(session, step, checks);
 
   await makeChanges(session, changes, applied, signal);
   const appliedAt = performance.now();
-  const objects = await waitInForce(session, changes, judges, before, signal);
+  // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
+  const { objects, problem, foreign } =
+    changes.length > 0 || index === 0
+      ? await waitInForce(session, awaitedOf(step, checks, judges, changes, applied), signal)
+      : NOTHING_CHANGED;
   const inForceAt = performance.now();
+  if (problem !== undefined) {
+    return {
+      ...emptyResult(step),
+      status: "error",
+      reason: problem,
+      ...(foreign && { foreign }),
+      objects,
+      timing: timingOf({ started, appliedAt, inForceAt, probedAt: inForceAt }),
+    };
+  }
 
   const key = `${scenario.id}/${index + 1}`;
   const send = async (round: number, newConnections: boolean, repeat: number): Promise<Answer[][]> => {
@@ -93,8 +104,7 @@ export async function runStep(
     checks: step.checks,
     rounds: ROUNDS,
     limitMs: inForceAt - appliedAt + session.plan.limitMs,
-    // A change that a proxy does not show leaves open when it was in force.
-    ...(objects.every(isTimed) ? { inForceMs: inForceAt - appliedAt } : {}),
+    inForceMs: inForceAt - appliedAt,
   });
   let round = 0;
   // Before a scenario's first step the one before it took its policies away.
@@ -127,48 +137,53 @@ export async function runStep(
   const results = await explainFailures(session, judged);
   const asked = await inLanes(step.asked, (spec) => judgeAsked(session, spec, marks, checks));
   return {
-    name: step.name,
-    position: step.position,
+    ...emptyResult(step),
     status: worst([...results, ...asked].map((r) => r.status)),
     objects,
     checks: results,
     asked,
-    matrices: step.matrices,
     rounds: round,
-    timing: {
-      applyMs: Math.round(appliedAt - started),
-      inForceMs: Math.round(inForceAt - appliedAt),
-      probeMs: Math.round(probedAt - inForceAt),
-      totalMs: Math.round(performance.now() - started),
-    },
+    timing: timingOf({ started, appliedAt, inForceAt, probedAt }),
   };
 }
 
-/** Whether it is known when the proxies had it; kinds that leave no trace in a proxy's listeners say nothing either way. */
-function isTimed(object: AppliedObject): boolean {
-  return (
-    object.inForceMs !== undefined ||
-    (!/^(Request|Authorization|VirtualService|Gateway|PeerAuth)/.test(object.kind) && object.note === undefined)
-  );
+const NOTHING_CHANGED: InForce = { objects: [] };
+
+function emptyResult({ name, position, matrices }: StepSpec): Omit<StepResult, "status" | "timing"> {
+  return { name, position, objects: [], checks: [], asked: [], matrices, rounds: 0 };
 }
 
-/**
- * Removes everything that a scenario still has in the cluster and waits until the proxies have let go of it.
- * @throws ERR_PROBE where one has not: the next scenario would meet the policies of this one.
- */
-export async function removeApplied(session: Session, applied: Applied, judges: Judges): Promise<void> {
-  const manifests = [...applied.values()].reverse();
-  const changes = manifests.map((manifest): Change => ({
-    verb: "delete",
-    manifest,
-    file: "",
-    yaml: "",
-    replaces: false,
-  }));
-  await makeChanges(session, changes, applied);
-  const removed = await waitInForce(session, changes, judges, new Map());
-  const notes = removed.flatMap(({ note }) => note ?? []);
-  if (notes.length > 0) throw new MeshproofError("ERR_PROBE", notes.join("; "));
+function timingOf(at: Record<"started" | "appliedAt" | "inForceAt" | "probedAt", number>): StepResult["timing"] {
+  return {
+    applyMs: Math.round(at.appliedAt - at.started),
+    inForceMs: Math.round(at.inForceAt - at.appliedAt),
+    probeMs: Math.round(at.probedAt - at.inForceAt),
+    totalMs: Math.round(performance.now() - at.started),
+  };
+}
+
+function awaitedOf(
+  step: StepSpec,
+  checks: readonly PreparedCheck[],
+  judges: Judges,
+  changes: readonly Change[],
+  applied: Applied,
+): Awaited {
+  return {
+    changes,
+    applied: [...applied.values()],
+    judges,
+    clients: checks.flatMap(({ place }) => place.proxy ?? []),
+    ...(step.inForce && { expects: step.inForce }),
+  };
+}
+
+/** Removes everything that a scenario still has in the cluster. The next scenario waits until the proxies have let go of it. */
+export async function removeApplied(session: Session, applied: Applied): Promise<void> {
+  for (const [identity, manifest] of [...applied].reverse()) {
+    await session.kube.objects.remove(manifest);
+    applied.delete(identity);
+  }
 }
 
 async function prepare(
@@ -246,7 +261,7 @@ export async function substitutionValues(
   };
 }
 
-function changesOf(step: StepSpec, values: SubstitutionValues, applied: Applied): Change[] {
+function changesOf(step: StepSpec, values: SubstitutionValues): Change[] {
   const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
     const yaml = substitute(file.text, file.file, values);
     return parseManifests(yaml).map((manifest) => ({
@@ -254,7 +269,6 @@ function changesOf(step: StepSpec, values: SubstitutionValues, applied: Applied)
       manifest,
       file: file.file,
       yaml,
-      replaces: verb === "apply" && applied.has(identityOf(manifest)),
     }));
   };
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
@@ -276,7 +290,7 @@ async function makeChanges(
     if (!applied.has(identity)) await refuseForeign(session, manifest);
     applied.set(identity, manifest);
     await applyManifest(session.kube, manifest, {
-      labels: { ...MANAGED_LABEL, "meshproof.dev/run": session.plan.runId },
+      labels: runLabels(session.plan.runId),
       ...(signal ? { signal } : {}),
     });
   }

@@ -18,6 +18,13 @@ import { readKeySets } from "./key-sets.ts";
 /** On every object that meshproof makes. */
 export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;
 
+/** On every object of a scenario: by it a sweep finds what a worker that ended early has left. */
+export const RUN_LABEL = "meshproof.dev/run";
+
+export function runLabels(runId: string): Record<string, string> {
+  return { ...MANAGED_LABEL, [RUN_LABEL]: runId };
+}
+
 /** The servers that serve `/jwks/<issuer>/…` from files in /srv/jwks. */
 const KEY_SERVERS = ["nginx-proxy", "outside-host"] as const;
 

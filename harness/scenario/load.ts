@@ -148,6 +148,7 @@ export function parseScenario(
       position: source.positionAt(startOf(stepName)),
       apply: pick("apply"),
       delete: pick("delete"),
+      ...inForceOf(valueOf(step, "inForce")),
       checks: expanded.checks,
       matrices: expanded.matrices,
       asked: asked.map((node) => ({
@@ -274,4 +275,9 @@ async function readIfThere(path: string): Promise<string | undefined> {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
+}
+
+/** Checked against the notation before. */
+function inForceOf(node: ReturnType<typeof valueOf>): Pick<StepSpec, "inForce"> {
+  return node === undefined ? {} : { inForce: textOf(node) as NonNullable<StepSpec["inForce"]> };
 }

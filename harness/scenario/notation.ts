@@ -302,6 +302,12 @@ const step: Shape = mapping(
       manifestFile,
       "Manifests whose objects are deleted. Everything applied is deleted at the end anyhow.",
     ),
+    inForce: {
+      type: "string",
+      enum: ["nowhere", "rejected"],
+      description:
+        "Only where the step means it: `nowhere`, a policy that it applies chooses none of the pods that judge its requests; `rejected`, their proxies refuse the config. Without it either is an error.",
+    },
     checks: {
       description: "One matrix, or a list of matrices and single checks.",
       anyOf: [matrix, { type: "array", minItems: 1, items: { anyOf: [matrix, check] } }],

@@ -178,6 +178,11 @@ export interface StepSpec {
   readonly position: Position;
   readonly apply: readonly ManifestFile[];
   readonly delete: readonly ManifestFile[];
+  /**
+   * Where what the step applies gets into force, if not at each judging proxy that it chooses: `nowhere`, a policy chooses none of them;
+   * `rejected`, they refuse the whole config.
+   */
+  readonly inForce?: "nowhere" | "rejected";
   readonly checks: readonly CheckSpec[];
   readonly matrices: readonly MatrixSpec[];
   readonly asked: readonly AskedSpec[];

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { isInForce, placeholderIssuers, readProxyConfig, selects, type PolicyObject } from "./proxy-config.ts";
+import {
+  isInForce,
+  markerOf,
+  placeholderIssuers,
+  policyOfRule,
+  readProxyConfig,
+  selects,
+  unexplained,
+  type PolicyObject,
+} from "./proxy-config.ts";
 
 const jwtFilter = (providers: unknown): unknown => ({
   name: "envoy.filters.http.jwt_authn",
@@ -48,7 +57,7 @@ describe("a proxy's config", () => {
   it("tells which URI the proxy itself fetches", () => {
     const remote = { "origins-0": { issuer: "a", remote_jwks: { http_uri: { uri: "http://x/jwks" } } } };
     const config = readProxyConfig(dump("active_state", jwtFilter(remote)));
-    assert.deepEqual(config.jwt, [{ issuer: "a", keys: "remote", uri: "http://x/jwks" }]);
+    assert.deepEqual(config.jwt, [{ issuer: "a", rule: {}, keys: "remote", uri: "http://x/jwks" }]);
     assert.equal(isInForce(authentication({ jwksUri: "http://x/jwks" }), config), true);
     assert.equal(isInForce(authentication({ jwksUri: "http://y/jwks" }), config), false);
   });
@@ -90,10 +99,102 @@ describe("a proxy's config", () => {
     assert.deepEqual(placeholderIssuers(authentication({ jwksUri: "http://x" }), config), ["a"]);
   });
 
-  it("changes its fingerprint with any rule", () => {
-    const one = readProxyConfig(dump("active_state", rbacFilter("DENY", ["ns[foo]-policy[deny]-rule[0]"])));
-    const other = readProxyConfig(dump("active_state", rbacFilter("ALLOW", ["ns[foo]-policy[deny]-rule[0]"])));
-    assert.notEqual(one.fingerprint, other.fingerprint);
+  it("shows the nonces of the marker, and does not count it as a rule", () => {
+    const marker = (nonce: string): unknown => ({
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+      shadow_rules: {
+        policies: { "ns[foo]-policy[meshproof-marker]-rule[0]": { principals: [markerOf("foo", nonce).spec.rules] } },
+      },
+    });
+    const config = readProxyConfig(
+      dump("active_state", { name: "rbac", typed_config: marker("0123456789abcdef") }, rbacFilter("DENY", ["x"])),
+    );
+    assert.deepEqual(config.listeners, [{ name: "virtualInbound", marks: ["0123456789abcdef"], warming: false }]);
+    assert.deepEqual(config.rules, ["x"]);
+    const warming = readProxyConfig({
+      configs: [
+        { name: "in", active_state: {}, warming_state: { listener: marker("0123456789abcdef") } },
+        { name: "refused", error_state: { details: "no keys", failed_configuration: marker("fedcba9876543210") } },
+        { name: "gone", draining_state: { listener: marker("0123456789abcdef") } },
+      ],
+    });
+    assert.deepEqual(warming.listeners, [
+      { name: "in", marks: [], warming: true },
+      { name: "refused", marks: [], warming: false, rejected: { details: "no keys", marks: ["fedcba9876543210"] } },
+    ]);
+  });
+
+  it("tells a jwtRule from an older version of it, in each of its fields", () => {
+    const issued = { issuer: "a", audiences: ["x"], forwardOriginalToken: true, outputPayloadToHeader: "p" };
+    const rule = {
+      ...issued,
+      jwks: '{"keys":[]}',
+      fromHeaders: [{ name: "h", prefix: "Token " }],
+      fromParams: ["q"],
+      fromCookies: ["c"],
+      outputClaimToHeaders: [{ header: "x-sub", claim: "sub" }],
+    };
+    const provider = {
+      issuer: "a",
+      audiences: ["x"],
+      forward: true,
+      forward_payload_header: "p",
+      local_jwks: { inline_string: '{"keys": []}' },
+      from_headers: [{ name: "h", value_prefix: "Token " }],
+      from_params: ["q"],
+      from_cookies: ["c"],
+      claim_to_headers: [{ header_name: "x-sub", claim_name: "sub" }],
+      payload_in_metadata: "payload",
+    };
+    const config = readProxyConfig(dump("active_state", jwtFilter({ "origins-0": provider })));
+    const policy = (changed: object): PolicyObject => ({
+      kind: "RequestAuthentication",
+      spec: { jwtRules: [{ ...rule, ...changed }] },
+    });
+    assert.equal(isInForce(policy({}), config), true);
+    const other: Record<keyof typeof rule, unknown> = {
+      issuer: "b",
+      audiences: ["x", "y"],
+      forwardOriginalToken: false,
+      outputPayloadToHeader: "other",
+      jwks: '{"keys":[{}]}',
+      fromHeaders: [{ name: "h" }],
+      fromParams: [],
+      fromCookies: undefined,
+      outputClaimToHeaders: [{ header: "x-sub", claim: "iss" }],
+    };
+    for (const [name, value] of Object.entries(other))
+      assert.equal(isInForce(policy({ [name]: value }), config), false, name);
+  });
+
+  it("recognises a rule without issuer, and only that", () => {
+    const config = readProxyConfig(
+      dump("active_state", jwtFilter({ "origins-0": { local_jwks: { inline_string: "{}" } } })),
+    );
+    const policy = (rule: object): PolicyObject => ({ kind: "RequestAuthentication", spec: { jwtRules: [rule] } });
+    assert.equal(isInForce(policy({ jwks: "{}" }), config), true);
+    assert.equal(isInForce(policy({ issuer: "a", jwks: "{}" }), config), false);
+  });
+
+  it("says what the given policies do not explain", () => {
+    const config = readProxyConfig(
+      dump(
+        "active_state",
+        jwtFilter({ ...inline, "origins-1": { issuer: "theirs", local_jwks: { inline_string: "{}" } } }),
+        rbacFilter("DENY", ["ns[foo]-policy[deny]-rule[0]", "ns[istio-system]-policy[theirs]-rule[1]", "odd"]),
+      ),
+    );
+    const found = unexplained([authentication({ jwks: '{"keys":[]}' }), authorization], config);
+    assert.deepEqual(found.rules, ["ns[istio-system]-policy[theirs]-rule[1]", "odd"]);
+    assert.deepEqual(
+      found.providers.map(({ issuer }) => issuer),
+      ["theirs"],
+    );
+    assert.deepEqual(found.rules.map(policyOfRule), [{ namespace: "istio-system", name: "theirs" }, undefined]);
+    assert.deepEqual(policyOfRule("istio-ext-authz-sample-ns[foo]-policy[ask]-rule[0]"), {
+      namespace: "foo",
+      name: "ask",
+    });
   });
 });
 
@@ -117,6 +218,6 @@ describe("a selector", () => {
 it("a CUSTOM policy is found under the name of its provider", () => {
   const rules = ["istio-ext-authz-sample-ns[foo]-policy[ask]-rule[0]"];
   const policy = (name: string) => ({ kind: "AuthorizationPolicy", metadata: { name, namespace: "foo" } });
-  assert.equal(isInForce(policy("ask"), { jwt: [], rules, fingerprint: "" }), true);
-  assert.equal(isInForce(policy("other"), { jwt: [], rules, fingerprint: "" }), false);
+  assert.equal(isInForce(policy("ask"), { jwt: [], rules, listeners: [] }), true);
+  assert.equal(isInForce(policy("other"), { jwt: [], rules, listeners: [] }), false);
 });

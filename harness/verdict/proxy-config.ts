@@ -1,24 +1,40 @@
 /**
  * What a proxy's own config says about JWT rules and authorization policies. Input is Envoy's admin `config_dump` limited to
- * `resource=dynamic_listeners`; only `active_state` counts, because a deleted listener stays as `draining_state` for a while.
+ * `resource=dynamic_listeners`; only `active_state` counts as enforced, because a deleted listener stays as `draining_state`
+ * for a while and a new one as `warming_state`.
  */
+
+import { isDeepStrictEqual } from "node:util";
 
 /** One provider of Envoy's jwt_authn filter, as istiod makes it from one jwtRule of a RequestAuthentication. */
 export interface JwtProvider {
-  readonly issuer: string;
+  /** Undefined where the rule names none. */
+  readonly issuer?: string;
   /** `inline`: istiod or the policy gave the keys; `remote`: the proxy fetches them from `uri`. */
   readonly keys: "inline" | "remote" | "placeholder";
   readonly uri?: string;
   /** The inline JWKS as text. */
   readonly jwks?: string;
+  /** What else istiod copies from the rule, in the rule's own notation; absent fields are left out. */
+  readonly rule: Readonly<Record<string, unknown>>;
+}
+
+/** One listener that a control plane gave to the proxy. */
+export interface ListenerState {
+  readonly name: string;
+  /** The nonces of meshproof's marker ({@link markerOf}) in the active state. */
+  readonly marks: readonly string[];
+  /** A newer state waits, for keys or certificates. */
+  readonly warming: boolean;
+  /** Envoy refused the last state that it was sent: why, and the nonces of the marker in it. */
+  readonly rejected?: { readonly details: string; readonly marks: readonly string[] };
 }
 
 export interface ProxyConfig {
   readonly jwt: readonly JwtProvider[];
-  /** Names of Istio's RBAC rules: `ns[foo]-policy[name]-rule[0]`. Dry-run rules too. */
+  /** Names of Istio's RBAC rules: `ns[foo]-policy[name]-rule[0]`. Dry-run rules too, the marker's not. */
   readonly rules: readonly string[];
-  /** Changes when JWT rules or RBAC rules change in any way. */
-  readonly fingerprint: string;
+  readonly listeners: readonly ListenerState[];
 }
 
 /**
@@ -27,13 +43,43 @@ export interface ProxyConfig {
  */
 export const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet";
 
+/** The name of the marker's AuthorizationPolicy, and the principal that carries its nonce and that no client has. */
+const MARKER = "meshproof-marker";
+const MARKER_RULE = new RegExp(`-policy\\[${MARKER}\\]-rule\\[\\d+\\]$`);
+const MARKER_PRINCIPAL = "meshproof.invalid/ns/marker/sa/";
+const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
+
+/**
+ * The object by which it is known what a proxy has: a policy in dry run whose one rule matches a principal that does not exist. istiod
+ * pushes it with or after everything that was applied before it, and Envoy holds it as a shadow rule, which decides nothing
+ * (istio.io/dry-run; pilot/pkg/security/authz/builder, `shadow_rules`).
+ * @param nonce 16 hexadecimal digits, new for each use
+ * @param selector the pods, or undefined for the whole namespace
+ */
+export function markerOf(namespace: string, nonce: string, selector?: Readonly<Record<string, string>>) {
+  return {
+    apiVersion: "security.istio.io/v1beta1",
+    kind: "AuthorizationPolicy",
+    metadata: { name: MARKER, namespace, annotations: { "istio.io/dry-run": "true" } },
+    spec: {
+      ...(selector && { selector: { matchLabels: selector } }),
+      action: "DENY",
+      rules: [{ from: [{ source: { principals: [`${MARKER_PRINCIPAL}${nonce}`] } }] }],
+    },
+  };
+}
+
 /** Reads a config dump. Unknown shapes give an empty result, never an error: a proxy without policies is normal. */
 export function readProxyConfig(dump: unknown): ProxyConfig {
   const jwt: JwtProvider[] = [];
   const rules = new Set<string>();
   const filters = new Set<string>();
+  const listeners: ListenerState[] = [];
   for (const config of list(field(dump, "configs"))) {
-    visit(field(field(config, "active_state"), "listener"), (node) => {
+    const active = field(config, "active_state");
+    const error = field(config, "error_state");
+    const marks = new Set<string>();
+    visit(field(active, "listener"), (node) => {
       const type = field(node, "@type");
       if (typeof type !== "string") return;
       if (type.endsWith(".jwt_authn.v3.JwtAuthentication")) {
@@ -42,22 +88,73 @@ export function readProxyConfig(dump: unknown): ProxyConfig {
         filters.add(text);
         for (const provider of Object.values(record(field(node, "providers")))) jwt.push(readProvider(provider));
       } else if (/\.rbac\.v3\.RBAC$/.test(type)) {
-        filters.add(JSON.stringify(node));
         for (const part of ["rules", "shadow_rules"]) {
-          for (const name of Object.keys(record(field(field(node, part), "policies")))) rules.add(name);
+          for (const [name, policy] of Object.entries(record(field(field(node, part), "policies")))) {
+            if (!MARKER_RULE.test(name)) rules.add(name);
+            else for (const mark of marksIn(policy)) marks.add(mark);
+          }
         }
       }
     });
+    if (active === undefined && error === undefined) continue;
+    listeners.push({
+      name: String(field(config, "name") ?? ""),
+      marks: [...marks],
+      warming: field(config, "warming_state") !== undefined,
+      ...(error !== undefined && {
+        rejected: { details: String(field(error, "details") ?? ""), marks: marksIn(error) },
+      }),
+    });
   }
-  return { jwt, rules: [...rules].sort(), fingerprint: [...filters].sort().join("\n") };
+  return { jwt, rules: [...rules].sort(), listeners };
+}
+
+function marksIn(node: unknown): string[] {
+  return [...new Set([...JSON.stringify(node).matchAll(MARKS)].map(([, nonce]) => nonce as string))];
+}
+
+/** What istiod copies from a jwtRule: the field's name in Envoy, and the same value read there and in the rule. */
+const COPIED: readonly (readonly [
+  envoy: string,
+  inEnvoy: (value: unknown) => unknown,
+  inRule: (rule: unknown) => unknown,
+])[] = [
+  ["audiences", (value) => value, (rule) => field(rule, "audiences")],
+  ["forward", (value) => value, (rule) => field(rule, "forwardOriginalToken")],
+  ["forward_payload_header", (value) => value, (rule) => field(rule, "outputPayloadToHeader")],
+  ["from_params", (value) => value, (rule) => field(rule, "fromParams")],
+  ["from_cookies", (value) => value, (rule) => field(rule, "fromCookies")],
+  [
+    "from_headers",
+    (value) => pairs(value, "name", "value_prefix"),
+    (rule) => pairs(field(rule, "fromHeaders"), "name", "prefix"),
+  ],
+  [
+    "claim_to_headers",
+    (value) => pairs(value, "header_name", "claim_name"),
+    (rule) => pairs(field(rule, "outputClaimToHeaders"), "header", "claim"),
+  ],
+];
+
+function pairs(value: unknown, first: string, second: string): unknown[] {
+  return list(value).map((item) => [field(item, first) ?? "", field(item, second) ?? ""]);
+}
+
+/** Without what is empty: the API server and Envoy leave out defaults. */
+function withoutEmpty(fields: readonly (readonly [name: string, value: unknown])[]): Record<string, unknown> {
+  const isEmpty = (value: unknown): boolean =>
+    value === undefined || value === false || value === "" || (Array.isArray(value) && value.length === 0);
+  return Object.fromEntries(fields.filter(([, value]) => !isEmpty(value)));
 }
 
 function readProvider(provider: unknown): JwtProvider {
-  const issuer = String(field(provider, "issuer") ?? "");
+  const issuer = field(provider, "issuer");
+  const rule = withoutEmpty(COPIED.map(([name, inEnvoy]) => [name, inEnvoy(field(provider, name))]));
+  const facts = { ...(typeof issuer === "string" && issuer !== "" && { issuer }), rule };
   const remote = field(field(field(provider, "remote_jwks"), "http_uri"), "uri");
-  if (typeof remote === "string") return { issuer, keys: "remote", uri: remote };
+  if (typeof remote === "string") return { ...facts, keys: "remote", uri: remote };
   const jwks = String(field(field(provider, "local_jwks"), "inline_string") ?? "");
-  return { issuer, keys: jwks.includes(PLACEHOLDER_MODULUS) ? "placeholder" : "inline", jwks };
+  return { ...facts, keys: jwks.includes(PLACEHOLDER_MODULUS) ? "placeholder" : "inline", jwks };
 }
 
 /** What matters of a policy for finding it in a proxy. */
@@ -67,28 +164,60 @@ export interface PolicyObject {
   readonly [field: string]: unknown;
 }
 
-/**
- * Whether a policy is in a proxy's config; undefined for kinds that leave no trace of their own there.
- * A RequestAuthentication has no name in Envoy: its issuer and key source identify it.
- */
+/** Whether an RBAC rule of a proxy comes from this policy. */
+function isRuleOf(policy: PolicyObject, rule: string): boolean {
+  const name = `ns[${policy.metadata?.namespace ?? ""}]-policy[${policy.metadata?.name ?? ""}]-rule[`;
+  // A rule of a CUSTOM policy begins with the name of its provider (pilot/pkg/security/authz/model, extAuthz).
+  return rule.startsWith(name) || (rule.startsWith("istio-ext-authz-") && rule.includes(`-${name}`));
+}
+
+/** Whether a provider is what istiod makes of this jwtRule: all of it, so that an older version of the rule is told from it. */
+function isProviderOf(jwtRule: unknown, provider: JwtProvider): boolean {
+  const issuer = field(jwtRule, "issuer");
+  if ((provider.issuer ?? "") !== (typeof issuer === "string" ? issuer : "")) return false;
+  const wanted = withoutEmpty(COPIED.map(([name, , inRule]) => [name, inRule(jwtRule)]));
+  if (!isDeepStrictEqual(wanted, provider.rule)) return false;
+  const jwks = field(jwtRule, "jwks");
+  if (typeof jwks === "string" && jwks !== "") return provider.jwks !== undefined && sameJson(provider.jwks, jwks);
+  return provider.uri === undefined || provider.uri === field(jwtRule, "jwksUri");
+}
+
+/** Whether a policy is in a proxy's config, all of it; undefined for kinds that leave no trace of their own there. */
 export function isInForce(policy: PolicyObject, config: ProxyConfig): boolean | undefined {
-  if (policy.kind === "AuthorizationPolicy") {
-    const name = `ns[${policy.metadata?.namespace ?? ""}]-policy[${policy.metadata?.name ?? ""}]-rule[`;
-    // A rule of a CUSTOM policy begins with the name of its provider (pilot/pkg/security/authz/model, extAuthz).
-    return config.rules.some(
-      (rule) => rule.startsWith(name) || (rule.startsWith("istio-ext-authz-") && rule.includes(`-${name}`)),
-    );
-  }
+  if (policy.kind === "AuthorizationPolicy") return config.rules.some((rule) => isRuleOf(policy, rule));
   if (policy.kind !== "RequestAuthentication") return undefined;
-  const jwtRules = list(field(field(policy, "spec"), "jwtRules"));
-  return jwtRules.every((rule) =>
-    config.jwt.some((provider) => {
-      if (provider.issuer !== field(rule, "issuer")) return false;
-      const jwks = field(rule, "jwks");
-      if (typeof jwks === "string") return provider.jwks !== undefined && sameJson(provider.jwks, jwks);
-      return provider.uri === undefined || provider.uri === field(rule, "jwksUri");
-    }),
-  );
+  return jwtRulesOf(policy).every((rule) => config.jwt.some((provider) => isProviderOf(rule, provider)));
+}
+
+function jwtRulesOf(policy: PolicyObject): readonly unknown[] {
+  return list(field(field(policy, "spec"), "jwtRules"));
+}
+
+/** What a proxy enforces that none of these policies explains: a rule's name, or a provider. */
+export interface Unexplained {
+  readonly rules: readonly string[];
+  readonly providers: readonly JwtProvider[];
+}
+
+/** What a proxy holds beside what these policies make of it. */
+export function unexplained(policies: readonly PolicyObject[], config: ProxyConfig): Unexplained {
+  const authorization = policies.filter(({ kind }) => kind === "AuthorizationPolicy");
+  const jwtRules = policies.filter(({ kind }) => kind === "RequestAuthentication").flatMap(jwtRulesOf);
+  return {
+    rules: config.rules.filter((rule) => !authorization.some((policy) => isRuleOf(policy, rule))),
+    providers: config.jwt.filter((provider) => !jwtRules.some((rule) => isProviderOf(rule, provider))),
+  };
+}
+
+/** Namespace and name of the AuthorizationPolicy that a rule comes from (`ns[foo]-policy[name]-rule[0]`). */
+export function policyOfRule(rule: string): { readonly namespace: string; readonly name: string } | undefined {
+  const [, namespace, name] = /(?:^|-)ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[\d+\]$/.exec(rule) ?? [];
+  return namespace === undefined || name === undefined ? undefined : { namespace, name };
+}
+
+/** Whether one of a RequestAuthentication's rules makes this provider. */
+export function makesProvider(policy: PolicyObject, provider: JwtProvider): boolean {
+  return jwtRulesOf(policy).some((rule) => isProviderOf(rule, provider));
 }
 
 /**
@@ -110,8 +239,10 @@ export function selects(
 
 /** The issuers of a RequestAuthentication for which the proxy holds istiod's placeholder instead of fetched keys. */
 export function placeholderIssuers(policy: PolicyObject, config: ProxyConfig): string[] {
-  const issuers = list(field(field(policy, "spec"), "jwtRules")).map((rule) => field(rule, "issuer"));
-  return config.jwt.filter((p) => p.keys === "placeholder" && issuers.includes(p.issuer)).map((p) => p.issuer);
+  const issuers = jwtRulesOf(policy).map((rule) => field(rule, "issuer") ?? "");
+  return config.jwt.flatMap(({ keys, issuer = "" }) =>
+    keys === "placeholder" && issuers.includes(issuer) ? [issuer === "" ? "a rule without issuer" : issuer] : [],
+  );
 }
 
 function sameJson(a: string, b: string): boolean {

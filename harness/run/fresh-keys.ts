@@ -1,0 +1,26 @@
+import { parseManifests } from "../kube/apply.ts";
+import { readyPods } from "../kube/wait.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { ROOT_NAMESPACE, type Session } from "./session.ts";
+
+/**
+ * Whether istiod may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes
+ * (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). `${jwksUri.…}` is new in each run; a URI that is written out is not, as on a kept cluster.
+ */
+export async function mayHoldOldKeys(session: Session, scenario: Scenario): Promise<boolean> {
+  if (!session.handle.ours || scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
+  const pods = await readyPods(session.kube, ROOT_NAMESPACE, "app=istiod");
+  const starts = pods.flatMap(({ status }) =>
+    (status?.containerStatuses ?? []).map(({ state }) => state?.running?.startedAt?.getTime() ?? 0),
+  );
+  return starts.some((start) => start < session.plan.startedAt);
+}
+
+/** Whether a manifest of the scenario names a jwksUri that is the same in every run. */
+export function hasFixedJwksUri(scenario: Scenario): boolean {
+  const manifests = scenario.steps.flatMap((step) => step.apply.flatMap(({ text }) => parseManifests(text)));
+  return manifests.some((manifest) => {
+    const { jwtRules } = (manifest["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
+    return (jwtRules ?? []).some(({ jwksUri }) => typeof jwksUri === "string" && !jwksUri.includes("${jwksUri."));
+  });
+}

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Manifest } from "../kube/client.ts";
+import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
+import { waitInForce, type Awaited, type Change, type InForce } from "./in-force.ts";
+import type { Proxy, Session } from "./session.ts";
+
+const proxyOf = (pod: string, namespace = "foo", app = pod): Proxy => ({
+  namespace,
+  pod,
+  ip: "10.0.0.1",
+  serviceAccount: app,
+  labels: { app, ...(namespace === "istio-system" && { istio: "ingressgateway" }) },
+  gateway: namespace === "istio-system",
+});
+const HTTPBIN = proxyOf("httpbin");
+const SLEEP = proxyOf("sleep");
+const GATEWAY = proxyOf("gateway", "istio-system");
+
+const policy = (name: string, spec: object = {}, namespace = "foo"): Manifest => ({
+  apiVersion: "security.istio.io/v1",
+  kind: "AuthorizationPolicy",
+  metadata: { name, namespace },
+  spec,
+});
+const change = (verb: Change["verb"], manifest: Manifest): Change => ({ verb, manifest, file: "p.yaml", yaml: "" });
+
+/** One proxy's listener: what istiod sent it last, mark included. */
+interface Listener {
+  readonly nonce?: string;
+  readonly rules?: readonly string[];
+  readonly issuers?: readonly string[];
+  readonly state?: "active_state" | "warming_state" | "error_state";
+}
+
+function dumpOf(
+  { nonce, rules = [], issuers = [], state = "active_state" }: Listener,
+  name = "virtualInbound",
+): unknown {
+  const marker = nonce && {
+    "ns[foo]-policy[meshproof-marker]-rule[0]": { principals: `meshproof.invalid/ns/marker/sa/${nonce}` },
+  };
+  const listener = [
+    {
+      "@type": "x.rbac.v3.RBAC",
+      rules: { policies: Object.fromEntries(rules.map((rule) => [rule, {}])) },
+      shadow_rules: { policies: marker ?? {} },
+    },
+    {
+      "@type": "x.jwt_authn.v3.JwtAuthentication",
+      providers: Object.fromEntries(issuers.map((issuer) => [issuer, { issuer, local_jwks: { inline_string: "{}" } }])),
+    },
+  ];
+  const body = state === "error_state" ? { details: "bad keys", failed_configuration: listener } : { listener };
+  return { configs: [{ name, ...(state !== "active_state" && { active_state: {} }), [state]: body }] };
+}
+
+/**
+ * A cluster whose istiod sends what `push` says.
+ * @param push the listener of a proxy, given the last mark and how often it was asked for since
+ */
+function sessionOf(
+  push: (proxy: Proxy, nonce: string, asked: number) => unknown,
+  options: { readonly unchosenIsNote?: boolean; readonly policies?: readonly Manifest[] } = {},
+): { readonly session: Session; readonly marks: Manifest[] } {
+  const marks: Manifest[] = [];
+  const asked = new Map<string, number>();
+  const session = {
+    plan: { runId: "r", inForceLimitMs: 300, ...options },
+    tokens: { redact: (text: string) => text },
+    kube: {
+      objects: {
+        apply: (manifest: Manifest) => {
+          marks.push(manifest);
+          return Promise.resolve(manifest);
+        },
+        list: () => Promise.resolve({ items: options.policies ?? [] }),
+      },
+    },
+    proxyConfig: (proxy: Proxy, nonce: string): Promise<ProxyConfig | undefined> => {
+      const key = `${proxy.pod} ${nonce}`;
+      asked.set(key, (asked.get(key) ?? 0) + 1);
+      const text = push(proxy, nonce, asked.get(key) ?? 0);
+      return Promise.resolve(JSON.stringify(text).includes(nonce) ? readProxyConfig(text) : undefined);
+    },
+  };
+  return { session: session as unknown as Session, marks };
+}
+
+const DENY = policy("deny", { selector: { matchLabels: { app: "httpbin" } } });
+const RULE = "ns[foo]-policy[deny]-rule[0]";
+
+function wait(session: Session, awaited: Partial<Awaited>): Promise<InForce> {
+  const changes = awaited.changes ?? [change("apply", DENY)];
+  const applied = changes.flatMap(({ verb, manifest }) => (verb === "apply" ? [manifest] : []));
+  return waitInForce(session, {
+    ...{ changes, applied, judges: { proxies: [HTTPBIN], behind: [] }, clients: [SLEEP] },
+    ...awaited,
+  });
+}
+
+describe("in force", () => {
+  it("means that each judging proxy shows the mark which was applied last", async () => {
+    const { session, marks } = sessionOf((_, nonce, n) => dumpOf(n < 3 ? { rules: [RULE] } : { nonce, rules: [RULE] }));
+    const { objects, problem } = await wait(session, {});
+    assert.equal(problem, undefined);
+    assert.deepEqual(objects[0]?.proxies, ["foo/httpbin"]);
+    assert.ok((objects[0].inForceMs ?? 0) >= 100);
+    assert.deepEqual(
+      marks.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
+      ["foo/meshproof-marker"],
+    );
+  });
+
+  it("is not inferred from a policy's name: an older version of it is a problem", async () => {
+    const { session } = sessionOf(() => dumpOf({ nonce: "0000000000000000", rules: [RULE] }));
+    const { problem, objects } = await wait(session, {});
+    assert.match(problem ?? "", /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
+    assert.equal(objects[0]?.inForceMs, undefined);
+    assert.deepEqual(objects[0]?.proxies, []);
+  });
+
+  it("holds for a deletion too", async () => {
+    const changes = [change("delete", DENY)];
+    const late = await wait(sessionOf(() => dumpOf({ rules: [RULE] })).session, { changes });
+    assert.match(late.problem ?? "", /older configuration/);
+    const done = await wait(sessionOf((_, nonce) => dumpOf({ nonce })).session, { changes });
+    assert.equal(done.problem, undefined);
+  });
+
+  it("is checked where a step changes nothing: a scenario's first one", async () => {
+    const left = await wait(sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session, { changes: [] });
+    assert.match(left.problem ?? "", /enforces what this scenario did not apply: AuthorizationPolicy foo\/deny/);
+    assert.deepEqual(left.foreign, ["AuthorizationPolicy foo/deny"]);
+  });
+
+  it("names the RequestAuthentication of somebody else", async () => {
+    const theirs: Manifest = {
+      apiVersion: "security.istio.io/v1beta1",
+      kind: "RequestAuthentication",
+      metadata: { name: "theirs", namespace: "istio-system" },
+      spec: { jwtRules: [{ issuer: "a", jwks: "{}" }] },
+    };
+    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], issuers: ["a", "b"] }), {
+      policies: [theirs],
+    });
+    const { foreign } = await wait(session, {});
+    assert.deepEqual(foreign, ["RequestAuthentication istio-system/theirs", "a JWT rule for issuer b"]);
+  });
+
+  it("needs the scenario's own policies beside the mark: istiod watches each kind for itself", async () => {
+    const { session } = sessionOf((_, nonce) => dumpOf({ nonce }));
+    const { problem } = await wait(session, {});
+    assert.match(problem ?? "", /AuthorizationPolicy foo\/deny: foo\/httpbin does not show/);
+  });
+
+  it("does not count a listener that is warming, and says so", async () => {
+    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], state: "warming_state" }));
+    assert.match((await wait(session, {})).problem ?? "", /still warming/);
+  });
+
+  it("tells a config that a proxy rejects, and takes it where the step says so", async () => {
+    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
+    assert.match((await wait(session, {})).problem ?? "", /foo\/httpbin rejects .*: bad keys/);
+    assert.equal((await wait(session, { expects: "rejected" })).problem, undefined);
+    const taken = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session;
+    assert.match((await wait(taken, { expects: "rejected" })).problem ?? "", /does not reject/);
+  });
+
+  it("is a problem at once for a policy that chooses none of the judging pods, unless the step says so", async () => {
+    const elsewhere = [change("apply", policy("typo", { selector: { matchLabels: { app: "httpbim" } } }))];
+    const push = (_: Proxy, nonce: string): unknown => dumpOf({ nonce });
+    const { session, marks } = sessionOf(push);
+    assert.match((await wait(session, { changes: elsewhere })).problem ?? "", /foo\/typo chooses none .*app=httpbim/);
+    assert.deepEqual(marks, []);
+    assert.equal((await wait(session, { changes: elsewhere, expects: "nowhere" })).problem, undefined);
+    const noted = await wait(sessionOf(push, { unchosenIsNote: true }).session, { changes: elsewhere });
+    assert.equal(noted.problem, undefined);
+    assert.match(noted.objects[0]?.note ?? "", /chooses none/);
+    const rule = (_: Proxy, nonce: string): unknown => dumpOf({ nonce, rules: [RULE] });
+    assert.match(
+      (await wait(sessionOf(rule).session, { expects: "nowhere" })).problem ?? "",
+      /says `inForce: nowhere`/,
+    );
+  });
+
+  it("waits for clients and for a second mark where routes may have changed", async () => {
+    const route = [change("apply", { ...policy("route"), kind: "VirtualService" })];
+    const asked = new Set<string>();
+    const { session, marks } = sessionOf((proxy, nonce) => {
+      asked.add(proxy.pod);
+      return dumpOf({ nonce });
+    });
+    const { problem, objects } = await wait(session, { changes: route });
+    assert.equal(problem, undefined);
+    assert.equal(marks.length, 2);
+    assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
+    assert.deepEqual(objects[0]?.proxies, ["foo/httpbin", "foo/sleep"]);
+  });
+
+  it("marks the gateway alone in the root namespace, and wants it in each of its listeners", async () => {
+    const two = (nonce: string, other: string): unknown => ({
+      configs: [dumpOf({ nonce }, "a"), dumpOf({ nonce: other }, "b")].flatMap(
+        (dump) => (dump as { configs: unknown[] }).configs,
+      ),
+    });
+    const judges = { proxies: [GATEWAY], behind: [] };
+    const half = sessionOf((_, nonce) => two(nonce, "0000000000000000"));
+    assert.match((await wait(half.session, { judges, changes: [] })).problem ?? "", /older configuration/);
+    const whole = sessionOf((_, nonce) => two(nonce, nonce));
+    assert.equal((await wait(whole.session, { judges, changes: [] })).problem, undefined);
+    assert.deepEqual(whole.marks[0]?.["spec"], {
+      selector: { matchLabels: { istio: "ingressgateway" } },
+      action: "DENY",
+      rules: (whole.marks[0]?.["spec"] as { rules: unknown }).rules,
+    });
+  });
+});

@@ -1,0 +1,29 @@
+import { parseManifests } from "../kube/apply.ts";
+import type { Manifest } from "../kube/client.ts";
+import { inLanes } from "../lanes.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { markerOf } from "../verdict/proxy-config.ts";
+import type { Session } from "./session.ts";
+import { RUN_LABEL } from "./workloads.ts";
+
+/**
+ * Removes what scenarios have left in the cluster because their worker ended early. On a cluster that is ours no other run is at
+ * work, so what an earlier run has left goes as well; elsewhere only what bears this run's label.
+ * @param scenarios whose manifests name the kinds to look for
+ */
+export async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<void> {
+  const label = session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`;
+  await inLanes(kindsOf(scenarios), async ({ apiVersion, kind }) => {
+    const { objects } = session.kube;
+    const list = await objects.list(apiVersion, kind, undefined, undefined, undefined, undefined, undefined, label);
+    for (const item of list.items) await objects.remove({ ...item, apiVersion, kind } as Manifest);
+  });
+}
+
+function kindsOf(scenarios: readonly Scenario[]): Pick<Manifest, "apiVersion" | "kind">[] {
+  const files = new Set(scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply.map(({ text }) => text))));
+  const manifests = [markerOf("", ""), ...[...files].flatMap((text) => parseManifests(text))];
+  return [
+    ...new Map(manifests.map(({ apiVersion, kind }) => [`${apiVersion} ${kind}`, { apiVersion, kind }])).values(),
+  ];
+}
