@@ -107,7 +107,10 @@ describe("sabotage", () => {
     assert.match(output, /expected 403 from authorization, got 200/);
     const evidence = path.join(results, result.id, result.scenarios[0]?.diagnostics?.[0] ?? "");
     const files = await readdir(evidence);
-    const log = await readFile(path.join(evidence, files.find((f) => f.startsWith("access-log-istio-in")) ?? ""), "utf8");
+    const log = await readFile(
+      path.join(evidence, files.find((f) => f.startsWith("access-log-istio-in")) ?? ""),
+      "utf8",
+    );
     assert.ok(log.includes(checksOf(result).find(({ status }) => status === "failed")?.got.userAgent ?? "?"));
   });
 
