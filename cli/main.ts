@@ -272,9 +272,23 @@ function buildProgram(): Command {
     .addOption(scenarios())
     .action(async (scenario: string, options) => finish((await import("./verbs/render.ts")).render(scenario, options)));
 
-  verb("cleanup", "remove what killed runs left on clusters that exist", ["cleanup", "cleanup 20261125-080024-6455"])
+  verb("cleanup", "remove what killed runs left on clusters that exist", [
+    "cleanup",
+    "cleanup 20261125-080024-6455",
+    "cleanup --context NAME",
+  ])
     .argument("[run]", "the run's id (default: all that have ended)")
-    .action(async (run: string | undefined) => finish((await import("./verbs/cleanup.ts")).cleanup(run)));
+    .addOption(kubeconfig())
+    .addOption(
+      new Option(
+        "--context <name>",
+        "what runs of any machine left on this cluster (default: what runs of this machine left)",
+      ),
+    )
+    .addOption(allowExec())
+    .action(async (run: string | undefined, options) =>
+      finish((await import("./verbs/cleanup.ts")).cleanup(run, options)),
+    );
 
   verb("doctor", "say what this machine has and lacks, or what a cluster is and what a run would do there", [
     "doctor",

@@ -301,6 +301,17 @@ function stateOf({ metadata, spec }: V1Lease): string {
   return JSON.stringify([metadata?.uid, spec?.holderIdentity, spec?.renewTime, spec?.leaseTransitions]);
 }
 
+/** Who has the Lease now and is not known to be dead; takes nothing. @throws what the client throws */
+export async function readHolder(kube: Kube): Promise<LeaseHolder | undefined> {
+  try {
+    const holder = holderOf(await leaseServer(kube).read(REQUEST_MS));
+    return holder?.process !== undefined && lifeOf(holder.process) === "dead" ? undefined : holder;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
 /** Who holds a Lease; undefined where it is not meshproof's. Anybody may have written it. */
 export function holderOf({ metadata }: V1Lease): LeaseHolder | undefined {
   try {

@@ -11,6 +11,7 @@ export type ErrorCode =
   | "ERR_COMPONENT"
   | "ERR_FOREIGN_FILE"
   | "ERR_MISSING_PROGRAM"
+  | "ERR_JOURNAL"
   | "ERR_MESH_SETTING"
   | "ERR_WORKLOAD_NOT_READY"
   | "ERR_PROBE"

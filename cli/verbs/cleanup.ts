@@ -1,13 +1,30 @@
-import { cleanUp } from "../../clusters/existing/index.ts";
+import { cleanUp } from "../../clusters/existing/clean-up.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { work } from "../work.ts";
 
-export async function cleanup(run: string | undefined): Promise<number> {
-  return work(async ({ progress, clear }) => {
-    const lines = [...(await cleanUp(run, progress)), ...(run === undefined ? await sweepDocker() : [])];
+interface CleanupOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly allowExec: readonly string[];
+}
+
+export async function cleanup(run: string | undefined, options: CleanupOptions): Promise<number> {
+  const { kubeconfig, context } = options;
+  if (kubeconfig !== undefined && context === undefined)
+    throw new MeshproofError("ERR_USAGE", "--kubeconfig needs --context", { hint: "name the context: --context NAME" });
+  return work(async ({ progress, signal, clear }) => {
+    const where = {
+      ...(kubeconfig === undefined ? {} : { kubeconfig }),
+      ...(context === undefined ? {} : { context }),
+    };
+    const which = run === undefined ? {} : { run };
+    const here = await cleanUp({ ...where, ...which, allowExec: options.allowExec, progress, signal });
+    const lines = [...here, ...(run === undefined && context === undefined ? await sweepDocker() : [])];
     clear();
-    if (run !== undefined && lines.length === 0)
-      throw new MeshproofError("ERR_USAGE", `there is no journal of a run ${run}: it has removed everything itself`);
+    if (run !== undefined && here.length === 0)
+      throw new MeshproofError("ERR_USAGE", `there is no journal of a run ${run}: it has removed everything itself`, {
+        ...(context === undefined ? { hint: "of a run on another machine the cluster knows: --context NAME" } : {}),
+      });
     console.log(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
     return 0;
   });

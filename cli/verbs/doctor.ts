@@ -1,4 +1,5 @@
 import { checkHost, installMissing } from "../../clusters/embedded/components/index.ts";
+import type { PinnedContext } from "../../clusters/existing/kubeconfig.ts";
 import type { ExistingFlags } from "./run.ts";
 import { SCENARIOS, readScenarios } from "../context.ts";
 import { table } from "../table.ts";
@@ -28,6 +29,29 @@ async function lookAtMachine(options: DoctorOptions): Promise<number> {
   });
 }
 
+/** What meshproof has on a cluster now: a run at work, what dead runs left, what looks like it. */
+async function leftovers({ config, context }: PinnedContext): Promise<string[]> {
+  const { findLeftovers, unprovenWords } = await import("../../clusters/existing/clean-up.ts");
+  const { identify } = await import("../../clusters/existing/journal.ts");
+  const { readHolder } = await import("../../clusters/lease.ts");
+  const { connectWith, messageOf, statusOf } = await import("../../harness/kube/client.ts");
+  const kube = connectWith(config);
+  try {
+    const holder = await readHolder(kube);
+    const { runs, unproven } = await findLeftovers(kube, await identify(kube), holder === undefined ? [] : [holder.id]);
+    return [
+      ...(holder === undefined ? [] : [`${holder.verb} ${holder.id} on ${holder.hostname} has the Lease`]),
+      ...runs.map(
+        ({ made }) => `run ${made.run} was killed and left something: meshproof cleanup --context ${context}`,
+      ),
+      ...unprovenWords(unproven),
+    ];
+  } catch (error) {
+    if (statusOf(error) !== 403) throw error;
+    return [`what runs left cannot be seen: ${messageOf(error)}`];
+  }
+}
+
 /** What a cluster is, and what a run would do there. Nothing is created. */
 async function lookAtCluster({ kubeconfig, context, allowExec, revision }: DoctorOptions): Promise<number> {
   const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/index.ts");
@@ -37,6 +61,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     ...(context === undefined ? {} : { context }),
     allowExec,
   });
+  const left = await leftovers(pinned);
   const denied = found.permissions.filter(({ allowed }) => !allowed).map(({ what }) => what);
   const rows = [
     ["context", `${pinned.context} at ${pinned.server}`],
@@ -57,6 +82,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
         ? "no other namespace gets sidecars"
         : `people work here: ${found.others.join(", ")} get${found.others.length === 1 ? "s" : ""} sidecars`,
     ],
+    ...left.map((line) => ["meshproof", line]),
   ];
   console.log(table(rows.map(([name = "", value = ""]) => [name, value])));
   const refusal = refusalOf(found, revision);
@@ -78,8 +104,9 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
   const reasons = Map.groupBy(skipped, ({ reason }) => reason);
   console.log(`
 a run would create, and remove:
-  namespaces meshproof (a Lease), ${namespace}, ${outsideNamespace}
-  in them the workloads ${[...new Set(chosen.flatMap(({ workloads }) => workloads))].sort().join(", ")}, and the policies of each scenario
+  in default the Lease run.meshproof.dev and the ConfigMap meshproof-journal-<run>
+  the namespaces ${namespace} and ${outsideNamespace}
+  in these the workloads ${[...new Set(chosen.flatMap(({ workloads }) => workloads))].sort().join(", ")}, and the policies of each scenario
 
 ${chosen.length} of ${scenarios.length} scenarios would run${reasons.size === 0 ? "" : "; the others not:"}
 ${[...reasons].map(([reason, those]) => `  ${those.length}  ${reason}`).join("\n")}`);

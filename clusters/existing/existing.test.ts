@@ -1,16 +1,13 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
-import { writeJournal } from "../../harness/kube/journal.ts";
 import { limitsOf, refusalOf } from "./index.ts";
-import { beginJournal, endJournal, isAlive, listJournals } from "./journal.ts";
 import { pinContext } from "./kubeconfig.ts";
 import { writesJson, type Revision, type Survey } from "./survey.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-existing-test-"));
-process.env["XDG_STATE_HOME"] = folder;
 after(() => rmSync(folder, { recursive: true }));
 
 describe("a kubeconfig", () => {
@@ -128,18 +125,4 @@ test("only JSON in a file that the mesh config names has what the details are re
     "accessLogFile: ''\naccessLogEncoding: JSON\n",
   ])
     assert.equal(writesJson(mesh), false, mesh);
-});
-
-test("a journal survives its process, and a line that was cut off", () => {
-  const file = beginJournal({ run: "r1", context: "c", allowExec: [], namespaces: ["n"] });
-  const ref = { apiVersion: "v1", kind: "ConfigMap", namespace: "n", name: "x" };
-  writeJournal(file, ref);
-  appendFileSync(file, '{"apiVersion":"v1","ki');
-  const [journal] = listJournals();
-  assert.equal(journal?.head.run, "r1");
-  assert.deepEqual(journal?.objects, [ref]);
-  assert.equal(isAlive(journal.head), true);
-  assert.equal(isAlive({ ...journal.head, started: "0" }), false, "another process with the same id");
-  endJournal(file);
-  assert.deepEqual(listJournals(), []);
 });

@@ -1,15 +1,17 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import { applyManifest } from "../../harness/kube/apply.ts";
-import { connectWith, messageOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
+import { connectWith, messageOf, type Kube } from "../../harness/kube/client.ts";
+import { MANAGED_BY, RUN_LABEL } from "../../harness/kube/ledger.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, MeshLimits, MeshSetting } from "../cluster.ts";
 import { takeLease } from "../lease.ts";
 import { makeTempDir } from "../temp-dir.ts";
-import { beginJournal, endJournal, isAlive, listJournals, type Journal } from "./journal.ts";
+import { findLeftovers, joinJournals, removeLeftRun, unprovenWords, type LeftRun } from "./clean-up.ts";
+import { beginClusterJournal, clusterJournalOf, listClusterJournals } from "./cluster-journal.ts";
+import { beginJournal, endJournal, identify, listJournals, openJournal, type ClusterIdentity } from "./journal.ts";
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
-import { removeRun, RUN_LABEL } from "./remove.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 
 /** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
@@ -101,37 +103,51 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   if (refusal) throw new MeshproofError("ERR_CLUSTER_REFUSED", refusal.message, { hint: refusal.hint });
   const revision = revisionOf(found, options.revision) as Revision;
   for (const told of pinned.told) progress(`the context "${pinned.context}": ${told}`);
-  for (const { head } of listJournals().filter(({ head }) => head.context === pinned.context && !isAlive(head)))
-    progress(`run ${head.run} was killed and left something here: meshproof cleanup ${head.run}`);
-
-  // First of all: who is refused has made nothing.
-  const lease = await takeLease(connectWith(pinned.config), {
-    ...{ id: runId, verb: "run", progress, signal: options.signal },
-  });
-  const names = namespacesOf(runId);
-  const labels = { "app.kubernetes.io/managed-by": "meshproof", [RUN_LABEL]: runId };
-  const file = beginJournal({
+  const plain = connectWith(pinned.config);
+  const scope = {
     run: runId,
+    namespaces: Object.values(namespacesOf(runId)),
+    meshWide: options.allowMeshWide,
+    inCluster: clusterJournalOf(runId),
+  };
+  const cluster = await identify(plain);
+  const head = {
+    ...scope,
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: path.resolve(options.kubeconfig) }),
-    context: pinned.context,
-    allowExec: options.allowExec,
-    namespaces: [names.namespace, names.outsideNamespace],
-  });
-  const kube = connectWith(pinned.config, file);
+    ...{ context: pinned.context, allowExec: options.allowExec, cluster },
+  };
+  // Before the Lease, so that whoever kills this process leaves a trace of it.
+  const file = beginJournal(head);
+  // Who is refused has made nothing.
+  const lease = await takeLease(plain, { id: runId, verb: "run", progress, signal: options.signal }).catch(
+    (error: unknown) => {
+      endJournal(file);
+      throw error;
+    },
+  );
+  // Who held it may have cleaned up meanwhile.
+  if (!existsSync(file)) beginJournal(head);
   const kubeconfig = writePinned(pinned.text);
   const close = async (): Promise<void> => {
-    const journal = listJournals().find((each) => each.file === file) as Journal;
-    const removal = await removeRun(kube, journal, progress);
-    await lease.release();
-    endJournal(file);
-    rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
-    progress(
-      `nothing is left on the cluster: ${removal.created} objects were made and are gone, ${removal.kinds} kinds listed`,
-    );
+    try {
+      const [own] = joinJournals([openJournal(file)], await listClusterJournals(plain)).filter(
+        ({ made }) => made.run === runId,
+      );
+      const { created, kinds, told } = await removeLeftRun(plain, own as LeftRun, progress);
+      for (const each of told) progress(each);
+      progress(`nothing is left on the cluster: ${created} objects were made and are gone, ${kinds} kinds listed`);
+    } finally {
+      rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
+      await lease.release();
+    }
   };
   try {
-    const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: names.namespace } };
-    await applyManifest(kube, withLabels(namespace, { ...labels, ...revision.injection }));
+    await removeLeftovers(plain, cluster, runId, progress);
+    await beginClusterJournal(plain, scope);
+    const kube = connectWith(pinned.config, file);
+    const names = namespacesOf(runId);
+    const namespace = { name: names.namespace, labels: { ...revision.injection } };
+    await applyManifest(kube, { apiVersion: "v1", kind: "Namespace", metadata: namespace });
     const proxyImage = await injectedProxy(kube, names.namespace);
     const gateway = documentedGateway(found);
     const digests = await imageDigests(kube, revision);
@@ -144,7 +160,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
       ingressUrl: gateway ? `http://${gateway.name}.${gateway.namespace}.svc.cluster.local` : "",
       limits: limitsOf(found, revision, options.allowMeshWide),
       injection: revision.injection,
-      journal: { file, labels },
+      journal: { file, labels: { ...MANAGED_BY, [RUN_LABEL]: runId } },
       lost: lease.lost,
       ready: () => Promise.resolve(),
       describe: () =>
@@ -169,42 +185,15 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   }
 }
 
-/**
- * Removes what killed runs left.
- * @param run only this one, even if its process seems to live elsewhere; default all whose process has ended
- * @returns a line per run
- */
-export async function cleanUp(run: string | undefined, progress: Progress): Promise<string[]> {
-  const journals = listJournals().filter(({ head }) => (run === undefined ? !isAlive(head) : head.run === run));
-  const lines: string[] = [];
-  const failures: string[] = [];
-  for (const journal of journals) {
-    const { head, file } = journal;
-    if (isAlive(head))
-      throw new MeshproofError("ERR_USAGE", `run ${head.run} is still at work (process ${head.pid})`, {
-        hint: "end it with ctrl-C, then it removes everything itself",
-      });
-    try {
-      const kube = connectWith(pinContext(head).config);
-      // The Lease is the truth: the run may live on another machine, or in another container.
-      const lease = await takeLease(kube, { id: head.run, verb: "cleanup", progress });
-      const removal = await removeRun(kube, journal, progress).finally(() => lease.release());
-      endJournal(file);
-      lines.push(`${head.run}: nothing is left on ${head.context}, ${removal.kinds} kinds listed`);
-    } catch (error) {
-      // One cluster that is away does not keep the others from being cleaned.
-      failures.push(`${head.run} on ${head.context}: ${messageOf(error)} (${file})`);
-    }
+/** What dead runs left would judge this run's requests too. The Lease says that they are dead. */
+async function removeLeftovers(kube: Kube, cluster: ClusterIdentity, runId: string, progress: Progress): Promise<void> {
+  for (const why of listJournals().broken) progress(`not a journal, and left as it is: ${why}`);
+  const { runs, unproven } = await findLeftovers(kube, cluster, [runId]);
+  for (const line of unprovenWords(unproven)) progress(line);
+  for (const left of runs) {
+    progress(`run ${left.made.run} was killed and left something here: removing it`);
+    await removeLeftRun(kube, left, progress);
   }
-  if (failures.length > 0)
-    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", [...lines, "not cleaned up:", ...failures].join("\n"), {
-      hint: "try again when the run has ended or the cluster answers; if it is gone for good, delete the file that is named",
-    });
-  return lines;
-}
-
-function withLabels(manifest: Manifest, labels: Readonly<Record<string, string>>): Manifest {
-  return { ...manifest, metadata: { ...manifest.metadata, labels: { ...labels } } };
 }
 
 /**
@@ -216,6 +205,7 @@ async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
   const body = { metadata: { generateName: "meshproof-" }, spec: { containers: [{ name: "app", image: "app" }] } };
   let problem = "its pods get no sidecar";
   try {
+    // eslint-disable-next-line no-restricted-syntax -- a dry run makes nothing
     const pod = await kube.core.createNamespacedPod({ namespace, body, dryRun: "All" });
     const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
     const image = containers.find(({ name }) => name === "istio-proxy")?.image;

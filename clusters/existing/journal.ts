@@ -1,56 +1,110 @@
-import { readdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
-import { readJournal, writeJournal, type ObjectRef } from "../../harness/kube/journal.ts";
+import type { KubeConfig } from "@kubernetes/client-node";
+import type { Kube } from "../../harness/kube/client.ts";
+import {
+  asObjectRecord,
+  readJournal,
+  writeJournal,
+  type JournalScope,
+  type ObjectRecord,
+} from "../../harness/kube/journal.ts";
 import { findOwnFolder, makeOwnFolder, placeOfUser } from "../../harness/own.ts";
-import { startOf } from "../process.ts";
+import { lifeOf, thisProcess, type ProcessIdentity } from "../process.ts";
 
 /** Journals name what `cleanup` deletes, and by which programs it logs in. */
 const SECRET = { secret: true, hint: "set XDG_STATE_HOME to a folder of your own" } as const;
 
-/** The first line of a journal: whose run it is, and how its cluster is reached again. */
-export interface JournalHead {
-  readonly run: string;
-  readonly pid: number;
-  /** What tells the process from a later one of the same id. */
-  readonly started: string;
+/** What tells a cluster from every other one, whatever its contexts are called. */
+export interface ClusterIdentity {
+  readonly server: string;
+  /** SHA-256 of the certificate authority that the server is verified by; empty without one. */
+  readonly ca: string;
+  /** The uid of the namespace kube-system, which lives as long as its cluster. */
+  readonly uid: string;
+}
+
+/** The first record of a journal: whose run it is, and how its cluster is reached again. */
+export interface JournalHead extends JournalScope {
+  /** Undefined where its machine has no /proc. */
+  readonly process?: ProcessIdentity;
   /** Absolute path; undefined where kubectl's own was read. */
   readonly kubeconfig?: string;
   readonly context: string;
   readonly allowExec: readonly string[];
-  /** The run's own namespaces: with them goes what is in them. */
-  readonly namespaces: readonly string[];
+  readonly cluster: ClusterIdentity;
 }
 
 export interface Journal {
   readonly file: string;
   readonly head: JournalHead;
-  readonly objects: readonly ObjectRef[];
+  readonly objects: readonly ObjectRecord[];
+  /** Lines that could not be read. */
+  readonly unreadable: number;
 }
 
 /** `$XDG_STATE_HOME/meshproof/journals`: it must outlive a restart of the machine. */
-function journalFolder(): string {
+export function journalFolder(): string {
   return path.join(placeOfUser("XDG_STATE_HOME", ".local/state"), "meshproof/journals");
 }
 
-/** Begins a run's journal. @returns its file. */
-export function beginJournal(head: Omit<JournalHead, "pid" | "started">): string {
+/** Begins a run's journal. @returns its file. @throws MeshproofError ERR_JOURNAL; no file is left then. */
+export function beginJournal(head: Omit<JournalHead, "process">): string {
   const file = path.join(makeOwnFolder(journalFolder(), SECRET), `${head.run}.jsonl`);
-  writeJournal(file, { ...head, pid: process.pid, started: lifeOf(process.pid) ?? "" });
+  const own = thisProcess();
+  try {
+    writeJournal(file, { ...head, ...(own === undefined ? {} : { process: own }) });
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  }
   return file;
 }
 
-/** Journals that are there, oldest first. @throws ERR_FOREIGN_FILE where their folder is not this user's alone. */
-export function listJournals(): Journal[] {
+/** A run's journal. @throws Error where it cannot be read; its message says why. */
+export function openJournal(file: string): Journal {
+  const { records, unreadable } = readJournal(file);
+  const head = records.find((record) => asObjectRecord(record) === undefined);
+  if (!isHead(head)) throw new Error("its first record does not say which run of which cluster it is of");
+  return { file, head, objects: records.flatMap((record) => asObjectRecord(record) ?? []), unreadable };
+}
+
+function isHead(value: unknown): value is JournalHead {
+  const { run, context, namespaces, cluster, inCluster } = (value ?? {}) as Partial<JournalHead>;
+  return (
+    typeof run === "string" &&
+    typeof context === "string" &&
+    Array.isArray(namespaces) &&
+    typeof inCluster?.name === "string" &&
+    typeof cluster?.uid === "string"
+  );
+}
+
+export interface FoundJournals {
+  /** Oldest first. */
+  readonly journals: readonly Journal[];
+  /** Files that are not a journal, with the reason: they keep none of the others from being used. */
+  readonly broken: readonly string[];
+}
+
+/** Journals that are there. @throws ERR_FOREIGN_FILE where their folder is not this user's alone. */
+export function listJournals(): FoundJournals {
   const folder = findOwnFolder(journalFolder(), SECRET);
-  if (folder === undefined) return [];
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".jsonl"))
-    .sort()
-    .flatMap((name) => {
-      const file = path.join(folder, name);
-      const [head, ...objects] = readJournal(file);
-      return head === undefined ? [] : [{ file, head: head as JournalHead, objects: objects as ObjectRef[] }];
-    });
+  if (folder === undefined) return { journals: [], broken: [] };
+  const names = readdirSync(folder);
+  const journals: Journal[] = [];
+  const broken: string[] = [];
+  for (const name of names.filter((each) => each.endsWith(".jsonl")).sort()) {
+    const file = path.join(folder, name);
+    try {
+      journals.push(openJournal(file));
+    } catch (error) {
+      // One that ended while they were listed is not broken.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") broken.push(`${file}: ${(error as Error).message}`);
+    }
+  }
+  return { journals, broken };
 }
 
 /** To be called when everything in it is gone. */
@@ -58,18 +112,33 @@ export function endJournal(file: string): void {
   rmSync(file, { force: true });
 }
 
-/** Whether the run's process still lives. */
-export function isAlive({ pid, started }: JournalHead): boolean {
-  return lifeOf(pid) === started;
+/** Whether the run is known to be at work. Where this process cannot tell, the Lease in the cluster does. */
+export function isAlive({ process: its }: JournalHead): boolean {
+  return its !== undefined && lifeOf(its) === "alive";
 }
 
-/** When a process began; where there is no /proc, only that it lives. */
-function lifeOf(pid: number): string | undefined {
-  if (process.platform === "linux") return startOf(pid);
-  try {
-    process.kill(pid, 0);
-    return "alive";
-  } catch {
-    return undefined;
-  }
+/** @throws what the client throws where the namespace kube-system cannot be read */
+export async function identify(kube: Kube): Promise<ClusterIdentity> {
+  const { metadata } = await kube.core.readNamespace({ name: "kube-system" });
+  const server = kube.config.getCurrentCluster()?.server ?? "";
+  return { server, ca: authorityOf(kube.config), uid: metadata?.uid ?? "" };
+}
+
+function authorityOf(config: KubeConfig): string {
+  const { caData, caFile } = config.getCurrentCluster() ?? {};
+  const bytes = caData ? Buffer.from(caData, "base64") : caFile ? readFileSync(caFile) : undefined;
+  return bytes === undefined ? "" : createHash("sha256").update(bytes).digest("hex");
+}
+
+/** What is not the same of two clusters, as a clause; undefined where they are one. */
+export function differenceOf(before: ClusterIdentity, now: ClusterIdentity): string | undefined {
+  const words = { uid: "uid of kube-system", server: "server", ca: "certificate authority (SHA-256)" } as const;
+  const keys = (["uid", "server", "ca"] as const).filter(
+    (key) => before[key] !== now[key] || (key === "uid" && before.uid === ""),
+  );
+  return keys.length === 0
+    ? undefined
+    : keys
+        .map((key) => `its ${words[key]} was ${before[key] || "not known"} and is ${now[key] || "not known"}`)
+        .join(", ");
 }

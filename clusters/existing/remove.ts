@@ -1,141 +1,180 @@
-import type { V1Namespace } from "@kubernetes/client-node";
+import type { V1NamespaceStatus } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/errors.ts";
-import { messageOf, statusOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
-import type { ObjectRef } from "../../harness/kube/journal.ts";
-import { waitFor } from "../../harness/kube/wait.ts";
+import { messageOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
+import { groupOf, keyOf, sameObject, type ObjectRecord, type ObjectRef } from "../../harness/kube/journal.ts";
+import { NONCE_ANNOTATION, ownOf, RUN_LABEL } from "../../harness/kube/ledger.ts";
 import type { Progress } from "../../harness/progress.ts";
-import type { Journal } from "./journal.ts";
-
-/** On every object of a run. */
-export const RUN_LABEL = "meshproof.dev/run";
+import { takeInventory, type Inventory, type Labelled } from "./inventory.ts";
 
 /** How long the API server may take to empty a namespace. */
 const LIMIT_MS = 180_000;
+const POLL_MS = 100;
+
+/** What a run created, as its journals say. */
+export interface Made {
+  readonly run: string;
+  /** The run's own namespaces: with them goes what is in them. */
+  readonly namespaces: readonly string[];
+  /** By the journal of this machine, which nobody else can write. */
+  readonly objects: readonly ObjectRecord[];
+  /**
+   * By the journal in the cluster. Who may write a ConfigMap there could name anything, so an object must also bear the run's
+   * label and nonce, which only who may write the object itself can have put there.
+   */
+  readonly claims: readonly ObjectRecord[];
+  /** The journal in the cluster, which goes last. */
+  readonly journalUid?: string | undefined;
+}
 
 export interface Removal {
   /** Objects that the run created, or was about to. */
   readonly created: number;
   /** Kinds that were listed afterwards, to prove that nothing is left. */
   readonly kinds: number;
+  /** What a person must know: kinds that could not be listed, objects that look like the run's and are not. */
+  readonly told: readonly string[];
 }
 
 /**
- * Removes everything that a journal names and that is still this run's by its label, waits until it is gone, and proves it by
- * listing every kind that the API server has.
- * @throws ERR_CLUSTER_UNREACHABLE with what is left.
+ * Removes what a run created, by uid, waits until it is gone, and proves it by listing every kind that the API server has.
+ * Somebody's object of the same name or label is left as it is, and told.
+ * @throws ERR_CLUSTER_UNREACHABLE with what is left, or where it cannot be proven that nothing is.
  */
-export async function removeRun(kube: Kube, journal: Journal, progress: Progress): Promise<Removal> {
-  const { run, namespaces } = journal.head;
-  const outside = journal.objects.filter(
-    ({ kind, namespace }) => kind !== "Namespace" && !namespaces.includes(namespace ?? ""),
-  );
-  for (const ref of [...outside].reverse()) await removeOwn(kube, run, ref);
-  progress(`removing ${namespaces.join(", ")}`);
-  const refs = namespaces.map((name): ObjectRef => ({ apiVersion: "v1", kind: "Namespace", name }));
-  const going = (await Promise.all(refs.map((ref) => removeOwn(kube, run, ref)))).flatMap((found, index) =>
-    found ? [namespaces[index] as string] : [],
-  );
-  await untilGone(kube, going);
-  const { left, kinds } = await inventory(kube, run);
+export async function removeRun(kube: Kube, made: Made, progress: Progress): Promise<Removal> {
+  const { run, namespaces } = made;
+  const refs = [...new Map([...made.claims, ...made.objects].map((record) => [keyOf(record), refOf(record)])).values()];
+  const beyond = refs.filter(({ kind, namespace = "" }) => kind !== "Namespace" && !namespaces.includes(namespace));
+  const spaces = refs.filter(({ kind }) => kind === "Namespace");
+  const left: string[] = [];
+  const remove = async (ref: ObjectRef): Promise<Going[]> => {
+    const found = await kube.objects.find(ref);
+    const owned = found && ownership(made, ref, found);
+    if (owned === "claimed") left.push(`${nameOf(ref)} (without its label ${RUN_LABEL} or its nonce)`);
+    if (owned !== "own") return [];
+    const uid = found?.metadata.uid ?? "";
+    if (found?.metadata.deletionTimestamp === undefined) await kube.objects.removeExactly(ref, uid);
+    return [{ ref, uid }];
+  };
+  const going: Going[] = [];
+  for (const ref of beyond.reverse()) going.push(...(await remove(ref)));
+  if (spaces.length > 0) progress(`removing ${spaces.map(({ name }) => name).join(", ")}`);
+  going.push(...(await Promise.all(spaces.map(remove))).flat());
+  left.push(...(await untilGone(kube, going)));
+  const proof = judgeInventory(made, await takeInventory(kube, run));
+  left.push(...proof.left.filter((name) => !left.some((told) => told.startsWith(name))));
   if (left.length > 0)
     throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `of run ${run} there is still ${left.join(", ")}`, {
-      hint: `meshproof cleanup ${run} tries again`,
+      hint: `meshproof cleanup ${run} tries again; kubectl get says whether finalizers keep it`,
     });
-  return { created: journal.objects.length, kinds };
+  if (proof.doubt !== undefined)
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `run ${run}: ${proof.doubt}`, {
+      hint: `the journal is kept: meshproof cleanup ${run} tries again`,
+    });
+  return { created: refs.length, kinds: proof.kinds, told: proof.told };
 }
 
-/** @returns whether there was one of this run. */
-async function removeOwn(kube: Kube, run: string, ref: ObjectRef): Promise<boolean> {
-  const { apiVersion, kind, namespace, name } = ref;
-  const manifest: Manifest = { apiVersion, kind, metadata: { name, ...(namespace ? { namespace } : {}) } };
-  try {
-    const found = await kube.objects.read(manifest);
-    if (found.metadata?.labels?.[RUN_LABEL] !== run) return false;
-    return await kube.objects.remove(manifest);
-  } catch (error) {
-    if (statusOf(error) === 404) return false;
-    throw error;
-  }
+export interface Proof {
+  readonly kinds: number;
+  /** Of the run, and still there. */
+  readonly left: readonly string[];
+  /** Why it does not prove that nothing is left. */
+  readonly doubt?: string;
+  readonly told: readonly string[];
 }
 
-async function untilGone(kube: Kube, names: readonly string[]): Promise<void> {
-  const left = (seen: ReadonlyMap<string, V1Namespace>): string[] => names.filter((name) => seen.has(`/${name}`));
-  await Promise.all(
-    names.map((name) =>
-      waitFor<V1Namespace, true>(
-        kube,
-        "/api/v1/namespaces",
-        { fieldSelector: `metadata.name=${name}` },
-        (seen) => (left(seen).includes(name) ? undefined : true),
-        {
-          limitMs: LIMIT_MS,
-          code: "ERR_CLUSTER_UNREACHABLE",
-          explain: (seen) =>
-            left(seen)
-              .map((each) => `namespace ${each} does not end: ${whyNot(seen.get(`/${each}`))}`)
-              .join("; "),
-        },
-      ),
-    ),
+/** What an inventory proves about a run. */
+export function judgeInventory(made: Made, { found, kinds, unlisted }: Inventory): Proof {
+  const ours = found.filter(({ uid }) => uid !== made.journalUid);
+  const left = ours.filter((each) => isOf(made, each)).map(nameOf);
+  const looksLike = ours.filter((each) => !isOf(made, each)).map(nameOf);
+  // A journal names every object before it is created, so of a kind that it does not name there can be none.
+  const used = new Set(
+    [...made.objects, ...made.claims].map(({ apiVersion, kind }) => `${groupOf(apiVersion)} ${kind}`),
   );
+  const missing = unlisted.filter(({ group, kind }) => used.has(`${group} ${kind}`));
+  const doubt =
+    kinds === 0
+      ? "the API server listed no kind at all, so nothing proves that nothing is left"
+      : missing.length > 0
+        ? `it created objects of kinds that cannot be listed now, so nothing proves that they are gone: ${missing.map(({ kind, why }) => `${kind} (${why})`).join(", ")}`
+        : undefined;
+  return {
+    kinds,
+    left,
+    ...(doubt === undefined ? {} : { doubt }),
+    told: [
+      ...(unlisted.length === 0
+        ? []
+        : [
+            `not listed, and no kind that run ${made.run} created: ${unlisted
+              .map(({ kind }) => kind)
+              .sort()
+              .join(", ")}`,
+          ]),
+      ...(looksLike.length === 0
+        ? []
+        : [
+            `left as it is, because run ${made.run} did not create it although it has its label: ${looksLike.join(", ")}`,
+          ]),
+    ],
+  };
 }
 
-function whyNot(namespace: V1Namespace | undefined): string {
-  const conditions = namespace?.status?.conditions?.filter(({ status }) => status === "True") ?? [];
-  return conditions.map(({ message }) => message).join(", ") || "the API server gives no reason";
+function isOf({ objects, claims }: Made, { uid, nonce }: Labelled): boolean {
+  return [...objects, ...claims].some((record) => record.uid === uid || record.nonce === nonce);
 }
 
-/** `GET /api` and `GET /apis` as APIGroupDiscoveryList (Kubernetes 1.30 and newer). */
-interface Discovery {
-  readonly items: readonly {
-    readonly metadata: { readonly name?: string };
-    readonly versions: readonly {
-      readonly version: string;
-      readonly resources?: readonly { readonly resource: string; readonly verbs: readonly string[] }[];
-    }[];
-  }[];
+/** Whose an object is: `own`, nobody's of the run (undefined), or `claimed` by a journal that it does not bear out itself. */
+export function ownership(made: Made, ref: ObjectRef, found: Manifest): "own" | "claimed" | undefined {
+  const of = (records: readonly ObjectRecord[]) =>
+    ownOf(
+      records.filter((record) => sameObject(record, ref)),
+      found,
+    );
+  if (of(made.objects) !== undefined) return "own";
+  const claimed = of(made.claims);
+  if (claimed === undefined) return undefined;
+  const { labels, annotations } = found.metadata;
+  return labels?.[RUN_LABEL] === made.run && annotations?.[NONCE_ANNOTATION] === claimed.nonce ? "own" : "claimed";
 }
 
-const DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+function refOf({ apiVersion, kind, namespace, name }: ObjectRecord): ObjectRef {
+  return { apiVersion, kind, ...(namespace === undefined ? {} : { namespace }), name };
+}
 
-/** Lists every kind for what bears a run's label. */
-export async function inventory(kube: Kube, run: string): Promise<{ left: string[]; kinds: number }> {
-  const discovered = await Promise.all(["/api", "/apis"].map((path) => kube.objects.get<Discovery>(path, DISCOVERY)));
-  const paths = discovered.flatMap(({ items }) =>
-    items.flatMap(({ metadata: { name: group = "" }, versions }) =>
-      versions
-        .slice(0, 1)
-        .flatMap(({ version, resources = [] }) =>
-          resources
-            .filter(({ verbs }) => verbs.includes("list"))
-            .map(({ resource }) => `${group === "" ? "/api" : `/apis/${group}`}/${version}/${resource}`),
-        ),
-    ),
-  );
-  const left: string[] = [];
-  let next = 0;
-  let kinds = 0;
-  const lane = async (): Promise<void> => {
-    for (let path = paths[next++]; path; path = paths[next++]) {
+/** `AuthorizationPolicy istio-system/deny` */
+export function nameOf({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
+}
+
+interface Going {
+  readonly ref: ObjectRef;
+  readonly uid: string;
+}
+
+/** Waits until all are gone. @returns those that are not when the limit has passed, with the API server's reason. */
+async function untilGone(kube: Kube, going: readonly Going[]): Promise<string[]> {
+  const until = performance.now() + LIMIT_MS;
+  const wait = async ({ ref, uid }: Going): Promise<string[]> => {
+    for (;;) {
+      let found: Manifest | undefined;
+      let problem: string | undefined;
       try {
-        const query = `labelSelector=${encodeURIComponent(`${RUN_LABEL}=${run}`)}`;
-        const { items } = await kube.objects.get<{ items?: { metadata?: { namespace?: string; name?: string } }[] }>(
-          `${path}?${query}`,
-        );
-        kinds++;
-        for (const { metadata } of items ?? [])
-          left.push(
-            `${path.split("/").at(-1)} ${metadata?.namespace ? `${metadata.namespace}/` : ""}${metadata?.name}`,
-          );
+        found = await kube.objects.find(ref);
+        if (found?.metadata.uid !== uid) return [];
       } catch (error) {
-        // Kinds that this user may not list are none that it can have created.
-        if (statusOf(error) !== 403 && statusOf(error) !== 404 && statusOf(error) !== 405)
-          throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `${path} cannot be listed: ${messageOf(error)}`, {
-            cause: error,
-          });
+        problem = messageOf(error);
       }
+      if (performance.now() > until) return [`${nameOf(ref)} (${problem ?? whyNot(found)})`];
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   };
-  await Promise.all(Array.from({ length: 8 }, lane));
-  return { left, kinds };
+  return (await Promise.all(going.map(wait))).flat();
+}
+
+function whyNot(found: Manifest | undefined): string {
+  const { conditions = [] } = (found?.["status"] ?? {}) as V1NamespaceStatus;
+  const finalizers = (found?.metadata.finalizers ?? []).map((name) => `finalizer ${name}`);
+  const reasons = conditions.flatMap(({ status, message }) => (status === "True" && message ? [message] : []));
+  return [...reasons, ...finalizers].join(", ") || "the API server gives no reason";
 }

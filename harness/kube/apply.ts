@@ -37,6 +37,7 @@ export async function applyManifest(
     try {
       return await kube.objects.apply(labelled, { dryRun: options.dryRun === true });
     } catch (error) {
+      if (error instanceof MeshproofError) throw error;
       // What is asked about and not made waits for no CRD.
       const unknownKind = options.dryRun === true && isUnknownKind(error);
       if (isTransient(error) && !unknownKind && Date.now() < until) {
@@ -76,6 +77,8 @@ function isTransient(error: unknown): boolean {
   const message = messageOf(error);
   if (status === 429 || status === 503 || status === 504) return true;
   if (status === 500 && /failed calling webhook|failed to call webhook/.test(message)) return true;
+  // Our own, which is on its way out.
+  if (status === 409 && /object is being deleted/.test(message)) return true;
   return isUnknownKind(error);
 }
 

@@ -2,7 +2,7 @@ import type { MeshLimits } from "../../clusters/cluster.ts";
 import satisfies from "semver/functions/satisfies.js";
 import { inLanes } from "../lanes.ts";
 import { parseManifests } from "../kube/apply.ts";
-import type { Manifest } from "../kube/client.ts";
+import { reachOf } from "../kube/reach.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
@@ -12,11 +12,8 @@ interface ManifestText {
   readonly text: string;
 }
 
-/** Where an object lives that stays within the run: as manifests write it. */
+/** The run's own namespaces, as manifests write them. */
 const OWN = new Set(["${ns}", "${outside.ns}"]);
-
-/** Kinds whose objects every proxy of the mesh gets unless `exportTo` says otherwise (Istio, networking reference). */
-const EXPORTED = new Set(["ServiceEntry", "DestinationRule", "VirtualService"]);
 
 export interface Choice {
   readonly chosen: readonly Scenario[];
@@ -90,24 +87,12 @@ function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limi
   const checks = scenario.steps.flatMap((step) => step.checks);
   if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect)))
     return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
-  if (limits.meshWide) return undefined;
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];
-  const beyond = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest) ?? []));
-  return beyond.length === 0 ? undefined : `${beyond[0]}; --allow-mesh-wide permits it`;
-}
-
-/** How an object reaches beyond the run's own namespaces; undefined where it does not. */
-export function reachOf(manifest: Manifest): string | undefined {
-  const { kind, metadata } = manifest;
-  const what = `${kind} ${metadata.name}`;
-  const spec = manifest["spec"] as { exportTo?: string[]; selector?: object } | undefined;
-  if (kind === "Namespace") return OWN.has(metadata.name) ? undefined : `${what} is not the run's own`;
-  if (metadata.namespace === undefined) return `${what} holds for the whole cluster`;
-  if (!OWN.has(metadata.namespace)) return `${what} is applied to ${metadata.namespace}, where others work`;
-  if (kind === "Gateway") return `${what} opens the mesh's own gateway`;
-  if (EXPORTED.has(kind) && !(spec?.exportTo?.length === 1 && spec.exportTo[0] === "."))
-    return `${what} is exported to every namespace`;
-  return undefined;
+  const reaches = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest, OWN) ?? []));
+  const never = reaches.find(({ permitted }) => permitted === "never");
+  if (never !== undefined) return `${never.why}; nothing permits that on a mesh that is not ours`;
+  const [beyond] = limits.meshWide ? [] : reaches;
+  return beyond && `${beyond.why}; --allow-mesh-wide permits it`;
 }
 
 /** Whether a scenario lets somebody fetch keys. */
