@@ -165,6 +165,10 @@ function stringTest(matcher: unknown): StringTest | Unknown {
 /** Headers that proxies on the way set by themselves: that one is not given says nothing. */
 const SET_BY_PROXIES = /^(x-forwarded-|x-envoy-|x-b3-|x-request-id$|traceparent$|tracestate$)/;
 
+/** Headers that the proxy takes away or writes anew, whatever the client sends. */
+const REMADE =
+  /^(te|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|expect|x-forwarded-client-cert|x-envoy-.*)$/;
+
 /** Of a repeated header each value is compared (since the fix of CVE-2026-26308; before it, all joined by a comma). */
 function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
@@ -177,6 +181,7 @@ function matchHeader(matcher: Tree, facts: Facts): Match {
         : name === ":path"
           ? facts.path
           : facts.headers.get(name)?.join(",");
+  if (REMADE.test(name)) return undecided(`what the proxy makes of the ${field} is not known here`);
   if (got === undefined && (name === ":authority" || SET_BY_PROXIES.test(name)))
     return undecided(`${field} is not given, and a rule looks at it`);
   const invert = matcher["invert_match"] === true;

@@ -32,6 +32,7 @@ export interface KeyFact {
 /** One provider of Envoy's jwt_authn filter: istiod makes it of one jwtRule. */
 export interface ProviderFact {
   readonly name: string;
+  /** `any issuer` where the jwtRule names none. */
   readonly issuer: string;
   readonly audiences: readonly string[];
   /** `header authorization after "Bearer "`, `parameter access_token`, `cookie session`. */
@@ -43,6 +44,7 @@ export interface ProviderFact {
   /** Whether the token stays in the request. */
   readonly forward: boolean;
   readonly payloadHeader?: string;
+  readonly result: "accepted" | "no token" | "other issuer" | "refused" | "unknown" | "not asked";
   /** What the provider found in the request, one sentence without a full stop. */
   readonly found: string;
   /** Whether a token of the request passed; undefined where it cannot be told. */
