@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
-import type { RunResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import { selectionOf } from "../harness/shards.ts";
 import { allPassed, run, scenario, wrongSelector } from "../reports/fixture.ts";
 import { formatJson } from "../reports/json.ts";
 import { readScenarios, SCENARIOS } from "./context.ts";
@@ -26,9 +27,11 @@ function write(name: string, result: RunResult): string {
   return name;
 }
 
-const shard = (index: number) => ({ index, count: 2, selection: "s" });
+const broken = { ...wrongSelector, id: "jwt/broken" };
+const selection = selectionOf([...allPassed().scenarios, broken]);
+const shard = (index: number) => ({ index, count: 2, selection });
 const one = write("one", { ...allPassed(), id: "one", shard: shard(1) });
-const two = write("two", run([{ ...wrongSelector, id: "jwt/broken" }], { id: "two", shard: shard(2) }));
+const two = write("two", run([broken], { id: "two", shard: shard(2) }));
 
 describe("meshproof merge", () => {
   it("writes every report, and ends as the worst of its parts", async () => {
@@ -51,8 +54,28 @@ describe("meshproof merge", () => {
     assert.match(missing.stderr, /^error: missing: shard 2\/3$/m);
     const twice = await meshproof("merge", one, one, two, "--out", "nothing");
     assert.equal(twice.exitCode, 2);
-    assert.match(twice.stderr, / is in one and in one$/m);
+    assert.match(twice.stderr, /^error: shard 1\/2 is there twice, the second time in one$/m);
     assert.ok(!existsSync(path.join(folder, "nothing")));
+  });
+
+  it("ends with 2 where a part counts another number than it holds, of whatever status", async () => {
+    for (const status of ["error", "skipped", "known-failure"] as const) {
+      const parts = [scenario("jwt/x"), scenario("jwt/y", { status, reason: "r", steps: [] })];
+      const { counts, ...rest } = run(parts, { id: "edited" });
+      const edited = write("edited", { ...rest, counts: { ...counts, [status]: 0 } });
+      const { exitCode, stderr } = await meshproof("merge", edited, one, "--out", "nothing");
+      assert.equal(exitCode, 2, status);
+      assert.match(stderr, new RegExp(`is damaged: it counts 0 ${status}, and holds 1$`, "m"));
+    }
+  });
+
+  it("ends with 2 where all parts are empty, and says why", async () => {
+    const skipped = scenario("jwt/skipped", { status: "skipped", reason: "it needs a gateway", steps: [] });
+    const part = (index: number, scenarios: ScenarioResult[]): string =>
+      write(`empty-${index}`, run(scenarios, { shard: { index, count: 2, selection: selectionOf([skipped]) } }));
+    const { exitCode, stderr } = await meshproof("merge", part(1, [skipped]), part(2, []), "--out", "nothing");
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /nothing was judged in any of the runs\n.*jwt\/skipped: it needs a gateway/);
   });
 });
 

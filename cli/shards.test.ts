@@ -2,18 +2,22 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { allPassed, everyStatus, run, scenario } from "../reports/fixture.ts";
-import type { RunResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import { exitCode } from "../reports/index.ts";
 import { loadScenarios } from "../harness/scenario/index.ts";
-import { mergeRuns, noteOf, parseShard, takeShard } from "../harness/shards.ts";
+import { mergeRuns, noteOf, parseShard, runSetOf, selectionOf, takeShard } from "../harness/shards.ts";
 
 const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../scenarios"));
+/** Of the selection of a/a, b/b and c/c. */
+const selection = selectionOf(["a/a", "b/b", "c/c"].map((id) => scenario(id)));
 const part = (index: number, count: number, ids: readonly string[], changes: Partial<RunResult> = {}) => ({
   place: `part-${index}`,
   result: run(
     ids.map((id) => scenario(id)),
-    { id: `run-${index}`, shard: { index, count, selection: "s" }, ...changes },
+    { id: `run-${index}`, shard: { index, count, selection }, ...changes },
   ),
 });
+const INPUTS = { scenarios: "5ce0", profile: "istio", knownFailures: "f11e", runSet: "github a/b 1" };
 const message = (pattern: RegExp) => ({ code: "ERR_USAGE", message: pattern });
 
 describe("a shard", () => {
@@ -62,9 +66,11 @@ describe("a shard", () => {
 
 describe("merged runs", () => {
   it("have all scenarios in the order of the shards, counts added, and say where they come from", () => {
-    const shard = { index: 1, count: 2, selection: "s" };
+    const own = selectionOf([...everyStatus().scenarios, scenario("other/one")]);
+    const shard = { index: 1, count: 2, selection: own };
     const a = { ...everyStatus(), id: "a", shard, notes: [noteOf(shard) ?? "", "kept"] };
-    const b = part(2, 2, ["other/one"], { command: "meshproof run --shard 2/2" });
+    const second = { command: "meshproof run --shard 2/2", shard: { ...shard, index: 2 } };
+    const b = part(2, 2, ["other/one"], second);
     const merged = mergeRuns([b, { place: "a", result: { ...a, command: "meshproof run --shard 1/2" } }], "new");
     assert.deepEqual(
       merged.scenarios.map(({ id }) => id),
@@ -82,18 +88,82 @@ describe("merged runs", () => {
   });
 
   it("are refused where they do not belong together", () => {
-    const a = part(1, 2, ["a/a"]);
+    const a = part(1, 2, ["a/a", "c/c"], { inputs: INPUTS });
     const { cluster } = a.result;
     const versions = { ...cluster.versions, envoy: "1.36.0" };
+    const digests = { ...cluster.digests, istio: "sha256:other" };
+    const last = (changes: Partial<RunResult>, ids = ["b/b"]) => part(2, 2, ids, { inputs: INPUTS, ...changes });
+    const { runSet: _runSet, ...noSet } = INPUTS;
     for (const [other, pattern] of [
-      [part(2, 2, ["a/a"]), /a\/a is in part-1 and in part-2/],
-      [part(2, 2, ["b/b"], { cluster: { ...cluster, versions } }), /differ in envoy: 1\.40\.0 in part-1, 1\.36\.0/],
-      [part(2, 2, ["b/b"], { tool: { name: "meshproof", version: "9" } }), /differ in meshproof/],
-      [part(2, 3, ["b/b"]), /not of the same selection/],
-      [part(2, 2, ["b/b"], { shard: { index: 2, count: 2, selection: "t" } }), /not of the same selection/],
-      [{ place: "whole", result: allPassed() }, /whole is no shard/],
+      [last({}, ["b/b", "a/a"]), /a\/a is in part-1 and in part-2/],
+      [last({ cluster: { ...cluster, versions } }), /differ in envoy: 1\.40\.0 in part-1, 1\.36\.0/],
+      [
+        last({ cluster: { ...cluster, digests } }),
+        /differ in the digest of istio: .* in part-1, sha256:other in part-2/,
+      ],
+      [last({ tool: { name: "meshproof", version: "9" } }), /differ in meshproof/],
+      [last({ inputs: { ...INPUTS, scenarios: "other" } }), /differ in the scenarios' files: 5ce0 .* other/],
+      [last({ inputs: { ...INPUTS, profile: "asm" } }), /differ in --profile: istio in part-1, asm/],
+      [last({ inputs: { ...INPUTS, knownFailures: "other" } }), /differ in the file of --known-failures/],
+      [last({ inputs: { ...INPUTS, runSet: "github a/b 2" } }), /differ in the pipeline .*: github a\/b 1 .* a\/b 2/],
+      [last({ inputs: noSet }), /differ in the pipeline .*: github a\/b 1 in part-1, nothing in part-2/],
+      [part(2, 2, ["b/b"]), /differ in the scenarios' files: 5ce0 in part-1, nothing in part-2/],
+      [last({ shard: { index: 2, count: 3, selection } }), /not of the same selection/],
+      [last({ shard: { index: 2, count: 2, selection: "t" } }), /not of the same selection/],
+      [last({}, []), /hold 2 scenarios, which are not those of the selection/],
+      [last({}, ["b/b", "d/d"]), /hold 4 scenarios, which are not those of the selection/],
+      [{ place: "whole", result: { ...allPassed(), inputs: INPUTS } }, /whole is no shard/],
     ] as const)
       assert.throws(() => mergeRuns([a, other], "x"), message(pattern));
     assert.throws(() => mergeRuns([a], "x"), message(/whole already/));
+  });
+
+  it("of no known pipeline are those of one day, shards or not", () => {
+    const { runSet: _runSet, ...inputs } = INPUTS;
+    const at = (startedAt: string) => ({ inputs, startedAt });
+    const january = part(1, 2, ["a/a", "c/c"], at("2026-01-10T02:00:00.000Z"));
+    const november = part(2, 2, ["b/b"], at("2026-11-10T02:00:00.000Z"));
+    assert.throws(
+      () => mergeRuns([november, january], "x"),
+      message(/^part-1 began at 2026-01-10T.* and part-2 at 2026-11/),
+    );
+    const evening = part(2, 2, ["b/b"], at("2026-01-10T22:00:00.000Z"));
+    assert.equal(mergeRuns([january, evening], "x").scenarios.length, 3);
+    const { shard: _one, ...whole } = january.result;
+    const { shard: _two, ...other } = november.result;
+    const places = [
+      { place: "whole", result: whole },
+      { place: "other", result: other },
+    ];
+    assert.throws(() => mergeRuns(places, "x"), message(/more than a day lies between/));
+    // A job of a pipeline may be run again days later.
+    const named = [january, november].map(({ place, result }) => ({ place, result: { ...result, inputs: INPUTS } }));
+    assert.equal(mergeRuns(named, "x").scenarios.length, 3);
+  });
+
+  it("have the counts of their scenarios, whatever the files say, and the exit code of these counts", () => {
+    const broken = { place: "b", result: run([scenario("b/b", { status: "error", reason: "r", steps: [] })]) };
+    const passed = part(1, 2, ["a/a"]).result;
+    const { shard: _shard, ...whole } = passed;
+    const edited = { ...broken, result: { ...broken.result, counts: { ...broken.result.counts, error: 0 } } };
+    assert.equal(exitCode(mergeRuns([{ place: "a", result: whole }, edited], "x")), 3);
+  });
+
+  it("are refused where nothing was judged in any of them", () => {
+    const skipped = scenario("a/a", { status: "skipped", reason: "r", steps: [] });
+    const of = (index: number, scenarios: ScenarioResult[]) =>
+      run(scenarios, { shard: { index, count: 2, selection: selectionOf([skipped]) } });
+    const runs = [of(1, [skipped]), of(2, [])].map((result, index) => ({ place: `${index}`, result }));
+    assert.throws(() => mergeRuns(runs, "x"), { code: "ERR_NOTHING_SELECTED", message: /a\/a: r$/ });
+  });
+});
+
+describe("a pipeline", () => {
+  it("is named by the user or by its CI system", () => {
+    const github = { GITHUB_ACTIONS: "true", GITHUB_REPOSITORY: "a/b", GITHUB_RUN_ID: "7", GITHUB_RUN_ATTEMPT: "2" };
+    assert.equal(runSetOf(github), "github a/b 7");
+    assert.equal(runSetOf({ ...github, MESHPROOF_RUN_SET: "mine" }), "mine");
+    assert.equal(runSetOf({ GITLAB_CI: "true", CI_PROJECT_PATH: "a/b", CI_PIPELINE_ID: "9" }), "gitlab a/b 9");
+    assert.equal(runSetOf({}), undefined);
   });
 });

@@ -172,6 +172,17 @@ export interface Shard {
   readonly selection: string;
 }
 
+/** What a run's verdicts depend on beside the cluster. Runs that differ in it are not parts of one. */
+export interface Inputs {
+  /** Of all files below the folder of the scenarios. */
+  readonly scenarios: string;
+  readonly profile: string;
+  /** Of the file of known failures. */
+  readonly knownFailures?: string;
+  /** What the runs of one pipeline have in common. */
+  readonly runSet?: string;
+}
+
 export interface RunResult {
   readonly schemaVersion: 1;
   readonly id: string;
@@ -193,4 +204,6 @@ export interface RunResult {
   /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
   readonly notes?: readonly string[];
   readonly shard?: Shard;
+  /** Not in results of before there was such a thing. */
+  readonly inputs?: Inputs;
 }

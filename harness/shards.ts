@@ -2,9 +2,10 @@
 
 import { createHash } from "node:crypto";
 import { MeshproofError } from "./errors.ts";
-import type { Counts, RunResult, Shard } from "./result.ts";
+import type { RunResult, Shard } from "./result.ts";
 import { inRunOrder } from "./run/plan.ts";
 import type { Scenario } from "./scenario/types.ts";
+import { countOf } from "./verdict/status.ts";
 
 /** @throws MeshproofError ERR_USAGE where the text is not `i/n` with 1 <= i <= n */
 export function parseShard(text: string): Pick<Shard, "index" | "count"> {
@@ -35,12 +36,36 @@ export function takeShard(
     }
     cuts.push(at);
   }
-  const selection = createHash("sha256")
-    .update(ordered.map(({ id }) => id).join("\n"))
-    .digest("hex")
-    .slice(0, 16);
   const own = index > filled ? [] : ordered.slice(cuts[index - 1], cuts[index]);
-  return { scenarios: own, shard: { index, count, selection } };
+  return { scenarios: own, shard: { index, count, selection: selectionOf(ordered) } };
+}
+
+/** The same for the same scenarios, in whatever order. */
+export function selectionOf(scenarios: readonly Pick<Scenario, "id" | "mesh">[]): string {
+  const ids = inRunOrder(scenarios).map(({ id }) => id);
+  return createHash("sha256").update(ids.join("\n")).digest("hex").slice(0, 16);
+}
+
+/** So much later may the last of the runs that are merged have begun than the first, where nothing else says that they belong together. */
+const LONGEST_SET_MS = 24 * 3_600_000;
+
+/**
+ * What the runs of one pipeline have in common, as its CI system tells it, or the user by MESHPROOF_RUN_SET. A job that is run
+ * again belongs to its pipeline.
+ */
+export function runSetOf(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const {
+    MESHPROOF_RUN_SET,
+    GITHUB_ACTIONS,
+    GITHUB_REPOSITORY,
+    GITHUB_RUN_ID,
+    GITLAB_CI,
+    CI_PROJECT_PATH,
+    CI_PIPELINE_ID,
+  } = env;
+  if (MESHPROOF_RUN_SET) return MESHPROOF_RUN_SET;
+  if (GITHUB_ACTIONS === "true" && GITHUB_RUN_ID) return `github ${GITHUB_REPOSITORY ?? ""} ${GITHUB_RUN_ID}`;
+  return GITLAB_CI && CI_PIPELINE_ID ? `gitlab ${CI_PROJECT_PATH ?? ""} ${CI_PIPELINE_ID}` : undefined;
 }
 
 /** A run with where it was read from, for messages. */
@@ -50,21 +75,25 @@ export interface ReadRun {
 }
 
 /**
- * What several runs found, as one.
+ * What several runs found, as one. Counts are those of the scenarios, whatever a file says.
  * @param id of the result
- * @throws MeshproofError ERR_USAGE where they do not belong together: other versions, the same scenario twice, shards of
- * different selections, or a shard that is missing
+ * @throws MeshproofError ERR_USAGE where they do not belong together: other versions, digests or inputs, another pipeline or
+ * day, the same scenario twice, shards of different selections, or a shard that is missing or incomplete;
+ * ERR_NOTHING_SELECTED where all of them are empty
  */
 export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
   const [first] = runs;
   if (first === undefined || runs.length < 2) throw refuse("one run is whole already", "name two or more");
   for (const run of runs.slice(1)) refuseDiffering(first, run);
+  refuseApart(runs);
   refuseIncomplete(runs);
   refuseTwice(runs);
+  refuseEmpty(runs);
   const results = [...runs]
     .sort((a, b) => (a.result.shard?.index ?? 0) - (b.result.shard?.index ?? 0))
     .map(({ result }) => result);
   const notes = [...new Set(results.flatMap(({ notes = [], shard }) => notes.filter((n) => n !== noteOf(shard))))];
+  const scenarios = results.flatMap((result) => result.scenarios);
   const latest = (pick: (timing: RunResult["timing"]) => number): number =>
     Math.max(...results.map(({ timing }) => pick(timing)));
   return {
@@ -85,8 +114,9 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
       firstVerdictMs: Math.min(...results.map(({ timing }) => timing.firstVerdictMs)),
       totalMs: latest((t) => t.totalMs),
     },
-    scenarios: results.flatMap(({ scenarios }) => scenarios),
-    counts: sum(results.map(({ counts }) => counts)),
+    scenarios,
+    counts: countOf(scenarios),
+    ...(first.result.inputs && { inputs: first.result.inputs }),
     notes: [`merged from the runs ${results.map((result) => result.id).join(", ")}`, ...notes],
   };
 }
@@ -97,18 +127,38 @@ export function noteOf(shard: Shard | undefined): string | undefined {
 }
 
 function refuseDiffering(a: ReadRun, b: ReadRun): void {
-  const facts = ({ result: { tool, cluster } }: ReadRun): Record<string, string> => ({
+  const facts = ({ result: { tool, cluster, inputs } }: ReadRun): Record<string, string | undefined> => ({
     meshproof: tool.version,
     "kind of cluster": cluster.kind,
+    ...(cluster.kind === "existing" && { "name of the cluster": cluster.name }),
     ...cluster.versions,
+    ...Object.fromEntries(Object.entries(cluster.digests).map(([name, digest]) => [`the digest of ${name}`, digest])),
+    "the scenarios' files": inputs?.scenarios,
+    "--profile": inputs?.profile,
+    "the file of --known-failures": inputs?.knownFailures,
+    "the pipeline (MESHPROOF_RUN_SET)": inputs?.runSet,
   });
   const [left, right] = [facts(a), facts(b)];
-  for (const [name, value] of Object.entries(left))
-    if (right[name] !== value)
+  for (const name of new Set([...Object.keys(left), ...Object.keys(right)]))
+    if (right[name] !== left[name])
       throw refuse(
-        `the runs differ in ${name}: ${value} in ${a.place}, ${right[name] ?? "nothing"} in ${b.place}`,
-        "merge runs of the same versions; meshproof diff compares others",
+        `the runs differ in ${name}: ${left[name] ?? "nothing"} in ${a.place}, ${right[name] ?? "nothing"} in ${b.place}`,
+        "merge runs of the same versions, files and options; meshproof diff compares others",
       );
+}
+
+/** Runs of no known pipeline belong together by their time. */
+function refuseApart(runs: readonly ReadRun[]): void {
+  if (runs.every(({ result }) => result.inputs?.runSet !== undefined)) return;
+  const [earliest, ...later] = runs.toSorted((a, b) => Date.parse(a.result.startedAt) - Date.parse(b.result.startedAt));
+  const latest = later.at(-1);
+  if (earliest === undefined || latest === undefined) return;
+  const apartMs = Date.parse(latest.result.startedAt) - Date.parse(earliest.result.startedAt);
+  if (apartMs <= LONGEST_SET_MS) return;
+  throw refuse(
+    `${earliest.place} began at ${earliest.result.startedAt} and ${latest.place} at ${latest.result.startedAt}: more than a day lies between`,
+    "merge the runs of one day, or give those that belong together one MESHPROOF_RUN_SET",
+  );
 }
 
 function refuseIncomplete(runs: readonly ReadRun[]): void {
@@ -124,6 +174,12 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
       `${other.place} (shard ${other.index}/${other.count}) and ${first.place} (shard ${first.index}/${first.count}) are not of the same selection`,
       "run all shards with the same names, tags and number of shards",
     );
+  const twice = shards.find(({ index }, at) => shards.findIndex((other) => other.index === index) < at);
+  if (twice !== undefined)
+    throw refuse(
+      `shard ${twice.index}/${twice.count} is there twice, the second time in ${twice.place}`,
+      "name the results of every shard once",
+    );
   const all = Array.from({ length: first.count }, (_, i) => i + 1);
   const missing = all.filter((index) => !shards.some((shard) => shard.index === index));
   if (missing.length > 0)
@@ -131,6 +187,18 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
       `missing: shard ${missing.map((index) => `${index}/${first.count}`).join(", ")}`,
       "name the results of every shard; did one end before it wrote any?",
     );
+  const held = runs.flatMap(({ result }) => result.scenarios);
+  const selection = selectionOf(uniqueById(held));
+  if (selection !== first.selection)
+    throw refuse(
+      `the shards hold ${held.length} scenarios, which are not those of the selection that was split (${first.selection}, these are ${selection})`,
+      "was a shard ended before all of its scenarios had run, or edited? Run it again",
+    );
+}
+
+/** A scenario that is there twice is told on its own. */
+function uniqueById<S extends { readonly id: string }>(scenarios: readonly S[]): S[] {
+  return [...new Map(scenarios.map((scenario) => [scenario.id, scenario])).values()];
 }
 
 function refuseTwice(runs: readonly ReadRun[]): void {
@@ -144,11 +212,13 @@ function refuseTwice(runs: readonly ReadRun[]): void {
     }
 }
 
-function sum(all: readonly Counts[]): Counts {
-  const total = { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
-  for (const counts of all)
-    for (const status of Object.keys(total) as (keyof Counts)[]) total[status] += counts[status];
-  return total;
+function refuseEmpty(runs: readonly ReadRun[]): void {
+  const scenarios = runs.flatMap(({ result }) => result.scenarios);
+  if (scenarios.some(({ status }) => status !== "skipped")) return;
+  const reasons = [...new Set(scenarios.map(({ id, reason }) => `${id}: ${reason ?? "skipped"}`))];
+  throw new MeshproofError("ERR_NOTHING_SELECTED", ["nothing was judged in any of the runs", ...reasons].join("\n"), {
+    hint: "a shard may be empty, and not all of them",
+  });
 }
 
 function refuse(message: string, hint: string): MeshproofError {

@@ -71,6 +71,12 @@ function everything(): RunResult {
     ...run([one]),
     notes: ["n"],
     shard: { index: 1, count: 2, selection: "s" },
+    inputs: {
+      scenarios: "0123456789abcdef",
+      profile: "istio",
+      knownFailures: "0123456789abcdef",
+      runSet: "github x 1",
+    },
   };
   const cluster: Required<ClusterInfo> = { ...result.cluster, rootless: false };
   return { ...result, cluster };

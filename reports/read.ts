@@ -3,7 +3,8 @@ import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { MeshproofError } from "../harness/errors.ts";
 import type { RunResult } from "../harness/result.ts";
-import { count, outcomesOf } from "./outcome.ts";
+import { countOf } from "../harness/verdict/status.ts";
+import { statuses } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import schema from "./results.schema.json" with { type: "json" };
 
@@ -50,9 +51,8 @@ export async function readResults(place: string, { unjudged = false } = {}): Pro
       `is damaged: ${ajv.errorsText(validate.errors, { dataVar: "it" })}`,
       "reports/results.schema.json says what belongs there",
     );
-  const counts = count(value.scenarios.flatMap(outcomesOf));
-  // A broken scenario counts once more than its report shows; what was judged must agree.
-  const differing = (["passed", "failed", "flaky"] as const).find((status) => counts[status] !== value.counts[status]);
+  const counts = countOf(value.scenarios);
+  const differing = statuses.find((status) => counts[status] !== value.counts[status]);
   if (differing !== undefined)
     throw refuse(
       `is damaged: it counts ${value.counts[differing]} ${differing}, and holds ${counts[differing]}`,

@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, rename, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
@@ -9,9 +9,10 @@ import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
-import type { RunResult, Shard } from "../../harness/result.ts";
+import type { Inputs, RunResult, Shard } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
-import { noteOf, parseShard, takeShard } from "../../harness/shards.ts";
+import { revisionOf } from "../../harness/scenario/revision.ts";
+import { noteOf, parseShard, runSetOf, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { annotate } from "../annotate.ts";
 import { commandLine } from "../command-line.ts";
@@ -72,10 +73,11 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
     const here = new Set(scenarios.map(({ id }) => id));
     const elsewhere = new Set(selected.map(({ id }) => id).filter((id) => !here.has(id)));
     const excuse = await readKnownFailures(options.knownFailures, elsewhere);
+    const inputs = await inputsOf(options);
     if (options.install === true) await prepareHost(work);
     const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);
     const found = await runOnCluster(scenarios, asked, options, work);
-    const result = excuse(shard === undefined ? found : inShard(found, shard));
+    const result = excuse({ ...(shard === undefined ? found : inShard(found, shard)), inputs });
     const folder = path.resolve(options.results, result.id);
     const { html, markdown } = await writeReports(result, folder);
     await pointLatest(folder);
@@ -88,6 +90,20 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
 
 function inShard(result: RunResult, shard: Shard): RunResult {
   return { ...result, shard, notes: [...(result.notes ?? []), noteOf(shard) ?? ""] };
+}
+
+async function inputsOf({ scenarios, profile, knownFailures }: RunVerbOptions): Promise<Inputs> {
+  const runSet = runSetOf(process.env);
+  const hash = async (file: string): Promise<string> =>
+    createHash("sha256")
+      .update(await readFile(file))
+      .digest("hex")
+      .slice(0, 16);
+  return {
+    ...{ scenarios: await revisionOf(path.resolve(scenarios)), profile },
+    ...(knownFailures !== undefined && { knownFailures: await hash(knownFailures) }),
+    ...(runSet !== undefined && { runSet }),
+  };
 }
 
 /**

@@ -60,8 +60,8 @@ export function readPlan(): RunPlan {
 }
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */
-export function inRunOrder(scenarios: readonly Scenario[]): Scenario[] {
-  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE", extAuthz = false } }: Scenario): string =>
+export function inRunOrder<S extends Pick<Scenario, "id" | "mesh">>(scenarios: readonly S[]): S[] {
+  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE", extAuthz = false } }: S): string =>
     [
       jwksFetch === "istiod" ? "0" : jwksFetch,
       pathNormalization === "BASE" ? "0" : pathNormalization,
