@@ -21,6 +21,7 @@ import {
   STAND_IN,
   stringifyObjects,
   translate,
+  withPlaceholders,
   type ReproAnswer,
   type Ticket,
   type Translation,
@@ -161,7 +162,14 @@ async function readTicket(files: readonly string[], options: ReproOptions): Prom
   const [first = "ticket"] = files;
   const name = slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
   const image = await readFile(path.join(SCENARIOS, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8");
-  return { name, objects, request, jwks, image, ...(token === undefined ? {} : { token }) };
+  return {
+    name,
+    objects,
+    request: withPlaceholders(request, objects),
+    jwks,
+    image,
+    ...(token === undefined ? {} : { token }),
+  };
 }
 
 /**

@@ -16,6 +16,8 @@ export interface TicketRequest {
   readonly token?: string;
   /** What was left out of the request, a sentence each. */
   readonly left: readonly string[];
+  /** What is not as it was given, a sentence each. */
+  readonly changed?: readonly string[];
 }
 
 const VALUED = {
@@ -100,7 +102,8 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   const left: string[] = [];
   const headers: (readonly [string, string])[] = [];
   let token: string | undefined;
-  let host = authority?.replace(/^[^@]*@/, "");
+  let host = authority?.replace(/^.*@/, "");
+  if (host !== authority) left.push("the user info of the URL was left out");
   for (const line of headerLines) {
     const [, name, value] = /^([^:\s]+):\s*(.*)$/s.exec(line) ?? [];
     if (name === undefined || value === undefined) throw usage(`a header is "name: value", not "${line.slice(0, 20)}"`);
@@ -109,20 +112,16 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
     else if (lower === "user-agent") left.push("header User-Agent was left out: a run names its requests itself");
     else if (lower === "authorization" && /^bearer /i.test(value)) {
       const compact = value.replace(/^bearer +/i, "").trim();
+      // Anything else that is no variable may be a secret.
+      const shown = /^\$\w+$/.test(compact) ? ` (${compact})` : "";
       if (compact.startsWith("eyJ")) token = compact;
-      else
-        left.push(
-          `the token in Authorization is not in the ticket ("${compact.slice(0, 12)}…"): give it by --token or --claims`,
-        );
-    } else if (
-      /^(authorization|proxy-authorization|cookie)$|token|secret|api-?key|password/.test(lower) ||
-      /eyJ[\w-]+\./.test(value)
-    )
+      else left.push(`the token in Authorization is not a JWT${shown}: give it by --token or --claims`);
+    } else if (/^(authorization|proxy-authorization|cookie)$/.test(lower) || /eyJ[\w-]+(?:\.|%(?:25)*2e)/i.test(value))
       left.push(`header ${name} was left out: it may be a secret`);
     else headers.push([name, value]);
   }
   const target = path === "" ? "/" : path.startsWith("?") ? `/${path}` : path.replace(/#.*$/, "");
-  const safe = target.replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]*/g, "TOKEN");
+  const safe = target.replaceAll(/eyJ[\w-]+(?:\.|%(?:25)*2e)[\w-]+(?:\.|%(?:25)*2e)[\w-]*/gi, "TOKEN");
   if (safe !== target) left.push("a token in the query was left out: give it by --token");
   return {
     method: method.toUpperCase(),

@@ -3,6 +3,7 @@ export { readCurlLine, readRequest } from "./curl-line.ts";
 export { formatAnswer } from "./format.ts";
 export { minimize, sameAnswer } from "./minimize.ts";
 export { slug } from "./issuers.ts";
+export { withPlaceholders } from "./placeholders.ts";
 export { readObjects, STAND_IN, stringifyObjects } from "./stand-in.ts";
 export { decodeToken, readClaims } from "./token.ts";
 export { translate } from "./translate.ts";

@@ -1,6 +1,7 @@
 /** Issuers of a ticket, each with keys of our own. */
 
 import { ALGORITHMS, type Algorithm } from "../tokens/names.ts";
+import { withoutCredentials } from "./placeholders.ts";
 import type { TokenPlace } from "../scenario/types.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";
 import type { TicketObject } from "./translate.ts";
@@ -111,12 +112,18 @@ export function rewriteRules(
   const raw = (spec["jwtRules"] ?? []) as RawRule[];
   const jwtRules = raw.map((rule) => {
     const { name } = issuers.find(({ iss }) => iss === rule.issuer) ?? issuers[0]!;
-    const { jwks: inline, jwksUri, ...rest } = rule as RawRule & { jwks_uri?: string };
+    // Istio takes `jwks_uri` for the same.
+    const { jwks: inline, jwksUri: camel, jwks_uri: snake, ...rest } = rule as RawRule & { jwks_uri?: string };
+    const jwksUri = camel ?? snake;
     if (inline !== undefined && jwksUri === undefined) {
       changes.push(`${what}: the JWKS of ${rule.issuer} became one with our keys`);
       return { ...rest, jwks: `\${jwks.${name}}` };
     }
-    const from = jwksUri === undefined ? "found by OpenID discovery" : `at ${jwksUri}`;
+    const bare = jwksUri === undefined ? undefined : withoutCredentials(String(jwksUri));
+    const from =
+      bare === undefined
+        ? "found by OpenID discovery"
+        : `at ${bare.uri}${bare.cut ? ", its user info and query left out" : ""}`;
     if (jwks === "unreachable") {
       changes.push(`${what}: the jwksUri of ${rule.issuer} (${from}) became one that answers 500`);
       return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/fault/500/${name}` };

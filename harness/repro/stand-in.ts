@@ -2,6 +2,7 @@
 
 import { parseAllDocuments, stringify } from "yaml";
 import { MeshproofError } from "../errors.ts";
+import { withoutCredentials } from "./placeholders.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { TicketObject } from "./translate.ts";
 
@@ -254,9 +255,12 @@ export function readObjects(text: string, file: string): TicketObject[] {
   });
 }
 
-/** Objects as YAML. Key sets stand as `…`: no key of a user's gets into a report. */
+/** Objects as YAML. Key sets are `…`, and a jwksUri has no user info and no query: no secret of a user's gets into a report. */
 export function stringifyObjects(objects: readonly TicketObject[]): string {
-  const blank = (key: unknown, value: unknown): unknown => (key === "jwks" ? "…" : value);
+  const blank = (key: unknown, value: unknown): unknown => {
+    if (key === "jwks") return "…";
+    return key === "jwksUri" || key === "jwks_uri" ? withoutCredentials(String(value)).uri : value;
+  };
   return objects
     .map((object) => stringify(object, blank, { aliasDuplicateObjects: false, lineWidth: 0 }))
     .join("---\n");

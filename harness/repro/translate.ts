@@ -1,6 +1,8 @@
 /** Turns a ticket into an ordinary scenario folder. Pure: manifests in, files out. */
 
+import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
+import { redactValue } from "../safe/redact.ts";
 import type { Expectation, TokenPlace, TokenSpec, TokenVariant } from "../scenario/types.ts";
 import type { Algorithm } from "../tokens/names.ts";
 import type { TicketRequest } from "./curl-line.ts";
@@ -64,7 +66,7 @@ const ROOT = "istio-system";
 
 /** What a ticket becomes. */
 export function translate(ticket: Ticket): Translation {
-  const changes: string[] = [];
+  const changes: string[] = [...(ticket.request.changed ?? [])];
   const left: string[] = [...ticket.request.left];
   const note = (list: string[], text: string): void => void (list.includes(text) || list.push(text));
   const { objects, request } = ticket;
@@ -130,6 +132,10 @@ export function translate(ticket: Ticket): Translation {
       const settled = settleRoutes(what, kind, spec, workload);
       spec = settled.spec;
       for (const change of settled.changes) note(changes, change);
+      // A route may set a header that is a credential. What policies compare stays.
+      const safe = redactValue(spec) as Record<string, unknown>;
+      if (!isDeepStrictEqual(safe, spec)) note(changes, `${what}: what may be a credential was taken out`);
+      spec = safe;
     }
     const annotations = Object.entries(metadata.annotations ?? {}).filter(([key]) => key === "istio.io/dry-run");
     write({
