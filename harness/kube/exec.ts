@@ -1,5 +1,7 @@
+import { request as requestPlain } from "node:http";
+import { request as requestTls, type RequestOptions } from "node:https";
 import { PassThrough, Readable, Writable } from "node:stream";
-import { Exec, Log, type V1Status } from "@kubernetes/client-node";
+import { ApiException, Exec, Log, type V1Status } from "@kubernetes/client-node";
 import { MeshproofError } from "../errors.ts";
 import { messageOf, type Kube } from "./client.ts";
 
@@ -85,6 +87,45 @@ export async function readLog(kube: Kube, where: ContainerRef, since: Date): Pro
   await new Log(kube.config).log(where.namespace, where.pod, where.container, sink, { sinceTime: since.toISOString() });
   await ended;
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** A connection whose other end is gone without a word must be noticed. */
+const KEEP_ALIVE_MS = 30_000;
+
+/**
+ * A container's log as it is written, until it ends: the container has, or the server has had enough. By `node:http`, since the
+ * library's own stream ends the process where its connection breaks.
+ * @param options.sinceSeconds how far back it begins, at least 1, by the server's own clock
+ * @throws ApiException where the server refuses, and what broke the connection
+ */
+export async function followLog(
+  kube: Kube,
+  where: ContainerRef,
+  options: { readonly sinceSeconds: number; readonly signal: AbortSignal; readonly onOpen?: () => void },
+  onChunk: (chunk: Buffer) => void,
+): Promise<void> {
+  const server = kube.config.getCurrentCluster()?.server ?? "";
+  const url = new URL(`${server}/api/v1/namespaces/${where.namespace}/pods/${where.pod}/log`);
+  const query = { container: where.container, follow: "true", sinceSeconds: String(options.sinceSeconds) };
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  const requestOptions: RequestOptions = { signal: options.signal };
+  await kube.config.applyToHTTPSOptions(requestOptions);
+  await new Promise<void>((resolve, reject) => {
+    const request = (url.protocol === "http:" ? requestPlain : requestTls)(url, requestOptions, (response) => {
+      const refusal: Buffer[] = [];
+      const status = response.statusCode ?? 0;
+      if (status === 200) options.onOpen?.();
+      response.on("data", (chunk: Buffer) => (status === 200 ? onChunk(chunk) : refusal.push(chunk)));
+      response.once("end", () => {
+        if (status === 200) return resolve();
+        reject(new ApiException(status, "log", Buffer.concat(refusal).toString("utf8"), {}));
+      });
+      response.once("error", reject);
+    });
+    request.setSocketKeepAlive(true, KEEP_ALIVE_MS);
+    request.once("error", reject);
+    request.end();
+  });
 }
 
 /** `Success` is 0; `NonZeroExitCode` names the code in its causes (Kubernetes exec protocol, channel 3). */

@@ -2,13 +2,11 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { collectSetUp } from "../diagnostics/collect.ts";
-import { messageOf } from "../kube/client.ts";
 import { waitForDeployment } from "../kube/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import type { RunResult, ScenarioResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
-import { createDetailsReader } from "./details.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
 import { reviewDeaths } from "./restarts.ts";
 import type { SetMesh } from "./control.ts";
@@ -62,30 +60,21 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const refused = await preflight(session, options.scenarios);
   const scenarios = options.scenarios.filter((scenario) => !refused.has(scenario));
   const workloadsReadyAt = Date.now();
-  const details = createDetailsReader(session, targetsOf(scenarios), new Date(options.startedAt));
   let complaints: string;
-  let reading: Promise<unknown> = Promise.resolve();
   try {
     let done = 0;
     const ground = { handle, ids: scenarios.map((s) => s.id) };
     const onLine = (line: string): void => {
       progress(`[${++done}/${scenarios.length}] ${line}`);
-      if (done % READ_EVERY === 0) reading = reading.then(() => details.read()).catch(() => undefined); // told at the end
     };
     complaints = scenarios.length === 0 ? "" : await playwright.run(ground, options.setMesh, onLine, signal);
   } finally {
     await sweep(session, scenarios);
   }
   signal?.throwIfAborted();
-  progress("reading the proxies' access logs");
   const parts = await inLanes(inRunOrder(scenarios), (scenario) => readPart(plan, scenario, complaints));
-  await reading;
   session.forget();
-  const reviewed = await details.review(parts).catch((error: unknown) => {
-    progress(`the access logs could not be read, so response code details are missing: ${messageOf(error)}`);
-    return parts;
-  });
-  const results = await reviewDeaths(session, scenarios, reviewed);
+  const results = await reviewDeaths(session, scenarios, parts);
   const unapplied = [...refused].map(([scenario, refusals]) => ({
     ...unrun(scenario, "error", describeRefusals(refusals)),
     refused: refusals,
@@ -150,15 +139,6 @@ async function prepareWorkloads(session: Session, options: RunOptions): Promise<
     scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),
   );
   await publishKeys(session.kube, handle, served);
-}
-
-/** So many scenarios make less log than a proxy keeps (clusters/embedded/kubelet/logs.ts; the kubelet's default is 10 MiB). */
-const READ_EVERY = 10;
-
-function targetsOf(scenarios: readonly Scenario[]): string[] {
-  return [
-    ...new Set(scenarios.flatMap((s) => s.steps.flatMap((step) => step.checks.map(({ request }) => request.to)))),
-  ];
 }
 
 async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): Promise<ScenarioResult> {

@@ -10,6 +10,7 @@ import { removeApplied, runStep, worst, type Applied } from "./step.ts";
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
  * an environment error is the scenario's status.
+ * @returns what was found; {@link excuseOwn} says what it comes to
  */
 export async function runScenario(session: Session, scenario: Scenario, signal?: AbortSignal): Promise<ScenarioResult> {
   const startedAt = new Date();
@@ -33,14 +34,14 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     try {
       const step = await runStep(session, scenario, index, applied, signal);
       steps.push(step);
-      if (step.status === "error") {
-        const reason = step.reason ?? "";
+      // A step with a reason of its own could not be judged as a whole.
+      if (step.reason !== undefined) {
         foreign.push(...(step.foreign ?? []));
-        errors.push(reason);
-        await lookInto(since, { error: reason }, index);
+        errors.push(step.reason);
+        await lookInto(since, { error: step.reason }, index);
         break;
       }
-      if (step.status === "failed" || step.status === "flaky") await lookInto(since, { step }, index);
+      if (step.status !== "passed") await lookInto(since, { step }, index);
     } catch (error) {
       errors.push(describe(error));
       if (signal?.aborted !== true) await lookInto(since, { error: describe(error) }, index);

@@ -2,11 +2,13 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test as base } from "@playwright/test";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
+import type { ScenarioResult } from "../result.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { mayHoldOldKeys } from "./fresh-keys.ts";
 import { requestGround, requestMesh } from "./control.ts";
 import { KEEP_WORKER_VARIABLE, inRunOrder, readPlan, type Ground } from "./plan.ts";
+import { createReviewer } from "./review.ts";
 import { describe, excuseOwn, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
 import { sweep } from "./sweep.ts";
@@ -21,6 +23,8 @@ const STEP_LIMIT_MS = 2 * plan.inForceLimitMs + plan.limitMs + COLLECT_LIMIT_MS 
 interface WorkerFixtures {
   ground: Ground;
   session: Session;
+  /** Keeps what a scenario found, at once and again when the access logs have been read. */
+  keep: (found: ScenarioResult) => Promise<void>;
   /** Brings the mesh to a setting, if it has another one. */
   mesh: (scenario: Scenario) => Promise<void>;
 }
@@ -40,6 +44,19 @@ const test = base.extend<object, WorkerFixtures>({
     },
     { scope: "worker" },
   ],
+  keep: [
+    async ({ session }, use) => {
+      const reviewer = createReviewer(session.accessLog, ({ id }) => `meshproof/${plan.runId}/${id}/`);
+      const write = (result: ScenarioResult): Promise<void> =>
+        writeFile(path.join(plan.partsDir, `${result.id.replaceAll("/", "__")}.json`), JSON.stringify(result));
+      await use(async (found) => {
+        await write(found);
+        await reviewer.add({ result: found, finish: write });
+      });
+      await reviewer.end();
+    },
+    { scope: "worker" },
+  ],
   mesh: [
     async ({ session }, use) => {
       let current: string | undefined;
@@ -55,7 +72,7 @@ const test = base.extend<object, WorkerFixtures>({
 });
 
 for (const scenario of chosen) {
-  test(scenario.id, async ({ ground, session, mesh }, info) => {
+  test(scenario.id, async ({ ground, session, mesh, keep }, info) => {
     if (!ground.ids.includes(scenario.id)) {
       info.annotations.push({ type: "status", description: "left out" });
       return;
@@ -66,7 +83,7 @@ for (const scenario of chosen) {
       (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),
     );
     if (result.status === "error") await sweep(session, chosen);
-    await writeFile(path.join(plan.partsDir, `${scenario.id.replaceAll("/", "__")}.json`), JSON.stringify(result));
+    await keep(result);
     const { status } = excuseOwn(scenario, result);
     info.annotations.push({ type: "status", description: status });
     if (status === "passed" || status === "known-failure" || process.env[KEEP_WORKER_VARIABLE]) return;

@@ -9,6 +9,7 @@ import { readyPods } from "../kube/wait.ts";
 import { CURL_COMMAND } from "../probe/curl.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/index.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
+import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
 import type { RunPlan } from "./plan.ts";
 import { findServer } from "./workloads.ts";
 
@@ -50,6 +51,7 @@ export interface Session {
   readonly handle: ClusterHandle;
   readonly kube: Kube;
   readonly tokens: TokenFactory;
+  readonly accessLog: AccessLog;
   place(name: string): Promise<Place>;
   target(name: string): Promise<Target>;
   /** The JWKS server's container and address. */
@@ -83,6 +85,7 @@ export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise
     line.catch(() => lines.delete(key));
     return (await line).run(config);
   };
+  const accessLog = openAccessLog(plan.runId, followWith(kube));
   const shellless = new Set<string>();
   const workerCounts = new Map<string, Promise<number>>();
   return {
@@ -90,6 +93,7 @@ export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise
     handle,
     kube,
     tokens,
+    accessLog,
     curl,
     proxyConfig: (proxy, text) => readProxy(kube, proxy, text, curl, shellless),
     flushRequests: async (proxies) =>
@@ -114,6 +118,7 @@ export async function openSession(plan: RunPlan, handle: ClusterHandle): Promise
       }),
     forget: () => cache.clear(),
     close: () => {
+      accessLog.close();
       for (const line of lines.values()) line.then((opened) => opened.close()).catch(() => undefined);
     },
   };

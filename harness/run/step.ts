@@ -18,6 +18,7 @@ import type {
 } from "../scenario/types.ts";
 import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
+import { judgeDemands } from "./details.ts";
 import { explainFailures } from "./explain.ts";
 import { waitInForce, type Awaited, type Change, type InForce, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
@@ -65,6 +66,7 @@ export async function runStep(
   const values = await substitutionValues(session, scenario, index);
   const checks = await inLanes(step.checks, (spec) => prepare(session, scenario, spec, values));
   const judges = judgesOf(checks.map(({ target }) => target));
+  session.accessLog.follow(judges.proxies);
   const changes = changesOf(step, values);
   const marks = await markServers(session, step, checks);
 
@@ -134,7 +136,7 @@ export async function runStep(
     result: toResult(session, check, outcomes[i] as CheckOutcome, objects),
     request: wireRequest(check, ""),
   }));
-  const results = await explainFailures(session, judged);
+  const results = await explainFailures(session, await judgeDemands(session.accessLog, judged));
   const asked = await inLanes(step.asked, (spec) => judgeAsked(session, spec, marks, checks));
   return {
     ...emptyResult(step),

@@ -1,0 +1,73 @@
+import type { CheckResult, ScenarioResult, StepResult } from "../result.ts";
+import { reviewDetails, worst } from "../verdict/index.ts";
+import type { AccessLog } from "./access-log.ts";
+
+/** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`): how long its last lines are waited for. */
+const LIMIT_MS = 2_500;
+/** Scenarios of some tenths of a second each: so many together last longer than Envoy's interval. */
+const KEPT_WAITING = 20;
+
+/** A scenario's result, and what is done with it when its last lines have been written. What is excused is decided after that. */
+export interface Unreviewed {
+  readonly result: ScenarioResult;
+  readonly finish: (reviewed: ScenarioResult) => Promise<void>;
+}
+
+/**
+ * Reviews results by the access logs when these have caught up: Envoy writes a moment late, and nobody waits for it. A line that
+ * is not there leaves a check as it is.
+ */
+export interface Reviewer {
+  add(unreviewed: Unreviewed): Promise<void>;
+  /** Waits for what is still to be written. */
+  end(): Promise<void>;
+}
+
+export function createReviewer(log: AccessLog, prefixOf: (scenario: ScenarioResult) => string): Reviewer {
+  let waiting: Unreviewed[] = [];
+  const finish = async (ready: readonly Unreviewed[]): Promise<void> => {
+    waiting = waiting.filter((each) => !ready.includes(each));
+    for (const { result, finish: decide } of ready) {
+      await decide(reviewed(log, result));
+      log.drop(prefixOf(result));
+    }
+  };
+  return {
+    async add(unreviewed) {
+      waiting.push(unreviewed);
+      const old = waiting.length - KEPT_WAITING;
+      await finish(waiting.filter(({ result }, index) => index < old || unseen(log, result).length === 0));
+    },
+    async end() {
+      await log.wait(
+        waiting.flatMap(({ result }) => unseen(log, result)),
+        LIMIT_MS,
+      );
+      await finish(waiting);
+    },
+  };
+}
+
+/** The requests that have no line yet. */
+function unseen(log: AccessLog, { steps }: ScenarioResult): string[] {
+  return steps.flatMap(({ checks }) =>
+    checks.flatMap(({ got: { details, userAgent } }) =>
+      userAgent !== undefined && details === undefined && "missing" in log.find(userAgent) ? [userAgent] : [],
+    ),
+  );
+}
+
+function reviewed(log: AccessLog, scenario: ScenarioResult): ScenarioResult {
+  const steps = scenario.steps.map((step): StepResult => {
+    const checks = step.checks.map((check): CheckResult => {
+      // What was demanded has been judged already.
+      if (check.got.details !== undefined || check.status === "error") return check;
+      return reviewDetails(check, log.find(check.got.userAgent ?? ""));
+    });
+    if (checks.every((check, index) => check === step.checks[index])) return step;
+    return { ...step, checks, status: worst([...checks, ...step.asked].map(({ status }) => status)) };
+  });
+  // A scenario with a reason of its own (an error, a skip) keeps its status.
+  if (scenario.reason !== undefined) return { ...scenario, steps };
+  return { ...scenario, steps, status: worst(steps.map(({ status }) => status)) };
+}
