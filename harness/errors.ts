@@ -15,6 +15,7 @@ export type ErrorCode =
   | "ERR_MESH_SETTING"
   | "ERR_WORKLOAD_NOT_READY"
   | "ERR_PROBE"
+  | "ERR_RESULTS"
   | "ERR_INTERRUPTED";
 
 /** An error for people: a short sentence first, then what was expected, found, and what to do. */

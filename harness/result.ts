@@ -183,6 +183,11 @@ export interface Inputs {
   readonly runSet?: string;
 }
 
+/** The scenarios that a run which was interrupted did not come to, or did not finish: nothing is known of them. */
+export function unfinishedOf({ interrupted, scenarios }: RunResult): ScenarioResult[] {
+  return interrupted === true ? scenarios.filter(({ status, steps }) => status === "error" && steps.length === 0) : [];
+}
+
 export interface RunResult {
   readonly schemaVersion: 1;
   readonly id: string;
@@ -201,6 +206,8 @@ export interface RunResult {
   };
   readonly scenarios: readonly ScenarioResult[];
   readonly counts: Counts;
+  /** It ended before its end: scenarios that did not run are in error, and say why. */
+  readonly interrupted?: true;
   /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
   readonly notes?: readonly string[];
   readonly shard?: Shard;

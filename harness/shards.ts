@@ -117,6 +117,7 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
     scenarios,
     counts: countOf(scenarios),
     ...(first.result.inputs && { inputs: first.result.inputs }),
+    ...(results.some(({ interrupted }) => interrupted) ? { interrupted: true as const } : {}),
     notes: [`merged from the runs ${results.map((result) => result.id).join(", ")}`, ...notes],
   };
 }

@@ -2,6 +2,7 @@ import type { RunResult } from "../harness/result.ts";
 import { outcomesOf, worstFirst } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
+import { notesOf } from "./words.ts";
 
 /** GitHub shows ten errors of a step; more only lengthens the log. */
 const limit = 10;
@@ -13,11 +14,13 @@ const limit = 10;
 export function formatAnnotations(result: RunResult): string[] {
   const outcomes = worstFirst(prepare(result).scenarios).flatMap(outcomesOf);
   const bad = outcomes.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
-  return bad.slice(0, limit).map(({ scenario, name, status, position, reason }) => {
+  const notice = result.interrupted === true ? [`::error title=interrupted::${data(notesOf(result)[0] ?? "")}`] : [];
+  const errors = bad.slice(0, limit - notice.length).map(({ scenario, name, status, position, reason }) => {
     const properties = { file: position.file, line: String(position.line), title: `${scenario.id} ${status}` };
     const written = Object.entries(properties).map(([key, value]) => `${key}=${property(value)}`);
     return `::error ${written.join(",")}::${data(`${name}: ${reason ?? scenario.reason ?? status}`)}`;
   });
+  return [...notice, ...errors];
 }
 
 /** A newline would end the command; GitHub reads percent escapes in it (actions/toolkit, command.ts). */

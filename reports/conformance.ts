@@ -4,6 +4,7 @@ import type { Level } from "../harness/scenario/types.ts";
 import { count, outcomesOf } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
+import { notesOf } from "./words.ts";
 
 type ProfileResult = "success" | "partial" | "failure";
 
@@ -15,6 +16,7 @@ type ProfileResult = "success" | "partial" | "failure";
 export function formatConformance(result: RunResult): string {
   const prepared = prepare(result);
   const { cluster, tool } = prepared;
+  const notes = notesOf(prepared);
   const report = {
     apiVersion: "meshproof.dev/v1alpha1",
     kind: "ConformanceReport",
@@ -29,7 +31,8 @@ export function formatConformance(result: RunResult): string {
       digests: cluster.digests,
     },
     howToReproduce: prepared.command,
-    ...(prepared.notes === undefined ? {} : { notes: prepared.notes }),
+    ...(prepared.interrupted === true ? { interrupted: true } : {}),
+    ...(notes.length === 0 ? {} : { notes }),
     profiles: groups(prepared.scenarios).map(([group, scenarios]) => profile(group, scenarios)),
   };
   return stringify(makeVisible(report), { lineWidth: 0, aliasDuplicateObjects: false });

@@ -23,6 +23,7 @@ export function formatCtrf(result: RunResult): string {
   const many = (status: string): number => tests.filter((test) => test.status === status).length;
   const [start, stop] = [Date.parse(prepared.startedAt), Date.parse(prepared.finishedAt)];
   const { kind, versions } = prepared.cluster;
+  const interrupted = prepared.interrupted === true ? { interrupted: true } : {};
   const report = {
     reportFormat: "CTRF",
     specVersion: "1.0.0",
@@ -44,7 +45,9 @@ export function formatCtrf(result: RunResult): string {
         duration: Math.max(0, stop - start),
       },
       tests,
-      environment: { extra: { cluster: kind, ...versions, run: prepared.id, command: prepared.command } },
+      environment: {
+        extra: { cluster: kind, ...versions, run: prepared.id, command: prepared.command, ...interrupted },
+      },
     },
   };
   return `${escapeJson(JSON.stringify(report, undefined, 2))}\n`;

@@ -14,9 +14,17 @@ const rowsLimit = 1000;
 /** So many checks of a scenario that only one side has are named in a terminal; JSON and the page have all. */
 const namedLimit = 5;
 
-/** 0 where nothing unexpected changed, else 1. */
-export function diffExitCode({ unexpected }: Comparison): 0 | 1 {
-  return unexpected > 0 ? 1 : 0;
+/** 0 where nothing unexpected changed, else 1; 3 where a run was interrupted and what is left shows no change. */
+export function diffExitCode({ unexpected, interrupted }: Comparison): 0 | 1 | 3 {
+  if (unexpected > 0) return 1;
+  return interrupted === undefined ? 0 : 3;
+}
+
+/** What was not compared because a run was interrupted. */
+export function describeInterrupted({ interrupted }: Comparison): string | undefined {
+  if (interrupted === undefined) return undefined;
+  const { runs, scenarios } = interrupted;
+  return `${runs.join(" and ")} ${runs.length > 1 ? "were" : "was"} interrupted: ${plural(scenarios.length, "scenario")} not compared`;
 }
 
 /** `200 from workload`, as far as it matters beside the other side: what does not differ is told once. */
@@ -52,8 +60,9 @@ export function nameCell({ step, check }: Pick<Change, "step" | "check">): strin
 
 /** `3 unexpected changes`, or that there is none; never silence. */
 export function describeVerdict(comparison: Comparison): string {
-  const { changes, unexpected } = comparison;
+  const { changes, unexpected, interrupted } = comparison;
   if (unexpected > 0) return plural(unexpected, "unexpected change");
+  if (interrupted !== undefined) return "no unexpected change in what was compared";
   return changes.length > 0 ? `${plural(changes.length, "change")}, all of them known` : "no change";
 }
 
@@ -143,6 +152,7 @@ function oneSidedLine(cell: OneSided): [string, string] {
 function countLine(comparison: Comparison): string {
   const { changes, added, removed, same, unjudged, unexpected } = comparison;
   const known = changes.filter((change) => change.known !== undefined).length;
+  const interrupted = describeInterrupted(comparison);
   return [
     describeVerdict(comparison),
     `${same} the same`,
@@ -150,6 +160,7 @@ function countLine(comparison: Comparison): string {
     ...(removed.length > 0 ? [`${removed.length} removed`] : []),
     ...(added.length > 0 ? [`${added.length} added`] : []),
     ...(unjudged > 0 ? [`${unjudged} judged on neither side`] : []),
+    ...(interrupted === undefined ? [] : [interrupted]),
   ].join(", ");
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import type { Comparison } from "../harness/compare/comparison.ts";
+import { MeshproofError } from "../harness/errors.ts";
 import type { RunResult } from "../harness/result.ts";
 import type { Trend, TrendRun } from "../harness/trend/types.ts";
 import { formatConformance } from "./conformance.ts";
@@ -21,6 +22,9 @@ export { readResults } from "./read.ts";
 export { formatTrend, formatTrendJson } from "./trend.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";
 
+/** The page of a run, in its folder. */
+export const REPORT = "report.html";
+
 /** Absolute or relative as the folder was given. */
 export interface ReportPaths {
   readonly html: string;
@@ -35,7 +39,7 @@ export interface ReportPaths {
 export async function writeReports(result: RunResult, dir: string): Promise<ReportPaths> {
   const write = await writerIn(dir);
   return {
-    html: await write("report.html", formatHtml(result)),
+    html: await write(REPORT, formatHtml(result)),
     json: await write("results.json", formatJson(result)),
     junit: await write("junit.xml", formatJunit(result)),
     conformance: await write("conformance.yaml", formatConformance(result)),
@@ -61,14 +65,43 @@ export async function writeTrend(trend: Trend, dir: string): Promise<{ readonly 
   return { html: await write("trend.html", formatTrendHtml(trend, linkTo)) };
 }
 
-/** Writes files into a folder, each whole or not at all, and gives their paths. */
+/**
+ * Writes files into a folder, each whole or not at all, and gives their paths.
+ * @throws MeshproofError ERR_RESULTS where that cannot be done; nothing half is left then
+ */
 export async function writerIn(dir: string): Promise<(name: string, text: string) => Promise<string>> {
-  await mkdir(dir, { recursive: true });
+  await mkdir(dir, { recursive: true }).catch((cause: unknown) => {
+    throw unwritable(dir, cause);
+  });
   return async (name, text) => {
     const path = join(dir, name);
     const temporary = `${path}.${process.pid}.tmp`;
-    await writeFile(temporary, text);
-    await rename(temporary, path);
+    try {
+      await writeFile(temporary, text);
+      await rename(temporary, path);
+    } catch (cause) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw unwritable(path, cause);
+    }
     return path;
   };
+}
+
+/** More than a file's name needs, so that a full disk shows. */
+const TRIAL = " ".repeat(64 * 1024);
+
+/**
+ * Tries whether results can be written into a folder, which is made where it is missing: known before a run and not after it.
+ * @throws MeshproofError ERR_RESULTS
+ */
+export async function tryFolder(dir: string): Promise<void> {
+  const write = await writerIn(dir);
+  await rm(await write(`.try-${process.pid}`, TRIAL), { force: true });
+}
+
+function unwritable(path: string, cause: unknown): MeshproofError {
+  return new MeshproofError("ERR_RESULTS", `${path} cannot be written: ${(cause as Error).message}`, {
+    hint: "make room or name another folder: --results FOLDER",
+    cause,
+  });
 }

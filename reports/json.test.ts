@@ -69,6 +69,7 @@ function everything(): RunResult {
   };
   const result: Required<RunResult> = {
     ...run([one]),
+    interrupted: true,
     notes: ["n"],
     shard: { index: 1, count: 2, selection: "s" },
     inputs: {

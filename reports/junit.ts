@@ -33,6 +33,7 @@ function suite(scenario: ScenarioResult, result: RunResult): string {
     kubernetes: versions.kubernetes,
     istio: versions.istio,
     envoy: versions.envoy,
+    ...(result.interrupted === true ? { interrupted: "true" } : {}),
   };
   return element(
     "testsuite",

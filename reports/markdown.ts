@@ -4,6 +4,7 @@ import { prepare } from "./prepare.ts";
 import { formatGroups } from "./terminal.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { formatDuration, plural } from "./text.ts";
+import { notesOf } from "./words.ts";
 
 /** GitHub cuts a step summary at 1 MiB and shows none of it then; half of that is more than anyone reads. */
 const failuresLimit = 400_000;
@@ -18,7 +19,7 @@ export function formatMarkdown(result: RunResult): string {
     [
       `## meshproof: ${verdict(prepared)}`,
       counts(prepared),
-      ...(prepared.notes ?? []).map((note) => `> ${escapeMarkdown(note)}`),
+      ...notesOf(prepared).map((note) => `> ${escapeMarkdown(note)}`),
       ...failures(outcomes),
       table(scenarios),
       escapeMarkdown(
@@ -32,6 +33,7 @@ export function formatMarkdown(result: RunResult): string {
 function verdict(result: RunResult): string {
   const { passed, failed, flaky, error } = result.counts;
   if (failed + flaky > 0) return `${plural(failed + flaky, "check")} did not behave as documented`;
+  if (result.interrupted === true) return "interrupted, not everything was judged";
   if (error > 0) return `not judged, ${plural(error, "environment error")}`;
   return passed === 0 ? "nothing was checked" : "the mesh behaves as documented";
 }

@@ -88,7 +88,7 @@ export function count(outcomes: readonly Outcome[]): Counts {
 export function exitCode(result: RunResult): 0 | 1 | 2 | 3 {
   const { failed, flaky, error } = result.counts;
   if (failed + flaky > 0) return 1;
-  if (error === 0) return 0;
+  if (error === 0) return result.interrupted === true ? 3 : 0;
   const inError = result.scenarios.filter(({ status }) => status === "error");
   return inError.length > 0 && inError.every(({ refused }) => refused !== undefined) ? 2 : 3;
 }

@@ -16,6 +16,7 @@ import {
   describeRequest,
   describeSeenAskers,
   describeWhy,
+  notesOf,
   repeatOf,
 } from "./words.ts";
 
@@ -44,6 +45,7 @@ export function formatFailure(outcome: Outcome, options: TerminalOptions = {}): 
 /** What failed, flaked, broke or was skipped and why, the times, where the report is; the last line counts: `N passed, N failed[, N skipped]`. */
 export function formatSummary(result: RunResult, options: TerminalOptions = {}): string {
   const prepared = prepare(result);
+  const notes = notesOf(prepared);
   const outcomes = worstFirst(prepared.scenarios).flatMap(outcomesOf);
   const bad = (status: Status) => outcomes.filter((outcome) => outcome.status === status);
   const blocks = [
@@ -52,11 +54,11 @@ export function formatSummary(result: RunResult, options: TerminalOptions = {}):
     ...formatGroup("Errors", bad("error"), options),
     ...formatList("Known failures", bad("known-failure"), options),
     ...formatList("Skipped", bad("skipped"), options),
-    ...(prepared.notes === undefined
+    ...(notes.length === 0
       ? []
       : [
           finish(
-            prepared.notes.map((note) => `note: ${note}`),
+            notes.map((note) => `note: ${note}`),
             {},
           ),
         ]),

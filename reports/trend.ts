@@ -43,7 +43,7 @@ export function formatTrend(trend: Trend): string {
   ]);
   const head = ["run", "started", "passed", "failed", "flaky", "error", "enforced", "95 %", "versions"];
   const rows = trend.runs.map((run, index) => [
-    run.run,
+    run.interrupted === true ? `${run.run} (interrupted)` : run.run,
     run.startedAt.slice(0, 16).replace("T", " "),
     ...[run.counts.passed, run.counts.failed, run.counts.flaky, run.counts.error].map(String),
     ...[run.enforced?.medianMs, run.enforced?.p95Ms].map((ms) => (ms === undefined ? "-" : formatDuration(ms))),

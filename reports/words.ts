@@ -1,6 +1,13 @@
 /** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
 
-import type { AppliedObject, AskedResult, CheckResult, ScenarioResult } from "../harness/result.ts";
+import {
+  unfinishedOf,
+  type AppliedObject,
+  type AskedResult,
+  type CheckResult,
+  type RunResult,
+  type ScenarioResult,
+} from "../harness/result.ts";
 import type { MeshSetting } from "../clusters/cluster.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
@@ -157,6 +164,13 @@ export function firstLine(text: string): string {
 }
 
 /** The command that repeats a scenario. */
+/** What a reader must know beside the statuses: first of all, that a run did not come to its end. */
+export function notesOf(result: RunResult): string[] {
+  const left = unfinishedOf(result).length;
+  const interrupted = `this run was interrupted: ${left} of ${plural(result.scenarios.length, "scenario")} did not run to the end`;
+  return [...(result.interrupted === true ? [interrupted] : []), ...(result.notes ?? [])];
+}
+
 export function repeatOf({ id, repeat }: ScenarioResult): string {
   return repeat ?? `meshproof run ${id} --keep`;
 }

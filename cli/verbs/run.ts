@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { cp, mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { cp, lstat, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
@@ -9,12 +9,13 @@ import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
+import type { Progress } from "../../harness/progress.ts";
 import type { Inputs, RunResult, Shard } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { revisionOf } from "../../harness/scenario/revision.ts";
 import { noteOf, parseShard, runSetOf, takeShard } from "../../harness/shards.ts";
-import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
-import { annotate } from "../annotate.ts";
+import { exitCode, formatSummary, readResults, REPORT, tryFolder, writeReports } from "../../reports/index.ts";
+import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandLine } from "../command-line.ts";
 import { readKnownFailures } from "../known-failures.ts";
 import { flagsOf, openCluster, type ImageFlags } from "../cluster.ts";
@@ -75,17 +76,33 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
     const excuse = await readKnownFailures(options.knownFailures, elsewhere);
     const inputs = await inputsOf(options);
     if (options.install === true) await prepareHost(work);
+    await tryFolder(options.results);
     const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);
-    const found = await runOnCluster(scenarios, asked, options, work);
-    const result = excuse({ ...(shard === undefined ? found : inShard(found, shard)), inputs });
-    const folder = path.resolve(options.results, result.id);
-    const { html, markdown } = await writeReports(result, folder);
-    await pointLatest(folder);
-    work.clear();
-    await annotate(result, markdown);
-    console.log(formatSummary(result, { color: process.stdout.isTTY, report: path.relative("", html) }));
-    return exitCode(result);
+    let told: RunResult | undefined;
+    const tell = async (found: RunResult): Promise<void> => {
+      told = excuse({ ...(shard === undefined ? found : inShard(found, shard)), inputs });
+      await report(told, path.resolve(options.results, told.id), work);
+    };
+    await runOnCluster(scenarios, asked, options, work, tell);
+    if (told === undefined) throw new Error("a run that ends has a result");
+    return exitCode(told);
   });
+}
+
+/** Says what a run found, and writes it. The verdict comes first: what cannot be written takes nothing from it. */
+async function report(result: RunResult, folder: string, { clear }: Work): Promise<void> {
+  clear();
+  annotate(result);
+  const color = process.stdout.isTTY;
+  console.log(formatSummary(result, { color, report: path.relative("", path.join(folder, REPORT)) }));
+  const { markdown } = await writeReports(result, folder);
+  await pointLatest(folder, note);
+  await addToStepSummary(markdown, note);
+}
+
+/** For people, beside what a command prints. */
+export function note(line: string): void {
+  console.error(`note: ${line}`);
 }
 
 function inShard(result: RunResult, shard: Shard): RunResult {
@@ -132,12 +149,37 @@ export async function onlyFailed(
   return selected.filter(({ id }) => failed.some((scenario) => scenario.id === id));
 }
 
+/**
+ * @param tell takes what was found: when the cluster is given back, also where that fails, and at once where the run was
+ *   interrupted, since whoever did it may not wait
+ * @throws after `tell` what interrupted the run
+ */
 async function runOnCluster(
   scenarios: readonly Scenario[],
   names: readonly string[],
   options: RunVerbOptions,
   work: Work,
-): Promise<RunResult> {
+  tell: (found: RunResult) => Promise<void>,
+): Promise<void> {
+  let found: RunResult | undefined;
+  const take = async (result: RunResult): Promise<void> => {
+    if (result.interrupted === true) await tell(result);
+    else found = result;
+  };
+  try {
+    await useCluster(scenarios, names, options, work, take);
+  } finally {
+    if (found !== undefined) await tell(found);
+  }
+}
+
+async function useCluster(
+  scenarios: readonly Scenario[],
+  names: readonly string[],
+  options: RunVerbOptions,
+  work: Work,
+  take: (found: RunResult) => Promise<void>,
+): Promise<void> {
   const runId = newRunId();
   const tempDir = makeTempDir();
   const scenariosRoot = path.resolve(options.scenarios);
@@ -162,6 +204,7 @@ async function runOnCluster(
   const meshReadyAt = Date.now();
   const ready = cluster.ready();
   ready.catch(() => undefined); // told where it is awaited
+  let ran = false;
   try {
     const profile = readProfile(options.profile);
     const handle = await toHandle(cluster);
@@ -169,7 +212,7 @@ async function runOnCluster(
     const { chosen, skipped } = await choose(scenarios, scenariosRoot, profile, cluster.limits, istio);
     // Of a shard others have the rest, and the merge of all needs each of them.
     if (chosen.length === 0 && options.shard === undefined) throw nothingRuns(skipped);
-    return await (chosen.length === 0 ? skipAll : runScenarios)({
+    const found = await (chosen.length === 0 ? skipAll : runScenarios)({
       playwright,
       handle,
       // The first scenario asks for its setting before it sends anything, so the gateway has until then.
@@ -187,11 +230,14 @@ async function runOnCluster(
       progress: work.progress,
       signal: opened.signal,
     });
+    ran = true;
+    await take(found);
+    if (found.interrupted === true) opened.signal.throwIfAborted();
   } catch (error) {
     cluster.lost.throwIfAborted();
     throw error;
   } finally {
-    if (!work.signal.aborted) await keepDiagnostics(tempDir, path.resolve(options.results, runId), work);
+    if (ran || !work.signal.aborted) await keepDiagnostics(tempDir, path.resolve(options.results, runId), work);
   }
 }
 
@@ -298,12 +344,21 @@ function commandOf(names: readonly string[], options: RunVerbOptions): string {
   return commandLine(["meshproof", "run", ...names, ...given.flat()]);
 }
 
-/** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. */
-export async function pointLatest(folder: string): Promise<void> {
+/** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. A convenience: where it cannot be made, that is told. */
+export async function pointLatest(folder: string, note: Progress): Promise<void> {
   const link = path.join(path.dirname(folder), "latest");
   const fresh = `${link}.${process.pid}`;
-  await mkdir(path.dirname(folder), { recursive: true });
-  await rm(fresh, { force: true });
-  await symlink(path.basename(folder), fresh);
-  await rename(fresh, link);
+  try {
+    await rm(fresh, { force: true });
+    await symlink(path.basename(folder), fresh);
+    await rename(fresh, link);
+  } catch (error) {
+    await rm(fresh, { force: true }).catch(() => undefined);
+    const isFolder = await lstat(link).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    const why = isFolder ? "it is a folder, not a link" : (error as Error).message;
+    note(`${path.relative("", link)} does not lead to this run: ${why}`);
+  }
 }

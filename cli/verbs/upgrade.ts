@@ -28,7 +28,7 @@ import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
-import { newRunId, pointLatest } from "./run.ts";
+import { newRunId, note, pointLatest } from "./run.ts";
 
 interface UpgradeVerbOptions extends ImageFlags {
   readonly cluster: MadeKind;
@@ -133,7 +133,7 @@ async function upgradeCluster(task: Task, work: Work) {
   };
   await writeDiff(comparison, folder);
   const { html } = await writeUpgrade(upgrade, folder);
-  await pointLatest(folder);
+  await pointLatest(folder, note);
   return { upgrade, comparison, html };
 }
 

@@ -1,6 +1,13 @@
 /** Two runs, cell by cell. */
 
-import type { AskedResult, CheckResult, RunResult, ScenarioResult, Status } from "../result.ts";
+import {
+  unfinishedOf,
+  type AskedResult,
+  type CheckResult,
+  type RunResult,
+  type ScenarioResult,
+  type Status,
+} from "../result.ts";
 import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "./comparison.ts";
 import { directionOf, explains } from "./known.ts";
 import type { KnownChange } from "./known.ts";
@@ -16,7 +23,13 @@ export interface Entry {
  * @param known changes that a source documents; the first that explains a change is the one named
  */
 export function compareRuns(before: RunResult, after: RunResult, known: readonly KnownChange[]): Comparison {
-  const [old, fresh] = [entriesOf(before), entriesOf(after)];
+  const interrupted = [before, after].filter((run) => run.interrupted === true);
+  const unfinished = new Set(interrupted.flatMap(unfinishedOf).map(({ id }) => id));
+  const finished = (run: RunResult): RunResult => ({
+    ...run,
+    scenarios: run.scenarios.filter(({ id }) => !unfinished.has(id)),
+  });
+  const [old, fresh] = [entriesOf(finished(before)), entriesOf(finished(after))];
   const shared = [...old].flatMap(([key, entry]) => {
     const other = fresh.get(key);
     return other === undefined ? [] : [{ before: entry, after: other }];
@@ -58,6 +71,9 @@ export function compareRuns(before: RunResult, after: RunResult, known: readonly
     removed,
     same: quiet.length - unjudged,
     unjudged,
+    ...(interrupted.length === 0
+      ? {}
+      : { interrupted: { runs: interrupted.map(({ id }) => id), scenarios: [...unfinished].sort() } }),
     unseen: crossed.flatMap(({ entry }) => (changes.some((change) => change.known?.id === entry.id) ? [] : [entry.id])),
     unexpected:
       changes.filter((change) => change.known === undefined).length +

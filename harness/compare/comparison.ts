@@ -71,6 +71,11 @@ export interface Comparison {
   readonly same: number;
   /** Cells that were skipped or in error on both sides: the same, but nothing is known. */
   readonly unjudged: number;
+  /**
+   * Scenarios that a run which was interrupted did not finish, on either side: nothing of them is compared. Undefined where
+   * both runs came to their ends.
+   */
+  readonly interrupted?: { readonly runs: readonly string[]; readonly scenarios: readonly string[] };
   /** Entries of the list whose versions these two runs cross and that no change needed. */
   readonly unseen: readonly string[];
   /** Changes not on the list, removed checks, and added ones that did not pass. */

@@ -2,7 +2,7 @@
 
 import { entriesOf } from "../compare/compare.ts";
 import type { Cell, Seen } from "../compare/comparison.ts";
-import type { RunResult } from "../result.ts";
+import { unfinishedOf, type RunResult } from "../result.ts";
 import type { Failing, Trend, TrendRun } from "./types.ts";
 
 /** A result and the folder that it was read from. */
@@ -13,7 +13,11 @@ export interface PlacedRun {
 
 export function findTrend(placed: readonly PlacedRun[], leftOut: readonly string[] = []): Trend {
   const runs = [...placed].sort((a, b) => a.result.startedAt.localeCompare(b.result.startedAt));
-  const entries = runs.map(({ result }) => entriesOf(result));
+  // What an interrupted run did not come to says nothing.
+  const entries = runs.map(({ result }) => {
+    const unfinished = unfinishedOf(result);
+    return entriesOf({ ...result, scenarios: result.scenarios.filter((scenario) => !unfinished.includes(scenario)) });
+  });
   const cells = new Map(entries.flatMap((each) => [...each].map(([key, { cell }]) => [key, cell])));
   const failing = [...cells].flatMap(([key, cell]) => {
     const seen = entries.map((each) => each.get(key)?.seen);
@@ -78,6 +82,7 @@ function pointOf({ folder, result }: PlacedRun): TrendRun {
     folder,
     versions: { kubernetes, istio, envoy, meshproof: result.tool.version },
     counts: result.counts,
+    ...(result.interrupted === true ? { interrupted: true as const } : {}),
     ...(times.length === 0 ? {} : { enforced: { medianMs: quantile(0.5), p95Ms: quantile(0.95) } }),
   };
 }

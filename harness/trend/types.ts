@@ -11,6 +11,8 @@ export interface TrendRun {
   readonly folder: string;
   readonly versions: Readonly<Record<"kubernetes" | "istio" | "envoy" | "meshproof", string>>;
   readonly counts: Counts;
+  /** Some of its scenarios did not run. */
+  readonly interrupted?: true;
   /** Over the checks that agreed in the end: median and 95th percentile, from the end of apply. */
   readonly enforced?: { readonly medianMs: number; readonly p95Ms: number };
 }

@@ -5,6 +5,7 @@ import {
   describeSeen,
   describeVerdict,
   diffExitCode,
+  describeInterrupted,
   enforcement,
   shorten,
   versionRows,
@@ -57,6 +58,7 @@ export function formatDiffHtml(found: Comparison): string {
   const present = parts.filter(({ cells }) => cells.length > 0);
   const count = present.reduce((sum, { cells }) => sum + cells.length, 0);
   const time = enforcement(comparison);
+  const interrupted = describeInterrupted(comparison);
   const body = html`<a class="skip" href="#results">Skip to the changes</a>
     ${renderTop({
       product: "meshproof diff",
@@ -89,6 +91,7 @@ export function formatDiffHtml(found: Comparison): string {
           same${comparison.unjudged > 0 && `, ${comparison.unjudged} were judged on neither side`}.
           ${time !== undefined && `Enforced ${time}.`}
         </p>
+        ${interrupted !== undefined && html`<p class="note">${interrupted}</p>`}
         ${present.map(
           ({ kind, title, content, cells }) =>
             html`<section id="${kind}" data-group>

@@ -2,6 +2,7 @@ import type { RunResult, ScenarioResult, Status } from "../../harness/result.ts"
 import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
 import { formatDuration } from "../text.ts";
+import { notesOf } from "../words.ts";
 import { html, raw, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
 import { copyable, mark, wordOf } from "./marks.ts";
@@ -22,7 +23,7 @@ export function formatHtml(result: RunResult): string {
     <div class="columns">
       ${renderScenarios(scenarios)}
       <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
-        ${prepared.notes?.map((note) => html`<p class="note">${note}</p>`)}
+        ${notesOf(prepared).map((note) => html`<p class="note">${note}</p>`)}
         ${scenarios.map((scenario) => renderScenario(scenario, page))} ${renderNothing("scenario")}
       </main>
     </div>
@@ -45,9 +46,9 @@ interface Verdict {
   readonly words: string;
 }
 
-function verdictOf({ counts }: RunResult): Verdict {
+function verdictOf({ counts, interrupted }: RunResult): Verdict {
   if (counts.failed + counts.flaky > 0) return { status: "failed", words: "Not conformant" };
-  if (counts.error > 0) return { status: "error", words: "Not judged" };
+  if (counts.error > 0 || interrupted === true) return { status: "error", words: "Not judged" };
   if (counts["known-failure"] > 0) return { status: "known-failure", words: "Conformant but for known failures" };
   return counts.passed === 0
     ? { status: "skipped", words: "Nothing was checked" }

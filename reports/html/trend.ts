@@ -131,7 +131,9 @@ function renderRuns(runs: readonly TrendRun[], linkTo: (run: TrendRun) => string
               const { counts, enforced } = run;
               const times = [enforced?.medianMs, enforced?.p95Ms];
               return html`<tr>
-                <th scope="row"><a href="${linkTo(run)}">${run.run}</a></th>
+                <th scope="row">
+                  <a href="${linkTo(run)}">${run.run}</a>${run.interrupted === true && " (interrupted)"}
+                </th>
                 <td class="number">${run.startedAt.slice(0, 16).replace("T", " ")}</td>
                 <td class="number">${counts.passed}</td>
                 ${[counts.failed, counts.flaky, counts.error].map(
