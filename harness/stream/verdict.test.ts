@@ -95,11 +95,18 @@ test("a stream that stopped, fell behind or broke proves nothing", () => {
   assert.deepEqual(kindsOf({ ...whole, answers: [], endedMs: 6000 }), ["phases"]);
   const paused = whole.answers.map((a, i) => ({ ...a, atMs: a.atMs + (i > 25 ? 7000 : 0) }));
   const { problems } = judgeStream({ ...whole, answers: paused, endedMs: 11_000 }, phases);
-  assert.deepEqual(problems, [{ kind: "gap", gap: { phases: ["control plane"], fromMs: 2505, forMs: 7095, sent: 0 } }]);
+  assert.deepEqual(problems, [{ kind: "gap", gap: { phases: ["control plane"], fromMs: 2500, forMs: 7100, sent: 0 } }]);
   const slow = { ...whole, steadyFromMs: 0, answers: [...whole.answers.slice(0, 22)], endedMs: 4900 };
   const few = judgeStream(slow, phases).problems;
   assert.deepEqual(few, [{ kind: "few", right: 22, due: 49, phases: [] }]);
   assert.deepEqual(kindsOf({ ...whole, broken: "exit 7" }), ["broken"]);
+  // Frozen between sending and reading the answer.
+  const frozen = whole.answers.map((a, i) => ({
+    ...a,
+    ...(i > 25 && { atMs: a.atMs + 7000 }),
+    ...(i === 25 && { totalMs: 7000 }),
+  }));
+  assert.deepEqual(kindsOf({ ...whole, answers: frozen, endedMs: 11_000 }), ["gap"]);
 });
 
 test("slow answers delay the next request, which is no fault of the stream; answers that never come prove nothing", () => {

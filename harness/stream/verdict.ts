@@ -165,14 +165,16 @@ function dueOf(record: StreamRecord): number {
 function longestGapOf(record: StreamRecord, answers: readonly Judged[], phases: readonly Phase[]): Gap {
   const { startedMs, endedMs } = record;
   const seen = answers.filter((answer) => answer.seen);
-  const ends = [startedMs, ...seen.map(({ atMs, totalMs }) => atMs + totalMs)];
-  const begins = [...seen.map(({ atMs }) => atMs), endedMs];
-  const gaps = ends.map((fromMs, index) => ({ fromMs, forMs: (begins[index] ?? endedMs) - fromMs }));
+  // From one request to the next: a client that was frozen in the middle of one saw nothing either.
+  const times = [startedMs, ...seen.map(({ atMs }) => atMs), endedMs];
+  const gaps = times
+    .slice(1)
+    .map((toMs, index) => ({ fromMs: times[index] ?? toMs, forMs: toMs - (times[index] ?? toMs) }));
   const { fromMs, forMs } = gaps.reduce((longest, gap) => (gap.forMs > longest.forMs ? gap : longest));
   const until = fromMs + forMs;
   return {
     phases: phasesBetween(phases, fromMs, until, periodOf(record)),
-    ...{ fromMs, forMs, sent: answers.filter(({ atMs }) => atMs >= fromMs && atMs < until).length },
+    ...{ fromMs, forMs, sent: answers.filter(({ atMs }) => atMs > fromMs && atMs < until).length },
   };
 }
 
