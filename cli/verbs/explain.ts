@@ -6,6 +6,9 @@ import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 
+/** A verdict by config is no answer of the mesh. */
+const NOT_ASKED = "No request was sent: this is how meshproof reads the proxy's config.";
+
 interface ExplainOptions {
   readonly configDump?: string;
   readonly request: string;
@@ -32,7 +35,11 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
     const dump = await readDump(options);
     const explanation = explainRequest(dump, request, Math.floor(Date.now() / 1000));
     clear();
-    console.log(options.json === true ? JSON.stringify(explanation, null, 2) : formatExplanation(explanation));
+    console.log(
+      options.json === true
+        ? JSON.stringify(explanation, null, 2)
+        : `${formatExplanation(explanation)}\n\n${NOT_ASKED}`,
+    );
     return 0;
   });
 }
@@ -82,8 +89,11 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
   }
   const [, namespace, pod] = /^([^/]+)\/([^/]+)$/.exec(options.pod ?? "") ?? [];
   if (namespace === undefined || pod === undefined) throw usage("--pod takes NAMESPACE/NAME");
-  const [kube, { dumpProxy }] = await Promise.all([connectTo(options), import("../../harness/kube/proxy-dump.ts")]);
-  return await dumpProxy(kube, { namespace, pod }, "resource=dynamic_listeners");
+  const [kube, { dumpRequestConfig }] = await Promise.all([
+    connectTo(options),
+    import("../../harness/kube/proxy-dump.ts"),
+  ]);
+  return await dumpRequestConfig(kube, { namespace, pod });
 }
 
 async function connectTo(options: ExplainOptions): Promise<Kube> {

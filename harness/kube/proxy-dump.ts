@@ -28,6 +28,17 @@ export async function askProxy(kube: Kube, { namespace, pod }: ProxyPod, path: s
 }
 
 /**
+ * What decides about requests in a proxy's config: listeners, routes, and the runtime flags of its bootstrap; in the form of one
+ * `config_dump`, which would hold secrets and clusters too.
+ * @throws MeshproofError ERR_PROBE where the proxy gives none
+ */
+export async function dumpRequestConfig(kube: Kube, pod: ProxyPod): Promise<unknown> {
+  const queries = ["resource=dynamic_listeners", "resource=dynamic_route_configs", "mask=bootstrap.layered_runtime"];
+  const dumps = await Promise.all(queries.map(async (query) => await dumpProxy(kube, pod, query)));
+  return { configs: dumps.flatMap((dump) => (dump as { readonly configs?: readonly unknown[] }).configs ?? []) };
+}
+
+/**
  * A proxy's own config. It may hold secrets: it is read, never printed.
  * @param query of `config_dump`, such as `resource=dynamic_listeners`
  * @throws MeshproofError ERR_PROBE where the proxy gives none

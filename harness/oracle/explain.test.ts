@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { contradicts, explainRequest, formatExplanation, type Explanation, type OracleRequest } from "./index.ts";
+import {
+  contradicts,
+  explainRequest,
+  formatExplanation,
+  trustDomainOf,
+  type Explanation,
+  type OracleRequest,
+} from "./index.ts";
 
 /** Cut from the config dump of a sidecar that has the policies of cli/explain.e2e.ts' kind. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
@@ -157,6 +164,27 @@ describe("explainRequest", () => {
     assert.equal(text, shown);
   });
 
+  it("names a missing RequestAuthentication where a 401 was wanted", () => {
+    const without = FIXTURE.replaceAll("jwt_authn.v3.JwtAuthentication", "cors.v3.Cors");
+    const told = ask({}, without);
+    assert.equal(told.tokensAsked, false);
+    assert.match(
+      formatExplanation(told, 401),
+      /^The request goes through .* No RequestAuthentication is in force at this proxy for this request/,
+    );
+    assert.doesNotMatch(formatExplanation(told, 403), /No RequestAuthentication is in force at this proxy/);
+    assert.equal(ask({}).tokensAsked, true);
+    assert.doesNotMatch(formatExplanation(ask({}), 401), /No RequestAuthentication is in force at this proxy/);
+  });
+
+  it("takes the trust domain from the clients that the proxy lets in", () => {
+    assert.equal(trustDomainOf(JSON.parse(FIXTURE)), "cluster.local");
+    const context = { match_subject_alt_names: [{ prefix: "spiffe://corp.example/" }] };
+    const tls = { common_tls_context: { combined_validation_context: { default_validation_context: context } } };
+    const listener = { filter_chains: [{ transport_socket: { typed_config: tls } }] };
+    assert.equal(trustDomainOf({ configs: [{ active_state: { listener } }] }), "corp.example");
+  });
+
   it("is told in plain sentences", () => {
     const text = formatExplanation(ask({ method: "POST", path: "/anything/admin" }));
     assert.match(
@@ -171,10 +199,19 @@ describe("explainRequest", () => {
 describe("contradicts", () => {
   const admitted = { verdict: "admitted", status: 200, by: "nobody", why: "" } as const;
   const denied = { verdict: "denied", status: 403, by: "authorization", why: "" } as const;
+  const lost = { verdict: "refused", status: 404, by: "proxy", why: "" } as const;
   for (const [decision, got, expected] of [
     [admitted, { by: "authorization", status: 403 }, true],
     [admitted, { by: "workload", status: 404 }, false],
     [admitted, { by: "proxy", status: 503 }, false],
+    [admitted, { by: "proxy", status: 404 }, true],
+    [admitted, { by: "proxy", status: 400 }, true],
+    [admitted, { by: "nobody", status: 0 }, true],
+    [lost, { by: "proxy", status: 404 }, false],
+    [lost, { by: "workload", status: 404 }, true],
+    [lost, { by: "authorization", status: 403 }, true],
+    [{ ...lost, status: 0, by: "nobody" }, { by: "nobody", status: 0 }, false],
+    [denied, { by: "workload", status: 403 }, true],
     [denied, { by: "workload", status: 200 }, true],
     [denied, { by: "authentication", status: 401 }, true],
     [denied, { by: "authorization", status: 403 }, false],

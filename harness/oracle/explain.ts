@@ -1,11 +1,13 @@
 /** Answers for a request what a proxy's own config says, filter by filter, in Envoy's order. Pure. */
 
+import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
 import { judgeTokens, type Headers, type JwtOutcome } from "./jwt.ts";
 import { matchPolicy, type Facts } from "./match.ts";
 import { normalizePath } from "./path.ts";
+import { findRoute } from "./routes.ts";
 import { at, list, record, text } from "./tree.ts";
-import type { Decision, Explanation, OracleRequest, ProviderFact, RuleFact } from "./types.ts";
+import type { Decision, Explanation, OracleRequest, ProviderFact, RouteFact, RuleFact } from "./types.ts";
 
 /** Config types of HTTP filters that istiod puts there and that deny nothing by themselves. */
 const HARMLESS: readonly string[] = [
@@ -21,12 +23,13 @@ const HARMLESS: readonly string[] = [
 
 /**
  * What the proxy does with the request, and why.
- * @param dump Envoy's admin `config_dump`, whole or its `dynamic_listeners`
+ * @param dump Envoy's admin `config_dump`, whole or its `dynamic_listeners`; without the routes and the bootstrap of one, what they
+ *   decide is undecided
  * @param now seconds since 1970
  */
 export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
   const chain = findChain(dump, request);
-  const nothing = { listener: "none", path: redact(request.path), providers: [], rules: [] };
+  const nothing = { listener: "none", path: redact(request.path), tokensAsked: false, providers: [], rules: [] };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
   const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
@@ -45,6 +48,8 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     };
   }
   const headers = readHeaders(request.headers);
+  const sent: Headers = new Map(headers);
+  const remoteIp = remoteAddress(manager, headers, request.sourceIp);
   const { path } = normalized;
   const authority = request.authority ?? headers.get("host")?.[0];
   const peer = request.peer === undefined ? undefined : request.peer.replace(/^(?!spiffe:\/\/)/, "spiffe://");
@@ -55,6 +60,8 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     headers,
     peer,
     sourceIp: request.sourceIp,
+    remoteIp,
+    edge: at(manager, "use_remote_address") === true,
     destinationIp: request.destinationIp,
     serverName: request.serverName,
     port,
@@ -84,8 +91,12 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
       decision ??= undecidedBy(`what the filter ${text(at(filter, "name"))} does is not known here`);
     }
   }
-  decision ??= admitted(rules);
-  return { decision, listener, path: redact(path), providers, rules };
+  const seen = { listener, path: redact(path), tokensAsked: tokens?.asked === true, providers, rules };
+  if (decision !== undefined) return { ...seen, decision };
+  // The route is chosen before the filters, and again after a token that says so.
+  const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
+  const route = findRoute(dump, manager, routed, request.peer !== undefined || request.serverName !== undefined);
+  return { ...seen, route, decision: decideRoute(route, admitted(rules)) };
 }
 
 /** Headers of which Envoy keeps one entry, joined by commas as they arrive; of any other each stands by itself. Envoy 1.40.0. */
@@ -140,6 +151,53 @@ function isIdleFault(type: string, config: unknown): boolean {
 
 function undecidedBy(why: string): Decision {
   return { verdict: "undecided", by: "nobody", why: `undecided: ${why}` };
+}
+
+/** What becomes of a request that every policy lets through. */
+function decideRoute(route: RouteFact, { why, rule }: Decision): Decision {
+  const passed = `the policies let it through (${why})`;
+  const own = rule === undefined ? {} : { rule };
+  switch (route.kind) {
+    case "cluster":
+      return { verdict: "admitted", status: 200, by: "nobody", ...own, why };
+    case "answer":
+      return {
+        verdict: "answered",
+        status: route.status,
+        by: "proxy",
+        details: "direct_response",
+        ...own,
+        why: `${passed}, and its route in ${route.config} is a redirect or a fixed answer`,
+      };
+    case "none":
+      return {
+        verdict: "refused",
+        status: 404,
+        by: "proxy",
+        details: "route_not_found",
+        ...own,
+        why: `${passed}, but no route of ${route.config} takes its host and path`,
+      };
+    case "unknown":
+      return undecidedBy(`${passed}; what is not known: ${route.why}`);
+  }
+}
+
+/** conn_manager_utility.cc, mutateRequestHeaders, and Utility::getLastAddressFromXFF. */
+function remoteAddress(manager: unknown, headers: Headers, own: string | undefined): Facts["remoteIp"] {
+  if (at(manager, "original_ip_detection_extensions") !== undefined)
+    return { unknown: "which address counts for remoteIpBlocks: an extension of the proxy finds it" };
+  const hops = Number(at(manager, "xff_num_trusted_hops") ?? 0);
+  const forwarded = headers.get("x-forwarded-for")?.[0];
+  const edge = at(manager, "use_remote_address") === true;
+  if (forwarded === undefined || (edge && hops === 0)) return own;
+  const named = forwarded
+    .split(",")
+    .at(-1 - (edge ? hops - 1 : hops))
+    ?.trim();
+  if (named === undefined) return own;
+  if (isIP(named) === 0) return { unknown: `X-Forwarded-For has ${JSON.stringify(named)} where the address counts` };
+  return named;
 }
 
 function admitted(rules: readonly RuleFact[]): Decision {
@@ -241,14 +299,19 @@ interface Candidate {
   readonly transport: string;
 }
 
+/** Of a whole dump, or of its `resource=dynamic_listeners`. */
+function listenersOf(dump: unknown): readonly unknown[] {
+  return list(at(dump, "configs")).flatMap((config) =>
+    [
+      at(config, "active_state", "listener"),
+      ...list(at(config, "dynamic_listeners")).map((one) => at(one, "active_state", "listener")),
+    ].filter((listener) => listener !== undefined),
+  );
+}
+
 /** The inbound chain of a sidecar (port, then mTLS or plain text), or a gateway's listener. */
 function findChain(dump: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
-  const listeners = list(at(dump, "configs")).flatMap((config) => [
-    ...[at(config, "active_state", "listener")].filter(Boolean),
-    ...list(at(config, "dynamic_listeners"))
-      .map((one) => at(one, "active_state", "listener"))
-      .filter(Boolean),
-  ]);
+  const listeners = listenersOf(dump);
   const inbound = listeners.find((one) => at(one, "name") === "virtualInbound");
   if (inbound !== undefined) return findInbound(inbound, request);
   const gateways = listeners.flatMap((one) => {
@@ -315,4 +378,18 @@ function candidate(chain: unknown, name: string, port: number | undefined, trans
     .map((filter) => at(filter, "typed_config"))
     .find((config) => text(at(config, "@type")).endsWith(".HttpConnectionManager"));
   return { manager, name, port, transport };
+}
+
+/** The trust domain whose clients the proxy's inbound chains take; Istio's default where none says it. */
+export function trustDomainOf(dump: unknown): string {
+  const found = listenersOf(dump)
+    .flatMap((listener) => list(at(listener, "filter_chains")))
+    .flatMap((chain) => {
+      const tls = at(chain, "transport_socket", "typed_config", "common_tls_context");
+      const context = at(tls, "combined_validation_context", "default_validation_context");
+      return list(at(context, "match_subject_alt_names")).map((matcher) => text(at(matcher, "prefix")));
+    })
+    .map((prefix) => /^spiffe:\/\/([^/]+)\/$/.exec(prefix)?.[1])
+    .find((domain) => domain !== undefined);
+  return found ?? "cluster.local";
 }

@@ -1,3 +1,3 @@
-export { explainRequest } from "./explain.ts";
+export { explainRequest, trustDomainOf } from "./explain.ts";
 export { contradicts, formatExplanation, OTHERWISE } from "./words.ts";
 export type { Decision, Explanation, OracleRequest } from "./types.ts";

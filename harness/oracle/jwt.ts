@@ -28,6 +28,10 @@ export interface JwtOutcome {
   readonly status: string;
   readonly unknown?: string;
   readonly payload: Tree | undefined;
+  /** Whether a rule of the filter takes the request. */
+  readonly asked: boolean;
+  /** A good token makes the proxy choose its route again (`clear_route_cache`). */
+  readonly clearsRoute: boolean;
   /** Normalized, with query, as the filters behind this one see it. */
   readonly path: string;
   readonly providers: readonly ProviderFact[];
@@ -53,7 +57,10 @@ export function judgeTokens(filter: unknown, request: JwtRequest): JwtOutcome {
   if (requirement !== undefined) sanitize(providers, request.headers);
   const status = requirement === undefined ? OK : requirement === ELSE ? ELSE : judge(requirement, context);
   const facts = [...providers].map(([name, provider]) => describeProvider(name, provider, context));
-  const seen = { path: context.path, providers: facts };
+  const clearsRoute = [...context.found].some(
+    ([name, { status: one }]) => one === OK && at(providers.get(name), "clear_route_cache") === true,
+  );
+  const seen = { path: context.path, providers: facts, asked: requirement !== undefined, clearsRoute };
   if (typeof status !== "string")
     return { ...seen, status: "", code: undefined, unknown: status.unknown, payload: undefined };
   const code = status === OK ? 200 : status === AUDIENCE ? 403 : 401;

@@ -18,6 +18,10 @@ export interface Facts {
   /** undefined: plain text. */
   readonly peer: string | undefined;
   readonly sourceIp: string | undefined;
+  /** The client's, by X-Forwarded-For where the proxy trusts it, or why it is not known. */
+  readonly remoteIp: string | undefined | { readonly unknown: string };
+  /** The proxy writes X-Forwarded-For, X-Forwarded-Proto and X-Request-Id itself (`use_remote_address`). */
+  readonly edge: boolean;
   readonly destinationIp: string | undefined;
   readonly serverName: string | undefined;
   readonly port: number | undefined;
@@ -92,7 +96,7 @@ function matchNode(node: unknown, facts: Facts): Match {
   }
 }
 
-function allOf(parts: readonly Match[]): Match {
+export function allOf(parts: readonly Match[]): Match {
   const against = parts.find((part) => part.matched === false);
   if (against) return against;
   const open = parts.find((part) => part.matched === "undecided");
@@ -170,7 +174,7 @@ const REMADE =
   /^(te|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|expect|x-forwarded-client-cert|x-envoy-.*)$/;
 
 /** Of a repeated header each value is compared (since the fix of CVE-2026-26308; before it, all joined by a comma). */
-function matchHeader(matcher: Tree, facts: Facts): Match {
+export function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
   const field = { ":method": "method", ":authority": "host", ":path": "path" }[name] ?? `header ${name}`;
   const got =
@@ -182,6 +186,7 @@ function matchHeader(matcher: Tree, facts: Facts): Match {
           ? facts.path
           : facts.headers.get(name)?.join(",");
   if (REMADE.test(name)) return undecided(`what the proxy makes of the ${field} is not known here`);
+  if (facts.edge && SET_BY_PROXIES.test(name)) return undecided(`the proxy writes the ${field} itself`);
   if (got === undefined && (name === ":authority" || SET_BY_PROXIES.test(name)))
     return undecided(`${field} is not given, and a rule looks at it`);
   const invert = matcher["invert_match"] === true;
@@ -221,11 +226,9 @@ function matchAddress(field: string, range: unknown, got: string | undefined): M
   return leaf(field, `${prefix}/${length}`, got, (ip) => block.check(ip, isIPv4(ip) ? "ipv4" : "ipv6"));
 }
 
-/** remote_ip follows X-Forwarded-For, which depends on how many proxies are trusted; without it, it is the connection's. */
-function matchRemoteAddress(range: unknown, facts: Facts): Match {
-  if (facts.headers.has("x-forwarded-for"))
-    return undecided("which address of X-Forwarded-For counts for remoteIpBlocks is not known here");
-  return matchAddress("remote.ip", range, facts.sourceIp);
+function matchRemoteAddress(range: unknown, { remoteIp }: Facts): Match {
+  if (typeof remoteIp === "object") return undecided(remoteIp.unknown);
+  return matchAddress("remote.ip", range, remoteIp);
 }
 
 /** The URI names of the client's certificate, then its subject, which istiod leaves empty. */
@@ -249,7 +252,7 @@ function matchTemplate(node: unknown, path: string): Match {
 }
 
 /** A claim of the verified token; anything else in metadata is not known. */
-function matchMetadata(matcher: unknown, facts: Facts): Match {
+export function matchMetadata(matcher: unknown, facts: Facts): Match {
   const filter = text(at(matcher, "filter"));
   const [root, ...names] = list(at(matcher, "path")).map((segment) => text(at(segment, "key")));
   if (filter !== "envoy.filters.http.jwt_authn" || root !== "payload")

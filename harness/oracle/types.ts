@@ -74,7 +74,8 @@ export interface RuleFact {
 
 /** What the proxy does with the request. `undecided` names what is missing or not known; nothing is guessed. */
 export interface Decision {
-  readonly verdict: "admitted" | "denied" | "refused" | "undecided";
+  /** `refused` and `answered`: by the proxy itself, with an error or, by a route, with a redirect or a fixed answer. */
+  readonly verdict: "admitted" | "denied" | "refused" | "answered" | "undecided";
   /** 200 stands for "goes through to the workload". 0: no HTTP answer. */
   readonly status?: number;
   readonly by: "authentication" | "authorization" | "proxy" | "nobody";
@@ -86,8 +87,21 @@ export interface Decision {
   readonly why: string;
 }
 
+/** What the proxy's routes do with a request that its policies let through. */
+export type RouteFact =
+  | { readonly kind: "cluster"; readonly config: string; readonly cluster: string }
+  /** A redirect or a direct response. */
+  | { readonly kind: "answer"; readonly config: string; readonly status: number }
+  /** No route takes it: 404. */
+  | { readonly kind: "none"; readonly config: string }
+  | { readonly kind: "unknown"; readonly why: string };
+
 export interface Explanation {
   readonly decision: Decision;
+  /** Where policies let the request through. */
+  readonly route?: RouteFact;
+  /** Whether tokens are looked at: not without a RequestAuthentication for this workload, and not where its rules leave the request out. */
+  readonly tokensAsked: boolean;
   /** Where in the config the request was judged: `virtualInbound, chain 0.0.0.0_8080 (mTLS)`. */
   readonly listener: string;
   /** The path that the rules were compared with. */

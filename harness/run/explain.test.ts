@@ -22,7 +22,7 @@ test("the sender is its service account, not its label app", () => {
   const check = { request: { to: "httpbin" } } as CheckResult;
   const wire = { method: "GET", url: "http://httpbin.foo:8000/headers", headers: [] };
   assert.equal(
-    toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), check).peer,
-    "cluster.local/ns/foo/sa/batch",
+    toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), check, "corp.example").peer,
+    "corp.example/ns/foo/sa/batch",
   );
 });

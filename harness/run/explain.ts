@@ -1,10 +1,11 @@
-import { dumpProxy } from "../kube/proxy-dump.ts";
+import { dumpRequestConfig } from "../kube/proxy-dump.ts";
 import { inLanes } from "../lanes.ts";
 import {
   contradicts,
   explainRequest,
   formatExplanation,
   OTHERWISE,
+  trustDomainOf,
   type Decision,
   type Explanation,
   type OracleRequest,
@@ -28,8 +29,7 @@ export interface Explainable {
 export async function explainFailures(session: Session, checks: readonly Explainable[]): Promise<CheckResult[]> {
   const dumps = new Map<Proxy, Promise<unknown>>();
   const dumpOf = (proxy: Proxy): Promise<unknown> => {
-    const dump =
-      dumps.get(proxy) ?? dumpProxy(session.kube, proxy, "resource=dynamic_listeners").catch(() => undefined);
+    const dump = dumps.get(proxy) ?? dumpRequestConfig(session.kube, proxy).catch(() => undefined);
     dumps.set(proxy, dump);
     return dump;
   };
@@ -38,7 +38,7 @@ export async function explainFailures(session: Session, checks: readonly Explain
     if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
     const config = await dumpOf(proxy);
     if (config === undefined) return result;
-    const asked = toOracleRequest(request, place, proxy, result);
+    const asked = toOracleRequest(request, place, proxy, result, trustDomainOf(config));
     const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
     const { by, status } = result.got;
@@ -49,7 +49,7 @@ export async function explainFailures(session: Session, checks: readonly Explain
       : undefined;
     const found = behind ?? said;
     const lead = contradicts(found.decision, result.got) ? OTHERWISE : "";
-    return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found)) };
+    return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found, result.expected.status)) };
   });
 }
 
@@ -69,9 +69,14 @@ async function explainBehind(
       config,
       {
         ...asked,
+        // The gateway adds the address of its own client.
+        headers: [
+          ...asked.headers,
+          ...(asked.sourceIp === undefined ? [] : ([["X-Forwarded-For", asked.sourceIp]] as const)),
+        ],
         sourceIp: gateway.ip,
         destinationIp: proxy.ip,
-        peer: identityOf(gateway),
+        peer: identityOf(gateway, trustDomainOf(config)),
       },
       now,
     );
@@ -81,8 +86,8 @@ async function explainBehind(
 }
 
 /** Its certificate's name, without `spiffe://`. */
-function identityOf({ namespace, serviceAccount }: Proxy): string {
-  return `cluster.local/ns/${namespace}/sa/${serviceAccount}`;
+function identityOf({ namespace, serviceAccount }: Proxy, trustDomain: string): string {
+  return `${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }
 
 /** Exported for its tests. */
@@ -91,6 +96,7 @@ export function toOracleRequest(
   place: Place,
   proxy: Proxy,
   { request: { to } }: CheckResult,
+  trustDomain: string,
 ): OracleRequest {
   const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
   const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
@@ -101,7 +107,7 @@ export function toOracleRequest(
       ? {}
       : {
           // Between two sidecars Istio uses mTLS by itself.
-          peer: identityOf(sender),
+          peer: identityOf(sender, trustDomain),
           serverName: `outbound_.${port}_._.${to}.${proxy.namespace}.svc.cluster.local`,
         };
   return {

@@ -1,0 +1,169 @@
+/** Which route of a proxy takes a request (source/common/router/config_impl.cc). What is not known is never guessed. */
+
+import { allOf, matchHeader, matchMetadata, type Facts, type Match } from "./match.ts";
+import { compileRegex, templateRegex } from "./regex.ts";
+import { at, list, record, text } from "./tree.ts";
+import type { RouteFact } from "./types.ts";
+
+/** Settings of a route or virtual host that decide nothing: preflights are asked about before. */
+const HARMLESS_SETTINGS: readonly string[] = ["envoy.filters.http.cors", "istio_authn", "istio.stats"];
+
+const REDIRECTS: Readonly<Record<string, number>> = {
+  MOVED_PERMANENTLY: 301,
+  FOUND: 302,
+  SEE_OTHER: 303,
+  TEMPORARY_REDIRECT: 307,
+  PERMANENT_REDIRECT: 308,
+};
+
+/** The route configuration of a connection manager: its own, or the one in the dump that it names. */
+export function routesOf(dump: unknown, manager: unknown): unknown {
+  const own = at(manager, "route_config");
+  if (own !== undefined) return own;
+  const name = at(manager, "rds", "route_config_name");
+  if (typeof name !== "string") return undefined;
+  return list(at(dump, "configs"))
+    .flatMap((config) => [
+      at(config, "route_config"),
+      ...[...list(at(config, "dynamic_route_configs")), ...list(at(config, "static_route_configs"))].map((one) =>
+        at(one, "route_config"),
+      ),
+    ])
+    .find((config) => at(config, "name") === name);
+}
+
+/** @param secure whether the connection has TLS */
+export function findRoute(dump: unknown, manager: unknown, facts: Facts, secure: boolean): RouteFact {
+  const config = routesOf(dump, manager);
+  if (config === undefined) {
+    const name = text(at(manager, "rds", "route_config_name"));
+    return {
+      kind: "unknown",
+      why:
+        name === ""
+          ? "how this listener finds its routes is not known here"
+          : `whether a route takes the request: the config dump does not have the route config ${name}`,
+    };
+  }
+  const name = text(at(config, "name"));
+  if (at(config, "vhds") !== undefined) return { kind: "unknown", why: `${name} asks for virtual hosts when needed` };
+  const host = findHost(config, facts.authority);
+  if (host === undefined) return { kind: "none", config: name };
+  if ("unknown" in host) return { kind: "unknown", why: host.unknown };
+  const { virtualHost } = host;
+  const tls = text(at(virtualHost, "require_tls"));
+  if (tls === "ALL" && !secure) return { kind: "answer", config: name, status: 301 };
+  if (tls !== "" && tls !== "NONE" && tls !== "ALL")
+    return { kind: "unknown", why: `the virtual host's require_tls ${tls} is not known here` };
+  if (at(virtualHost, "matcher") !== undefined)
+    return { kind: "unknown", why: "a virtual host with a matcher tree is not known here" };
+  for (const route of list(at(virtualHost, "routes"))) {
+    const { matched, unknown } = matchRoute(at(route, "match"), facts, config);
+    if (matched === false) continue;
+    if (matched === "undecided") return { kind: "unknown", why: unknown ?? "a route's match is not known here" };
+    const preflight = facts.method === "OPTIONS" && facts.headers.has("origin");
+    const strange = [virtualHost, route]
+      .flatMap((node) => Object.keys(record(at(node, "typed_per_filter_config"))))
+      .find((filter) => preflight || !HARMLESS_SETTINGS.includes(filter));
+    if (strange !== undefined)
+      return { kind: "unknown", why: `what the route's own settings of the filter ${strange} do is not known here` };
+    return actionOf(route, name);
+  }
+  return { kind: "none", config: name };
+}
+
+function actionOf(route: unknown, config: string): RouteFact {
+  const direct = at(route, "direct_response", "status");
+  if (typeof direct === "number") return { kind: "answer", config, status: direct };
+  const redirect = at(route, "redirect");
+  if (redirect !== undefined)
+    return { kind: "answer", config, status: REDIRECTS[text(at(redirect, "response_code"))] ?? 301 };
+  if (at(route, "route") === undefined)
+    return { kind: "unknown", why: `a route of ${config} with an action that is not known here` };
+  const cluster =
+    text(at(route, "route", "cluster")) ||
+    list(at(route, "route", "weighted_clusters", "clusters"))
+      .map((one) => text(at(one, "name")))
+      .join(" or ");
+  return { kind: "cluster", config, cluster: cluster || "a cluster that the request names" };
+}
+
+type Found = { readonly virtualHost: unknown } | { readonly unknown: string };
+
+/** Exact domains first, then the longest `*.suffix`, the longest `prefix.*`, then `*`. */
+function findHost(config: unknown, authority: string | undefined): Found | undefined {
+  const hosts = list(at(config, "virtual_hosts"));
+  const domains = hosts.flatMap((virtualHost) =>
+    list(at(virtualHost, "domains")).map((domain) => ({ domain: text(domain).toLowerCase(), virtualHost })),
+  );
+  const every = domains.find(({ domain }) => domain === "*");
+  if (domains.length === 0 || (every !== undefined && domains.length === 1)) return every;
+  if (authority === undefined)
+    return { unknown: `the host is not given, and the routes of ${text(at(config, "name"))} ask for it` };
+  const lower = authority.toLowerCase();
+  const host = at(config, "ignore_port_in_host_matching") === true ? lower.replace(/:\d+$/, "") : lower;
+  const longest = (all: typeof domains): (typeof domains)[number] | undefined =>
+    all.toSorted((a, b) => b.domain.length - a.domain.length)[0];
+  return (
+    domains.find(({ domain }) => domain === host) ??
+    longest(
+      domains.filter(
+        ({ domain }) =>
+          domain.startsWith("*") && domain !== "*" && host.length > domain.length - 1 && host.endsWith(domain.slice(1)),
+      ),
+    ) ??
+    longest(
+      domains.filter(
+        ({ domain }) =>
+          domain.endsWith("*") &&
+          domain !== "*" &&
+          host.length > domain.length - 1 &&
+          host.startsWith(domain.slice(0, -1)),
+      ),
+    ) ??
+    every
+  );
+}
+
+/** Kinds of envoy.config.route.v3.RouteMatch that are known here, besides the path's. */
+const KNOWN: readonly string[] = ["case_sensitive", "headers", "query_parameters", "dynamic_metadata"];
+
+function matchRoute(match: unknown, facts: Facts, config: unknown): Match {
+  const path = facts.path.replace(/[?#].*$/s, "");
+  const open = (unknown: string): Match => ({ matched: "undecided", fields: [], unknown });
+  if (at(config, "ignore_path_parameters_in_path_matching") === true && path.includes(";"))
+    return open("a path with parameters where the routes ignore them is not known here");
+  const fold = (value: string): string => (at(match, "case_sensitive") === false ? value.toLowerCase() : value);
+  const [prefix, exact, separated, regex, template] = [
+    at(match, "prefix"),
+    at(match, "path"),
+    at(match, "path_separated_prefix"),
+    at(match, "safe_regex", "regex"),
+    at(match, "path_match_policy", "typed_config", "path_template"),
+  ];
+  let kind = "prefix";
+  let fits: boolean;
+  if (typeof prefix === "string") fits = fold(path).startsWith(fold(prefix));
+  else if (typeof exact === "string") [kind, fits] = ["path", fold(path) === fold(exact)];
+  else if (typeof separated === "string")
+    [kind, fits] = ["path_separated_prefix", `${fold(path)}/`.startsWith(`${fold(separated)}/`)];
+  else {
+    const source =
+      typeof regex === "string" ? regex : typeof template === "string" ? templateRegex(template) : undefined;
+    kind = typeof regex === "string" ? "safe_regex" : "path_match_policy";
+    if (source === undefined) return open("a route that matches paths in another way is not known here");
+    const compiled = compileRegex(source);
+    if ("unknown" in compiled) return open(compiled.unknown);
+    fits = compiled.matches(path);
+  }
+  if (!fits) return { matched: false, fields: [] };
+  const strange = Object.keys(record(match)).find((name) => name !== kind && !KNOWN.includes(name));
+  return allOf([
+    ...list(at(match, "headers")).map((header) => matchHeader(record(header), facts)),
+    ...list(at(match, "dynamic_metadata")).map((one) => matchMetadata(one, facts)),
+    ...(list(at(match, "query_parameters")).length > 0
+      ? [open("a route that asks for query parameters is not known here")]
+      : []),
+    ...(strange === undefined ? [] : [open(`a route that matches by ${strange} is not known here`)]),
+  ]);
+}
