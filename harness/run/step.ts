@@ -3,6 +3,7 @@ import { MeshproofError } from "../errors.ts";
 import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
 import { statusOf, type Manifest } from "../kube/client.ts";
 import { readLog } from "../kube/exec.ts";
+import { waitForDeployment } from "../kube/wait.ts";
 import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
 import type { Answer, AskedResult, CheckResult, StepResult } from "../result.ts";
@@ -45,10 +46,14 @@ interface PlacedToken {
   readonly places: readonly TokenPlace[];
 }
 
-interface PreparedCheck {
+/** A check with where its request is sent from and to. */
+interface LocatedCheck {
   readonly spec: CheckSpec;
   readonly place: Place;
   readonly target: Target;
+}
+
+interface PreparedCheck extends LocatedCheck {
   readonly tokens: readonly PlacedToken[];
   readonly url: string;
 }
@@ -64,18 +69,20 @@ export async function runStep(
   const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
   const values = await substitutionValues(session, scenario, index);
-  const checks = await inLanes(step.checks, (spec) => prepare(session, scenario, spec, values));
-  const judges = judgesOf(checks.map(({ target }) => target));
-  session.accessLog.follow(judges.proxies);
   const changes = changesOf(step, values);
-  const marks = await markServers(session, step, checks);
+  const marks = await markServers(session, step);
 
   await makeChanges(session, changes, applied, signal);
+  await waitForOwnWorkloads(session, changes, signal);
   const appliedAt = performance.now();
+  // Not before: a step may bring the Service that it asks.
+  const located = await inLanes(step.checks, (spec) => locate(session, spec));
+  const judges = judgesOf(located.map(({ target }) => target));
+  session.accessLog.follow(judges.proxies);
   // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
   const { objects, problem, foreign } =
     changes.length > 0 || index === 0
-      ? await waitInForce(session, awaitedOf(step, checks, judges, changes, applied), signal)
+      ? await waitInForce(session, awaitedOf(step, located, judges, changes, applied), signal)
       : NOTHING_CHANGED;
   const inForceAt = performance.now();
   if (problem !== undefined) {
@@ -89,6 +96,8 @@ export async function runStep(
     };
   }
 
+  // Not before: the times of a token count from when it is sent.
+  const checks = await inLanes(located, (check) => addTokens(session, scenario, check, values));
   const key = `${scenario.id}/${index + 1}`;
   const send = async (round: number, newConnections: boolean, repeat: number): Promise<Answer[][]> => {
     const requests = checks.flatMap((check, i): PlacedRequest[] => {
@@ -137,7 +146,7 @@ export async function runStep(
     request: wireRequest(check, ""),
   }));
   const results = await explainFailures(session, await judgeDemands(session.accessLog, judged));
-  const asked = await inLanes(step.asked, (spec) => judgeAsked(session, spec, marks, checks));
+  const asked = await inLanes(step.asked, (spec) => judgeAsked(session, step, spec, marks));
   return {
     ...emptyResult(step),
     status: worst([...results, ...asked].map((r) => r.status)),
@@ -166,7 +175,7 @@ function timingOf(at: Record<"started" | "appliedAt" | "inForceAt" | "probedAt",
 
 function awaitedOf(
   step: StepSpec,
-  checks: readonly PreparedCheck[],
+  checks: readonly LocatedCheck[],
   judges: Judges,
   changes: readonly Change[],
   applied: Applied,
@@ -188,13 +197,17 @@ export async function removeApplied(session: Session, applied: Applied): Promise
   }
 }
 
-async function prepare(
+async function locate(session: Session, spec: CheckSpec): Promise<LocatedCheck> {
+  const [place, target] = await Promise.all([session.place(spec.request.from), session.target(spec.request.to)]);
+  return { spec, place, target };
+}
+
+async function addTokens(
   session: Session,
   scenario: Scenario,
-  spec: CheckSpec,
+  { spec, place, target }: LocatedCheck,
   values: SubstitutionValues,
 ): Promise<PreparedCheck> {
-  const [place, target] = await Promise.all([session.place(spec.request.from), session.target(spec.request.to)]);
   const names = spec.token.split("+").filter((name) => scenario.tokens[name] !== undefined);
   const tokens = await Promise.all(
     names.map(async (name): Promise<PlacedToken> => {
@@ -298,6 +311,24 @@ async function makeChanges(
   }
 }
 
+/** Kinds that decide where a request goes and who judges it. */
+const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"]);
+
+/** A step's own Deployments are ready before anything is asked, and what was looked up before it is looked up again. */
+async function waitForOwnWorkloads(session: Session, changes: readonly Change[], signal?: AbortSignal): Promise<void> {
+  if (!changes.some(({ manifest }) => WORKLOAD_KINDS.has(manifest.kind))) return;
+  const deployments = changes.filter(({ verb, manifest }) => verb === "apply" && manifest.kind === "Deployment");
+  await inLanes(deployments, async ({ manifest: { metadata } }) =>
+    waitForDeployment(
+      session.kube,
+      metadata.namespace ?? session.handle.namespace,
+      metadata.name,
+      signal ? { signal } : {},
+    ),
+  );
+  session.forget();
+}
+
 /** An object of the same name that meshproof did not make is somebody's: it must not be replaced and then deleted. */
 async function refuseForeign(session: Session, manifest: Manifest): Promise<void> {
   try {
@@ -341,20 +372,20 @@ function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
 /** A request of our own in a JWKS server's log: what stands between two marks belongs to the step. */
 type Marks = ReadonlyMap<string, string>;
 
-async function markServers(session: Session, step: StepSpec, checks: readonly PreparedCheck[]): Promise<Marks> {
+async function markServers(session: Session, step: StepSpec): Promise<Marks> {
   const marks = new Map<string, string>();
-  for (const { server } of step.asked) marks.set(server, await mark(session, server, checks));
+  for (const { server } of step.asked) marks.set(server, await mark(session, server, step));
   return marks;
 }
 
 /** @returns the unguessable path that was asked for. */
-async function mark(session: Session, server: string, checks: readonly PreparedCheck[]): Promise<string> {
-  const place = checks[0]?.place;
-  if (!place)
+async function mark(session: Session, server: string, { checks: [check] }: StepSpec): Promise<string> {
+  if (!check)
     throw new MeshproofError(
       "ERR_SCENARIO_INVALID",
       "a step with `asked` needs a check, whose place reads the server's log",
     );
+  const place = await session.place(check.request.from);
   const { ip } = await session.server(server);
   const host = server === "outside-host" ? ip : `${server}.${session.handle.namespace}`;
   const path = `/mark/${randomBytes(8).toString("hex")}`;
@@ -382,14 +413,9 @@ interface LogLine {
   readonly user_agent: string;
 }
 
-async function judgeAsked(
-  session: Session,
-  spec: AskedSpec,
-  marks: Marks,
-  checks: readonly PreparedCheck[],
-): Promise<AskedResult> {
+async function judgeAsked(session: Session, step: StepSpec, spec: AskedSpec, marks: Marks): Promise<AskedResult> {
   const from = marks.get(spec.server) ?? "";
-  const to = await mark(session, spec.server, checks);
+  const to = await mark(session, spec.server, step);
   const where = await session.server(spec.server);
   let lines: LogLine[] = [];
   // The log passes through the kubelet: the second mark has been answered, so it will be there in a moment.

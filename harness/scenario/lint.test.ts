@@ -69,6 +69,18 @@ test("finds targets that no workload of the scenario serves", () => {
   assert.deepEqual(lint(step("own", "      apply: service.yaml\n"), { "service.yaml": service }), []);
 });
 
+test("finds a request to the scenario's own Service in a step that does not have it", () => {
+  const service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: own\n";
+  const ask = "      checks: [{ from: sleep, to: own, path: /, expect: 200 }]\n";
+  const found = (...changes: string[]): string[] =>
+    lint(`  steps:\n${changes.map((change, n) => `    - name: s${n}\n${change}${ask}`).join("")}`, {
+      "service.yaml": service,
+    }).map((problem) => problem.replace(/ the Service .*/, ""));
+  assert.deepEqual(found("      apply: service.yaml\n", ""), []);
+  assert.deepEqual(found("", "      apply: service.yaml\n"), [`${FILE}:8:16`]);
+  assert.deepEqual(found("      apply: service.yaml\n", "      delete: service.yaml\n"), [`${FILE}:12:16`]);
+});
+
 test("finds a demand on what the workload received where no echo is asked for", () => {
   const found = (path: string, received: string, to = "httpbin"): string[] =>
     lint(step(to).replace("path: /, expect: 200", `path: ${path}, expect: { status: 200, received: ${received} }`));

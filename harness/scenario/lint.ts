@@ -99,6 +99,20 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
     });
   }
 
+  const present = new Set<string>();
+  const shared = new Set(["ingress", ...scenario.workloads.flatMap((workload) => services.get(workload) ?? [])]);
+  for (const step of scenario.steps) {
+    for (const { text, file } of step.delete) for (const name of servicesIn(text, file)) present.delete(name);
+    for (const { text, file } of step.apply) for (const name of servicesIn(text, file)) present.add(name);
+    for (const { request, position } of step.checks)
+      if (ownServices.includes(request.to) && !shared.has(request.to) && !present.has(request.to))
+        problems.push({
+          position,
+          message: `the Service "${request.to}" is not there in this step`,
+          hint: "apply its manifest in this step or in one before it",
+        });
+  }
+
   const echoing = new Set(["ingress", ...(services.get(ECHO_WORKLOAD) ?? []), ...ownServices]);
   for (const { request, expect, position } of checks) {
     if (expect.received === undefined) continue;
