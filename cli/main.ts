@@ -47,7 +47,10 @@ function buildProgram(): Command {
   const kubeconfig = (): Option => new Option("--kubeconfig <file>", "existing: where the context stands");
   const context = (): Option => new Option("--context <name>", "existing: the context to use; never the current one");
   const allowExec = (): Option =>
-    new Option("--allow-exec <program>", "existing: a program that the context may run to log in")
+    new Option(
+      "--allow-exec <program>",
+      "existing: a program that the context may run to log in, by its absolute path, or by its name in PATH",
+    )
       .default([], "none")
       .argParser((value: string, before: string[]) => [...before, value]);
   const name = (): Option => new Option("--name <cluster>", "name of the kept cluster").default(DEFAULT_NAME);

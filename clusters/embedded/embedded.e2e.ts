@@ -206,6 +206,82 @@ describe("a cluster", () => {
     }
   });
 
+  test("gives no pod a capability over the machine, its settings or the cluster's store, whatever it asks for or replaces", async () => {
+    const script = (lines: readonly string[]): string => lines.join("\n");
+    const asks = {
+      hostNetwork: true,
+      containers: [
+        {
+          name: "a",
+          image: "docker.io/library/nginx",
+          command: ["sleep", "1000"],
+          securityContext: { privileged: true, runAsUser: 0, capabilities: { add: ["ALL"] } },
+        },
+      ],
+    };
+    // What enters a container runs setpriv of the container's own: this one looks around before it goes on.
+    const replaced = script([
+      "#!/bin/sh",
+      "[ -e /got ] || { mount -o remount,rw /proc/sys; readlink /proc/self/ns/user; (exec 9>>/proc/sys/kernel/core_pattern) && echo opened; } >/got 2>&1",
+      'exec /usr/bin/setpriv.own "$@"',
+    ]);
+    const replaces = {
+      containers: [
+        {
+          name: "a",
+          image: "docker.io/library/nginx",
+          env: [{ name: "PROGRAM", value: replaced }],
+          command: [
+            "sh",
+            "-euc",
+            'cp /usr/bin/setpriv /usr/bin/setpriv.own; printf %s "$PROGRAM" >/s; chmod +x /s; mv /s /usr/bin/setpriv; exec sleep 1000',
+          ],
+          readinessProbe: { periodSeconds: 1, exec: { command: ["test", "-s", "/got"] } },
+        },
+      ],
+    };
+    for (const [pod, spec] of Object.entries({ asks, replaces }))
+      await apply({ apiVersion: "v1", kind: "Pod", metadata: { name: pod }, spec });
+    for (const pod of ["asks", "replaces"]) {
+      const { stdout } = await kubectl(`wait --for=condition=Ready pod/${pod} --timeout=60s`);
+      assert.match(stdout, /condition met/);
+    }
+    const inside = async (pod: string, ...lines: readonly string[]): Promise<string> => {
+      const { stdout, stderr } = await kubectl(`exec -i ${pod} -- sh`, script(lines));
+      return `${stdout}\n${stderr}`;
+    };
+    const machine = await readlink("/proc/self/ns/user");
+    for (const found of [
+      await inside("asks", "readlink /proc/self/ns/user"),
+      (await kubectl("exec replaces -- cat /got")).stdout,
+    ]) {
+      assert.match(found, /user:\[\d+\]/);
+      assert.ok(!found.includes(machine), "it is in the machine's user namespace");
+      assert.doesNotMatch(found, /opened/);
+    }
+    const tried = await inside(
+      "asks",
+      "mkdir /p",
+      ...["mount -o remount,rw /proc/sys", "umount /proc/sys", "mount -o remount,rw /sys"].map(
+        (each) => `${each} && echo DONE`,
+      ),
+      ...["proc", "sysfs", "cgroup2"].map((type) => `mount -t ${type} ${type} /p && echo DONE`),
+      "unshare --mount --pid --fork mount -t proc proc /p && echo DONE",
+      "unshare --net mount -t sysfs sysfs /p && echo DONE",
+      "unshare --cgroup mount -t cgroup2 cgroup2 /p && echo DONE",
+      "unshare --user --map-root-user --mount --pid --fork --cgroup mount -t cgroup2 cgroup2 /p && echo DONE",
+      "(exec 9>>/proc/sys/kernel/core_pattern) && echo DONE",
+      "ip link add x0 type dummy && echo DONE",
+      "mknod /b b 8 0 && echo DONE",
+      "curl -sS -m 5 http://127.0.0.1:2379/version && echo DONE",
+      "curl -sS -m 5 http://127.0.0.1:2380/version && echo DONE",
+      "echo end",
+    );
+    assert.match(tried, /^end$/m);
+    assert.doesNotMatch(tried, /DONE/, tried);
+    await kubectl("delete pod asks replaces --now");
+  });
+
   test("leaves nothing when its supervisor is killed", async () => {
     process.kill(left.pids.supervisor, "SIGKILL");
     await assertNothingLeft(left);

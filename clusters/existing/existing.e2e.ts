@@ -196,7 +196,11 @@ metadata: { name: own, namespace: canary }
     const file = path.join(folder, "exec");
     await writeFile(file, JSON.stringify(config));
     const where = ["--cluster", "existing", "--kubeconfig", file, "--context", "x"];
-    await refused(/runs the program \/bin\/touch to log in, which was not allowed\n.*--allow-exec touch/, 2, ...where);
+    await refused(
+      /runs the program \/bin\/touch to log in, which was not allowed: .*\n.*--allow-exec \/bin\/touch/,
+      2,
+      ...where,
+    );
     await assert.rejects(readFile(proof));
   });
 

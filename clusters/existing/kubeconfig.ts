@@ -1,13 +1,13 @@
-import path from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/errors.ts";
-import { readKubeconfig, settle, treat, type Fields } from "./kubeconfig-fields.ts";
+import { settleLogin } from "./login.ts";
+import { readKubeconfig, settle, treat } from "./kubeconfig-fields.ts";
 
 export interface KubeconfigOptions {
   /** A kubeconfig; default what kubectl would read. */
   readonly kubeconfig?: string;
   readonly context?: string;
-  /** Programs that a context may run to log in, by their file names. */
+  /** Programs that a context may run to log in: absolute paths, or names that are looked up in PATH. */
   readonly allowExec: readonly string[];
 }
 
@@ -45,13 +45,7 @@ export function pinContext(options: KubeconfigOptions): PinnedContext {
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `${source} has no usable context "${options.context}": ${known}`, {
       hint: "kubectl config get-contexts lists them",
     });
-  const program = programOf(user);
-  if (program !== undefined && !options.allowExec.includes(path.basename(program)))
-    throw new MeshproofError(
-      "ERR_CLUSTER_REFUSED",
-      `the context "${options.context}" runs the program ${program} to log in, which was not allowed`,
-      { hint: `allow it by name: --allow-exec ${path.basename(program)}` },
-    );
+  const settled = settleLogin(user, { context: options.context, allowed: options.allowExec });
   const treated = [treat("cluster", cluster), treat("user", user)];
   const [refused] = treated.flatMap((each) => each.refused);
   if (refused !== undefined)
@@ -63,18 +57,11 @@ export function pinContext(options: KubeconfigOptions): PinnedContext {
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name, cluster: settle("cluster", cluster) }],
-    users: [{ name, user: settle("user", user) }],
+    users: [{ name, user: settle("user", settled) }],
     contexts: [{ name, context: { cluster: name, user: name } }],
     "current-context": name,
   });
   const config = new KubeConfig();
   config.loadFromString(text);
   return { context: name, server, config, text, told: treated.flatMap((each) => each.told) };
-}
-
-/** What a context would run on this machine: an exec plugin, or the older auth provider's command. */
-function programOf(user: Fields): string | undefined {
-  const exec = user["exec"] as { command?: string } | undefined;
-  const provider = user["auth-provider"] as { name?: string; config?: Record<string, string> } | undefined;
-  return exec?.command ?? provider?.config?.["cmd-path"] ?? (provider ? (provider.name ?? "auth-provider") : undefined);
 }

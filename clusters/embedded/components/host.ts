@@ -239,7 +239,7 @@ const memory: Question = async () => {
   };
 };
 
-/** The namespaces that the cluster lives in, as util-linux's unshare makes them. */
+/** The namespaces that the cluster lives in, as util-linux's unshare makes them; inside there is a user namespace for the pods. */
 const NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
 function tryInside(script: string, mapAuto = false) {
@@ -248,9 +248,9 @@ function tryInside(script: string, mapAuto = false) {
 }
 
 async function checkNamespaces(mapAuto: boolean): Promise<HostFinding> {
-  const tried = await tryInside("true", mapAuto);
+  const tried = await tryInside("unshare --user true", mapAuto);
   const name = isRoot() ? "namespaces" : "user namespaces";
-  const needed = "network, mount and PID namespaces";
+  const needed = "user, network, mount and PID namespaces";
   if (!tried.failed) return { name, ok: true, found: "can be made", needed };
   const sysctls: Record<string, string> = {};
   for (const key of Object.keys(FORBIDDEN)) {

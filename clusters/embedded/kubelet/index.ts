@@ -11,6 +11,7 @@ import { PodWorker } from "./pod-worker.ts";
 import { reflect } from "./reflector.ts";
 import { Runtime } from "./runtime.ts";
 import { serveKubelet } from "./server.ts";
+import { makeUserNamespace } from "./user-namespace.ts";
 
 export interface KubeletOptions {
   /** Credentials of the API server: may read pods, config maps, secrets and services everywhere and write pod and node status. */
@@ -58,9 +59,10 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const stopping = new AbortController();
   const { signal } = stopping;
   mkdirSync(runDir, { recursive: true });
-  const api = await Api.of(options.kubeConfig);
+  const userNamespace = `${runDir}/user-namespace`;
+  const [api] = await Promise.all([Api.of(options.kubeConfig), makeUserNamespace(userNamespace)]);
   const [runtime, nodeResolvConf] = await Promise.all([
-    Runtime.create(options.debianRoot, runDir),
+    Runtime.create(options.debianRoot, runDir, userNamespace),
     readFile("/etc/resolv.conf", "utf8").catch(() => ""),
   ]);
   const node = { nodeName, nodeIp, podCidr: options.podCidr, port, maxPods: 250 };
@@ -90,7 +92,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const deps = {
     api,
     events: new Events(api, nodeName),
-    network: new Network(options),
+    network: new Network({ ...options, userNamespace }),
     runtime,
     objects,
     services: () => services.values(),

@@ -66,6 +66,7 @@ export class Network {
     readonly nodeRoot: string;
     readonly nodeIp: string;
     readonly bridge: string;
+    readonly userNamespace: string;
   };
   #count = 0;
 
@@ -74,13 +75,15 @@ export class Network {
     readonly nodeIp: string;
     readonly bridge: string;
     readonly podCidr: string;
+    /** Where the pods' user namespace is mounted: it owns their networks, so that istio-init may set up rules there. */
+    readonly userNamespace: string;
   }) {
     this.#pool = new AddressPool(options.podCidr);
     this.#options = options;
   }
 
   async createSandbox(spec: SandboxSpec): Promise<Sandbox> {
-    const { nodeRoot, nodeIp, bridge } = this.#options;
+    const { nodeRoot, nodeIp, bridge, userNamespace } = this.#options;
     const ip = spec.hostNetwork ? nodeIp : this.#pool.take();
     const link = `pod${this.#count++}`;
     const kinds = spec.hostNetwork ? ["uts", "ipc"] : ["net", "uts", "ipc"];
@@ -112,10 +115,17 @@ export class Network {
       'shift 3; while [ $# -gt 0 ]; do printf %s "$2" >"/proc/sys/$1"; shift 2; done',
     ].join("\n");
     const sysctls = spec.sysctls.flatMap(({ name, value }) => [name.replaceAll(".", "/"), value]);
+    // Made in the pods' user namespace, which owns them then; set up from outside, by whom it has no power over.
     const script = [
       ...(spec.fifos.length ? [`mkfifo -m 666 ${spec.fifos.map(quote).join(" ")}`] : []),
-      "ns=$1 root=$2 host=$3 link=$4 bridge=$5 inside=$6; shift 6",
-      `unshare ${kinds.map((kind) => `--${kind}="$ns/${kind}"`).join(" ")} sh -eu -c "$inside" sh "$root" "$host" "$ns" ${sysctls.length ? '"$@"' : ""}`,
+      "ns=$1 root=$2 host=$3 link=$4 bridge=$5 user=$6 inside=$7; shift 7",
+      'mkfifo "$ns/made" "$ns/hold"',
+      `nsenter --user="$user" unshare ${kinds.map((kind) => `--${kind}`).join(" ")} ` +
+        `sh -c 'echo $$ >"$1/made"; read -r _ <"$1/hold"' sh "$ns" &`,
+      'read -r pid <"$ns/made"',
+      ...kinds.map((kind) => `mount --bind "/proc/$pid/ns/${kind}" "$ns/${kind}"`),
+      `nsenter ${kinds.map((kind) => `--${kind}="$ns/${kind}"`).join(" ")} sh -eu -c "$inside" sh "$root" "$host" "$ns" ${sysctls.length ? '"$@"' : ""}`,
+      'echo >"$ns/hold"',
       ...(spec.hostNetwork ? [] : ['chroot "$root" ip link set dev "$link" master "$bridge" up']),
     ].join("\n");
     const remove = async (): Promise<void> => {
@@ -124,7 +134,8 @@ export class Network {
       rmSync(ns, { recursive: true, force: true });
     };
     try {
-      await runTool(["sh", "-eu", "-c", script, "sh", ns, nodeRoot, spec.hostname, link, bridge, inside, ...sysctls]);
+      const where = [ns, nodeRoot, spec.hostname, link, bridge, userNamespace];
+      await runTool(["sh", "-eu", "-c", script, "sh", ...where, inside, ...sysctls]);
     } catch (error) {
       for (const fifo of spec.fifos) rmSync(fifo, { force: true });
       await remove().catch(() => undefined);

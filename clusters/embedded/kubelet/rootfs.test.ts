@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { quote } from "./shell.ts";
 import { type ContainerMount, planRoot, type RootPlan } from "./rootfs.ts";
 
 const PLAN: RootPlan = {
   lower: ["/cache/image", "/cache/debian"],
   dir: "/run/pods/u/containers/c",
-  userNamespace: false,
+  inUserNamespace: false,
+  userNamespace: "/run/user-namespace",
   devDir: "/run/dev",
   shmDir: "/run/pods/u/shm",
   mounts: [],
@@ -32,7 +34,7 @@ test("layers lie over the Debian root, in user.* attributes within a user namesp
     /lowerdir=\/cache\/image:\/cache\/debian,upperdir=\/run\/pods\/u\/containers\/c\/upper,workdir=\S+\/work/;
   assert.match(planWith({}).script, overlay);
   assert.doesNotMatch(planWith({}).script, /userxattr/);
-  assert.match(planWith({ userNamespace: true }).script, /userxattr/);
+  assert.match(planWith({ inUserNamespace: true }).script, /userxattr/);
 });
 
 test("outer mounts come before those inside them, files after all directories", () => {
@@ -53,22 +55,30 @@ test("sources are reached through the old root, which is gone before the program
   assert.ok(script.indexOf("exec setpriv") > script.indexOf("umount -l /.old"));
 });
 
-test("the machine's settings in /proc are read-only or hidden", () => {
-  const { fstab } = planWith({});
-  assert.match(fstab, /^\/proc\/sys \/proc\/sys none bind,ro/m);
-  assert.match(fstab, /^\/\.old\/run\/dev\/null \/proc\/kcore none bind/m);
-  assert.doesNotMatch(planRoot(PLAN, () => false).fstab, /kcore/);
+test("the machine's settings in /proc and /sys are read-only or hidden before the pods' user namespace is entered", () => {
+  const { script, baseFstab, fstab } = planWith({ mounts: [mount("/v")] });
+  const merged = "/run/pods/u/containers/c/merged";
+  assert.match(baseFstab, new RegExp(`^${merged}/proc/sys ${merged}/proc/sys none bind,ro`, "m"));
+  assert.match(baseFstab, new RegExp(`^/run/dev/null ${merged}/proc/kcore none bind`, "m"));
+  assert.match(baseFstab, new RegExp(`^sysfs ${merged}/sys sysfs ro,`, "m"));
+  assert.doesNotMatch(planRoot(PLAN, () => false).baseFstab, /kcore/);
+  const [outside = "", inside = ""] = script.split("exec nsenter --user=/run/user-namespace unshare --mount");
+  assert.match(outside, /fstab\.base/);
+  assert.doesNotMatch(outside, /fstab$|pivot_root/m);
+  // A volume may bring programs of the pod's own.
+  assert.match(fstab, / \/v none /);
+  assert.match(inside, /mount -a -T \S*\/fstab\n/);
 });
 
 test("odd names stay one word in fstab, in mount options and in the shell", () => {
   const { script, fstab } = planWith({ mounts: [mount("/my dir/#1\t")], lower: ["/a:b,c"] });
   assert.match(fstab, / \/my\\040dir\/\\0431\\011 none /);
   assert.ok(script.includes("lowerdir=/a\\:b\\,c,"));
-  assert.ok(script.endsWith("exec setpriv --reuid=1 echo 'it'\\''s'"));
+  assert.ok(script.endsWith(quote("exec setpriv --reuid=1 echo 'it'\\''s'").slice(1)));
 });
 
 test("a read-only root is made so last", () => {
   const { script } = planWith({ readOnlyRoot: true });
-  assert.ok(script.indexOf("remount,bind,ro /") > script.indexOf("rmdir"));
+  assert.ok(script.indexOf("remount,bind,ro,nodev /") > script.indexOf("rmdir"));
   assert.doesNotMatch(planWith({}).script, /remount/);
 });

@@ -18,8 +18,10 @@ export interface RootPlan {
   readonly lower: readonly string[];
   /** Holds `upper/.old`, `work` and `merged`, and gets the fstab files. */
   readonly dir: string;
-  /** In a user namespace overlayfs keeps its marks in `user.*` attributes. */
-  readonly userNamespace: boolean;
+  /** Where the cluster is in a user namespace, overlayfs keeps its marks in `user.*` attributes. */
+  readonly inUserNamespace: boolean;
+  /** Where the pods' user namespace is mounted. */
+  readonly userNamespace: string;
   readonly devDir: string;
   readonly shmDir: string;
   readonly mounts: readonly ContainerMount[];
@@ -32,7 +34,8 @@ export interface RootPlan {
 export interface RootScript {
   /** For `sh -eu -c`, in new mount and PID namespaces; fd 2 takes `pid N`, then `ready`, or what went wrong; fd 3 is the container's stderr. */
   readonly script: string;
-  /** Files to write in `dir` before. */
+  /** Files to write in `dir` before: what is mounted outside of the pods' user namespace, and then inside. */
+  readonly baseFstab: string;
   readonly fstab: string;
   readonly fileFstab: string;
 }
@@ -44,10 +47,15 @@ const MASKED_PROC = ["/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/
 const OLD = "/.old";
 
 /**
- * Plans a container's root: overlay, pivot_root, and all other mounts in two calls of `mount --all`, so that a start
+ * Plans a container's root: overlay, pivot_root, and all other mounts in three calls of `mount --all`, so that a start
  * costs a dozen processes and not fifty.
  *
- * Mounts are made after pivot_root, with the node's files under /.old, so that symbolic links of the image are
+ * First, outside of the pods' user namespace and by the node's programs: the overlay, whose upper layer is still empty, and in
+ * it /proc, /sys and /dev with what is read-only or hidden. Then in the pods' user namespace, in a mount namespace of its own:
+ * what was mounted before is locked there (mount_namespaces(7)), for whatever runs in the container. From where volumes are
+ * mounted on, each program may be a pod's own: none of them has a capability over the machine.
+ *
+ * Volumes are mounted after pivot_root, with the node's files under /.old, so that symbolic links of the image are
  * followed inside the image's root and never lead to the node's files.
  * @param exists whether a path of /proc exists on this kernel
  */
@@ -57,7 +65,7 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
     `lowerdir=${plan.lower.map(escapeOverlay).join(":")}`,
     `upperdir=${escapeOverlay(`${plan.dir}/upper`)}`,
     `workdir=${escapeOverlay(`${plan.dir}/work`)}`,
-    ...(plan.userNamespace ? ["userxattr"] : []),
+    ...(plan.inUserNamespace ? ["userxattr"] : []),
   ].join(",");
 
   const bind = (mount: ContainerMount): string =>
@@ -71,29 +79,30 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
   const directories = ordered.filter((mount) => !mount.isFile);
   const files = ordered.filter((mount) => mount.isFile);
 
-  const fstab = [
-    fstabLine(OLD + plan.devDir, "/dev", "none", ["rbind", "ro", "X-mount.mkdir"]),
-    fstabLine("devpts", "/dev/pts", "devpts", ["newinstance", "ptmxmode=0666", "mode=0620", "nosuid", "noexec"]),
-    fstabLine(OLD + plan.shmDir, "/dev/shm", "none", ["bind"]),
-    fstabLine("sysfs", "/sys", "sysfs", ["ro", "nosuid", "nodev", "noexec", "X-mount.mkdir"]),
+  const merged = `${plan.dir}/merged`;
+  const base = [
+    fstabLine(plan.devDir, `${merged}/dev`, "none", ["rbind", "ro"]),
+    fstabLine("devpts", `${merged}/dev/pts`, "devpts", [
+      "newinstance",
+      "ptmxmode=0666",
+      "mode=0620",
+      "nosuid",
+      "noexec",
+    ]),
+    fstabLine(plan.shmDir, `${merged}/dev/shm`, "none", ["bind"]),
+    fstabLine("sysfs", `${merged}/sys`, "sysfs", ["ro", "nosuid", "nodev", "noexec"]),
     ...READ_ONLY_PROC.filter(exists).map((path) =>
-      fstabLine(path, path, "none", ["bind", "ro", "nosuid", "nodev", "noexec"]),
+      fstabLine(merged + path, merged + path, "none", ["bind", "ro", "nosuid", "nodev", "noexec"]),
     ),
-    ...MASKED_PROC.filter(exists).map((path) => fstabLine(`${OLD}${plan.devDir}/null`, path, "none", ["bind"])),
-    ...directories.map(bind),
+    ...MASKED_PROC.filter(exists).map((path) => fstabLine(`${plan.devDir}/null`, merged + path, "none", ["bind"])),
   ];
   const old = `${OLD}${quote(plan.dir)}`;
-  const script = [
-    `mount -t overlay -o ${quote(overlay)} overlay ${quote(`${plan.dir}/merged`)}`,
-    // The shell's own id as the node's /proc, still mounted here, gives it.
-    "read -r pid _ </proc/self/stat",
-    'echo "pid $pid" >&2',
-    `cd ${quote(`${plan.dir}/merged`)}`,
+  const inside = [
+    `mount --rbind ${quote(merged)} ${quote(merged)}`,
+    `cd ${quote(merged)}`,
     `pivot_root . ${OLD.slice(1)}`,
     "cd /",
-    "[ -d /proc ] || mkdir /proc",
-    "mount -t proc -o nosuid,nodev,noexec proc /proc",
-    `mount -a -T ${old}/fstab`,
+    ...(directories.length ? [`mount -a -T ${old}/fstab`] : []),
     ...files
       .map(({ target }) => target)
       .map((target) => `[ -e ${quote(target)} ] || { mkdir -p ${quote(dirname(target))}; : >${quote(target)}; }`),
@@ -101,12 +110,27 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
     `[ -d ${quote(plan.workingDir)} ] || mkdir -p ${quote(plan.workingDir)}`,
     `umount -l ${OLD}`,
     `rmdir ${OLD}`,
-    ...(plan.readOnlyRoot ? ["mount -o remount,bind,ro /"] : []),
+    // Options that came from outside have to be named again.
+    ...(plan.readOnlyRoot ? ["mount -o remount,bind,ro,nodev /"] : []),
     "echo ready >&2",
     "exec 2>&3 3>&-",
     `exec ${plan.exec.map(quote).join(" ")}`,
   ].join("\n");
-  return { script, fstab: fstab.join(""), fileFstab: files.map(bind).join("") };
+  const script = [
+    `mount -t overlay -o ${quote(overlay)} overlay ${quote(merged)}`,
+    // The shell's own id as the node's /proc, still mounted here, gives it.
+    "read -r pid _ </proc/self/stat",
+    'echo "pid $pid" >&2',
+    `mount -t proc -o nosuid,nodev,noexec proc ${quote(`${merged}/proc`)}`,
+    `mount -a -T ${quote(`${plan.dir}/fstab.base`)}`,
+    `exec nsenter --user=${quote(plan.userNamespace)} unshare --mount sh -eu -c ${quote(inside)}`,
+  ].join("\n");
+  return {
+    script,
+    baseFstab: base.join(""),
+    fstab: directories.map(bind).join(""),
+    fileFstab: files.map(bind).join(""),
+  };
 }
 
 function fstabLine(source: string, target: string, type: string, options: readonly string[]): string {

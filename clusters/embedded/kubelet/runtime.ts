@@ -57,27 +57,30 @@ export interface RunningContainer {
   enter(command: readonly string[]): readonly [string, ...string[]];
 }
 
-/** Containers from mount and PID namespaces, overlayfs and util-linux. */
+/** Containers from user, mount and PID namespaces, overlayfs and util-linux. */
 export class Runtime {
   readonly capabilities: ReadonlySet<string>;
   readonly #debianRoot: string;
-  readonly #userNamespace: boolean;
+  readonly #inUserNamespace: boolean;
+  readonly #userNamespace: string;
   readonly #devDir: string;
   readonly #mountPoints: readonly MountPoint[];
 
-  private constructor(debianRoot: string, devDir: string) {
+  private constructor(debianRoot: string, devDir: string, userNamespace: string) {
     this.#debianRoot = debianRoot;
     this.#devDir = devDir;
+    this.#userNamespace = userNamespace;
     const status = readFileSync("/proc/self/status", "latin1");
     this.capabilities = capabilitiesOf(BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`));
-    this.#userNamespace = !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
+    this.#inUserNamespace = !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
     this.#mountPoints = parseMountInfo(readFileSync("/proc/self/mountinfo", "latin1"));
   }
 
-  static async create(debianRoot: string, runDir: string): Promise<Runtime> {
+  /** @param userNamespace where the pods' user namespace is mounted */
+  static async create(debianRoot: string, runDir: string, userNamespace: string): Promise<Runtime> {
     const devDir = `${runDir}/dev`;
     await makeDev(devDir);
-    return new Runtime(debianRoot, devDir);
+    return new Runtime(debianRoot, devDir, userNamespace);
   }
 
   /** The image's /etc/passwd, as its topmost layer has it. */
@@ -98,6 +101,7 @@ export class Runtime {
       {
         lower: [...plan.image.layers, this.#debianRoot],
         dir: plan.dir,
+        inUserNamespace: this.#inUserNamespace,
         userNamespace: this.#userNamespace,
         devDir: this.#devDir,
         shmDir: plan.sandbox.shmDir,
@@ -117,6 +121,7 @@ export class Runtime {
       },
       existsSync,
     );
+    writeFileSync(`${plan.dir}/fstab.base`, root.baseFstab);
     writeFileSync(`${plan.dir}/fstab`, root.fstab);
     writeFileSync(`${plan.dir}/fstab.files`, root.fileFstab);
 
@@ -187,6 +192,8 @@ export class Runtime {
       enter: (command) => [
         "nsenter",
         `--target=${pid}`,
+        // The last one that it enters (nsenter(1)): what runs inside, setpriv included, may be the pod's own.
+        "--user",
         "--mount",
         "--uts",
         "--ipc",

@@ -19,7 +19,8 @@ const DEFAULT_CAPABILITIES =
   );
 
 /**
- * Reads pod and container security context (container over pod over image). `privileged` grants nothing more.
+ * Reads pod and container security context (container over pod over image). `privileged` grants nothing more, and
+ * every capability is one over the pods' user namespace alone.
  * @param primaryGroup the group that the image's /etc/passwd gives a user
  * @param available capabilities that this machine can give; others are left out of `add: [ALL]`
  * @throws ContainerConfigError where runAsNonRoot meets uid 0.

@@ -1,0 +1,148 @@
+/** How a context logs in by a program (client-go's exec plugins and auth providers), and what of that is refused. */
+
+import { accessSync, constants, statSync } from "node:fs";
+import path from "node:path";
+import { MeshproofError } from "../../harness/errors.ts";
+import type { Fields } from "./kubeconfig-fields.ts";
+
+/**
+ * What a kubeconfig may set in the environment of a program that was allowed: which of the user's own accounts is meant. All else
+ * (PATH, LD_PRELOAD, NODE_OPTIONS, AWS_CONFIG_FILE, CLOUDSDK_PYTHON, BROWSER, …) may make it run or ask something else.
+ */
+const HARMLESS_VARIABLES: ReadonlySet<string> = new Set([
+  "AAD_LOGIN_METHOD",
+  "AWS_DEFAULT_PROFILE",
+  "AWS_DEFAULT_REGION",
+  "AWS_PROFILE",
+  "AWS_REGION",
+  "AWS_STS_REGIONAL_ENDPOINTS",
+  "AZURE_CLIENT_ID",
+  "AZURE_SUBSCRIPTION_ID",
+  "AZURE_TENANT_ID",
+  "CLOUDSDK_ACTIVE_CONFIG_NAME",
+  "CLOUDSDK_CORE_ACCOUNT",
+  "CLOUDSDK_CORE_PROJECT",
+  "OCI_CLI_PROFILE",
+  "OCI_CLI_REGION",
+  "USE_GKE_GCLOUD_AUTH_PLUGIN",
+]);
+
+/** What client-go's `oidc` provider reads: it runs nothing. */
+const OIDC_FIELDS: ReadonlySet<string> = new Set([
+  "client-id",
+  "client-secret",
+  "extra-scopes",
+  "id-token",
+  "idp-certificate-authority",
+  "idp-certificate-authority-data",
+  "idp-issuer-url",
+  "refresh-token",
+]);
+
+/** The program that a context runs to log in. */
+interface Exec {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+}
+
+/**
+ * A user of a kubeconfig whose program to log in, if there is one, was allowed, and is named by its whole path.
+ * @param allowed values of --allow-exec: a program's absolute path, or its name alone, which is looked up in PATH
+ * @throws MeshproofError ERR_CLUSTER_REFUSED for a program that was not allowed, or that the kubeconfig could turn into another
+ *   one; ERR_USAGE for an allowed one that is named by a relative path
+ */
+export function settleLogin(
+  user: Fields,
+  { context, allowed, env = process.env }: { context: string; allowed: readonly string[]; env?: NodeJS.ProcessEnv },
+): Fields {
+  const refuse = (why: string, hint: string): MeshproofError =>
+    new MeshproofError("ERR_CLUSTER_REFUSED", `the context "${context}" ${why}`, { hint });
+  for (const name of allowed)
+    if (name.includes("/") && !path.isAbsolute(name))
+      throw new MeshproofError("ERR_USAGE", `--allow-exec takes an absolute path or a name in PATH, not "${name}"`, {
+        hint: `name the whole path: --allow-exec ${path.resolve(name)}`,
+      });
+  if (user["exec"] && user["auth-provider"])
+    throw refuse("logs in by both exec and auth-provider", "kubectl refuses that too: leave one of them");
+  if (user["auth-provider"]) return withoutProgram(user, refuse);
+  if (!user["exec"]) return user;
+
+  const exec = readExec(user["exec"], refuse);
+  const line = [exec.command, ...exec.args].join(" ");
+  if (exec.command.includes("/") && !path.isAbsolute(exec.command))
+    throw refuse(
+      `runs a program by a relative path to log in: ${line}`,
+      "write its whole path into the kubeconfig, and allow it by that",
+    );
+  const program = path.isAbsolute(exec.command) ? exec.command : findInPath(exec.command, env);
+  if (program === undefined)
+    throw refuse(
+      `runs ${exec.command} to log in, which is not in PATH: ${line}`,
+      "install it, or name another context",
+    );
+  // A path must be named as such: another program of that name may lie anywhere.
+  if (!allowed.includes(exec.command) && !allowed.includes(program))
+    throw refuse(
+      `runs the program ${program} to log in, which was not allowed: ${line}`,
+      `allow it: --allow-exec ${exec.command}`,
+    );
+  const odd = exec.env.filter(({ name }) => !HARMLESS_VARIABLES.has(name)).map(({ name }) => name);
+  if (odd.length > 0)
+    throw refuse(
+      `sets ${odd.join(", ")} for the program ${program}, which may make it another one`,
+      "set what it needs in your own environment, and take it out of the kubeconfig's exec.env",
+    );
+  return { ...user, exec: { ...(user["exec"] as Fields), command: program } };
+}
+
+type Refuse = (why: string, hint: string) => MeshproofError;
+
+function readExec(value: unknown, refuse: Refuse): Exec {
+  const { command, args = [], env = [] } = value as Record<string, unknown>;
+  const isText = (each: unknown): each is string => typeof each === "string";
+  const isVariable = (each: unknown): boolean => isText((each as Fields | null)?.["name"]);
+  if (!isText(command) || command === "")
+    throw refuse("has an exec without a command", "see what kubectl says of this context");
+  // Null is what an empty list becomes when kubectl writes it.
+  const [words, variables] = [args ?? [], env ?? []];
+  if (!Array.isArray(words) || !words.every(isText) || !Array.isArray(variables) || !variables.every(isVariable))
+    throw refuse(
+      "has an exec whose args or env cannot be read",
+      "args is a list of texts, env a list of objects with name and value",
+    );
+  return { command, args: words, env: variables as Exec["env"] };
+}
+
+/** Of the providers that client-go once had, kubectl knows `oidc` alone since 1.26; the others ran a program. */
+function withoutProgram(user: Fields, refuse: Refuse): Fields {
+  const { name, config } = user["auth-provider"] as { name?: unknown; config?: Fields | null };
+  if (name !== "oidc")
+    throw refuse(
+      `logs in by the auth-provider ${String(name)}, which kubectl does not have any more`,
+      "log in by an exec plugin: the provider's command line writes one",
+    );
+  const odd = Object.keys(config ?? {}).filter((field) => !OIDC_FIELDS.has(field));
+  if (odd.length > 0)
+    throw refuse(
+      `has an auth-provider oidc with ${odd.join(", ")}, which no such provider has`,
+      "a program to log in belongs into exec, and is allowed by --allow-exec",
+    );
+  return user;
+}
+
+/** As execvp(3) finds it, but never in the folder that somebody happens to be in. */
+function findInPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  return (env["PATH"] ?? "")
+    .split(path.delimiter)
+    .filter((folder) => path.isAbsolute(folder))
+    .map((folder) => path.join(folder, name))
+    .find((file) => {
+      try {
+        accessSync(file, constants.X_OK);
+        return statSync(file).isFile();
+      } catch {
+        return false;
+      }
+    });
+}
