@@ -302,7 +302,8 @@ async function makeChanges(
       applied.delete(identity);
       continue;
     }
-    if (!applied.has(identity)) await refuseForeign(session, manifest);
+    // On a cluster that exists, an apply is a creation and refuses by itself.
+    if (!applied.has(identity) && session.handle.ours) await refuseForeign(session, manifest);
     applied.set(identity, manifest);
     await applyManifest(session.kube, manifest, {
       labels: runLabels(session.plan.runId),
