@@ -126,7 +126,7 @@ describe("results of a run that was interrupted", () => {
       interrupted: true,
     });
     const { json } = await writeReports(result, path.join(folder, "again"));
-    const again = await onlyFailed(all, json, { all, ignoreMissing: false });
+    const again = await onlyFailed(all, json, { all, ignoreMissing: false, tell: () => undefined });
     assert.deepEqual(
       again.map(({ id }) => id),
       [second.id],

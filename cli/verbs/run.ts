@@ -64,6 +64,7 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
         : await onlyFailed(selected, options.rerunFailed, {
             all: await readScenarios(options.scenarios, [], []),
             ignoreMissing: options.ignoreMissing === true,
+            tell: work.progress,
           });
     if (again.length === 0) {
       console.log(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
@@ -126,14 +127,15 @@ async function inputsOf({ scenarios, profile, knownFailures }: RunVerbOptions): 
 /**
  * Those that failed, flaked or ended in an error in an earlier run.
  * @param options.all whatever scenarios there are, selected or not
- * @param options.ignoreMissing whether one that is no longer there may be left out
+ * @param options.ignoreMissing whether one that is no longer there may be left out, which is told
  * @throws MeshproofError ERR_USAGE where one of them is no longer there, or the earlier run judged nothing and nothing failed
  */
 export async function onlyFailed(
   selected: readonly Scenario[],
   place: string,
-  { all, ignoreMissing }: { readonly all: readonly Scenario[]; readonly ignoreMissing: boolean },
+  options: { readonly all: readonly Scenario[]; readonly ignoreMissing: boolean; readonly tell: Progress },
 ): Promise<Scenario[]> {
+  const { all, ignoreMissing, tell } = options;
   const { scenarios: before } = await readResults(place, { unjudged: true });
   const failed = before.filter(({ status }) => status === "failed" || status === "flaky" || status === "error");
   if (failed.length === 0) await readResults(place);
@@ -146,6 +148,7 @@ export async function onlyFailed(
         .join("\n"),
       { hint: "was it renamed? Run it by its new name; --ignore-missing leaves out what is gone" },
     );
+  for (const { id } of gone) tell(`${id} failed there and is no longer a scenario: it is left out`);
   return selected.filter(({ id }) => failed.some((scenario) => scenario.id === id));
 }
 

@@ -51,7 +51,8 @@ export async function startWatch(
   };
   const settle = async (): Promise<number> => {
     const fromMs = steadyNow();
-    await untilRight(streams(), STEADY, signal);
+    // One more, as the first answer may be of a request from before.
+    await untilRight(streams(), STEADY + 1, signal);
     return fromMs;
   };
 
