@@ -88,6 +88,9 @@ const boundedLanes = {
 const owned =
   "Objects are made and removed by kube.objects, which knows on a cluster that is somebody else's what this run created.";
 
+const streams =
+  "Only cli/streams.ts writes to the standard streams: what a cluster, a file or a mesh says is made safe there.";
+
 export default defineConfig(
   globalIgnores(["results/", "test-results/", "playwright-report/"]),
   {
@@ -119,11 +122,29 @@ export default defineConfig(
       "import-x/no-restricted-paths": ["error", { zones }],
       "meshproof/bounded-lanes": "error",
       "no-console": "error",
+      "no-restricted-properties": [
+        "error",
+        ...["stdout", "stderr", "emitWarning"].map((property) => ({ object: "process", property, message: streams })),
+      ],
+      "no-restricted-syntax": [
+        "error",
+        { selector: "ImportDeclaration[source.value=/^(node:)?process$/]", message: streams },
+        { selector: "CallExpression[callee.name=/^write(File)?Sync$/][arguments.0.value=/^[12]$/]", message: streams },
+      ],
       eqeqeq: "error",
     },
   },
-  // The command line speaks to its user by console, a workload to its container's log.
-  { files: ["cli/**", "scenarios/workloads/**"], rules: { "no-console": "off" } },
+  // What writes to the streams makes foreign text safe first; each of these writes to somebody else, or for developers.
+  {
+    files: [
+      "cli/streams.ts",
+      ...["cli/dev/**", "reports/html/page-test.ts", ...tests],
+      ...["scenarios/workloads/**", "**/*.fixture.ts"],
+      // To the process that started it, or to a log file.
+      ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "clusters/kind/offline/dockerd.ts"],
+    ],
+    rules: { "no-console": "off", "no-restricted-properties": "off", "no-restricted-syntax": "off" },
+  },
   { files: ["**/*.ts"], rules: { "no-restricted-imports": ["error", { paths: osPlaces }] } },
   { files: [pureFiles], rules: { "no-restricted-imports": ["error", { paths: [client, ...osPlaces] }] } },
   // Each test makes its folders by mkdtemp.

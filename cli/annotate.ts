@@ -2,11 +2,12 @@ import { appendFile, readFile } from "node:fs/promises";
 import type { Progress } from "../harness/progress.ts";
 import type { RunResult } from "../harness/result.ts";
 import { formatAnnotations } from "../reports/index.ts";
+import { printCommand } from "./streams.ts";
 
 /** On GitHub Actions: an annotation at each failed check. */
 export function annotate(result: RunResult): void {
   if (process.env["GITHUB_ACTIONS"] !== "true") return;
-  for (const line of formatAnnotations(result)) console.log(line);
+  for (const line of formatAnnotations(result)) printCommand(line);
 }
 
 /**

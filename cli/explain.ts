@@ -2,15 +2,16 @@
 
 import { CommanderError } from "commander";
 import { exitCodeOf, MeshproofError } from "../harness/errors.ts";
+import { warn } from "./streams.ts";
 
 /** Writes the error to standard error and gives the exit code. */
 export function explain(error: unknown): number {
   // commander has told already, and knows help from a mistake.
   if (error instanceof CommanderError) {
-    if (error.code.startsWith("meshproof.")) console.error(error.message);
+    if (error.code.startsWith("meshproof.")) warn(error.message);
     return error.exitCode === 0 ? 0 : 2;
   }
-  console.error(describe(error));
+  warn(describe(error));
   return exitCodeOf(error);
 }
 

@@ -4,7 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { explain } from "./explain.ts";
-import { guardStreams, leave } from "./streams.ts";
+import { guardStreams, leave, print, warn } from "./streams.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -19,6 +19,8 @@ function buildProgram(): Command {
     .description(packageJson.description)
     .version(packageJson.version)
     .enablePositionalOptions()
+    // What was typed may have been made by a program.
+    .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => warn(text.trimEnd()) })
     .showHelpAfterError("(--help shows what there is)")
     .addHelpText("after", EXIT_CODES);
 

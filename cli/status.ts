@@ -1,6 +1,9 @@
 /** How progress is drawn: one line that changes on a terminal, a line a sentence elsewhere. */
 
 import type { Progress } from "../harness/progress.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { printableLine } from "../harness/safe/visible.ts";
+import { statusStream } from "./streams.ts";
 
 export interface StatusLine {
   readonly progress: Progress;
@@ -19,7 +22,7 @@ interface Terminal {
  * @param now milliseconds; the elapsed time counts from this call
  */
 export function createStatusLine(
-  stream: Terminal = process.stderr,
+  stream: Terminal = statusStream(),
   env = process.env,
   now = () => performance.now(),
 ): StatusLine {
@@ -28,7 +31,8 @@ export function createStatusLine(
   if (stream.isTTY !== true || env["CI"] !== undefined) {
     let last: string | undefined;
     return {
-      progress: (line) => {
+      progress: (text) => {
+        const line = sentence(text);
         if (line === last) return;
         last = line;
         stream.write(`[${elapsed().padStart(8)}] ${line}\n`);
@@ -44,8 +48,8 @@ export function createStatusLine(
     stream.write(`\r\u001b[2K${text.slice(0, (stream.columns ?? 80) - 1)}`);
   };
   return {
-    progress: (line) => {
-      current = line;
+    progress: (text) => {
+      current = sentence(text);
       draw();
       timer ??= setInterval(draw, 1000).unref();
     },
@@ -56,4 +60,9 @@ export function createStatusLine(
       stream.write("\r\u001b[2K");
     },
   };
+}
+
+/** One line, whatever a cluster or a program said. */
+function sentence(text: string): string {
+  return printableLine(redact(text.trimEnd().replaceAll("\n", " ")), { ci: true });
 }

@@ -1,103 +1,88 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, watch, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, test } from "node:test";
+import { after, describe, it } from "node:test";
 import { execa } from "execa";
+import { createStatusLine } from "./status.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-streams-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** A command that works until it is interrupted, and then needs a moment to put things in order, talking all the time. */
-const WORKING = path.join(folder, "working.ts");
-writeFileSync(
-  WORKING,
-  `import { writeFileSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
-import { explain } from ${JSON.stringify(path.join(import.meta.dirname, "explain.ts"))};
-import { guardStreams, leave } from ${JSON.stringify(path.join(import.meta.dirname, "streams.ts"))};
-import { work } from ${JSON.stringify(path.join(import.meta.dirname, "work.ts"))};
-guardStreams();
-const [, , cleaned = "", begun] = process.argv;
-const end = work(async ({ progress, signal }) => {
-  progress("working");
-  if (begun !== undefined) {
-    writeFileSync(begun, "");
-    for (let i = 0; !signal.aborted; i++) {
-      progress("working " + i);
-      await delay(10);
-    }
-  }
-  for (let i = 0; i < 5; i++) {
-    progress("removing " + i);
-    console.log("said while removing");
-    await delay(10);
-  }
-  writeFileSync(cleaned, "");
-  signal.throwIfAborted();
-  console.log("the result");
-  return 0;
-});
-await end.then(leave, (error) => leave(explain(error)));
-`,
-);
+/** Writes the clipboard, clears the screen, turns the direction of text, overwrites a line, and commands GitHub Actions. */
+const HOSTILE = "\u001b]52;c;ZXZpbA==\u0007\u001b[2J\u202egnp\rover\n::stop-commands::t\n  ##[error]x";
+const TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UifQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-const appears = async (name: string): Promise<string> => {
+const place = (name: string, text: string): string => {
   const file = path.join(folder, name);
-  const watcher = watch(folder);
-  try {
-    for (;;) {
-      const text = await readFile(file, "utf8").catch(() => undefined);
-      if (text !== undefined && (text !== "" || !name.startsWith("code"))) return text;
-      await once(watcher, "change");
-    }
-  } finally {
-    watcher.close();
-  }
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  return file;
 };
 
-test("a terminal that is closed ends the work as ctrl-C does", async () => {
-  const [cleaned, begun, code] = ["cleaned-1", "begun-1", "code-1"].map((name) => path.join(folder, name));
-  // script(1) gives it a terminal, which is gone with script. Like a login shell, this one passes the hangup on.
-  const command = `'${process.execPath}' '${WORKING}' '${cleaned}' '${begun}' & trap "kill -HUP $!" HUP
-    while wait $!; code=$?; kill -0 $! 2>/dev/null; do :; done; echo $code > '${code}'`;
-  const script = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "ignore", "ignore"] });
-  await appears("begun-1");
-  script.kill("SIGKILL");
-  assert.equal((await appears("code-1")).trim(), "130");
-  await appears("cleaned-1");
-});
+const inActions = async (...args: string[]): Promise<string> => {
+  const { all } = await execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
+    ...{ reject: false, stdin: "ignore", all: true },
+    env: { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: "", HOME: folder },
+  });
+  return all ?? "";
+};
 
-test("a log on a full disk ends nothing", async () => {
-  const cleaned = path.join(folder, "cleaned-2");
-  const { exitCode, stdout } = await execa({
-    reject: false,
-    shell: true,
-  })`${process.execPath} ${WORKING} ${cleaned} 2>/dev/full`;
-  assert.equal(exitCode, 0);
-  assert.match(stdout, /the result/);
-  await appears("cleaned-2");
-});
+function assertHarmless(text: string, seen: RegExp): void {
+  assert.doesNotMatch(text, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202e]/, JSON.stringify(text));
+  assert.doesNotMatch(text, /^\s*::|##\[/m, JSON.stringify(text));
+  assert.match(text, seen, JSON.stringify(text));
+}
 
-test("output that cannot be written fails the command, after its work", async () => {
-  const cleaned = path.join(folder, "cleaned-3");
-  const { exitCode, stderr } = await execa({
-    reject: false,
-    shell: true,
-  })`${process.execPath} ${WORKING} ${cleaned} >/dev/full`;
-  assert.equal(exitCode, 3);
-  assert.match(stderr, /error: the output could not be written: ENOSPC/);
-  await appears("cleaned-3");
-});
+describe("foreign text does nothing to a terminal or a CI system", () => {
+  it("in a context's name", async () => {
+    const context = { cluster: "c", user: "u" };
+    const kubeconfig = place(
+      "kubeconfig",
+      JSON.stringify({
+        ...{ apiVersion: "v1", kind: "Config", clusters: [], users: [] },
+        contexts: [{ name: HOSTILE, context }],
+      }),
+    );
+    const text = await inActions("doctor", "--cluster", "existing", "--kubeconfig", kubeconfig, "--context", "other");
+    assertHarmless(text, /␛\]52;c;ZXZpbA==␇␛\[2J⟨U\+202E⟩gnp␍over/);
+  });
 
-test("a reader that has enough is no error", async () => {
-  const cleaned = path.join(folder, "cleaned-4");
-  const { stdout } = await execa({
-    shell: "/bin/bash",
-  })`set -o pipefail; ${process.execPath} ${WORKING} ${cleaned} | true; echo $\{PIPESTATUS[0]}`;
-  assert.match(stdout, /^0$/m);
-  await appears("cleaned-4");
+  it("in a results.json that is not JSON", async () => {
+    const file = place("results.json", `${HOSTILE}${TOKEN}`);
+    assertHarmless(await inActions("diff", file, file), /is not JSON/);
+  });
+
+  it("in a scenario's key", async () => {
+    place("scenarios/a/b/scenario.yaml", `${JSON.stringify(HOSTILE)}: 1\n`);
+    assertHarmless(await inActions("lint", "--scenarios", path.join(folder, "scenarios")), /unknown key "␛\]52/);
+  });
+
+  it("in what was typed", async () => {
+    assertHarmless(await inActions(`--${HOSTILE}`), /unknown option/);
+    assertHarmless(await inActions("list", `nothing${HOSTILE}`), /␛\[2J/);
+  });
+
+  it("in a webhook's message, of which a token loses its signature", async () => {
+    const script = `import { explain } from ${JSON.stringify(path.join(import.meta.dirname, "explain.ts"))};
+      import { MeshproofError } from ${JSON.stringify(path.join(import.meta.dirname, "../harness/errors.ts"))};
+      const said = JSON.parse(process.argv[1]);
+      explain(new MeshproofError("ERR_MANIFEST_REJECTED", 'admission webhook "x" denied the request: ' + said, { hint: said }));
+      explain(new Error(said));`;
+    const { stderr } = await execa(
+      process.execPath,
+      ["--input-type=module-typescript", "--eval", script, JSON.stringify(`${HOSTILE} ${TOKEN}`)],
+      { env: { GITHUB_ACTIONS: "true" } },
+    );
+    assertHarmless(stderr, /denied the request: ␛\]52/);
+    assert.doesNotMatch(stderr, /dBjftJeZ4CVP/);
+    assert.match(stderr, /\.\[signature\]/);
+  });
+
+  it("in a sentence of progress", () => {
+    let text = "";
+    createStatusLine({ write: (more) => void (text += more) }, {}, () => 0).progress(`try again: ${HOSTILE} ${TOKEN}`);
+    assertHarmless(text, /try again: ␛\]52;c;/);
+    assert.equal(text.split("\n").length, 2);
+  });
 });

@@ -1,7 +1,14 @@
 /**
- * The standard streams may go away while a command works: a terminal is closed, a pipe's reader ends, a log's disk is full.
- * Whatever happens to them, the work ends in order; only what a command was asked to print may fail it, and only at its end.
+ * The standard streams: the only module that writes to them (lint checks it). Whatever is written may hold text of a cluster, of a
+ * file or of a mesh, so all of it passes `printable`.
+ *
+ * They may go away while a command works: a terminal is closed, a pipe's reader ends, a log's disk is full. Whatever happens to them,
+ * the work ends in order; only what a command was asked to print may fail it, and only at its end.
  */
+
+import { printable } from "../harness/safe/visible.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { escapeJson } from "../reports/json.ts";
 
 let unprinted: NodeJS.ErrnoException | undefined;
 
@@ -20,8 +27,58 @@ export async function leave(code: number): Promise<never> {
   // A stream tells of an error a turn later.
   await new Promise((resolve) => setImmediate(resolve));
   if (unprinted !== undefined && code === 0) {
-    process.stderr.write(`error: the output could not be written: ${unprinted.message}\n`);
+    warn(`error: the output could not be written: ${unprinted.message}`);
     process.exit(3);
   }
   process.exit(code);
+}
+
+/** Whether a person reads standard output. */
+export function isTerminal(): boolean {
+  return process.stdout.isTTY;
+}
+
+/** Lines for a person, on standard output. A line feed is added. */
+export function print(text: string): void {
+  process.stdout.write(`${printable(redact(text), { ci: inCi() })}\n`);
+}
+
+/** The same of what reports/ drew: its text is visible already, and its colours are ours. */
+export function printPainted(text: string): void {
+  process.stdout.write(`${printable(text, { ci: inCi(), colours: true })}\n`);
+}
+
+/** Lines for a person, on standard error. A line feed is added. */
+export function warn(text: string): void {
+  process.stderr.write(`${printable(redact(text), { ci: inCi() })}\n`);
+}
+
+/** JSON for a program. Within its strings everything that acts is an escape, so that a person may look at it. */
+export function printJson(value: unknown): void {
+  printJsonText(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+/** The same of JSON that is text already, with its line feed. */
+export function printJsonText(json: string): void {
+  process.stdout.write(escapeJson(json));
+}
+
+/** YAML for a program, byte for byte; made safe where a person or a CI system reads it. */
+export function printYaml(yaml: string): void {
+  process.stdout.write(`${isTerminal() || inCi() ? printable(yaml, { ci: inCi() }) : yaml}\n`);
+}
+
+/** A workflow command of ours for GitHub Actions, with its values escaped. */
+export function printCommand(command: string): void {
+  process.stdout.write(`${command}\n`);
+}
+
+/** Where the status line is drawn. */
+export function statusStream(): NodeJS.WriteStream {
+  return process.stderr;
+}
+
+/** Whether a CI system reads the output and obeys some of its lines. */
+function inCi(): boolean {
+  return process.env["GITHUB_ACTIONS"] === "true" || process.env["TF_BUILD"] !== undefined;
 }

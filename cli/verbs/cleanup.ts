@@ -1,6 +1,7 @@
 import { cleanUp } from "../../clusters/existing/clean-up.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { work } from "../work.ts";
+import { print } from "../streams.ts";
 
 interface CleanupOptions {
   readonly kubeconfig?: string;
@@ -25,7 +26,7 @@ export async function cleanup(run: string | undefined, options: CleanupOptions):
       throw new MeshproofError("ERR_USAGE", `there is no journal of a run ${run}: it has removed everything itself`, {
         ...(context === undefined ? { hint: "of a run on another machine the cluster knows: --context NAME" } : {}),
       });
-    console.log(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
+    print(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
     return 0;
   });
 }

@@ -11,6 +11,7 @@ import { formatBytes } from "../../reports/text.ts";
 import { placesOf, type PlaceFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
+import { print, printJson, warn } from "../streams.ts";
 
 interface ComponentsOptions extends WantedMesh, PlaceFlags {
   readonly build?: boolean;
@@ -25,7 +26,7 @@ export async function components(options: ComponentsOptions): Promise<number> {
   const mesh = chooseMesh(options);
   if (options.clean === true) {
     const removed = await cleanComponents();
-    console.error(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
+    warn(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
   }
   if (options.build === true || options.refresh === true)
     await work(async ({ progress, signal }) => {
@@ -35,7 +36,7 @@ export async function components(options: ComponentsOptions): Promise<number> {
     });
   const found = await listComponents({ verify: options.verify ?? false });
   const damaged = found.filter(({ state }) => state === "corrupt");
-  if (options.json === true) console.log(JSON.stringify(found, null, 2));
+  if (options.json === true) printJson(found);
   else {
     const rows = found.map(({ name, version, state, bytes, digest, source }) => [
       name,
@@ -45,16 +46,15 @@ export async function components(options: ComponentsOptions): Promise<number> {
       digest?.slice(0, "sha256:".length + 12) ?? "-",
       source,
     ]);
-    console.log(table([["NAME", "VERSION", "STATE", "SIZE", "DIGEST", "SOURCE"], ...rows]));
+    print(table([["NAME", "VERSION", "STATE", "SIZE", "DIGEST", "SOURCE"], ...rows]));
     for (const { name, version, details = {} } of found) {
       const images = Object.entries(imageDigestsOf({ details }));
       if (images.length === 0) continue;
       const filters = hasOwnFilters({ details }) ? "and its own filters" : "without filters of its own";
-      console.log(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""} ${filters}, is pinned by`);
-      for (const [image, digest] of images) console.log(`  --image-digest ${image}@${digest}`);
+      print(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""} ${filters}, is pinned by`);
+      for (const [image, digest] of images) print(`  --image-digest ${image}@${digest}`);
     }
-    for (const { name, damage } of damaged)
-      console.error(`${name} is damaged: ${damage}; the next run builds it again`);
+    for (const { name, damage } of damaged) warn(`${name} is damaged: ${damage}; the next run builds it again`);
   }
   return damaged.length > 0 ? 3 : 0;
 }

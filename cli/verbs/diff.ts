@@ -9,6 +9,7 @@ import {
   readResults,
   writeDiff,
 } from "../../reports/index.ts";
+import { print, printJsonText } from "../streams.ts";
 
 interface DiffOptions {
   readonly json?: boolean;
@@ -29,11 +30,11 @@ export async function diff(before: string, after: string, options: DiffOptions):
   ]);
   const comparison = compareRuns(old, fresh, [...more, ...known]);
   const paths = options.out === undefined ? undefined : await writeDiff(comparison, options.out);
-  if (options.json === true) process.stdout.write(formatDiffJson(comparison));
-  else if (options.markdown === true) process.stdout.write(formatDiffMarkdown(comparison));
+  if (options.json === true) printJsonText(formatDiffJson(comparison));
+  else if (options.markdown === true) print(formatDiffMarkdown(comparison).trimEnd());
   else {
-    console.log(formatDiff(comparison));
-    if (paths !== undefined) console.log(`page: ${paths.html}`);
+    print(formatDiff(comparison));
+    if (paths !== undefined) print(`page: ${paths.html}`);
   }
   return diffExitCode(comparison);
 }

@@ -4,6 +4,7 @@ import type { ExistingFlags } from "./run.ts";
 import { SCENARIOS, readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
+import { print } from "../streams.ts";
 
 interface DoctorOptions extends ExistingFlags {
   readonly cluster: "embedded" | "existing";
@@ -20,11 +21,9 @@ async function lookAtMachine(options: DoctorOptions): Promise<number> {
     const findings = await checkHost();
     clear();
     const missing = findings.filter(({ ok }) => !ok);
-    console.log(
-      table(findings.map(({ name, ok, found, needed }) => [ok ? "✔" : "✘", name, found, `needed: ${needed}`])),
-    );
-    for (const { name, fix } of missing) console.log(`\n${name}:\n  ${fix ?? "no remedy is known"}`);
-    console.log(missing.length === 0 ? "\nthis machine can run the embedded cluster" : `\n${missing.length} missing`);
+    print(table(findings.map(({ name, ok, found, needed }) => [ok ? "✔" : "✘", name, found, `needed: ${needed}`])));
+    for (const { name, fix } of missing) print(`\n${name}:\n  ${fix ?? "no remedy is known"}`);
+    print(missing.length === 0 ? "\nthis machine can run the embedded cluster" : `\n${missing.length} missing`);
     return missing.length === 0 ? 0 : 3;
   });
 }
@@ -84,10 +83,10 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     ],
     ...left.map((line) => ["meshproof", line]),
   ];
-  console.log(table(rows.map(([name = "", value = ""]) => [name, value])));
+  print(table(rows.map(([name = "", value = ""]) => [name, value])));
   const refusal = refusalOf(found, revision);
   if (refusal) {
-    console.log(`\na run would be refused: ${refusal.message}\n  ${refusal.hint}`);
+    print(`\na run would be refused: ${refusal.message}\n  ${refusal.hint}`);
     return 2;
   }
   const chosenRevision = revisionOf(found, revision);
@@ -102,7 +101,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     chosenRevision.version,
   );
   const reasons = Map.groupBy(skipped, ({ reason }) => reason);
-  console.log(`
+  print(`
 a run would create, and remove:
   in default the Lease run.meshproof.dev and the ConfigMap meshproof-journal-<run>
   the namespaces ${namespace} and ${outsideNamespace}

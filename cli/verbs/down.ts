@@ -3,6 +3,7 @@ import { makerOf, takeClusterLease } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { newRunId } from "./run.ts";
+import { print } from "../streams.ts";
 
 interface DownOptions {
   readonly cluster: MadeKind;
@@ -31,7 +32,7 @@ export async function down({ cluster: kind, name, force = false }: DownOptions):
     }
     const stopped = await maker.stop(name);
     work.clear();
-    console.log(stopped ? `cluster "${name}" is stopped` : `no cluster named "${name}" is running`);
+    print(stopped ? `cluster "${name}" is stopped` : `no cluster named "${name}" is running`);
     return 0;
   });
 }

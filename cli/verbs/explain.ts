@@ -5,6 +5,7 @@ import type { Kube } from "../../harness/kube/client.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
+import { print, printJson } from "../streams.ts";
 
 /** A verdict by config is no answer of the mesh. */
 const NOT_ASKED = "No request was sent: this is how meshproof reads the proxy's config.";
@@ -35,11 +36,8 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
     const dump = await readDump(options);
     const explanation = explainRequest(dump, request, Math.floor(Date.now() / 1000));
     clear();
-    console.log(
-      options.json === true
-        ? JSON.stringify(explanation, null, 2)
-        : `${formatExplanation(explanation)}\n\n${NOT_ASKED}`,
-    );
+    if (options.json === true) printJson(explanation);
+    else print(`${formatExplanation(explanation)}\n\n${NOT_ASKED}`);
     return 0;
   });
 }

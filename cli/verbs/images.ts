@@ -2,6 +2,7 @@ import { kindImages, type KindImage } from "../../clusters/kind/images.ts";
 import type { ImageFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
+import { print, printJson } from "../streams.ts";
 
 interface ImagesOptions extends ImageFlags {
   readonly build?: boolean;
@@ -19,15 +20,15 @@ export async function images(options: ImagesOptions): Promise<number> {
       await requireDocker(signal);
       const { node } = await ensureOfflineImages({ progress, signal });
       clear();
-      console.log(`Docker has ${node}, with all other images inside`);
+      print(`Docker has ${node}, with all other images inside`);
       return 0;
     });
   const { kubernetes, imageMirror, imageDigest } = options;
   const listed = await kindImages({ kubernetes, mirror: imageMirror, digests: imageDigest });
   const found = options.resolve === true ? await resolveAll(listed) : listed;
-  if (options.json === true) console.log(JSON.stringify(found, null, 2));
+  if (options.json === true) printJson(found);
   else {
-    console.log(
+    print(
       table([
         ["ROLE", "NAME", "PULLED AS", "DIGEST"],
         ...found.map(({ role, name, reference, digest }) => [
@@ -39,7 +40,7 @@ export async function images(options: ImagesOptions): Promise<number> {
       ]),
     );
     const names = options.resolve === true ? found.filter(({ digest }) => digest !== undefined) : [];
-    for (const { name, digest } of names) console.log(`  --image-digest ${name}@${digest}`);
+    for (const { name, digest } of names) print(`  --image-digest ${name}@${digest}`);
   }
   return 0;
 }

@@ -1,14 +1,15 @@
 import path from "node:path";
 import { formatProblem, lintScenarios, loadScenarios } from "../../harness/scenario/index.ts";
 import { refuseEmpty } from "../context.ts";
+import { print } from "../streams.ts";
 
 export async function lint(options: { readonly scenarios: string }): Promise<number> {
   const root = path.resolve(options.scenarios);
   const { scenarios, problems: errors } = await loadScenarios(root);
   refuseEmpty(root, { scenarios, problems: errors });
   const problems = [...errors, ...(await lintScenarios(scenarios, root))];
-  for (const problem of problems) console.log(formatProblem(problem));
+  for (const problem of problems) print(formatProblem(problem));
   const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
-  console.log(`${count(scenarios.length, "scenario")} can run, ${count(problems.length, "problem")}`);
+  print(`${count(scenarios.length, "scenario")} can run, ${count(problems.length, "problem")}`);
   return problems.length > 0 ? 2 : 0;
 }

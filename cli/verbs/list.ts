@@ -1,5 +1,6 @@
 import { readScenarios } from "../context.ts";
 import { table } from "../table.ts";
+import { print, printJson } from "../streams.ts";
 
 interface ListOptions {
   readonly tag: readonly string[];
@@ -20,9 +21,9 @@ export async function list(names: readonly string[], options: ListOptions): Prom
     checks: steps.reduce((sum, step) => sum + step.checks.length + step.asked.length, 0),
     file: position.file,
   }));
-  if (options.json === true) console.log(JSON.stringify(rows, null, 2));
+  if (options.json === true) printJson(rows);
   else
-    console.log(
+    print(
       table([["SCENARIO", "CHECKS", "TITLE"], ...rows.map(({ id, checks, title }) => [id, String(checks), title])]),
     );
   return 0;

@@ -4,6 +4,7 @@ import path from "node:path";
 import { mergeRuns } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { newRunId } from "./run.ts";
+import { isTerminal, printPainted } from "../streams.ts";
 
 export async function merge(places: readonly string[], { out }: { readonly out: string }): Promise<number> {
   const runs = await Promise.all(
@@ -15,6 +16,6 @@ export async function merge(places: readonly string[], { out }: { readonly out: 
     if (existsSync(diagnostics)) await cp(diagnostics, path.join(out, "diagnostics"), { recursive: true });
   }
   const { html } = await writeReports(result, out);
-  console.log(formatSummary(result, { color: process.stdout.isTTY, report: path.relative("", html) }));
+  printPainted(formatSummary(result, { color: isTerminal(), report: path.relative("", html) }));
   return exitCode(result);
 }

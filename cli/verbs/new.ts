@@ -2,6 +2,7 @@ import { cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import { PROJECT, SCENARIOS } from "../context.ts";
+import { print } from "../streams.ts";
 
 const STARTER = path.join(import.meta.dirname, "../starter");
 
@@ -39,17 +40,17 @@ export async function create(id: string, { scenarios }: { readonly scenarios: st
     const there = await readdir(own).catch(() => undefined);
     if (there !== undefined) continue;
     await cp(path.join(SCENARIOS, part), own, { recursive: true });
-    console.log(`wrote ${path.relative("", own)}, a copy of what meshproof brings`);
+    print(`wrote ${path.relative("", own)}, a copy of what meshproof brings`);
   }
   const schema = path.relative(folder, path.join(PROJECT, "schema/scenario.schema.json"));
   for (const file of await readdir(STARTER)) {
     const text = await readFile(path.join(STARTER, file), "utf8");
     const mine = text.replace(/^( +name:) starter$/m, `$1 ${name}`).replace(/\$schema=\S+/, () => `$schema=${schema}`);
     await writeFile(path.join(folder, file), mine, { flag: "wx" });
-    console.log(`wrote ${path.relative("", path.join(folder, file))}`);
+    print(`wrote ${path.relative("", path.join(folder, file))}`);
   }
   const where = root === SCENARIOS ? "" : ` --scenarios ${shown}`;
-  console.log(`
+  print(`
 It is complete and passes as it stands. Say in its title and source what is promised, change policies and matrix, and:
   meshproof lint${where}
   meshproof run ${id}${where}

@@ -5,6 +5,7 @@ import type { ManifestFile, Scenario } from "../../harness/scenario/types.ts";
 import { createTokenFactory } from "../../harness/tokens/index.ts";
 import { MeshproofError } from "../../harness/errors.ts";
 import { readScenarios } from "../context.ts";
+import { printYaml } from "../streams.ts";
 
 /** What only a run knows. TEST-NET-1 (RFC 5737) stands for the pod outside the mesh. */
 const UNKNOWN = {
@@ -21,7 +22,7 @@ export async function render(name: string, options: { readonly scenarios: string
     throw new MeshproofError("ERR_USAGE", `render takes one scenario, "${name}" means ${1 + others.length}`, {
       hint: `name one of ${[scenario, ...others].map((each) => each?.id).join(", ")}`,
     });
-  console.log(await renderScenario(scenario, path.join(path.resolve(options.scenarios), "issuers")));
+  printYaml(await renderScenario(scenario, path.join(path.resolve(options.scenarios), "issuers")));
   return 0;
 }
 

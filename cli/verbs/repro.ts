@@ -34,6 +34,7 @@ import { readScenarios, SCENARIOS } from "../context.ts";
 import { work, type Work } from "../work.ts";
 import { loadRunner } from "../runner.ts";
 import { newRunId } from "./run.ts";
+import { print, printJsonText } from "../streams.ts";
 
 interface ReproOptions {
   readonly token?: string;
@@ -77,9 +78,8 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     const page = await writeRepro(answer, path.resolve(options.results, answer.id));
     const written = options.export === undefined ? [] : await exportTicket(options.export, found.translation, answer);
     work.clear();
-    if (options.json === true) process.stdout.write(formatReproJson(answer));
-    else
-      console.log([formatAnswer(answer), "", `page: ${path.relative("", page.html)}`, ...written.slice(1)].join("\n"));
+    if (options.json === true) printJsonText(formatReproJson(answer));
+    else print([formatAnswer(answer), "", `page: ${path.relative("", page.html)}`, ...written.slice(1)].join("\n"));
     return answer.expected?.met === false ? 1 : 0;
   });
 }

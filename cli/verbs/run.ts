@@ -24,6 +24,7 @@ import { prepareHost } from "../host.ts";
 import { loadRunner } from "../runner.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
+import { isTerminal, print, printPainted, warn } from "../streams.ts";
 
 interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly tag: readonly string[];
@@ -67,7 +68,7 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
             tell: work.progress,
           });
     if (again.length === 0) {
-      console.log(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
+      print(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
       return 0;
     }
     const { scenarios, shard } =
@@ -94,8 +95,8 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
 async function report(result: RunResult, folder: string, { clear }: Work): Promise<void> {
   clear();
   annotate(result);
-  const color = process.stdout.isTTY;
-  console.log(formatSummary(result, { color, report: path.relative("", path.join(folder, REPORT)) }));
+  const color = isTerminal();
+  printPainted(formatSummary(result, { color, report: path.relative("", path.join(folder, REPORT)) }));
   const { markdown } = await writeReports(result, folder);
   await pointLatest(folder, note);
   await addToStepSummary(markdown, note);
@@ -103,7 +104,7 @@ async function report(result: RunResult, folder: string, { clear }: Work): Promi
 
 /** For people, beside what a command prints. */
 export function note(line: string): void {
-  console.error(`note: ${line}`);
+  warn(`note: ${line}`);
 }
 
 function inShard(result: RunResult, shard: Shard): RunResult {

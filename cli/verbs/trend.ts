@@ -3,6 +3,7 @@ import path from "node:path";
 import { MeshproofError } from "../../harness/errors.ts";
 import { findTrend, type PlacedRun } from "../../harness/trend/trend.ts";
 import { formatTrend, formatTrendJson, readResults, writeTrend } from "../../reports/index.ts";
+import { print, printJsonText } from "../streams.ts";
 
 interface TrendOptions {
   readonly json?: boolean;
@@ -17,10 +18,10 @@ export async function trend(folder: string, { json, out }: TrendOptions): Promis
     });
   const found = findTrend(runs, leftOut);
   const paths = out === undefined ? undefined : await writeTrend(found, out);
-  if (json === true) process.stdout.write(formatTrendJson(found));
+  if (json === true) printJsonText(formatTrendJson(found));
   else {
-    console.log(formatTrend(found));
-    if (paths !== undefined) console.log(`page: ${paths.html}`);
+    print(formatTrend(found));
+    if (paths !== undefined) print(`page: ${paths.html}`);
   }
   return 0;
 }

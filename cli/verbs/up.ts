@@ -7,6 +7,7 @@ import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import { newRunId } from "./run.ts";
+import { print } from "../streams.ts";
 
 interface UpOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;
@@ -47,7 +48,7 @@ export async function up(options: UpOptions): Promise<number> {
     const { kubernetes, istio, envoy } = handle.info.versions;
     const kind = options.cluster === "embedded" ? "" : ` --cluster ${options.cluster}`;
     const name = `${kind}${options.name === DEFAULT_NAME ? "" : ` --name ${options.name}`}`;
-    console.log(`cluster "${options.name}" is up: Kubernetes ${kubernetes}, Istio ${istio}, Envoy ${envoy}
+    print(`cluster "${options.name}" is up: Kubernetes ${kubernetes}, Istio ${istio}, Envoy ${envoy}
 
   meshproof run${name}                    run the scenarios on it
   meshproof kubectl${name} get pods -A    look around

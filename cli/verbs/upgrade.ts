@@ -29,6 +29,7 @@ import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId, note, pointLatest } from "./run.ts";
+import { print } from "../streams.ts";
 
 interface UpgradeVerbOptions extends ImageFlags {
   readonly cluster: MadeKind;
@@ -68,9 +69,9 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
     const task = { id, from, to, folder, selection, scenarios, maxUnavailable, options, names };
     const result = await upgradeCluster(task, work);
     work.clear();
-    console.log(formatUpgrade(result.upgrade));
-    console.log(formatDiff(result.comparison));
-    console.log(`page: ${path.relative("", result.html)}`);
+    print(formatUpgrade(result.upgrade));
+    print(formatDiff(result.comparison));
+    print(`page: ${path.relative("", result.html)}`);
     return upgradeExitCode(result.upgrade);
   });
 }

@@ -1,8 +1,9 @@
 /** The answer to a ticket, for a terminal. */
 
+import { visible } from "../safe/visible.ts";
 import type { Answered, Minimization, ReproAnswer } from "./types.ts";
 
-/** Plain text, the cause first. What came from the mesh or the ticket is stripped of control characters. */
+/** Plain text, the cause first. What came from the mesh or the ticket has no character that acts on a terminal. */
 export function formatAnswer(answer: ReproAnswer): string {
   const { cause, verdict, request, expected, matrix, inForce, notes, changes, notCarriedOver, versions } = answer;
   const wanted =
@@ -32,8 +33,8 @@ export function formatAnswer(answer: ReproAnswer): string {
       .map(([name, version]) => `${name} ${version}`)
       .join(", "),
   ]
-    .join("\n")
-    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "�");
+    .map((line) => visible(line, { lines: true }))
+    .join("\n");
 }
 
 function minimizedLines({ confirmed, complete, tries, refused, dropped, yaml }: Minimization): string[] {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { visible } from "./visible.ts";
+import { printable, printableLine, visible } from "./visible.ts";
 
 test("characters that could act or hide become symbols", () => {
   assert.equal(visible("a\u0000b\u001b[31m\u007f"), "a␀b␛[31m␡");
@@ -12,4 +12,23 @@ test("characters that could act or hide become symbols", () => {
 test("line feeds and tabs stay only where lines are meant", () => {
   assert.equal(visible("a\n\tb\r"), "a␊␉b␍");
   assert.equal(visible("a\n\tb\r", { lines: true }), "a\n\tb␍");
+});
+
+test("no line of a log is a command of a CI system", () => {
+  const text = "::stop-commands::t\n \u00a0::warning::x\na ::b\n##[error]x\nx ##vso[task.complete]\n# title\n## [link]";
+  assert.equal(
+    printable(text, { ci: true }),
+    ": :stop-commands::t\n \u00a0: :warning::x\na ::b\n## [error]x\nx ## vso[task.complete]\n# title\n## [link]",
+  );
+  assert.equal(printable(printable(text, { ci: true }), { ci: true }), printable(text, { ci: true }));
+  assert.equal(printable(text), text);
+});
+
+test("colours stay only where they are ours", () => {
+  assert.equal(
+    printable("\u001b[31mred\u001b[0m\u001b]52;c;eA==\u0007", { colours: true }),
+    "\u001b[31mred\u001b[0m␛]52;c;eA==␇",
+  );
+  assert.equal(printable("\u001b[31mred"), "␛[31mred");
+  assert.equal(printableLine("a\nb\r::c"), "a␊b␍::c");
 });

@@ -17,3 +17,27 @@ export function visible(text: string, options: { lines?: boolean } = {}): string
     return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
   });
 }
+
+/** A line that GitHub Actions obeys: `::name` at its beginning, or `##[` (of Azure Pipelines: `##vso[`) anywhere. */
+const command = /^(\s*:):|##(?=(?:[a-z]+)?\[)/gim;
+/** Colours, and nothing else that a terminal obeys. */
+const colour = /\u001b\[[\d;]*m/g;
+
+/**
+ * Text that a person reads in a terminal or in a CI system's log: of several lines, every character visible.
+ * @param options.ci whether lines that a CI system would obey are broken up
+ * @param options.colours whether colours are ours, and stay
+ */
+export function printable(text: string, options: { ci?: boolean; colours?: boolean } = {}): string {
+  const colours = options.colours === true ? [...text.matchAll(colour), ""].map(String) : [""];
+  const parts = options.colours === true ? text.split(colour) : [text];
+  const safe = parts.map((part, index) => visible(part, { lines: true }) + (colours[index] ?? "")).join("");
+  return options.ci === true
+    ? safe.replace(command, (_, colon?: string) => (colon === undefined ? "## " : `${colon} :`))
+    : safe;
+}
+
+/** The same as one line, as a status line and a problem with its place are. */
+export function printableLine(text: string, options: { ci?: boolean } = {}): string {
+  return printable(visible(text), options);
+}

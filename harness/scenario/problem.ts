@@ -1,6 +1,7 @@
 /** What is wrong with a scenario or one of its manifests, and where. */
 
 import { MeshproofError } from "../errors.ts";
+import { visible } from "../safe/visible.ts";
 import type { Position } from "./types.ts";
 
 export interface Problem {
@@ -13,7 +14,10 @@ export interface Problem {
 
 /** `scenarios/x/y/scenario.yaml:20:7 unknown key "colums" in checks; did you mean "columns"?` */
 export function formatProblem({ position, message, hint }: Problem): string {
-  return `${position.file}:${position.line}:${position.column} ${message}${hint === undefined ? "" : `; ${hint}`}`;
+  // A key of a scenario may hold a line feed.
+  return visible(
+    `${position.file}:${position.line}:${position.column} ${message}${hint === undefined ? "" : `; ${hint}`}`,
+  );
 }
 
 /** In the order a person reads: by file, then from top to bottom. */
