@@ -2,6 +2,10 @@
  * `npm run mutate -- [names, --tag …]`: proof that a green is not luck. Each policy of each scenario is dropped, re-targeted and
  * inverted (or given another issuer), one at a time, and at least one check must go red. Prints killed/total and the survivors;
  * ends with 1 where one survives without a reason in cli/dev/survivors.yaml.
+ *
+ * Then faults of the mesh, or with one of these options that one alone: `--cut-off` (istiod is cut off before each step that
+ * changes something), `--debounce 4` (pushes come so many seconds late, several numbers by commas), `--no-logs` (no access log
+ * can be read). Prints counts; see faults.ts for what must hold.
  */
 
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
@@ -14,6 +18,7 @@ import { KEEP_WORKER_VARIABLE } from "../../harness/run/plan.ts";
 import type { RunResult } from "../../harness/result.ts";
 import type { Scenario } from "../../harness/scenario/types.ts";
 import { readScenarios, PROJECT, SCENARIOS } from "../context.ts";
+import { cutOffEachStep, pushLate, tellFault, withoutLogs, type FaultOutcome } from "./faults.ts";
 import { mutantsOf, type Mutant } from "./mutants.ts";
 
 /** How long a step may take to agree, in seconds: enough for what is slowest to be enforced, since a mutant mostly never is. */
@@ -22,8 +27,17 @@ const LIMIT_S = 2;
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
   allowPositionals: true,
-  options: { tag: { type: "string", multiple: true, default: [] } },
+  options: {
+    tag: { type: "string", multiple: true, default: [] },
+    "cut-off": { type: "boolean", default: false },
+    debounce: { type: "string" },
+    "no-logs": { type: "boolean", default: false },
+  },
 });
+const all = !values["cut-off"] && values.debounce === undefined && !values["no-logs"];
+const debounces = (values.debounce ?? (all ? "4" : "")).split(",").filter(Boolean).map(Number);
+if (debounces.some((seconds) => !(seconds >= 0 && seconds <= 60)))
+  throw new Error(`--debounce takes seconds from 0 to 60, such as 0,4, not "${values.debounce}"`);
 const scenarios = await readScenarios(SCENARIOS, positionals, values.tag);
 const folder = makeTempDir();
 const cluster = `mutate-${process.pid}`;
@@ -36,35 +50,45 @@ const meshproof = $({
   env: { ...process.env, [KEEP_WORKER_VARIABLE]: "1" },
 });
 
-let result: RunResult;
+const told: string[] = [];
 try {
-  for (const part of ["issuers", "workloads"]) await symlink(path.join(SCENARIOS, part), path.join(folder, part));
-  for (const scenario of scenarios) for (const mutant of mutantsOf(scenario)) await write(scenario, mutant);
-  console.log(`${mutants.size} mutants of ${scenarios.length} scenarios`);
   if (
     (await $({ cwd: PROJECT, stdio: "inherit", nothrow: true })`node cli/meshproof.mjs up --name ${cluster}`)
       .exitCode !== 0
   )
     throw new Error("no cluster");
-  result = await run();
+  if (all) await breakPolicies();
+  if (all || values["cut-off"]) tell(await cutOffEachStep(cluster, scenarios, folder));
+  if (all || values["no-logs"]) tell(await withoutLogs(cluster, scenarios, folder));
+  for (const seconds of debounces) tell(await pushLate(cluster, scenarios, seconds, folder));
 } finally {
   await meshproof`node cli/meshproof.mjs down --name ${cluster}`;
 }
+console.log(`\n${told.join("\n")}`);
 
-const accepted = (parse(await readFile(path.join(import.meta.dirname, "survivors.yaml"), "utf8")) ?? {}) as Record<
-  string,
-  string
->;
-// What Istio's validation refuses is not a mutant: a mesh could not have it.
-const invalid = result.scenarios.filter(({ refused }) => refused !== undefined).map(({ id }) => describe(id));
-const survivors = result.scenarios.filter(({ status }) => status === "passed").map(({ id }) => describe(id));
-const total = result.scenarios.length - invalid.length;
-for (const words of invalid) console.log(`refused by the API server: ${words}`);
-for (const words of survivors)
-  console.log(`survived: ${words}${accepted[words] ? `\n  ${accepted[words]}` : "  [no reason is known]"}`);
-const killed = total - survivors.length;
-console.log(`\n${killed}/${total} mutants killed (${((killed / total) * 100).toFixed(1)} %)`);
-process.exitCode = survivors.every((words) => accepted[words]) ? 0 : 1;
+function tell(outcome: FaultOutcome): void {
+  told.push(tellFault(outcome));
+  if (outcome.wrong.length > 0) process.exitCode = 1;
+}
+
+async function breakPolicies(): Promise<void> {
+  for (const part of ["issuers", "workloads"]) await symlink(path.join(SCENARIOS, part), path.join(folder, part));
+  for (const scenario of scenarios) for (const mutant of mutantsOf(scenario)) await write(scenario, mutant);
+  console.log(`${mutants.size} mutants of ${scenarios.length} scenarios`);
+  const result = await run();
+  const file = path.join(import.meta.dirname, "survivors.yaml");
+  const accepted = (parse(await readFile(file, "utf8")) ?? {}) as Record<string, string>;
+  // What Istio's validation refuses is not a mutant: a mesh could not have it.
+  const invalid = result.scenarios.filter(({ refused }) => refused !== undefined).map(({ id }) => describe(id));
+  const survivors = result.scenarios.filter(({ status }) => status === "passed").map(({ id }) => describe(id));
+  const total = result.scenarios.length - invalid.length;
+  for (const words of invalid) console.log(`refused by the API server: ${words}`);
+  for (const words of survivors)
+    console.log(`survived: ${words}${accepted[words] ? `\n  ${accepted[words]}` : "  [no reason is known]"}`);
+  const killed = total - survivors.length;
+  told.push(`${killed}/${total} mutants killed (${((killed / total) * 100).toFixed(1)} %)`);
+  if (!survivors.every((words) => accepted[words])) process.exitCode = 1;
+}
 
 async function write(scenario: Scenario, mutant: Mutant): Promise<void> {
   const name = `m${String(mutants.size + 1).padStart(4, "0")}`;

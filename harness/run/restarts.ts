@@ -244,8 +244,8 @@ export async function reviewDeaths(
   const around = new Map(seen.flat());
   if (around.size === 0) return [...results];
   const ended = Math.max(...[...around.values()].map(({ after }) => after.at));
-  // The kubelet of the embedded cluster writes a death at once.
-  const published = session.handle.kind === "embedded" ? 0 : PUBLISHED_MS;
+  // The kubelet of the embedded cluster writes a death at once; a program that was hit still needs a moment to end.
+  const published = session.handle.kind === "embedded" ? 500 : PUBLISHED_MS;
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, ended + published - Date.now())));
   try {
     return chargeLate(results, around, await readPods(session.kube, selectionsOf(session, scenarios)));
