@@ -177,6 +177,17 @@ describe("explainRequest", () => {
     assert.doesNotMatch(formatExplanation(ask({}), 401), /No RequestAuthentication is in force at this proxy/);
   });
 
+  it("says nothing of filters that are not asked", () => {
+    const told = formatExplanation(ask({ path: "/admin%00" }), 401);
+    assert.match(told, /^The proxy itself answers 400/);
+    assert.doesNotMatch(told, /is in force/);
+  });
+
+  it("leaves out the marker by which a run knows what is in force", () => {
+    const marked = FIXTURE.replaceAll("[explain-dry]", "[meshproof-marker]");
+    assert.ok(!JSON.stringify(ask({}, marked)).includes("meshproof-marker"));
+  });
+
   it("takes the trust domain from the clients that the proxy lets in", () => {
     assert.equal(trustDomainOf(JSON.parse(FIXTURE)), "cluster.local");
     const context = { match_subject_alt_names: [{ prefix: "spiffe://corp.example/" }] };

@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
+import { MARKER_RULE } from "../verdict/proxy-config.ts";
 import { judgeTokens, type Headers, type JwtOutcome } from "./jwt.ts";
 import { matchPolicy, type Facts } from "./match.ts";
 import { normalizePath } from "./path.ts";
@@ -29,7 +30,14 @@ const HARMLESS: readonly string[] = [
  */
 export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
   const chain = findChain(dump, request);
-  const nothing = { listener: "none", path: redact(request.path), tokensAsked: false, providers: [], rules: [] };
+  const nothing = {
+    listener: "none",
+    path: redact(request.path),
+    filtersAsked: false,
+    tokensAsked: false,
+    providers: [],
+    rules: [],
+  };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
   const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
@@ -91,7 +99,14 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
       decision ??= undecidedBy(`what the filter ${text(at(filter, "name"))} does is not known here`);
     }
   }
-  const seen = { listener, path: redact(path), tokensAsked: tokens?.asked === true, providers, rules };
+  const seen = {
+    listener,
+    path: redact(path),
+    filtersAsked: true,
+    tokensAsked: tokens?.asked === true,
+    providers,
+    rules,
+  };
   if (decision !== undefined) return { ...seen, decision };
   // The route is chosen before the filters, and again after a token that says so.
   const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
@@ -249,7 +264,9 @@ function judgeRules(node: unknown, facts: Facts, as: RuleFact["action"] | undefi
   if (node === undefined) return { rules: [] };
   const action = as ?? ((text(at(node, "action")) || "ALLOW") as RuleFact["action"]);
   // Envoy keeps policies in a sorted map and takes the first that matches.
-  const policies = Object.entries(record(at(node, "policies"))).sort(([a], [b]) => (a < b ? -1 : 1));
+  const policies = Object.entries(record(at(node, "policies")))
+    .filter(([name]) => !MARKER_RULE.test(name))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   const matches = policies.map(([name, policy]) => ({ name, ...matchPolicy(policy, facts) }));
   const rules = matches.map(({ name, matched, fields }): RuleFact => ({ name, action, dryRun, matched, fields }));
   if (dryRun || action === "CUSTOM" || action === "LOG") return { rules };

@@ -100,6 +100,8 @@ export interface Explanation {
   readonly decision: Decision;
   /** Where policies let the request through. */
   readonly route?: RouteFact;
+  /** Whether filters are asked at all: not where the proxy refuses the path or the connection before, nor where that is not known. */
+  readonly filtersAsked: boolean;
   /** Whether tokens are looked at: not without a RequestAuthentication for this workload, and not where its rules leave the request out. */
   readonly tokensAsked: boolean;
   /** Where in the config the request was judged: `virtualInbound, chain 0.0.0.0_8080 (mTLS)`. */

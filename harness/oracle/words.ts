@@ -32,15 +32,22 @@ export function formatExplanation(explanation: Explanation, expected?: number): 
     undecided: "It cannot be told what happens to the request",
   }[decision.verdict];
   return [
-    `${verdict}: ${decision.why}.${expected === 401 && !explanation.tokensAsked ? NO_TOKENS : ""}`,
+    `${verdict}: ${decision.why}.${expected === 401 && explanation.filtersAsked && !explanation.tokensAsked ? NO_TOKENS : ""}`,
     ...(decision.details === undefined ? [] : [`  Envoy says ${decision.details}`]),
     "",
     `judged at  ${listener}`,
     `path       ${path}`,
     ...(route === undefined ? [] : [`route      ${describeRoute(route)}`]),
+    ...(explanation.filtersAsked ? filters(providers, rules) : []),
+  ].join("\n");
+}
+
+/** What each filter said, in the order in which Envoy asks them. */
+function filters(providers: readonly ProviderFact[], rules: readonly RuleFact[]): string[] {
+  return [
     ...section("Tokens", providers.flatMap(describeProvider), "no RequestAuthentication is in force here"),
     ...section("Policies, in order", rules.flatMap(describeRule), "no AuthorizationPolicy is in force here"),
-  ].join("\n");
+  ];
 }
 
 function describeRoute(route: RouteFact): string {

@@ -45,7 +45,7 @@ export const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gU
 
 /** The name of the marker's AuthorizationPolicy, and the principal that carries its nonce and that no client has. */
 const MARKER = "meshproof-marker";
-const MARKER_RULE = new RegExp(`-policy\\[${MARKER}\\]-rule\\[\\d+\\]$`);
+export const MARKER_RULE = new RegExp(`-policy\\[${MARKER}\\]-rule\\[\\d+\\]$`);
 const MARKER_PRINCIPAL = "meshproof.invalid/ns/marker/sa/";
 const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
 
