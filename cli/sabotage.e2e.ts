@@ -155,6 +155,87 @@ describe("sabotage", () => {
     }
   });
 
+  it("keys that istiod has from an earlier run do not count: it fetches a fixed jwksUri anew", async () => {
+    const id = "jwt/jwks-uri-namespace-name";
+    const before = await run(id);
+    assert.equal(before.exitCode, 0, before.output);
+    const server = await firstPod("foo", "app=nginx-proxy");
+    const client = await firstPod("foo", "app=sleep");
+    const node = await nodeOf(server.name);
+    // The client still reaches the server; istiod, whatever its address will be, does not.
+    const rules = [
+      ["pref", "90", "from", client.ip, "to", server.ip, "lookup", "main"],
+      ["pref", "95", "to", server.ip, "iif", "br0", "ipproto", "tcp", "dport", "80", "blackhole"],
+    ];
+    for (const rule of rules) await execa("nsenter", [...node, "ip", "rule", "add", ...rule]);
+    try {
+      const { exitCode, output, result } = await run(id);
+      assert.equal(exitCode, 1, output);
+      assert.deepEqual(wrongOnes(result), ["/headers valid: 200 401 failed"]);
+      assert.match(output, /istiod could not fetch the keys of testing@secure\.istio\.io/);
+    } finally {
+      for (const rule of rules) await execa("nsenter", [...node, "ip", "rule", "del", ...rule]);
+    }
+  });
+
+  it("a policy of somebody else that decides as well is named, and nothing passes by it", async () => {
+    const manifest = path.join(folder, "theirs.yaml");
+    await writeFile(
+      manifest,
+      [
+        "apiVersion: security.istio.io/v1",
+        "kind: RequestAuthentication",
+        "metadata: { name: theirs, namespace: istio-system }",
+        "spec: { jwtRules: [{ issuer: 'https://theirs.example', jwks: '{\"keys\":[]}' }] }",
+        "---",
+        "apiVersion: security.istio.io/v1",
+        "kind: AuthorizationPolicy",
+        "metadata: { name: theirs, namespace: foo }",
+        "spec: { action: DENY, rules: [{ to: [{ operation: { paths: [/never] } }] }] }",
+      ].join("\n"),
+    );
+    await kubectl("apply", "-f", manifest);
+    try {
+      const { exitCode, output, result } = await run("jwt/request-authentication-alone", "--push-limit", "3");
+      assert.equal(exitCode, 3, output);
+      assert.deepEqual([result.counts.passed, result.counts.error], [0, 1]);
+      assert.match(
+        output,
+        /enforces what this scenario did not apply: AuthorizationPolicy foo\/theirs, RequestAuthentication istio-system\/theirs/,
+      );
+    } finally {
+      await kubectl("delete", "-f", manifest);
+    }
+  });
+
+  it("what a worker that was killed has left is gone before the next scenario", async () => {
+    const results = await mkdtemp(path.join(folder, "results-"));
+    const child = execa(
+      process.execPath,
+      ["cli/meshproof.mjs", "run", "authz/claim-*", "--name", NAME, "--results", results],
+      {
+        cwd: ROOT,
+        all: true,
+        reject: false,
+        env: { MESHPROOF_SECRETS_FILE: path.join(folder, "secrets.txt") },
+      },
+    );
+    let killed = false;
+    for await (const line of child.iterable({ from: "all" })) {
+      if (killed || !/\[2\/\d+\] passed/.test(line)) continue;
+      const workers = await workersOf(child.pid ?? 0);
+      assert.equal(workers.length, 1);
+      for (const pid of workers) process.kill(pid, "SIGKILL");
+      killed = true;
+    }
+    const { exitCode, all } = await child;
+    assert.ok(killed, all);
+    const result = JSON.parse(await readFile(path.join(results, "latest/results.json"), "utf8")) as RunResult;
+    const statuses = result.scenarios.map(({ status }) => status);
+    assert.deepEqual([exitCode, statuses.filter((status) => status !== "passed")], [3, ["error"]], all);
+    assert.ok(statuses.length > 4);
+  });
+
   it("a manifest that the API server rejects", async () => {
     await writeScenario("rejected", {
       "scenario.yaml": (await readFile(path.join(scenarios, "sabotage/wrong-selector/scenario.yaml"), "utf8")).replace(
@@ -326,4 +407,20 @@ async function nodeOf(pod: string): Promise<string[]> {
     return ["--target", pid, "--net", ...(process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"])];
   }
   return assert.fail(`found no pilot-agent of ${pod}`);
+}
+
+/** Playwright's worker processes below a process. */
+async function workersOf(ancestor: number): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
+    if (!/playwright\/lib\/worker\/workerProcessEntry/.test(command.replaceAll("\0", " "))) continue;
+    for (let pid = Number(entry); pid > 1;) {
+      if (pid === ancestor) found.push(Number(entry));
+      const status: string = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+      pid = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
+    }
+  }
+  return found;
 }
