@@ -12,7 +12,7 @@ import {
   scenario,
   step,
   wrongIssuer,
-  wrongSelector,
+  wideExclusion,
 } from "./fixture.ts";
 import { outcomesOf } from "./outcome.ts";
 import { formatFailure, formatSummary } from "./terminal.ts";
@@ -32,7 +32,7 @@ test("a failure says where, what, why and how to repeat it", () => {
 });
 
 test("many cells of one matrix are one failure: its differing rows and columns, the reason once", () => {
-  const summary = formatSummary(run([wrongSelector]));
+  const summary = formatSummary(run([wideExclusion]));
   assert.ok(
     summary.includes(`with the DENY rule only the listed path is open: 2 of 9 checks differ
   expected 403 from authorization, got 200 from the workload
@@ -42,7 +42,7 @@ test("many cells of one matrix are one failure: its differing rows and columns, 
   (1 more row agrees)
 `),
   );
-  assert.equal(summary.split("chooses none of the pods").length, 2);
+  assert.equal(summary.split("no DENY rule matches").length, 2);
   assert.equal(summary.split("meshproof run paths/skip-jwt-for-paths --keep").length, 2);
 });
 
@@ -137,7 +137,7 @@ test("a failure tells in one line what the proxy's config says", () => {
 });
 
 test("a run that kept something of its failures says where, one that did not does not", () => {
-  const kept = run([{ ...wrongSelector, diagnostics: ["diagnostics/a__b/1"] }]);
+  const kept = run([{ ...wideExclusion, diagnostics: ["diagnostics/a__b/1"] }]);
   assert.match(formatSummary(kept, { report: "results/x/report.html" }), /^ {2}evidence {2}results\/x\/diagnostics$/m);
-  assert.doesNotMatch(formatSummary(run([wrongSelector]), { report: "results/x/report.html" }), /evidence/);
+  assert.doesNotMatch(formatSummary(run([wideExclusion]), { report: "results/x/report.html" }), /evidence/);
 });

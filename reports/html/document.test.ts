@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { everyStatus, hostile, many, run, wrongSelector } from "../fixture.ts";
+import { everyStatus, hostile, many, run, wideExclusion } from "../fixture.ts";
 import { formatHtml } from "./document.ts";
 
 test("hostile text is never markup, not in the page and not in its data", () => {
@@ -45,7 +45,7 @@ test("an empty run is a page, too", () => {
 });
 
 test("what was kept of a failure is one link away, beside the page whatever the result says", () => {
-  const page = formatHtml(run([{ ...wrongSelector, diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]));
+  const page = formatHtml(run([{ ...wideExclusion, diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]));
   assert.match(page, /<a href="\.\/diagnostics\/a__b\/1\/collected\.txt">diagnostics\/a__b\/1<\/a>/);
   assert.doesNotMatch(page, /href="javascript:/);
 });
