@@ -1,7 +1,7 @@
 /** Runs on a cluster that exists: a kept embedded one stands for the user's. Everything through the command line. */
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -152,12 +152,30 @@ metadata: { name: own, namespace: canary }
     await awaitLine(child, /\[\d+\/\d+\] passed/);
     await killTree(child.pid ?? 0);
     await child;
-    const next = await startRun("jwt/algorithms");
-    assert.match(next.all, /was killed and left something here: meshproof cleanup/);
-    assert.equal(next.exitCode, 0, next.all);
+    const journals = path.join(folder, "state/meshproof/journals");
+    const [name = ""] = await readdir(journals);
+    const journal = await readFile(path.join(journals, name), "utf8");
+    const elsewhere = journal.replace(/"uid":"[^"]+"/, '"uid":"another-cluster"');
+    await writeFile(path.join(journals, name), elsewhere);
+    const refusal = await meshproof("cleanup");
+    assert.equal(refusal.exitCode, 2, refusal.all);
+    assert.match(refusal.all, /leads to another cluster than the run used: its uid of kube-system was another-cluster/);
+    await writeFile(path.join(journals, name), journal);
     const { exitCode, all } = await meshproof("cleanup");
     assert.equal(exitCode, 0, all);
     assert.match(all, /nothing is left on meshproof-existing-\d+, \d+ kinds listed/);
+    await assertNothingLeft();
+    assert.match((await meshproof("cleanup")).all, /there is nothing to clean up/);
+  });
+
+  it("is cleaned up after kill -9 by the next run", async () => {
+    const child = startRun("jwt/*");
+    await awaitLine(child, /\[\d+\/\d+\] passed/);
+    await killTree(child.pid ?? 0);
+    await child;
+    const next = await startRun("jwt/algorithms");
+    assert.match(next.all, /was killed and left something here: removing it/);
+    assert.equal(next.exitCode, 0, next.all);
     await assertNothingLeft();
     assert.match((await meshproof("cleanup")).all, /there is nothing to clean up/);
   });
