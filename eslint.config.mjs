@@ -9,7 +9,7 @@ function forbid(target, from, except, message) {
 
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
 const reports =
-  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream, verdict/status.ts), make text safe (safe), and nothing else.";
+  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
 const clusters =
   "A cluster may use the harness's errors, lanes, own folders, progress and Kubernetes client, and nothing above it.";
 const places =
@@ -33,6 +33,7 @@ const zones = [
       "scenario/types.ts",
       "errors.ts",
       "safe",
+      "user-file.ts",
       "compare/comparison.ts",
       "trend/types.ts",
       "repro/types.ts",

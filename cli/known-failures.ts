@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
-import { MeshproofError } from "../harness/errors.ts";
 import { applyKnownFailures, parseKnownFailures } from "../harness/known-failures.ts";
 import type { RunResult } from "../harness/result.ts";
+import { readUserFile } from "../harness/user-file.ts";
 
 /**
  * Reads a file of known failures before a run, to be applied after it.
@@ -13,12 +12,7 @@ export async function readKnownFailures(
   elsewhere: ReadonlySet<string> = new Set(),
 ): Promise<(result: RunResult) => RunResult> {
   if (file === undefined) return (result) => result;
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    throw new MeshproofError("ERR_USAGE", `the known failures cannot be read: ${(cause as Error).message}`, { cause });
-  }
+  const text = await readUserFile(file, { what: "the known failures" });
   const known = parseKnownFailures(text, file).filter(({ scenario }) => !elsewhere.has(scenario));
   return (result) => applyKnownFailures(result, known, new Date().toISOString().slice(0, 10));
 }

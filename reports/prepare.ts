@@ -47,6 +47,7 @@ function prepareHeaders(headers: Record<string, unknown>): unknown {
 
 /** Secrets go first: half of one is not found any more. */
 function prepareText(text: string, limit: number): string {
-  const safe = redact(text);
+  // Half a character of UTF-16 is in no file and no address.
+  const safe = redact(text.toWellFormed());
   return /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(safe) && safe.length < limit + 64 ? safe : cut(safe, limit);
 }

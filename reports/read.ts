@@ -1,8 +1,9 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { MeshproofError } from "../harness/errors.ts";
 import type { RunResult } from "../harness/result.ts";
+import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { countOf } from "../harness/verdict/status.ts";
 import { statuses } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
@@ -22,16 +23,7 @@ export async function readResults(place: string, { unjudged = false } = {}): Pro
   const file = (await isFolder(place)) ? path.join(place, "results.json") : place;
   const refuse = (message: string, hint: string, cause?: unknown): MeshproofError =>
     new MeshproofError("ERR_USAGE", `${file} ${message}`, { hint, cause });
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    throw refuse(
-      `cannot be read: ${(cause as NodeJS.ErrnoException).code === "ENOENT" ? "it does not exist" : (cause as Error).message}`,
-      "name a run's folder, such as results/latest, or its results.json",
-      cause,
-    );
-  }
+  const text = await readUserFile(file, { hint: "name a run's folder, such as results/latest, or its results.json" });
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -46,21 +38,28 @@ export async function readResults(place: string, { unjudged = false } = {}): Pro
         : `has schemaVersion ${JSON.stringify(version)}, expected 1`,
       version === undefined ? "name a run's results.json" : "use the meshproof that wrote it, or run again",
     );
-  if (!validate(value))
+  if (!ofFile(file, () => validate(value)))
     throw refuse(
       `is damaged: ${ajv.errorsText(validate.errors, { dataVar: "it" })}`,
       "reports/results.schema.json says what belongs there",
     );
-  const counts = countOf(value.scenarios);
-  const differing = statuses.find((status) => counts[status] !== value.counts[status]);
+  const result = value as RunResult;
+  const malformed = [result.id, ...result.scenarios.map(({ id }) => id)].find((id) => !id.isWellFormed());
+  if (malformed !== undefined)
+    throw refuse(
+      `is damaged: the id ${JSON.stringify(malformed)} holds half a character`,
+      "run again, or fetch it again",
+    );
+  const counts = countOf(result.scenarios);
+  const differing = statuses.find((status) => counts[status] !== result.counts[status]);
   if (differing !== undefined)
     throw refuse(
-      `is damaged: it counts ${value.counts[differing]} ${differing}, and holds ${counts[differing]}`,
+      `is damaged: it counts ${result.counts[differing]} ${differing}, and holds ${counts[differing]}`,
       "was it edited, or written by a run that was ended? Run again",
     );
   if (!unjudged && counts.passed + counts.failed + counts.flaky + counts["known-failure"] === 0)
     throw refuse("is of a run that judged nothing", "its report says why; run again");
-  return prepare(value);
+  return prepare(result);
 }
 
 async function isFolder(place: string): Promise<boolean> {

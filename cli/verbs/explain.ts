@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { MeshproofError } from "../../harness/errors.ts";
-import { explainRequest, formatExplanation, type OracleRequest } from "../../harness/oracle/index.ts";
+import { explainRequest, formatExplanation, type Explanation, type OracleRequest } from "../../harness/oracle/index.ts";
+import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import type { Kube } from "../../harness/kube/client.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
@@ -32,14 +32,21 @@ interface ExplainOptions {
 
 export async function explainVerb(options: ExplainOptions): Promise<number> {
   return work(async ({ clear }) => {
-    const request = await readRequest(options);
-    const dump = await readDump(options);
-    const explanation = explainRequest(dump, request, Math.floor(Date.now() / 1000));
+    const explanation = await explainConfig(options);
     clear();
     if (options.json === true) printJson(explanation);
     else print(`${formatExplanation(explanation)}\n\n${NOT_ASKED}`);
     return 0;
   });
+}
+
+/** @throws MeshproofError ERR_USAGE for what is no request or no config dump */
+export async function explainConfig(options: ExplainOptions): Promise<Explanation> {
+  const request = await readRequest(options);
+  const dump = await readDump(options);
+  return ofFile(options.configDump ?? `the config of ${options.pod ?? ""}`, () =>
+    explainRequest(dump, request, Math.floor(Date.now() / 1000)),
+  );
 }
 
 /** @throws MeshproofError ERR_USAGE for what is no request */
@@ -109,9 +116,7 @@ async function connectTo(options: ExplainOptions): Promise<Kube> {
 }
 
 async function readText(file: string, what: string): Promise<string> {
-  return readFile(file, "utf8").catch((cause: unknown) => {
-    throw new MeshproofError("ERR_USAGE", `the ${what} ${file} cannot be read`, { cause });
-  });
+  return await readUserFile(file, { what: `the ${what}` });
 }
 
 function parseClaims(text: string): Readonly<Record<string, unknown>> {

@@ -27,6 +27,7 @@ import {
   type Translation,
 } from "../../harness/repro/index.ts";
 import type { RunResult } from "../../harness/result.ts";
+import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import { formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
 import { commandLine } from "../command-line.ts";
 import { openCluster } from "../cluster.ts";
@@ -70,8 +71,8 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     const ticket = await readTicket(files, options);
     if (options.export !== undefined) await refuseExisting(options.export);
     await using stack = new AsyncDisposableStack();
-    const stage = openStage(translate(ticket), options, work, stack);
-    const asked = { ...options, command: commandOf(files, options, ticket) };
+    const stage = openStage(translated(files, ticket), options, work, stack);
+    const asked = { ...options, files, command: commandOf(files, options, ticket) };
     const full = await reproduce(ticket, asked, stage, work);
     const found = options.minimize === true ? await minimized(full, asked, stage, work) : full;
     const answer = prepareRepro(found.answer);
@@ -91,13 +92,15 @@ interface Reproduced {
 }
 
 interface Asked extends ReproOptions {
+  /** As they were named. */
+  readonly files: readonly string[];
   /** How a person asks this again. */
   readonly command: string;
 }
 
 /** @throws MeshproofError ERR_PROBE where the mesh gave no answer, as what {@link translate} and the cluster throw */
 async function reproduce(ticket: Ticket, options: Asked, stage: Stage, work: Work): Promise<Reproduced> {
-  const translation = translate(ticket);
+  const translation = translated(options.files, ticket);
   const { result, handle } = await ask(translation, options.command, stage, work);
   const [scenario] = result.scenarios;
   if (scenario?.steps[0] === undefined)
@@ -137,6 +140,11 @@ async function minimized(full: Reproduced, options: Asked, stage: Stage, work: W
   return { ...kept, answer: { ...kept.answer, minimized: { confirmed, complete, tries, refused, dropped, yaml } } };
 }
 
+/** @throws MeshproofError ERR_USAGE where the ticket's objects are not what their kinds say */
+export function translated(files: readonly string[], ticket: Ticket): Translation {
+  return ofFile(files.join(", "), () => translate(ticket));
+}
+
 /** @throws MeshproofError ERR_USAGE, without a word of a token */
 async function readTicket(files: readonly string[], options: ReproOptions): Promise<Ticket> {
   const { request: line, curl, header, jwks } = options;
@@ -165,7 +173,7 @@ async function readTicket(files: readonly string[], options: ReproOptions): Prom
   return {
     name,
     objects,
-    request: withPlaceholders(request, objects),
+    request: ofFile(files.join(", "), () => withPlaceholders(request, objects)),
     jwks,
     image,
     ...(token === undefined ? {} : { token }),
@@ -207,14 +215,12 @@ async function readYaml(file: string): Promise<{ readonly file: string; readonly
   const names = found.isDirectory()
     ? (await readdir(file)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).map((name) => path.join(file, name))
     : [file];
-  return await Promise.all(names.sort().map(async (name) => ({ file: name, text: await readFile(name, "utf8") })));
+  return await Promise.all(names.sort().map(async (name) => ({ file: name, text: await readUserFile(name) })));
 }
 
 async function valueOf(text: string, what: string): Promise<string> {
   if (!text.startsWith("@")) return text;
-  return readFile(text.slice(1), "utf8").catch((cause: unknown) => {
-    throw new MeshproofError("ERR_USAGE", `the ${what} file ${text.slice(1)} cannot be read`, { cause });
-  });
+  return await readUserFile(text.slice(1), { what: `the ${what}` });
 }
 
 /** Writes the folder `scenarios` of a ticket. */

@@ -1,7 +1,7 @@
 /** The list of known behaviour changes: read, and asked. */
 
-import { readFile } from "node:fs/promises";
 import { MeshproofError } from "../errors.ts";
+import { readUserFile } from "../user-file.ts";
 import type { Shape } from "../scenario/notation.ts";
 import { formatProblem } from "../scenario/problem.ts";
 import { checkShape } from "../scenario/shape.ts";
@@ -79,17 +79,7 @@ const shape = mapping({ changes: { type: "array", items: entry } }, ["changes"])
  * @throws MeshproofError ERR_USAGE for a file that cannot be read or is not such a list, with lines and columns
  */
 export async function readKnownChanges(file: string): Promise<KnownChange[]> {
-  return parseKnownChanges(await readList(file), file);
-}
-
-async function readList(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new MeshproofError("ERR_USAGE", `the list of known changes cannot be read: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
+  return parseKnownChanges(await readUserFile(file, { what: "the list of known changes" }), file);
 }
 
 /** @throws MeshproofError ERR_USAGE, see {@link readKnownChanges} */

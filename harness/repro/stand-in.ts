@@ -2,6 +2,7 @@
 
 import { parseAllDocuments, stringify } from "yaml";
 import { MeshproofError } from "../errors.ts";
+import { ofFile } from "../user-file.ts";
 import { withoutCredentials } from "./placeholders.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { TicketObject } from "./translate.ts";
@@ -237,6 +238,10 @@ http {
 
 /** Objects of YAML text; a List is taken apart. @throws MeshproofError ERR_USAGE naming the file */
 export function readObjects(text: string, file: string): TicketObject[] {
+  return ofFile(file, () => objectsOf(text, file));
+}
+
+function objectsOf(text: string, file: string): TicketObject[] {
   return parseAllDocuments(text).flatMap((document) => {
     const [problem] = document.errors;
     if (problem)
@@ -245,7 +250,10 @@ export function readObjects(text: string, file: string): TicketObject[] {
       });
     const value = document.toJS() as (TicketObject & { items?: TicketObject[] }) | null;
     if (value === null) return [];
-    const found = value.kind?.endsWith("List") && Array.isArray(value.items) ? value.items : [value];
+    const found =
+      typeof value.kind === "string" && value.kind.endsWith("List") && Array.isArray(value.items)
+        ? value.items
+        : [value];
     for (const one of found)
       if (typeof one?.kind !== "string" || typeof one.metadata?.name !== "string")
         throw new MeshproofError("ERR_USAGE", `${file} has a document without kind and metadata.name`, {

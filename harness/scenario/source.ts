@@ -17,6 +17,23 @@ export interface Source {
 
 /** Parses every document of a YAML file (core schema of YAML 1.2); never throws. */
 export function parseSource(text: string, file: string): Source {
+  try {
+    return parseText(text, file);
+  } catch (error) {
+    // Nesting that overflows the stack, above all.
+    const position: Position = { file, line: 1, column: 1 };
+    const reason = error instanceof RangeError ? "it is nested too deeply" : (error as Error).message.split("\n")[0];
+    return {
+      file,
+      text,
+      documents: [],
+      problems: [{ position, message: `this cannot be read: ${reason}` }],
+      positionAt: () => position,
+    };
+  }
+}
+
+function parseText(text: string, file: string): Source {
   const lineCounter = new LineCounter();
   const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false });
   const documents = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
