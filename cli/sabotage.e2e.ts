@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
-import type { CheckResult, RunResult } from "../harness/result.ts";
+import { unfinishedOf, type CheckResult, type RunResult } from "../harness/result.ts";
+import { readResults } from "../reports/index.ts";
 import { findSecrets } from "./find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -367,7 +368,7 @@ spec:
     assert.deepEqual([result.counts.passed, result.counts.failed], [12 + 11, 0]);
   });
 
-  it("ctrl-C in the middle leaves no policy behind", async () => {
+  it("ctrl-C in the middle leaves no policy behind, and the results of what had ended", async () => {
     const results = await mkdtemp(path.join(folder, "results-"));
     const child = execa(process.execPath, ["cli/meshproof.mjs", "run", "jwt/*", "--name", NAME, "--results", results], {
       cwd: ROOT,
@@ -385,7 +386,13 @@ spec:
       "--no-headers",
     );
     assert.match(left, /No resources found/);
-    assert.deepEqual(await readdir(results), []);
+    assert.match(all, /note: this run was interrupted: \d+ of \d+ scenarios did not run to the end/);
+    const partial = await readResults(path.join(results, "latest"));
+    assert.equal(partial.interrupted, true);
+    const [done, undone] = [partial.scenarios.filter(({ status }) => status === "passed"), unfinishedOf(partial)];
+    assert.ok(done.length > 0 && undone.length > 0, all);
+    assert.equal(done.length + undone.length, partial.scenarios.length, all);
+    assert.ok(undone.every(({ reason }) => reason === "it did not run to its end: the run was interrupted"));
   });
 
   it("and all is well again", async () => {

@@ -7,8 +7,9 @@ import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import type { RunResult, ScenarioResult } from "../result.ts";
 import type { Scenario } from "../scenario/types.ts";
+import { watchInterruption } from "./interruption.ts";
 import { inRunOrder, type RunPlan } from "./plan.ts";
-import { reviewDeaths } from "./restarts.ts";
+import { PUBLISHED_MS, reviewDeaths } from "./restarts.ts";
 import type { SetMesh } from "./control.ts";
 import type { StartedPlaywright } from "./playwright.ts";
 import { describeRefusals, preflight } from "./preflight.ts";
@@ -47,7 +48,9 @@ export interface RunOptions {
 /**
  * Deploys what the scenarios need, lets Playwright run them one after the other, and gathers what they found.
  * A scenario of which the API server refuses a manifest is in error and does not run.
- * @throws ERR_WORKLOAD_NOT_READY, ERR_INTERRUPTED.
+ * Once scenarios run, what interrupts them (ctrl-C, a lost cluster) takes nothing from those that have ended: the result says
+ * that it was interrupted, and the others are in error.
+ * @throws ERR_WORKLOAD_NOT_READY; ERR_INTERRUPTED before scenarios run
  */
 export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const { playwright, handle, progress, signal } = options;
@@ -60,21 +63,30 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const refused = await preflight(session, options.scenarios);
   const scenarios = options.scenarios.filter((scenario) => !refused.has(scenario));
   const workloadsReadyAt = Date.now();
-  let complaints: string;
+  signal?.throwIfAborted();
+  const interruption = watchInterruption(signal);
+  let complaints = "";
   try {
     let done = 0;
     const ground = { handle, ids: scenarios.map((s) => s.id) };
     const onLine = (line: string): void => {
       progress(`[${++done}/${scenarios.length}] ${line}`);
     };
-    complaints = scenarios.length === 0 ? "" : await playwright.run(ground, options.setMesh, onLine, signal);
+    if (scenarios.length > 0) complaints = await playwright.run(ground, options.setMesh, onLine, signal);
+  } catch (error) {
+    if (!interruption.happened()) throw error;
   } finally {
-    await sweep(session, scenarios);
+    await interruption.inTime(sweep(session, scenarios), undefined);
   }
-  signal?.throwIfAborted();
-  const parts = await inLanes(inRunOrder(scenarios), (scenario) => readPart(plan, scenario, complaints));
+  const parts = await inLanes(inRunOrder(scenarios), async (scenario) => ({
+    scenario,
+    result: interruption.cut(scenario, await readPart(plan, scenario, complaints)),
+  }));
   session.forget();
-  const results = await reviewDeaths(session, scenarios, parts);
+  const found = parts.map(({ result }) => result);
+  const reviewed = await interruption.inTime(reviewDeaths(session, scenarios, found), undefined);
+  // Deaths of the last moments may not be published yet.
+  const results = reviewed ?? parts.map(({ scenario, result }) => interruption.cut(scenario, result, PUBLISHED_MS));
   const unapplied = [...refused].map(([scenario, refusals]) => ({
     ...unrun(scenario, "error", describeRefusals(refusals)),
     refused: refusals,
@@ -83,7 +95,8 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
     const scenario = scenarios.find(({ id }) => id === found.id);
     return scenario === undefined ? found : excuseOwn(scenario, found);
   });
-  return gather(options, [...excused, ...unapplied], workloadsReadyAt);
+  const gathered = gather(options, [...excused, ...unapplied], workloadsReadyAt);
+  return interruption.happened() ? { ...gathered, interrupted: true } : gathered;
 }
 
 /** The result of a run in which every scenario is skipped, as a shard's may be: nothing is deployed. */

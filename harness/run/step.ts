@@ -25,7 +25,7 @@ import { waitInForce, type Awaited, type Change, type InForce, type Judges } fro
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
-import { MANAGED_LABEL, outsideHostOf, runLabels } from "./workloads.ts";
+import { MANAGED_LABEL, outsideHostOf, RUN_LABEL, runLabels } from "./workloads.ts";
 
 /** Rounds in a row that must agree before a step is judged. */
 const ROUNDS = 3;
@@ -330,23 +330,23 @@ async function waitForOwnWorkloads(session: Session, changes: readonly Change[],
   session.forget();
 }
 
-/** An object of the same name that meshproof did not make is somebody's: it must not be replaced and then deleted. */
+/** An object of the same name that this run did not make is somebody's: it must not be replaced and then deleted. */
 async function refuseForeign(session: Session, manifest: Manifest): Promise<void> {
+  let maker = "was not made by meshproof";
   try {
-    const existing = await session.kube.objects.read(manifest);
+    const { labels } = (await session.kube.objects.read(manifest)).metadata ?? {};
+    const run = labels?.[RUN_LABEL];
+    // What belongs to no run is a workload of ours.
     const [label = "", value = ""] = Object.entries(MANAGED_LABEL)[0] ?? [];
-    if (existing.metadata?.labels?.[label] === value) return;
+    if (run === session.plan.runId || (run === undefined && labels?.[label] === value)) return;
+    if (run !== undefined) maker = `was made by another run (${RUN_LABEL}: ${run})`;
   } catch (error) {
     if (statusOf(error) === 404) return;
     throw error;
   }
-  throw new MeshproofError(
-    "ERR_MANIFEST_REJECTED",
-    `${nameOf(manifest)} exists already and was not made by meshproof`,
-    {
-      hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
-    },
-  );
+  throw new MeshproofError("ERR_MANIFEST_REJECTED", `${nameOf(manifest)} exists already and ${maker}`, {
+    hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
+  });
 }
 
 function identityOf(manifest: Manifest): string {

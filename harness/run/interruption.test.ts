@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MeshproofError } from "../errors.ts";
+import type { ScenarioResult } from "../result.ts";
+import type { Scenario } from "../scenario/types.ts";
+import { watchInterruption } from "./interruption.ts";
+import { unrun } from "./scenario.ts";
+
+const scenario = { id: "a/b", title: "t", steps: [] } as unknown as Scenario;
+const START = Date.parse("2026-11-28T10:00:00Z");
+/** A scenario that passed and ended so long before the interruption. */
+const passed = (secondsBefore: number): ScenarioResult => ({
+  ...unrun(scenario, "passed", ""),
+  startedAt: new Date(START - secondsBefore * 1000 - 1000).toISOString(),
+  durationMs: 1000,
+  steps: [{}] as unknown as ScenarioResult["steps"],
+});
+const interrupt = (error: MeshproofError) => {
+  const controller = new AbortController();
+  const interruption = watchInterruption(controller.signal, () => START);
+  controller.abort(error);
+  return interruption;
+};
+const CTRL_C = new MeshproofError("ERR_INTERRUPTED", "interrupted");
+
+test("without an interruption every result is as it is, and errors are errors", async () => {
+  const { happened, cut, inTime } = watchInterruption(new AbortController().signal);
+  assert.equal(happened(), false);
+  assert.equal(cut(scenario, passed(-10)).status, "passed");
+  assert.equal(await inTime(Promise.resolve("done"), "late"), "done");
+  await assert.rejects(inTime(Promise.reject(new Error("broken")), "late"), /broken/);
+});
+
+test("what had ended is kept, what had not is in error and has no steps", () => {
+  const { happened, cut } = interrupt(CTRL_C);
+  assert.equal(happened(), true);
+  assert.equal(cut(scenario, passed(0)).status, "passed");
+  const { status, reason, steps } = cut(scenario, passed(-0.5));
+  assert.deepEqual([status, reason, steps], ["error", "it did not run to its end: the run was interrupted", []]);
+});
+
+test("an error of before keeps its reason", () => {
+  const before = {
+    ...unrun(scenario, "error", "the mesh did not take the setting"),
+    startedAt: new Date(START - 5).toISOString(),
+  };
+  assert.equal(interrupt(CTRL_C).cut(scenario, before).reason, "the mesh did not take the setting");
+});
+
+test("what ended after the Lease was held for certain is not known", () => {
+  const { cut } = interrupt(new MeshproofError("ERR_CLUSTER_BUSY", "this cluster is not ours any more: run x has it"));
+  assert.equal(cut(scenario, passed(21)).status, "passed");
+  const late = cut(scenario, passed(19));
+  assert.equal(late.status, "error");
+  assert.equal(late.reason, "it did not run to its end: this cluster is not ours any more: run x has it");
+});
+
+test("after an interruption nothing is waited for for long, and nothing fails", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { inTime } = interrupt(CTRL_C);
+  assert.equal(await inTime(Promise.reject(new Error("the cluster is away")), "late"), "late");
+  assert.equal(await inTime(Promise.resolve("done"), "late"), "done");
+});
