@@ -5,7 +5,8 @@ import { exitCodeOf, MeshproofError } from "../harness/errors.ts";
 import { warn } from "./streams.ts";
 
 /** Writes the error to standard error and gives the exit code. */
-export function explain(error: unknown): number {
+export function explain(thrown: unknown): number {
+  const error = unreachable(thrown) ?? thrown;
   // commander has told already, and knows help from a mistake.
   if (error instanceof CommanderError) {
     if (error.code.startsWith("meshproof.")) warn(error.message);
@@ -13,6 +14,24 @@ export function explain(error: unknown): number {
   }
   warn(describe(error));
   return exitCodeOf(error);
+}
+
+/** How a connection fails (Node's codes, and undici's for one that hangs). */
+const CONNECTION =
+  /^(ECONN(REFUSED|RESET|ABORTED)|E(HOST|NET)UNREACH|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|UND_ERR_(SOCKET|\w+_TIMEOUT))$/;
+
+/** What fails because a server does not answer is nobody's bug here: ERR_CLUSTER_UNREACHABLE; undefined for anything else. */
+export function unreachable(error: unknown): MeshproofError | undefined {
+  if (error instanceof MeshproofError) return undefined;
+  for (let each = error, depth = 0; each instanceof Error && depth < 5; each = each.cause, depth++) {
+    const { code } = each as NodeJS.ErrnoException;
+    if (code === undefined || !CONNECTION.test(code)) continue;
+    return new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the API server does not answer: ${each.message || code}`, {
+      hint: "is the cluster running? meshproof doctor, or meshproof down and a new one",
+      cause: error,
+    });
+  }
+  return undefined;
 }
 
 function describe(error: unknown): string {

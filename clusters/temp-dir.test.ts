@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { makeTempDir } from "./temp-dir.ts";
+import { processHost } from "./process.ts";
+import { makeTempDir, tempPrefix } from "./temp-dir.ts";
 
 const MODULE = path.join(import.meta.dirname, "temp-dir.ts");
 const make = (then: string) => [
@@ -34,4 +35,15 @@ test("what kill -9 left goes with the next, what a living process has stays", as
   rmSync(foreign, { recursive: true });
   makeTempDir();
   assert.equal(existsSync(kept), false);
+});
+
+test("what a process of another machine, or of another PID namespace, has is never swept", () => {
+  const [boot = "", namespace = ""] = (processHost() ?? "").split(" ");
+  const prefixes = [tempPrefix(), tempPrefix(`another-boot ${namespace}`), tempPrefix(`${boot} pid:[1]`)];
+  assert.equal(new Set(prefixes).size, 3);
+  // Of no process that lives here.
+  const folders = prefixes.map((prefix) => mkdtempSync(path.join(tmpdir(), `${prefix}4194303-1-`)));
+  makeTempDir();
+  assert.deepEqual(folders.map(existsSync), [false, true, true]);
+  for (const folder of folders.slice(1)) rmSync(folder, { recursive: true });
 });

@@ -122,7 +122,7 @@ export async function stopEmbedded(name: string): Promise<boolean> {
   const dir = findRunDir(name);
   if (dir === undefined) return false;
   let ran = false;
-  for (const until = Date.now() + STOP_SECONDS * 1000; Date.now() < until; ran = true) {
+  for (const until = performance.now() + STOP_SECONDS * 1000; performance.now() < until; ran = true) {
     const gone = await claim(dir, ran ? 1 : 0);
     if (gone) {
       await removeRunDir(dir);

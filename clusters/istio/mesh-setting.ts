@@ -89,13 +89,13 @@ async function untilMeshRead(
   setting: MeshSetting,
   options: { signal?: AbortSignal },
 ): Promise<void> {
-  const until = Date.now() + LIMIT_MS;
+  const until = performance.now() + LIMIT_MS;
   for (;;) {
     options.signal?.throwIfAborted();
     const { exitCode, stdout, stderr } = await debug(kube, istiod, "/debug/mesh", options);
     const text = stdout.toString("utf8");
     if (exitCode === 0 && hasSetting(text, setting)) return;
-    if (Date.now() > until)
+    if (performance.now() > until)
       throw new MeshproofError("ERR_MESH_SETTING", `istiod does not read the mesh config: ${stderr.trim() || text}`);
     await delay(200);
   }
@@ -180,7 +180,7 @@ async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promis
 
 /** Waits until every pod with a proxy is connected to this istiod and has acknowledged all that it sent. */
 async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?: AbortSignal }): Promise<void> {
-  const until = Date.now() + RECONNECT_MS;
+  const until = performance.now() + RECONNECT_MS;
   for (;;) {
     options.signal?.throwIfAborted();
     const { items } = await kube.core.listPodForAllNamespaces();
@@ -190,7 +190,7 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
     const synced = exitCode === 0 ? syncedProxies(stdout.toString("utf8")) : new Set<string>();
     const missing = proxies.filter((proxy) => !synced.has(proxy));
     if (missing.length === 0) return;
-    if (Date.now() > until) {
+    if (performance.now() > until) {
       const words = exitCode === 0 ? "" : ` (its /debug/syncz answers: ${stderr.trim()})`;
       throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}${words}`);
     }

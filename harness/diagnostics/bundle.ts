@@ -34,7 +34,7 @@ export function openBundle(options: BundleOptions): Bundle {
   const { root, folder, redact, fileLimit = FILE_LIMIT, runLimit = RUN_LIMIT, limitMs = COLLECT_LIMIT_MS } = options;
   const where = path.join(root, folder);
   const lines: string[] = [];
-  const deadline = Date.now() + limitMs;
+  const deadline = performance.now() + limitMs;
   let writing: Promise<unknown> = Promise.resolve();
   const write = async (name: string, text: string): Promise<void> => {
     await mkdir(where, { recursive: true });
@@ -50,7 +50,7 @@ export function openBundle(options: BundleOptions): Bundle {
   return {
     async add(name, read) {
       try {
-        const text = redact(await within(read(), deadline - Date.now()));
+        const text = redact(await within(read(), deadline - performance.now()));
         const turn = writing.then(() => write(name, text));
         writing = turn.catch(() => undefined);
         await turn;

@@ -141,9 +141,9 @@ async function readAccessLog(
   last: string | undefined,
 ): Promise<string> {
   const where = { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
-  for (const until = Date.now() + FLUSH_MS; ;) {
+  for (const until = performance.now() + FLUSH_MS; ;) {
     const log = await readLog(session.kube, where, since);
-    if (last === undefined || log.includes(last) || Date.now() > until)
+    if (last === undefined || log.includes(last) || performance.now() > until)
       return log
         .split("\n")
         .filter((line) => line.includes(mark))

@@ -31,7 +31,7 @@ export async function applyManifest(
   const labelled = options.labels
     ? { ...manifest, metadata: { ...manifest.metadata, labels: { ...manifest.metadata.labels, ...options.labels } } }
     : manifest;
-  const until = Date.now() + (options.limitMs ?? 15_000);
+  const until = performance.now() + (options.limitMs ?? 15_000);
   for (;;) {
     options.signal?.throwIfAborted();
     try {
@@ -40,7 +40,7 @@ export async function applyManifest(
       if (error instanceof MeshproofError) throw error;
       // What is asked about and not made waits for no CRD.
       const unknownKind = options.dryRun === true && isUnknownKind(error);
-      if (isTransient(error) && !unknownKind && Date.now() < until) {
+      if (isTransient(error) && !unknownKind && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }

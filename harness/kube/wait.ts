@@ -21,10 +21,10 @@ export async function waitFor<T extends KubernetesObject, R>(
 ): Promise<R> {
   const objects = new Map<string, T>();
   const watch = new Watch(kube.config);
-  const until = Date.now() + options.limitMs;
+  const until = performance.now() + options.limitMs;
   for (;;) {
     options.signal?.throwIfAborted();
-    const remaining = until - Date.now();
+    const remaining = until - performance.now();
     if (remaining <= 0) {
       throw new MeshproofError(
         options.code,

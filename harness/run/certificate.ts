@@ -21,7 +21,9 @@ export async function issueLeaf(
     subject,
     // As it is encoded there: Go compares the bytes, and a UTF8String is not a PrintableString (RFC 5280 section 7.1).
     issuer: authority ? new x509.X509Certificate(authority.certificate).subjectName : subject,
+    // eslint-disable-next-line no-restricted-syntax -- a certificate holds by the wall clock
     notBefore: new Date(Date.now() - 60_000),
+    // eslint-disable-next-line no-restricted-syntax -- a certificate holds by the wall clock
     notAfter: new Date(Date.now() + 86_400_000),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,

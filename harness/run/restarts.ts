@@ -246,6 +246,7 @@ export async function reviewDeaths(
   const ended = Math.max(...[...around.values()].map(({ after }) => after.at));
   // The kubelet of the embedded cluster writes a death at once; a program that was hit still needs a moment to end.
   const published = session.handle.kind === "embedded" ? 500 : PUBLISHED_MS;
+  // eslint-disable-next-line no-restricted-syntax -- when another process saw it
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, ended + published - Date.now())));
   try {
     return chargeLate(results, around, await readPods(session.kube, selectionsOf(session, scenarios)));

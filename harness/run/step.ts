@@ -424,6 +424,7 @@ async function judgeAsked(session: Session, step: StepSpec, spec: AskedSpec, mar
     if (tries === 100)
       throw new MeshproofError("ERR_PROBE", `the log of ${spec.server} does not show a request that it answered`);
     if (tries > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    // eslint-disable-next-line no-restricted-syntax -- the API server compares it with the times of log lines
     const text = await readLog(session.kube, where, new Date(Date.now() - 600_000));
     lines = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as LogLine] : []));
   }

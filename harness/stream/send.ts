@@ -46,6 +46,7 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
   const clockSteps: { atMs: number; byMs: number }[] = [];
   const startedMs = steadyNow();
   let right = 0;
+  // eslint-disable-next-line no-restricted-syntax -- this finds steps of the wall clock
   let clock = Date.now() - startedMs;
   let broken: string | undefined;
   const ended = execIn(kube, client, ["curl", "--config", "-"], {
@@ -53,6 +54,7 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
     signal: ending.signal,
     stderr: lines((line) => {
       const now = steadyNow();
+      // eslint-disable-next-line no-restricted-syntax -- this finds steps of the wall clock
       const byMs = Date.now() - now - clock;
       clock += byMs;
       if (Math.abs(byMs) > CLOCK_STEP_MS) clockSteps.push({ atMs: now, byMs });

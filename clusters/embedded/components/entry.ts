@@ -187,8 +187,8 @@ async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): 
   for (const left of await readdir(components))
     if (left.startsWith(temporary)) await removeTree(join(components, left));
 
-  const started = Date.now();
-  const elapsed = () => formatSeconds((Date.now() - started) / 1000);
+  const started = performance.now();
+  const elapsed = () => formatSeconds((performance.now() - started) / 1000);
   progress(`building ${title} (${recipe.effort}) …`);
   const ticker = setInterval(() => progress(`building ${title} … ${elapsed()}`), TICK_MS);
   const dir = await mkdtemp(join(components, temporary));

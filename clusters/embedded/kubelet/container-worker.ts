@@ -117,7 +117,7 @@ export class ContainerWorker {
     while (!stop.aborted) {
       const image = await this.#pull();
       if (!image || stop.aborted) return;
-      const begun = Date.now();
+      const begun = performance.now();
       const exit = await this.#runOnce(image);
       this.#launched.resolve();
       if (!exit) {
@@ -125,7 +125,7 @@ export class ContainerWorker {
         continue;
       }
       if (stop.aborted || !this.#restarts(exit)) return;
-      const pauseMs = restarts.next(Date.now() - begun);
+      const pauseMs = restarts.next(performance.now() - begun);
       const { name: pod, namespace, uid } = this.#context.pod().metadata ?? {};
       this.record.lastState = this.record.state as TerminatedState;
       if (pauseMs > 0) {
@@ -355,7 +355,7 @@ export class ContainerWorker {
     const verb = this.#restarts({ code: 1, signal: 0 }) ? "will be restarted" : "will be killed";
     this.#event("Normal", "Killing", `Container ${this.spec.name} failed ${why}, ${verb}`);
     const deadline = new Deadline();
-    deadline.bringForward(Date.now() + graceMs);
+    deadline.bringForward(performance.now() + graceMs);
     await this.#terminate(running, deadline);
   }
 

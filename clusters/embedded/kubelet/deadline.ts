@@ -6,12 +6,12 @@ export class Deadline {
   #at = Infinity;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param at milliseconds since the epoch */
+  /** @param at by `performance.now()` */
   bringForward(at: number): void {
     if (at >= this.#at) return;
     this.#at = at;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#passed.abort(), Math.max(0, at - Date.now()));
+    this.#timer = setTimeout(() => this.#passed.abort(), Math.max(0, at - performance.now()));
     this.#timer.unref();
   }
 

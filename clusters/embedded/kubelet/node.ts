@@ -59,13 +59,13 @@ export async function keepNode(
   signal: AbortSignal,
 ): Promise<void> {
   const { gitVersion } = await api.get<{ gitVersion: string }>("/version");
-  let reportedAt = Date.now();
+  let reportedAt = performance.now();
   while (!signal.aborted) {
     try {
       await renewLease(api, options.nodeName);
-      if (Date.now() - reportedAt > REPORT_MS) {
+      if (performance.now() - reportedAt > REPORT_MS) {
         await reportNode(api, options, gitVersion);
-        reportedAt = Date.now();
+        reportedAt = performance.now();
       }
     } catch (error) {
       if (!signal.aborted) log(`node: lease not renewed: ${(error as Error).message}`);

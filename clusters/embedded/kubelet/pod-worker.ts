@@ -102,7 +102,7 @@ export class PodWorker {
     this.#pod = pod;
     const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata ?? {};
     if (deletionTimestamp) {
-      this.#deadline.bringForward(Date.now() + (deletionGracePeriodSeconds ?? 30) * 1000);
+      this.#deadline.bringForward(performance.now() + (deletionGracePeriodSeconds ?? 30) * 1000);
       this.#ending.abort();
     }
     if (old === pod) return;
@@ -117,7 +117,7 @@ export class PodWorker {
   /** The pod is gone from the API (a forced deletion): what runs is ended quickly. */
   vanish(): void {
     this.#gone.abort();
-    this.#deadline.bringForward(Date.now() + 1000);
+    this.#deadline.bringForward(performance.now() + 1000);
     this.#ending.abort();
   }
 
@@ -185,7 +185,7 @@ export class PodWorker {
         message: "Pod was active on the node longer than the specified deadline",
       };
       this.#deps.events.emit(this.#pod, "Normal", "DeadlineExceeded", this.#ended.message);
-      this.#deadline.bringForward(Date.now() + this.#gracePeriodMs());
+      this.#deadline.bringForward(performance.now() + this.#gracePeriodMs());
       this.#ending.abort();
     }, seconds * 1000);
   }
@@ -258,7 +258,7 @@ export class PodWorker {
 
   /** Containers together, then the sidecars, last one first (KEP-753). */
   async #stopContainers(): Promise<void> {
-    if (!this.#ending.signal.aborted) this.#deadline.bringForward(Date.now() + this.#gracePeriodMs());
+    if (!this.#ending.signal.aborted) this.#deadline.bringForward(performance.now() + this.#gracePeriodMs());
     const sidecars = this.#containers.filter(({ record }) => record.kind === "sidecar");
     await Promise.all(
       this.#containers.filter((worker) => !sidecars.includes(worker)).map((worker) => worker.stop(this.#deadline)),
@@ -266,7 +266,7 @@ export class PodWorker {
     for (const worker of sidecars.reverse()) {
       const late = this.#deadline.signal.aborted && !this.#gone.signal.aborted;
       const deadline = late ? new Deadline() : this.#deadline;
-      if (late) deadline.bringForward(Date.now() + MINIMUM_GRACE_MS);
+      if (late) deadline.bringForward(performance.now() + MINIMUM_GRACE_MS);
       await worker.stop(deadline);
     }
   }
@@ -350,6 +350,7 @@ export class PodWorker {
     const at = this.#tokens.renewAt;
     if (at === undefined || this.#stopped) return;
     // Not at once again where a renewal failed.
+    // eslint-disable-next-line no-restricted-syntax -- a token expires by the wall clock
     this.#renewal = setTimeout(() => this.#syncVolumes(), Math.max(at - Date.now(), 10_000));
     this.#renewal.unref();
   }

@@ -24,6 +24,7 @@ export class PodTokens {
     await Promise.all(
       projections.map(async (projection) => {
         const old = this.#tokens.get(keyOf(projection));
+        // eslint-disable-next-line no-restricted-syntax -- a token expires by the wall clock
         if (old && old.renewAt > Date.now()) return;
         try {
           this.#tokens.set(keyOf(projection), await this.#request(pod, projection));

@@ -54,8 +54,8 @@ async function start(): Promise<void> {
     stdio: ["ignore", log, log],
   });
   daemon.unref();
-  for (const until = Date.now() + START_SECONDS * 1000; !(await answers()); await delay(200)) {
-    if (daemon.exitCode !== null || Date.now() > until) {
+  for (const until = performance.now() + START_SECONDS * 1000; !(await answers()); await delay(200)) {
+    if (daemon.exitCode !== null || performance.now() > until) {
       const lines = (await readFile(LOG, "utf8")).trimEnd().split("\n").slice(-15);
       throw new Error(`dockerd did not start; the end of ${LOG}:\n${lines.join("\n")}`);
     }
@@ -70,8 +70,8 @@ async function stop(): Promise<void> {
   const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   if (!pid || !command.includes(DIR)) return say("no Docker daemon was started here");
   process.kill(pid, "SIGTERM");
-  for (const until = Date.now() + STOP_SECONDS * 1000; await exists(`/proc/${pid}/cmdline`); await delay(100))
-    if (Date.now() > until) throw new Error(`dockerd (process ${pid}) does not end`);
+  for (const until = performance.now() + STOP_SECONDS * 1000; await exists(`/proc/${pid}/cmdline`); await delay(100))
+    if (performance.now() > until) throw new Error(`dockerd (process ${pid}) does not end`);
   await execa("iptables", ["-D", ...RULE], { reject: false });
   await rm(DIR, { recursive: true, force: true });
   say("dockerd has ended");

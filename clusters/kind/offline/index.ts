@@ -117,7 +117,7 @@ interface NodeParts {
 }
 
 async function buildNode(image: string, parts: NodeParts, { progress, signal }: EnsureOptions): Promise<void> {
-  const started = Date.now();
+  const started = performance.now();
   progress("building the node image (about 40 s) …");
   const files = `${image}-files`;
   const tar = ["tar", "--create", "--owner=0", "--group=0", "--numeric-owner", "-C", parts.root, "."] as const;
@@ -137,7 +137,7 @@ async function buildNode(image: string, parts: NodeParts, { progress, signal }: 
     await docker(["rm", "--force", "--volumes", container]);
     await docker(["rmi", files]).catch(() => undefined);
   }
-  progress(`built the node image in ${formatSeconds((Date.now() - started) / 1000)}`);
+  progress(`built the node image in ${formatSeconds((performance.now() - started) / 1000)}`);
 }
 
 /** `from | to` */
