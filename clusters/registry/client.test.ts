@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { openImage, readDigest } from "./client.ts";
+import { isOwnRealm, MOST_JSON_BYTES, openImage, readDigest } from "./client.ts";
 
 const INDEX = JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
 const DIGEST = `sha256:${createHash("sha256").update(INDEX).digest("hex")}`;
@@ -85,4 +85,84 @@ test("whoever is interrupted waits for no registry, and no blob", async (t) => {
   assert.ok(layer);
   await assert.rejects(image.download(layer, file), { code: "ERR_COMPONENT" });
   await assert.rejects(readDigest(`${host}/istio/pilot:1`, { signal }), { code: "ERR_COMPONENT" });
+});
+
+test("a token is had from the registry's own site by https alone", () => {
+  const own = (registry: string, realm: string) => isOwnRealm(new URL(registry), new URL(realm));
+  for (const [registry, realm] of [
+    ["https://registry-1.docker.io", "https://auth.docker.io/token"],
+    ["https://registry.gitlab.com", "https://gitlab.com/jwt/auth"],
+    ["https://ghcr.io", "https://ghcr.io/token"],
+    ["https://r.example.com:5000", "https://r.example.com/token"],
+    ["http://127.0.0.1:1", "http://localhost:2/token"],
+  ] as const)
+    assert.equal(own(registry, realm), true, `${registry} ${realm}`);
+  for (const [registry, realm] of [
+    ["https://registry-1.docker.io", "http://auth.docker.io/token"],
+    ["https://registry-1.docker.io", "https://auth.docker.io.example/token"],
+    ["https://registry-1.docker.io", "http://127.0.0.1/token"],
+    ["https://registry-1.docker.io", "https://127.0.0.1/token"],
+    ["https://registry-1.docker.io", "https://u:p@auth.docker.io/token"],
+    ["https://ghcr.io", "https://evil.io/token"],
+    ["https://10.0.0.1", "https://11.0.0.1/token"],
+    ["http://127.0.0.1:1", "https://auth.docker.io/token"],
+  ] as const)
+    assert.equal(own(registry, realm), false, `${registry} ${realm}`);
+});
+
+test("what another place says is not fetched for a registry, and not told to it", async (t) => {
+  const asked: string[] = [];
+  const host = await serve(t, ({ url = "", headers }, response) => {
+    asked.push(`${url} ${headers.authorization ?? ""}`);
+    const challenge = `Bearer realm="https://auth.example/token",service="x"`;
+    response.writeHead(401, { "www-authenticate": challenge }).end();
+  });
+  await assert.rejects(
+    readDigest(`${host}/istio/pilot:1`),
+    /wants a token of https:\/\/auth\.example, which is not its own site/,
+  );
+  assert.deepEqual(asked, ["/v2/istio/pilot/manifests/1 "]);
+});
+
+test("a token that is none is not sent", async (t) => {
+  for (const body of [
+    "not JSON",
+    '{"token":{"a":1}}',
+    '{"token":"a b"}',
+    "{}",
+    `{"token":"${"x".repeat(MOST_JSON_BYTES)}"}`,
+  ]) {
+    const host = await serve(t, ({ url, headers }, response) => {
+      assert.equal(headers.authorization, undefined);
+      if (url?.startsWith("/token")) return response.end(body);
+      return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${headers.host}/token"` }).end();
+    });
+    await assert.rejects(readDigest(`${host}/istio/pilot:1`), { code: "ERR_COMPONENT" });
+  }
+});
+
+test("a redirect is followed without the token, and not for ever", async (t) => {
+  const other = await serve(t, ({ headers }, response) => {
+    assert.equal(headers.authorization, undefined);
+    response.end(INDEX);
+  });
+  const host = await serve(t, ({ url = "", headers }, response) => {
+    if (url.startsWith("/token")) return response.end('{"token":"t"}');
+    if (url.includes("loop")) return response.writeHead(302, { location: url }).end();
+    if (headers.authorization === undefined)
+      return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${headers.host}/token"` }).end();
+    return response.writeHead(307, { location: `http://${other}/elsewhere` }).end();
+  });
+  assert.equal(await readDigest(`${host}/istio/pilot:1`), DIGEST);
+  await assert.rejects(readDigest(`${host}/loop/pilot:1`), /redirects more than 5 times/);
+});
+
+test("a manifest and a configuration have a limit", async (t) => {
+  const config = { mediaType: "x", digest: DIGEST, size: MOST_JSON_BYTES + 1 };
+  const host = await serve(t, ({ url = "" }, response) => {
+    if (url.includes("large")) return void response.end(Buffer.alloc(MOST_JSON_BYTES + 1, " "));
+    return void response.end(JSON.stringify({ config, layers: [] }));
+  });
+  await assert.rejects(readDigest(`${host}/large/pilot:1`), /sends more than 4194304 bytes of JSON/);
+  await assert.rejects(openImage(`${host}/istio/pilot:1`, "amd64"), /its configuration has 4194305 bytes/);
 });

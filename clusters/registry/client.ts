@@ -19,6 +19,14 @@ const HOSTS: Readonly<Record<string, string>> = { "docker.io": "registry-1.docke
 
 const LIMIT_MS = 30_000;
 
+/** What a registry must take of a manifest (OCI Distribution Specification, "Pushing Manifests"); no JSON of a good one is larger. */
+export const MOST_JSON_BYTES = 4 * 1024 * 1024;
+
+/** A registry that sends from one place to the next leads nowhere. */
+const MOST_REDIRECTS = 5;
+
+const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+
 /** A blob of an image (OCI Image Specification, "Content Descriptors"). */
 export interface Descriptor {
   readonly mediaType: string;
@@ -110,6 +118,8 @@ export async function openImage(
   }
 
   async function blobText(descriptor: Descriptor): Promise<Buffer> {
+    if (!(descriptor.size <= MOST_JSON_BYTES))
+      throw failure(`its configuration has ${descriptor.size} bytes, and more than ${MOST_JSON_BYTES} are not read`);
     const chunks: Buffer[] = [];
     for await (const chunk of verified(descriptor, await blob(descriptor.digest))) chunks.push(chunk);
     return Buffer.concat(chunks);
@@ -155,19 +165,55 @@ function repositoryOf(reference: string, { what, hint }: Words, ended?: AbortSig
   const failure = (why: string, options: { cause?: unknown } = {}): MeshproofError =>
     new MeshproofError("ERR_COMPONENT", `${what} ${reference} cannot be read: ${why}`, { hint, ...options });
 
+  /** Follows redirects by https alone, or on loopback where the registry is there; credentials stay with the registry. */
   const get = async (url: string, headers: Record<string, string>, limit?: AbortSignal): Promise<Response> => {
     const signals = [limit, ended].filter((signal) => signal !== undefined);
-    return fetch(url, { headers, signal: AbortSignal.any(signals) }).catch((cause: unknown) => {
-      const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
-      throw failure(`${new URL(url).host} cannot be reached: ${why}`, { cause });
-    });
+    let at = new URL(url);
+    for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+      const { Authorization: _, ...elsewhere } = headers;
+      const own = at.origin === new URL(base).origin;
+      const options = {
+        headers: own ? headers : elsewhere,
+        redirect: "manual",
+        signal: AbortSignal.any(signals),
+      } as const;
+      const response = await fetch(at.href, options).catch((cause: unknown) => {
+        const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
+        throw failure(`${at.host} cannot be reached: ${why}`, { cause });
+      });
+      const location = response.headers.get("location");
+      if (response.status < 300 || response.status > 399 || location === null) return response;
+      await response.body?.cancel();
+      if (!URL.canParse(location, at.href)) throw failure(`${at.host} redirects to what is not a URL`);
+      at = new URL(location, at);
+      if (!mayAsk(new URL(base), at)) throw failure(`the registry redirects to ${at.origin}, which is not asked`);
+    }
+    throw failure(`the registry redirects more than ${MOST_REDIRECTS} times`);
+  };
+
+  /** The body, which is JSON, of at most {@link MOST_JSON_BYTES}, whatever length was said before. */
+  const readJson = async (response: Response): Promise<Buffer> => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of Readable.fromWeb(response.body ?? new Blob([]).stream())) {
+      bytes += (chunk as Buffer).length;
+      if (bytes > MOST_JSON_BYTES)
+        throw failure(`${new URL(response.url).host} sends more than ${MOST_JSON_BYTES} bytes of JSON`);
+      chunks.push(chunk as Buffer);
+    }
+    return Buffer.concat(chunks);
   };
 
   const ask = async (path: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> => {
     let response = await get(`${base}/${path}`, { ...headers, ...authorization }, signal);
     if (response.status === 401) {
       const challenge = response.headers.get("www-authenticate") ?? "";
-      const token = await fetchToken(challenge, (url) => get(url, {}, AbortSignal.timeout(LIMIT_MS)));
+      const realm = realmOf(challenge);
+      if (realm && !isOwnRealm(new URL(base), realm))
+        throw failure(
+          `the registry wants a token of ${realm.origin}, which is not its own site by https, and is not asked`,
+        );
+      const token = realm && (await fetchToken(await get(realm.href, {}, AbortSignal.timeout(LIMIT_MS)), readJson));
       if (token === undefined) throw failure("the registry wants credentials, and meshproof sends none");
       authorization = { Authorization: `Bearer ${token}` };
       response = await get(`${base}/${path}`, { ...headers, ...authorization }, signal);
@@ -184,7 +230,7 @@ function repositoryOf(reference: string, { what, hint }: Words, ended?: AbortSig
     /** A manifest by tag or digest, with the digest of what was sent. */
     async manifest(name: string): Promise<{ readonly body: Buffer; readonly digest: string }> {
       const response = await ask(`manifests/${name}`, { Accept: ACCEPT }, AbortSignal.timeout(LIMIT_MS));
-      const body = Buffer.from(await response.arrayBuffer());
+      const body = await readJson(response);
       const digest = `sha256:${createHash("sha256").update(body).digest("hex")}`;
       const told = name.startsWith("sha256:") ? name : response.headers.get("docker-content-digest");
       if (told?.startsWith("sha256:") && told !== digest)
@@ -200,8 +246,8 @@ function repositoryOf(reference: string, { what, hint }: Words, ended?: AbortSig
   };
 }
 
-/** Anonymous, as `docker pull` does without a login. */
-async function fetchToken(challenge: string, get: (url: string) => Promise<Response>): Promise<string | undefined> {
+/** Where a token is to be had anonymously, as `docker pull` does without a login; undefined where the registry wants another kind. */
+function realmOf(challenge: string): URL | undefined {
   if (!/^bearer /i.test(challenge)) return undefined;
   const fields = Object.fromEntries(
     [...challenge.matchAll(/(\w+)="([^"]*)"/g)].map(([, key = "", value = ""]) => [key, value]),
@@ -209,8 +255,44 @@ async function fetchToken(challenge: string, get: (url: string) => Promise<Respo
   if (fields["realm"] === undefined || !URL.canParse(fields["realm"])) return undefined;
   const url = new URL(fields["realm"]);
   for (const key of ["service", "scope"]) if (fields[key] !== undefined) url.searchParams.set(key, fields[key]);
-  const response = await get(url.href);
+  return url;
+}
+
+/** By https, and never a place of this machine, unless the registry is there itself. */
+function mayAsk(registry: URL, url: URL): boolean {
+  if (isLoopback(registry.hostname)) return isLoopback(url.hostname) || url.protocol === "https:";
+  return url.protocol === "https:" && !isLoopback(url.hostname);
+}
+
+/**
+ * Whether a token's place belongs to the registry: its own host, or another one of the domain that its host is in (such as
+ * auth.docker.io of registry-1.docker.io, gitlab.com of registry.gitlab.com), by https; on loopback where the registry is there.
+ * What it answers is sent to the registry, so that a realm elsewhere would tell the registry what it cannot read itself.
+ */
+export function isOwnRealm(registry: URL, realm: URL): boolean {
+  if (isLoopback(registry.hostname)) return isLoopback(realm.hostname);
+  if (realm.protocol !== "https:" || realm.username !== "" || realm.password !== "") return false;
+  const [own, other] = [registry.hostname, realm.hostname].map((host) => host.toLowerCase());
+  if (own === undefined || other === undefined) return false;
+  if (own === other) return true;
+  // An address has no domain.
+  if (/^[\d.]+$|^\[/.test(own)) return false;
+  const domain = own.slice(own.indexOf(".") + 1);
+  return domain.includes(".") && (other === domain || other.endsWith(`.${domain}`));
+}
+
+/** The token, and nothing else, of the answer; undefined for what cannot be one. */
+async function fetchToken(
+  response: Response,
+  readJson: (response: Response) => Promise<Buffer>,
+): Promise<string | undefined> {
   if (!response.ok) return undefined;
-  const { token, access_token: accessToken } = (await response.json()) as { token?: string; access_token?: string };
-  return token ?? accessToken;
+  const text = (await readJson(response)).toString("utf8");
+  try {
+    const { token, access_token: accessToken } = JSON.parse(text) as { token?: unknown; access_token?: unknown };
+    const found = token ?? accessToken;
+    return typeof found === "string" && /^[\w.~+/=-]+$/.test(found) ? found : undefined;
+  } catch {
+    return undefined;
+  }
 }

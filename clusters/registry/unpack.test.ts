@@ -10,7 +10,7 @@ import { test, type TestContext } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { pack, type Header } from "tar-stream";
 import { openImage, type Descriptor } from "./client.ts";
-import { takeFiles } from "./unpack.ts";
+import { takeFiles, type Limits } from "./unpack.ts";
 
 const ENVOY = "usr/local/bin/envoy";
 const OCI = "application/vnd.oci.image.layer.v1.tar";
@@ -61,9 +61,9 @@ async function serve(
   const folder = await mkdtemp(join(tmpdir(), "meshproof-registry-"));
   t.after(() => rm(folder, { recursive: true }));
   await mkdir(join(folder, "work"));
-  const take = async (path = ENVOY): Promise<string> => {
+  const take = async (path = ENVOY, limits?: Limits): Promise<string> => {
     const image = await openImage(reference, "amd64");
-    await takeFiles(image, { [path]: join(folder, "taken") }, join(folder, "work"));
+    await takeFiles(image, { [path]: join(folder, "taken") }, join(folder, "work"), limits);
     return readFile(join(folder, "taken"), "utf8");
   };
   return { reference, take, asked, digest: index.digest, layers: described, folder };
@@ -100,6 +100,21 @@ test("a name is relative to the root however it is written, as for container eng
     const bytes = await tar({ name, body: "there" });
     assert.equal(await (await serve(t, [{ mediaType: OCI, bytes }])).take(), "there", name);
   }
+});
+
+test("a small layer that unpacks to a large one, and a large file, are refused", async (t) => {
+  const bytes = gzipSync(
+    await tar({ name: "other", body: "x".repeat(1 << 20) }, { name: ENVOY, body: "y".repeat(2000) }),
+  );
+  assert.ok(bytes.length < 10_000);
+  const { take } = await serve(t, [{ mediaType: `${OCI}+gzip`, bytes }]);
+  assert.equal((await take()).length, 2000);
+  await assert.rejects(
+    take(ENVOY, { file: 1999, layer: 1 << 21 }),
+    /envoy has 2000 bytes, and more than 1999 are not written/,
+  );
+  await assert.rejects(take(ENVOY, { file: 2000, layer: 1 << 20 }), /it unpacks to more than 1048576 bytes/);
+  await assert.rejects(take(ENVOY, { file: 2000, layer: 1000 }), /has \d+ bytes, and more than 1000 are not read/);
 });
 
 test("hostile names and links are never followed, and nothing else is written", async (t) => {

@@ -3,12 +3,24 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, posix } from "node:path";
-import { PassThrough, type Duplex } from "node:stream";
+import { PassThrough, Transform, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { extract } from "tar-stream";
 import { MeshproofError } from "../../harness/errors.ts";
 import type { Descriptor, RegistryImage } from "./client.ts";
+
+/** Of one file that is wanted: four times Istio's Envoy. */
+const MOST_FILE_BYTES = 768 * 1024 * 1024;
+
+/** Of one layer, unpacked. */
+const MOST_LAYER_BYTES = 4 * 1024 * 1024 * 1024;
+
+/** For tests. */
+export interface Limits {
+  readonly file: number;
+  readonly layer: number;
+}
 
 /**
  * Writes files of an image. Layers are read from the top, and no further than needed; nothing but what is wanted is
@@ -21,16 +33,22 @@ export async function takeFiles(
   image: RegistryImage,
   wanted: Readonly<Record<string, string>>,
   work: string,
+  limits: Limits = { file: MOST_FILE_BYTES, layer: MOST_LAYER_BYTES },
 ): Promise<void> {
   const left = new Map(Object.entries(wanted));
   for (const layer of image.layers.toReversed()) {
     if (left.size === 0) return;
+    if (!(layer.size <= limits.layer))
+      throw failure(
+        image,
+        `its layer ${layer.digest} has ${layer.size} bytes, and more than ${limits.layer} are not read`,
+      );
     const file = join(work, "layer");
     await image.download(layer, file);
     const taken = new Set<string>();
     const hidden = new Map<string, string>();
     const unpacking = extract();
-    const feeding = pipeline(createReadStream(file), decompressor(layer, image), unpacking);
+    const feeding = pipeline(createReadStream(file), decompressor(layer, image), bounded(limits.layer), unpacking);
     feeding.catch(() => undefined); // the loop below ends with the same error
     try {
       for await (const entry of unpacking) {
@@ -38,6 +56,8 @@ export async function takeFiles(
         const target = plainPath(name);
         const destination = left.get(target);
         if (type === "file" && destination !== undefined) {
+          if (!((entry.header.size ?? 0) <= limits.file))
+            throw new Error(`${target} has ${entry.header.size} bytes, and more than ${limits.file} are not written`);
           await pipeline(entry, createWriteStream(destination, { mode: 0o755 }));
           taken.add(target);
           hidden.delete(target);
@@ -60,6 +80,18 @@ export async function takeFiles(
     if (gone) throw failure(image, `${gone[0]} ${gone[1]}`);
   }
   if (left.size > 0) throw failure(image, `it has no ${[...left.keys()].join(", ")}`);
+}
+
+/** Passes bytes on, up to a number: a small layer may unpack to a large one. */
+function bounded(most: number): Transform {
+  let bytes = 0;
+  return new Transform({
+    transform(chunk: Buffer, _, done) {
+      bytes += chunk.length;
+      if (bytes > most) done(new Error(`it unpacks to more than ${most} bytes`));
+      else done(null, chunk);
+    },
+  });
 }
 
 function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): Duplex {

@@ -17,7 +17,8 @@ export function cachePlace(env: NodeJS.ProcessEnv = process.env): string {
 const proved = new Map<string, string>();
 
 /**
- * The folder of everything that is built once, which nobody but this user or root may write.
+ * The folder of everything that is built once, which nobody but this user or root may write. Root's cache means that root's
+ * code runs.
  * @throws ERR_FOREIGN_FILE where somebody else may
  */
 export function cacheRoot(): string {

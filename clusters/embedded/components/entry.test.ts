@@ -118,6 +118,39 @@ test("content that changed behind an unchanged size and time is found by a full 
   });
 });
 
+test("a digest that is not that of the files is found by a full look", async () => {
+  const { dir } = await ensure();
+  const file = join(dir, "../component.json");
+  const text = await readFile(file, "utf8");
+  await writeFile(file, text.replace(/sha256:[0-9a-f]{64}/, `sha256:${"0".repeat(64)}`));
+  const name = await entryName(recipe());
+  assert.equal((await inspectEntry(cache, name)).state, "present");
+  const found = await inspectEntry(cache, name, true);
+  assert.match(
+    found.state === "corrupt" ? found.damage : "",
+    /^its digest is sha256:\w+, and its description says sha256:0+$/,
+  );
+});
+
+test("what somebody else may write is damaged, and his cache is refused", async () => {
+  const { dir } = await ensure();
+  const name = await entryName(recipe());
+  await chmod(join(dir, "readme"), 0o666);
+  assert.deepEqual(await inspectEntry(cache, name), {
+    state: "corrupt",
+    damage: "readme may be written by others (mode 0666)",
+  });
+  await chmod(join(dir, "readme"), 0o644);
+  await chmod(join(dir, ".."), 0o777);
+  assert.match(JSON.stringify(await inspectEntry(cache, name)), /may be written by others \(mode 0777\)/);
+  await chmod(join(dir, ".."), 0o755);
+  await chmod(join(cache, "components"), 0o777);
+  await assert.rejects(ensure(), {
+    code: "ERR_FOREIGN_FILE",
+    message: /components is open to others: its mode is 0777/,
+  });
+});
+
 test("a cache that cannot be read is said to be so", async () => {
   const file = join(cache, "file");
   await writeFile(file, "");
