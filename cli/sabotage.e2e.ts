@@ -268,6 +268,97 @@ describe("sabotage", () => {
     await rm(path.join(scenarios, "sabotage/rejected"), { recursive: true });
   });
 
+  /** One scenario of httpbin and sleep: each step is what it applies, and its checks. */
+  const asking = (name: string, ...steps: readonly (readonly [apply: string, ...checks: string[]])[]): string =>
+    [
+      "apiVersion: meshproof.dev/v1alpha1",
+      "kind: Scenario",
+      `metadata: { name: ${name}, title: t, source: made for this test, level: core }`,
+      "spec:",
+      "  workloads: [httpbin, sleep]",
+      "  steps:",
+      ...steps.flatMap(([apply, ...checks], index) => [
+        `    - name: step ${index + 1}`,
+        ...(apply === "" ? [] : [`      apply: ${apply}`]),
+        "      checks:",
+        ...checks.map((check) => `        - { from: sleep, ${check} }`),
+      ]),
+      "",
+    ].join("\n");
+  const admitted = "to: httpbin, path: /headers, expect: 200";
+  const noIp = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-ip, namespace: "\${ns}" }
+spec:
+  selector: { matchLabels: { app: httpbin } }
+  action: DENY
+  rules: [{ to: [{ operation: { paths: [/ip] } }] }]
+`;
+
+  it("a demand of a denial's policy is judged, also after a scenario whose own Service is gone", async () => {
+    const service = `
+apiVersion: v1
+kind: Service
+metadata: { name: own, namespace: "\${ns}" }
+spec: { selector: { app: httpbin }, ports: [{ name: http, port: 8000, targetPort: 8080 }] }
+`;
+    await writeScenario("asks-its-own", {
+      "scenario.yaml": asking(
+        "asks-its-own",
+        ["service.yaml", "to: own, path: /headers, expect: 200"],
+        ["", "to: own, path: /ip, expect: 200"],
+      ),
+      "service.yaml": service,
+    });
+    await writeScenario("other-policy", {
+      "scenario.yaml": asking("other-policy", [
+        "no-ip.yaml",
+        admitted,
+        "name: other, to: httpbin, path: /ip, expect: { status: 403, policy: some-other-policy }",
+        'name: none, to: httpbin, path: /ip, expect: { status: 403, details: "matched_policy[none]" }',
+        'name: right, to: httpbin, path: /ip, expect: { status: 403, policy: no-ip, details: "rule[0]" }',
+      ]),
+      "no-ip.yaml": noIp,
+    });
+    const { exitCode, output, result } = await run("sabotage/asks-its-own", "sabotage/other-policy");
+    assert.equal(exitCode, 1, output);
+    assert.deepEqual(wrongOnes(result), ["other: 403 403 failed", "none: 403 403 failed"]);
+    assert.match(output, /expected a rule of the AuthorizationPolicy "some-other-policy" to decide/);
+  });
+
+  it("a demand that no access log can answer is an error of its check alone, in every report", async () => {
+    const quiet = `
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: { name: quiet, namespace: "\${ns}" }
+spec: { accessLogging: [{ providers: [{ name: envoy }], disabled: true }] }
+`;
+    await writeScenario("no-log", {
+      "scenario.yaml": asking(
+        "no-log",
+        ["[no-ip.yaml, quiet.yaml]", admitted, "to: httpbin, path: /ip, expect: 403"],
+        [
+          "",
+          admitted,
+          "name: plain, to: httpbin, path: /ip, expect: 403",
+          "name: demanding, to: httpbin, path: /ip, expect: { status: 403, policy: no-ip }",
+        ],
+        ["", admitted],
+      ),
+      "no-ip.yaml": noIp,
+      "quiet.yaml": quiet,
+    });
+    const { exitCode, output, result, results } = await run("sabotage/no-log");
+    assert.equal(exitCode, 3, output);
+    assert.deepEqual(wrongOnes(result), ["demanding: 403 403 error"]);
+    assert.deepEqual([result.counts.passed, result.counts.error], [5, 1]);
+    assert.match(output, /could not be judged: .* the access log of foo\/httpbin-\S+ has no line for this request/);
+    const reports = ["report.html", "junit.xml", "ctrf.json", "summary.md", "conformance.yaml", "results.json"];
+    for (const report of reports)
+      assert.match(await readFile(path.join(results, "latest", report), "utf8"), /could not be judged/, report);
+  });
+
   it("an object of the same name that is somebody's own is not touched", async () => {
     const manifest = path.join(folder, "own.yaml");
     await writeFile(
