@@ -99,6 +99,31 @@ const wallClock = {
   message: "Waits and limits are measured by performance.now().",
 };
 
+const toStreams = [
+  { selector: "ImportDeclaration[source.value=/^(node:)?process$/]", message: streams },
+  { selector: "CallExpression[callee.name=/^write(File)?Sync$/][arguments.0.value=/^[12]$/]", message: streams },
+];
+
+const typedWrites = {
+  selector:
+    "CallExpression[callee.property.name=/^(create|replace|delete|patch)(Namespace|Collection|Cluster|CustomObject|Persistent|Mutating|Validating)/]",
+  message: owned,
+};
+
+/** Files that may write to the standard streams: to somebody else, or for developers. */
+const speakers = [
+  "cli/streams.ts",
+  ...["cli/dev/**", "reports/html/page-test.ts", ...tests],
+  ...["scenarios/workloads/**", "**/*.fixture.ts"],
+  // To the process that started it, or to a log file.
+  ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "clusters/kind/offline/dockerd.ts"],
+];
+
+/** Where a cluster that is somebody else's may be met. */
+const beyond = ["harness/**/*.ts", "clusters/**/*.ts", "cli/**/*.ts"];
+/** The Lease and the journal in the cluster are owned by uid themselves, a mesh that is changed is one of ours. */
+const owners = ["clusters/lease.ts", "clusters/existing/cluster-journal.ts", "clusters/istio/**"];
+
 export default defineConfig(
   globalIgnores(["results/", "test-results/", "playwright-report/"]),
   {
@@ -134,24 +159,13 @@ export default defineConfig(
         "error",
         ...["stdout", "stderr", "emitWarning"].map((property) => ({ object: "process", property, message: streams })),
       ],
-      "no-restricted-syntax": [
-        "error",
-        wallClock,
-        { selector: "ImportDeclaration[source.value=/^(node:)?process$/]", message: streams },
-        { selector: "CallExpression[callee.name=/^write(File)?Sync$/][arguments.0.value=/^[12]$/]", message: streams },
-      ],
+      "no-restricted-syntax": ["error", wallClock, ...toStreams],
       eqeqeq: "error",
     },
   },
   // What writes to the streams makes foreign text safe first; each of these writes to somebody else, or for developers.
   {
-    files: [
-      "cli/streams.ts",
-      ...["cli/dev/**", "reports/html/page-test.ts", ...tests],
-      ...["scenarios/workloads/**", "**/*.fixture.ts"],
-      // To the process that started it, or to a log file.
-      ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "clusters/kind/offline/dockerd.ts"],
-    ],
+    files: speakers,
     rules: { "no-console": "off", "no-restricted-properties": "off", "no-restricted-syntax": "off" },
   },
   { files: ["**/*.ts"], rules: { "no-restricted-imports": ["error", { paths: osPlaces }] } },
@@ -159,21 +173,11 @@ export default defineConfig(
   // Each test makes its folders by mkdtemp.
   { files: ["harness/own.ts", ...tests], rules: { "no-restricted-imports": "off" } },
   { files: [`${pureFiles}/*.test.ts`], rules: { "no-restricted-imports": ["error", { paths: [client] }] } },
+  // The later of two entries replaces the earlier one, so each says all that holds for its files.
   {
-    files: ["harness/**/*.ts", "clusters/**/*.ts", "cli/**/*.ts"],
-    // The Lease and the journal in the cluster are owned by uid themselves, a mesh that is changed is one of ours.
-    ignores: ["**/*.e2e.ts", "clusters/lease.ts", "clusters/existing/cluster-journal.ts", "clusters/istio/**"],
-    rules: {
-      "no-restricted-syntax": [
-        "error",
-        {
-          selector:
-            "CallExpression[callee.property.name=/^(create|replace|delete|patch)(Namespace|Collection|Cluster|CustomObject|Persistent|Mutating|Validating)/]",
-          message: owned,
-        },
-        wallClock,
-      ],
-    },
+    files: beyond,
+    ignores: [...owners, ...speakers],
+    rules: { "no-restricted-syntax": ["error", wallClock, typedWrites, ...toStreams] },
   },
   // An end-to-end test needs a cluster, wherever it stands.
   { files: ["**/*.e2e.ts"], rules: { "import-x/no-restricted-paths": "off", "no-restricted-syntax": "off" } },

@@ -25,10 +25,9 @@ export async function readUserFile(file: string, { what = file, hint }: Words = 
     bytes = await readFile(file);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw refuse(
-      code === "ENOENT" ? `${file} does not exist` : code === "EISDIR" ? `${file} is a folder` : message,
-      cause,
-    );
+    // Named once: where the text says what the file is for, and not where it is.
+    const it = what === file ? "it" : file;
+    throw refuse(code === "ENOENT" ? `${it} does not exist` : code === "EISDIR" ? `${it} is a folder` : message, cause);
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
