@@ -55,6 +55,14 @@ function dumpOf(
   return { configs: [{ name, ...(state !== "active_state" && { active_state: {} }), [state]: body }] };
 }
 
+/** One listener that has the first in force and rejected the second. */
+function rejecting(active: Listener, rejected: Listener): unknown {
+  const [one, other] = [active, { ...rejected, state: "error_state" as const }].map(
+    (listener) => (dumpOf(listener) as { configs: object[] }).configs[0],
+  );
+  return { configs: [{ ...other, ...one }] };
+}
+
 /**
  * A cluster whose istiod sends what `push` says.
  * @param push the listener of a proxy, given the last mark and how often it was asked for since
@@ -163,6 +171,8 @@ describe("in force", () => {
     const { session } = sessionOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
     assert.match((await wait(session, {})).problem ?? "", /foo\/httpbin rejects .*: bad keys/);
     assert.equal((await wait(session, { expects: "rejected" })).problem, undefined);
+    const older = sessionOf((_, nonce) => rejecting({ rules: ["ns[foo]-policy[older]-rule[0]"] }, { nonce })).session;
+    assert.match((await wait(older, { expects: "rejected" })).problem ?? "", /did not apply: .* foo\/older/);
     const taken = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session;
     assert.match((await wait(taken, { expects: "rejected" })).problem ?? "", /does not reject/);
   });

@@ -163,18 +163,23 @@ function whatIsMissing(
 ): Missing | undefined {
   if (config === undefined) return { why: "unread" };
   const rejection = config.listeners.find(({ rejected }) => rejected?.marks.includes(nonce))?.rejected;
-  if (mustReject) return rejection === undefined ? { why: "not-rejected" } : undefined;
+  const policies = applied.filter((manifest) => isPolicy(manifest) && concerns(manifest, proxy));
+  const beside = unexplained(policies, config);
+  const explained = beside.rules.length === 0 && beside.providers.length === 0;
+  if (mustReject) {
+    if (rejection === undefined) return { why: "not-rejected" };
+    // It goes on with the config before, which must be the scenario's own.
+    return explained ? undefined : { why: "content", unexplained: beside };
+  }
   if (rejection !== undefined) return { why: "rejected", details: rejection.details };
   const { listeners } = config;
   if (listeners.length === 0 || !listeners.every(({ marks }) => marks.length === 1 && marks[0] === nonce))
     return listeners.some(({ warming }) => warming) ? { why: "warming" } : { why: "unread" };
   // What istiod sent with the mark must also be what the scenario has: its watches of different kinds may run apart.
-  const policies = applied.filter((manifest) => isPolicy(manifest) && concerns(manifest, proxy));
   const lacking = policies.filter(
     (policy) => selects(policy, proxy, ROOT_NAMESPACE) === true && isInForce(policy, config) === false,
   );
-  const beside = unexplained(policies, config);
-  if (lacking.length === 0 && beside.rules.length === 0 && beside.providers.length === 0) return undefined;
+  if (lacking.length === 0 && explained) return undefined;
   const deleted = changes.filter(
     ({ verb, manifest }) => verb === "delete" && isPolicy(manifest) && isInForce(manifest, config) === true,
   );

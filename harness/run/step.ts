@@ -70,6 +70,8 @@ export async function runStep(
   const started = performance.now();
   const values = await substitutionValues(session, scenario, index);
   const changes = changesOf(step, values);
+  const unclean = index === 0 && needsCleanGround(step) ? await waitForCleanGround(session, step, signal) : undefined;
+  if (unclean?.problem !== undefined) return unjudged(step, unclean, { started, appliedAt: performance.now() });
   const marks = await markServers(session, step);
 
   await makeChanges(session, changes, applied, signal);
@@ -80,21 +82,13 @@ export async function runStep(
   const judges = judgesOf(located.map(({ target }) => target));
   session.accessLog.follow(judges.proxies);
   // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
-  const { objects, problem, foreign } =
+  const found =
     changes.length > 0 || index === 0
       ? await waitInForce(session, awaitedOf(step, located, judges, changes, applied), signal)
       : NOTHING_CHANGED;
+  const { objects } = found;
   const inForceAt = performance.now();
-  if (problem !== undefined) {
-    return {
-      ...emptyResult(step),
-      status: "error",
-      reason: problem,
-      ...(foreign && { foreign }),
-      objects,
-      timing: timingOf({ started, appliedAt, inForceAt, probedAt: inForceAt }),
-    };
-  }
+  if (found.problem !== undefined) return unjudged(step, found, { started, appliedAt });
 
   // Not before: the times of a token count from when it is sent.
   const checks = await inLanes(located, (check) => addTokens(session, scenario, check, values));
@@ -159,6 +153,37 @@ export async function runStep(
 }
 
 const NOTHING_CHANGED: InForce = { objects: [] };
+
+/**
+ * Whether the scenario before must be out of the proxies before this step changes anything, and not only when the step is judged: a
+ * proxy that rejects a config keeps the one before, and what the proxies still have may ask for keys.
+ */
+function needsCleanGround({ inForce, asked }: StepSpec): boolean {
+  return inForce === "rejected" || asked.length > 0;
+}
+
+async function waitForCleanGround(session: Session, step: StepSpec, signal?: AbortSignal): Promise<InForce> {
+  const located = await inLanes(step.checks, (spec) => locate(session, spec));
+  const judges = judgesOf(located.map(({ target }) => target));
+  return await waitInForce(session, { changes: [], applied: [], judges, clients: [] }, signal);
+}
+
+/** A step that did not get as far as its requests. */
+function unjudged(
+  step: StepSpec,
+  { problem, foreign, objects }: InForce,
+  { started, appliedAt }: { readonly started: number; readonly appliedAt: number },
+): StepResult {
+  const now = performance.now();
+  return {
+    ...emptyResult(step),
+    status: "error",
+    ...(problem !== undefined && { reason: problem }),
+    ...(foreign && { foreign }),
+    objects,
+    timing: timingOf({ started, appliedAt, inForceAt: now, probedAt: now }),
+  };
+}
 
 function emptyResult({ name, position, matrices }: StepSpec): Omit<StepResult, "status" | "timing"> {
   return { name, position, objects: [], checks: [], asked: [], matrices, rounds: 0 };
