@@ -1,13 +1,14 @@
 /** A mesh broken on purpose must go red, and say why. Everything through the command line, on one kept cluster. */
 
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readFile, readdir, readlink, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
 import { unfinishedOf, type CheckResult, type RunResult } from "../harness/result.ts";
 import { readResults } from "../reports/index.ts";
+import { nodeOf } from "./dev/processes.ts";
 import { findSecrets } from "./find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -498,21 +499,6 @@ spec:
     assert.ok((await secretsSoFar()).length > 1);
   });
 });
-
-/** How nsenter(1) gets into the network of the node that runs a pod: the first ancestor of its pilot-agent that is in another. */
-async function nodeOf(pod: string): Promise<string[]> {
-  const read = (pid: string, file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
-  for (const agent of await readdir("/proc")) {
-    if (!/^\d+$/.test(agent) || !(await read(agent, "cmdline")).includes("pilot-agent\0proxy\0sidecar")) continue;
-    if (!(await read(agent, "environ")).split("\0").includes(`POD_NAME=${pod}`)) continue;
-    const networkOf = (pid: string): Promise<string> => readlink(`/proc/${pid}/ns/net`);
-    const own = await networkOf(agent);
-    let pid = agent;
-    while ((await networkOf(pid)) === own) pid = /^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1] ?? "";
-    return ["--target", pid, "--net", ...(process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"])];
-  }
-  return assert.fail(`found no pilot-agent of ${pod}`);
-}
 
 /** Playwright's worker processes below a process. */
 async function workersOf(ancestor: number): Promise<number[]> {
