@@ -14,7 +14,7 @@ import { attachInProcess, type InProcess } from "../../cli/dev/in-process.ts";
 import { findProcess, kill, type Program } from "../../cli/dev/processes.ts";
 import { table } from "../../cli/table.ts";
 import { untilMeshSynced } from "../../clusters/istio/mesh-setting.ts";
-import { readyPods, waitFor, waitForDeployment } from "../kube/wait.ts";
+import { readyPods, waitFor } from "../kube/wait.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import type { Scenario } from "../scenario/types.ts";
 import { reviewDeaths } from "./restarts.ts";
@@ -129,10 +129,16 @@ describe("a crash during a scenario", () => {
       kube,
       `/api/v1/namespaces/${namespace}/pods`,
       { labelSelector: `app=${deployment}` },
-      (pods) => (pods.has(`${namespace}/${pod}`) ? undefined : true),
-      { limitMs: 60_000, code: "ERR_WORKLOAD_NOT_READY", explain: () => `the pod ${pod} does not go` },
+      // The Deployment's own counts may still be those of the pod that went.
+      (pods) => {
+        const ready = (one: V1Pod): boolean =>
+          one.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
+        return pods.size > 0 && [...pods.values()].every((one) => one.metadata?.name !== pod && ready(one))
+          ? true
+          : undefined;
+      },
+      { limitMs: 60_000, code: "ERR_WORKLOAD_NOT_READY", explain: () => `no other pod takes the place of ${pod}` },
     );
-    await waitForDeployment(kube, namespace, deployment);
     await untilMeshSynced(kube);
   };
 
