@@ -70,3 +70,18 @@ export async function cutOff(node: readonly string[], routes: readonly Route[]):
   await rules("add");
   return () => rules("del");
 }
+
+/** Kills a process and everything below it at once, as a machine that loses power does: none of them can clean up. */
+export async function killTree(pid: number): Promise<void> {
+  const { stdout } = await execa("ps", ["-e", "-o", "pid=,ppid="]);
+  const pairs = stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number));
+  const family = [pid];
+  for (const parent of family) for (const [child, of] of pairs) if (of === parent && child) family.push(child);
+  for (const member of family) {
+    try {
+      process.kill(member, "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+  }
+}

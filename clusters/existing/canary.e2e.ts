@@ -11,6 +11,7 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
+import { killTree } from "../../cli/dev/processes.ts";
 import { runDirOf } from "../embedded/run-dir.ts";
 import { canaries, CANARY_KINDS, CANARY_LABEL, plantedJournal } from "./canary.ts";
 
@@ -266,20 +267,5 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
     process.kill(-pid, signal);
   } catch {
     // It ended by itself.
-  }
-}
-
-/** What the kernel does to a machine that loses power: nobody gets to tidy up. */
-async function killTree(pid: number): Promise<void> {
-  const { stdout } = await execa("ps", ["-e", "-o", "pid=,ppid="]);
-  const pairs = stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number));
-  const family = [pid];
-  for (const parent of family) for (const [child, of] of pairs) if (of === parent && child) family.push(child);
-  for (const member of family) {
-    try {
-      process.kill(member, "SIGKILL");
-    } catch {
-      // It ended by itself.
-    }
   }
 }

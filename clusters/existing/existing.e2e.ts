@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
+import { killTree } from "../../cli/dev/processes.ts";
 import { runDirOf } from "../embedded/run-dir.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -252,18 +253,3 @@ metadata: { name: own, namespace: canary }
     await refused(/there is no Istio on this cluster/, 2, ...onIt());
   });
 });
-
-/** What the kernel does to a machine that loses power: nobody gets to tidy up. */
-async function killTree(pid: number): Promise<void> {
-  const { stdout } = await execa("ps", ["-e", "-o", "pid=,ppid="]);
-  const pairs = stdout.split("\n").map((line) => line.trim().split(/\s+/).map(Number));
-  const family = [pid];
-  for (const parent of family) for (const [child, of] of pairs) if (of === parent && child) family.push(child);
-  for (const member of family) {
-    try {
-      process.kill(member, "SIGKILL");
-    } catch {
-      // It ended by itself.
-    }
-  }
-}

@@ -1,7 +1,7 @@
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../errors.ts";
 import { inLanes } from "../lanes.ts";
-import { messageOf, statusOf, type Kube, type Manifest } from "./client.ts";
+import { messageOf, statusOf, UnknownKindError, type Kube, type Manifest } from "./client.ts";
 
 /** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
 export function parseManifests(text: string): Manifest[] {
@@ -39,7 +39,7 @@ export async function applyManifest(
     } catch (error) {
       if (error instanceof MeshproofError) throw error;
       // What is asked about and not made waits for no CRD.
-      const unknownKind = options.dryRun === true && isUnknownKind(error);
+      const unknownKind = options.dryRun === true && error instanceof UnknownKindError;
       if (isTransient(error) && !unknownKind && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
@@ -79,10 +79,5 @@ function isTransient(error: unknown): boolean {
   if (status === 500 && /failed calling webhook|failed to call webhook/.test(message)) return true;
   // Our own, which is on its way out.
   if (status === 409 && /object is being deleted/.test(message)) return true;
-  return isUnknownKind(error);
-}
-
-/** The Kubernetes client's own words: the API server has no such kind, so it was not even asked. */
-function isUnknownKind(error: unknown): boolean {
-  return /Unrecognized API version and kind/.test(messageOf(error));
+  return error instanceof UnknownKindError;
 }

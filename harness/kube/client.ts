@@ -302,7 +302,7 @@ export class ObjectApi extends KubernetesObjectApi {
     try {
       return await this.#read(manifestOf(ref));
     } catch (error) {
-      if (statusOf(error) === 404 || /Unrecognized API version and kind/.test(messageOf(error))) return undefined;
+      if (statusOf(error) === 404 || error instanceof UnknownKindError) return undefined;
       throw error;
     }
   }
@@ -324,7 +324,9 @@ export class ObjectApi extends KubernetesObjectApi {
     try {
       return await this.specUriPath(manifest, action);
     } catch {
-      delete this.apiVersionResourceCache[manifest.apiVersion];
+      const { apiVersion, kind } = manifest;
+      delete this.apiVersionResourceCache[apiVersion];
+      if ((await this.resource(apiVersion, kind)) === undefined) throw new UnknownKindError(apiVersion, kind);
       return await this.specUriPath(manifest, action);
     }
   }
@@ -347,6 +349,14 @@ function reasonOf(error: unknown): string | undefined {
   if (!(error instanceof ApiException)) return undefined;
   const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
   return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
+}
+
+/** The API server has no such kind, so it was not asked about the object. */
+export class UnknownKindError extends Error {
+  constructor(apiVersion: string, kind: string) {
+    super(`Unrecognized API version and kind: ${apiVersion} ${kind}`);
+    this.name = "UnknownKindError";
+  }
 }
 
 /** The HTTP status of an API error; undefined where the request never got one. */

@@ -295,7 +295,8 @@ function toObject(
 
 const EMPTY: ProxyConfig = { jwt: [], rules: [], listeners: [] };
 
-function unique(proxies: readonly Proxy[]): Proxy[] {
+/** Each proxy once: the same pod may be looked up more than once. */
+export function unique(proxies: readonly Proxy[]): Proxy[] {
   return [...new Map(proxies.map((proxy) => [keyOf(proxy), proxy])).values()];
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
-import type { Manifest } from "../kube/client.ts";
+import { UnknownKindError, type Manifest } from "../kube/client.ts";
 import type { Scenario, StepSpec } from "../scenario/types.ts";
 import { describeRefusals, positionsOf, preflight } from "./preflight.ts";
 import type { Session } from "./session.ts";
@@ -75,7 +75,7 @@ test("one refused manifest is its scenario's alone, told once, with file and lin
 test("a kind that the API server does not have is refused at once", async () => {
   const unknown = scenario("a/kind", policy("x"));
   const refused = await preflight(
-    session(() => new Error("Unrecognized API version and kind: security.istio.io/v1 AuthorizationPolicy")),
+    session(() => new UnknownKindError("security.istio.io/v1", "AuthorizationPolicy")),
     [unknown],
   );
   assert.match(refused.get(unknown)?.[0]?.message ?? "", /^Unrecognized API version and kind/);

@@ -21,10 +21,10 @@ import type { Token } from "../tokens/index.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { judgeDemands } from "./details.ts";
 import { explainFailures } from "./explain.ts";
-import { waitInForce, type Awaited, type Change, type InForce, type Judges } from "./in-force.ts";
+import { unique, waitInForce, type Awaited, type Change, type InForce, type Judges } from "./in-force.ts";
 import { readKeySets } from "./key-sets.ts";
 import { sendRound, type PlacedRequest } from "./round.ts";
-import type { Place, Proxy, Session, Target } from "./session.ts";
+import type { Place, Session, Target } from "./session.ts";
 import { MANAGED_LABEL, outsideHostOf, RUN_LABEL, runLabels } from "./workloads.ts";
 
 /** Rounds in a row that must agree before a step is judged. */
@@ -527,10 +527,6 @@ export function judgesOf(targets: readonly Target[]): Judges {
   const proxies = unique(targets.flatMap((target) => target.proxies));
   const known = new Set(proxies.map(({ pod }) => pod));
   return { proxies, behind: unique(targets.flatMap((target) => target.behind)).filter(({ pod }) => !known.has(pod)) };
-}
-
-function unique(proxies: readonly Proxy[]): Proxy[] {
-  return [...new Map(proxies.map((p) => [`${p.namespace}/${p.pod}`, p])).values()];
 }
 
 export { worst } from "../verdict/index.ts";
