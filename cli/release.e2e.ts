@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -28,6 +28,7 @@ const SCENARIOS = ["jwt/request-authentication-alone", "paths/skip-jwt-for-paths
 describe("a released Istio", () => {
   let folder: string;
   let cache: string;
+  let copied: readonly string[];
   let images: readonly TestImage[];
   let registry: TestRegistry;
 
@@ -38,7 +39,7 @@ describe("a released Istio", () => {
     registry = await startRegistry(images);
     folder = await mkdtemp(path.join(tmpdir(), "meshproof-release-"));
     cache = path.join(folder, "cache");
-    await linkEntries(installed, cache);
+    copied = await copyEntries(installed, cache);
   });
   after(async () => {
     await registry[Symbol.asyncDispose]();
@@ -61,10 +62,10 @@ describe("a released Istio", () => {
     const read = async () => JSON.parse(await readFile(path.join(results, "latest/results.json"), "utf8")) as RunResult;
     return { exitCode, all, read };
   };
-  /** What of the cache is no link to the usual one's, but for what is only quicker with it. */
+  /** The cache's entries that were not there at first. */
   const unpacked = async () => {
-    const entries = await readdir(path.join(cache, "components"), { withFileTypes: true });
-    return entries.flatMap((entry) => (entry.isSymbolicLink() || entry.name === ".locks" ? [] : entry.name));
+    const entries = await readdir(path.join(cache, "components"));
+    return entries.filter((entry) => entry !== ".locks" && !copied.includes(entry));
   };
 
   it("is refused where a byte of a layer is another, and nothing of it stays", async () => {
@@ -157,10 +158,11 @@ async function imagesOf(installed: Installed): Promise<TestImage[]> {
   ];
 }
 
-/** A cache of this test's own, with what is installed in the usual one. */
-async function linkEntries({ components }: Installed, cache: string): Promise<void> {
+/** A cache of this test's own, with what is installed in the usual one. No entry is a link: a cache with one is not trusted. */
+async function copyEntries({ components }: Installed, cache: string): Promise<string[]> {
   const folder = path.join(cache, "components");
   await mkdir(folder, { recursive: true });
-  for (const entry of new Set(components.map(({ dir }) => path.dirname(dir))))
-    await symlink(entry, path.join(folder, path.basename(entry)));
+  const entries = [...new Set(components.map(({ dir }) => path.dirname(dir)))];
+  for (const entry of entries) await execa("cp", ["-a", "--reflink=auto", entry, folder]);
+  return entries.map((entry) => path.basename(entry));
 }

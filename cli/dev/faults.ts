@@ -94,6 +94,8 @@ async function runCutOff(
   } finally {
     await connect?.();
     await removeApplied(session, applied);
+    // A proxy comes back to istiod after a pause that grows; the next step's limit is not meant for that.
+    if (connect) await untilMeshSynced(session.kube);
   }
 }
 
