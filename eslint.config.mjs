@@ -9,15 +9,15 @@ function forbid(target, from, except, message) {
 
 const harness = "The harness knows a cluster only by clusters/cluster.ts, and neither reports nor the command line.";
 const reports =
-  "Reports read the result types (result.ts, scenario/types.ts, compare/comparison.ts, trend/types.ts, repro/types.ts, stream, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
+  "Reports read the shapes of harness/model, an upgrade's verdict (upgrade, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
 const clusters =
-  "A cluster may use the harness's errors, lanes, own folders, progress and Kubernetes client, and nothing above it.";
+  "A cluster may use the harness's model, lanes, own folders, progress and mesh (the Kubernetes client and Istio), and nothing above it.";
 const places =
   "Everybody may write the temporary folder: harness/own.ts proves whose a folder is before anything in it is believed.";
 const osPlaces = ["node:os", "os"].map((name) => ({ name, importNames: ["tmpdir", "homedir"], message: places }));
-const pure = "Scenarios, tokens, verdicts, the oracle and comparisons know no Kubernetes.";
+const pure = "The model, scenarios, tokens, verdicts, the oracle and comparisons know no Kubernetes.";
 const client = { name: "@kubernetes/client-node", message: pure };
-const pureFiles = "harness/{scenario,tokens,verdict,oracle,compare}/**";
+const pureFiles = "harness/{model,scenario,tokens,verdict,oracle,compare}/**";
 const tests = ["**/*.test.ts", "**/*.e2e.ts", "**/*.pw.ts", "reports/html/page-test.ts"];
 
 /** cli -> reports, clusters, harness; nothing imports the other way (see CONTRIBUTING.md). */
@@ -25,30 +25,14 @@ const zones = [
   forbid("./harness", "./clusters", ["cluster.ts"], harness),
   forbid("./harness", "./reports", [], harness),
   forbid("./harness", "./cli", [], harness),
-  forbid(
-    "./reports",
-    "./harness",
-    [
-      "result.ts",
-      "scenario/types.ts",
-      "errors.ts",
-      "safe",
-      "user-file.ts",
-      "compare/comparison.ts",
-      "trend/types.ts",
-      "repro/types.ts",
-      "stream",
-      "verdict/status.ts",
-    ],
-    reports,
-  ),
+  forbid("./reports", "./harness", ["model", "safe", "user-file.ts", "upgrade", "verdict/status.ts"], reports),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
   forbid("./reports", "./cli", [], reports),
-  forbid("./clusters", "./harness", ["errors.ts", "lanes.ts", "own.ts", "progress.ts", "kube"], clusters),
+  forbid("./clusters", "./harness", ["model", "lanes.ts", "own.ts", "progress.ts", "mesh"], clusters),
   forbid("./clusters", "./reports", [], clusters),
   forbid("./clusters", "./cli", [], clusters),
-  ...["scenario", "tokens", "verdict", "oracle", "compare"].flatMap((part) =>
-    ["kube", "probe", "run"].map((other) => forbid(`./harness/${part}`, `./harness/${other}`, [], pure)),
+  ...["model", "scenario", "tokens", "verdict", "oracle", "compare"].flatMap((part) =>
+    ["mesh", "probe", "run"].map((other) => forbid(`./harness/${part}`, `./harness/${other}`, [], pure)),
   ),
 ];
 
@@ -113,16 +97,20 @@ const typedWrites = {
 /** Files that may write to the standard streams: to somebody else, or for developers. */
 const speakers = [
   "cli/streams.ts",
-  ...["cli/dev/**", "reports/html/page-test.ts", ...tests],
-  ...["scenarios/workloads/**", "**/*.fixture.ts"],
+  ...["tools/**", "reports/html/page-test.ts", ...tests],
+  ...["workloads/**", "**/*.fixture.ts"],
   // To the process that started it, or to a log file.
-  ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "clusters/kind/offline/dockerd.ts"],
+  ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "tools/kind-offline/dockerd.ts"],
 ];
 
 /** Where a cluster that is somebody else's may be met. */
 const beyond = ["harness/**/*.ts", "clusters/**/*.ts", "cli/**/*.ts"];
 /** The Lease and the journal in the cluster are owned by uid themselves, a mesh that is changed is one of ours. */
-const owners = ["clusters/lease.ts", "clusters/existing/cluster-journal.ts", "clusters/istio/**"];
+const owners = [
+  "clusters/lease.ts",
+  "clusters/existing/cluster-journal.ts",
+  "harness/mesh/{install,mesh-setting,upgrade}.ts",
+];
 
 export default defineConfig(
   globalIgnores(["results/", "test-results/", "playwright-report/"]),

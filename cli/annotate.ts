@@ -1,6 +1,6 @@
 import { appendFile, readFile } from "node:fs/promises";
 import type { Progress } from "../harness/progress.ts";
-import type { RunResult } from "../harness/result.ts";
+import type { RunResult } from "../harness/model/result.ts";
 import { formatAnnotations } from "../reports/index.ts";
 import { printCommand } from "./streams.ts";
 

@@ -3,10 +3,10 @@
 import type { Cluster, ClusterInfo } from "../clusters/cluster.ts";
 import type { HeldLease, LeaseOptions } from "../clusters/lease.ts";
 import type { UpgradableCluster } from "../clusters/upgradable.ts";
-import { chooseMesh, type WantedMesh } from "../clusters/embedded/components/index.ts";
-import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/index.ts";
-import { digestsByName, type ImagePlaces } from "../clusters/registry/names.ts";
-import { MeshproofError } from "../harness/errors.ts";
+import { chooseMesh, type WantedMesh } from "../clusters/components/components.ts";
+import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/embedded.ts";
+import { digestsByName, type ImagePlaces } from "../clusters/components/registry/names.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 import type { Progress } from "../harness/progress.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
@@ -72,7 +72,7 @@ const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
       stop: stopEmbedded,
     }),
   kind: async () => {
-    const { attachKind, startKind, stopKind } = await import("../clusters/kind/index.ts");
+    const { attachKind, startKind, stopKind } = await import("../clusters/kind/kind.ts");
     return {
       attach: attachKind,
       start: (options) => startKind({ ...options, ...placesOf(options) }),
@@ -178,7 +178,7 @@ export async function takeClusterLease(
 ): Promise<HeldLease> {
   const [{ takeLease }, { connect }] = await Promise.all([
     import("../clusters/lease.ts"),
-    import("../harness/kube/client.ts"),
+    import("../harness/mesh/client.ts"),
   ]);
   const otherwise = "use a cluster of another name: --name NAME";
   return takeLease(connect(cluster.kubeconfig), { otherwise, ...worker, progress, signal });

@@ -3,10 +3,10 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
-import { MeshproofError } from "../harness/errors.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 import { invalidScenarios, loadScenarios, selectScenarios } from "../harness/scenario/index.ts";
 import type { Loaded } from "../harness/scenario/load.ts";
-import type { Scenario } from "../harness/scenario/types.ts";
+import type { Scenario } from "../harness/model/scenario.ts";
 
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("..", import.meta.url));

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
-import type { Comparison } from "../harness/compare/comparison.ts";
-import type { RunResult } from "../harness/result.ts";
+import type { Comparison } from "../harness/model/comparison.ts";
+import type { RunResult } from "../harness/model/result.ts";
 import { allPassed, attacks, everyStatus, hostile } from "../reports/fixture.ts";
 import { formatJson } from "../reports/json.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exitCodeOf } from "../harness/errors.ts";
+import { exitCodeOf } from "../harness/model/errors.ts";
 import { unreachable } from "./explain.ts";
 
 test("an API server that hangs or is away is unreachable, and no bug of meshproof", () => {

@@ -1,7 +1,7 @@
 /** How an error ends a command: what a person reads, and the exit code. */
 
 import { CommanderError } from "commander";
-import { exitCodeOf, MeshproofError } from "../harness/errors.ts";
+import { exitCodeOf, MeshproofError } from "../harness/model/errors.ts";
 import { warn } from "./streams.ts";
 
 /** Writes the error to standard error and gives the exit code. */

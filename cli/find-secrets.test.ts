@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, it } from "node:test";
-import { createTokenFactory } from "../harness/tokens/index.ts";
+import { createTokenFactory } from "../harness/tokens/factory.ts";
 import { SCENARIOS } from "./context.ts";
 import { findSecrets } from "./find-secrets.ts";
 

@@ -1,8 +1,8 @@
 /** What the machine lacks for the embedded cluster. */
 
-import { checkHost, installMissing } from "../clusters/embedded/components/index.ts";
-import type { HostFinding } from "../clusters/embedded/components/index.ts";
-import { MeshproofError } from "../harness/errors.ts";
+import { checkHost, installMissing } from "../clusters/components/components.ts";
+import type { HostFinding } from "../clusters/components/components.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 import type { Work } from "./work.ts";
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, it } from "node:test";
-import { MeshproofError } from "../harness/errors.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 import { watchInterrupt } from "./interrupt.ts";
 
 const send = (signal: NodeJS.Signals): boolean => process.emit(signal, signal);

@@ -1,6 +1,6 @@
 /** What ctrl-C means: the first asks to stop cleanly, the second insists. */
 
-import { MeshproofError } from "../harness/errors.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 
 /** One ctrl-C may arrive twice: from the terminal, and again from npm or the launcher, which pass it on. No hand is this quick. */
 const SAME_PRESS_MS = 300;

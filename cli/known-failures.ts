@@ -1,5 +1,5 @@
 import { applyKnownFailures, parseKnownFailures } from "../harness/known-failures.ts";
-import type { RunResult } from "../harness/result.ts";
+import type { RunResult } from "../harness/model/result.ts";
 import { readUserFile } from "../harness/user-file.ts";
 
 /**

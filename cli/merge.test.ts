@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
-import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { selectionOf } from "../harness/shards.ts";
 import { allPassed, run, scenario, wideExclusion } from "../reports/fixture.ts";
 import { formatJson } from "../reports/json.ts";

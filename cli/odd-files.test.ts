@@ -8,7 +8,7 @@ import { after, describe, it } from "node:test";
 import { parse, stringify } from "yaml";
 import { compareRuns } from "../harness/compare/compare.ts";
 import { parseKnownChanges } from "../harness/compare/known.ts";
-import { exitCodeOf, MeshproofError } from "../harness/errors.ts";
+import { exitCodeOf, MeshproofError } from "../harness/model/errors.ts";
 import { applyKnownFailures, parseKnownFailures } from "../harness/known-failures.ts";
 import { explainConfig } from "./verbs/explain.ts";
 import { readObjects, readRequest } from "../harness/repro/index.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { allPassed, everyStatus, run, scenario } from "../reports/fixture.ts";
-import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { exitCode } from "../reports/index.ts";
 import { loadScenarios } from "../harness/scenario/index.ts";
 import { mergeRuns, noteOf, parseShard, runSetOf, selectionOf, takeShard } from "../harness/shards.ts";

@@ -65,7 +65,7 @@ describe("foreign text does nothing to a terminal or a CI system", () => {
 
   it("in a webhook's message, of which a token loses its signature", async () => {
     const script = `import { explain } from ${JSON.stringify(path.join(import.meta.dirname, "explain.ts"))};
-      import { MeshproofError } from ${JSON.stringify(path.join(import.meta.dirname, "../harness/errors.ts"))};
+      import { MeshproofError } from ${JSON.stringify(path.join(import.meta.dirname, "../harness/model/errors.ts"))};
       const said = JSON.parse(process.argv[1]);
       explain(new MeshproofError("ERR_MANIFEST_REJECTED", 'admission webhook "x" denied the request: ' + said, { hint: said }));
       explain(new Error(said));`;

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
-import type { RunResult, Status } from "../harness/result.ts";
+import type { RunResult, Status } from "../harness/model/result.ts";
 import { findTrend } from "../harness/trend/trend.ts";
-import type { Trend } from "../harness/trend/types.ts";
+import type { Trend } from "../harness/model/trend.ts";
 import { allPassed, attacks, check, hostile, run, scenario, step } from "../reports/fixture.ts";
 import { formatJson } from "../reports/json.ts";
 

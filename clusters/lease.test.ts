@@ -3,7 +3,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { ApiException, type V1Lease } from "@kubernetes/client-node";
 import { execa } from "execa";
-import { MeshproofError } from "../harness/errors.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
 import { holderOf, holdLease, type HeldLease, type LeaseOptions, type LeaseServer, type LeaseWorld } from "./lease.ts";
 import type { Life } from "./process.ts";
 

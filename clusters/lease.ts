@@ -7,8 +7,8 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { CoordinationV1Api, V1MicroTime, type KubeConfig, type V1Lease } from "@kubernetes/client-node";
-import { MeshproofError } from "../harness/errors.ts";
-import { messageOf, statusOf, type Kube } from "../harness/kube/client.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
+import { messageOf, statusOf, type Kube } from "../harness/mesh/client.ts";
 import type { Progress } from "../harness/progress.ts";
 import { lifeOf, thisProcess, type Life, type ProcessIdentity } from "./process.ts";
 

@@ -1,4 +1,4 @@
-import type { Manifest } from "../harness/kube/client.ts";
+import type { Manifest } from "../harness/mesh/client.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** A cluster whose mesh this process can replace. */

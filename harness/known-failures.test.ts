@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyKnownFailures, parseKnownFailures } from "./known-failures.ts";
-import type { Answer, CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./result.ts";
+import type { Answer, CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./model/result.ts";
 
 const file = (rest: string): string =>
   `knownFailures:\n  - { scenario: a/b, owner: mesh-team, reason: slow, ${rest} }\n`;

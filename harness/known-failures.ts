@@ -1,7 +1,7 @@
 /** A file that says which failures somebody knows and answers for, until when; and what it makes of a run. */
 
-import { MeshproofError } from "./errors.ts";
-import type { RunResult } from "./result.ts";
+import { MeshproofError } from "./model/errors.ts";
+import type { RunResult } from "./model/result.ts";
 import { answerKind, type Shape } from "./scenario/notation.ts";
 import { formatProblem } from "./scenario/problem.ts";
 import { checkShape } from "./scenario/shape.ts";

@@ -6,7 +6,7 @@
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { MeshproofError } from "./errors.ts";
+import { MeshproofError } from "./model/errors.ts";
 
 declare const proved: unique symbol;
 

@@ -1,10 +1,10 @@
 /** A selection split over several runs, and what they found put together again. */
 
 import { createHash } from "node:crypto";
-import { MeshproofError } from "./errors.ts";
-import type { RunResult, Shard } from "./result.ts";
+import { MeshproofError } from "./model/errors.ts";
+import type { RunResult, Shard } from "./model/result.ts";
 import { inRunOrder } from "./run/plan.ts";
-import type { Scenario } from "./scenario/types.ts";
+import type { Scenario } from "./model/scenario.ts";
 import { countOf } from "./verdict/status.ts";
 
 /** @throws MeshproofError ERR_USAGE where the text is not `i/n` with 1 <= i <= n */

@@ -1,7 +1,7 @@
 /** Files that a user names. Whatever is odd about one is told as such, with exit code 2: it is no failure of meshproof itself. */
 
 import { readFile } from "node:fs/promises";
-import { MeshproofError } from "./errors.ts";
+import { MeshproofError } from "./model/errors.ts";
 
 interface Words {
   /** What it is called in a sentence: `the known failures`; its name where this is left out. */

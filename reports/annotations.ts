@@ -1,4 +1,4 @@
-import type { RunResult } from "../harness/result.ts";
+import type { RunResult } from "../harness/model/result.ts";
 import { outcomesOf, worstFirst } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
-import type { Counts, RunResult, ScenarioResult } from "../harness/result.ts";
-import type { Level } from "../harness/scenario/types.ts";
+import type { Counts, RunResult, ScenarioResult } from "../harness/model/result.ts";
+import type { Level } from "../harness/model/scenario.ts";
 import { count, outcomesOf } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";

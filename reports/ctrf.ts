@@ -1,4 +1,4 @@
-import type { RunResult, Status } from "../harness/result.ts";
+import type { RunResult, Status } from "../harness/model/result.ts";
 import { escapeJson } from "./json.ts";
 import { outcomesOf, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";

@@ -1,6 +1,6 @@
 /** A comparison of two runs, in words: for a terminal, as Markdown, as JSON. */
 
-import type { Change, Comparison, OneSided, Seen, Side } from "../harness/compare/comparison.ts";
+import type { Change, Comparison, OneSided, Seen, Side } from "../harness/model/comparison.ts";
 import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
 import { redact } from "../harness/safe/redact.ts";

@@ -1,11 +1,11 @@
 /** Builds by hand what the pages besides a run's report show: a comparison, a trend, a reproduced ticket, an upgrade. See fixture.ts. */
 
-import type { Change, Comparison, OneSided, Seen } from "../harness/compare/comparison.ts";
-import type { Cell, ReproAnswer } from "../harness/repro/types.ts";
-import type { Status } from "../harness/result.ts";
-import type { UpgradeResult } from "../harness/stream/upgrade.ts";
-import type { StreamResult } from "../harness/stream/verdict.ts";
-import type { Failing, Trend, TrendRun } from "../harness/trend/types.ts";
+import type { Change, Comparison, OneSided, Seen } from "../harness/model/comparison.ts";
+import type { Cell, ReproAnswer } from "../harness/model/ticket.ts";
+import type { Status } from "../harness/model/result.ts";
+import type { UpgradeResult } from "../harness/upgrade/upgrade.ts";
+import type { StreamResult } from "../harness/upgrade/verdict.ts";
+import type { Failing, Trend, TrendRun } from "../harness/model/trend.ts";
 import { attacks, denials, policy } from "./fixture.ts";
 
 const hostileText = Object.values(attacks).join("\n");

@@ -9,8 +9,8 @@ import type {
   ScenarioResult,
   Status,
   StepResult,
-} from "../harness/result.ts";
-import type { Answerer, Expectation } from "../harness/scenario/types.ts";
+} from "../harness/model/result.ts";
+import type { Answerer, Expectation } from "../harness/model/scenario.ts";
 import { count, outcomesOf, statuses } from "./outcome.ts";
 
 export const denials = {

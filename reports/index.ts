@@ -1,9 +1,9 @@
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
-import type { Comparison } from "../harness/compare/comparison.ts";
-import { MeshproofError } from "../harness/errors.ts";
-import type { RunResult } from "../harness/result.ts";
-import type { Trend, TrendRun } from "../harness/trend/types.ts";
+import type { Comparison } from "../harness/model/comparison.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
+import type { RunResult } from "../harness/model/result.ts";
+import type { Trend, TrendRun } from "../harness/model/trend.ts";
 import { formatConformance } from "./conformance.ts";
 import { formatCtrf } from "./ctrf.ts";
 import { formatDiffJson, formatDiffMarkdown } from "./diff.ts";

@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import type { AppliedObject, Answer, AskedResult, CheckResult, RunResult, ScenarioResult } from "../harness/result.ts";
+import type {
+  AppliedObject,
+  Answer,
+  AskedResult,
+  CheckResult,
+  RunResult,
+  ScenarioResult,
+} from "../harness/model/result.ts";
 import type { ClusterInfo, MeshSetting } from "../clusters/cluster.ts";
-import type { Expectation } from "../harness/scenario/types.ts";
+import type { Expectation } from "../harness/model/scenario.ts";
 import {
   allPassed,
   answer,

@@ -1,4 +1,4 @@
-import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { count, outcomesOf, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { formatFailure } from "./terminal.ts";

@@ -1,4 +1,4 @@
-import type { RunResult, ScenarioResult } from "../harness/result.ts";
+import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { count, outcomesOf, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { formatGroups } from "./terminal.ts";

@@ -7,8 +7,8 @@ import type {
   ScenarioResult,
   Status,
   StepResult,
-} from "../harness/result.ts";
-import type { Position } from "../harness/scenario/types.ts";
+} from "../harness/model/result.ts";
+import type { Position } from "../harness/model/scenario.ts";
 import { knownOr } from "../harness/verdict/status.ts";
 import { describeAsked } from "./words.ts";
 

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { MeshproofError } from "../harness/errors.ts";
-import type { RunResult } from "../harness/result.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
+import type { RunResult } from "../harness/model/result.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { countOf } from "../harness/verdict/status.ts";
 import { statuses } from "./outcome.ts";

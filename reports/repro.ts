@@ -1,6 +1,6 @@
 /** The answer to a ticket, as JSON and as a page; harness/repro/format.ts has the terminal's. */
 
-import type { ReproAnswer } from "../harness/repro/types.ts";
+import type { ReproAnswer } from "../harness/model/ticket.ts";
 import { formatReproHtml } from "./html/repro.ts";
 import { escapeJson } from "./json.ts";
 import { prepareData } from "./prepare.ts";

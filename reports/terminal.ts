@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/result.ts";
+import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { redact } from "../harness/safe/redact.ts";

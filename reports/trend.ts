@@ -1,4 +1,4 @@
-import type { Failing, Trend, TrendRun } from "../harness/trend/types.ts";
+import type { Failing, Trend, TrendRun } from "../harness/model/trend.ts";
 import { nameCell } from "./diff.ts";
 import { escapeJson } from "./json.ts";
 import { visible } from "../harness/safe/visible.ts";

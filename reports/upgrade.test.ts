@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterInfo } from "../clusters/cluster.ts";
-import { upgradeExitCode, type UpgradeResult } from "../harness/stream/upgrade.ts";
-import type { Incident, StreamResult } from "../harness/stream/verdict.ts";
+import { upgradeExitCode, type UpgradeResult } from "../harness/upgrade/upgrade.ts";
+import type { Incident, StreamResult } from "../harness/upgrade/verdict.ts";
 import { formatUpgrade, formatUpgradeHtml, formatUpgradeMarkdown } from "./upgrade.ts";
 
 const cluster = (istio: string): ClusterInfo => ({

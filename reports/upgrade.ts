@@ -7,8 +7,8 @@ import {
   unavailableOf,
   upgradeExitCode,
   type UpgradeResult,
-} from "../harness/stream/upgrade.ts";
-import { countOfIncidents, type Incident, type StreamResult } from "../harness/stream/verdict.ts";
+} from "../harness/upgrade/upgrade.ts";
+import { countOfIncidents, type Incident, type StreamResult } from "../harness/upgrade/verdict.ts";
 import { html, type Html } from "./html/escape.ts";
 import { renderTop } from "./html/frame.ts";
 import { copyable } from "./html/marks.ts";

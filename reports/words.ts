@@ -7,7 +7,7 @@ import {
   type CheckResult,
   type RunResult,
   type ScenarioResult,
-} from "../harness/result.ts";
+} from "../harness/model/result.ts";
 import type { MeshSetting } from "../clusters/cluster.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";

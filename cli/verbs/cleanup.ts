@@ -1,5 +1,5 @@
 import { cleanUp } from "../../clusters/existing/clean-up.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { work } from "../work.ts";
 import { print } from "../streams.ts";
 
@@ -33,7 +33,7 @@ export async function cleanup(run: string | undefined, options: CleanupOptions):
 
 /** What killed kind clusters left, where there is Docker. */
 async function sweepDocker(): Promise<string[]> {
-  const { sweepKind } = await import("../../clusters/kind/index.ts");
+  const { sweepKind } = await import("../../clusters/kind/kind.ts");
   try {
     return (await sweepKind()).map((what) => `removed ${what}`);
   } catch (error) {

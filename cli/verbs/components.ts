@@ -6,7 +6,7 @@ import {
   imageDigestsOf,
   listComponents,
   type WantedMesh,
-} from "../../clusters/embedded/components/index.ts";
+} from "../../clusters/components/components.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { placesOf, type PlaceFlags } from "../cluster.ts";
 import { table } from "../table.ts";

@@ -1,4 +1,4 @@
-import { checkHost, installMissing } from "../../clusters/embedded/components/index.ts";
+import { checkHost, installMissing } from "../../clusters/components/components.ts";
 import type { PinnedContext } from "../../clusters/existing/kubeconfig.ts";
 import type { ExistingFlags } from "./run.ts";
 import { SCENARIOS, readScenarios } from "../context.ts";
@@ -33,7 +33,7 @@ async function leftovers({ config, context }: PinnedContext): Promise<string[]> 
   const { findLeftovers, unprovenWords } = await import("../../clusters/existing/clean-up.ts");
   const { identify } = await import("../../clusters/existing/journal.ts");
   const { readHolder } = await import("../../clusters/lease.ts");
-  const { connectWith, messageOf, statusOf } = await import("../../harness/kube/client.ts");
+  const { connectWith, messageOf, statusOf } = await import("../../harness/mesh/client.ts");
   const kube = connectWith(config);
   try {
     const holder = await readHolder(kube);
@@ -53,8 +53,8 @@ async function leftovers({ config, context }: PinnedContext): Promise<string[]> 
 
 /** What a cluster is, and what a run would do there. Nothing is created. */
 async function lookAtCluster({ kubeconfig, context, allowExec, revision }: DoctorOptions): Promise<number> {
-  const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/index.ts");
-  const { choose, readProfile } = await import("../../harness/run/index.ts");
+  const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/existing.ts");
+  const { choose, readProfile } = await import("../../harness/run/run.ts");
   const { pinned, found } = await look({
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(context === undefined ? {} : { context }),

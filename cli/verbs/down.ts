@@ -1,4 +1,4 @@
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { makerOf, takeClusterLease } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";

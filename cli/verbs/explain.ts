@@ -1,7 +1,7 @@
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { explainRequest, formatExplanation, type Explanation, type OracleRequest } from "../../harness/oracle/index.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
-import type { Kube } from "../../harness/kube/client.ts";
+import type { Kube } from "../../harness/mesh/client.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
@@ -96,13 +96,13 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
   if (namespace === undefined || pod === undefined) throw usage("--pod takes NAMESPACE/NAME");
   const [kube, { dumpRequestConfig }] = await Promise.all([
     connectTo(options),
-    import("../../harness/kube/proxy-dump.ts"),
+    import("../../harness/mesh/proxy-dump.ts"),
   ]);
   return await dumpRequestConfig(kube, { namespace, pod });
 }
 
 async function connectTo(options: ExplainOptions): Promise<Kube> {
-  const { connect, connectWith } = await import("../../harness/kube/client.ts");
+  const { connect, connectWith } = await import("../../harness/mesh/client.ts");
   if (options.cluster === "existing") {
     const { pinContext } = await import("../../clusters/existing/kubeconfig.ts");
     return connectWith(pinContext(options).config);

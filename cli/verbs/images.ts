@@ -16,7 +16,7 @@ export async function images(options: ImagesOptions): Promise<number> {
   if (options.build === true)
     return work(async ({ progress, signal, clear }) => {
       const { requireDocker } = await import("../../clusters/kind/docker.ts");
-      const { ensureOfflineImages } = await import("../../clusters/kind/offline/index.ts");
+      const { ensureOfflineImages } = await import("../../tools/kind-offline/index.ts");
       await requireDocker(signal);
       const { node } = await ensureOfflineImages({ progress, signal });
       clear();
@@ -47,7 +47,7 @@ export async function images(options: ImagesOptions): Promise<number> {
 
 /** With the digest that each unpinned image has now where it would be pulled from. */
 async function resolveAll(listed: readonly KindImage[]): Promise<KindImage[]> {
-  const { readDigest } = await import("../../clusters/registry/client.ts");
+  const { readDigest } = await import("../../clusters/components/registry/client.ts");
   return Promise.all(
     listed.map(async (image) => {
       if (image.digest !== undefined) return image;

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { ensureComponents } from "../../clusters/embedded/components/index.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import { ensureComponents } from "../../clusters/components/components.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { createStatusLine } from "../status.ts";

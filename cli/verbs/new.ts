@@ -1,6 +1,6 @@
 import { cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { PROJECT, SCENARIOS } from "../context.ts";
 import { print } from "../streams.ts";
 

@@ -1,9 +1,9 @@
 import path from "node:path";
 import { substitute, substitutionsIn } from "../../harness/scenario/index.ts";
 import type { SubstitutionValues } from "../../harness/scenario/index.ts";
-import type { ManifestFile, Scenario } from "../../harness/scenario/types.ts";
-import { createTokenFactory } from "../../harness/tokens/index.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import type { ManifestFile, Scenario } from "../../harness/model/scenario.ts";
+import { createTokenFactory } from "../../harness/tokens/factory.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { readScenarios } from "../context.ts";
 import { printYaml } from "../streams.ts";
 

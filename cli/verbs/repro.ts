@@ -1,10 +1,10 @@
 import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
+import { cacheRoot } from "../../clusters/components/cache.ts";
 import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
 import {
   decodeToken,
@@ -26,7 +26,7 @@ import {
   type Ticket,
   type Translation,
 } from "../../harness/repro/index.ts";
-import type { RunResult } from "../../harness/result.ts";
+import type { RunResult } from "../../harness/model/result.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import { formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
 import { commandLine } from "../command-line.ts";
@@ -342,8 +342,8 @@ async function ask(
 /** On a kept cluster it would answer to the policies of whoever comes next. */
 async function removeStandIn({ files }: Translation, handle: ClusterHandle): Promise<void> {
   const [{ connect }, { parseManifests }] = await Promise.all([
-    import("../../harness/kube/client.ts"),
-    import("../../harness/kube/apply.ts"),
+    import("../../harness/mesh/client.ts"),
+    import("../../harness/mesh/apply.ts"),
   ]);
   const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${ns}", handle.namespace);
   const kube = connect(handle.kubeconfig);

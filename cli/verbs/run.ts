@@ -3,15 +3,15 @@ import { existsSync } from "node:fs";
 import { cp, lstat, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
-import { cacheRoot } from "../../clusters/embedded/components/cache.ts";
+import type { WantedMesh } from "../../clusters/components/components.ts";
+import { cacheRoot } from "../../clusters/components/cache.ts";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
 import type { Progress } from "../../harness/progress.ts";
-import type { Inputs, RunResult, Shard } from "../../harness/result.ts";
-import type { Scenario } from "../../harness/scenario/types.ts";
+import type { Inputs, RunResult, Shard } from "../../harness/model/result.ts";
+import type { Scenario } from "../../harness/model/scenario.ts";
 import { revisionOf } from "../../harness/scenario/revision.ts";
 import { noteOf, parseShard, runSetOf, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder, writeReports } from "../../reports/index.ts";
@@ -296,7 +296,7 @@ async function takeCluster(
   { kubeconfig, context, allowExec, revision, allowMeshWide = false }: ExistingFlags,
   { progress, signal }: Work,
 ): Promise<{ readonly cluster: Cluster; readonly signal: AbortSignal }> {
-  const { openExisting } = await import("../../clusters/existing/index.ts");
+  const { openExisting } = await import("../../clusters/existing/existing.ts");
   const cluster = await openExisting({
     runId,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),

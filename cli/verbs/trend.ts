@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { findTrend, type PlacedRun } from "../../harness/trend/trend.ts";
 import { formatTrend, formatTrendJson, readResults, writeTrend } from "../../reports/index.ts";
 import { print, printJsonText } from "../streams.ts";

@@ -1,7 +1,7 @@
 import path from "node:path";
-import type { WantedMesh } from "../../clusters/embedded/components/index.ts";
+import type { WantedMesh } from "../../clusters/components/components.ts";
 import { toHandle } from "../../clusters/cluster.ts";
-import { createTokenFactory } from "../../harness/tokens/index.ts";
+import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { makerOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
@@ -22,8 +22,8 @@ export async function up(options: UpOptions): Promise<number> {
     if (options.install === true) await prepareHost(work);
     const [opened, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
       openCluster({ ...options, keep: true }, { id: newRunId(), verb: "up" }, work),
-      import("../../harness/run/index.ts"),
-      import("../../harness/kube/client.ts"),
+      import("../../harness/run/run.ts"),
+      import("../../harness/mesh/client.ts"),
     ]);
     await using cluster = opened.cluster;
     const handle = await toHandle(cluster);

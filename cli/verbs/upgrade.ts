@@ -3,13 +3,13 @@ import path from "node:path";
 import { execa } from "execa";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
-import { chooseMesh, type WantedMesh } from "../../clusters/embedded/components/index.ts";
+import { chooseMesh, type WantedMesh } from "../../clusters/components/components.ts";
 import type { UpgradableCluster } from "../../clusters/upgradable.ts";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
-import { MeshproofError } from "../../harness/errors.ts";
-import type { RunResult } from "../../harness/result.ts";
-import type { Scenario } from "../../harness/scenario/types.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { RunResult } from "../../harness/model/result.ts";
+import type { Scenario } from "../../harness/model/scenario.ts";
 import {
   formatAllowance,
   parseAllowance,
@@ -17,9 +17,9 @@ import {
   upgradeExitCode,
   type Allowance,
   type UpgradeResult,
-} from "../../harness/stream/upgrade.ts";
-import type { Watch } from "../../harness/stream/watch.ts";
-import { createTokenFactory } from "../../harness/tokens/index.ts";
+} from "../../harness/upgrade/upgrade.ts";
+import type { Watch } from "../../harness/upgrade/watch.ts";
+import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
 import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
@@ -112,7 +112,7 @@ async function upgradeCluster(task: Task, work: Work) {
   stack.defer(() => lease.stop());
   const signal = AbortSignal.any([work.signal, cluster.lost, lease.lost]);
   await cluster.ready();
-  const { policesWholeMesh } = await import("../../harness/stream/mesh-wide.ts");
+  const { policesWholeMesh } = await import("../../harness/upgrade/mesh-wide.ts");
   const meshWide = task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id);
   await using watch = await watchMesh(cluster, task, meshWide, work, signal);
   watch.phase(RUN_PHASES.from);
@@ -179,8 +179,8 @@ async function watchMesh(
   signal: AbortSignal,
 ): Promise<Watch> {
   const [{ connect }, { startWatch }] = await Promise.all([
-    import("../../harness/kube/client.ts"),
-    import("../../harness/stream/watch.ts"),
+    import("../../harness/mesh/client.ts"),
+    import("../../harness/upgrade/watch.ts"),
   ]);
   progress("preparing the streams of requests");
   return startWatch({
@@ -198,9 +198,9 @@ async function replaceMesh(
   signal: AbortSignal,
 ): Promise<void> {
   const [{ connect }, { STREAM_NAMESPACE }, { upgradeIstio }] = await Promise.all([
-    import("../../harness/kube/client.ts"),
-    import("../../harness/stream/baseline.ts"),
-    import("../../clusters/istio/index.ts"),
+    import("../../harness/mesh/client.ts"),
+    import("../../harness/upgrade/baseline.ts"),
+    import("../../harness/mesh/index.ts"),
   ]);
   const [from, to] = cluster.meshes;
   if (from === undefined || to === undefined) throw new Error("an upgrade is from one mesh to another");

@@ -1,4 +1,4 @@
-import type { Installed } from "./components/index.ts";
+import type { Installed } from "../components/components.ts";
 
 /** What the supervisor in the namespaces is given, as its only argument (JSON). */
 export interface SupervisorOptions {

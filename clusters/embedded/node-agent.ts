@@ -1,7 +1,7 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
-import { catalogueNames, resolveImage, type Shelf } from "./components/catalogue.ts";
+import { catalogueNames, resolveImage, type Shelf } from "../components/catalogue.ts";
 import { startKubelet } from "./kubelet/index.ts";
 import {
   API_PORT,

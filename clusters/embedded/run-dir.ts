@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { findOwnFolder, makeOwnFolder, placeInTemp, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 
 /**

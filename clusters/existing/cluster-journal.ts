@@ -4,10 +4,10 @@
  */
 
 import type { V1ConfigMap } from "@kubernetes/client-node";
-import { MeshproofError } from "../../harness/errors.ts";
-import { FIELD_MANAGER, messageOf, statusOf, type Kube } from "../../harness/kube/client.ts";
-import { asObjectRecord, type JournalScope, type ObjectRecord } from "../../harness/kube/journal.ts";
-import { MANAGED_BY, RUN_LABEL } from "../../harness/kube/ledger.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { FIELD_MANAGER, messageOf, statusOf, type Kube } from "../../harness/mesh/client.ts";
+import { asObjectRecord, type JournalScope, type ObjectRecord } from "../../harness/mesh/journal.ts";
+import { MANAGED_BY, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 import { LEASE } from "../lease.ts";
 
 const JOURNAL_LABEL = "meshproof.dev/journal";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
-import { limitsOf, refusalOf } from "./index.ts";
+import { limitsOf, refusalOf } from "./existing.ts";
 import { pinContext } from "./kubeconfig.ts";
 import { writesJson, type Revision, type Survey } from "./survey.ts";
 

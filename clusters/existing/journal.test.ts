@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
-import { writeJournal, type ObjectRecord } from "../../harness/kube/journal.ts";
+import { writeJournal, type ObjectRecord } from "../../harness/mesh/journal.ts";
 import { joinJournals } from "./clean-up.ts";
 import { clusterJournalOf, readClusterJournal } from "./cluster-journal.ts";
 import {

@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
-import type { Kube } from "../../harness/kube/client.ts";
+import type { Kube } from "../../harness/mesh/client.ts";
 import {
   asObjectRecord,
   readJournal,
   writeJournal,
   type JournalScope,
   type ObjectRecord,
-} from "../../harness/kube/journal.ts";
+} from "../../harness/mesh/journal.ts";
 import { findOwnFolder, makeOwnFolder, placeOfUser } from "../../harness/own.ts";
 import { lifeOf, thisProcess, type ProcessIdentity } from "../process.ts";
 

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { parse } from "yaml";
-import { MeshproofError } from "../../harness/errors.ts";
-import { messageOf } from "../../harness/kube/client.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { messageOf } from "../../harness/mesh/client.ts";
 import { placeInHome } from "../../harness/own.ts";
 
 /** The fields of a cluster, a user or a context, as the file writes them. */

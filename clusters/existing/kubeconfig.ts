@@ -1,5 +1,5 @@
 import { KubeConfig } from "@kubernetes/client-node";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { settleLogin } from "./login.ts";
 import { readKubeconfig, settle, treat } from "./kubeconfig-fields.ts";
 

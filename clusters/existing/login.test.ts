@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
-import { connectWith } from "../../harness/kube/client.ts";
+import { connectWith } from "../../harness/mesh/client.ts";
 import { pinContext } from "./kubeconfig.ts";
 import { settleLogin } from "./login.ts";
 

@@ -2,7 +2,7 @@
 
 import { accessSync, constants, statSync } from "node:fs";
 import path from "node:path";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Fields } from "./kubeconfig-fields.ts";
 
 /**

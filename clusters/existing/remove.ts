@@ -1,8 +1,8 @@
 import type { V1NamespaceStatus } from "@kubernetes/client-node";
-import { MeshproofError } from "../../harness/errors.ts";
-import { messageOf, type Kube, type Manifest } from "../../harness/kube/client.ts";
-import { groupOf, keyOf, sameObject, type ObjectRecord, type ObjectRef } from "../../harness/kube/journal.ts";
-import { NONCE_ANNOTATION, ownOf, RUN_LABEL } from "../../harness/kube/ledger.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { messageOf, type Kube, type Manifest } from "../../harness/mesh/client.ts";
+import { groupOf, keyOf, sameObject, type ObjectRecord, type ObjectRef } from "../../harness/mesh/journal.ts";
+import { NONCE_ANNOTATION, ownOf, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { takeInventory, type Inventory, type Labelled } from "./inventory.ts";
 

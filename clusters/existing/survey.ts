@@ -7,10 +7,10 @@ import {
   type V1ResourceAttributes,
 } from "@kubernetes/client-node";
 import { parse } from "yaml";
-import { MeshproofError } from "../../harness/errors.ts";
-import { messageOf, statusOf, type Kube } from "../../harness/kube/client.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { messageOf, statusOf, type Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../cluster.ts";
-import { istiodVersions, jwksFetcherOf } from "../istio/index.ts";
+import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 
 /** One istiod. */
 export interface Revision {

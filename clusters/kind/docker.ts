@@ -1,5 +1,5 @@
 import { execa, ExecaError } from "execa";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 
 /** What somebody without Docker can do instead. */
 const WITHOUT_DOCKER = "the embedded cluster needs no Docker: meshproof run --cluster embedded";

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { meshImages, publishedMesh, type KindMesh } from "./meshes.ts";
-import { fullName, placeOf, type ImagePlace, type ImagePlaces } from "../registry/names.ts";
+import { fullName, placeOf, type ImagePlace, type ImagePlaces } from "../components/registry/names.ts";
 
 /**
  * The node image, by the tag of its Kubernetes version and, where kind's own release notes name it, its digest (kind

@@ -1,7 +1,7 @@
-import { chooseMesh, type InstalledMesh, type WantedMesh } from "../embedded/components/index.ts";
-import { proxyTag } from "../embedded/components/catalogue.ts";
-import { isReleaseVersion } from "../embedded/components/mesh-versions.ts";
-import { MeshproofError } from "../../harness/errors.ts";
+import { chooseMesh, type InstalledMesh, type WantedMesh } from "../components/components.ts";
+import { proxyTag } from "../components/catalogue.ts";
+import { isReleaseVersion } from "../components/mesh-versions.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 
 /** One mesh of a kind cluster, by the images that there are of it. */
 export interface KindMesh {

@@ -1,13 +1,13 @@
 import { readdir, stat } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { execa } from "execa";
-import { MeshproofError } from "../../harness/errors.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { docker, hasImage, lastLines } from "./docker.ts";
 import { kindImages, type ImageChoice } from "./images.ts";
 import { ownMesh, publishedMesh, whyNotPublished, type KindMesh } from "./meshes.ts";
-import { chooseMesh, type WantedMesh } from "../embedded/components/index.ts";
-import { isBuiltHere } from "../embedded/components/list.ts";
+import { chooseMesh, type WantedMesh } from "../components/components.ts";
+import { isBuiltHere } from "../components/list.ts";
 
 /** Where images come from, besides {@link ImageChoice}. */
 export interface ImageOptions extends ImageChoice {
@@ -70,7 +70,7 @@ export function unreachable(message: string): boolean {
 }
 
 async function offline({ mirror, digests }: ImageChoice, { meshes, ...options }: Options): Promise<ImageSet> {
-  const { ensureOfflineImages } = await import("./offline/index.ts");
+  const { ensureOfflineImages } = await import("../../tools/kind-offline/index.ts");
   const choices = meshes.map((wanted) => chooseMesh(wanted));
   const { node, installed } = await ensureOfflineImages({ ...options, meshes: choices, images: { mirror, digests } });
   return { node, loads: [], archives: [], meshes: installed.meshes.map(ownMesh) };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { test } from "node:test";
-import type { Answer, CheckResult, RunResult, ScenarioResult } from "../result.ts";
+import type { Answer, CheckResult, RunResult, ScenarioResult } from "../model/result.ts";
 import { compareRuns } from "./compare.ts";
 import { parseKnownChanges, readKnownChanges } from "./known.ts";
 

@@ -7,8 +7,8 @@ import {
   type RunResult,
   type ScenarioResult,
   type Status,
-} from "../result.ts";
-import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "./comparison.ts";
+} from "../model/result.ts";
+import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "../model/comparison.ts";
 import { directionOf, explains } from "./known.ts";
 import type { KnownChange } from "./known.ts";
 

@@ -1,12 +1,12 @@
 /** The list of known behaviour changes: read, and asked. */
 
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { readUserFile } from "../user-file.ts";
 import type { Shape } from "../scenario/notation.ts";
 import { formatProblem } from "../scenario/problem.ts";
 import { checkShape } from "../scenario/shape.ts";
 import { parseSource } from "../scenario/source.ts";
-import type { Change, Seen, Side } from "./comparison.ts";
+import type { Change, Seen, Side } from "../model/comparison.ts";
 
 /** What a cell looks like on one side of a change; what is left out may be anything. */
 interface Pattern {

@@ -1,12 +1,12 @@
 import path from "node:path";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
 import { stringify } from "yaml";
-import { messageOf, type Manifest } from "../kube/client.ts";
-import { execIn, readLog, type ContainerRef } from "../kube/exec.ts";
-import { dumpProxy } from "../kube/proxy-dump.ts";
-import type { StepResult } from "../result.ts";
+import { messageOf, type Manifest } from "../mesh/client.ts";
+import { execIn, readLog, type ContainerRef } from "../mesh/exec.ts";
+import { dumpProxy } from "../mesh/proxy-dump.ts";
+import type { StepResult } from "../model/result.ts";
 import { ROOT_NAMESPACE, type Proxy, type Session } from "../run/session.ts";
-import type { Scenario } from "../scenario/types.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { openBundle, type Bundle } from "./bundle.ts";
 import { redactValue } from "../safe/redact.ts";
 

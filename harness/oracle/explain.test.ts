@@ -11,7 +11,7 @@ import {
   type OracleRequest,
 } from "./index.ts";
 
-/** Cut from the config dump of a sidecar that has the policies of cli/explain.e2e.ts' kind. */
+/** Cut from the config dump of a sidecar that has the policies of test/e2e/explain.e2e.ts' kind. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
 const SAMPLE = readFileSync(join(import.meta.dirname, "../../scenarios/issuers/istio-sample.jwt"), "utf8").trim();
 const NOW = 1_750_000_000;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
-import { createTokenFactory } from "../tokens/index.ts";
+import { createTokenFactory } from "../tokens/factory.ts";
 import { explainRequest, type Explanation } from "./index.ts";
 
 /** Named places and tokens: what a request carries, in order. */
@@ -34,7 +34,7 @@ const ISSUER = "401 Jwt_issuer_is_not_configured";
 const KEY = "401 Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt";
 const FORM = "401 Jwt_is_not_in_the_form_of_Header.Payload.Signature_with_two_dots_and_3_sections";
 
-/** Each as Envoy 1.40.0 answered it (cli/oracle.e2e.ts asks it again). */
+/** Each as Envoy 1.40.0 answered it (test/e2e/oracle.e2e.ts asks it again). */
 const TABLE: readonly (readonly [
   config: "one" | "two" | "anyIssuer" | "missing" | "required" | "failed",
   carried: Carried,

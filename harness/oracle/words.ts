@@ -1,4 +1,4 @@
-import type { Answer } from "../result.ts";
+import type { Answer } from "../model/result.ts";
 import type { Decision, Explanation, ProviderFact, RouteFact, RuleFact } from "./types.ts";
 
 /** Leads an explanation that does not agree with the mesh: another version of Envoy may read the same config otherwise. */

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { CheckResult, RunResult } from "../result.ts";
+import type { CheckResult, RunResult } from "../model/result.ts";
 import { OTHERWISE } from "../oracle/index.ts";
 import { expectations, readAnswer } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
 import { formatAnswer } from "./format.ts";
 import { readObjects } from "./stand-in.ts";
 import { translate, type Ticket } from "./translate.ts";
-import type { ReproAnswer } from "./types.ts";
+import type { ReproAnswer } from "../model/ticket.ts";
 
 const YAML = (portName = "http"): string => `
 apiVersion: security.istio.io/v1

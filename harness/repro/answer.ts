@@ -1,11 +1,11 @@
 /** What a run of a translated ticket says about it. Pure. */
 
-import type { CheckResult, RunResult, StepResult } from "../result.ts";
-import type { Expectation } from "../scenario/types.ts";
+import type { CheckResult, RunResult, StepResult } from "../model/result.ts";
+import type { Expectation } from "../model/scenario.ts";
 import { OTHERWISE } from "../oracle/index.ts";
 import { STAND_IN, words } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
-import type { Answered, Cell, ReproAnswer } from "./types.ts";
+import type { Answered, Cell, ReproAnswer } from "../model/ticket.ts";
 
 /**
  * Reads the answer out of a run.

@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { parse } from "shell-quote";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 
 /** The request of a ticket. */
 export interface TicketRequest {

@@ -1,7 +1,7 @@
 /** The answer to a ticket, for a terminal. */
 
 import { visible } from "../safe/visible.ts";
-import type { Answered, Minimization, ReproAnswer } from "./types.ts";
+import type { Answered, Minimization, ReproAnswer } from "../model/ticket.ts";
 
 /** Plain text, the cause first. What came from the mesh or the ticket has no character that acts on a terminal. */
 export function formatAnswer(answer: ReproAnswer): string {

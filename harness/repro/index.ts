@@ -8,4 +8,4 @@ export { readObjects, STAND_IN, stringifyObjects } from "./stand-in.ts";
 export { decodeToken, readClaims } from "./token.ts";
 export { translate } from "./translate.ts";
 export type { Ticket, Translation } from "./translate.ts";
-export type { ReproAnswer } from "./types.ts";
+export type { ReproAnswer } from "../model/ticket.ts";

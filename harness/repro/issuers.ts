@@ -2,7 +2,7 @@
 
 import { ALGORITHMS, type Algorithm } from "../tokens/names.ts";
 import { withoutCredentials } from "./placeholders.ts";
-import type { TokenPlace } from "../scenario/types.ts";
+import type { TokenPlace } from "../model/scenario.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";
 import type { TicketObject } from "./translate.ts";
 

@@ -1,7 +1,7 @@
 /** The workload that stands in for the ticket's: nginx that answers 200 to everything, with the ticket's labels and port. */
 
 import { parseAllDocuments, stringify } from "yaml";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { ofFile } from "../user-file.ts";
 import { withoutCredentials } from "./placeholders.ts";
 import type { TicketRequest } from "./curl-line.ts";

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import { redactValue } from "../safe/redact.ts";
-import type { Expectation, TokenPlace, TokenSpec, TokenVariant } from "../scenario/types.ts";
+import type { Expectation, TokenPlace, TokenSpec, TokenVariant } from "../model/scenario.ts";
 import type { Algorithm } from "../tokens/names.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { issuersOf, placeOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";

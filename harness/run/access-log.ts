@@ -1,6 +1,6 @@
 import { StringDecoder } from "node:string_decoder";
-import { messageOf, statusOf, type Kube } from "../kube/client.ts";
-import { followLog } from "../kube/exec.ts";
+import { messageOf, statusOf, type Kube } from "../mesh/client.ts";
+import { followLog } from "../mesh/exec.ts";
 import type { Logged } from "../verdict/index.ts";
 import type { Proxy } from "./session.ts";
 

@@ -2,7 +2,7 @@
 
 import { createServer, request, type Server } from "node:http";
 import type { MeshSetting } from "../../clusters/cluster.ts";
-import { MeshproofError, type ErrorCode } from "../errors.ts";
+import { MeshproofError, type ErrorCode } from "../model/errors.ts";
 import type { Ground } from "./plan.ts";
 
 /** Brings the mesh to a setting, with a new istiod in any case where it is to `restart`. */

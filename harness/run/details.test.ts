@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Answer, CheckResult, ScenarioResult, Status } from "../result.ts";
-import type { Expectation } from "../scenario/types.ts";
+import type { Answer, CheckResult, ScenarioResult, Status } from "../model/result.ts";
+import type { Expectation } from "../model/scenario.ts";
 import type { Logged } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import { judgeDemands } from "./details.ts";

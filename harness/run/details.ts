@@ -1,4 +1,4 @@
-import type { CheckResult } from "../result.ts";
+import type { CheckResult } from "../model/result.ts";
 import { needsAccessLog, reviewDetails } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Target } from "./session.ts";

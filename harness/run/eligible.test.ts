@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MeshLimits } from "../../clusters/cluster.ts";
-import type { Scenario, StepSpec, TokenSpec } from "../scenario/types.ts";
+import type { Scenario, StepSpec, TokenSpec } from "../model/scenario.ts";
 import { whyNot } from "./eligible.ts";
 import { readProfile } from "./profile.ts";
 

@@ -1,9 +1,9 @@
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import satisfies from "semver/functions/satisfies.js";
 import { inLanes } from "../lanes.ts";
-import { parseManifests } from "../kube/apply.ts";
-import { reachOf } from "../kube/reach.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { parseManifests } from "../mesh/apply.ts";
+import { reachOf } from "../mesh/reach.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
 import { readWorkload, workloadsOf } from "./workloads.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CheckResult } from "../result.ts";
+import type { CheckResult } from "../model/result.ts";
 import { toOracleRequest } from "./explain.ts";
 import type { Place, Proxy } from "./session.ts";
 

@@ -1,4 +1,4 @@
-import { dumpRequestConfig } from "../kube/proxy-dump.ts";
+import { dumpRequestConfig } from "../mesh/proxy-dump.ts";
 import { inLanes } from "../lanes.ts";
 import {
   contradicts,
@@ -11,7 +11,7 @@ import {
   type OracleRequest,
 } from "../oracle/index.ts";
 import type { WireRequest } from "../probe/curl.ts";
-import type { CheckResult } from "../result.ts";
+import type { CheckResult } from "../model/result.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
 
 /** A check with what its request was made of. */

@@ -1,6 +1,6 @@
-import { parseManifests } from "../kube/apply.ts";
-import { readyPods } from "../kube/wait.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { parseManifests } from "../mesh/apply.ts";
+import { readyPods } from "../mesh/wait.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { ROOT_NAMESPACE, type Session } from "./session.ts";
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Manifest } from "../kube/client.ts";
+import type { Manifest } from "../mesh/client.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import { waitInForce, type Awaited, type Change, type InForce } from "./in-force.ts";
 import type { Proxy, Session } from "./session.ts";

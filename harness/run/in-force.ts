@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import type { AppliedObject } from "../result.ts";
-import type { Manifest } from "../kube/client.ts";
-import type { StepSpec } from "../scenario/types.ts";
-import { applyManifest, nameOf } from "../kube/apply.ts";
+import type { AppliedObject } from "../model/result.ts";
+import type { Manifest } from "../mesh/client.ts";
+import type { StepSpec } from "../model/scenario.ts";
+import { applyManifest, nameOf } from "../mesh/apply.ts";
 import {
   isInForce,
   makesProvider,

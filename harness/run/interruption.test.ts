@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MeshproofError } from "../errors.ts";
-import type { ScenarioResult } from "../result.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { ScenarioResult } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { watchInterruption } from "./interruption.ts";
 import { unrun } from "./scenario.ts";
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { MeshproofError } from "../errors.ts";
-import type { ScenarioResult } from "../result.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { ScenarioResult } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { unrun } from "./scenario.ts";
 
 /** Who ends a run (a CI system's time limit) waits for some seconds only: results come before all that can be done later. */

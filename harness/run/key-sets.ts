@@ -1,6 +1,6 @@
 import { substitutionsIn } from "../scenario/index.ts";
-import type { ManifestFile } from "../scenario/types.ts";
-import type { TokenFactory } from "../tokens/index.ts";
+import type { ManifestFile } from "../model/scenario.ts";
+import type { TokenFactory } from "../tokens/factory.ts";
 
 /** The key sets of every issuer that manifests name. */
 export async function readKeySets(

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
-import { MeshproofError } from "../errors.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { Scenario } from "../model/scenario.ts";
 
 /** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
 export interface RunPlan {

@@ -3,7 +3,7 @@ import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { makeOwnFolder } from "../own.ts";
 import { serveControl, type SetMesh } from "./control.ts";
 import { PLAN_VARIABLE, type Ground, type RunPlan } from "./plan.ts";

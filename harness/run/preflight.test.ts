@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
-import { UnknownKindError, type Manifest } from "../kube/client.ts";
-import type { Scenario, StepSpec } from "../scenario/types.ts";
+import { UnknownKindError, type Manifest } from "../mesh/client.ts";
+import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { describeRefusals, positionsOf, preflight } from "./preflight.ts";
 import type { Session } from "./session.ts";
 

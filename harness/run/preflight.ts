@@ -1,11 +1,11 @@
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
-import { messageOf } from "../kube/client.ts";
-import type { Refusal } from "../result.ts";
+import { applyManifest, nameOf, parseManifests } from "../mesh/apply.ts";
+import { messageOf } from "../mesh/client.ts";
+import type { Refusal } from "../model/result.ts";
 import { substitute } from "../scenario/index.ts";
 import { itemsOf, parseSource, startOf, textOf, valueOf } from "../scenario/source.ts";
-import type { ManifestFile, Position, Scenario } from "../scenario/types.ts";
+import type { ManifestFile, Position, Scenario } from "../model/scenario.ts";
 import type { Session } from "./session.ts";
 import { substitutionValues } from "./step.ts";
 

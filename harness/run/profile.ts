@@ -1,5 +1,5 @@
-import { MeshproofError } from "../errors.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { usesJwksUri } from "./eligible.ts";
 
 /** What a mesh claims to be, and so what it promises. */

@@ -3,11 +3,11 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
-import { parseManifests } from "../kube/apply.ts";
-import { messageOf, type Kube } from "../kube/client.ts";
+import { parseManifests } from "../mesh/apply.ts";
+import { messageOf, type Kube } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
-import type { Disturbance, ScenarioResult } from "../result.ts";
-import type { Scenario } from "../scenario/types.ts";
+import type { Disturbance, ScenarioResult } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
 import type { RunPlan } from "./plan.ts";
 import { ROOT_NAMESPACE, type Session } from "./session.ts";
 

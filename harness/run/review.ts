@@ -1,4 +1,4 @@
-import type { CheckResult, ScenarioResult, StepResult } from "../result.ts";
+import type { CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
 import { reviewDetails, worst } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 

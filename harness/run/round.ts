@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { readRound, writeRound, type WireAnswer, type WireRequest } from "../probe/curl.ts";
 import type { Place, Session } from "./session.ts";
 

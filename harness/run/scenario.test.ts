@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CheckResult, ScenarioResult, StepResult } from "../result.ts";
+import type { CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
 import { excuseOwn } from "./scenario.ts";
 
 const knownFailure = { reason: "the door is shut", until: "2026-11-30" };

@@ -1,7 +1,7 @@
 import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
-import { MeshproofError } from "../errors.ts";
-import type { ScenarioResult, Status, StepResult } from "../result.ts";
-import type { Scenario } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { openLookout, tell } from "./restarts.ts";
 import { excuseScenario } from "../verdict/index.ts";
 import type { Session } from "./session.ts";

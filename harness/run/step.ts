@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { MeshproofError } from "../errors.ts";
-import { applyManifest, nameOf, parseManifests } from "../kube/apply.ts";
-import { statusOf, type Manifest } from "../kube/client.ts";
-import { readLog } from "../kube/exec.ts";
-import { waitForDeployment } from "../kube/wait.ts";
+import { MeshproofError } from "../model/errors.ts";
+import { applyManifest, nameOf, parseManifests } from "../mesh/apply.ts";
+import { statusOf, type Manifest } from "../mesh/client.ts";
+import { readLog } from "../mesh/exec.ts";
+import { waitForDeployment } from "../mesh/wait.ts";
 import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Answer, AskedResult, CheckResult, StepResult } from "../result.ts";
+import type { Answer, AskedResult, CheckResult, StepResult } from "../model/result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type {
   AskedSpec,
@@ -16,8 +16,8 @@ import type {
   StepSpec,
   TokenPlace,
   TokenSpec,
-} from "../scenario/types.ts";
-import type { Token } from "../tokens/index.ts";
+} from "../model/scenario.ts";
+import type { Token } from "../tokens/factory.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { judgeDemands } from "./details.ts";
 import { explainFailures } from "./explain.ts";

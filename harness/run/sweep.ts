@@ -1,7 +1,7 @@
-import { parseManifests } from "../kube/apply.ts";
-import type { Manifest } from "../kube/client.ts";
+import { parseManifests } from "../mesh/apply.ts";
+import type { Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
-import type { Scenario } from "../scenario/types.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { markerOf } from "../verdict/proxy-config.ts";
 import type { Session } from "./session.ts";
 import { RUN_LABEL } from "./workloads.ts";

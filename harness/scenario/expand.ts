@@ -6,7 +6,15 @@ import { didYouMean, oneOf } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { Answerer, CheckSpec, Expectation, MatrixSpec, Protocol, RequestSpec, TokenVariant } from "./types.ts";
+import type {
+  Answerer,
+  CheckSpec,
+  Expectation,
+  MatrixSpec,
+  Protocol,
+  RequestSpec,
+  TokenVariant,
+} from "../model/scenario.ts";
 
 /** The checks of one step, in the order of the file. */
 export interface ExpandedChecks {

@@ -8,7 +8,7 @@ import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import { substitutionsIn } from "./substitute.ts";
-import type { Feature, Position, Scenario } from "./types.ts";
+import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
 export interface LintFiles {

@@ -16,7 +16,7 @@ import type { Problem } from "./problem.ts";
 import { checkShape } from "./shape.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { AskedSpec, ManifestFile, Scenario, StepSpec, TokenSpec } from "./types.ts";
+import type { AskedSpec, ManifestFile, Scenario, StepSpec, TokenSpec } from "../model/scenario.ts";
 
 /** What a scenario may refer to. */
 export interface Surroundings {

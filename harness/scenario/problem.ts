@@ -1,8 +1,8 @@
 /** What is wrong with a scenario or one of its manifests, and where. */
 
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { visible } from "../safe/visible.ts";
-import type { Position } from "./types.ts";
+import type { Position } from "../model/scenario.ts";
 
 export interface Problem {
   readonly position: Position;

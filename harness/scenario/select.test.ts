@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { selectScenarios } from "./select.ts";
-import type { Scenario } from "./types.ts";
+import type { Scenario } from "../model/scenario.ts";
 
 const SCENARIOS = [
   ["jwt/algorithms", ["documented"]],

@@ -1,9 +1,9 @@
 /** Which scenarios a person asked for. */
 
 import { matchesGlob } from "node:path";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { near } from "./problem.ts";
-import type { Scenario } from "./types.ts";
+import type { Scenario } from "../model/scenario.ts";
 
 export interface Selection {
   /** Ids, groups, scenario names or globs over ids; none means all. */

@@ -3,7 +3,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
 import type { Document, Node, Pair, ParsedNode } from "yaml";
 import type { Problem } from "./problem.ts";
-import type { Position } from "./types.ts";
+import type { Position } from "../model/scenario.ts";
 
 /** A YAML file, parsed. `problems` holds syntax errors, anchors and aliases. */
 export interface Source {

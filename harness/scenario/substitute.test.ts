@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
-import { MeshproofError } from "../errors.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { substitute, substitutionsIn } from "./substitute.ts";
 import type { SubstitutionValues } from "./substitute.ts";
 

@@ -5,7 +5,7 @@ import { didYouMean, invalidScenarios } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { kindOf, parseSource, startOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { Position } from "./types.ts";
+import type { Position } from "../model/scenario.ts";
 
 /** How a proxy or istiod reaches keys outside the mesh. */
 export type OutsideScheme = "outside-http" | "outside-https";

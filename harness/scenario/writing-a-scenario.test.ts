@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { TOKEN_VARIANTS } from "../tokens/names.ts";
-import { createTokenFactory } from "../tokens/index.ts";
+import { createTokenFactory } from "../tokens/factory.ts";
 import { formatProblem, lintScenarios, loadScenarios, substitute, substitutionsIn } from "./index.ts";
 
 const project = join(import.meta.dirname, "../..");

@@ -2,8 +2,8 @@
 
 import { createHmac, createPublicKey } from "node:crypto";
 import type { JsonWebKey } from "node:crypto";
-import { MeshproofError } from "../errors.ts";
-import type { TokenVariant } from "../scenario/types.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { TokenVariant } from "../model/scenario.ts";
 import { toPublic } from "./keys.ts";
 import type { SigningKey } from "./keys.ts";
 import { signBytes } from "./sign.ts";

@@ -1,6 +1,6 @@
 /** Names that a scenario may use for algorithms and ways to change a token. */
 
-import type { TokenVariant } from "../scenario/types.ts";
+import type { TokenVariant } from "../model/scenario.ts";
 
 /** The algorithms that Envoy's jwt_authn verifies: RFC 7518 section 3.1 and RFC 8037 (EdDSA). */
 export const ALGORITHMS = [

@@ -1,9 +1,9 @@
 /** Many runs, in the order of time: what fails since when, and how long enforcing took. Pure. */
 
 import { entriesOf } from "../compare/compare.ts";
-import type { Cell, Seen } from "../compare/comparison.ts";
-import { unfinishedOf, type RunResult } from "../result.ts";
-import type { Failing, Trend, TrendRun } from "./types.ts";
+import type { Cell, Seen } from "../model/comparison.ts";
+import { unfinishedOf, type RunResult } from "../model/result.ts";
+import type { Failing, Trend, TrendRun } from "../model/trend.ts";
 
 /** A result and the folder that it was read from. */
 export interface PlacedRun {

@@ -1,7 +1,7 @@
 /** Who answered a request: the mesh's authentication, its authorization, a proxy, or the workload itself. */
 
-import type { Answer } from "../result.ts";
-import type { Answerer } from "../scenario/types.ts";
+import type { Answer } from "../model/result.ts";
+import type { Answerer } from "../model/scenario.ts";
 
 /** What tells. Without `details` (Envoy's access log) headers and body must do. */
 export type Evidence = Pick<Answer, "status" | "headers" | "body" | "details">;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Answer } from "../result.ts";
-import type { CheckSpec, Expectation } from "../scenario/types.ts";
+import type { Answer } from "../model/result.ts";
+import type { CheckSpec, Expectation } from "../model/scenario.ts";
 import { startConvergence } from "./convergence.ts";
 import type { Convergence, ConvergenceOptions } from "./convergence.ts";
 

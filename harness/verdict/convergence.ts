@@ -7,8 +7,8 @@
  * every answer counts.
  */
 
-import type { Answer, CheckResult, Status } from "../result.ts";
-import type { CheckSpec } from "../scenario/types.ts";
+import type { Answer, CheckResult, Status } from "../model/result.ts";
+import type { CheckSpec } from "../model/scenario.ts";
 import { findDisagreement } from "./judge.ts";
 
 export interface ConvergenceOptions {

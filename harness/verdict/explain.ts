@@ -1,6 +1,6 @@
 /** Why a proxy denied a request, in words. */
 
-import type { Answer } from "../result.ts";
+import type { Answer } from "../model/result.ts";
 import type { Evidence } from "./attribute.ts";
 import { attribute } from "./attribute.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Answer, CheckResult } from "../result.ts";
-import type { Expectation } from "../scenario/types.ts";
+import type { Answer, CheckResult } from "../model/result.ts";
+import type { Expectation } from "../model/scenario.ts";
 import type { Shape } from "../scenario/notation.ts";
 import { SCENARIO_SHAPE } from "../scenario/notation.ts";
 import { findDisagreement, needsAccessLog, reviewDetails } from "./judge.ts";

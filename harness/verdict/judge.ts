@@ -1,7 +1,7 @@
 /** Whether an answer is the expected one, and in words why not. */
 
-import type { Answer, CheckResult } from "../result.ts";
-import type { Answerer, Expectation, Received } from "../scenario/types.ts";
+import type { Answer, CheckResult } from "../model/result.ts";
+import type { Answerer, Expectation, Received } from "../model/scenario.ts";
 import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";

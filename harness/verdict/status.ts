@@ -1,6 +1,6 @@
 /** What a scenario's status is in the end, with known failures excused. The one place that excuses, whoever knows of the failure. */
 
-import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../result.ts";
+import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../model/result.ts";
 
 /** An answer in short. */
 export type AnswerKind = Pick<CheckResult["got"], "status" | "by">;

@@ -1,4 +1,4 @@
-import type { AskedResult, CheckResult, Status } from "../../harness/result.ts";
+import type { AskedResult, CheckResult, Status } from "../../harness/model/result.ts";
 import { formatBytes, formatDuration } from "../text.ts";
 import {
   describeAnswerer,

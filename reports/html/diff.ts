@@ -1,5 +1,5 @@
-import type { Change, Comparison, OneSided } from "../../harness/compare/comparison.ts";
-import type { Status } from "../../harness/result.ts";
+import type { Change, Comparison, OneSided } from "../../harness/model/comparison.ts";
+import type { Status } from "../../harness/model/result.ts";
 import {
   describeMeaning,
   describeSeen,

@@ -1,4 +1,4 @@
-import type { RunResult, ScenarioResult, Status } from "../../harness/result.ts";
+import type { RunResult, ScenarioResult, Status } from "../../harness/model/result.ts";
 import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
 import { formatDuration } from "../text.ts";

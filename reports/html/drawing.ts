@@ -1,4 +1,4 @@
-import type { StepResult } from "../../harness/result.ts";
+import type { StepResult } from "../../harness/model/result.ts";
 import { html, type Html } from "./escape.ts";
 
 const size = 5;

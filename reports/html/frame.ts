@@ -1,6 +1,6 @@
 /** What all pages have: the bar at the top with verdict, counts and facts, and the list of contents with its filters. */
 
-import type { Status } from "../../harness/result.ts";
+import type { Status } from "../../harness/model/result.ts";
 import { plural } from "../text.ts";
 import { html, type Html } from "./escape.ts";
 import { sign } from "./marks.ts";

@@ -1,4 +1,4 @@
-import type { Status } from "../../harness/result.ts";
+import type { Status } from "../../harness/model/result.ts";
 import { html, type Html } from "./escape.ts";
 
 /** A sign and a word for each status, so that colour is never alone. */

@@ -1,5 +1,5 @@
-import type { CheckResult, Status } from "../../harness/result.ts";
-import type { MatrixSpec } from "../../harness/scenario/types.ts";
+import type { CheckResult, Status } from "../../harness/model/result.ts";
+import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
 import { describeAnswerer, nameToken, pathOf, shortToken } from "../words.ts";
 import { html, type Html } from "./escape.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test as base, type Page } from "@playwright/test";
-import type { RunResult } from "../../harness/result.ts";
+import type { RunResult } from "../../harness/model/result.ts";
 import { formatBytes, formatDuration } from "../text.ts";
 import { writeReports, type ReportPaths } from "../index.ts";
 

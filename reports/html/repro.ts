@@ -1,5 +1,5 @@
-import type { Answered, Cell, Minimization, ReproAnswer } from "../../harness/repro/types.ts";
-import type { Status } from "../../harness/result.ts";
+import type { Answered, Cell, Minimization, ReproAnswer } from "../../harness/model/ticket.ts";
+import type { Status } from "../../harness/model/result.ts";
 import { prepareData } from "../prepare.ts";
 import { cut, plural } from "../text.ts";
 import { firstLine } from "../words.ts";

@@ -1,4 +1,4 @@
-import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/result.ts";
+import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/model/result.ts";
 import { knownOr, outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
 import { describeForce, describeMesh, describeObject, repeatOf } from "../words.ts";

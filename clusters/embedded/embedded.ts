@@ -1,0 +1,321 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { Manifest } from "../../harness/mesh/client.ts";
+import { readOwnFile, TEMP_HINT } from "../../harness/own.ts";
+import type { Progress } from "../../harness/progress.ts";
+import type { Cluster, ClusterInfo } from "../cluster.ts";
+import type { ImagePlaces } from "../components/registry/names.ts";
+import type { UpgradableCluster } from "../upgradable.ts";
+import { cacheRoot } from "../components/cache.ts";
+import { proxyTag } from "../components/catalogue.ts";
+import {
+  chooseMesh,
+  ensureComponents,
+  imageDigestsOf,
+  type Installed,
+  type InstalledMesh,
+  type MeshChoice,
+} from "../components/components.ts";
+import { watchCluster } from "./control.ts";
+import { killCluster, launch, type Launched } from "./launch.ts";
+import {
+  claim,
+  findRunDir,
+  readHolder,
+  removeRunDir,
+  runDirNames,
+  runDirOf,
+  sweep,
+  sweepDead,
+  type RunDir,
+  type RunPaths,
+} from "./run-dir.ts";
+
+/** The namespaces that `${ns}` and `${outside.ns}` stand for. */
+const NAMESPACE = "foo";
+const OUTSIDE_NAMESPACE = "meshproof-outside";
+
+/** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
+const STOP_SECONDS = 20;
+
+export interface StartOptions {
+  readonly name: string;
+  /** Whether it outlives this process. */
+  readonly keep: boolean;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  readonly meshes?: readonly MeshChoice[];
+  /** Where the images of an Istio that is not built here come from. */
+  readonly images?: ImagePlaces | undefined;
+}
+
+/** What another process must know of a complete cluster; nothing secret. */
+interface Facts {
+  /** What the Envoy that it started with says it is. */
+  readonly envoy: string;
+  /** By component; for another version of one, by `component@version`. */
+  readonly digests: Readonly<Record<string, string>>;
+  readonly rootless: boolean;
+  readonly startedAt: string;
+}
+
+/**
+ * Starts a cluster: Kubernetes, istiod with its webhooks in force. The ingress gateway may still be starting.
+ * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
+ *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
+ */
+export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
+  const { name, keep, progress, signal, meshes = [chooseMesh({})], images } = options;
+  findRunDir(name); // refuses what is not a name, or somebody else's folder, before anything is built
+  const installed = await ensureComponents({ progress, signal, meshes, images });
+  throwIfInterrupted(signal);
+  const { dir, launched } = await claimAndLaunch(runDirOf(name), installed, options);
+  const abort = (): void => void launched.stop();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const facts = await orLost(launched.lost, install(dir, launched, installed, options));
+    if (keep) await launched.keep();
+    const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
+    const replaceable = installed.meshes.map((mesh) => ({
+      versions: mesh.versions,
+      manifests: (revision?: string) => manifestsOf(dir, installed, mesh, { revision, signal }),
+    }));
+    return { ...(await clusterOf(dir, facts, own)), meshes: replaceable };
+  } catch (error) {
+    await launched.stop();
+    if (signal?.aborted) await forget(dir);
+    throwIfInterrupted(signal);
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** The running cluster of this name, or undefined. Disposing of it detaches and leaves it running. */
+export async function attachEmbedded(name: string): Promise<Cluster | undefined> {
+  const dir = findRunDir(name);
+  const connection = dir && (await watchCluster(dir));
+  if (!connection) return undefined;
+  const facts = readFacts(dir);
+  if (!facts) {
+    connection.destroy();
+    return undefined; // it is still starting, and belongs to who starts it
+  }
+  const lost = new AbortController();
+  connection.unref();
+  connection.once("close", () => {
+    void whyEnded(dir).then((why) =>
+      lost.abort(new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the cluster "${name}" has ended${why}`)),
+    );
+  });
+  return await clusterOf(dir, facts, { lost: lost.signal });
+}
+
+/**
+ * Ends a cluster and waits until all of it is gone, whoever started it; removes what is left of a dead one.
+ * @returns whether it was running.
+ * @throws ERR_CLUSTER_START where it does not end.
+ */
+export async function stopEmbedded(name: string): Promise<boolean> {
+  const dir = findRunDir(name);
+  if (dir === undefined) return false;
+  let ran = false;
+  for (const until = performance.now() + STOP_SECONDS * 1000; performance.now() < until; ran = true) {
+    const gone = await claim(dir, ran ? 1 : 0);
+    if (gone) {
+      await removeRunDir(dir);
+      gone.release();
+      return ran;
+    }
+    const unshare = await readHolder(dir);
+    if (unshare !== undefined) await killCluster(unshare);
+  }
+  throw new MeshproofError("ERR_CLUSTER_START", `the cluster "${name}" did not end within ${STOP_SECONDS} s`, {
+    hint: `end the process that holds ${dir.lock}`,
+  });
+}
+
+/** The running clusters. */
+export async function listEmbedded(): Promise<{ name: string; startedAt: string }[]> {
+  const found = await Promise.all(
+    (await runDirNames()).map(async (name) => {
+      const dir = findRunDir(name);
+      const connection = dir && (await watchCluster(dir));
+      connection?.destroy();
+      const facts = connection && readFacts(dir);
+      return facts ? [{ name, startedAt: facts.startedAt }] : [];
+    }),
+  );
+  return found.flat();
+}
+
+async function claimAndLaunch(
+  paths: RunPaths,
+  installed: Installed,
+  options: StartOptions,
+): Promise<{ readonly dir: RunDir; readonly launched: Launched }> {
+  const claimed = await claim(paths, 1);
+  if (!claimed) {
+    throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${paths.name}" is running already`, {
+      hint: "use it, stop it with meshproof down, or choose another name",
+    });
+  }
+  const { dir } = claimed;
+  try {
+    await sweep(dir);
+    options.progress("Starting Kubernetes");
+    const launched = await launch({ ...options, base: dirname(dir.path), claim: claimed, installed });
+    void sweepDead().catch(() => undefined); // others' leftovers are no reason to fail
+    return { dir, launched };
+  } finally {
+    claimed.release();
+  }
+}
+
+async function install(dir: RunDir, launched: Launched, installed: Installed, options: StartOptions): Promise<Facts> {
+  const signal = options.signal ? { signal: options.signal } : {};
+  // Loaded while the API server starts: the client library takes a second.
+  const [istio, { connect }] = await Promise.all([
+    import("../../harness/mesh/index.ts"),
+    import("../../harness/mesh/client.ts"),
+    launched.api,
+  ]);
+  const [mesh] = installed.meshes;
+  if (!mesh) throw new Error("a cluster has a mesh");
+  const manifests = await manifestsOf(dir, installed, mesh, { signal: options.signal });
+  const kube = connect(dir.kubeconfig);
+  await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
+  const facts: Facts = {
+    envoy: mesh.versions.envoy,
+    digests: digestsOf(installed),
+    rootless: process.getuid?.() !== 0,
+    startedAt: new Date().toISOString(),
+  };
+  await writeFile(dir.facts, JSON.stringify(facts), { mode: 0o600 });
+  return facts;
+}
+
+/** The first of a name is what the cluster starts with. Images that a component was taken from go by their own names. */
+function digestsOf({ components }: Installed): Record<string, string> {
+  const digests: Record<string, string> = {};
+  for (const component of components) {
+    const { name, version, digest } = component;
+    digests[name] ??= digest;
+    digests[`${name}@${version}`] = digest;
+    Object.assign(digests, imageDigestsOf(component));
+  }
+  return digests;
+}
+
+/** Istio's manifests with the proxies' image of these versions. */
+async function manifestsOf(
+  dir: RunDir,
+  installed: Installed,
+  mesh: InstalledMesh,
+  options: { readonly revision?: string | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<Manifest[]> {
+  const { istioManifests } = await import("../../harness/mesh/index.ts");
+  const { istio } = mesh.versions;
+  const component = installed.components.find(({ name, version }) => name === "istio" && version === istio);
+  if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
+  return istioManifests({
+    istioctl: join(component.dir, "bin", "istioctl"),
+    identity: component.digest,
+    cache: join(cacheRoot(), "istio-manifests"),
+    upstreamEnvoy: mesh.upstreamEnvoy,
+    proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh.choice)}`,
+    jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
+    ...(options.revision === undefined ? {} : { revision: options.revision }),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}
+
+async function clusterOf(
+  dir: RunDir,
+  facts: Facts,
+  own: { readonly lost: AbortSignal; readonly stop?: () => Promise<void> },
+): Promise<Cluster> {
+  const istio = await import("../../harness/mesh/index.ts");
+  const { connect } = await import("../../harness/mesh/client.ts");
+  const kube = connect(dir.kubeconfig);
+  const [certificate, privateKey] = await Promise.all([
+    readFile(dir.jwksAuthority.certificate, "utf8"),
+    readFile(dir.jwksAuthority.privateKey, "utf8"),
+  ]);
+  return {
+    kind: "embedded",
+    name: dir.name,
+    kubeconfig: dir.kubeconfig,
+    namespace: NAMESPACE,
+    outsideNamespace: OUTSIDE_NAMESPACE,
+    ours: true,
+    ingressUrl: istio.INGRESS_URL,
+    injection: { "istio-injection": "enabled" },
+    jwksAuthority: { certificate, privateKey },
+    lost: own.lost,
+    async describe(): Promise<ClusterInfo> {
+      const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
+      // Before the gateway is there, Envoy is what its program says.
+      const envoy = proxies[0] ?? facts.envoy;
+      const isImage = (name: string): boolean => name.includes("/");
+      const components = Object.keys(facts.digests).filter((name) =>
+        isImage(name) ? name.endsWith(`:${versions.istio}`) : !name.includes("@"),
+      );
+      const running: Readonly<Record<string, string>> = { istio: versions.istio, envoy };
+      return {
+        kind: "embedded",
+        name: dir.name,
+        versions: { ...versions, envoy },
+        digests: Object.fromEntries(
+          components.map((name) => [name, facts.digests[`${name}@${running[name]}`] ?? facts.digests[name] ?? ""]),
+        ),
+        rootless: facts.rootless,
+      };
+    },
+    ready: () => orLost(own.lost, istio.waitForGateway(kube)),
+    setMesh: (setting, options) => orLost(own.lost, istio.setMesh(kube, setting, options)),
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (!own.stop) return;
+      await own.stop();
+      await forget(dir);
+    },
+  };
+}
+
+/** Removes the folder of a cluster that was stopped. */
+async function forget(dir: RunDir): Promise<void> {
+  const claimed = await claim(dir, STOP_SECONDS);
+  if (claimed) await removeRunDir(dir);
+  claimed?.release();
+}
+
+async function whyEnded(dir: RunDir): Promise<string> {
+  const text = await readFile(dir.ended, "utf8").catch(() => undefined);
+  return text === undefined ? "" : `: ${text}`;
+}
+
+function readFacts(dir: RunDir): Facts | undefined {
+  const text = readOwnFile(dir.path, basename(dir.facts), { secret: true, hint: TEMP_HINT });
+  return text === undefined ? undefined : (JSON.parse(text) as Facts);
+}
+
+/** Gives up as soon as the cluster is lost: what is waited for cannot come any more. */
+async function orLost<T>(lost: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const lose = (): void => reject(lost.reason as MeshproofError);
+  if (lost.aborted) lose();
+  lost.addEventListener("abort", lose, { once: true });
+  try {
+    return await Promise.race([promise, work]);
+  } finally {
+    lost.removeEventListener("abort", lose);
+    promise.catch(() => undefined);
+    work.catch(() => undefined);
+  }
+}
+
+function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new MeshproofError("ERR_INTERRUPTED", "interrupted", { cause: signal.reason });
+}

@@ -1,0 +1,239 @@
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { applyManifest } from "../../harness/mesh/apply.ts";
+import { connectWith, messageOf, type Kube } from "../../harness/mesh/client.ts";
+import { MANAGED_BY, RUN_LABEL } from "../../harness/mesh/ledger.ts";
+import type { Progress } from "../../harness/progress.ts";
+import type { Cluster, MeshLimits, MeshSetting } from "../cluster.ts";
+import { takeLease } from "../lease.ts";
+import { makeTempDir } from "../temp-dir.ts";
+import { findLeftovers, joinJournals, removeLeftRun, unprovenWords, type LeftRun } from "./clean-up.ts";
+import { beginClusterJournal, clusterJournalOf, listClusterJournals } from "./cluster-journal.ts";
+import { beginJournal, endJournal, identify, listJournals, openJournal, type ClusterIdentity } from "./journal.ts";
+import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
+import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
+
+/** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
+const ROOT_NAMESPACE = "istio-system";
+
+export interface ExistingOptions extends KubeconfigOptions {
+  readonly runId: string;
+  /** istiod's revision, where the mesh has several. */
+  readonly revision?: string;
+  readonly allowMeshWide: boolean;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The namespaces that a run makes for itself. */
+export function namespacesOf(runId: string): { readonly namespace: string; readonly outsideNamespace: string } {
+  return { namespace: `meshproof-${runId}`, outsideNamespace: `meshproof-${runId}-outside` };
+}
+
+/** Looks at a cluster without creating anything. @throws as {@link pinContext} and {@link survey} do. */
+export async function look(options: KubeconfigOptions): Promise<{ pinned: PinnedContext; found: Survey }> {
+  const pinned = pinContext(options);
+  return { pinned, found: await survey(connectWith(pinned.config)) };
+}
+
+/**
+ * Why nothing can be run on a cluster, and what to do; undefined where it can.
+ * @param wanted the revision that was asked for
+ */
+export function refusalOf(found: Survey, wanted?: string): { message: string; hint: string } | undefined {
+  const names = found.revisions.map(({ name }) => name).join(", ");
+  if (found.revisions.length === 0)
+    return {
+      message: "there is no Istio on this cluster: no Deployment is labelled app=istiod",
+      hint: "install Istio, or let meshproof make a mesh of its own: meshproof run",
+    };
+  if (wanted === undefined && found.revisions.length > 1)
+    return {
+      message: `this mesh has ${found.revisions.length} revisions: ${names}`,
+      hint: "choose one: --revision NAME",
+    };
+  const revision = revisionOf(found, wanted);
+  if (!revision)
+    return { message: `there is no revision "${wanted}": this mesh has ${names}`, hint: "choose one of them" };
+  if (!revision.ready)
+    return {
+      message: `istiod ${revision.namespace}/${revision.name} has no available pod`,
+      hint: "kubectl get pods -A -l app=istiod says why",
+    };
+  if (!revision.injects)
+    return {
+      message: `injection is off: no webhook injects sidecars for revision ${revision.name}`,
+      hint: "turn Istio's sidecar injector on; without sidecars there is nothing to prove",
+    };
+  const missing = found.permissions.filter((permission) => !permission.allowed).map(({ what }) => what);
+  if (missing.length > 0)
+    return {
+      message: `this user may not ${missing.join(", ")}`,
+      hint: "use a user who may, or have a role with these rules bound to this one",
+    };
+  return undefined;
+}
+
+export function revisionOf(found: Survey, wanted?: string): Revision | undefined {
+  return wanted === undefined ? found.revisions[0] : found.revisions.find(({ name }) => name === wanted);
+}
+
+/** What scenarios may ask of this mesh. */
+export function limitsOf(found: Survey, revision: Revision, meshWide: boolean): MeshLimits {
+  const gateway = documentedGateway(found) !== undefined && revision.namespace === ROOT_NAMESPACE;
+  const { jwksFetch, accessLog } = revision;
+  return { jwksFetch, meshWide, gateway, accessLog };
+}
+
+/** The gateway that the documented policies choose: they name `istio-system` and `istio: ingressgateway`. */
+function documentedGateway(found: Survey): Gateway | undefined {
+  return found.gateways.find(({ namespace }) => namespace === ROOT_NAMESPACE);
+}
+
+/**
+ * Takes a cluster that exists for one run: a Lease, two namespaces of the run's own with sidecars of the right revision, and a
+ * journal of everything that is created. Disposing of it removes all of that and proves it.
+ * @throws ERR_CLUSTER_REFUSED, ERR_CLUSTER_UNREACHABLE; nothing is left on the cluster then.
+ */
+export async function openExisting(options: ExistingOptions): Promise<Cluster> {
+  const { runId, progress } = options;
+  const { pinned, found } = await look(options);
+  const refusal = refusalOf(found, options.revision);
+  if (refusal) throw new MeshproofError("ERR_CLUSTER_REFUSED", refusal.message, { hint: refusal.hint });
+  const revision = revisionOf(found, options.revision) as Revision;
+  for (const told of pinned.told) progress(`the context "${pinned.context}": ${told}`);
+  const plain = connectWith(pinned.config);
+  const scope = {
+    run: runId,
+    namespaces: Object.values(namespacesOf(runId)),
+    meshWide: options.allowMeshWide,
+    inCluster: clusterJournalOf(runId),
+  };
+  const cluster = await identify(plain);
+  const head = {
+    ...scope,
+    ...(options.kubeconfig === undefined ? {} : { kubeconfig: path.resolve(options.kubeconfig) }),
+    ...{ context: pinned.context, allowExec: options.allowExec, cluster },
+  };
+  // Before the Lease, so that whoever kills this process leaves a trace of it.
+  const file = beginJournal(head);
+  // Who is refused has made nothing.
+  const lease = await takeLease(plain, { id: runId, verb: "run", progress, signal: options.signal }).catch(
+    (error: unknown) => {
+      endJournal(file);
+      throw error;
+    },
+  );
+  // Who held it may have cleaned up meanwhile.
+  if (!existsSync(file)) beginJournal(head);
+  const kubeconfig = writePinned(pinned.text);
+  const close = async (): Promise<void> => {
+    try {
+      const [own] = joinJournals([openJournal(file)], await listClusterJournals(plain)).filter(
+        ({ made }) => made.run === runId,
+      );
+      const { created, kinds, told } = await removeLeftRun(plain, own as LeftRun, progress);
+      for (const each of told) progress(each);
+      progress(`nothing is left on the cluster: ${created} objects were made and are gone, ${kinds} kinds listed`);
+    } finally {
+      rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
+      await lease.release();
+    }
+  };
+  try {
+    await removeLeftovers(plain, cluster, runId, progress);
+    await beginClusterJournal(plain, scope);
+    const kube = connectWith(pinned.config, file);
+    const names = namespacesOf(runId);
+    const namespace = { name: names.namespace, labels: { ...revision.injection } };
+    await applyManifest(kube, { apiVersion: "v1", kind: "Namespace", metadata: namespace });
+    const proxyImage = await injectedProxy(kube, names.namespace);
+    const gateway = documentedGateway(found);
+    const digests = await imageDigests(kube, revision);
+    return {
+      kind: "existing",
+      name: pinned.context,
+      kubeconfig,
+      ...names,
+      ours: false,
+      ingressUrl: gateway ? `http://${gateway.name}.${gateway.namespace}.svc.cluster.local` : "",
+      limits: limitsOf(found, revision, options.allowMeshWide),
+      injection: revision.injection,
+      journal: { file, labels: { ...MANAGED_BY, [RUN_LABEL]: runId } },
+      lost: lease.lost,
+      ready: () => Promise.resolve(),
+      describe: () =>
+        Promise.resolve({
+          kind: "existing",
+          name: pinned.context,
+          versions: { kubernetes: found.kubernetes, istio: revision.version, envoy: proxyImage },
+          digests,
+        }),
+      setMesh(setting: MeshSetting): Promise<void> {
+        const wanted = setting.jwksFetch ?? revision.jwksFetch;
+        if (wanted === revision.jwksFetch) return Promise.resolve();
+        return Promise.reject(
+          new MeshproofError("ERR_MESH_SETTING", `${wanted} cannot be set on a mesh that is not ours`),
+        );
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What dead runs left would judge this run's requests too. The Lease says that they are dead. */
+async function removeLeftovers(kube: Kube, cluster: ClusterIdentity, runId: string, progress: Progress): Promise<void> {
+  for (const why of listJournals().broken) progress(`not a journal, and left as it is: ${why}`);
+  const { runs, unproven } = await findLeftovers(kube, cluster, [runId]);
+  for (const line of unprovenWords(unproven)) progress(line);
+  for (const left of runs) {
+    progress(`run ${left.made.run} was killed and left something here: removing it`);
+    await removeLeftRun(kube, left, progress);
+  }
+}
+
+/**
+ * Asks for a pod that is not created.
+ * @returns the image of the sidecar that it would get.
+ * @throws ERR_CLUSTER_REFUSED where it gets none.
+ */
+async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
+  const body = { metadata: { generateName: "meshproof-" }, spec: { containers: [{ name: "app", image: "app" }] } };
+  let problem = "its pods get no sidecar";
+  try {
+    // eslint-disable-next-line no-restricted-syntax -- a dry run makes nothing
+    const pod = await kube.core.createNamespacedPod({ namespace, body, dryRun: "All" });
+    const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+    const image = containers.find(({ name }) => name === "istio-proxy")?.image;
+    if (image !== undefined) return image.split("/").slice(-1)[0] ?? image;
+  } catch (error) {
+    problem = messageOf(error);
+  }
+  throw new MeshproofError("ERR_CLUSTER_REFUSED", `injection is off in a namespace labelled for it: ${problem}`, {
+    hint: "turn Istio's sidecar injector on, or choose another revision: --revision NAME",
+  });
+}
+
+/** Image digests of istiod's pods, as the node says them. */
+async function imageDigests(kube: Kube, revision: Revision): Promise<Record<string, string>> {
+  const { items } = await kube.core.listNamespacedPod({ namespace: revision.namespace, labelSelector: "app=istiod" });
+  return Object.fromEntries(
+    items.flatMap(({ status }) =>
+      (status?.containerStatuses ?? []).flatMap(({ name, imageID }) => {
+        const digest = /sha256:[0-9a-f]{64}/.exec(imageID)?.[0];
+        return digest === undefined ? [] : [[`istiod/${name}`, digest]];
+      }),
+    ),
+  );
+}
+
+/** For the processes of the run; holds credentials. */
+function writePinned(text: string): string {
+  const file = path.join(makeTempDir(), "kubeconfig");
+  writeFileSync(file, text, { mode: 0o600 });
+  return file;
+}

@@ -1,0 +1,386 @@
+import { createHash } from "node:crypto";
+import { basename, dirname } from "node:path";
+import {
+  ApiException,
+  AppsV1Api,
+  CoreV1Api,
+  KubeConfig,
+  KubernetesObjectApi,
+  type Configuration,
+  type KubernetesObject,
+  type RequestContext,
+} from "@kubernetes/client-node";
+import { MeshproofError } from "../model/errors.ts";
+import { shareConnections } from "./connections.ts";
+import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
+import { keyOf, type ObjectRecord, type ObjectRef } from "./journal.ts";
+import { Ledger, type Own } from "./ledger.ts";
+import { reachOf } from "./reach.ts";
+
+/** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
+export const FIELD_MANAGER = "meshproof";
+
+/** A manifest as parsed: whatever the file said, so that the API server, not a client model, judges unknown fields. */
+export interface Manifest extends KubernetesObject {
+  apiVersion: string;
+  kind: string;
+  metadata: NonNullable<KubernetesObject["metadata"]> & { name: string };
+  [field: string]: unknown;
+}
+
+/** The API of one cluster. */
+export interface Kube {
+  readonly config: KubeConfig;
+  readonly core: CoreV1Api;
+  readonly apps: AppsV1Api;
+  readonly objects: ObjectApi;
+}
+
+/**
+ * Opens the API of the current context of a kubeconfig that this program wrote, in a folder that it made.
+ * @param journal the journal of a run on a cluster that is somebody else's: only what is in it may be changed or removed
+ * @param pinned whether it is a context of somebody's kubeconfig, in which a program to log in was allowed; the kubeconfigs
+ *   of clusters that are ours name none
+ * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read; ERR_FOREIGN_FILE where it is not this user's alone, or names
+ *   a program that it must not name.
+ */
+export function connect(kubeconfigFile: string, journal?: string, pinned = false): Kube {
+  const config = new KubeConfig();
+  const secret = { secret: true, hint: TEMP_HINT } as const;
+  const folder = findOwnFolder(dirname(kubeconfigFile), secret);
+  const text = folder && readOwnFile(folder, basename(kubeconfigFile), secret);
+  try {
+    if (text === undefined) throw new Error("it does not exist");
+    config.loadFromString(text);
+  } catch (cause) {
+    throw new MeshproofError(
+      "ERR_CLUSTER_UNREACHABLE",
+      `the kubeconfig ${kubeconfigFile} cannot be read: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+  const login = pinned ? undefined : config.getUsers().find((user) => user.exec || user.authProvider);
+  if (login)
+    throw new MeshproofError(
+      "ERR_FOREIGN_FILE",
+      `the kubeconfig ${kubeconfigFile} names a program to log in (${login.exec ? "exec" : "auth-provider"}), which meshproof never writes there; nothing was run`,
+      { hint: "see who wrote it, end the cluster with meshproof down, and start it again" },
+    );
+  return connectWith(config, journal);
+}
+
+export function connectWith(config: KubeConfig, journal?: string): Kube {
+  shareConnections(config);
+  return {
+    config,
+    core: config.makeApiClient(CoreV1Api),
+    apps: config.makeApiClient(AppsV1Api),
+    objects: ObjectApi.of(config, journal),
+  };
+}
+
+/**
+ * Objects of any kind; sends them as they are, with strict field validation.
+ *
+ * On a cluster that is somebody else's it has a {@link Ledger}, and then there is no way by which it changes or removes what this
+ * run did not create: a new object is a creation, a change and a removal name the uid that the creation got.
+ */
+export class ObjectApi extends KubernetesObjectApi {
+  #ledger: Ledger | undefined;
+  /** Keys of objects whose fields server-side apply manages; those that were created by POST are handed over to it. */
+  readonly #applied = new Set<string>();
+  readonly #permitted = new WeakSet<RequestContext>();
+
+  static of(config: KubeConfig, journal?: string): ObjectApi {
+    const api = config.makeApiClient(ObjectApi);
+    api.#ledger = journal === undefined ? undefined : Ledger.open(journal);
+    api.setDefaultNamespace(config);
+    return api;
+  }
+
+  /**
+   * Server-side apply (forced: our field manager wins), unknown fields refused (`fieldValidation=Strict`).
+   * @throws MeshproofError ERR_CLUSTER_REFUSED where the cluster is somebody else's, and so is the object
+   */
+  async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<Manifest> {
+    const ledger = this.#ledger;
+    if (ledger === undefined) return await this.#patch(manifest, options.dryRun);
+    await this.#refuseReach(ledger, manifest);
+    if (options.dryRun) return await this.#post(ledger.mark(manifest), true);
+    const ref = refOf(manifest);
+    const own = ledger.own(ref);
+    if (own === undefined) return await this.#create(ledger, ref, manifest);
+    try {
+      return await this.#change(ledger, ref, manifest, own);
+    } catch (error) {
+      // Gone, or another one is in its place: then this is a creation.
+      if (![404, 409, 422].includes(statusOf(error) ?? 0)) throw error;
+      ledger.removed(ref);
+      return await this.#create(ledger, ref, manifest);
+    }
+  }
+
+  async #create(ledger: Ledger, ref: ObjectRef, manifest: Manifest): Promise<Manifest> {
+    const intended = ledger.intend(ref);
+    if (intended !== undefined) await this.#mirror(ledger, intended);
+    this.#applied.delete(keyOf(ref));
+    let created: Manifest;
+    try {
+      created = await this.#post(ledger.mark(manifest));
+    } catch (error) {
+      if (reasonOf(error) !== "AlreadyExists") throw error;
+      const found = await this.#read(manifest);
+      const own = ledger.recognise(ref, found);
+      // The client sends a request again whose answer was lost, and a process of this run may have died.
+      if (own !== undefined && found.metadata.deletionTimestamp === undefined)
+        return await this.#change(ledger, ref, manifest, own);
+      if (found.metadata.deletionTimestamp !== undefined) throw error;
+      throw new MeshproofError(
+        "ERR_CLUSTER_REFUSED",
+        `${namedAs(ref)} exists already, and this run did not create it: nothing of it is changed`,
+        { hint: "remove or rename it if it is yours, or run on another cluster" },
+      );
+    }
+    await this.#mirror(ledger, ledger.created(ref, created.metadata.uid ?? ""));
+    return created;
+  }
+
+  async #change(ledger: Ledger, ref: ObjectRef, manifest: Manifest, own: Own): Promise<Manifest> {
+    if (!this.#applied.has(keyOf(ref))) await this.#handOver(manifest, own);
+    this.#applied.add(keyOf(ref));
+    const marked = ledger.mark(manifest, own.nonce);
+    return await this.#patch({ ...marked, metadata: { ...marked.metadata, uid: own.uid } });
+  }
+
+  /**
+   * Fields of a creation belong to the manager's operation `Update`, and an apply would leave those that it no longer names. As
+   * kubectl does it (client-go's csaupgrade), the operation is called `Apply` from then on.
+   */
+  async #handOver(manifest: Manifest, own: Own): Promise<void> {
+    const { metadata } = await this.#read(manifest);
+    const index = (metadata.managedFields ?? []).findIndex(
+      ({ manager, operation, subresource }) =>
+        manager === FIELD_MANAGER && operation === "Update" && subresource === undefined,
+    );
+    if (index < 0) return;
+    const request = await this.#request(manifest, "patch", "PATCH", "application/json-patch+json");
+    const at = `/metadata/managedFields/${index}`;
+    request.setBody(
+      JSON.stringify([
+        { op: "test", path: "/metadata/uid", value: own.uid },
+        { op: "test", path: `${at}/manager`, value: FIELD_MANAGER },
+        { op: "test", path: `${at}/operation`, value: "Update" },
+        { op: "replace", path: `${at}/operation`, value: "Apply" },
+      ]),
+    );
+    await this.requestPromise<Manifest>(request);
+  }
+
+  async #patch(manifest: Manifest, dryRun = false): Promise<Manifest> {
+    const request = await this.#request(manifest, "patch", "PATCH", "application/apply-patch+yaml");
+    request.setQueryParam("force", "true");
+    request.setQueryParam("fieldValidation", "Strict");
+    if (dryRun) request.setQueryParam("dryRun", "All");
+    request.setBody(JSON.stringify(manifest));
+    return await this.requestPromise<Manifest>(request);
+  }
+
+  async #post(manifest: Manifest, dryRun = false): Promise<Manifest> {
+    const request = await this.#request(manifest, "create", "POST", "application/json");
+    request.setQueryParam("fieldValidation", "Strict");
+    if (dryRun) request.setQueryParam("dryRun", "All");
+    request.setBody(JSON.stringify(manifest));
+    return await this.requestPromise<Manifest>(request);
+  }
+
+  async #read(manifest: Manifest): Promise<Manifest> {
+    return await this.get<Manifest>(await this.#pathOf(manifest, "patch"));
+  }
+
+  /** What is beyond the run's own namespaces is written down in the cluster too: this machine may be gone tomorrow. */
+  async #mirror(ledger: Ledger, record: ObjectRecord): Promise<void> {
+    const { namespaces, inCluster } = ledger.scope;
+    if (namespaces.includes(record.namespace ?? "")) return;
+    const path = `/api/v1/namespaces/${inCluster.namespace}/configmaps/${inCluster.name}`;
+    const request = this.configuration.baseServer.makeRequestContext(path, "PATCH");
+    this.#prepare(request, "application/merge-patch+json");
+    // Each process has a key of its own for an object, so that none takes away what another one wrote.
+    const key = `${createHash("sha256").update(keyOf(record)).digest("hex").slice(0, 16)}.${record.nonce.slice(0, 8)}`;
+    request.setBody(JSON.stringify({ data: { [key]: JSON.stringify(record) } }));
+    await this.requestPromise<Manifest>(request).catch((cause: unknown) => {
+      throw new MeshproofError(
+        "ERR_JOURNAL",
+        `the journal in the cluster, ConfigMap ${inCluster.namespace}/${inCluster.name}, cannot be written: ${messageOf(cause)}`,
+        { hint: "nothing is created beyond the run's namespaces that is not written down there first", cause },
+      );
+    });
+  }
+
+  async #refuseReach(ledger: Ledger, manifest: Manifest): Promise<void> {
+    const { namespaces, meshWide } = ledger.scope;
+    const reach = reachOf(manifest, new Set(namespaces));
+    if (reach !== undefined && (reach.permitted === "never" || !meshWide))
+      throw new MeshproofError("ERR_CLUSTER_REFUSED", reach.why);
+    // The server knows best what is namespaced: it does not look at the namespace of what is not.
+    const resource = await this.resource(manifest.apiVersion, manifest.kind);
+    if (resource !== undefined && !resource.namespaced && manifest.kind !== "Namespace")
+      throw new MeshproofError("ERR_CLUSTER_REFUSED", `${namedAs(refOf(manifest))} is for the whole cluster`);
+  }
+
+  async #request(
+    manifest: Manifest,
+    action: "create" | "patch" | "delete",
+    method: "POST" | "PATCH" | "DELETE",
+    contentType: string,
+  ): Promise<RequestContext> {
+    const path = await this.#pathOf(manifest, action);
+    const request = this.configuration.baseServer.makeRequestContext(path, method);
+    this.#prepare(request, contentType);
+    return request;
+  }
+
+  #prepare(request: RequestContext, contentType: string): void {
+    request.setHeaderParam("Accept", "application/json");
+    request.setHeaderParam("Content-Type", contentType);
+    if (request.getHttpMethod() !== "DELETE") request.setQueryParam("fieldManager", FIELD_MANAGER);
+    this.#permitted.add(request);
+  }
+
+  /** With a ledger the library's own `create`, `patch`, `replace` and `delete` are closed: they would not ask it. */
+  protected override async requestPromise<T extends KubernetesObject>(
+    request: RequestContext,
+    type?: string,
+    options?: Configuration,
+  ): Promise<T> {
+    if (this.#ledger !== undefined && request.getHttpMethod() !== "GET" && !this.#permitted.has(request))
+      throw new Error("on a cluster that is somebody else's, objects are changed by apply and remove alone");
+    return await super.requestPromise<T>(request, type, options);
+  }
+
+  /** A GET of any path, for what no typed client covers. */
+  async get<T extends object>(path: string, accept = "application/json"): Promise<T> {
+    const request = this.configuration.baseServer.makeRequestContext(path, "GET");
+    request.setHeaderParam("Accept", accept);
+    return await this.requestPromise<T & KubernetesObject>(request);
+  }
+
+  /**
+   * Deletes it; false where it was not there.
+   * @throws MeshproofError ERR_CLUSTER_REFUSED where the cluster is somebody else's, and so is the object
+   */
+  async remove(manifest: Manifest, gracePeriodSeconds?: number): Promise<boolean> {
+    try {
+      const ref = refOf(manifest);
+      const ledger = this.#ledger;
+      const uid = ledger && (ledger.own(ref) ?? (await this.#find(ledger, ref, manifest)))?.uid;
+      if (ledger !== undefined && uid === undefined) return false;
+      const grace = gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds };
+      await this.#delete(manifest, { ...grace, ...(uid === undefined ? {} : { preconditions: { uid } }) });
+      ledger?.removed(ref);
+      return true;
+    } catch (error) {
+      if (statusOf(error) === 404) return false;
+      // Another one is in its place, which is not this run's.
+      if (this.#ledger !== undefined && statusOf(error) === 409) return false;
+      throw error;
+    }
+  }
+
+  /** Deletes the one with this uid; false where it is gone, whether or not another one is in its place. */
+  async removeExactly(ref: ObjectRef, uid: string): Promise<boolean> {
+    try {
+      await this.#delete(manifestOf(ref), { preconditions: { uid } });
+      return true;
+    } catch (error) {
+      if (statusOf(error) === 404 || statusOf(error) === 409) return false;
+      throw error;
+    }
+  }
+
+  /** Reads an object of any kind; undefined where there is none, or no such kind any more. */
+  async find(ref: ObjectRef): Promise<Manifest | undefined> {
+    try {
+      return await this.#read(manifestOf(ref));
+    } catch (error) {
+      if (statusOf(error) === 404 || error instanceof UnknownKindError) return undefined;
+      throw error;
+    }
+  }
+
+  async #delete(manifest: Manifest, options: object): Promise<void> {
+    const request = await this.#request(manifest, "delete", "DELETE", "application/json");
+    request.setBody(JSON.stringify({ propagationPolicy: "Background", ...options }));
+    await this.requestPromise(request, "V1Status");
+  }
+
+  /** An object that another process of this run created. */
+  async #find(ledger: Ledger, ref: ObjectRef, manifest: Manifest): Promise<Own | undefined> {
+    if (ledger.names(ref)) return ledger.recognise(ref, await this.#read(manifest));
+    throw new MeshproofError("ERR_CLUSTER_REFUSED", `${namedAs(ref)} is not removed: this run did not create it`);
+  }
+
+  /** The discovery of a group is cached; a kind that came later (a CRD) needs one fresh look. */
+  async #pathOf(manifest: Manifest, action: "create" | "patch" | "delete"): Promise<string> {
+    try {
+      return await this.specUriPath(manifest, action);
+    } catch {
+      const { apiVersion, kind } = manifest;
+      delete this.apiVersionResourceCache[apiVersion];
+      if ((await this.resource(apiVersion, kind)) === undefined) throw new UnknownKindError(apiVersion, kind);
+      return await this.specUriPath(manifest, action);
+    }
+  }
+}
+
+function refOf({ apiVersion, kind, metadata: { namespace, name } }: Manifest): ObjectRef {
+  return { apiVersion, kind, ...(namespace === undefined ? {} : { namespace }), name };
+}
+
+function manifestOf({ apiVersion, kind, namespace, name }: ObjectRef): Manifest {
+  return { apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } };
+}
+
+function namedAs({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
+}
+
+/** The API server's own word for why: `AlreadyExists`, `Conflict`. */
+function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof ApiException)) return undefined;
+  const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+  return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
+}
+
+/** The API server has no such kind, so it was not asked about the object. */
+export class UnknownKindError extends Error {
+  constructor(apiVersion: string, kind: string) {
+    super(`Unrecognized API version and kind: ${apiVersion} ${kind}`);
+    this.name = "UnknownKindError";
+  }
+}
+
+/** The HTTP status of an API error; undefined where the request never got one. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof ApiException ? error.code : undefined;
+}
+
+/** What the API server said, without the client's own decoration. */
+export function messageOf(error: unknown): string {
+  if (error instanceof ApiException) {
+    const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string")
+      return body.message;
+    return `HTTP ${error.code}: ${String(error.body).slice(0, 500)}`;
+  }
+  if (error instanceof Error)
+    return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+  return String(error);
+}
+
+function parseOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,229 @@
+import { PatchStrategy, type V1ConfigMap, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
+import { createHash, randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { parseDocument } from "yaml";
+import type { JwksFetcher, MeshSetting } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../model/errors.ts";
+import { statusOf, type Kube } from "./client.ts";
+import { execIn, type ExecResult } from "./exec.ts";
+import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
+import { ISTIO_NAMESPACE } from "./install.ts";
+
+/** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod`, its default, `hybrid` or `envoy`. */
+const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
+
+const LIMIT_MS = 120_000;
+
+/** How long a proxy may take to come back to a new istiod. */
+const RECONNECT_MS = 60_000;
+
+/**
+ * Brings the mesh to a setting and waits until it is true everywhere: the new istiod is Ready, the old one is gone, and
+ * every proxy has taken the new one's configuration.
+ */
+export async function setMesh(
+  kube: Kube,
+  setting: MeshSetting,
+  options: { signal?: AbortSignal; restart?: boolean } = {},
+): Promise<void> {
+  // Its name ends with the revision where it has one; meshproof's own meshes have one istiod.
+  const { items } = await kube.apps.listNamespacedDeployment({
+    namespace: ISTIO_NAMESPACE,
+    labelSelector: "app=istiod",
+  });
+  const [istiod] = items;
+  const name = istiod?.metadata?.name;
+  if (!name) throw new MeshproofError("ERR_MESH_SETTING", "the mesh has no istiod");
+  const wanted = setting.jwksFetch ?? "istiod";
+  const where = { name: name.replace("istiod", "istio"), namespace: ISTIO_NAMESPACE };
+  const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
+  const mesh = withSetting(before, setting);
+  const restart = options.restart === true;
+  if (jwksFetcherOf(istiod) === wanted && mesh === before && !restart) return;
+  if (mesh !== before) await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
+  await patch(kube, patchFor(name, wanted, mesh, restart));
+  await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
+  const pod = await untilAlone(kube, options);
+  await untilMeshRead(kube, pod, setting, options);
+  await untilProxiesSynced(kube, pod, options);
+}
+
+/** Waits until one istiod is left and every proxy has all its configuration from that one. */
+export async function untilMeshSynced(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
+  const pod = await untilAlone(kube, options);
+  await untilProxiesSynced(kube, pod, options);
+}
+
+async function patch(kube: Kube, object: V1ConfigMap | V1Deployment): Promise<void> {
+  const how = PatchStrategy.StrategicMergePatch;
+  await kube.objects.patch(object, undefined, undefined, undefined, undefined, how);
+}
+
+/** The check server of scenarios/workloads/ext-authz; a cluster of ours has it in namespace foo. */
+const EXT_AUTHZ_SERVICE = "ext-authz.foo.svc.cluster.local";
+
+/** Names as Istio's external authorization task has them; the second is at a port that nobody serves. */
+const PROVIDERS = [
+  ["sample-ext-authz-http", 8000],
+  ["unreachable-ext-authz-http", 9],
+].map(([name, port]) => ({
+  name,
+  envoyExtAuthzHttp: { service: EXT_AUTHZ_SERVICE, port, includeRequestHeadersInCheck: ["x-ext-authz"] },
+}));
+
+/** A mesh config (YAML) that has this setting and is else as it was; the same text where it has it already. */
+export function withSetting(mesh: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): string {
+  const document = parseDocument(mesh);
+  if (pathNormalization === "BASE") document.delete("pathNormalization");
+  else document.set("pathNormalization", { normalization: pathNormalization });
+  if (extAuthz) document.set("extensionProviders", PROVIDERS);
+  else document.delete("extensionProviders");
+  return isDeepStrictEqual(document.toJS(), parseDocument(mesh).toJS()) ? mesh : document.toString();
+}
+
+/** A ConfigMap reaches a pod's files in its own time: waits until istiod itself says that it has the setting. */
+async function untilMeshRead(
+  kube: Kube,
+  istiod: string,
+  setting: MeshSetting,
+  options: { signal?: AbortSignal },
+): Promise<void> {
+  const until = performance.now() + LIMIT_MS;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { exitCode, stdout, stderr } = await debug(kube, istiod, "/debug/mesh", options);
+    const text = stdout.toString("utf8");
+    if (exitCode === 0 && hasSetting(text, setting)) return;
+    if (performance.now() > until)
+      throw new MeshproofError("ERR_MESH_SETTING", `istiod does not read the mesh config: ${stderr.trim() || text}`);
+    await delay(200);
+  }
+}
+
+/** Whether istiod's `/debug/mesh` shows a setting. */
+export function hasSetting(json: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): boolean {
+  const mesh = JSON.parse(json) as MeshConfig;
+  const found = mesh.pathNormalization?.normalization ?? "DEFAULT";
+  const names = new Set(mesh.extensionProviders?.map(({ name }) => name));
+  return (
+    (found === "DEFAULT" ? "BASE" : found) === pathNormalization &&
+    PROVIDERS.every(({ name }) => names.has(String(name)) === extAuthz)
+  );
+}
+
+/** The part of istiod's `/debug/mesh` that matters here. */
+interface MeshConfig {
+  readonly pathNormalization?: { readonly normalization?: string };
+  readonly extensionProviders?: readonly { readonly name: string }[];
+}
+
+/** Who fetches now, by istiod's environment. */
+export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
+  const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
+  const value = env?.find(({ name }) => name === JWKS_FETCH_ENV)?.value;
+  if (value === "hybrid" || value === "true") return "hybrid";
+  return value === "envoy" ? "envoy" : "istiod";
+}
+
+/** The annotation makes a new pod where the mesh config alone has changed. */
+function patchFor(
+  name: string,
+  fetcher: JwksFetcher,
+  mesh: string,
+  restart: boolean,
+): V1Deployment & { metadata: { name: string } } {
+  const annotations = {
+    "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex"),
+    ...(restart && { "meshproof.dev/restarted": randomUUID() }),
+  };
+  const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name, namespace: ISTIO_NAMESPACE },
+    spec: { template: { metadata: { annotations }, spec: { containers: [container] } } } as V1Deployment["spec"] &
+      object,
+  };
+}
+
+/**
+ * Waits until one istiod pod is left. An old one drains its connections for ten seconds and goes on answering the
+ * proxies meanwhile, so it is given one.
+ */
+async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promise<string> {
+  const [current] = (await readyPods(kube, ISTIO_NAMESPACE, "app=istiod")).slice(-1);
+  const name = current?.metadata?.name ?? "";
+  const { items } = await kube.core.listNamespacedPod({ namespace: ISTIO_NAMESPACE, labelSelector: "app=istiod" });
+  for (const pod of items) {
+    const old = pod.metadata?.name ?? "";
+    if (old !== name)
+      await kube.core
+        .deleteNamespacedPod({ name: old, namespace: ISTIO_NAMESPACE, gracePeriodSeconds: 1 })
+        .catch((error: unknown) => {
+          if (statusOf(error) !== 404) throw error;
+        });
+  }
+  return await waitFor<V1Pod, string>(
+    kube,
+    `/api/v1/namespaces/${ISTIO_NAMESPACE}/pods`,
+    { labelSelector: "app=istiod" },
+    (pods) => (pods.size === 1 ? name : undefined),
+    {
+      limitMs: LIMIT_MS,
+      code: "ERR_MESH_SETTING",
+      explain: (pods) => `an old istiod does not end: ${[...pods.keys()].join(", ")}`,
+      ...options,
+    },
+  );
+}
+
+/** Waits until every pod with a proxy is connected to this istiod and has acknowledged all that it sent. */
+async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?: AbortSignal }): Promise<void> {
+  const until = performance.now() + RECONNECT_MS;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const { items } = await kube.core.listPodForAllNamespaces();
+    const proxies = items.filter(hasProxy).map(({ metadata }) => `${metadata?.name}.${metadata?.namespace}`);
+    // An istiod that has just become ready may not answer its debug port yet.
+    const { exitCode, stdout, stderr } = await debug(kube, istiod, "/debug/syncz", options);
+    const synced = exitCode === 0 ? syncedProxies(stdout.toString("utf8")) : new Set<string>();
+    const missing = proxies.filter((proxy) => !synced.has(proxy));
+    if (missing.length === 0) return;
+    if (performance.now() > until) {
+      const words = exitCode === 0 ? "" : ` (its /debug/syncz answers: ${stderr.trim()})`;
+      throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}${words}`);
+    }
+    await delay(100);
+  }
+}
+
+/** A gateway or an injected pod (there as a native sidecar) that takes requests. */
+export function hasProxy({ metadata, spec, status }: V1Pod): boolean {
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
+  return ready === true && !metadata?.deletionTimestamp && containers.some(({ name }) => name === "istio-proxy");
+}
+
+/** One entry of istiod's `/debug/syncz`: what was sent to a proxy and what it acknowledged, as nonces. */
+interface SyncStatus {
+  readonly proxy?: string;
+  readonly [nonce: `${string}_sent` | `${string}_acked`]: string | undefined;
+}
+
+/** The proxies (`pod.namespace`) that have clusters, listeners and routes, all acknowledged. */
+export function syncedProxies(text: string): ReadonlySet<string> {
+  const entries = JSON.parse(text) as readonly SyncStatus[] | null;
+  const synced = (entries ?? []).filter(
+    (entry) =>
+      (["cluster", "listener", "route", "endpoint"] as const).every(
+        (kind) => entry[`${kind}_sent`] === entry[`${kind}_acked`],
+      ) && Boolean(entry.cluster_acked && entry.listener_acked),
+  );
+  return new Set(synced.flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy])));
+}
+
+function debug(kube: Kube, istiod: string, path: string, options: { signal?: AbortSignal }): Promise<ExecResult> {
+  const where = { namespace: ISTIO_NAMESPACE, pod: istiod, container: "discovery" };
+  return execIn(kube, where, ["/usr/local/bin/pilot-discovery", "request", "GET", path], options);
+}

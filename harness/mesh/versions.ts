@@ -1,0 +1,110 @@
+import { VersionApi, type V1Pod } from "@kubernetes/client-node";
+import { MeshproofError } from "../model/errors.ts";
+import type { Kube } from "./client.ts";
+import { readyPods } from "./wait.ts";
+import { execIn } from "./exec.ts";
+import { GATEWAY, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
+
+/** istiod's monitoring port (`--monitoringAddr` of its chart), where `/version` is. */
+const MONITORING_PORT = 15014;
+
+/**
+ * What the API server and istiod say they are, for example `v1.36.3` and `1.31.0`.
+ * @throws ERR_CLUSTER_UNREACHABLE where no istiod is ready.
+ */
+export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; istio: string }> {
+  const [{ gitVersion }, [istiod]] = await Promise.all([
+    kube.config.makeApiClient(VersionApi).getCode(),
+    readyPods(kube, ISTIO_NAMESPACE, "app=istiod"),
+  ]);
+  if (!istiod) throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", "no istiod is ready");
+  return { kubernetes: gitVersion, istio: await askIstiod(kube, istiod) };
+}
+
+async function askIstiod(kube: Kube, { metadata }: V1Pod): Promise<string> {
+  const text = await kube.core.connectGetNamespacedPodProxyWithPath({
+    name: `${metadata?.name}:${MONITORING_PORT}`,
+    namespace: metadata?.namespace ?? ISTIO_NAMESPACE,
+    path: "version",
+  });
+  return istioVersion(text);
+}
+
+/** How long one way to ask an istiod may take: a firewall may drop what the API server sends to that port. */
+const ASK_LIMIT_MS = 5000;
+
+/**
+ * What the ready istiods of a mesh that is not ours say they are, one version or several: by the API server's proxy, or else
+ * by the program itself. Undefined where none may be asked, or none answers.
+ * @param labelSelector of their pods
+ */
+export async function istiodVersions(
+  kube: Kube,
+  namespace: string,
+  labelSelector: string,
+): Promise<string | undefined> {
+  const ask = async (pod: V1Pod): Promise<string> => {
+    const byProxy = (): Promise<string> => askIstiod(kube, pod);
+    const byProgram = async (): Promise<string> => {
+      const where = { namespace, pod: pod.metadata?.name ?? "", container: "discovery" };
+      const { stdout, exitCode } = await execIn(kube, where, ["pilot-discovery", "version"]);
+      const said = istioVersion(stdout.toString("utf8"));
+      if (exitCode !== 0 || said === "") throw new Error("it does not say its version");
+      return said;
+    };
+    return within(byProxy).catch(() => within(byProgram));
+  };
+  try {
+    const pods = await readyPods(kube, namespace, labelSelector);
+    const said = await Promise.all(pods.map(ask));
+    return said.length === 0 ? undefined : [...new Set(said)].sort().join(", ");
+  } catch {
+    return undefined;
+  }
+}
+
+async function within<T>(ask: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("no answer in time")), ASK_LIMIT_MS);
+  return Promise.race([ask(), late.promise]).finally(() => clearTimeout(timer));
+}
+
+/** What the ingress gateway's Envoy says it is, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */
+export async function envoyVersionOf(kube: Kube): Promise<string> {
+  await waitForGateway(kube);
+  const [gateway] = await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`);
+  const where = { namespace: ISTIO_NAMESPACE, pod: gateway?.metadata?.name ?? "", container: "istio-proxy" };
+  const { stdout } = await execIn(kube, where, ["envoy", "--version"]);
+  return envoyVersion(stdout.toString("utf8"));
+}
+
+/** What the running Envoys of all ready pods of the ingress gateway say they are, each once (`/server_info`). */
+export async function gatewayEnvoys(kube: Kube): Promise<string[]> {
+  return proxyVersions(kube, await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`));
+}
+
+/** What the running Envoys of these pods say they are, each version once, for example `1.40.0`. */
+export async function proxyVersions(kube: Kube, pods: readonly V1Pod[]): Promise<string[]> {
+  const versions = pods.map(async ({ metadata }) => {
+    const where = { namespace: metadata?.namespace ?? "", pod: metadata?.name ?? "", container: "istio-proxy" };
+    const { stdout } = await execIn(kube, where, ["pilot-agent", "request", "GET", "server_info"]);
+    const { version } = JSON.parse(stdout.toString("utf8")) as { version?: string };
+    return serverVersion(version ?? "");
+  });
+  return [...new Set(await Promise.all(versions))];
+}
+
+/** `1.40.0`, of `<commit>/1.40.0/Clean/RELEASE/BoringSSL` (Envoy's admin interface, `server_info`). */
+export function serverVersion(text: string): string {
+  return text.split("/")[1] ?? text;
+}
+
+/** `1.40.0`, of `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`. */
+export function envoyVersion(text: string): string {
+  return /version: \w+\/([^/]+)\//.exec(text)?.[1] ?? text.trim();
+}
+
+/** The tag of `1.31.0-<commit>-Clean`, as Istio's build information prints it. */
+export function istioVersion(text: string): string {
+  return text.trim().replace(/-[^-]+-(Clean|Modified)$/, "");
+}

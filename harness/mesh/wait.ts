@@ -1,0 +1,120 @@
+import { Watch, type KubernetesObject, type V1Deployment, type V1Pod } from "@kubernetes/client-node";
+import { MeshproofError, type ErrorCode } from "../model/errors.ts";
+import type { Kube } from "./client.ts";
+
+/**
+ * Waits until the objects of a collection (`/api/v1/namespaces/foo/pods`) satisfy a condition, by list and watch.
+ * @param done given all objects by `namespace/name`; returns a value to end with, or undefined to go on.
+ * @throws the code with what `explain` says of the last state, when the limit has passed.
+ */
+export async function waitFor<T extends KubernetesObject, R>(
+  kube: Kube,
+  path: string,
+  query: { labelSelector?: string; fieldSelector?: string },
+  done: (objects: ReadonlyMap<string, T>) => R | undefined,
+  options: {
+    limitMs: number;
+    code: ErrorCode;
+    explain: (objects: ReadonlyMap<string, T>) => string;
+    signal?: AbortSignal;
+  },
+): Promise<R> {
+  const objects = new Map<string, T>();
+  const watch = new Watch(kube.config);
+  const until = performance.now() + options.limitMs;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const remaining = until - performance.now();
+    if (remaining <= 0) {
+      throw new MeshproofError(
+        options.code,
+        `${options.explain(objects)} (waited ${Math.round(options.limitMs / 1000)} s)`,
+      );
+    }
+    objects.clear();
+    const outcome = await new Promise<{ value?: R; error?: unknown }>((resolve) => {
+      let request: AbortController | undefined;
+      let ended = false;
+      const end = (result: { value?: R; error?: unknown }): void => {
+        if (ended) return;
+        ended = true;
+        clearTimeout(timer);
+        options.signal?.removeEventListener("abort", stop);
+        request?.abort();
+        resolve(result);
+      };
+      const stop = (): void => end({});
+      const timer = setTimeout(stop, remaining);
+      options.signal?.addEventListener("abort", stop, { once: true });
+      // A watch without resourceVersion begins with an ADDED event for everything that exists.
+      watch
+        .watch(
+          path,
+          { ...query },
+          (type: string, object: T) => {
+            const key = `${object.metadata?.namespace ?? ""}/${object.metadata?.name ?? ""}`;
+            if (type === "ADDED" || type === "MODIFIED") objects.set(key, object);
+            else if (type === "DELETED") objects.delete(key);
+            else return;
+            const value = done(objects);
+            if (value !== undefined) end({ value });
+          },
+          (error: unknown) => end({ error }),
+        )
+        .then((controller) => {
+          request = controller;
+          if (ended) controller.abort();
+        })
+        .catch((error: unknown) => end({ error }));
+    });
+    if (outcome.value !== undefined) return outcome.value;
+    if (outcome.error) await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+/** Waits until a Deployment's new pods are all available and none of the old ones is left (its pods included). */
+export async function waitForDeployment(
+  kube: Kube,
+  namespace: string,
+  name: string,
+  options: { limitMs?: number; signal?: AbortSignal } = {},
+): Promise<void> {
+  await waitFor<V1Deployment, true>(
+    kube,
+    `/apis/apps/v1/namespaces/${namespace}/deployments`,
+    { fieldSelector: `metadata.name=${name}` },
+    (objects) => {
+      const deployment = objects.get(`${namespace}/${name}`);
+      const status = deployment?.status;
+      const wanted = deployment?.spec?.replicas ?? 1;
+      const current = (status?.observedGeneration ?? 0) >= (deployment?.metadata?.generation ?? 1);
+      // Zeros are left out of a status.
+      const counts = [status?.updatedReplicas, status?.replicas, status?.availableReplicas];
+      return current && counts.every((count) => (count ?? 0) === wanted) ? true : undefined;
+    },
+    {
+      limitMs: options.limitMs ?? 120_000,
+      code: "ERR_WORKLOAD_NOT_READY",
+      ...(options.signal ? { signal: options.signal } : {}),
+      explain: (objects) => {
+        const status = objects.get(`${namespace}/${name}`)?.status;
+        const seen = status
+          ? `${status.availableReplicas ?? 0} of ${status.replicas ?? 0} pods available`
+          : "it does not exist";
+        return `Deployment ${namespace}/${name} is not ready: ${seen}`;
+      },
+    },
+  );
+}
+
+/** The ready pods with a label, oldest first. */
+export async function readyPods(kube: Kube, namespace: string, labelSelector: string): Promise<V1Pod[]> {
+  const list = await kube.core.listNamespacedPod({ namespace, labelSelector });
+  return list.items
+    .filter(
+      (pod) =>
+        !pod.metadata?.deletionTimestamp &&
+        pod.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
+    )
+    .sort((a, b) => Number(a.metadata?.creationTimestamp ?? 0) - Number(b.metadata?.creationTimestamp ?? 0));
+}

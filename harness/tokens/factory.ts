@@ -1,0 +1,281 @@
+/** Tokens: made for a run from what a scenario says about them, checked by a second implementation, cached. */
+
+import { appendFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { decodeJwt } from "jose";
+import type { JWK } from "jose";
+import { MeshproofError } from "../model/errors.ts";
+import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
+import type { TokenSpec, TokenVariant } from "../model/scenario.ts";
+import { readIssuers } from "./issuer.ts";
+import type { Issuer } from "./issuer.ts";
+import { generateKey, makeKeys, privatePartsOf, shareKeys, toPublic } from "./keys.ts";
+import type { SigningKey } from "./keys.ts";
+import { ALGORITHMS } from "./names.ts";
+import type { Algorithm } from "./names.ts";
+import { redact } from "../safe/redact.ts";
+import { BREAKAGES, breakToken } from "./break.ts";
+import { breakSignature, makeHeader, sign, signUnderOtherName, signWithHeader } from "./sign.ts";
+import type { Claims } from "./sign.ts";
+import { verifyToken } from "./verify.ts";
+import type { Findings } from "./verify.ts";
+
+export interface Token {
+  /** What goes behind `Authorization: Bearer`. Never written to a report. */
+  readonly compact: string;
+  /** For a person: `iss https://issuer.corp.example, alg ES256, kid ES256, signed by another key`. */
+  readonly words: string;
+}
+
+export interface TokenFactory {
+  /**
+   * The token that a scenario describes; the same token for the same description. Where its times are relative they count from
+   * this call, so such a token is made anew each second.
+   * @param variant changes the token for one check; wins over the description's own
+   * @throws MeshproofError ERR_SCENARIO_INVALID if the issuer cannot make it
+   */
+  mint(spec: TokenSpec, variant?: TokenVariant): Promise<Token>;
+  /** The issuer's JWKS as JSON text (RFC 7517 section 5): what `${jwks.<issuer>}` stands for and a JWKS server answers. */
+  jwks(issuer: string): Promise<string>;
+  /** Every signature and private part of a key that this process has made or read so far: none may be in a report. */
+  secrets(): string[];
+  /** The text without secrets and without the signature of any token, known or not. Do this before cutting the text short. */
+  redact(text: string): string;
+}
+
+export interface TokenFactoryOptions {
+  /** The folder `scenarios/issuers`. */
+  readonly issuersDir: string;
+  /** A folder of the run in which processes share the keys that they make; without it keys stay in this process. */
+  readonly keyFolder?: string;
+}
+
+/** For tests alone: names a file that takes every secret of the run, so that its artefacts can be searched for them. */
+const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
+
+/** Long enough for any run: a token without relative times is made once and used until its end. */
+const LIFETIME_SECONDS = 24 * 3600;
+/** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
+const EXPIRED_SECONDS = 3600;
+const OTHER_ISSUER = "https://other-issuer.example";
+
+/**
+ * @throws MeshproofError ERR_SCENARIO_INVALID if an issuer's file is wrong
+ */
+export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactoryOptions): Promise<TokenFactory> {
+  const { issuers, problems } = await readIssuers(issuersDir);
+  if (problems.length > 0) throw invalidScenarios(problems);
+  const secrets = new Set<string>();
+  const remember = (secret: string): void => {
+    const file = process.env[SECRETS_VARIABLE];
+    if (file !== undefined && !secrets.has(secret)) appendFileSync(file, `${secret}\n`, { mode: 0o600 });
+    secrets.add(secret);
+  };
+
+  const keysOf = cached(async (name: string): Promise<SigningKey[]> => {
+    const issuer = findIssuer(issuers, name);
+    const make = (): Promise<SigningKey[]> => makeKeys(issuer, issuersDir);
+    const keys = keyFolder === undefined ? await make() : await shareKeys(keyFolder, name, make);
+    for (const part of keys.flatMap(privatePartsOf)) remember(part);
+    return keys;
+  });
+
+  /** A key of the same type that no JWKS has. */
+  const strangerFor = cached(async (kind: Algorithm): Promise<JWK> => {
+    const jwk = await generateKey(kind);
+    for (const part of privatePartsOf({ kid: "", alg: kind, jwk })) remember(part);
+    return jwk;
+  });
+
+  const jwks = cached(async (name: string): Promise<string> => {
+    const issuer = findIssuer(issuers, name);
+    if (issuer.jwks !== undefined) return (await readFile(join(issuersDir, issuer.jwks), "utf8")).trim();
+    return JSON.stringify({ keys: (await keysOf(name)).map(toPublic) });
+  });
+
+  /** Parts that are as short as a broken token's may be no secret, and would hollow a report out. */
+  const addSecret = (compact: string): void => {
+    const signature = compact.split(".")[2] ?? "";
+    if (signature.length >= 16) remember(signature);
+  };
+
+  const mintCached = cached(async (description: string): Promise<Token> => {
+    const [described, variant, second] = JSON.parse(description) as [TokenSpec, TokenVariant, number | null];
+    const issuer = findIssuer(issuers, described.issuer);
+    const key = chooseKey(issuer, await keysOf(described.issuer), described);
+    const now = second ?? secondsNow();
+    const strange = described.signedBy === "stranger" || variant === "other-key";
+    const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
+    const header = described.header;
+    const spec = header?.["jwk"] === "own" ? { ...described, header: { ...header, jwk: toPublic(signer) } } : described;
+    const published = spec.published ? await readPublished(issuer, issuersDir) : undefined;
+    const claims = changeClaims(published ? decodeJwt(published) : makeClaims(issuer, spec, now), variant, now);
+    let compact: string;
+    if (variant === "not-a-jwt") compact = "this-is-not-a-jwt";
+    else if (variant === "other-algorithm")
+      compact = await signUnderOtherName(claims, signer, otherAlgorithm(issuer, key.alg));
+    else if (published !== undefined && (variant === "intact" || variant === "broken-signature")) compact = published;
+    else if (spec.header !== undefined) compact = await signWithHeader(claims, signer, makeHeader(key, spec.header));
+    else compact = await sign(claims, signer);
+    if (variant !== "not-a-jwt") addSecret(compact);
+    const good = compact;
+    const breakage = BREAKAGES[variant];
+    if (variant === "broken-signature") compact = breakSignature(compact);
+    if (breakage !== undefined)
+      compact = await breakToken(breakage, variant, {
+        header: makeHeader(key, spec.header),
+        claims,
+        key: signer,
+        compact,
+      });
+    if (variant !== "not-a-jwt") addSecret(compact);
+    if (breakage !== undefined && compact === good) throw new Error(`the variant ${variant} left the token as it was`);
+
+    const wellFormed = variant !== "not-a-jwt" && breakage?.wellFormed !== false;
+    const { alg = key.alg, kid } = makeHeader(key, spec.header);
+    const rightHeader = alg === key.alg && (kid === undefined || kid === key.kid);
+    const swapped = variant === "swapped-parts";
+    assertFindings(verifyToken(compact, await jwks(spec.issuer), issuer.iss, now), {
+      wellFormed,
+      signed:
+        wellFormed &&
+        !strange &&
+        rightHeader &&
+        (breakage?.signed ?? (breakage === undefined && !["broken-signature", "other-algorithm"].includes(variant))),
+      issued: wellFormed && !swapped && claims["iss"] === issuer.iss,
+      inTime: wellFormed && (swapped || isInTime(claims, now)),
+    });
+    return { compact, words: describe(compact, described, variant, strange) };
+  });
+
+  return {
+    mint: (spec, variant = "intact") =>
+      mintCached(
+        JSON.stringify([
+          { ...spec, in: undefined },
+          variant === "intact" ? (spec.variant ?? variant) : variant,
+          isRelative(spec) ? secondsNow() : null,
+        ]),
+      ),
+    jwks,
+    secrets: () => [...secrets],
+    redact: (text) => redact(text, [...secrets]),
+  };
+}
+
+function secondsNow(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
+/** Whether a token is as described for a moment only. */
+function isRelative({ expiresIn, notBefore, issuedAt }: TokenSpec): boolean {
+  return expiresIn !== undefined || notBefore !== undefined || issuedAt !== undefined;
+}
+
+function findIssuer(issuers: ReadonlyMap<string, Issuer>, name: string): Issuer {
+  const issuer = issuers.get(name);
+  if (issuer !== undefined) return issuer;
+  const names = [...issuers.keys()];
+  const hint = didYouMean(name, names, `there are ${names.join(", ")}`)!;
+  throw new MeshproofError("ERR_SCENARIO_INVALID", `unknown issuer "${name}"`, { hint });
+}
+
+function chooseKey(issuer: Issuer, keys: readonly SigningKey[], { alg }: TokenSpec): SigningKey {
+  const key = alg === undefined ? keys[0] : keys.find((candidate) => candidate.alg === alg);
+  if (key !== undefined) return key;
+  throw new MeshproofError("ERR_SCENARIO_INVALID", `issuer ${issuer.name} has no ${alg} key`, {
+    hint: `it has ${keys.map((candidate) => candidate.alg).join(", ")}`,
+  });
+}
+
+async function readPublished({ name, publishedToken }: Issuer, issuersDir: string): Promise<string> {
+  if (publishedToken === undefined)
+    throw new MeshproofError("ERR_SCENARIO_INVALID", `issuer ${name} publishes no token`);
+  return (await readFile(join(issuersDir, publishedToken), "utf8")).trim();
+}
+
+/** The issuer's claims, then the token's; null takes a claim away. `expiresIn` wins over a claim `exp`. */
+function makeClaims(issuer: Issuer, { claims, expiresIn, notBefore, issuedAt, size }: TokenSpec, now: number): Claims {
+  const made = {
+    iss: issuer.iss,
+    sub: issuer.iss,
+    iat: Math.min(now, now + (expiresIn ?? 0)),
+    exp: now + LIFETIME_SECONDS,
+    ...issuer.claims,
+    ...claims,
+    ...(expiresIn !== undefined && { exp: now + expiresIn }),
+    ...(notBefore !== undefined && { nbf: now + notBefore }),
+    ...(issuedAt !== undefined && { iat: now + issuedAt }),
+    ...(size !== undefined && { filler: "x".repeat(Math.ceil(size * 0.75)) }),
+  };
+  return Object.fromEntries(Object.entries(made).filter(([, value]) => value !== null));
+}
+
+function changeClaims(claims: Claims, variant: TokenVariant, now: number): Claims {
+  if (variant === "other-issuer") return { ...claims, iss: OTHER_ISSUER };
+  if (variant === "expired") return { ...claims, iat: now - 2 * EXPIRED_SECONDS, exp: now - EXPIRED_SECONDS };
+  return claims;
+}
+
+/** The issuer's next algorithm after this one; where it has no other, the next that Envoy knows. */
+function otherAlgorithm(issuer: Issuer, alg: Algorithm): Algorithm {
+  const own = [...new Set(issuer.keys.map((key) => key.alg))];
+  const list = own.length > 1 ? own : ALGORITHMS;
+  return list[(list.indexOf(alg) + 1) % list.length]!;
+}
+
+function isInTime({ exp, nbf }: Claims, now: number): boolean {
+  return (exp === undefined || Number(exp) > now) && (nbf === undefined || Number(nbf) <= now);
+}
+
+/** A token that is not what it was made to be would prove nothing. */
+function assertFindings(found: Findings, expected: Findings): void {
+  for (const fact of Object.keys(expected) as (keyof Findings)[])
+    if (found[fact] !== expected[fact])
+      throw new Error(`a token was made to be ${fact}: ${expected[fact]}, and node:crypto finds ${found[fact]}`);
+}
+
+function describe(compact: string, spec: TokenSpec, variant: TokenVariant, strange: boolean): string {
+  if (variant === "not-a-jwt") return "text that is no JWT";
+  const breakage = BREAKAGES[variant];
+  if (breakage !== undefined) return `a token of ${spec.issuer}, ${breakage.words}`;
+  const { alg, kid } = JSON.parse(Buffer.from(compact.split(".")[0]!, "base64url").toString()) as Record<
+    string,
+    unknown
+  >;
+  const { iss } = decodeJwt(compact);
+  const words = [
+    iss === undefined ? "no iss" : `iss ${iss}`,
+    `alg ${String(alg)}`,
+    kid === undefined ? "no kid" : `kid ${String(kid)}`,
+  ];
+  if (spec.published) words.push("published sample");
+  if (spec.claims !== undefined) words.push(`claims ${JSON.stringify(spec.claims)}`);
+  if (spec.expiresIn !== undefined)
+    words.push(spec.expiresIn < 0 ? `expired ${-spec.expiresIn} s ago` : `expires after ${spec.expiresIn} s`);
+  if (spec.header !== undefined) words.push(`header ${JSON.stringify(spec.header)}`);
+  if (spec.notBefore !== undefined) words.push(`nbf ${spec.notBefore} s from now`);
+  if (spec.issuedAt !== undefined) words.push(`iat ${spec.issuedAt} s from now`);
+  if (spec.size !== undefined) words.push(`${compact.length} bytes`);
+  if (strange) words.push("signed by another key");
+  if (variant === "broken-signature") words.push("signature broken");
+  if (variant === "other-algorithm") words.push(`signed with the algorithm of its kid, not ${String(alg)}`);
+  if (variant === "expired") words.push(`expired ${EXPIRED_SECONDS} s ago`);
+  return words.join(", ");
+}
+
+/** Each argument's answer is worked out once; callers at the same time share it. A failure is not kept. */
+function cached<Argument extends string, Result>(
+  work: (argument: Argument) => Promise<Result>,
+): (argument: Argument) => Promise<Result> {
+  const results = new Map<Argument, Promise<Result>>();
+  return (argument) => {
+    const known = results.get(argument);
+    if (known !== undefined) return known;
+    const result = work(argument);
+    results.set(argument, result);
+    result.catch(() => results.delete(argument));
+    return result;
+  };
+}

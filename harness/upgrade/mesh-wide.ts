@@ -1,0 +1,15 @@
+import { parseManifests } from "../mesh/apply.ts";
+import { ROOT_NAMESPACE } from "../run/session.ts";
+import type { Scenario } from "../model/scenario.ts";
+
+const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);
+
+/** Whether a scenario has a policy that holds for every workload of the mesh, the streams' too. */
+export function policesWholeMesh({ steps }: Scenario): boolean {
+  const manifests = steps.flatMap(({ apply }) => apply.flatMap(({ text }) => parseManifests(text)));
+  return manifests.some(({ kind, metadata, ...rest }) => {
+    const spec = rest["spec"] as { selector?: unknown; targetRef?: unknown; targetRefs?: unknown } | undefined;
+    const everywhere = (spec?.selector ?? spec?.targetRef ?? spec?.targetRefs) === undefined;
+    return POLICIES.has(kind) && metadata.namespace === ROOT_NAMESPACE && everywhere;
+  });
+}

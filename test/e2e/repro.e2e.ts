@@ -1,0 +1,222 @@
+/** The tickets of docs/examples, each by its own command, on one kept cluster. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { execa } from "execa";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { parse } from "shell-quote";
+import { findSecrets } from "../../cli/find-secrets.ts";
+import type { ReproAnswer } from "../../harness/repro/index.ts";
+
+const ROOT = path.join(import.meta.dirname, "../..");
+const TICKETS = path.join(ROOT, "docs/examples/tickets");
+const NAME = `repro-${process.pid}`;
+
+/** What each ticket must come to: the cause, and the first row of its matrix by column. */
+const TICKET_ANSWERS: Readonly<
+  Record<string, { cause: RegExp; matrix: Readonly<Record<string, string>>; met: boolean }>
+> = {
+  "jwks-not-fetched": {
+    cause: /^The keys of https:\/\/my-outside-cluster-host\.com\/oidc could not be fetched: .*placeholder key/,
+    matrix: { "GET /": "200 401 401 401 401 401 401 401" },
+    met: false,
+  },
+  audience: {
+    cause: /^The token is valid, but AuthorizationPolicy shop\/audiences looks at its audience \["aud3"\]/,
+    matrix: { "GET /": "403 403 403 401 401 403 401 401" },
+    met: false,
+  },
+  selector: {
+    cause:
+      /^AuthorizationPolicy shop\/demo chooses none of the pods: it has selector app=demo, and the pods have app=demo-primary/,
+    matrix: { "GET /": "200" },
+    met: false,
+  },
+  "multiple-slashes": {
+    cause: /^The path bypasses the policy: the proxy compares it as \/\/admin .*while \/admin, .*gets 403/,
+    matrix: { "GET //admin": "200", "GET /admin": "403" },
+    met: false,
+  },
+  "health-check": {
+    cause:
+      /^AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies every path .*\/healthz is not among them/,
+    matrix: { "GET /healthz": "403 200 401 401 200 401 401" },
+    met: false,
+  },
+};
+
+const AUDIENCE = (jwks: string): string => `
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt, namespace: shop }
+spec:
+  selector: { matchLabels: { app: shop } }
+  jwtRules:
+    - issuer: https://login.example.com/
+      audiences: [orders]
+      jwks: '${jwks}'
+`;
+
+/** What health-check can do without. */
+const NOISE = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-admin, namespace: istio-system }
+spec:
+  selector: { matchLabels: { istio: ingressgateway } }
+  action: DENY
+  rules: [{ to: [{ operation: { paths: ["/admin"] } }] }]
+`;
+
+describe("repro", () => {
+  let folder: string;
+  const meshproof = (...args: string[]) =>
+    execa(process.execPath, ["cli/meshproof.mjs", ...args], {
+      ...{ cwd: ROOT, reject: false },
+      env: { MESHPROOF_SECRETS_FILE: path.join(folder, "secrets.txt") },
+    });
+  const repro = (...args: string[]) =>
+    meshproof("repro", ...args, "--name", NAME, "--results", path.join(folder, "pages"));
+  const filesIn = async (root: string): Promise<string[]> => {
+    const written = await readdir(root, { recursive: true, withFileTypes: true });
+    return written.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  };
+
+  before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-repro-"))));
+  after(async () => {
+    await meshproof("down", "--name", NAME);
+    await rm(folder, { recursive: true });
+  });
+
+  it("has an answer for every ticket of the docs", async () =>
+    assert.deepEqual(await readdir(TICKETS), Object.keys(TICKET_ANSWERS).sort()));
+
+  for (const [ticket, { cause, matrix, met }] of Object.entries(TICKET_ANSWERS))
+    it(`says what is the matter with ${ticket}`, async () => {
+      const command = (await readFile(path.join(TICKETS, ticket, "command.sh"), "utf8")).replaceAll("\\\n", " ");
+      const [, , ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
+      const { exitCode, stdout, stderr } = await repro(...args, "--json");
+      assert.equal(exitCode, met ? 0 : 1, stderr);
+      const answer = JSON.parse(stdout) as ReproAnswer;
+      assert.match(answer.cause, cause);
+      assert.deepEqual(answer.expected?.met, met);
+      const rows = answer.matrix.rows.map(({ request, cells }) => [
+        request,
+        cells.map(({ status }) => status).join(" "),
+      ]);
+      assert.deepEqual(Object.fromEntries(rows), matrix);
+      assert.match(answer.versions["istio"] ?? "", /^\d/);
+      assert.ok(answer.changes.length > 0);
+      assert.ok(answer.applied.length > 0 && answer.applied.every(({ yaml }) => yaml !== ""));
+      const page = path.join(folder, "pages", answer.id);
+      assert.deepEqual(JSON.parse(await readFile(path.join(page, "repro.json"), "utf8")), answer);
+      assert.match(await readFile(path.join(page, "repro.html"), "utf8"), /<h2 class="cause">/);
+    });
+
+  it("drops what is needless for the answer, keeps what decides, and exports what is left", async () => {
+    const noise = path.join(folder, "noise.yaml");
+    const kept = path.join(folder, "minimized");
+    await writeFile(noise, NOISE);
+    const { exitCode, stdout, stderr } = await repro(
+      ...[path.join(TICKETS, "health-check"), noise, "--request", "GET /healthz"],
+      ...["--minimize", "--export", kept, "--json"],
+    );
+    assert.equal(exitCode, 0, stderr);
+    const { minimized, cause, matrix } = JSON.parse(stdout) as ReproAnswer;
+    assert.match(cause, TICKET_ANSWERS["health-check"]!.cause);
+    assert.equal(matrix.rows[0]?.cells[0]?.status, 403);
+    assert.deepEqual([...(minimized?.dropped ?? [])].sort(), [
+      "AuthorizationPolicy istio-system/frontend-ingress-whitelist rules[0].when",
+      "AuthorizationPolicy istio-system/no-admin",
+      "RequestAuthentication istio-system/jwt",
+    ]);
+    assert.deepEqual([minimized?.confirmed, minimized?.complete], [true, true]);
+    assert.match(minimized?.yaml ?? "", /name: frontend-ingress-whitelist[^]*notPaths:\n\s+- \/test\/\*\n$/);
+    const exported = (await readdir(kept, { recursive: true })).filter((name) =>
+      /scenarios\/jwt|scenarios\/ticket/.test(name),
+    );
+    const texts = await Promise.all(
+      exported.filter((name) => name.endsWith(".yaml")).map((name) => readFile(path.join(kept, name), "utf8")),
+    );
+    assert.match(texts.join("\n"), /frontend-ingress-whitelist/);
+    assert.doesNotMatch(texts.join("\n"), /no-admin|request\.auth/);
+  });
+
+  it("leaves no stand-in behind", async () => {
+    const { stdout } = await meshproof(
+      "kubectl",
+      "--name",
+      NAME,
+      "get",
+      "service,deployment",
+      "-n",
+      "foo",
+      "-o",
+      "name",
+    );
+    assert.match(stdout, /\/nginx-proxy$/m);
+    assert.doesNotMatch(stdout, /\/ticket$/m);
+  });
+
+  it("names the audience, and keeps neither the token's signature nor a key of the ticket", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+    const jwk = { ...(await exportJWK(publicKey)), kid: "theirs" };
+    const token = await new SignJWT({ iss: "https://login.example.com/", aud: "billing", sub: "somebody" })
+      .setProtectedHeader({ alg: "RS256", kid: "theirs" })
+      .setIssuedAt(1_600_000_000)
+      .setExpirationTime(1_600_000_300)
+      .sign(privateKey);
+    await writeFile(path.join(folder, "shop.yaml"), AUDIENCE(JSON.stringify({ keys: [jwk] })));
+    await writeFile(path.join(folder, "token.jwt"), token);
+    const kept = path.join(folder, "kept");
+    const request = ["--request", "GET /orders", "--token", `@${path.join(folder, "token.jwt")}`, "--expect", "403"];
+    const done = await repro(path.join(folder, "shop.yaml"), ...request, "--export", kept);
+    assert.equal(done.exitCode, 0, done.stderr);
+    assert.match(
+      done.stdout,
+      /^The token is valid, but its audience \["billing"\] is not among \["orders"\], so jwt_authn answers 403\.\n/,
+    );
+    assert.match(done.stdout, /^GET \/orders +200 +403 +200 +401 +401 +403 +401 +401$/m);
+    assert.match(done.stdout, /issuer https:\/\/login\.example\.com\/ has keys of ours .* kid theirs \(RS256\)/);
+
+    const secrets = [token.split(".")[2]!, jwk.n!];
+    assert.ok(secrets.every((secret) => secret.length > 100));
+    const page = path.join(ROOT, /^page: (.*)$/m.exec(done.stdout)?.[1] ?? "");
+    const files = [...(await filesIn(kept)), ...(await filesIn(path.dirname(page)))];
+    assert.ok(files.includes(page) && files.includes(path.join(kept, "repro.html")), files.join("\n"));
+    // The page may be given away: neither the signature nor a key is on it, not in the command that asks again either.
+    assert.match(await readFile(page, "utf8"), /--token \S*@\S*token\.jwt/);
+    assert.ok(!(await readdir(path.join(folder, "pages"))).includes("latest"), "latest is a run");
+    assert.ok(
+      files.some((file) => file.endsWith("tickets/shop/scenario.yaml")),
+      files.join("\n"),
+    );
+    const texts = [done.stdout, done.stderr, ...(await Promise.all(files.map((file) => readFile(file, "utf8"))))];
+    for (const secret of secrets) for (const text of texts) assert.ok(!text.includes(secret));
+
+    // What was exported is a scenario that passes, and that fails as soon as the audience is right.
+    const root = path.join(kept, "scenarios");
+    const results = path.join(folder, "results");
+    const run = () => meshproof("run", "tickets/shop", "--scenarios", root, "--name", NAME, "--results", results);
+    const passed = await run();
+    assert.equal(passed.exitCode, 0, passed.stdout + passed.stderr);
+    const policy = path.join(root, "tickets/shop/01-requestauthentication-jwt.yaml");
+    await writeFile(policy, (await readFile(policy, "utf8")).replace("- orders", "- billing"));
+    assert.equal((await run()).exitCode, 1);
+  });
+
+  it("wrote no signature and no private key of its own anywhere", async () => {
+    const secrets = (await readFile(path.join(folder, "secrets.txt"), "utf8")).trim().split("\n");
+    assert.ok(secrets.length > Object.keys(TICKET_ANSWERS).length);
+    await rm(path.join(folder, "secrets.txt"));
+    // The exported set of scenarios has its nginx-proxy, which serves the JWKS of Istio's sample: a key that all the world has.
+    const published = "scenarios/issuers/istio-sample.pem holds a private key";
+    assert.deepEqual(
+      (await findSecrets(folder, secrets)).filter((found) => !found.endsWith(published)),
+      [],
+    );
+  });
+});

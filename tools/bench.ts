@@ -1,0 +1,91 @@
+/** `npm run bench`: how long a run takes from nothing and on a warm cluster, and what the time goes into. */
+
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { makeTempDir } from "../clusters/temp-dir.ts";
+import { requireDocker } from "../clusters/kind/docker.ts";
+import type { RunResult } from "../harness/model/result.ts";
+import { formatDuration } from "../reports/text.ts";
+import { table } from "../cli/table.ts";
+import { measure } from "./measure.ts";
+import type { Measures } from "./measure.ts";
+import { runTool } from "./tool.ts";
+
+const NAME = "bench";
+
+/** The scenario whose verdict is awaited where only the start counts. */
+const STARTER = "jwt/request-authentication-alone";
+
+/** What a run of one scenario says of a cluster. */
+const STARTING = new Set<keyof Measures>(["meshReady", "workloadsReady", "firstVerdict"]);
+
+/** What the design asks for, on 2 cores with the components cached. */
+const GOALS: Partial<Record<keyof Measures, readonly [cold: string, warm: string]>> = {
+  firstVerdict: ["15 s", "3 s"],
+  scenarioMedian: ["1 s", "1 s"],
+  requestsPerSecond: ["334", "334"],
+};
+
+const WORDS: Record<keyof Measures, string> = {
+  meshReady: "mesh ready",
+  workloadsReady: "workloads ready",
+  firstVerdict: "first verdict",
+  end: "end",
+  scenarioMedian: "scenario, median",
+  stepMedian: "step, median",
+  stepP95: "step, 95th percentile",
+  enforcedMedian: "enforcement, median",
+  enforcedP95: "enforcement, 95th percentile",
+  requestsPerSecond: "checks a second",
+};
+
+const folder = makeTempDir();
+// First, since it builds what is not in the cache.
+const warm = await runWarm();
+const cold = await run("a run from nothing");
+const docker = await requireDocker().then(
+  () => true,
+  () => false,
+);
+const kind = docker ? await run("a run on kind from nothing, one scenario", STARTER, "--cluster", "kind") : undefined;
+console.log(`\n${describe(cold, warm, kind)}`);
+
+async function runWarm(): Promise<RunResult> {
+  await meshproof("up", "--name", NAME);
+  try {
+    return await run("a run on a warm cluster", "--name", NAME);
+  } finally {
+    await meshproof("down", "--name", NAME);
+  }
+}
+
+async function run(title: string, ...options: string[]): Promise<RunResult> {
+  console.log(`\n── ${title}`);
+  await meshproof(
+    "run",
+    "--results",
+    folder,
+    ...(options.includes(STARTER) ? [] : ["--tag", "documented"]),
+    ...options,
+  );
+  return JSON.parse(await readFile(path.join(folder, "latest", "results.json"), "utf8")) as RunResult;
+}
+
+async function meshproof(...args: string[]): Promise<void> {
+  const { ok } = await runTool(args.join(" "), ["node", "cli/meshproof.mjs", ...args].join(" "), { live: true });
+  if (!ok) throw new Error(`meshproof ${args.join(" ")} failed`);
+}
+
+function describe(cold: RunResult, warm: RunResult, kind: RunResult | undefined): string {
+  const [before, after] = [measure(cold), measure(warm)];
+  const onKind = kind && measure(kind);
+  const format = (key: keyof Measures, value: number): string =>
+    key === "requestsPerSecond" ? String(Math.round(value)) : formatDuration(value);
+  const rows = (Object.keys(WORDS) as (keyof Measures)[]).map((key) => {
+    const [coldGoal = "", warmGoal = ""] = GOALS[key] ?? [];
+    const started = onKind && STARTING.has(key) ? format(key, onKind[key]) : "";
+    return [WORDS[key], format(key, before[key]), coldGoal, format(key, after[key]), warmGoal, started];
+  });
+  const without = onKind ? "" : "\n\nno kind column: Docker does not answer here";
+  return table([["", "COLD", "GOAL", "WARM", "GOAL", "KIND, COLD"], ...rows]) + without;
+}

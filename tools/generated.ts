@@ -1,0 +1,41 @@
+/** The files of the repository that are made from others, and what must stand in them. */
+
+import { printScenarioSchema } from "../harness/scenario/notation.ts";
+import type { Scenario } from "../harness/model/scenario.ts";
+import { sampleFiles } from "../reports/samples.ts";
+import { readScenarios, SCENARIOS } from "../cli/context.ts";
+
+/** File name, relative to the project, to text. */
+export async function generatedFiles(): Promise<Map<string, string>> {
+  const scenarios = await readScenarios(SCENARIOS, [], []);
+  return new Map([
+    ["schema/scenario.schema.json", printScenarioSchema()],
+    ["docs/scenarios.md", describeScenarios(scenarios)],
+    ...sampleFiles(),
+  ]);
+}
+
+function describeScenarios(scenarios: readonly Scenario[]): string {
+  const groups = Map.groupBy(scenarios, ({ id }) => id.slice(0, id.lastIndexOf("/")));
+  const sections = [...groups].map(([group, members]) =>
+    [
+      `## ${group}`,
+      "",
+      "| scenario | what it promises | checks | source |",
+      "| --- | --- | --- | --- |",
+      ...members.map(describeRow),
+    ].join("\n"),
+  );
+  return `# Scenarios\n\nWritten by \`npm run update\` from \`scenarios/\`.\n\n${sections.join("\n\n")}\n`;
+}
+
+function describeRow({ id, title, source, steps }: Scenario): string {
+  const checks = steps.reduce((sum, step) => sum + step.checks.length + step.asked.length, 0);
+  const cells = [
+    `[${id.slice(id.lastIndexOf("/") + 1)}](../scenarios/${id}/scenario.yaml)`,
+    title,
+    String(checks),
+    source,
+  ];
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+}

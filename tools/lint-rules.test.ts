@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import path from "node:path";
+import { test } from "node:test";
+import { ESLint } from "eslint";
+import { PROJECT } from "../cli/context.ts";
+
+/** Lines of a text that stands in the place of a file of the project, and of which a rule complains. */
+async function complaints(rule: string, code: string): Promise<string[]> {
+  const filePath = path.join(PROJECT, "harness/run/plan.ts");
+  const [result] = await new ESLint({ cwd: PROJECT }).lintText(code, { filePath });
+  const found = result?.messages.filter(({ ruleId }) => ruleId === rule) ?? [];
+  return [...new Set(found.map(({ line }) => code.split("\n")[line - 1] ?? ""))];
+}
+
+test("what a run may have thousands of is not worked on all at once", async () => {
+  const wrong = [
+    "await Promise.all(scenarios.map(async (s) => work(s)));",
+    "await Promise.all(scenarios.map(work));",
+    "const later = steps.filter(() => true).map((step) => work(step));",
+    "await Promise.allSettled(scenarios.flatMap((s) => s.steps.map((step) => work(step))));",
+  ];
+  const right = [
+    "await Promise.all(proxies.map(async (p) => work(p)));",
+    "scenarios.map((s) => s.id);",
+    "steps.flatMap((s) => [s.name]);",
+  ];
+  const code = [
+    'import type { Scenario, StepSpec } from "../scenario/types.ts";',
+    "declare const scenarios: readonly Scenario[], steps: StepSpec[], proxies: { id: number }[];",
+    "declare function work(one: object): Promise<number>;",
+    ...right,
+    ...wrong,
+  ];
+  assert.deepEqual(await complaints("meshproof/bounded-lanes", code.join("\n")), wrong);
+});

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse } from "yaml";
+import { loadScenarios } from "../harness/scenario/index.ts";
+import { SCENARIOS } from "../cli/context.ts";
+import { mutantsOf } from "./mutants.ts";
+
+interface Manifest {
+  readonly kind: string;
+  readonly spec: {
+    readonly jwtRules?: { readonly issuer: string }[];
+    readonly selector?: object;
+    readonly action?: string;
+  };
+}
+
+const { scenarios } = await loadScenarios(SCENARIOS);
+
+test("each policy of a scenario is dropped, re-targeted, and inverted or given another issuer", () => {
+  const scenario = scenarios.find(({ id }) => id === "paths/skip-jwt-for-paths");
+  assert.ok(scenario);
+  const mutants = mutantsOf(scenario);
+  assert.deepEqual(
+    mutants.map(({ words }) => words),
+    [
+      "drop RequestAuthentication jwt-example",
+      "re-target RequestAuthentication jwt-example",
+      "change the issuer of RequestAuthentication jwt-example",
+      "drop AuthorizationPolicy test-exclude",
+      "re-target AuthorizationPolicy test-exclude",
+      "invert AuthorizationPolicy test-exclude",
+    ],
+  );
+  const [dropped, , issuer, , retargeted, inverted] = mutants.map(({ text }) => parse(text) as Manifest);
+  assert.equal(dropped?.kind, "ConfigMap");
+  assert.equal(issuer?.spec.jwtRules?.[0]?.issuer, "https://mutant.example");
+  assert.deepEqual(retargeted?.spec.selector, { matchLabels: { app: "nobody" } });
+  assert.equal(inverted?.spec.action, "ALLOW");
+});
+
+test("every scenario that applies a policy has mutants", () => {
+  for (const scenario of scenarios) {
+    const policies = scenario.steps.flatMap(({ apply }) => apply).filter(({ text }) => /^kind: (Req|Auth)/m.test(text));
+    if (policies.length > 0) assert.ok(mutantsOf(scenario).length >= 2, scenario.id);
+  }
+});

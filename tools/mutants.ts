@@ -1,0 +1,84 @@
+/** Breaks a scenario on purpose, one policy at a time: whoever trusts its green must see it go red. */
+
+import { parseAllDocuments, type Document } from "yaml";
+import type { Scenario } from "../harness/model/scenario.ts";
+
+export interface Mutant {
+  /** `drop RequestAuthentication jwt-example in policy.yaml`. */
+  readonly words: string;
+  /** Path of the manifest, as the scenario names it. */
+  readonly file: string;
+  readonly text: string;
+}
+
+interface Change {
+  readonly verb: string;
+  /** Changes the document; false where it would change nothing. */
+  apply(document: Document): boolean;
+}
+
+/** An object without effect, where a file must hold one. */
+const NOTHING = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "meshproof-mutant", namespace: "${ns}" } };
+
+const DROP: Change = {
+  verb: "drop",
+  apply(document) {
+    document.contents = document.createNode(NOTHING);
+    return true;
+  },
+};
+
+const RETARGET: Change = {
+  verb: "re-target",
+  apply(document) {
+    document.setIn(["spec", "selector"], document.createNode({ matchLabels: { app: "nobody" } }));
+    return true;
+  },
+};
+
+/** ALLOW (the default) for DENY and the other way round; AUDIT and CUSTOM decide nothing that could be inverted. */
+const INVERT: Change = {
+  verb: "invert",
+  apply(document) {
+    const action = document.getIn(["spec", "action"]) ?? "ALLOW";
+    if (action !== "ALLOW" && action !== "DENY") return false;
+    document.setIn(["spec", "action"], action === "ALLOW" ? "DENY" : "ALLOW");
+    return true;
+  },
+};
+
+const OTHER_ISSUER: Change = {
+  verb: "change the issuer of",
+  apply(document) {
+    if (!document.hasIn(["spec", "jwtRules", 0, "issuer"])) return false;
+    document.setIn(["spec", "jwtRules", 0, "issuer"], "https://mutant.example");
+    return true;
+  },
+};
+
+const CHANGES: Readonly<Record<string, readonly Change[]>> = {
+  RequestAuthentication: [DROP, RETARGET, OTHER_ISSUER],
+  AuthorizationPolicy: [DROP, RETARGET, INVERT],
+};
+
+/** Every single change of every policy that a scenario applies. */
+export function mutantsOf(scenario: Scenario): Mutant[] {
+  const files = new Map(scenario.steps.flatMap(({ apply }) => apply.map(({ file, text }) => [file, text])));
+  return [...files].flatMap(([file, text]) =>
+    [...parseAllDocuments(text)].flatMap((original, index) => {
+      const kind = String(original.get("kind"));
+      const name = String(original.getIn(["metadata", "name"]));
+      return (CHANGES[kind] ?? []).flatMap((change): Mutant[] => {
+        const documents: Document[] = [...parseAllDocuments(text)];
+        const document = documents[index];
+        if (!document || !change.apply(document)) return [];
+        return [{ words: `${change.verb} ${kind} ${name}`, file, text: documents.map(print).join("---\n") }];
+      });
+    }),
+  );
+}
+
+function print(document: Document): string {
+  if (document.directives) document.directives.docStart = null;
+  return document.toString({ lineWidth: 0 });
+}
