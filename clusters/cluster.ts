@@ -37,6 +37,11 @@ export interface ClusterInfo {
   readonly versions: { readonly kubernetes: string; readonly istio: string; readonly envoy: string };
   /** Component or image name to content digest (`sha256:…`). */
   readonly digests: Readonly<Record<string, string>>;
+  /**
+   * When all bytes of a component were last compared with its digest (ISO 8601): when it was made, or by
+   * `meshproof components --verify`. Before a run, owners, sizes and times of its files are compared.
+   */
+  readonly verified?: Readonly<Record<string, string>>;
   /** Whether it runs in a user namespace of an ordinary user; undefined where that has no meaning. */
   readonly rootless?: boolean;
 }

@@ -7,7 +7,7 @@ import { digestsByName } from "./registry/names.ts";
 import type { ImagePlaces } from "./registry/names.ts";
 import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
-import { describedEntries, ensureEntry, entryName, inspectEntry } from "./entry.ts";
+import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
 import { ALL_MESHES, DEFAULT_MESH, allRecipes, isBuiltHere } from "./list.ts";
 import type { MeshChoice, MeshVersions } from "./list.ts";
@@ -153,6 +153,7 @@ export interface ComponentStatus {
   readonly digest?: string;
   readonly bytes?: number;
   readonly builtAt?: string;
+  readonly verifiedAt?: string;
   /** Where it is, or would be. */
   readonly dir: string;
   /** Versions of Debian packages, Go's version, and the like. */
@@ -161,7 +162,7 @@ export interface ComponentStatus {
 
 /**
  * All components in every version as the cache has them, and the released Istios that it has; with `verify` every file is
- * read and its hash compared. Builds nothing and asks nobody.
+ * read and its hash compared, and the cache remembers when. Builds nothing and asks no registry.
  */
 export async function listComponents({ verify = false } = {}): Promise<ComponentStatus[]> {
   const cache = cacheRoot();
@@ -172,7 +173,8 @@ export async function listComponents({ verify = false } = {}): Promise<Component
   ) => {
     const found = await inspectEntry(cache, entry, verify);
     const base = { name, version, source, state: found.state, dir: join(cache, "components", entry, "files") };
-    if (found.state === "present") statuses.push({ ...base, ...found.component });
+    if (found.state === "present")
+      statuses.push({ ...base, ...(verify ? await recordVerified(cache, entry, found.component) : found.component) });
     else statuses.push(found.state === "corrupt" ? { ...base, damage: found.damage } : base);
   };
   for (const recipe of await allRecipes(ALL_MESHES)) await add(await entryName(recipe), recipe);

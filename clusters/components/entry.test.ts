@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { ensureEntry, entryName, formatSeconds, inspectEntry } from "./entry.ts";
+import { ensureEntry, entryName, formatSeconds, inspectEntry, recordVerified } from "./entry.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
 
 let cache: string;
@@ -50,6 +50,14 @@ test("a component is built once and then used as it lies", async () => {
   const again = await ensure(recipe(() => Promise.reject(new Error("built twice"))));
   assert.deepEqual(again, built);
   assert.deepEqual(lines, []);
+});
+
+test("when all bytes were compared is kept with the component", async () => {
+  const built = await ensure();
+  assert.equal(built.verifiedAt, undefined);
+  const verified = await recordVerified(cache, await entryName(recipe()), built);
+  assert.ok(Date.parse(verified.verifiedAt ?? "") >= Date.parse(built.builtAt));
+  assert.deepEqual(await ensure(), verified);
 });
 
 test("every pod's user can read and run the files, whatever the builder's umask", async () => {
@@ -141,9 +149,9 @@ test("what somebody else may write is damaged, and his cache is refused", async 
     damage: "readme may be written by others (mode 0666)",
   });
   await chmod(join(dir, "readme"), 0o644);
-  await chmod(join(dir, "../embedded"), 0o777);
+  await chmod(join(dir, ".."), 0o777);
   assert.match(JSON.stringify(await inspectEntry(cache, name)), /may be written by others \(mode 0777\)/);
-  await chmod(join(dir, "../embedded"), 0o755);
+  await chmod(join(dir, ".."), 0o755);
   await chmod(join(cache, "components"), 0o777);
   await assert.rejects(ensure(), {
     code: "ERR_FOREIGN_FILE",

@@ -39,6 +39,8 @@ export interface InstalledComponent {
   readonly bytes: number;
   /** ISO 8601. */
   readonly builtAt: string;
+  /** When every byte was last read and compared with the digest, ISO 8601; undefined where that was only when it was built. */
+  readonly verifiedAt?: string;
   /** What only the build could tell: versions of Debian packages, Go's version. */
   readonly details: Readonly<Record<string, string>>;
   /** Names of its programs, which lie in `bin`. */
@@ -114,6 +116,29 @@ export async function inspectEntry(cache: string, name: string, full = false): P
   return damage === undefined
     ? { state: "present", component: { ...recorded.component, dir: await realpath(files) } }
     : { state: "corrupt", damage };
+}
+
+/**
+ * Writes down that all bytes of an entry have just been compared. A cache that this user cannot write stays as it is.
+ * @returns the component with the time
+ */
+export async function recordVerified(
+  cache: string,
+  name: string,
+  component: InstalledComponent,
+): Promise<InstalledComponent> {
+  const verified = { ...component, verifiedAt: new Date().toISOString() };
+  const { dir: _dir, ...description } = verified;
+  const file = join(componentsDir(cache), name, "component.json");
+  const temporary = `${file}.${process.pid}`;
+  try {
+    await writeFile(temporary, JSON.stringify(description, undefined, 2) + "\n", { mode: 0o644, flag: "wx" });
+    await rename(temporary, file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EACCES" && code !== "EROFS" && code !== "EPERM") throw error;
+  }
+  return verified;
 }
 
 /** What the cache's entries of a component say they are, damaged or not, by the entries' names. */

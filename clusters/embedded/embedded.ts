@@ -57,6 +57,8 @@ interface Facts {
   readonly envoy: string;
   /** By component; for another version of one, by `component@version`. */
   readonly digests: Readonly<Record<string, string>>;
+  /** When the bytes behind each of {@link digests} were last compared with it. */
+  readonly verified: Readonly<Record<string, string>>;
   readonly rootless: boolean;
   readonly startedAt: string;
 }
@@ -189,7 +191,7 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
   await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
   const facts: Facts = {
     envoy: mesh.versions.envoy,
-    digests: digestsOf(installed),
+    ...digestsOf(installed),
     rootless: process.getuid?.() !== 0,
     startedAt: new Date().toISOString(),
   };
@@ -198,15 +200,22 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
 }
 
 /** The first of a name is what the cluster starts with. Images that a component was taken from go by their own names. */
-function digestsOf({ components }: Installed): Record<string, string> {
+function digestsOf({ components }: Installed): Pick<Facts, "digests" | "verified"> {
   const digests: Record<string, string> = {};
+  const verified: Record<string, string> = {};
   for (const component of components) {
-    const { name, version, digest } = component;
+    const { name, version, digest, builtAt, verifiedAt = builtAt } = component;
     digests[name] ??= digest;
+    verified[name] ??= verifiedAt;
     digests[`${name}@${version}`] = digest;
-    Object.assign(digests, imageDigestsOf(component));
+    verified[`${name}@${version}`] = verifiedAt;
+    // An image's layers were compared when the component was made of them.
+    for (const [image, imageDigest] of Object.entries(imageDigestsOf(component))) {
+      digests[image] = imageDigest;
+      verified[image] = builtAt;
+    }
   }
-  return digests;
+  return { digests, verified };
 }
 
 /** Istio's manifests with the proxies' image of these versions. */
@@ -264,13 +273,14 @@ async function clusterOf(
         isImage(name) ? name.endsWith(`:${versions.istio}`) : !name.includes("@"),
       );
       const running: Readonly<Record<string, string>> = { istio: versions.istio, envoy };
+      const ofRunning = (facts: Readonly<Record<string, string>>): Record<string, string> =>
+        Object.fromEntries(components.map((name) => [name, facts[`${name}@${running[name]}`] ?? facts[name] ?? ""]));
       return {
         kind: "embedded",
         name: dir.name,
         versions: { ...versions, envoy },
-        digests: Object.fromEntries(
-          components.map((name) => [name, facts.digests[`${name}@${running[name]}`] ?? facts.digests[name] ?? ""]),
-        ),
+        digests: ofRunning(facts.digests),
+        verified: ofRunning(facts.verified),
         rootless: facts.rootless,
       };
     },
