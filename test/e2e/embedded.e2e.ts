@@ -102,7 +102,7 @@ async function reachable(port: number): Promise<boolean> {
 /** Starts a cluster in a process of its own, which waits on it and does not keep it. */
 function startElsewhere(): number {
   const code = `
-    import { startEmbedded } from ${JSON.stringify(new URL("index.ts", import.meta.url).href)};
+    import { startEmbedded } from ${JSON.stringify(new URL("../../clusters/embedded/embedded.ts", import.meta.url).href)};
     await startEmbedded({ name: ${JSON.stringify(name)}, keep: false, progress: () => {} });
     setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", code], { stdio: "ignore" });
