@@ -1,10 +1,11 @@
-import { access, constants, readFile, statfs } from "node:fs/promises";
+import { access, constants, readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { release, userInfo } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 
 import { execa } from "execa";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
+import { inLanes } from "../../harness/lanes.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { cacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
@@ -20,6 +21,8 @@ export interface HostFinding {
   readonly needed: string;
   /** One command, or one sentence where no command helps; only where `ok` is false. */
   readonly fix?: string;
+  /** A cluster may start all the same: it is said by `doctor`, and keeps no command from running. */
+  readonly advice?: true;
   /** Debian packages that put it right. */
   readonly packages?: readonly string[];
 }
@@ -38,6 +41,9 @@ const BUILD_SPACE = 10 * GIB;
 /** Measured: all of a cluster, resident. */
 const MEMORY = 2 * GIB;
 
+/** Measured: a cluster with all workloads has about 50. */
+const INOTIFY = 64;
+
 const isRoot = () => process.getuid?.() === 0;
 const sudo = (command: string) => (isRoot() ? command : `sudo ${command}`);
 const install = (...packages: string[]) => ({
@@ -48,7 +54,7 @@ const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
 
 /** Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it. */
 export async function checkHost(): Promise<HostFinding[]> {
-  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory]);
+  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory, inotify]);
   const ids = first.find(({ name }) => name === SUBORDINATE);
   const namespaces = await checkNamespaces(ids?.ok ?? false);
   // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
@@ -238,6 +244,33 @@ const memory: Question = async () => {
     ...(ok ? {} : { fix: "end other programs, or use a machine with more memory" }),
   };
 };
+
+/** Each Envoy, pilot-agent and kube-apiserver watches files: past this limit they end with "too many open files". */
+const inotify: Question = async () => {
+  const limit = Number(await readFile("/proc/sys/fs/inotify/max_user_instances", "utf8"));
+  const used = await inotifyInstances();
+  const ok = limit - used >= INOTIFY;
+  const wanted = 2 ** Math.ceil(Math.log2(used + INOTIFY));
+  return {
+    name: "inotify instances",
+    advice: true,
+    ok,
+    found: `${used} of ${limit} in use (fs.inotify.max_user_instances)`,
+    needed: `${INOTIFY} left`,
+    ...(ok ? {} : { fix: sudo(`sysctl -w fs.inotify.max_user_instances=${wanted}`) }),
+  };
+};
+
+/** Of the processes that this user can look into. The limit counts by user, so root may see more than count against its own. */
+async function inotifyInstances(): Promise<number> {
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const counts = await inLanes(processes, async (pid) => {
+    const folder = `/proc/${pid}/fd`;
+    const links = (await readdir(folder).catch(() => [])).map((fd) => readlink(join(folder, fd)).catch(() => ""));
+    return (await Promise.all(links)).filter((target) => target === "anon_inode:inotify").length;
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
+}
 
 /** The namespaces that the cluster lives in, as util-linux's unshare makes them; inside there is a user namespace for the pods. */
 const NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
