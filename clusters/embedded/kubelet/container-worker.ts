@@ -12,7 +12,7 @@ import type { Sandbox } from "./network.ts";
 import { runProbe } from "./probes.ts";
 import type { ContainerMount } from "./rootfs.ts";
 import type { Exit, RunningContainer, Runtime } from "./runtime.ts";
-import { identityOf, primaryGroupIn } from "./security.ts";
+import { identityOf, primaryGroupIn, ungranted } from "./security.ts";
 import { inTerminal } from "./terminal.ts";
 import type { ContainerRecord, TerminatedState } from "./status.ts";
 
@@ -260,6 +260,7 @@ export class ContainerWorker {
       },
     ];
     this.#event("Normal", "Created", `Created container: ${this.spec.name}`);
+    for (const message of ungranted(this.spec, runtime.capabilities)) this.#event("Warning", "NotGranted", message);
     return runtime.start({
       image,
       dir,

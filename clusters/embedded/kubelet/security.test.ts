@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Pod, V1PodSecurityContext, V1SecurityContext } from "@kubernetes/client-node";
-import { capabilitiesOf, type Identity, identityOf, primaryGroupIn, setprivArgs } from "./security.ts";
+import { capabilitiesOf, type Identity, identityOf, primaryGroupIn, setprivArgs, ungranted } from "./security.ts";
 
 const PASSWD = "root:x:0:0::/root:/bin/bash\nwww-data:x:33:34::/:/bin/sh\n\nbroken\n";
 const AVAILABLE = capabilitiesOf(0x1fffeffffffn);
@@ -54,4 +54,14 @@ test("becomes words for setpriv, and nothing of rlimits or the OOM score", () =>
     "--inh-caps=-all",
     "--bounding-set=-all,+chown",
   ]);
+});
+
+test("what is asked for and not granted is named", () => {
+  const of = (securityContext: V1SecurityContext): string[] => ungranted({ name: "c", securityContext }, AVAILABLE);
+  assert.deepEqual(of({}), []);
+  assert.deepEqual(of({ capabilities: { add: ["ALL", "NET_ADMIN"] } }), []);
+  assert.deepEqual(of({ capabilities: { add: ["SYS_RESOURCE", "NET_ADMIN"] } }), [
+    "this machine cannot grant SYS_RESOURCE",
+  ]);
+  assert.match(of({ privileged: true }).join(), /privileged grants nothing here/);
 });

@@ -61,6 +61,20 @@ export function identityOf(
   };
 }
 
+/**
+ * What a container's security context asks for and does not get, one sentence each; for events.
+ * @param available as for {@link identityOf}
+ */
+export function ungranted({ securityContext: own }: V1Container, available: ReadonlySet<string>): string[] {
+  const missing = (own?.capabilities?.add ?? []).filter(
+    (name) => capabilityName(name) !== "all" && !available.has(capabilityName(name)),
+  );
+  return [
+    ...(own?.privileged ? ["privileged grants nothing here: pods are in a user namespace of their own"] : []),
+    ...(missing.length > 0 ? [`this machine cannot grant ${missing.join(", ")}`] : []),
+  ];
+}
+
 /** The `setpriv` words that turn root into this identity. Resource limits and oom_score_adj stay untouched. */
 export function setprivArgs(identity: Identity): string[] {
   return [
