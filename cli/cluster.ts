@@ -1,6 +1,7 @@
 /** Which cluster a verb works on. */
 
-import type { Cluster, ClusterInfo } from "../clusters/cluster.ts";
+import type { Cluster } from "../clusters/cluster.ts";
+import type { ClusterInfo } from "../harness/model/cluster.ts";
 import type { HeldLease, LeaseOptions } from "../clusters/lease.ts";
 import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/components/components.ts";

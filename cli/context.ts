@@ -4,7 +4,6 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { MeshproofError } from "../harness/model/errors.ts";
-import { invalidScenarios, loadScenarios, selectScenarios } from "../harness/scenario/index.ts";
 import type { Loaded } from "../harness/scenario/load.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 
@@ -30,6 +29,8 @@ export async function readScenarios(
   names: readonly string[],
   tags: readonly string[],
 ): Promise<Scenario[]> {
+  // Loaded here: --help needs none of it.
+  const { invalidScenarios, loadScenarios, selectScenarios } = await import("../harness/scenario/index.ts");
   const { scenarios, problems } = await loadScenarios(path.resolve(folder));
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);

@@ -3,19 +3,7 @@
  * Kubernetes API of the kubeconfig that a cluster gives.
  */
 
-/** Which program fetches the keys of a `jwksUri` (istiod's `PILOT_JWT_ENABLE_REMOTE_JWKS`: unset, `hybrid`, `envoy`). */
-export type JwksFetcher = "istiod" | "hybrid" | "envoy";
-
-/** `meshConfig.pathNormalization.normalization`; Istio's default is BASE. */
-export type PathNormalization = "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
-
-/** A setting of the whole mesh that a scenario may need. A missing key means Istio's default. */
-export interface MeshSetting {
-  readonly jwksFetch?: JwksFetcher;
-  readonly pathNormalization?: PathNormalization;
-  /** Whether `meshConfig.extensionProviders` names the workload `ext-authz` (and one that nobody can reach). */
-  readonly extAuthz?: boolean;
-}
+import type { ClusterInfo, JwksFetcher, MeshSetting } from "../harness/model/cluster.ts";
 
 /** What a mesh that is not ours cannot do, or must not be made to do. A scenario that needs it is skipped, and says why. */
 export interface MeshLimits {
@@ -27,23 +15,6 @@ export interface MeshLimits {
   readonly gateway: boolean;
   /** Whether its proxies write Istio's JSON access log, which has Envoy's response code details. */
   readonly accessLog: boolean;
-}
-
-/** What a cluster is, for reports: nothing here is a secret. */
-export interface ClusterInfo {
-  readonly kind: "embedded" | "kind" | "existing";
-  readonly name: string;
-  /** Versions as the running programs say them, for example `v1.36.3`, `1.31.0`, `1.40.0`. */
-  readonly versions: { readonly kubernetes: string; readonly istio: string; readonly envoy: string };
-  /** Component or image name to content digest (`sha256:…`). */
-  readonly digests: Readonly<Record<string, string>>;
-  /**
-   * When all bytes of a component were last compared with its digest (ISO 8601): when it was made, or by
-   * `meshproof components --verify`. Before a run, owners, sizes and times of its files are compared.
-   */
-  readonly verified?: Readonly<Record<string, string>>;
-  /** Whether it runs in a user namespace of an ordinary user; undefined where that has no meaning. */
-  readonly rootless?: boolean;
 }
 
 /** A certificate authority that istiod trusts for fetching a JWKS, so that a scenario's HTTPS endpoint can be trusted. */

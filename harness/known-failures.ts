@@ -1,11 +1,11 @@
 /** A file that says which failures somebody knows and answers for, until when; and what it makes of a run. */
 
 import { MeshproofError } from "./model/errors.ts";
+import { knownFailuresFile } from "./model/known.ts";
 import type { RunResult } from "./model/result.ts";
-import { answerKind, type Shape } from "./scenario/notation.ts";
 import { formatProblem } from "./scenario/problem.ts";
-import { checkShape } from "./scenario/shape.ts";
 import { parseSource } from "./scenario/source.ts";
+import { validate } from "./scenario/validate.ts";
 import { countOf, excuseScenario, type Excuse, type Excused } from "./verdict/status.ts";
 
 export interface KnownFailure extends Excuse {
@@ -15,32 +15,6 @@ export interface KnownFailure extends Excuse {
   /** `file:line`, for messages. */
   readonly at: string;
 }
-
-const text: Shape = { type: "string", minLength: 1, title: "text" };
-const shape: Shape = {
-  type: "object",
-  required: ["knownFailures"],
-  additionalProperties: false,
-  properties: {
-    knownFailures: {
-      type: "array",
-      items: {
-        type: "object",
-        required: ["scenario", "owner", "reason", "expires"],
-        additionalProperties: false,
-        properties: {
-          scenario: text,
-          step: text,
-          check: text,
-          got: answerKind,
-          owner: text,
-          reason: text,
-          expires: { type: "string", pattern: "^\\d{4}-\\d\\d-\\d\\d$", title: "a date such as 2027-01-31" },
-        },
-      },
-    },
-  },
-};
 
 /**
  * Reads the text of a file of known failures.
@@ -52,10 +26,7 @@ export function parseKnownFailures(content: string, file: string): KnownFailure[
   const found =
     source.problems.length > 0 || document === undefined
       ? []
-      : checkShape(document.contents, shape, "the file").map(({ offset, ...rest }) => ({
-          position: source.positionAt(offset),
-          ...rest,
-        }));
+      : validate(source, document.contents, knownFailuresFile, "the file");
   const problems = [...source.problems, ...found];
   if (problems.length > 0) throw new MeshproofError("ERR_USAGE", problems.map(formatProblem).join("\n"));
   if (document === undefined)

@@ -592,7 +592,7 @@ export function hostile(): RunResult {
 export function many(checks = 2000): RunResult {
   const perScenario = 20;
   const scenarios = Array.from({ length: Math.ceil(checks / perScenario) }, (_, index) => {
-    const differing =
+    const differing: Readonly<Record<string, Partial<CheckResult>>> =
       index % 10 === 3
         ? { "/p2 valid": { status: "failed" as const, got: answer(401), reason: "Jwt verification fails." } }
         : {};

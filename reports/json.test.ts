@@ -10,7 +10,7 @@ import type {
   RunResult,
   ScenarioResult,
 } from "../harness/model/result.ts";
-import type { ClusterInfo, MeshSetting } from "../clusters/cluster.ts";
+import type { ClusterInfo, MeshSetting } from "../harness/model/cluster.ts";
 import type { Expectation } from "../harness/model/scenario.ts";
 import {
   allPassed,

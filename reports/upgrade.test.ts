@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ClusterInfo } from "../clusters/cluster.ts";
+import type { ClusterInfo } from "../harness/model/cluster.ts";
 import { upgradeExitCode, type UpgradeResult } from "../harness/upgrade/upgrade.ts";
 import type { Incident, StreamResult } from "../harness/upgrade/verdict.ts";
 import { formatUpgrade, formatUpgradeHtml, formatUpgradeMarkdown } from "./upgrade.ts";

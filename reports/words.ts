@@ -8,7 +8,7 @@ import {
   type RunResult,
   type ScenarioResult,
 } from "../harness/model/result.ts";
-import type { MeshSetting } from "../clusters/cluster.ts";
+import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
 

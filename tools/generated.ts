@@ -1,6 +1,6 @@
 /** The files of the repository that are made from others, and what must stand in them. */
 
-import { printScenarioSchema } from "../harness/scenario/notation.ts";
+import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { sampleFiles } from "../reports/samples.ts";
 import { readScenarios, SCENARIOS } from "../cli/context.ts";

@@ -9,7 +9,7 @@ import {
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf, type Kube } from "../../harness/mesh/client.ts";
-import type { JwksFetcher } from "../cluster.ts";
+import type { JwksFetcher } from "../../harness/model/cluster.ts";
 import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 
 /** One istiod. */

@@ -9,8 +9,8 @@ import {
   type Status,
 } from "../model/result.ts";
 import type { Aspect, Cell, Change, Comparison, OneSided, Seen, Side } from "../model/comparison.ts";
+import type { KnownChange } from "../model/known.ts";
 import { directionOf, explains } from "./known.ts";
-import type { KnownChange } from "./known.ts";
 
 export interface Entry {
   readonly cell: Cell;

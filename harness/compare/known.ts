@@ -1,78 +1,12 @@
 /** The list of known behaviour changes: read, and asked. */
 
 import { MeshproofError } from "../model/errors.ts";
+import { knownChangesFile, type KnownChange } from "../model/known.ts";
 import { readUserFile } from "../user-file.ts";
-import type { Shape } from "../scenario/notation.ts";
 import { formatProblem } from "../scenario/problem.ts";
-import { checkShape } from "../scenario/shape.ts";
+import { validate } from "../scenario/validate.ts";
 import { parseSource } from "../scenario/source.ts";
 import type { Change, Seen, Side } from "../model/comparison.ts";
-
-/** What a cell looks like on one side of a change; what is left out may be anything. */
-interface Pattern {
-  readonly status?: string;
-  readonly answer?: number;
-  readonly by?: string;
-  /** Texts that must be part of the reply or of the response code details. */
-  readonly body?: string;
-  readonly details?: string;
-}
-
-type Component = "istio" | "envoy";
-
-interface Range {
-  readonly since: string;
-  readonly until?: string;
-}
-
-export interface KnownChange {
-  readonly id: string;
-  readonly sentence: string;
-  readonly source: string;
-  /**
-   * The versions that behave the new way: from `since`, to before `until`; in a list any of them (a fix in several minor
-   * versions). Of several components, all must do so.
-   */
-  readonly versions: Readonly<Partial<Record<Component, Range | readonly Range[]>>>;
-  /** Globs over the scenario's id, the step's and the check's name. */
-  readonly cells: readonly { readonly scenario: string; readonly step?: string; readonly check?: string }[];
-  /** The old and the new behaviour. */
-  readonly from: Pattern;
-  readonly to: Pattern;
-}
-
-const text: Shape = { type: "string", minLength: 1, title: "text" };
-const version: Shape = {
-  type: "string",
-  pattern: "^\\d+\\.\\d+(\\.\\d+)?$",
-  title: "a version such as 1.38.0, in quotes",
-};
-const mapping = (properties: Record<string, Shape>, required: readonly string[]): Shape => ({
-  type: "object",
-  properties,
-  required,
-  additionalProperties: false,
-  minProperties: 1,
-});
-const one = mapping({ since: version, until: version }, ["since"]);
-const range: Shape = { anyOf: [one, { type: "array", minItems: 1, items: one }] };
-const pattern = mapping(
-  { status: text, answer: { type: "integer", minimum: 0, maximum: 599 }, by: text, body: text, details: text },
-  [],
-);
-const entry = mapping(
-  {
-    id: text,
-    sentence: text,
-    source: text,
-    versions: mapping({ istio: range, envoy: range }, []),
-    cells: { type: "array", minItems: 1, items: mapping({ scenario: text, step: text, check: text }, ["scenario"]) },
-    from: pattern,
-    to: pattern,
-  },
-  ["id", "sentence", "source", "versions", "cells", "from", "to"],
-);
-const shape = mapping({ changes: { type: "array", items: entry } }, ["changes"]);
 
 /**
  * Reads a list of known changes.
@@ -86,15 +20,10 @@ export async function readKnownChanges(file: string): Promise<KnownChange[]> {
 export function parseKnownChanges(content: string, file: string): KnownChange[] {
   const source = parseSource(content, file);
   const [document] = source.documents;
-  const problems = [
-    ...source.problems,
-    ...(source.problems.length > 0
-      ? []
-      : checkShape(document?.contents ?? null, shape, "the list").map(({ offset, ...rest }) => ({
-          position: source.positionAt(offset),
-          ...rest,
-        }))),
-  ];
+  const problems =
+    source.problems.length > 0
+      ? source.problems
+      : validate(source, document?.contents ?? null, knownChangesFile, "the list");
   if (problems.length > 0 || document === undefined)
     throw new MeshproofError("ERR_USAGE", problems.map(formatProblem).join("\n") || `${file} is empty`);
   const { changes } = document.toJS() as { changes: KnownChange[] };
@@ -151,7 +80,7 @@ export function explains(known: KnownChange, change: Change, direction: "forward
   );
 }
 
-function fits({ status, answer, by, body, details }: Pattern, seen: Seen): boolean {
+function fits({ status, answer, by, body, details }: KnownChange["from"], seen: Seen): boolean {
   return (
     (status === undefined || seen.status === status) &&
     (answer === undefined || seen.answer === answer) &&

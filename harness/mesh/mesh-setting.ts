@@ -3,7 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { parseDocument } from "yaml";
-import type { JwksFetcher, MeshSetting } from "../../clusters/cluster.ts";
+import type { JwksFetcher, MeshSetting } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { statusOf, type Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";

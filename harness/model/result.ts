@@ -1,6 +1,6 @@
 /** What a run found. Plain data: written as results.json, read by every report. Times are milliseconds unless named otherwise. */
 
-import type { ClusterInfo, MeshSetting } from "../../clusters/cluster.ts";
+import type { ClusterInfo, MeshSetting } from "./cluster.ts";
 import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario.ts";
 
 export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";

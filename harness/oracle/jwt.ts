@@ -2,7 +2,7 @@
 
 import type { JsonWebKey } from "node:crypto";
 import { verifySignature } from "../tokens/verify.ts";
-import { ALGORITHMS } from "../tokens/names.ts";
+import { ALGORITHMS } from "../model/token.ts";
 import { PLACEHOLDER_MODULUS } from "../verdict/proxy-config.ts";
 import type { KeyFact, ProviderFact } from "./types.ts";
 import { at, list, record, text, type Tree } from "./tree.ts";

@@ -1,8 +1,8 @@
 /** Issuers of a ticket, each with keys of our own. */
 
-import { ALGORITHMS, type Algorithm } from "../tokens/names.ts";
+import { ALGORITHMS, type Algorithm } from "../model/token.ts";
 import { withoutCredentials } from "./placeholders.ts";
-import type { TokenPlace } from "../model/scenario.ts";
+import type { TokenPlace } from "../model/token.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";
 import type { TicketObject } from "./translate.ts";
 

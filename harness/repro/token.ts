@@ -1,8 +1,8 @@
 /** The token of a ticket: its header and claims, never its signature. */
 
 import { MeshproofError } from "../model/errors.ts";
-import { ALGORITHMS, type Algorithm } from "../tokens/names.ts";
-import type { TokenSpec } from "../model/scenario.ts";
+import { ALGORITHMS, type Algorithm } from "../model/token.ts";
+import type { TokenSpec } from "../model/token.ts";
 
 export interface GivenToken {
   readonly header: Readonly<Record<string, unknown>>;

@@ -3,8 +3,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import { redactValue } from "../safe/redact.ts";
-import type { Expectation, TokenPlace, TokenSpec, TokenVariant } from "../model/scenario.ts";
-import type { Algorithm } from "../tokens/names.ts";
+import type { Expectation } from "../model/scenario.ts";
+import type { TokenPlace, TokenSpec, TokenVariant } from "../model/token.ts";
+import type { Algorithm } from "../model/token.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { issuersOf, placeOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { settleRoutes } from "./routes.ts";

@@ -1,7 +1,7 @@
 /** How a Playwright worker asks the process that owns the cluster for it and for a mesh setting: HTTP on a unix socket. */
 
 import { createServer, request, type Server } from "node:http";
-import type { MeshSetting } from "../../clusters/cluster.ts";
+import type { MeshSetting } from "../model/cluster.ts";
 import { MeshproofError, type ErrorCode } from "../model/errors.ts";
 import type { Ground } from "./plan.ts";
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MeshLimits } from "../../clusters/cluster.ts";
-import type { Scenario, StepSpec, TokenSpec } from "../model/scenario.ts";
+import type { Scenario, StepSpec } from "../model/scenario.ts";
+import type { TokenSpec } from "../model/token.ts";
 import { whyNot } from "./eligible.ts";
 import { readProfile } from "./profile.ts";
 
@@ -95,7 +96,7 @@ test("features that a mesh lacks", () => {
 });
 
 test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
-  const token = (alg: string): Record<string, TokenSpec> => ({ t: { issuer: "corp", alg } });
+  const token = (alg: NonNullable<TokenSpec["alg"]>): Record<string, TokenSpec> => ({ t: { issuer: "corp", alg } });
   const uri = scenario({ apply: "kind: RequestAuthentication\nspec:\n  jwtRules:\n    - jwksUri: http://x\n" });
   for (const name of ["asm@1.12", "asm@v1.9.7"]) {
     const old = readProfile(name);

@@ -8,15 +8,8 @@ import { inLanes } from "../lanes.ts";
 import { curlLine, type WireAnswer, type WireRequest } from "../probe/curl.ts";
 import type { Answer, AskedResult, CheckResult, StepResult } from "../model/result.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
-import type {
-  AskedSpec,
-  CheckSpec,
-  ManifestFile,
-  Scenario,
-  StepSpec,
-  TokenPlace,
-  TokenSpec,
-} from "../model/scenario.ts";
+import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../model/scenario.ts";
+import type { TokenPlace, TokenSpec } from "../model/token.ts";
 import type { Token } from "../tokens/factory.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { judgeDemands } from "./details.ts";

@@ -1,20 +1,13 @@
 /** Turns the checks of a step into single requests: a matrix becomes one check per cell. */
 
 import type { Node } from "yaml";
-import { TOKEN_VARIANTS } from "../tokens/names.ts";
+import { TOKEN_VARIANTS } from "../model/token.ts";
 import { didYouMean, oneOf } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type {
-  Answerer,
-  CheckSpec,
-  Expectation,
-  MatrixSpec,
-  Protocol,
-  RequestSpec,
-  TokenVariant,
-} from "../model/scenario.ts";
+import type { Answerer, CheckSpec, Expectation, MatrixSpec, Protocol, RequestSpec } from "../model/scenario.ts";
+import type { TokenVariant } from "../model/token.ts";
 
 /** The checks of one step, in the order of the file. */
 export interface ExpandedChecks {

@@ -381,6 +381,26 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     text: SCENARIO.slice(0, SCENARIO.indexOf("      checks:")) + "      asked: [{ server: nginx-proxy, by: istiod }]\n",
     problems: [`${FILE}:16:15 asked needs a check in its step; without a request nobody asks for keys`],
   },
+  {
+    name: "keys of every depth that are not known, and values of another kind",
+    text: change(
+      "valid: { issuer: corp }",
+      "valid: { issuer: corp, in: [{ headr: x }, { query: 5 }], claims: [] }",
+    ).replace("  steps:", "  requests:\n    A: { path: /a, headers: { b: 1 } }\n  steps:"),
+    problems: [
+      `${FILE}:11:33 in has no "header"`,
+      `${FILE}:11:35 unknown key "headr" in in; did you mean "header"?`,
+      `${FILE}:11:56 query must be text, found a number; put it in quotes: "5"`,
+      `${FILE}:11:70 claims must be a mapping, found a list`,
+      `${FILE}:14:5 "A" in requests must be a name of small letters, digits and hyphens`,
+      `${FILE}:14:34 headers "b" must be a header value on one line or a list, found a number; put it in quotes: "1"`,
+    ],
+  },
+  {
+    name: "a key that JavaScript gives a meaning",
+    text: change("          /ip: ", "          __proto__: "),
+    problems: [`${FILE}:22:11 the key "__proto__" is not allowed`],
+  },
   { name: "an empty file", text: "", problems: [`${FILE}:1:1 the scenario must be a mapping, found nothing`] },
 ];
 

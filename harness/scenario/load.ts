@@ -7,16 +7,17 @@ import type { Node } from "yaml";
 import { inLanes } from "../lanes.ts";
 import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
-import type { Issuer } from "../tokens/issuer.ts";
+import type { Issuer } from "../model/token.ts";
 import { expandChecks } from "./expand.ts";
 import { checkManifest, objectsIn } from "./manifest.ts";
-import { SCENARIO_SHAPE } from "./notation.ts";
+import { scenarioFile } from "../model/scenario-file.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
-import { checkShape } from "./shape.ts";
+import { validate } from "./validate.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { AskedSpec, ManifestFile, Scenario, StepSpec, TokenSpec } from "../model/scenario.ts";
+import type { AskedSpec, ManifestFile, Scenario, StepSpec } from "../model/scenario.ts";
+import type { TokenSpec } from "../model/token.ts";
 
 /** What a scenario may refer to. */
 export interface Surroundings {
@@ -80,9 +81,8 @@ export function parseScenario(
   if (second !== undefined) report(second.contents!, "a scenario file holds one document");
   if (problems.length > 0) return { problems };
   const root = document?.contents;
-  const shapeProblems = checkShape(root, SCENARIO_SHAPE, "the scenario");
-  for (const { offset, ...problem } of shapeProblems)
-    problems.push({ position: source.positionAt(offset), ...problem });
+  const shapeProblems = validate(source, root, scenarioFile, "the scenario");
+  problems.push(...shapeProblems.map(({ offset: _, ...problem }) => problem));
   /** Rules beyond the shape are checked on the parts whose shape is right. */
   const isSound = (node: Node): boolean => {
     const [start, , end] = node.range!;

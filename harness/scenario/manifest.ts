@@ -1,6 +1,6 @@
 /** A manifest file: objects as a person would `kubectl apply` them. */
 
-import type { Issuer } from "../tokens/issuer.ts";
+import type { Issuer } from "../model/token.ts";
 import { itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import { didYouMean } from "./problem.ts";
 import type { Problem } from "./problem.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
-import { TOKEN_VARIANTS } from "../tokens/names.ts";
+import { TOKEN_VARIANTS } from "../model/token.ts";
 import { createTokenFactory } from "../tokens/factory.ts";
 import { formatProblem, lintScenarios, loadScenarios, substitute, substitutionsIn } from "./index.ts";
 

@@ -3,7 +3,7 @@
 import { createHmac, createPublicKey } from "node:crypto";
 import type { JsonWebKey } from "node:crypto";
 import { MeshproofError } from "../model/errors.ts";
-import type { TokenVariant } from "../model/scenario.ts";
+import type { TokenVariant } from "../model/token.ts";
 import { toPublic } from "./keys.ts";
 import type { SigningKey } from "./keys.ts";
 import { signBytes } from "./sign.ts";

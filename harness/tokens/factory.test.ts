@@ -7,10 +7,10 @@ import type { TestContext } from "node:test";
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from "jose";
 import type { JSONWebKeySet } from "jose";
 import { MeshproofError } from "../model/errors.ts";
-import type { TokenVariant } from "../model/scenario.ts";
+import type { TokenVariant } from "../model/token.ts";
 import { BREAKAGES, canBreak } from "./break.ts";
 import { createTokenFactory } from "./factory.ts";
-import { ALGORITHMS, TOKEN_VARIANTS } from "./names.ts";
+import { ALGORITHMS, TOKEN_VARIANTS } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { verifySignature, verifyToken } from "./verify.ts";
 
@@ -266,7 +266,7 @@ test("published keys need an origin", async (t) => {
 });
 
 for (const variant of Object.keys(BREAKAGES) as TokenVariant[])
-  for (const alg of ["RS256", "ES256"])
+  for (const alg of ["RS256", "ES256"] as const)
     test(`${alg}: ${variant} is made and its wrongness confirmed, or refused where there is no such form`, async () => {
       const minted = factory.mint({ issuer: "corp", alg }, variant);
       if (!canBreak(variant, alg)) return await assert.rejects(minted, /has no variant/);

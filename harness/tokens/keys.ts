@@ -5,8 +5,8 @@ import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair } from "jose";
 import type { JWK } from "jose";
-import type { Issuer } from "./issuer.ts";
-import type { Algorithm } from "./names.ts";
+import type { Issuer } from "../model/token.ts";
+import type { Algorithm } from "../model/token.ts";
 
 /** A private key as JWK (RFC 7517), with its kid and alg. */
 export interface SigningKey {

@@ -3,7 +3,7 @@
 import type { webcrypto } from "node:crypto";
 import { CompactSign, importJWK } from "jose";
 import type { SigningKey } from "./keys.ts";
-import type { Algorithm } from "./names.ts";
+import type { Algorithm } from "../model/token.ts";
 
 export type Claims = Readonly<Record<string, unknown>>;
 

@@ -1,6 +1,6 @@
 /** What an upgrade found. Plain data: written as upgrade.json, read by its reports. */
 
-import type { ClusterInfo } from "../../clusters/cluster.ts";
+import type { ClusterInfo } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { Counts } from "../model/result.ts";
 import { countOfIncidents, STEADY, type Incident, type StreamProblem, type StreamResult } from "./verdict.ts";

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Answer, CheckResult } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Shape } from "../scenario/notation.ts";
-import { SCENARIO_SHAPE } from "../scenario/notation.ts";
+import { demand } from "../model/scenario-file.ts";
 import { findDisagreement, needsAccessLog, reviewDetails } from "./judge.ts";
 
 function answer(status: number, by: Answer["by"], more: Partial<Answer> = {}): Answer {
@@ -240,16 +239,6 @@ test("what is no echo proves nothing about what the workload received", () => {
   );
 });
 
-/** What a check may say of an answer, by the notation itself. */
-function expectationKeys(shape: Shape): string[] {
-  const inner = [
-    ...Object.values(shape.properties ?? {}),
-    ...(shape.anyOf ?? []),
-    ...[shape.items, shape.additionalProperties].filter((each) => typeof each === "object"),
-  ];
-  return shape.properties?.["jsonKey"] ? Object.keys(shape.properties) : inner.flatMap(expectationKeys);
-}
-
 test("every key of an expectation can fail", () => {
   const got = answer(403, "authorization", { body: "RBAC: access denied", details: RULE });
   const wrong: Required<Expectation> = {
@@ -261,7 +250,7 @@ test("every key of an expectation can fail", () => {
     policy: "y",
     received: { headers: { a: null } },
   };
-  assert.deepEqual([...new Set(expectationKeys(SCENARIO_SHAPE))].sort(), Object.keys(wrong).sort());
+  assert.deepEqual(Object.keys(demand.shape).sort(), Object.keys(wrong).sort());
   const right = { status: 403, by: "authorization" } as const;
   assert.equal(findDisagreement(right, got, "httpbin"), undefined);
   for (const [key, demand] of Object.entries(wrong))

@@ -15,7 +15,7 @@ import { readyPods } from "../../harness/mesh/wait.ts";
 import { explainRequest, type Explanation, type OracleRequest } from "../../harness/oracle/index.ts";
 import { sendRound, type PlacedRequest } from "../../harness/run/round.ts";
 import type { Place, Session } from "../../harness/run/session.ts";
-import type { TokenSpec, TokenVariant } from "../../harness/model/scenario.ts";
+import type { TokenSpec, TokenVariant } from "../../harness/model/token.ts";
 import { INGRESS_URL } from "../../harness/mesh/index.ts";
 import { createTokenFactory, type TokenFactory } from "../../harness/tokens/factory.ts";
 import { attribute } from "../../harness/verdict/index.ts";

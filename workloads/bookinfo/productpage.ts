@@ -61,7 +61,7 @@ export function createProductPage(backends: Backends): Handler {
 
 async function askPart(backends: Backends, what: keyof Backends, id: string, call: Call): Promise<Part> {
   const user = userOf(call);
-  const extra = user === "" ? {} : { "end-user": encodeURIComponent(user) };
+  const extra: Record<string, string> = user === "" ? {} : { "end-user": encodeURIComponent(user) };
   // Reviews twice, as Istio's sample does on purpose: its fault-injection task rests on it.
   const attempts = what === "reviews" ? 2 : 1;
   let status = 500;

@@ -4,11 +4,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Ajv } from "ajv";
 import { Document, parse, stringify } from "yaml";
-import { printScenarioSchema, SCENARIO_SHAPE } from "./notation.ts";
-import { checkShape } from "./shape.ts";
+import { parseSource } from "../scenario/source.ts";
+import { validate as problemsIn } from "../scenario/validate.ts";
+import { printScenarioSchema, scenarioFile } from "./scenario-file.ts";
 
 const project = join(import.meta.dirname, "../..");
-const validate = new Ajv({ strict: true, allErrors: true }).compile(JSON.parse(printScenarioSchema()) as object);
+const validate = new Ajv({ strict: true, allowUnionTypes: true, allErrors: true }).compile(
+  JSON.parse(printScenarioSchema()) as object,
+);
 
 const EVERYTHING = `
 apiVersion: meshproof.dev/v1alpha1
@@ -48,7 +51,7 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Every value that differs from the given one in a single place. */
 function* variationsOf(value: Json): Generator<Json> {
-  for (const other of [null, true, 5, 5.5, 700, "", "x", "A B", "/x", [], ["x"], [5], {}, { x: 5 }])
+  for (const other of [null, true, 5, 5.5, 700, "", "x", "A B", "/x", [], ["x"], [5], {}, { x: 5 }] as Json[])
     if (JSON.stringify(other) !== JSON.stringify(value)) yield other;
   if (Array.isArray(value)) {
     if (value.length > 0) yield [...value, value[0]!];
@@ -75,11 +78,12 @@ test("the schema for editors is fresh", async () => {
 test("the loader and the schema for editors say the same of every single change to a scenario", () => {
   const original = parse(EVERYTHING) as Json;
   assert.equal(validate(original), true, JSON.stringify(validate.errors));
+  const source = parseSource("", "scenario.yaml");
   let refused = 0;
   let allowed = 0;
   for (const changed of variationsOf(original)) {
     const { contents } = new Document(changed, { aliasDuplicateObjects: false });
-    const problems = checkShape(contents, SCENARIO_SHAPE, "the scenario");
+    const problems = problemsIn(source, contents, scenarioFile, "the scenario");
     const valid = validate(changed);
     if ((problems.length === 0) !== valid)
       assert.fail(`${stringify(changed)}\n${JSON.stringify(problems)}\n${JSON.stringify(validate.errors)}`);

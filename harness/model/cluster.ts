@@ -1,0 +1,52 @@
+/** What runs, results and other processes know of a cluster. What a cluster does is in clusters/cluster.ts. */
+
+import * as z from "zod";
+import type { Immutable } from "./schema.ts";
+
+const jwksFetcher = z.enum(["istiod", "hybrid", "envoy"]);
+/** Which program fetches the keys of a `jwksUri` (istiod's `PILOT_JWT_ENABLE_REMOTE_JWKS`: unset, `hybrid`, `envoy`). */
+export type JwksFetcher = z.infer<typeof jwksFetcher>;
+
+const pathNormalization = z.enum(["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]);
+/** `meshConfig.pathNormalization.normalization`; Istio's default is BASE. */
+export type PathNormalization = z.infer<typeof pathNormalization>;
+
+export const meshSetting = z
+  .strictObject({
+    jwksFetch: jwksFetcher
+      .describe("Who fetches the keys of a jwksUri: istiod's PILOT_JWT_ENABLE_REMOTE_JWKS.")
+      .optional(),
+    pathNormalization: pathNormalization.describe("meshConfig.pathNormalization.normalization.").optional(),
+    extAuthz: z
+      .boolean()
+      .describe(
+        "Names the extension providers sample-ext-authz-http (the workload ext-authz) and unreachable-ext-authz-http.",
+      )
+      .optional(),
+  })
+  .describe("A setting of the whole mesh; without it Istio's default.");
+/** A setting of the whole mesh that a scenario may need. A missing key means Istio's default. */
+export type MeshSetting = Immutable<z.infer<typeof meshSetting>>;
+
+export const clusterInfo = z
+  .strictObject({
+    kind: z.enum(["embedded", "kind", "existing"]),
+    name: z.string(),
+    versions: z
+      .strictObject({ kubernetes: z.string(), istio: z.string(), envoy: z.string() })
+      .describe("As the running programs print them, for example `v1.36.3`, `1.31.0`, `1.40.0`."),
+    digests: z.record(z.string(), z.string()).describe("Component or image name to content digest (`sha256:…`)."),
+    verified: z
+      .record(z.string(), z.iso.datetime())
+      .describe(
+        "When all bytes of a component were last compared with its digest (ISO 8601): when it was made, or by `meshproof components --verify`. Before a run, owners, sizes and times of its files are compared.",
+      )
+      .optional(),
+    rootless: z
+      .boolean()
+      .describe("Whether it runs in a user namespace of an ordinary user; left out where that has no meaning.")
+      .optional(),
+  })
+  .describe("What a cluster is. Nothing here is a secret.");
+/** What a cluster is, for reports: nothing here is a secret. */
+export type ClusterInfo = Immutable<z.infer<typeof clusterInfo>>;

@@ -1,0 +1,241 @@
+/**
+ * The notation of scenario.yaml: the one source of what a scenario file may contain. The loader checks files against it, and
+ * `schema/scenario.schema.json` for editors is generated from it. Described for authors in docs/writing-a-scenario.md.
+ */
+
+import * as z from "zod";
+import { meshSetting } from "./cluster.ts";
+import { anything, distinct, filled, form, name, oneOrMany, text, toJsonSchema } from "./schema.ts";
+import { tokenSpec, tokenVariant } from "./token.ts";
+
+const manifestFile = form("the name of a .yaml file in the scenario's folder", /^(?!\.)[A-Za-z0-9._-]+\.ya?ml$/u);
+
+const headerValue = form("a header value on one line", /^[^\r\n\u0000]*$/u);
+
+const request = {
+  from: z
+    .enum(["sleep", "neighbour", "outside"])
+    .describe(
+      "The place that sends: `sleep` is a pod with a sidecar in ${ns}, `neighbour` one in ${outside.ns}, `outside` a pod there without one.",
+    ),
+  to: name("Who gets the request: a Service in ${ns} (its first port), or `ingress`, the ingress gateway."),
+  method: form("an HTTP method in capitals", /^[A-Z]+$/u, "HTTP method.")
+    .meta({ default: "GET" })
+    .optional(),
+  path: form(
+    'a path that begins with "/" and has no blanks',
+    /^\/[^\s\u0000-\u001f\u007f]*$/u,
+    "Raw path and query, sent as written.",
+  ),
+  headers: z
+    .record(
+      form("a header name", /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u),
+      z.union([headerValue, z.array(headerValue).min(1)]),
+    )
+    .describe("More headers. A list sends the header once per value.")
+    .optional(),
+  protocol: z
+    .enum(["http/1.0", "http/1.1", "h2c"])
+    .meta({ default: "http/1.1", description: "h2c is HTTP/2 with prior knowledge." })
+    .optional(),
+};
+
+const status = z.int().min(100).max(599).meta({
+  title: "an HTTP status",
+  description:
+    "The status alone: 401 means denied by authentication, 403 denied by authorization, anything else the workload's own answer.",
+});
+
+const answerer = z.enum(["authentication", "authorization", "workload", "proxy"]);
+
+const received = z
+  .strictObject({
+    headers: z
+      .record(
+        z.string(),
+        z.union([
+          z.string(),
+          z.boolean(),
+          z.null(),
+          z.strictObject({ claims: anything() }).describe("A base64url JSON object."),
+        ]),
+      )
+      .describe("Header name to its value; null for absent, true for present, claims for a base64url header.")
+      .optional(),
+    path: text("Path and query as the workload saw them (the path /anything echoes them).").optional(),
+  })
+  .describe("What the workload got, by httpbin's own echo.");
+
+/** An answer, and why; `by` is there where the status alone says otherwise. */
+export const demand = z
+  .strictObject({
+    status,
+    by: answerer.describe("Who must have answered, where the status alone says otherwise.").optional(),
+    body: text("Text that the reply body must contain.").optional(),
+    jsonKey: text("Top-level key that the reply body, a JSON object, must have.").optional(),
+    details: text("Text that Envoy's response code details (access log) must contain.").optional(),
+    policy: text("The AuthorizationPolicy whose rule must have matched, by the response code details.").optional(),
+    received: received.optional(),
+  })
+  .describe("An answer, and why.");
+
+const expectation = z.union([status, demand]);
+
+const tokenName = form(
+  "the name of a token, several joined by +, or none",
+  /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\+[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/u,
+);
+
+/** An answer that a known failure names. */
+export const answerKind = z
+  .strictObject({
+    status: z.int().min(0).max(599).describe("HTTP status; 0 for none."),
+    by: z.enum([...answerer.options, "nobody"]).describe("Who gave it, as reports say."),
+  })
+  .describe(
+    "The only answer that is excused. Without it any is, but not a request that was admitted and must be refused.",
+  );
+
+const matrix = z
+  .strictObject({
+    title: text(
+      "Leads the names of this matrix's checks; needed where two matrices of a step would give the same names.",
+    ).optional(),
+    vary: z
+      .literal("tokens")
+      .describe(
+        "Rows are token names and columns are variants of the row's token; without it rows are requests and columns token names.",
+      )
+      .optional(),
+    ...request,
+    path: request.path.optional(),
+    columns: distinct(z.array(tokenName).min(1)).describe(
+      "Token names (`none` sends no token), or with `vary: tokens` variants.",
+    ),
+    rows: filled(z.record(z.string(), z.array(expectation).min(1))).describe(
+      "Path, method and path, or name of a request (with `vary: tokens` token name) to one expectation per column.",
+    ),
+  })
+  .describe("A matrix: one request per row and column.");
+
+const check = z
+  .strictObject({
+    name: text("Unique in its step and an id forever; default `<path> <token>`.").optional(),
+    ...request,
+    token: tokenName
+      .meta({ default: "none", description: "Name of a token of this scenario; `none` sends no token." })
+      .optional(),
+    variant: tokenVariant.optional(),
+    expect: expectation,
+  })
+  .describe("One request with one expectation.");
+
+const step = z
+  .strictObject({
+    name: text("Unique in its scenario and an id forever: a sentence that is true when the step passes."),
+    apply: oneOrMany(manifestFile).describe("Manifests to apply.").optional(),
+    delete: oneOrMany(manifestFile)
+      .describe("Manifests whose objects are deleted. Everything applied is deleted at the end anyhow.")
+      .optional(),
+    inForce: z
+      .enum(["nowhere", "rejected"])
+      .describe(
+        "Only where the step means it: `nowhere`, a policy that it applies chooses none of the pods that judge its requests; `rejected`, their proxies refuse the config. Without it either is an error.",
+      )
+      .optional(),
+    checks: z
+      .union([matrix, z.array(z.union([matrix, check])).min(1)])
+      .describe("One matrix, or a list of matrices and single checks.")
+      .optional(),
+    asked: z
+      .array(
+        z
+          .strictObject({
+            server: z.enum(["outside-host", "nginx-proxy"]).describe("The JWKS server."),
+            by: z.enum(["istiod", "proxy", "nobody"]).describe("Who asked it."),
+          })
+          .describe("Who asked one server."),
+      )
+      .min(1)
+      .describe("Who fetched the JWKS since the step began, by the server's own access log.")
+      .optional(),
+  })
+  .describe("Apply or delete, then check.");
+
+const knownFailure = z
+  .strictObject({
+    reason: text("Why, one sentence."),
+    until: form(
+      "a date such as 2027-01-31",
+      /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/u,
+      "Last day (UTC) on which it may fail.",
+    ),
+    got: answerKind.optional(),
+  })
+  .describe("Expected to fail until a date, and counted as failed afterwards.");
+
+const metadata = z
+  .strictObject({
+    name: name("The name of the scenario's folder."),
+    title: text("One sentence that is true when the scenario passes."),
+    source: text("Where the promise is documented: document and section."),
+    level: z
+      .enum(["core", "extended", "provisional"])
+      .describe("core: documented for everyone; extended: where the feature exists; provisional: may still change."),
+    features: distinct(z.array(z.enum(["ingress-gateway", "mesh-setting", "jwks-authority", "outside-host"])))
+      .describe("What a cluster must offer; elsewhere the scenario is skipped.")
+      .optional(),
+    tags: distinct(z.array(name("A tag.")))
+      .describe("For `meshproof run --tag`.")
+      .optional(),
+    istio: text("Versions of Istio that it holds for, a range such as `>=1.29` or `>=1.27 <1.30`.")
+      .meta({ title: "a range of versions such as >=1.29" })
+      .optional(),
+    knownFailure: knownFailure.optional(),
+  })
+  .describe("What this scenario is.");
+
+const spec = z
+  .strictObject({
+    workloads: distinct(z.array(name("A folder of scenarios/workloads.")).min(1)).describe(
+      "Folders of scenarios/workloads that must be running.",
+    ),
+    mesh: meshSetting.optional(),
+    tokens: z.record(name(), tokenSpec).describe("Token name to how it is made.").optional(),
+    requests: z
+      .record(
+        name(),
+        z
+          .strictObject({
+            path: request.path,
+            method: request.method,
+            headers: request.headers,
+            protocol: request.protocol,
+          })
+          .describe("A request."),
+      )
+      .describe("Request name to what is special about it: for the rows of a matrix.")
+      .optional(),
+    steps: z.array(step).min(1).describe("One after the other."),
+  })
+  .describe("What is applied and checked.");
+
+/** The whole file. */
+export const scenarioFile = z
+  .strictObject({
+    apiVersion: z.literal("meshproof.dev/v1alpha1"),
+    kind: z.literal("Scenario"),
+    metadata,
+    spec,
+  })
+  .describe("A scenario of meshproof: policies, and the answers they promise.");
+
+/** What a scenario file contains, as parsed. */
+export type ScenarioFile = z.infer<typeof scenarioFile>;
+
+/** `schema/scenario.schema.json`, as it must stand in the repository. */
+export function printScenarioSchema(): string {
+  const { $schema, ...rest } = toJsonSchema(scenarioFile, "draft-7");
+  const title = "meshproof scenario";
+  return `${JSON.stringify({ $schema, $id: "https://meshproof.dev/v1alpha1/scenario.schema.json", title, ...rest }, null, 2)}\n`;
+}

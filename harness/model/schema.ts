@@ -1,0 +1,61 @@
+/**
+ * What the schemas of this folder are built from: types, checks at load time and JSON Schemas come from the same schema.
+ * A schema's `title` is a noun phrase, which messages use: "path must be <title>, found …".
+ */
+
+import * as z from "zod";
+
+/** What a schema describes, to be read only. */
+export type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
+
+/** Text of at least one visible character. */
+export const text = (description?: string): z.ZodString =>
+  z
+    .string()
+    .min(1, { abort: true })
+    .refine((value) => value.trim() !== "")
+    .meta({ ...(description && { description }) });
+
+/** Text of a form that has a name. */
+export const form = (title: string, pattern: RegExp, description?: string): z.ZodString =>
+  z
+    .string()
+    .regex(pattern)
+    .meta({ title, ...(description && { description }) });
+
+export const name = (description?: string): z.ZodString =>
+  form("a name of small letters, digits and hyphens", /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/u, description);
+
+/** A mapping whose keys are free, such as claims. */
+export const anything = (description?: string) =>
+  z.record(z.string(), z.unknown()).meta({ ...(description && { description }) });
+
+/** A list that names each item once. */
+export const distinct = <T extends z.ZodArray>(list: T): T =>
+  list.meta({ uniqueItems: true }).check(({ value, issues }) => {
+    for (const [index, item] of value.entries())
+      if (value.indexOf(item) < index)
+        issues.push({ code: "custom", path: [index], params: { twice: true }, input: item });
+  });
+
+/** A mapping that is not empty. */
+export const filled = <T extends z.ZodType<object>>(mapping: T): T =>
+  mapping.refine((value) => Object.keys(value).length > 0).meta({ minProperties: 1 });
+
+/** A value, or a list of such values. */
+export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, distinct(z.array(schema).min(1))]);
+
+/** The JSON Schema of what a file contains, without what says nothing. */
+export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-12"): Record<string, unknown> {
+  const { $schema, ...rest } = z.toJSONSchema(schema, {
+    target,
+    io: "input",
+    override: ({ jsonSchema: json }) => {
+      if (Math.abs(json.minimum ?? 0) === Number.MAX_SAFE_INTEGER) delete json.minimum;
+      if (Math.abs(json.maximum ?? 0) === Number.MAX_SAFE_INTEGER) delete json.maximum;
+      if (JSON.stringify(json.additionalProperties) === "{}") delete json.additionalProperties;
+      if (JSON.stringify(json.propertyNames) === '{"type":"string"}') delete json.propertyNames;
+    },
+  });
+  return { $schema, ...rest };
+}
