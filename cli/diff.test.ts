@@ -96,8 +96,8 @@ describe("meshproof diff", () => {
     ["is missing", undefined, /nowhere cannot be read: it does not exist\n {2}name a run's folder/],
     ["is not JSON", "{", /results\.json is not JSON: /],
     ["is no result", "{}", /is not what a run found: it has no schemaVersion/],
-    ["has another schema version", '{"schemaVersion":2}', /has schemaVersion 2, expected 1/],
-    ["is damaged", '{"schemaVersion":1}', /is damaged: it must have required property/],
+    ["has another schema version", '{"schemaVersion":3}', /has schemaVersion 3, expected 2/],
+    ["is damaged", '{"schemaVersion":2}', /is damaged: it must have required property/],
     [
       "judged nothing",
       formatJson({

@@ -97,7 +97,7 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
   const latest = (pick: (timing: RunResult["timing"]) => number): number =>
     Math.max(...results.map(({ timing }) => pick(timing)));
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id,
     tool: first.result.tool,
     startedAt: results.map(({ startedAt }) => startedAt).sort()[0] ?? "",

@@ -2,7 +2,7 @@ import type { RunResult } from "../harness/model/result.ts";
 import { outcomesOf, worstFirst } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { notesOf } from "./words.ts";
+import { notesOf } from "./describe.ts";
 
 /** GitHub shows ten errors of a step; more only lengthens the log. */
 const limit = 10;

@@ -4,7 +4,7 @@ import type { Level } from "../harness/model/scenario.ts";
 import { count, outcomesOf } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { notesOf } from "./words.ts";
+import { notesOf } from "./describe.ts";
 
 type ProfileResult = "success" | "partial" | "failure";
 

@@ -1,12 +1,14 @@
 /** Builds by hand what the pages besides a run's report show: a comparison, a trend, a reproduced ticket, an upgrade. See fixture.ts. */
 
 import type { Change, Comparison, OneSided, Seen } from "../harness/model/comparison.ts";
+import type { Condition, Reason, RuleRef } from "../harness/model/explanation.ts";
+import type { Cause } from "../harness/model/finding.ts";
 import type { Cell, ReproAnswer } from "../harness/model/ticket.ts";
 import type { Status } from "../harness/model/result.ts";
 import type { UpgradeResult } from "../harness/upgrade/upgrade.ts";
 import type { StreamResult } from "../harness/upgrade/verdict.ts";
 import type { Failing, Trend, TrendRun } from "../harness/model/trend.ts";
-import { attacks, denials, policy } from "./fixture.ts";
+import { attacks, denials, explanation, keysNotFetched, policy } from "./fixture.ts";
 
 const hostileText = Object.values(attacks).join("\n");
 
@@ -202,18 +204,61 @@ export function manyFailing(count = 2000): Trend {
 
 const whitelist = "ns[istio-system]-policy[frontend-ingress-whitelist]-rule[0]";
 
-const inForce = `Tokens
-  ✗ issuer https://login.example.com/: found no token in its places
-      looks in  header authorization after "Bearer ", parameter access_token
-      keys      kid key-1 RSA RS256
+const whitelistRule: RuleRef = {
+  name: whitelist,
+  policy: { namespace: "istio-system", name: "frontend-ingress-whitelist" },
+  index: 0,
+};
 
-Policies, in order
-  ✓ matches  DENY ${whitelist}
-      ✓ path is /healthz, wanted is not prefix "/test/"
-      ✓ claim iss is no valid token, wanted is not any value`;
+const notExempt: Condition = {
+  field: { kind: "path" },
+  requires: { kind: "not", matcher: { kind: "prefix", value: "/test/" } },
+  got: { kind: "text", text: "/healthz" },
+  agrees: true,
+};
 
-const cause =
-  'AuthorizationPolicy istio-system/frontend-ingress-whitelist denies every path that its notPaths do not list, and /healthz is not among them (prefix "/test/"), so the answer is 403.';
+const inForce: NonNullable<ReproAnswer["inForce"]> = {
+  providers: [
+    {
+      name: "origins-0",
+      issuer: "https://login.example.com/",
+      audiences: [],
+      places: [
+        { kind: "header", name: "authorization", prefix: "Bearer " },
+        { kind: "parameter", name: "access_token" },
+      ],
+      keys: "inline",
+      keyList: [{ kid: "key-1", kty: "RSA", alg: "RS256" }],
+      forward: false,
+      found: { kind: "no-token" },
+    },
+  ],
+  rules: [
+    {
+      ...whitelistRule,
+      action: "DENY",
+      dryRun: false,
+      matched: true,
+      conditions: [
+        notExempt,
+        {
+          field: { kind: "claim", name: "iss" },
+          requires: { kind: "absent" },
+          got: { kind: "no-valid-token" },
+          agrees: true,
+        },
+      ],
+    },
+  ],
+};
+
+const cause: Cause = {
+  kind: "path-not-exempt",
+  policy: { kind: "AuthorizationPolicy", namespace: "istio-system", name: "frontend-ingress-whitelist" },
+  path: "/healthz",
+  exempt: [{ kind: "prefix", value: "/test/" }],
+  status: 403,
+};
 
 const variants: Readonly<Record<string, number>> = {
   none: 403,
@@ -233,11 +278,12 @@ function variant(name: string, status: number, changes: Partial<Cell> = {}): Cel
     authorization: `rbac_access_denied_matched_policy[${whitelist}]`,
     workload: "via_upstream",
   }[by];
-  const explained = {
-    authentication: "The request is denied by authentication with 401: the token fits none of the keys.",
-    authorization: `The request is denied by authorization with 403: rule 0 of AuthorizationPolicy istio-system/frontend-ingress-whitelist denies it (path is /healthz, wanted is not prefix "/test/").`,
-    workload: "The request goes through to the workload: no policy refuses it.",
-  }[by];
+  const reason: Reason =
+    by === "authentication"
+      ? { kind: "token-refused", status: denials.failed, providers: inForce.providers }
+      : by === "authorization"
+        ? { kind: "denied", rule: { ...whitelistRule, conditions: [notExempt] } }
+        : { kind: "not-denied" };
   const token = name === "none" ? "" : `-H "Authorization: Bearer $TOKEN" `;
   return {
     status,
@@ -245,7 +291,7 @@ function variant(name: string, status: number, changes: Partial<Cell> = {}): Cel
     token: name === "none" ? "none" : `${name} (iss https://login.example.com/, alg RS256, kid key-1)`,
     body,
     details,
-    explanation: `${explained}\n\njudged at  0.0.0.0_8080\npath       /healthz\n\n${inForce}`,
+    explanation: explanation(reason, { path: "/healthz", ...inForce }),
     curl: `kubectl exec -n meshproof-outside outside -c curl -- curl -sS -i --path-as-is ${token}http://10.244.0.9:80/healthz`,
     ...changes,
   };
@@ -254,7 +300,7 @@ function variant(name: string, status: number, changes: Partial<Cell> = {}): Cel
 /** The health check of docs/tickets.md, minimized. */
 export function ticket(changes: Partial<ReproAnswer> = {}): ReproAnswer {
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id: "20260830-101500-7c1e",
     tool: { name: "meshproof", version: "0.1.0" },
     startedAt: "2026-08-30T10:15:00.000Z",
@@ -275,7 +321,7 @@ export function ticket(changes: Partial<ReproAnswer> = {}): ReproAnswer {
       ],
       given: "none",
     },
-    inForce: inForce.split("\n"),
+    inForce,
     notes: [],
     changes: [
       'the workload became a stand-in that answers 200 to every path: labels none, port 8000 named "http", container port 8080',
@@ -339,12 +385,12 @@ export function hostileTicket(): ReproAnswer {
     body: hostileText,
     details: hostileText,
     error: hostileText,
-    explanation: hostileText,
+    explanation: explanation({ kind: "not-denied" }, { path: hostileText }),
     curl: hostileText,
     token: hostileText,
   };
   return ticket({
-    cause: `${hostileText} ${"A".repeat(100_000)}`,
+    cause: { kind: "token-refused", status: 401, said: `${hostileText} ${"A".repeat(100_000)}` },
     command: hostileText,
     request: hostileText,
     verdict: { status: 403, by: "authorization", body: hostileText, details: hostileText },
@@ -365,14 +411,20 @@ export function hostileTicket(): ReproAnswer {
         },
       ],
     },
-    inForce: [hostileText],
-    notes: [hostileText],
+    inForce: { ...inForce, rules: [{ ...inForce.rules[0]!, name: hostileText }] },
+    notes: [keysNotFetched(hostileText)],
     changes: [hostileText],
     notCarriedOver: [hostileText],
     versions: { kubernetes: hostileText, [attacks.attribute]: "1" },
     minimized: { ...minimized!, dropped: [hostileText], yaml: hostileText },
     applied: [
-      policy({ yaml: hostileText, note: hostileText, name: hostileText, file: hostileText, proxies: [hostileText] }),
+      policy({
+        yaml: hostileText,
+        findings: [keysNotFetched(hostileText)],
+        name: hostileText,
+        file: hostileText,
+        proxies: [hostileText],
+      }),
     ],
     standIn: hostileText,
   });

@@ -1,5 +1,7 @@
 /** Builds results by hand for tests and samples of the reports: every status, and a mesh that answers with hostile text. */
 
+import type { Decision, Explanation, Reason } from "../harness/model/explanation.ts";
+import type { ObjectFinding } from "../harness/model/finding.ts";
 import type {
   Answer,
   AppliedObject,
@@ -81,8 +83,33 @@ export function check(name: string, changes: Partial<CheckResult> = {}): CheckRe
   };
 }
 
+/** What a config says that lets a request through to the workload, or denies it for this reason. */
+export function explanation(reason: Reason, changes: Partial<Explanation> = {}): Explanation {
+  const admitted = reason.kind === "allowed" || reason.kind === "not-denied" || reason.kind === "no-policy";
+  const decision: Decision = admitted
+    ? { verdict: "admitted", status: 200, by: "nobody", reason }
+    : reason.kind === "token-refused"
+      ? { verdict: "denied", status: 401, by: "authentication", reason }
+      : { verdict: "denied", status: 403, by: "authorization", reason };
+  return {
+    decision,
+    filtersAsked: true,
+    tokensAsked: true,
+    listener: { name: "0.0.0.0_8080" },
+    path: "/",
+    providers: [],
+    rules: [],
+    ...changes,
+  };
+}
+
 export const validToken = "valid (iss testing@secure.istio.io, alg RS256, published sample)";
 export const forgedToken = "forged (iss testing@secure.istio.io, alg RS256, signed by a stranger)";
+
+/** A finding that holds a text of the mesh. */
+export function keysNotFetched(issuer: string): ObjectFinding {
+  return { kind: "keys-not-fetched", issuers: [issuer] };
+}
 
 export function policy(changes: Partial<AppliedObject> = {}): AppliedObject {
   return {
@@ -216,7 +243,7 @@ function placeIn(each: StepResult, file: string): StepResult {
 
 export function run(scenarios: readonly ScenarioResult[], changes: Partial<RunResult> = {}): RunResult {
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id: "20260830-100000-k3f9",
     tool: { name: "meshproof", version: "0.1.0" },
     startedAt: "2026-08-30T10:00:00.000Z",
@@ -342,8 +369,7 @@ export const wideExclusion = scenario("paths/skip-jwt-for-paths", {
               got: answer(200),
               enforcedMs: 0,
               reason: "expected 403 from authorization, got 200 from the workload behind ingress",
-              explanation:
-                "The request goes through to the workload: no DENY rule matches, and there is no ALLOW policy.",
+              explanation: explanation({ kind: "not-denied" }),
             },
           ]),
         ),
@@ -563,7 +589,7 @@ export function hostile(): RunResult {
       reason: all,
       steps: [
         step(`step ${attacks.script}`, {
-          objects: [policy({ yaml: all, note: all, proxies: [attacks.attribute] })],
+          objects: [policy({ yaml: all, findings: [keysNotFetched(all)], proxies: [attacks.attribute] })],
           matrix: {
             columns: ["none", attacks.attribute],
             rows: { "/a": [200, 401], [`/${attacks.script}`]: [403, 200] },

@@ -20,7 +20,9 @@ import {
   check,
   everyStatus,
   expectation,
+  explanation,
   hostile,
+  keysNotFetched,
   policy,
   run,
   scenario,
@@ -53,12 +55,12 @@ function everything(): RunResult {
     reason: "r",
     changes: [{ round: 1, atMs: 2, status: 200, by: "workload" }],
     wrong: [{ status: 200, by: "workload" }],
-    explanation: "The request goes through to the workload: nothing forbids it.",
+    explanation: explanation({ kind: "not-denied" }),
     stale: { status: 200, by: "workload" },
     cell: { matrix: 0, row: 0, column: 0 },
   };
   const who: Required<AskedResult> = { ...asked(), reason: "r" };
-  const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, note: "n" };
+  const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, findings: [keysNotFetched("i")] };
   const mesh: Required<MeshSetting> = { jwksFetch: "hybrid", pathNormalization: "NONE", extAuthz: true };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
   const one: Required<ScenarioResult> = {
@@ -101,8 +103,9 @@ for (const [name, result] of Object.entries({ everything, everyStatus, allPassed
   });
 }
 
-test("a result without hostile text comes back as it was", () => {
-  assert.deepEqual(JSON.parse(formatJson(everyStatus())), everyStatus());
+test("a result without hostile text comes back as it was, with texts for people", () => {
+  const result = JSON.parse(formatJson(everyStatus()), (name, value: unknown) => (name === "text" ? undefined : value));
+  assert.deepEqual(result, everyStatus());
 });
 
 test("nothing in the file acts on a terminal, and the data is the same", () => {

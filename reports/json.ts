@@ -1,12 +1,36 @@
-import type { RunResult } from "../harness/model/result.ts";
+import type { AppliedObject, CheckResult, RunResult } from "../harness/model/result.ts";
+import { describeConfig } from "./describe.ts";
 import { prepare } from "./prepare.ts";
+import { sentences } from "./words.ts";
 
 /**
  * The result as JSON (schema: results.schema.json). Characters that act on a terminal or reorder text are written as
  * `\u` escapes, so that a person may `cat` the file; the data is the same.
  */
 export function formatJson(result: RunResult): string {
-  return `${escapeJson(JSON.stringify(prepare(result), undefined, 2))}\n`;
+  return `${escapeJson(JSON.stringify(withTexts(prepare(result)), undefined, 2))}\n`;
+}
+
+/** Beside the facts the same in words, for people. No code reads them. */
+function withTexts(result: RunResult): unknown {
+  const ofObject = (object: AppliedObject): unknown =>
+    object.findings === undefined ? object : { ...object, note: sentences(object.findings) };
+  const ofCheck = (check: CheckResult): unknown => {
+    const { explanation } = check;
+    if (explanation === undefined) return check;
+    return { ...check, explanation: { ...explanation, text: describeConfig(check, explanation) } };
+  };
+  return {
+    ...result,
+    scenarios: result.scenarios.map((scenario) => ({
+      ...scenario,
+      steps: scenario.steps.map((step) => ({
+        ...step,
+        objects: step.objects.map(ofObject),
+        checks: step.checks.map(ofCheck),
+      })),
+    })),
+  };
 }
 
 /** What acts on a terminal or reorders text, as `\\u` escapes. */

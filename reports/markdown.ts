@@ -4,7 +4,7 @@ import { prepare } from "./prepare.ts";
 import { formatGroups } from "./terminal.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { formatDuration, plural } from "./text.ts";
-import { notesOf } from "./words.ts";
+import { notesOf } from "./describe.ts";
 
 /** GitHub cuts a step summary at 1 MiB and shows none of it then; half of that is more than anyone reads. */
 const failuresLimit = 400_000;

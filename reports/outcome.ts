@@ -10,7 +10,7 @@ import type {
 } from "../harness/model/result.ts";
 import type { Position } from "../harness/model/scenario.ts";
 import { knownOr } from "../harness/verdict/status.ts";
-import { describeAsked } from "./words.ts";
+import { describeAsked } from "./describe.ts";
 
 export { knownOr };
 

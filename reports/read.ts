@@ -8,18 +8,22 @@ import { countOf } from "../harness/verdict/status.ts";
 import { statuses } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import schema from "./results.schema.json" with { type: "json" };
+import schemaOf1 from "./results.v1.schema.json" with { type: "json" };
+import { upgradeResult, type ResultOf1 } from "./version-1.ts";
 
 const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
 const validate = ajv.compile<RunResult>(schema);
+const validateVersion1 = ajv.compile<ResultOf1>(schemaOf1);
 
 /**
  * Reads what a run found.
  * @param place a run's folder, or its results.json
  * @param options.unjudged whether a run that judged nothing is welcome
+ * @param options.old whether a file of schema version 1 is: its sentences become findings that hold a text
  * @throws MeshproofError ERR_USAGE where it is missing, no JSON, of another schema version, damaged, or of a run that judged
  * nothing: whoever compares must not take silence for agreement
  */
-export async function readResults(place: string, { unjudged = false } = {}): Promise<RunResult> {
+export async function readResults(place: string, { unjudged = false, old = true } = {}): Promise<RunResult> {
   const file = (await isFolder(place)) ? path.join(place, "results.json") : place;
   const refuse = (message: string, hint: string, cause?: unknown): MeshproofError =>
     new MeshproofError("ERR_USAGE", `${file} ${message}`, { hint, cause });
@@ -31,19 +35,20 @@ export async function readResults(place: string, { unjudged = false } = {}): Pro
     throw refuse(`is not JSON: ${(cause as Error).message}`, "was it cut off? Run again, or fetch it again", cause);
   }
   const version = (value as { schemaVersion?: unknown } | null)?.schemaVersion;
-  if (version !== 1)
+  if (version !== 2 && !(version === 1 && old))
     throw refuse(
       version === undefined
         ? "is not what a run found: it has no schemaVersion"
-        : `has schemaVersion ${JSON.stringify(version)}, expected 1`,
+        : `has schemaVersion ${JSON.stringify(version)}, expected 2`,
       version === undefined ? "name a run's results.json" : "use the meshproof that wrote it, or run again",
     );
-  if (!ofFile(file, () => validate(value)))
+  const check = version === 1 ? validateVersion1 : validate;
+  if (!ofFile(file, () => check(value)))
     throw refuse(
-      `is damaged: ${ajv.errorsText(validate.errors, { dataVar: "it" })}`,
-      "reports/results.schema.json says what belongs there",
+      `is damaged: ${ajv.errorsText(check.errors, { dataVar: "it" })}`,
+      `reports/results${version === 1 ? ".v1" : ""}.schema.json says what belongs there`,
     );
-  const result = value as RunResult;
+  const result = version === 1 ? upgradeResult(value as ResultOf1) : (value as RunResult);
   const malformed = [result.id, ...result.scenarios.map(({ id }) => id)].find((id) => !id.isWellFormed());
   if (malformed !== undefined)
     throw refuse(

@@ -6,6 +6,7 @@ import {
   check,
   everyStatus,
   expectation,
+  explanation,
   hostile,
   policy,
   run,
@@ -125,14 +126,14 @@ test("hostile text cannot act on the terminal nor begin a line of its own", () =
 test("a failure tells in one line what the proxy's config says", () => {
   const told = check("GET /", {
     status: "failed",
-    explanation: "The request goes through: nothing forbids it.\n\npath /",
+    explanation: explanation({ kind: "no-policy" }),
   });
   const failing = scenario("jwt/explained", {
     status: "failed",
     steps: [step("one", { status: "failed", checks: [told] })],
   });
   const text = formatFailure(outcomesOf(failing)[0]!, { color: false });
-  assert.match(text, /config +The request goes through: nothing forbids it\.$/m);
+  assert.match(text, /config +The request goes through to the workload: no AuthorizationPolicy is in force here\.$/m);
   assert.doesNotMatch(text, /path \//);
 });
 

@@ -7,6 +7,7 @@ import { visible } from "../harness/safe/visible.ts";
 import { formatDuration, plural } from "./text.ts";
 import {
   describeChanges,
+  describeConfigInShort,
   describeExpected,
   describeExpectedAsker,
   describeForce,
@@ -18,7 +19,7 @@ import {
   describeWhy,
   notesOf,
   repeatOf,
-} from "./words.ts";
+} from "./describe.ts";
 
 export interface TerminalOptions {
   /** Colour by ANSI escapes; default off. Nothing is told by colour alone. */
@@ -262,9 +263,11 @@ function circumstances(group: readonly Outcome[]): string[] {
   );
   const why = reasons(group);
   // What the proxy's config says by itself: one sentence here, the rest in the report.
-  const configs = [...new Set(group.flatMap((outcome) => outcome.check?.explanation?.split("\n", 1)[0] ?? []))];
+  const configs = [
+    ...new Set(group.flatMap((outcome) => (outcome.check ? describeConfigInShort(outcome.check) : undefined) ?? [])),
+  ];
   return [
-    ...(step === undefined ? [] : list("policies", policyLines(scenario, step, why.join("\n")))),
+    ...(step === undefined ? [] : list("policies", policyLines(scenario, step, why.length > 0))),
     ...list("why", why),
     ...list("details", details.slice(0, 3)),
     ...list("config", configs.slice(0, 2)),
@@ -275,13 +278,13 @@ function repeat(outcome: Outcome): string {
   return field("repeat", repeatOf(outcome.scenario));
 }
 
-function policyLines(scenario: ScenarioResult, step: StepResult, why: string): string[] {
+function policyLines(scenario: ScenarioResult, step: StepResult, brief: boolean): string[] {
   const current = scenario.steps.indexOf(step);
   const lines = [
-    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current, why)),
+    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current, { brief })),
     ...step.objects
       .filter(({ verb }) => verb === "delete")
-      .map((object) => `${describeObject(object)} (${describeForce(object, { without: why })})`),
+      .map((object) => `${describeObject(object)} (${describeForce(object, { brief })})`),
   ];
   return lines.length === 0 ? ["none"] : lines;
 }

@@ -1,176 +1,144 @@
-/** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
-
-import {
-  unfinishedOf,
-  type AppliedObject,
-  type AskedResult,
-  type CheckResult,
-  type RunResult,
-  type ScenarioResult,
-} from "../harness/model/result.ts";
-import type { MeshSetting } from "../harness/model/cluster.ts";
-import type { PolicyInForce } from "./outcome.ts";
-import { formatDuration, plural } from "./text.ts";
-
-/** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
-export function describeExpected(check: CheckResult): string {
-  const { status, by, body, jsonKey, details, policy, received } = check.expected;
-  const more = [
-    ...(body === undefined ? [] : [`${quote(body)} in its body`]),
-    ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
-    ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
-    ...(policy === undefined ? [] : [`a match of AuthorizationPolicy ${policy}`]),
-    ...Object.entries(received?.headers ?? {}).map(
-      ([name, value]) => `header ${name} ${JSON.stringify(value)} received`,
-    ),
-    ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
-  ];
-  return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
-}
-
-/** `200 from httpbin`, `401 from authentication ("Jwt is missing")`, `no answer: connection refused`. */
-export function describeGot(check: CheckResult): string {
-  const { got, expected } = check;
-  if (got.status === 0 || got.by === "nobody") return got.error ? `no answer: ${firstLine(got.error)}` : "no answer";
-  // A workload's body is its own business unless the check asks for it.
-  const asked = expected.body !== undefined || expected.jsonKey !== undefined;
-  const telling = got.by !== "workload" || (asked && got.status === expected.status);
-  const body = telling ? firstLine(got.body) : "";
-  return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
-}
-
-/** Who answered: a workload by its name, behind the ingress gateway without one, for it may be any. */
-export function describeAnswerer(check: CheckResult, by: string): string {
-  if (by === "proxy") return "the proxy";
-  if (by !== "workload") return by;
-  return check.request.to === "ingress" ? "the workload" : check.request.to;
-}
-
-/** `GET /headers from sleep to httpbin, token forged (iss …)`. */
-export function describeRequest(check: CheckResult): string {
-  const { method, from, to } = check.request;
-  const token = nameToken(check);
-  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token === "no token" ? token : `token ${token}`}`;
-}
-
-/** `forged (iss …)`, `no token`. */
-export function nameToken({ request: { token } }: CheckResult): string {
-  return token === "none" || token === "" ? "no token" : token;
-}
-
-/** The token's name alone, where its words begin with one. */
-export function shortToken(check: CheckResult): string {
-  const name = /^(\S+) \(/.exec(check.request.token)?.[1];
-  return name ?? (nameToken(check) === "no token" ? "no token" : "a token");
-}
-
-/** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
-export function pathOf(url: string): string {
-  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
-}
-
-/** `RequestAuthentication foo/require-jwt`. */
-export function describeObject(object: AppliedObject): string {
-  return `${object.kind} ${object.namespace === "" ? "" : `${object.namespace}/`}${object.name}`;
-}
-
-/** `in force at the proxy since 0.4 s`, `in no proxy: chooses none of the pods…`, `applied` where a proxy shows no trace of its kind. The note is left out where the text `without` has it already. */
-export function describeForce(object: AppliedObject, options: { without?: string } = {}): string {
-  const gone = object.verb === "delete";
-  const own = `${describeObject(object)} `;
-  const note = object.note?.startsWith(own) === true ? object.note.slice(own.length) : object.note;
-  const where = gone ? `gone from ${describeProxies(object)} after` : `in force at ${describeProxies(object)} since`;
-  const seen = object.inForceMs === undefined ? undefined : `${where} ${formatDuration(object.inForceMs)}`;
-  if (note === undefined) return seen ?? (gone ? "deleted" : "applied");
-  const state = seen ?? (object.proxies.length === 0 && !gone ? "in no proxy" : "not everywhere");
-  return options.without?.includes(note) === true ? state : `${state}: ${note}`;
-}
-
-function describeProxies(object: AppliedObject): string {
-  return object.proxies.length <= 1 ? "the proxy" : plural(object.proxies.length, "proxy", "proxies");
-}
-
-/** A policy as seen from a later step says which step brought it. */
-export function describePolicy(policy: PolicyInForce, current: number, why: string): string {
-  const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
-  return `${describeObject(policy.object)} (${describeForce(policy.object, { without: why })}${earlier})`;
-}
-
-/** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
-export function describeMesh(mesh: MeshSetting): string {
-  const set = Object.entries(mesh).filter(([, value]) => value !== undefined);
-  return set.length === 0 ? "Istio's defaults" : set.map(([name, value]) => `${name}: ${value}`).join(", ");
-}
-
-/** Answers on the way: `round 2 at 0.31 s: 401 from authentication`. */
-export function describeChanges(check: CheckResult): string[] {
-  const stale = check.stale;
-  return [
-    ...(stale === undefined
-      ? []
-      : [`flush round: ${stale.status} from ${describeAnswerer(check, stale.by)} (a pooled connection, not judged)`]),
-    ...check.changes.map(
-      (change) =>
-        `round ${change.round} at ${formatDuration(change.atMs)}: ${change.status === 0 ? "no answer" : `${change.status} from ${describeAnswerer(check, change.by)}`}`,
-    ),
-  ];
-}
-
-/** `outside-host asked by the proxy`: the name of an asked-check. */
-export function describeAsked(asked: AskedResult): string {
-  return `${asked.server} asked by ${describeAsker(asked.expected)}`;
-}
-
-/** `outside-host to be asked by the proxy`. */
-export function describeExpectedAsker(asked: AskedResult): string {
-  return `${asked.server} to be asked by ${describeAsker(asked.expected)}`;
-}
-
-/** `it was asked by istiod`. */
-export function describeSeenAskers(asked: AskedResult): string {
-  return `it was asked by ${asked.got.map(describeAsker).join(", ") || "nobody"}`;
-}
-
-function describeAsker(by: string): string {
-  return by === "proxy" ? "the proxy" : by;
-}
-
 /**
- * What a reason adds to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
- * Undefined where it adds nothing.
+ * Findings in words: the one place that makes English of them. Each sentence is a clause without a full stop, so that several can be
+ * joined; causes of tickets are whole sentences. Plain text that may hold hostile text: each format escapes it.
  */
-export function describeWhy(reason: string | undefined): string | undefined {
-  const rest = reason?.replace(
-    /^expected (?:\d+ from [^,;]+, got (?:no answer(?: \(.*?\))?|\d+ from [^,;]+)|\w+ to ask .*)(?:$|; |(?=,))/,
-    "",
-  );
-  const text = rest?.replace(/^, although it agreed/, "it had agreed");
-  return text === "" ? undefined : text;
+
+import type {
+  AnswerKind,
+  Cause,
+  ChangedObject,
+  Foreign,
+  Labels,
+  ObjectFinding,
+  ObjectRef,
+  PodRef,
+  StepFinding,
+  TicketNote,
+} from "../harness/model/finding.ts";
+import {
+  describeConditions,
+  describeDecision,
+  describeMatcher,
+  describePolicy,
+  describeReason,
+} from "./explanation.ts";
+
+/** A finding of an object or a step, a clause. */
+export function sentence(finding: StepFinding): string {
+  switch (finding.kind) {
+    case "selects-no-pod":
+      return `${nameObject(finding.object)} selects none of the pods that judge these requests: ${describeSelection(finding)}`;
+    case "keys-not-fetched":
+      return `istiod could not fetch the keys of ${finding.issuers.map((issuer) => issuer || "a rule without issuer").join(", ")}: the proxies hold its placeholder key, which rejects every token`;
+    case "recorded":
+      return finding.text;
+    case "selects-a-pod":
+      return "the step says `inForce: nowhere`, and each of its policies selects a pod that judges these requests";
+    case "old-config":
+      return `${namePod(finding.proxy)} has an older configuration ${seconds(finding.afterMs)} after the step was applied, so ${nameChanges(finding.objects)} is not in force there`;
+    case "warming":
+      return `${namePod(finding.proxy)} has received ${nameChanges(finding.objects)} and has not put it into force in ${seconds(finding.afterMs)}: its listener is still warming`;
+    case "config-rejected":
+      return `${namePod(finding.proxy)} rejects its configuration with ${nameChanges(finding.objects)}: ${finding.details}`;
+    case "config-not-rejected":
+      return `the step says \`inForce: rejected\`, and ${namePod(finding.proxy)} does not reject ${nameChanges(finding.objects)}`;
+    case "not-in-force":
+      return `${finding.objects.map(nameObject).join(", ")}: ${namePod(finding.proxy)} does not show what was done ${seconds(finding.afterMs)} ago`;
+    case "foreign-policies":
+      return `${namePod(finding.proxy)} enforces what this scenario did not apply: ${finding.policies.map(nameForeign).join(", ")}`;
+  }
 }
 
-function quote(text: string): string {
-  return `"${text}"`;
+/** Findings as one text; empty without any. */
+export function sentences(findings: readonly StepFinding[]): string {
+  return findings.map(sentence).join("; ");
 }
 
-/** The first line that says something, at most 100 characters. */
-export function firstLine(text: string): string {
-  const line =
-    text
-      .slice(0, 2048)
-      .split("\n")
-      .find((each) => each.trim() !== "")
-      ?.trim() ?? "";
-  return line.length > 100 ? `${line.slice(0, 100)}…` : line;
+/** `RequestAuthentication foo/require-jwt` */
+export function nameObject({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`;
 }
 
-/** The command that repeats a scenario. */
-/** What a reader must know beside the statuses: first of all, that a run did not come to its end. */
-export function notesOf(result: RunResult): string[] {
-  const left = unfinishedOf(result).length;
-  const interrupted = `this run was interrupted: ${left} of ${plural(result.scenarios.length, "scenario")} did not run to the end`;
-  return [...(result.interrupted === true ? [interrupted] : []), ...(result.notes ?? [])];
+function nameChanges(objects: readonly ChangedObject[]): string {
+  const names = objects.map((object) => `${nameObject(object)}${object.deleted ? " (deleted)" : ""}`);
+  return names.length === 0 ? "istiod's configuration" : [...new Set(names)].join(", ");
 }
 
-export function repeatOf({ id, repeat }: ScenarioResult): string {
-  return repeat ?? `meshproof run ${id} --keep`;
+function nameForeign(foreign: Foreign): string {
+  switch (foreign.kind) {
+    case "object":
+      return nameObject(foreign.object);
+    case "rbac-rule":
+      return `the RBAC rule ${foreign.rule}`;
+    case "jwt-rule":
+      return `a JWT rule for issuer ${foreign.issuer ?? "(any)"}`;
+  }
+}
+
+function namePod({ namespace, pod }: PodRef): string {
+  return `${namespace}/${pod}`;
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1000} s`;
+}
+
+function nameLabels(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(",");
+}
+
+function describeSelector(selector: Labels): string {
+  return nameLabels(selector) === "" ? "no selector" : `selector ${nameLabels(selector)}`;
+}
+
+function describeSelection({ object, selector, pods }: Extract<ObjectFinding, { kind: "selects-no-pod" }>): string {
+  const found = pods.map(({ labels, ...pod }) => `${namePod(pod)} (app=${labels["app"] ?? "?"})`);
+  const where = found.length === 0 ? "they have no proxy" : `they are ${found.join(", ")}`;
+  return `it has ${describeSelector(selector)} in namespace ${object.namespace || "default"}, ${where}`;
+}
+
+/** Why a ticket's request got its answer, one sentence or two. */
+export function describeCause(cause: Cause): string {
+  switch (cause.kind) {
+    case "keys-not-fetched":
+      return `The keys of ${cause.issuers.map((issuer) => issuer || "a rule without issuer").join(", ")} could not be fetched: the proxies hold istiod's placeholder key, which no token fits, so jwt_authn answers ${cause.status} to every token of this issuer.`;
+    case "token-audience":
+      return `The token is valid, but its audience ${JSON.stringify(cause.aud)} is not among ${JSON.stringify(cause.allowed)}, so jwt_authn answers ${cause.status}.`;
+    case "policy-audience":
+      return `The token is valid, but ${cause.policy === undefined ? "the policy" : nameObject(cause.policy)} looks at its audience ${JSON.stringify(cause.aud)} and refuses it: ${describeConditions(cause.conditions)}; without a token the answer is ${cause.without}.`;
+    case "untrusted-issuer":
+      return `The token's issuer ${JSON.stringify(cause.iss)} is not among the trusted ${JSON.stringify(cause.trusted)}, so jwt_authn answers ${cause.status}.`;
+    case "token-refused":
+      return `jwt_authn answers ${cause.status} "${cause.said}"${cause.reason === undefined ? "" : `: ${describeReason(cause.reason)}`}.`;
+    case "path-bypass":
+      return `The path bypasses the policy: the proxy compares it as ${cause.compared}${cause.reason === undefined ? "" : ` (${describeReason(cause.reason)})`} and lets it through, while ${cause.other}, which a server may take for the same, gets ${cause.status}.`;
+    case "selects-no-pod":
+      return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}, and the pods have ${nameLabels(cause.pods) || "no labels"}${cause.elsewhere ? " and are in another namespace" : ""}; nothing else refuses the request.`;
+    case "tcp-port":
+      return `Port ${cause.port} is named "${cause.name}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${cause.status === 0 ? "no answer" : cause.status}.`;
+    case "path-not-exempt":
+      return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), so the answer is ${cause.status}.`;
+    case "decision":
+      return describeDecision(cause.decision);
+    case "answer":
+      return `${cause.lost ? "No rule or policy refuses the request, but it" : "The request"} got ${describeAnswer(cause.answer)}${cause.said === undefined ? "" : ` (${cause.said})`}.`;
+  }
+}
+
+function describeAnswer({ status, by }: AnswerKind): string {
+  return status === 0 ? "no answer" : `${status} by the ${by}`;
+}
+
+/** What is strange about a ticket. */
+export function describeTicketNote(note: TicketNote): string {
+  switch (note.kind) {
+    case "undecided":
+      return describeDecision(note.decision);
+    case "disputed":
+      return `by its config, as meshproof reads it, the proxy would answer otherwise: ${describeDecision(note.decision)} What the mesh answered counts.`;
+    default:
+      return sentence(note);
+  }
 }

@@ -1,13 +1,15 @@
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { explainRequest, formatExplanation, type Explanation, type OracleRequest } from "../../harness/oracle/index.ts";
+import type { Explanation } from "../../harness/model/explanation.ts";
+import { explainRequest, type OracleRequest } from "../../harness/oracle/index.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
+import { formatExplanation } from "../../reports/explanation.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { print, printJson } from "../streams.ts";
 
-/** A verdict by config is no answer of the mesh. */
+/** A verdict by config is not an answer of the mesh. */
 const NOT_ASKED = "No request was sent: this is how meshproof reads the proxy's config.";
 
 interface ExplainOptions {
@@ -34,7 +36,7 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
   return work(async ({ clear }) => {
     const explanation = await explainConfig(options);
     clear();
-    if (options.json === true) printJson(explanation);
+    if (options.json === true) printJson({ ...explanation, text: formatExplanation(explanation) });
     else print(`${formatExplanation(explanation)}\n\n${NOT_ASKED}`);
     return 0;
   });

@@ -8,7 +8,7 @@ import { isTerminal, printPainted } from "../streams.ts";
 
 export async function merge(places: readonly string[], { out }: { readonly out: string }): Promise<number> {
   const runs = await Promise.all(
-    places.map(async (place) => ({ place, result: await readResults(place, { unjudged: true }) })),
+    places.map(async (place) => ({ place, result: await readResults(place, { unjudged: true, old: false }) })),
   );
   const result = mergeRuns(runs, newRunId());
   for (const { place } of runs) {

@@ -9,7 +9,6 @@ import { IN_FORCE_LIMIT_MS } from "../../harness/run/plan.ts";
 import {
   decodeToken,
   expectations,
-  formatAnswer,
   minimize,
   readAnswer,
   readClaims,
@@ -28,7 +27,7 @@ import {
 } from "../../harness/repro/index.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
-import { formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
+import { formatAnswer, formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
 import { commandLine } from "../command-line.ts";
 import { openCluster } from "../cluster.ts";
 import { readScenarios, SCENARIOS } from "../context.ts";

@@ -50,7 +50,7 @@ function run(checks: readonly CheckResult[], envoy = "1.40.0", changes: Partial<
     ...changes,
   };
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id: "run",
     tool: { name: "meshproof", version: "0.1.0" },
     startedAt: "2026-01-01T00:00:00Z",

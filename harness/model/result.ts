@@ -1,6 +1,8 @@
 /** What a run found. Plain data: written as results.json, read by every report. Times are milliseconds unless named otherwise. */
 
 import type { ClusterInfo, MeshSetting } from "./cluster.ts";
+import type { Explanation } from "./explanation.ts";
+import type { ObjectFinding } from "./finding.ts";
 import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario.ts";
 
 export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";
@@ -40,11 +42,8 @@ export interface CheckResult {
   readonly status: Status;
   /** Why it has this status, one sentence. Always there unless passed. */
   readonly reason?: string;
-  /**
-   * Of a check that did not pass: what the judging proxy's own config says about the request, as `meshproof explain` words
-   * it. Its first line is the decision.
-   */
-  readonly explanation?: string;
+  /** Of a check that did not pass: what the judging proxy's own config says about the request. */
+  readonly explanation?: Explanation;
   /** From the end of `apply` until the first of the final agreeing answers. */
   readonly enforcedMs: number;
   /** Every answer that differed from its predecessor, after the flush round. */
@@ -84,8 +83,8 @@ export interface AppliedObject {
   readonly inForceMs?: number;
   /** The proxies that have it (`foo/httpbin-…`); empty where no proxy does. */
   readonly proxies: readonly string[];
-  /** What is strange about it; one sentence. */
-  readonly note?: string;
+  /** What is strange about it. */
+  readonly findings?: readonly ObjectFinding[];
 }
 
 export interface StepResult {
@@ -94,8 +93,8 @@ export interface StepResult {
   readonly status: Status;
   /** Why it could not be judged; such a step is in error and has no checks. */
   readonly reason?: string;
-  /** What the judging proxies enforce that this scenario did not apply, by name; only where that kept the step from being judged. */
-  readonly foreign?: readonly string[];
+  /** The judging proxies enforce what this scenario did not apply, which kept the step from being judged. */
+  readonly foreign?: true;
   readonly objects: readonly AppliedObject[];
   readonly checks: readonly CheckResult[];
   readonly asked: readonly AskedResult[];
@@ -189,7 +188,7 @@ export function unfinishedOf({ interrupted, scenarios }: RunResult): ScenarioRes
 }
 
 export interface RunResult {
-  readonly schemaVersion: 1;
+  readonly schemaVersion: 2;
   readonly id: string;
   readonly tool: { readonly name: "meshproof"; readonly version: string };
   readonly startedAt: string;

@@ -1,5 +1,7 @@
 /** The answer to a ticket. Plain data: the reports draw it, `meshproof repro --json` prints it. Hostile text: escape before showing. */
 
+import type { Explanation } from "./explanation.ts";
+import type { Cause, TicketNote } from "./finding.ts";
 import type { AppliedObject, CheckResult } from "./result.ts";
 
 /** An answer, as far as a number and a place tell it. */
@@ -18,22 +20,21 @@ export interface Cell extends Answered {
   readonly details?: string;
   /** curl's error text where no answer came. */
   readonly error?: string;
-  /** What the judging proxy's own config says about the request, as `meshproof explain` words it. */
-  readonly explanation?: string;
+  /** What the judging proxy's own config says about the request. */
+  readonly explanation?: Explanation;
   /** The command that sends it again; the token stands as `$TOKEN`. */
   readonly curl: string;
 }
 
 export interface ReproAnswer {
-  readonly schemaVersion: 1;
+  readonly schemaVersion: 2;
   /** The name of its folder of results. */
   readonly id: string;
   readonly tool: { readonly name: string; readonly version: string };
   readonly startedAt: string;
   /** How to ask this again, one command; a token stands without its signature. */
   readonly command: string;
-  /** One sentence. */
-  readonly cause: string;
+  readonly cause: Cause;
   /** The answer to the request as given. */
   readonly verdict: Answered & { readonly details?: string; readonly body: string };
   readonly request: string;
@@ -46,9 +47,9 @@ export interface ReproAnswer {
     readonly given: string;
   };
   /** The rules for tokens and the policies in force, in Envoy's order, compared with the request as given. */
-  readonly inForce: readonly string[];
+  readonly inForce?: Pick<Explanation, "providers" | "rules">;
   /** Policies that are in none of the proxies that judge the request, and other oddities of what was applied. */
-  readonly notes: readonly string[];
+  readonly notes: readonly TicketNote[];
   readonly changes: readonly string[];
   readonly notCarriedOver: readonly string[];
   readonly versions: Readonly<Record<string, string>>;

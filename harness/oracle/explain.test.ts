@@ -2,14 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import {
-  contradicts,
-  explainRequest,
-  formatExplanation,
-  trustDomainOf,
-  type Explanation,
-  type OracleRequest,
-} from "./index.ts";
+import { formatExplanation } from "../../reports/explanation.ts";
+import { contradicts, type Explanation, type Missing } from "../model/explanation.ts";
+import { explainRequest, trustDomainOf, type OracleRequest } from "./index.ts";
 
 /** Cut from the config dump of a sidecar that has the policies of test/e2e/explain.e2e.ts' kind. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
@@ -34,8 +29,12 @@ describe("explainRequest", () => {
   it("names the rule that lets a request through", () => {
     const { decision, listener, rules } = ask({});
     assert.equal(decision.verdict, "admitted");
-    assert.equal(decision.rule, "ns[foo]-policy[explain-allow]-rule[0]");
-    assert.equal(listener, "virtualInbound, port 8080 (plain text)");
+    const rule = { policy: { namespace: "foo", name: "explain-allow" }, index: 0 };
+    assert.deepEqual(decision.reason, {
+      kind: "allowed",
+      rule: { name: "ns[foo]-policy[explain-allow]-rule[0]", ...rule },
+    });
+    assert.deepEqual(listener, { name: "virtualInbound", port: 8080, transport: "plain-text" });
     assert.deepEqual(
       rules.filter((rule) => rule.dryRun).map(({ name, matched }) => [name, matched]),
       [["ns[foo]-policy[explain-dry]-rule[0]", true]],
@@ -46,7 +45,7 @@ describe("explainRequest", () => {
     const headers = (token: string): [string, string][] => [["authorization", `Bearer ${token}`]];
     const good = ask({ headers: headers(SAMPLE) });
     assert.equal(good.decision.verdict, "admitted");
-    assert.equal(good.providers[1]?.found, "accepts the token");
+    assert.deepEqual(good.providers[1]?.found, { kind: "accepted" });
     const bad = ask({ headers: headers(`${SAMPLE.slice(0, -8)}AAAAAAAA`) });
     assert.equal(bad.decision.details, "jwt_authn_access_denied{Jwt_verification_fails}");
     assert.equal(bad.decision.status, 401);
@@ -57,9 +56,20 @@ describe("explainRequest", () => {
     const claims = { iss: "testing@secure.istio.io", sub: "me", aud: "c" };
     const { decision, providers, rules } = ask({ path: "/get", claims });
     assert.equal(decision.details, "rbac_access_denied_matched_policy[none]");
-    assert.equal(providers[1]?.found, "accepts the claims, if the signature is good");
-    assert.deepEqual(rules.find((rule) => rule.name === "ns[foo]-policy[explain-allow]-rule[1]")?.fields, [
-      { field: "claim aud", wanted: 'exact "a" or prefix "b"', got: '"c"', agrees: false },
+    assert.deepEqual(providers[1]?.found, { kind: "claims-accepted" });
+    assert.deepEqual(rules.find((rule) => rule.name === "ns[foo]-policy[explain-allow]-rule[1]")?.conditions, [
+      {
+        field: { kind: "claim", name: "aud" },
+        requires: {
+          kind: "one-of",
+          matchers: [
+            { kind: "exact", value: "a" },
+            { kind: "prefix", value: "b" },
+          ],
+        },
+        got: { kind: "json", value: "c" },
+        agrees: false,
+      },
     ]);
     assert.equal(ask({ path: "/get", claims: { ...claims, aud: ["x", "bc"] } }).decision.verdict, "admitted");
   });
@@ -71,13 +81,15 @@ describe("explainRequest", () => {
       "base64url",
     );
     const head = Buffer.from(JSON.stringify({ alg: "RS256" })).toString("base64url");
-    const { decision } = ask({ headers: [["x-partner", `Token ${head}.${partner}.AAAA`]] });
-    assert.match(decision.why, /istiod could not fetch the keys of https:\/\/partner.example/);
+    const told = ask({ headers: [["x-partner", `Token ${head}.${partner}.AAAA`]] });
+    assert.match(formatExplanation(told), /istiod could not fetch the keys of https:\/\/partner.example/);
   });
 
   it("denies after normalization, by who asks and by what the header says", () => {
-    const rule = (request: Partial<OracleRequest>): string | undefined =>
-      ask(request).decision.rule?.split("-policy")[1];
+    const rule = (request: Partial<OracleRequest>): string | undefined => {
+      const { reason } = ask(request).decision;
+      return reason.kind === "allowed" || reason.kind === "denied" ? reason.rule.name.split("-policy")[1] : undefined;
+    };
     assert.equal(rule({ method: "POST", path: "/anything/x/%2e%2e/admin?q" }), "[explain-deny]-rule[0]");
     assert.equal(
       rule({
@@ -95,14 +107,17 @@ describe("explainRequest", () => {
   it("does not guess what it is not told or does not know", () => {
     const unnamed = { ...SLEEP, method: "GET", path: "/headers", headers: [] };
     const blind = explainRequest(JSON.parse(FIXTURE), unnamed, NOW);
-    assert.equal(blind.decision.why, "undecided: host is not given, and a rule looks at it");
+    const missing = ({ decision: { reason } }: Explanation): Missing | undefined =>
+      reason.kind === "undecided" ? reason.missing : undefined;
+    assert.deepEqual(missing(blind), { kind: "not-given", field: { kind: "host" } });
+    assert.match(formatExplanation(blind), /^Undecided: host is not given, and a rule looks at it\.$/m);
     const strange = ask(
       {},
       FIXTURE.replaceAll('"uri_template"', '"martian"').replaceAll('"exact": "/headers"', '"exact": "/h"'),
     );
-    assert.equal(strange.decision.why, "undecided: the matcher martian is not known here");
+    assert.deepEqual(missing(strange), { kind: "unsupported", what: "matcher", name: "martian" });
     const filter = ask({}, FIXTURE.replaceAll(".grpc_stats.v3.FilterConfig", ".lua.v3.Lua"));
-    assert.match(filter.decision.why, /what the filter envoy.filters.http.grpc_stats does is not known/);
+    assert.deepEqual(missing(filter), { kind: "unsupported", what: "filter", name: "envoy.filters.http.grpc_stats" });
     assert.equal(ask({}, "{}").decision.verdict, "undecided");
   });
 
@@ -112,8 +127,8 @@ describe("explainRequest", () => {
     assert.equal(ask({ path: "/headers" }, regex("/(h|he)+aders")).decision.verdict, "admitted");
     assert.equal(ask({ path: `/${"a".repeat(5000)}!` }, regex("/(a+)+")).decision.verdict, "denied");
     assert.match(
-      ask({}, regex("/(?=h).*")).decision.why,
-      /^undecided: the regular expression "\/\(\?=h\)\.\*" is not known here: error parsing regexp/,
+      formatExplanation(ask({}, regex("/(?=h).*"))),
+      /^Undecided: meshproof cannot read the regular expression "\/\(\?=h\)\.\*": error parsing regexp/,
     );
     const template = FIXTURE.replaceAll("/anything/*/open/**", "/**/**/**/**/**/**/x");
     assert.equal(ask({ path: `/${"a/".repeat(90)}y` }, template).decision.verdict, "denied");
@@ -127,7 +142,7 @@ describe("explainRequest", () => {
     };
     const flag = "envoy.reloadable_features.http_reject_path_with_fragment";
     const path = "/headers#foo";
-    assert.match(ask({ path }).decision.why, /whether the proxy refuses a # .* the config dump has no bootstrap/);
+    assert.deepEqual(ask({ path }).decision.reason, { kind: "undecided", missing: { kind: "runtime-flag", flag } });
     assert.equal(ask({ path }, withFlag([{ static_layer: { [flag]: "false" } }])).decision.verdict, "admitted");
     assert.equal(ask({ path }, withFlag([{ static_layer: { [flag]: false } }, {}])).decision.verdict, "admitted");
     assert.equal(ask({ path }, withFlag([])).decision.status, 400);
@@ -143,7 +158,7 @@ describe("explainRequest", () => {
     listener.filter_chains = listener.filter_chains.filter(
       (chain) => chain.filter_chain_match.transport_protocol === "tls",
     );
-    assert.match(ask({}, JSON.stringify(dump)).decision.why, /PeerAuthentication STRICT/);
+    assert.match(formatExplanation(ask({}, JSON.stringify(dump))), /PeerAuthentication STRICT/);
   });
 
   it("prints no signature, wherever the token stands", () => {
@@ -169,16 +184,22 @@ describe("explainRequest", () => {
     const told = ask({}, without);
     assert.equal(told.tokensAsked, false);
     assert.match(
-      formatExplanation(told, 401),
+      formatExplanation(told, { expected: 401 }),
       /^The request goes through .* No RequestAuthentication is in force at this proxy for this request/,
     );
-    assert.doesNotMatch(formatExplanation(told, 403), /No RequestAuthentication is in force at this proxy/);
+    assert.doesNotMatch(
+      formatExplanation(told, { expected: 403 }),
+      /No RequestAuthentication is in force at this proxy/,
+    );
     assert.equal(ask({}).tokensAsked, true);
-    assert.doesNotMatch(formatExplanation(ask({}), 401), /No RequestAuthentication is in force at this proxy/);
+    assert.doesNotMatch(
+      formatExplanation(ask({}), { expected: 401 }),
+      /No RequestAuthentication is in force at this proxy/,
+    );
   });
 
   it("says nothing of filters that are not asked", () => {
-    const told = formatExplanation(ask({ path: "/admin%00" }), 401);
+    const told = formatExplanation(ask({ path: "/admin%00" }), { expected: 401 });
     assert.match(told, /^The proxy itself answers 400/);
     assert.doesNotMatch(told, /is in force/);
   });
@@ -202,15 +223,15 @@ describe("explainRequest", () => {
       text,
       /^The request is denied by authorization with 403: rule 0 of AuthorizationPolicy foo\/explain-deny denies it/,
     );
-    assert.match(text, /✓ method is POST, wanted is not exact "GET"/);
+    assert.match(text, /✓ method: POST — rule requires: not "GET"/);
     assert.match(text, /keys {6}istiod's placeholder/);
   });
 });
 
 describe("contradicts", () => {
-  const admitted = { verdict: "admitted", status: 200, by: "nobody", why: "" } as const;
-  const denied = { verdict: "denied", status: 403, by: "authorization", why: "" } as const;
-  const lost = { verdict: "refused", status: 404, by: "proxy", why: "" } as const;
+  const admitted = { verdict: "admitted", status: 200 } as const;
+  const denied = { verdict: "denied", status: 403 } as const;
+  const lost = { verdict: "refused", status: 404 } as const;
   for (const [decision, got, expected] of [
     [admitted, { by: "authorization", status: 403 }, true],
     [admitted, { by: "workload", status: 404 }, false],
@@ -221,7 +242,7 @@ describe("contradicts", () => {
     [lost, { by: "proxy", status: 404 }, false],
     [lost, { by: "workload", status: 404 }, true],
     [lost, { by: "authorization", status: 403 }, true],
-    [{ ...lost, status: 0, by: "nobody" }, { by: "nobody", status: 0 }, false],
+    [{ ...lost, status: 0 }, { by: "nobody", status: 0 }, false],
     [denied, { by: "workload", status: 403 }, true],
     [denied, { by: "workload", status: 200 }, true],
     [denied, { by: "authentication", status: 401 }, true],

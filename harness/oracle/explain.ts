@@ -4,11 +4,22 @@ import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
 import { MARKER_RULE } from "../verdict/proxy-config.ts";
 import { judgeTokens, type Headers, type JwtOutcome } from "./jwt.ts";
-import { matchPolicy, type Facts } from "./match.ts";
-import { normalizePath } from "./path.ts";
+import { matchPolicy, notRead, type Facts } from "./match.ts";
+import { FRAGMENT_FLAG, normalizePath } from "./path.ts";
 import { findRoute } from "./routes.ts";
 import { at, list, record, text } from "./tree.ts";
-import type { Decision, Explanation, OracleRequest, ProviderFact, RouteFact, RuleFact } from "./types.ts";
+import type {
+  Admission,
+  Decision,
+  Explanation,
+  ListenerFact,
+  Missing,
+  ProviderFact,
+  RouteFact,
+  RuleFact,
+  RuleRef,
+} from "../model/explanation.ts";
+import type { OracleRequest } from "./types.ts";
 
 /** Config types of HTTP filters that istiod puts there and that deny nothing by themselves. */
 const HARMLESS: readonly string[] = [
@@ -31,7 +42,6 @@ const HARMLESS: readonly string[] = [
 export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
   const chain = findChain(dump, request);
   const nothing = {
-    listener: "none",
     path: redact(request.path),
     filtersAsked: false,
     tokensAsked: false,
@@ -41,18 +51,13 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
   const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
-  if ("unknown" in normalized)
-    return {
-      ...nothing,
-      listener,
-      decision: { verdict: "undecided", by: "nobody", why: `undecided: ${normalized.unknown}` },
-    };
+  if ("unknown" in normalized) return { ...nothing, listener, decision: undecidedBy(normalized.unknown) };
   if ("status" in normalized) {
     const { status, details } = normalized;
     return {
       ...nothing,
       listener,
-      decision: { verdict: "refused", status, by: "proxy", details, why: "the proxy itself refuses such a path" },
+      decision: { verdict: "refused", status, by: "proxy", details, reason: { kind: "path-refused" } },
     };
   }
   const headers = readHeaders(request.headers);
@@ -93,10 +98,9 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
       decision ??= judged.decision;
     } else if (type.endsWith(".ext_authz.v3.ExtAuthz")) {
       const asked = rules.filter((rule) => rule.action === "CUSTOM" && rule.matched !== false);
-      if (asked.length > 0)
-        decision ??= undecidedBy(`the external authorizer of ${asked[0]?.name ?? "a CUSTOM policy"} decides`);
+      if (asked.length > 0) decision ??= undecidedBy({ kind: "external-authorizer", rule: refOf(asked[0]!) });
     } else if (!HARMLESS.includes(type) && !isIdleFault(type, config)) {
-      decision ??= undecidedBy(`what the filter ${text(at(filter, "name"))} does is not known here`);
+      decision ??= undecidedBy(notRead("filter", text(at(filter, "name"))));
     }
   }
   const seen = {
@@ -153,7 +157,7 @@ function rejectsFragment(dump: unknown): boolean | undefined {
     .find((one) => one !== undefined);
   if (bootstrap === undefined) return undefined;
   const values = list(at(bootstrap, "layered_runtime", "layers")).map(
-    (layer) => record(at(layer, "static_layer"))["envoy.reloadable_features.http_reject_path_with_fragment"],
+    (layer) => record(at(layer, "static_layer"))[FRAGMENT_FLAG],
   );
   // The last layer that has it wins; a value is a boolean or its text.
   return String(values.findLast((value) => value !== undefined) ?? true) === "true";
@@ -164,44 +168,33 @@ function isIdleFault(type: string, config: unknown): boolean {
   return type.endsWith(".fault.v3.HTTPFault") && at(config, "abort") === undefined;
 }
 
-function undecidedBy(why: string): Decision {
-  return { verdict: "undecided", by: "nobody", why: `undecided: ${why}` };
+function undecidedBy(missing: Missing, admission?: Admission): Decision {
+  const reason = { kind: "undecided", missing, ...(admission && { admission }) } as const;
+  return { verdict: "undecided", by: "nobody", reason };
 }
 
 /** What becomes of a request that every policy lets through. */
-function decideRoute(route: RouteFact, { why, rule }: Decision): Decision {
-  const passed = `the policies let it through (${why})`;
-  const own = rule === undefined ? {} : { rule };
+function decideRoute(route: RouteFact, admission: Admission): Decision {
   switch (route.kind) {
     case "cluster":
-      return { verdict: "admitted", status: 200, by: "nobody", ...own, why };
-    case "answer":
-      return {
-        verdict: "answered",
-        status: route.status,
-        by: "proxy",
-        details: "direct_response",
-        ...own,
-        why: `${passed}, and its route in ${route.config} is a redirect or a fixed answer`,
-      };
-    case "none":
-      return {
-        verdict: "refused",
-        status: 404,
-        by: "proxy",
-        details: "route_not_found",
-        ...own,
-        why: `${passed}, but no route of ${route.config} takes its host and path`,
-      };
+      return { verdict: "admitted", status: 200, by: "nobody", reason: admission };
+    case "answer": {
+      const { status, config: routes } = route;
+      const reason = { kind: "route-answers", routes, admission } as const;
+      return { verdict: "answered", status, by: "proxy", details: "direct_response", reason };
+    }
+    case "none": {
+      const reason = { kind: "no-route", routes: route.config, admission } as const;
+      return { verdict: "refused", status: 404, by: "proxy", details: "route_not_found", reason };
+    }
     case "unknown":
-      return undecidedBy(`${passed}; what is not known: ${route.why}`);
+      return undecidedBy(route.missing, admission);
   }
 }
 
 /** conn_manager_utility.cc, mutateRequestHeaders, and Utility::getLastAddressFromXFF. */
 function remoteAddress(manager: unknown, headers: Headers, own: string | undefined): Facts["remoteIp"] {
-  if (at(manager, "original_ip_detection_extensions") !== undefined)
-    return { unknown: "which address counts for remoteIpBlocks: an extension of the proxy finds it" };
+  if (at(manager, "original_ip_detection_extensions") !== undefined) return { unknown: notRead("ip-detection") };
   const hops = Number(at(manager, "xff_num_trusted_hops") ?? 0);
   const forwarded = headers.get("x-forwarded-for")?.[0];
   const edge = at(manager, "use_remote_address") === true;
@@ -211,37 +204,50 @@ function remoteAddress(manager: unknown, headers: Headers, own: string | undefin
     .at(-1 - (edge ? hops - 1 : hops))
     ?.trim();
   if (named === undefined) return own;
-  if (isIP(named) === 0) return { unknown: `X-Forwarded-For has ${JSON.stringify(named)} where the address counts` };
+  if (isIP(named) === 0) return { unknown: { kind: "forwarded-for", value: redact(named) } };
   return named;
 }
 
-function admitted(rules: readonly RuleFact[]): Decision {
+function admitted(rules: readonly RuleFact[]): Admission {
   const allowed = rules.find((rule) => rule.action === "ALLOW" && !rule.dryRun && rule.matched === true);
-  const why = allowed
-    ? `${words(allowed.name)} allows it`
-    : rules.some((rule) => !rule.dryRun)
-      ? "no DENY rule matches, and there is no ALLOW policy"
-      : "no AuthorizationPolicy is in force here";
-  const rule = allowed?.name;
-  return { verdict: "admitted", status: 200, by: "nobody", ...(rule === undefined ? {} : { rule }), why };
+  if (allowed !== undefined) return { kind: "allowed", rule: refOf(allowed) };
+  return { kind: rules.some((rule) => !rule.dryRun) ? "not-denied" : "no-policy" };
 }
 
 function decideTokens({ status, code, unknown, providers }: JwtOutcome): Decision | undefined {
   if (code === 200) return undefined;
-  if (code === undefined) return undecidedBy(unknown ?? "what the tokens are worth is not known here");
-  const decisive = providers.filter(({ result }) => result === "refused");
-  const placeholder = decisive.find(({ keys }) => keys === "placeholder");
-  const said = (decisive.length > 0 ? decisive : providers).map((p) => `${p.issuer}: ${p.found}`).join("; ");
-  const fetch = placeholder
-    ? `; istiod could not fetch the keys of ${placeholder.issuer} and put a placeholder key there, which no token fits`
-    : "";
+  if (code === undefined) return undecidedBy(unknown ?? notRead("jwt-requirement"));
+  const decisive = providers.filter(({ found }) => isRefusal(found));
   return {
     verdict: "denied",
     status: code,
     by: "authentication",
     details: `jwt_authn_access_denied{${status.replaceAll(" ", "_")}}`,
-    why: `${status}: ${said}${fetch}`,
+    reason: {
+      kind: "token-refused",
+      status,
+      providers: (decisive.length > 0 ? decisive : providers).map(({ issuer, found, keys }) => ({
+        ...(issuer !== undefined && { issuer }),
+        found,
+        keys,
+      })),
+    },
   };
+}
+
+/** A token that is the provider's own and is not accepted. */
+function isRefusal({ kind }: ProviderFact["found"]): boolean {
+  switch (kind) {
+    case "not-asked":
+    case "accepted":
+    case "claims-accepted":
+    case "no-token":
+    case "other-issuer":
+    case "undecided":
+      return false;
+    default:
+      return true;
+  }
 }
 
 interface Judged {
@@ -252,7 +258,7 @@ interface Judged {
 /** The rules that are enforced decide, the shadow rules (dry-run, CUSTOM) are only told. */
 function judgeRbac(config: unknown, facts: Facts): Judged {
   if (at(config, "matcher") !== undefined || at(config, "shadow_matcher") !== undefined)
-    return { rules: [], decision: undecidedBy("an RBAC filter with a matcher tree is not known here") };
+    return { rules: [], decision: undecidedBy(notRead("rbac-matcher-tree")) };
   const custom = text(at(config, "shadow_rules_stat_prefix")) === "istio_ext_authz_";
   const shadow = judgeRules(at(config, "shadow_rules"), facts, custom ? "CUSTOM" : undefined, !custom);
   const enforced = judgeRules(at(config, "rules"), facts, undefined, false);
@@ -267,45 +273,47 @@ function judgeRules(node: unknown, facts: Facts, as: RuleFact["action"] | undefi
   const policies = Object.entries(record(at(node, "policies")))
     .filter(([name]) => !MARKER_RULE.test(name))
     .sort(([a], [b]) => (a < b ? -1 : 1));
-  const matches = policies.map(([name, policy]) => ({ name, ...matchPolicy(policy, facts) }));
-  const rules = matches.map(({ name, matched, fields }): RuleFact => ({ name, action, dryRun, matched, fields }));
+  const matches = policies.map(([name, policy]) => ({ ref: toRule(name), match: matchPolicy(policy, facts) }));
+  const rules = matches.map(({ ref, match: { matched, conditions } }): RuleFact => ({
+    ...ref,
+    action,
+    dryRun,
+    matched,
+    conditions,
+  }));
   if (dryRun || action === "CUSTOM" || action === "LOG") return { rules };
-  const first = matches.find(({ matched }) => matched !== false);
-  const sure = matches.find(({ matched }) => matched === true);
+  const sure = matches.find(({ match }) => match.matched === true);
+  const open = matches.flatMap(({ match }) => (match.matched === "undecided" ? [match.unknown] : []))[0];
   if (action === "DENY") {
-    if (first === undefined) return { rules };
-    if (sure === undefined) return { rules, decision: undecidedBy(first.unknown ?? "a matcher is not known") };
-    return { rules, decision: denied(sure.name, `${words(sure.name)} denies it${because(sure.fields)}`) };
+    if (sure === undefined) return open === undefined ? { rules } : { rules, decision: undecidedBy(open) };
+    const rule = { ...sure.ref, conditions: sure.match.conditions };
+    return { rules, decision: denied(sure.ref.name, { kind: "denied", rule }) };
   }
   if (sure !== undefined) return { rules };
-  if (first !== undefined) return { rules, decision: undecidedBy(first.unknown ?? "a matcher is not known") };
-  const misses = matches.map(({ name, fields }) => `${words(name)}${because(fields)}`).join("; ");
-  return { rules, decision: denied(undefined, `no rule of an ALLOW policy matches: ${misses}`) };
+  if (open !== undefined) return { rules, decision: undecidedBy(open) };
+  const misses = matches.map(({ ref, match }) => ({ ...ref, conditions: match.conditions }));
+  return { rules, decision: denied("none", { kind: "not-allowed", rules: misses }) };
 }
 
-function denied(rule: string | undefined, why: string): Decision {
-  const details = `rbac_access_denied_matched_policy[${rule ?? "none"}]`;
-  return { verdict: "denied", status: 403, by: "authorization", details, ...(rule === undefined ? {} : { rule }), why };
+function denied(rule: string, reason: Decision["reason"]): Decision {
+  const details = `rbac_access_denied_matched_policy[${rule}]`;
+  return { verdict: "denied", status: 403, by: "authorization", details, reason };
 }
 
-function because(fields: RuleFact["fields"]): string {
-  const groups = Map.groupBy(fields, ({ field, got }) => `${field}\0${got}`);
-  const parts = [...groups.values()].map((same) => {
-    const { field, got } = same[0]!;
-    return `${field} is ${got}, wanted is ${[...new Set(same.map((fact) => fact.wanted))].join(" or ")}`;
-  });
-  return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
+/** Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName. */
+function toRule(name: string): RuleRef {
+  const [, namespace, policy, index] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
+  if (namespace === undefined || policy === undefined) return { name };
+  return { name, policy: { namespace, name: policy }, index: Number(index) };
 }
 
-/** `rule 0 of AuthorizationPolicy foo/name` */
-function words(name: string): string {
-  const [, namespace, policy, rule] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
-  return namespace === undefined ? `the rule ${name}` : `rule ${rule} of AuthorizationPolicy ${namespace}/${policy}`;
+function refOf({ name, policy, index }: RuleRef): RuleRef {
+  return { name, ...(policy && { policy }), ...(index !== undefined && { index }) };
 }
 
 interface Chain {
   readonly manager: unknown;
-  readonly listener: string;
+  readonly listener: ListenerFact;
   readonly port: number | undefined;
 }
 
@@ -338,19 +346,13 @@ function findChain(dump: unknown, request: OracleRequest): Chain | { readonly de
   });
   const fitting = gateways.filter((one) => request.port === undefined || one.port === request.port);
   const [only, ...more] = fitting;
-  if (only === undefined)
-    return {
-      decision: undecidedBy(
-        gateways.length === 0 ? "the dump has no listener with HTTP filters" : `no listener has port ${request.port}`,
-      ),
-    };
+  if (only === undefined) {
+    const asked = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
+    return { decision: undecidedBy({ kind: "no-listener", ...asked }) };
+  }
   if (more.length > 0)
-    return {
-      decision: undecidedBy(
-        `several listeners or chains may serve the request (${fitting.map((c) => c.name).join(", ")}): name the port`,
-      ),
-    };
-  return { manager: only.manager, listener: `listener ${only.name}`, port: only.port };
+    return { decision: undecidedBy({ kind: "several-listeners", names: fitting.map(({ name }) => name) }) };
+  return { manager: only.manager, listener: { name: only.name }, port: only.port };
 }
 
 function findInbound(listener: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
@@ -365,14 +367,7 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
     );
   });
   const ports = [...new Set(chains.flatMap((one) => (one.manager === undefined ? [] : (one.port ?? []))))];
-  if (request.port === undefined && ports.length !== 1)
-    return {
-      decision: undecidedBy(
-        ports.length === 0
-          ? "the proxy serves no HTTP port: name one"
-          : `the proxy serves the ports ${ports.join(", ")}: name one`,
-      ),
-    };
+  if (request.port === undefined && ports.length !== 1) return { decision: undecidedBy({ kind: "port", ports }) };
   const port = request.port ?? ports[0];
   const transport = request.peer === undefined ? "raw_buffer" : "tls";
   // A port with chains of its own has no other (Envoy's filter chain manager does not go back).
@@ -380,14 +375,14 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
   const here = own.length > 0 ? own : chains.filter((one) => one.port === undefined);
   const suited = here.filter((one) => one.transport === transport || one.transport === "");
   const chosen = suited.find((one) => one.manager !== undefined) ?? suited[0];
-  const kind = request.peer === undefined ? "plain text" : "mTLS";
+  const sent = request.peer === undefined ? "plain-text" : "mtls";
   if (chosen === undefined) {
-    const why =
-      request.peer === undefined ? "the port takes mTLS alone (PeerAuthentication STRICT)" : "the port takes no mTLS";
-    return { decision: { verdict: "refused", status: 0, by: "nobody", why: `the connection is closed: ${why}` } };
+    const reason = { kind: "connection-closed", accepts: sent === "mtls" ? "plain-text" : "mtls" } as const;
+    return { decision: { verdict: "refused", status: 0, by: "nobody", reason } };
   }
-  if (chosen.manager === undefined) return { decision: undecidedBy(`port ${port} is served as TCP, not as HTTP`) };
-  return { manager: chosen.manager, listener: `virtualInbound, port ${port} (${kind})`, port };
+  const placed = port === undefined ? {} : { port };
+  if (chosen.manager === undefined) return { decision: undecidedBy({ kind: "tcp-port", ...placed }) };
+  return { manager: chosen.manager, listener: { name: "virtualInbound", ...placed, transport: sent }, port };
 }
 
 function candidate(chain: unknown, name: string, port: number | undefined, transport = ""): Candidate {

@@ -1,3 +1,2 @@
 export { explainRequest, trustDomainOf } from "./explain.ts";
-export { contradicts, formatExplanation, OTHERWISE } from "./words.ts";
-export type { Decision, Explanation, OracleRequest } from "./types.ts";
+export type { OracleRequest } from "./types.ts";

@@ -4,7 +4,8 @@ import type { JsonWebKey } from "node:crypto";
 import { verifySignature } from "../tokens/verify.ts";
 import { ALGORITHMS } from "../model/token.ts";
 import { PLACEHOLDER_MODULUS } from "../verdict/proxy-config.ts";
-import type { KeyFact, ProviderFact } from "./types.ts";
+import type { KeyFact, Missing, ProviderFact, TokenFound } from "../model/explanation.ts";
+import { notRead } from "./match.ts";
 import { at, list, record, text, type Tree } from "./tree.ts";
 
 /** Headers with lower-case names; the filter takes accepted tokens out. */
@@ -26,7 +27,7 @@ export interface JwtOutcome {
   readonly code: 200 | 401 | 403 | undefined;
   /** `Ok`, or Envoy's text for the failure. */
   readonly status: string;
-  readonly unknown?: string;
+  readonly unknown?: Missing;
   readonly payload: Tree | undefined;
   /** Whether a rule of the filter takes the request. */
   readonly asked: boolean;
@@ -47,7 +48,7 @@ const CLOCK_SKEW = 60;
 const ASSUMED = "assumed";
 
 /** Envoy's text, or why it is not known here. */
-type Status = string | { readonly unknown: string };
+type Status = string | { readonly unknown: Missing };
 
 /** @param filter the config of type JwtAuthentication */
 export function judgeTokens(filter: unknown, request: JwtRequest): JwtOutcome {
@@ -87,7 +88,7 @@ function sanitize(providers: ReadonlyMap<string, unknown>, headers: Headers): vo
   }
 }
 
-const ELSE = { unknown: "a jwt_authn rule that matches otherwise than by prefix is not known here" };
+const ELSE = { unknown: notRead("jwt-rule") };
 
 /** The first rule whose match fits; undefined lets everything through. */
 function requirementOf(filter: unknown, { method, headers, path }: JwtRequest): unknown {
@@ -109,7 +110,7 @@ function judge(requirement: unknown, context: Context): Status {
   const [kind, ...more] = Object.keys(record(requirement));
   const value = kind === undefined ? undefined : at(requirement, kind);
   if (kind === undefined) return OK;
-  if (more.length > 0) return { unknown: `a requirement with ${[kind, ...more].join(" and ")} is not known here` };
+  if (more.length > 0) return { unknown: notRead("jwt-requirement", [kind, ...more].join(" and ")) };
   switch (kind) {
     case "provider_name":
       return judgeProvider(String(value), undefined, context);
@@ -129,7 +130,7 @@ function judge(requirement: unknown, context: Context): Status {
     case "requires_any":
       return judgeAny(list(at(value, "requirements")), context);
     default:
-      return { unknown: `the requirement ${kind} is not known here` };
+      return { unknown: notRead("jwt-requirement", kind) };
   }
 }
 
@@ -152,7 +153,7 @@ function judgeAny(requirements: readonly unknown[], context: Context): Status {
 
 function judgeProvider(name: string, audiences: readonly string[] | undefined, context: Context): Status {
   const provider = context.providers.get(name);
-  if (provider === undefined) return { unknown: `the provider ${name} is not in the config` };
+  if (provider === undefined) return { unknown: { kind: "no-provider", name } };
   const tokens = extract([provider], context);
   let status: Status = tokens.length === 0 ? MISSING : OK;
   let token: Parsed | undefined;
@@ -176,7 +177,7 @@ function judgeBypass(context: Context, allowFailed: boolean): Status {
     const own = providers.filter((provider) => text(at(provider, "issuer")) === issuer);
     const candidates = own.length > 0 ? own : providers.filter((provider) => text(at(provider, "issuer")) === "");
     // findByIssuer takes the first of a map without an order.
-    if (candidates.length > 1) return { unknown: `which of the ${candidates.length} providers of ${issuer} is asked` };
+    if (candidates.length > 1) return { unknown: { kind: "which-provider", count: candidates.length, issuer } };
     status = verify(token, location, candidates[0], undefined, context);
     if (typeof status !== "string") return status;
   }
@@ -398,10 +399,7 @@ function claimText(value: unknown): string {
 
 /** verify.cc: a key with the token's kid and alg, or without them. */
 function checkSignature(token: Parsed, provider: unknown): Status {
-  if (at(provider, "remote_jwks") !== undefined)
-    return {
-      unknown: `the proxy fetches the keys of ${nameOf(provider)} itself, and they are not in its config`,
-    };
+  if (at(provider, "remote_jwks") !== undefined) return { unknown: { kind: "remote-keys", ...issuerOf(provider) } };
   const { alg, kid } = token.header as { alg: string; kid?: string };
   const keys = keysOf(provider);
   if (keys === undefined || keys.length === 0) return "Jwks doesn't have any valid public key";
@@ -456,64 +454,48 @@ function describeProvider(name: string, provider: unknown, context: Context): Pr
   const remote = typeof uri === "string";
   return {
     name,
-    issuer: nameOf(provider),
+    ...issuerOf(provider),
     audiences: texts(at(provider, "audiences")),
-    places: placesOf(provider).map(
-      ({ kind, name, prefix }) => `${kind} ${name}${prefix === "" ? "" : ` after "${prefix}"`}`,
-    ),
+    places: placesOf(provider).map(({ prefix, ...place }) => (prefix === "" ? place : { ...place, prefix })),
     keys: remote ? "remote" : placeholder ? "placeholder" : "inline",
     ...(remote ? { uri } : {}),
     keyList: keys.map(({ kid, kty = "?", alg }): KeyFact => ({ ...(kid && { kid }), kty, ...(alg && { alg }) })),
     forward: at(provider, "forward") === true,
     ...(payloadHeader === "" ? {} : { payloadHeader }),
-    found: seen === undefined ? "was not asked" : describeFound(seen.status, seen.token, provider),
-    result: resultOf(seen?.status),
-    ...(typeof seen?.status !== "string" ? {} : { accepted: seen.status === OK }),
+    found: seen === undefined ? { kind: "not-asked" } : describeFound(seen.status, seen.token, provider),
   };
 }
 
-function resultOf(status: Status | undefined): ProviderFact["result"] {
-  if (status === undefined) return "not asked";
-  if (typeof status !== "string") return "unknown";
-  return status === OK
-    ? "accepted"
-    : status === MISSING
-      ? "no token"
-      : status === UNKNOWN_ISSUER
-        ? "other issuer"
-        : "refused";
-}
-
 /** A rule without an issuer takes tokens of any. */
-function nameOf(provider: unknown): string {
-  return text(at(provider, "issuer")) || "any issuer";
+function issuerOf(provider: unknown): { readonly issuer?: string } {
+  const issuer = text(at(provider, "issuer"));
+  return issuer === "" ? {} : { issuer };
 }
 
 /** What the filter said, with the token's value beside the provider's wish. */
-function describeFound(status: Status, token: Parsed | undefined, provider: unknown): string {
-  if (typeof status !== "string") return status.unknown;
-  const claims = token?.claims ?? {};
-  const show = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
+function describeFound(status: Status, token: Parsed | undefined, provider: unknown): TokenFound {
+  if (typeof status !== "string") return { kind: "undecided", missing: status.unknown };
+  const { iss, aud, exp, nbf } = token?.claims ?? {};
   const { alg, kid } = token?.header ?? {};
   switch (status) {
     case OK:
-      return token?.compact === ASSUMED ? "accepts the claims, if the signature is good" : "accepts the token";
+      return { kind: token?.compact === ASSUMED ? "claims-accepted" : "accepted" };
     case MISSING:
-      return "found no token in its places";
+      return { kind: "no-token" };
     case UNKNOWN_ISSUER:
-      return `the token's iss is ${show(claims["iss"])}, not ${show(at(provider, "issuer"))}`;
+      return { kind: "other-issuer", iss };
     case AUDIENCE:
-      return `the token's aud is ${show(claims["aud"])}, allowed are ${show(at(provider, "audiences"))}`;
+      return { kind: "other-audience", aud, allowed: texts(at(provider, "audiences")) };
     case "Jwt is expired":
-      return `the token's exp is ${new Date(Number(claims["exp"]) * 1000).toISOString()}, which has passed`;
+      return { kind: "expired", exp: Number(exp) };
     case "Jwt not yet valid":
-      return `the token's nbf is ${new Date(Number(claims["nbf"]) * 1000).toISOString()}, which is to come`;
+      return { kind: "not-yet-valid", nbf: Number(nbf) };
     case "Jwks doesn't have key to match kid or alg from Jwt":
-      return `no key has the token's kid ${show(kid)} and alg ${show(alg)}`;
+      return { kind: "no-such-key", kid, alg };
     case "Jwt verification fails":
-      return `the signature (kid ${show(kid)}, alg ${show(alg)}) fits none of the keys`;
+      return { kind: "bad-signature", kid, alg };
     default:
-      return status;
+      return { kind: "refused", status };
   }
 }
 

@@ -1,10 +1,9 @@
 /** Envoy's RBAC matchers, as far as istiod makes them. What is not known is `undecided`, never a guess. */
 
-import { isIPv4 } from "node:net";
-import { BlockList } from "node:net";
+import { BlockList, isIPv4 } from "node:net";
 import { redact } from "../safe/redact.ts";
 import { compileRegex, templateRegex } from "./regex.ts";
-import type { FieldFact } from "./types.ts";
+import type { Condition, Field, Matcher, Missing, Unsupported, Value } from "../model/explanation.ts";
 import { at, list, record, text, type Tree } from "./tree.ts";
 
 /** What the rules look at; undefined is "not known". */
@@ -19,7 +18,7 @@ export interface Facts {
   readonly peer: string | undefined;
   readonly sourceIp: string | undefined;
   /** The client's, by X-Forwarded-For where the proxy trusts it, or why it is not known. */
-  readonly remoteIp: string | undefined | { readonly unknown: string };
+  readonly remoteIp: string | undefined | Unknown;
   /** The proxy writes X-Forwarded-For, X-Forwarded-Proto and X-Request-Id itself (`use_remote_address`). */
   readonly edge: boolean;
   readonly destinationIp: string | undefined;
@@ -29,17 +28,14 @@ export interface Facts {
   readonly payload: Tree | undefined;
 }
 
-/** Whether it matches, and the fields that made it so. */
-export interface Match {
-  readonly matched: boolean | "undecided";
-  readonly fields: readonly FieldFact[];
-  /** Why it is undecided. */
-  readonly unknown?: string;
-}
+/** Whether it matches, and the conditions that made it so: all that agree, or all that fail. */
+export type Match =
+  | { readonly matched: boolean; readonly conditions: readonly Condition[] }
+  | { readonly matched: "undecided"; readonly conditions: readonly []; readonly unknown: Missing };
 
 /** A rule matches if a permission and a principal do (envoy.config.rbac.v3.Policy). */
 export function matchPolicy(policy: unknown, facts: Facts): Match {
-  if (at(policy, "condition") ?? at(policy, "checked_condition")) return undecided("a CEL condition is not known here");
+  if (at(policy, "condition") ?? at(policy, "checked_condition")) return unsupported("cel-condition");
   return allOf([
     anyOf(list(at(policy, "permissions")).map((node) => matchNode(node, facts))),
     anyOf(list(at(policy, "principals")).map((node) => matchNode(node, facts))),
@@ -48,12 +44,12 @@ export function matchPolicy(policy: unknown, facts: Facts): Match {
 
 function matchNode(node: unknown, facts: Facts): Match {
   const [kind = "", ...more] = Object.keys(record(node));
-  if (more.length > 0) return undecided(`a matcher with ${[kind, ...more].join(" and ")} is not known here`);
+  if (more.length > 0) return unsupported("matcher", [kind, ...more].join(" and "));
   const value = at(node, kind);
   const inner = (name: string): Match[] => list(at(value, name)).map((child) => matchNode(child, facts));
   switch (kind) {
     case "any":
-      return { matched: value === true, fields: [] };
+      return { matched: value === true, conditions: [] };
     case "and_rules":
       return allOf(inner("rules"));
     case "and_ids":
@@ -66,104 +62,164 @@ function matchNode(node: unknown, facts: Facts): Match {
     case "not_id":
       return not(matchNode(value, facts));
     case "url_path":
-      return compare("path", at(value, "path"), withoutQuery(facts.path));
+      return compare({ kind: "path" }, at(value, "path"), withoutQuery(facts.path));
     case "uri_template":
       return matchTemplate(value, withoutQuery(facts.path));
     case "header":
       return matchHeader(record(value), facts);
     case "destination_port":
-      return leaf("port", String(value), facts.port?.toString(), (port) => port === String(value));
+      return leaf(
+        { kind: "port" },
+        { kind: "exact", value: String(value) },
+        facts.port?.toString(),
+        (port) => port === String(value),
+      );
     case "destination_ip":
-      return matchAddress("destination.ip", value, facts.destinationIp);
+      return matchAddress("destination-ip", value, facts.destinationIp);
     case "direct_remote_ip":
     case "source_ip":
-      return matchAddress("source.ip", value, facts.sourceIp);
+      return matchAddress("source-ip", value, facts.sourceIp);
     case "remote_ip":
       return matchRemoteAddress(value, facts);
     case "requested_server_name":
       // Without TLS there is none, which Envoy compares as empty text.
-      return compare("connection.sni", value, facts.serverName ?? (facts.peer === undefined ? "" : undefined));
+      return compare({ kind: "sni" }, value, facts.serverName ?? (facts.peer === undefined ? "" : undefined));
     case "authenticated":
       return matchPeer(at(value, "principal_name"), facts);
     case "filter_state":
-      if (at(value, "key") !== "io.istio.peer_principal")
-        return undecided(`the filter state ${text(at(value, "key"))} is not known here`);
+      if (at(value, "key") !== "io.istio.peer_principal") return unsupported("filter-state", text(at(value, "key")));
       return matchPeer(at(value, "string_match"), facts);
     case "metadata":
       return matchMetadata(value, facts);
     default:
-      return undecided(`the matcher ${kind} is not known here`);
+      return unsupported("matcher", kind);
   }
 }
 
 export function allOf(parts: readonly Match[]): Match {
-  const against = parts.find((part) => part.matched === false);
-  if (against) return against;
+  const against = parts.filter((part) => part.matched === false);
+  if (against.length > 0) return { matched: false, conditions: against.flatMap((part) => part.conditions) };
   const open = parts.find((part) => part.matched === "undecided");
-  return open ?? { matched: true, fields: parts.flatMap((part) => part.fields) };
+  return open ?? { matched: true, conditions: parts.flatMap((part) => part.conditions) };
 }
 
 function anyOf(parts: readonly Match[]): Match {
   const good = parts.find((part) => part.matched === true);
   if (good) return good;
   const open = parts.find((part) => part.matched === "undecided");
-  return open ?? { matched: false, fields: parts.flatMap((part) => part.fields) };
+  return open ?? { matched: false, conditions: joined(parts.flatMap((part) => part.conditions)) };
+}
+
+/**
+ * Alternatives of one field as one condition: `"/a" or "/b"`. What a rule excludes is no alternative to what it lists and stays a
+ * condition of its own.
+ */
+function joined(conditions: readonly Condition[]): Condition[] {
+  const groups = Map.groupBy(conditions, (condition) =>
+    condition.requires.kind === "not" ? condition : JSON.stringify([condition.field, condition.got]),
+  );
+  return [...groups.values()].map((same) => {
+    const [first] = same as [Condition];
+    const matchers = alternatives(same.map(({ requires }) => requires));
+    return { ...first, requires: matchers.length === 1 ? matchers[0]! : { kind: "one-of", matchers } };
+  });
+}
+
+function alternatives(matchers: readonly Matcher[]): Matcher[] {
+  const flat = matchers.flatMap((matcher) => (matcher.kind === "one-of" ? matcher.matchers : [matcher]));
+  return [...new Map(flat.map((matcher) => [JSON.stringify(matcher), matcher])).values()];
 }
 
 function not(part: Match): Match {
   if (part.matched === "undecided") return part;
-  const fields = part.fields.map((fact) => ({ ...fact, wanted: `not ${fact.wanted}`, agrees: !fact.agrees }));
-  return { matched: !part.matched, fields };
+  const conditions = part.conditions.map((condition) => ({
+    ...condition,
+    requires: negated(condition.requires),
+    agrees: !condition.agrees,
+  }));
+  return { matched: !part.matched, conditions };
 }
 
-function undecided(unknown: string): Match {
-  return { matched: "undecided", fields: [], unknown };
+function negated(matcher: Matcher): Matcher {
+  switch (matcher.kind) {
+    case "not":
+      return matcher.matcher;
+    case "any-value":
+    case "present":
+      return { kind: "absent" };
+    case "absent":
+      return { kind: "present" };
+    default:
+      return { kind: "not", matcher };
+  }
 }
 
-function leaf(field: string, wanted: string, got: string | undefined, test: (got: string) => boolean): Match {
-  if (got === undefined) return undecided(`${field} is not given, and a rule wants ${wanted}`);
-  const agrees = test(got);
-  return { matched: agrees, fields: [{ field, wanted, got: got === "" ? "nothing" : redact(got), agrees }] };
+function undecided(unknown: Missing): Match {
+  return { matched: "undecided", conditions: [], unknown };
 }
 
-function compare(field: string, matcher: unknown, got: string | undefined): Match {
-  const test = stringTest(matcher);
-  if ("unknown" in test) return undecided(`${test.unknown} (${field})`);
-  return leaf(field, test.wanted, got, test.accepts);
+function unsupported(what: Unsupported, name?: string, field?: Field): Match {
+  return undecided(notRead(what, name, field));
 }
 
-interface Unknown {
-  readonly unknown: string;
+export function notRead(what: Unsupported, name?: string, field?: Field): Missing {
+  return { kind: "unsupported", what, ...(name !== undefined && { name }), ...(field && { field }) };
+}
+
+function leaf(field: Field, requires: Matcher, got: string | undefined, test: (got: string) => boolean): Match {
+  if (got === undefined) return undecided({ kind: "not-given", field, requires });
+  // Without TLS there is no server name.
+  const value: Value = field.kind === "sni" && got === "" ? { kind: "absent" } : textual(got);
+  return decided(field, requires, value, test(got));
+}
+
+function decided(field: Field, requires: Matcher, got: Value, agrees: boolean): Match {
+  return { matched: agrees, conditions: [{ field, requires, got, agrees }] };
+}
+
+function textual(got: string): Value {
+  return got === "" ? { kind: "empty" } : { kind: "text", text: redact(got) };
+}
+
+function compare(field: Field, matcher: unknown, got: string | undefined): Match {
+  const test = stringTest(matcher, field);
+  return "unknown" in test ? undecided(test.unknown) : leaf(field, test.requires, got, test.accepts);
+}
+
+export interface Unknown {
+  readonly unknown: Missing;
 }
 
 interface StringTest {
-  readonly wanted: string;
+  readonly requires: Matcher;
   readonly accepts: (got: string) => boolean;
 }
 
 /** envoy.type.matcher.v3.StringMatcher; a regular expression must match the whole text (RE2::FullMatch). */
-function stringTest(matcher: unknown): StringTest | Unknown {
+function stringTest(matcher: unknown, field: Field): StringTest | Unknown {
   const ignoreCase = at(matcher, "ignore_case") === true;
   const fold = (value: string): string => (ignoreCase ? value.toLowerCase() : value);
-  const kinds: Readonly<Record<string, (got: string, wanted: string) => boolean>> = {
-    exact: (got, wanted) => got === wanted,
-    prefix: (got, wanted) => got.startsWith(wanted),
-    suffix: (got, wanted) => got.endsWith(wanted),
-    contains: (got, wanted) => got.includes(wanted),
+  const kinds = {
+    exact: (got: string, wanted: string) => got === wanted,
+    prefix: (got: string, wanted: string) => got.startsWith(wanted),
+    suffix: (got: string, wanted: string) => got.endsWith(wanted),
+    contains: (got: string, wanted: string) => got.includes(wanted),
   };
-  for (const [kind, accepts] of Object.entries(kinds)) {
-    const wanted = at(matcher, kind);
-    if (typeof wanted !== "string") continue;
-    return { wanted: `${kind} "${wanted}"`, accepts: (got) => accepts(fold(got), fold(wanted)) };
+  for (const kind of ["exact", "prefix", "suffix", "contains"] as const) {
+    const value = at(matcher, kind);
+    if (typeof value !== "string") continue;
+    return { requires: { kind, value }, accepts: (got) => kinds[kind](fold(got), fold(value)) };
   }
   const regex = at(matcher, "safe_regex", "regex");
   if (typeof regex !== "string") {
     const kind = Object.keys(record(matcher)).filter((name) => name !== "ignore_case");
-    return { unknown: `the string matcher ${kind.join(" and ") || "without a kind"} is not known here` };
+    return { unknown: notRead("string-matcher", kind.join(" and ") || undefined, field) };
   }
   const compiled = compileRegex(regex);
   if ("unknown" in compiled) return compiled;
-  return { wanted: regex === ".+" ? "any value" : `regex "${regex}"`, accepts: compiled.matches };
+  // What istiod makes of a lone `*`.
+  const requires: Matcher = regex === ".+" ? { kind: "any-value" } : { kind: "regex", value: regex };
+  return { requires, accepts: compiled.matches };
 }
 
 /** Headers that proxies on the way set by themselves: that one is not given says nothing. */
@@ -176,7 +232,7 @@ const REMADE =
 /** Of a repeated header each value is compared (since the fix of CVE-2026-26308; before it, all joined by a comma). */
 export function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
-  const field = { ":method": "method", ":authority": "host", ":path": "path" }[name] ?? `header ${name}`;
+  const field = fieldOf(name);
   const got =
     name === ":method"
       ? facts.method
@@ -185,124 +241,144 @@ export function matchHeader(matcher: Tree, facts: Facts): Match {
         : name === ":path"
           ? facts.path
           : facts.headers.get(name)?.join(",");
-  if (REMADE.test(name)) return undecided(`what the proxy makes of the ${field} is not known here`);
-  if (facts.edge && SET_BY_PROXIES.test(name)) return undecided(`the proxy writes the ${field} itself`);
+  if (REMADE.test(name)) return undecided({ kind: "rewritten", field });
+  if (facts.edge && SET_BY_PROXIES.test(name)) return undecided({ kind: "set-by-proxy", field });
   if (got === undefined && (name === ":authority" || SET_BY_PROXIES.test(name)))
-    return undecided(`${field} is not given, and a rule looks at it`);
+    return undecided({ kind: "not-given", field });
   const invert = matcher["invert_match"] === true;
   const present = matcher["present_match"];
   if (typeof present === "boolean") {
-    const match = leaf(
-      field,
-      present ? "to be there" : "to be missing",
-      got ?? "",
-      () => (got !== undefined) === present,
-    );
+    const value: Value = got === undefined ? { kind: "absent" } : textual(got);
+    const match = decided(field, { kind: present ? "present" : "absent" }, value, (got !== undefined) === present);
     return invert ? not(match) : match;
   }
   const old = ["exact", "prefix", "suffix", "contains"].find((kind) => matcher[`${kind}_match`] !== undefined);
   const string = matcher["string_match"] ?? (old === undefined ? undefined : { [old]: matcher[`${old}_match`] });
-  if (string === undefined) return undecided(`a matcher of ${field} is not known here`);
-  const test = stringTest(string);
-  if ("unknown" in test) return undecided(`${test.unknown} (${field})`);
+  if (string === undefined) return unsupported("header-matcher", undefined, field);
+  const test = stringTest(string, field);
+  if ("unknown" in test) return undecided(test.unknown);
+  // A header that is not there matches no value, and not even an inverted one.
   if (got === undefined && matcher["treat_missing_header_as_empty"] !== true) {
-    // A header that is not there matches no value, and not even an inverted one.
-    return { matched: false, fields: [{ field, wanted: test.wanted, got: "nothing", agrees: false }] };
+    const requires = invert ? negated(test.requires) : test.requires;
+    return decided(field, requires, { kind: "absent" }, false);
   }
   const values = facts.headers.get(name) ?? [];
   const accepts = (whole: string): boolean => (values.length > 1 ? values.some(test.accepts) : test.accepts(whole));
-  const match = leaf(field, test.wanted, got ?? "", accepts);
+  const value: Value = got === undefined ? { kind: "absent" } : textual(got);
+  const match = decided(field, test.requires, value, accepts(got ?? ""));
   return invert ? not(match) : match;
 }
 
-function matchAddress(field: string, range: unknown, got: string | undefined): Match {
+function fieldOf(header: string): Field {
+  const kind = ({ ":method": "method", ":authority": "host", ":path": "path" } as const)[header];
+  return kind === undefined ? { kind: "header", name: header } : { kind };
+}
+
+function matchAddress(
+  kind: "source-ip" | "remote-ip" | "destination-ip",
+  range: unknown,
+  got: string | undefined,
+): Match {
   const [prefix, length] = [text(at(range, "address_prefix")), Number(at(range, "prefix_len") ?? 0)];
+  const value = `${prefix}/${length}`;
   const block = new BlockList();
   try {
     block.addSubnet(prefix, length, isIPv4(prefix) ? "ipv4" : "ipv6");
   } catch {
-    return undecided(`the address range ${prefix}/${length} is not known here`);
+    return unsupported("address-range", value);
   }
-  return leaf(field, `${prefix}/${length}`, got, (ip) => block.check(ip, isIPv4(ip) ? "ipv4" : "ipv6"));
+  return leaf({ kind }, { kind: "address-range", value }, got, (ip) => block.check(ip, isIPv4(ip) ? "ipv4" : "ipv6"));
 }
 
 function matchRemoteAddress(range: unknown, { remoteIp }: Facts): Match {
   if (typeof remoteIp === "object") return undecided(remoteIp.unknown);
-  return matchAddress("remote.ip", range, remoteIp);
+  return matchAddress("remote-ip", range, remoteIp);
 }
 
 /** The URI names of the client's certificate, then its subject, which istiod leaves empty. */
 function matchPeer(matcher: unknown, facts: Facts): Match {
-  const test = matcher === undefined ? { wanted: "any identity", accepts: () => true } : stringTest(matcher);
-  if ("unknown" in test) return undecided(`${test.unknown} (peer)`);
-  const { wanted, accepts } = test;
-  if (facts.peer === undefined)
-    return { matched: false, fields: [{ field: "peer", wanted, got: "no mTLS", agrees: false }] };
-  return leaf("peer", wanted, facts.peer, (peer) => accepts(peer) || accepts(""));
+  const field: Field = { kind: "principal" };
+  const test: StringTest | Unknown =
+    matcher === undefined ? { requires: { kind: "any-identity" }, accepts: () => true } : stringTest(matcher, field);
+  if ("unknown" in test) return undecided(test.unknown);
+  const { requires, accepts } = test;
+  if (facts.peer === undefined) return decided(field, requires, { kind: "no-mtls" }, false);
+  return leaf(field, requires, facts.peer, (peer) => accepts(peer) || accepts(""));
 }
 
 /** Envoy's uri_template: `*` is one segment, `**` any number. */
 function matchTemplate(node: unknown, path: string): Match {
   const template = at(node, "typed_config", "path_template");
   const regex = typeof template === "string" ? templateRegex(template) : undefined;
-  if (typeof template !== "string" || regex === undefined) return undecided("a path template is not known here");
+  if (typeof template !== "string" || regex === undefined) return unsupported("path-template");
   const compiled = compileRegex(regex);
   if ("unknown" in compiled) return undecided(compiled.unknown);
-  return leaf("path", `template "${template}"`, path, compiled.matches);
+  return leaf({ kind: "path" }, { kind: "template", value: template }, path, compiled.matches);
 }
 
 /** A claim of the verified token; anything else in metadata is not known. */
 export function matchMetadata(matcher: unknown, facts: Facts): Match {
   const filter = text(at(matcher, "filter"));
   const [root, ...names] = list(at(matcher, "path")).map((segment) => text(at(segment, "key")));
-  if (filter !== "envoy.filters.http.jwt_authn" || root !== "payload")
-    return undecided(`the metadata of ${filter} is not known here`);
+  if (filter !== "envoy.filters.http.jwt_authn" || root !== "payload") return unsupported("metadata", filter);
   const value = facts.payload === undefined ? undefined : at(facts.payload, ...names);
-  const test = valueTest(at(matcher, "value"));
-  if ("unknown" in test) return undecided(`${test.unknown} (claim ${names.join(".")})`);
-  const got =
-    facts.payload === undefined ? "no valid token" : value === undefined ? "no such claim" : JSON.stringify(value);
-  const agrees = test.accepts(value);
-  const fields = [{ field: `claim ${names.join(".")}`, wanted: test.wanted, got, agrees }];
-  const match = { matched: agrees, fields };
+  const field: Field = { kind: "claim", name: names.join(".") };
+  const test = valueTest(at(matcher, "value"), field);
+  if ("unknown" in test) return undecided(test.unknown);
+  const got: Value =
+    facts.payload === undefined
+      ? { kind: "no-valid-token" }
+      : value === undefined
+        ? { kind: "no-claim" }
+        : { kind: "json", value };
+  const match = decided(field, test.requires, got, test.accepts(value));
   return at(matcher, "invert") === true ? not(match) : match;
 }
 
 interface ValueTest {
-  readonly wanted: string;
+  readonly requires: Matcher;
   readonly accepts: (value: unknown) => boolean;
 }
 
 /** envoy.type.matcher.v3.ValueMatcher: text matches text alone, a list is matched by `list_match` alone. */
-function valueTest(matcher: unknown): ValueTest | Unknown {
+function valueTest(matcher: unknown, field: Field): ValueTest | Unknown {
   const [kind = ""] = Object.keys(record(matcher));
   const value = at(matcher, kind);
   switch (kind) {
     case "string_match": {
-      const test = stringTest(value);
+      const test = stringTest(value, field);
       if ("unknown" in test) return test;
-      return { wanted: test.wanted, accepts: (got) => typeof got === "string" && test.accepts(got) };
+      return { requires: test.requires, accepts: (got) => typeof got === "string" && test.accepts(got) };
     }
     case "list_match": {
-      const test = valueTest(at(value, "one_of"));
+      const test = valueTest(at(value, "one_of"), field);
       if ("unknown" in test) return test;
-      return { wanted: `a list with ${test.wanted}`, accepts: (got) => list(got).some(test.accepts) };
+      return {
+        requires: { kind: "list-with", matcher: test.requires },
+        accepts: (got) => list(got).some(test.accepts),
+      };
     }
     case "or_match": {
-      const all = list(at(value, "value_matchers")).map(valueTest);
+      const all = list(at(value, "value_matchers")).map((one) => valueTest(one, field));
       const unknown = all.find((test) => "unknown" in test);
       if (unknown !== undefined) return unknown;
       const tests = all.filter((test): test is ValueTest => !("unknown" in test));
       // istiod asks for a list with the value and for the value alone; a person reads it once.
-      const wanted = [...new Set(tests.map((test) => test.wanted.replace(/^a list with /, "")))].join(" or ");
-      return { wanted, accepts: (got) => tests.some((test) => test.accepts(got)) };
+      const matchers = alternatives(
+        tests.map(({ requires }) => (requires.kind === "list-with" ? requires.matcher : requires)),
+      );
+      const requires: Matcher = matchers.length === 1 ? matchers[0]! : { kind: "one-of", matchers };
+      return { requires, accepts: (got) => tests.some((test) => test.accepts(got)) };
     }
     case "present_match":
-      return { wanted: "to be there", accepts: (got) => (got !== undefined) === (value === true) };
+      return {
+        requires: { kind: value === true ? "present" : "absent" },
+        accepts: (got) => (got !== undefined) === (value === true),
+      };
     case "bool_match":
-      return { wanted: String(value), accepts: (got) => got === value };
+      return { requires: { kind: "boolean", value: value === true }, accepts: (got) => got === value };
     default:
-      return { unknown: `the value matcher ${kind} is not known here` };
+      return { unknown: notRead("value-matcher", kind || undefined, field) };
   }
 }
 

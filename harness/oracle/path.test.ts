@@ -48,7 +48,7 @@ describe("normalizePath", () => {
     assert.deepEqual(normalizePath("/app#foo", base, false), { path: "/app" });
     assert.deepEqual(normalizePath("/a?x#/../y", base, false), { path: "/a?x" });
     assert.deepEqual(normalizePath("/app#foo", base, true), { status: 400, details: "path_normalization_failed" });
-    assert.match(JSON.stringify(normalizePath("/app#foo", base, undefined)), /no bootstrap/);
+    assert.match(JSON.stringify(normalizePath("/app#foo", base, undefined)), /"runtime-flag"/);
   });
 
   it("does not guess about bytes that HTTP/1 and HTTP/2 treat differently", () => {

@@ -1,12 +1,16 @@
 /** What Envoy's HTTP connection manager makes of a path before any filter sees it. */
 
+import type { Missing } from "../model/explanation.ts";
 import { at, text } from "./tree.ts";
 
 /** The path, or how the proxy answers by itself, or why it cannot be told. */
 export type Normalized =
-  { readonly path: string } | { readonly status: number; readonly details: string } | { readonly unknown: string };
+  { readonly path: string } | { readonly status: number; readonly details: string } | { readonly unknown: Missing };
 
 const FAILED = "path_normalization_failed";
+
+/** A runtime flag of Envoy, set by the bootstrap: whether a `#` in a path is refused or taken away. */
+export const FRAGMENT_FLAG = "envoy.reloadable_features.http_reject_path_with_fragment";
 
 /**
  * Envoy's order: fragment, escaped slashes, dot segments (googleurl), slashes
@@ -17,16 +21,10 @@ const FAILED = "path_normalization_failed";
  */
 export function normalizePath(raw: string, manager: unknown, rejectsFragment: boolean | undefined): Normalized {
   // HTTP/1 refuses other bytes (http1.codec_error, http1.invalid_characters), HTTP/2 not all of them.
-  if (!/^[!-~]*$/.test(raw))
-    return { unknown: "how the proxy reads a path with bytes outside of printable ASCII is not known here" };
-  if (!raw.startsWith("/"))
-    return { unknown: "how the proxy reads a request target that does not begin with / is not known here" };
+  if (!/^[!-~]*$/.test(raw)) return { unknown: { kind: "unsupported", what: "path-bytes" } };
+  if (!raw.startsWith("/")) return { unknown: { kind: "unsupported", what: "request-target" } };
   if (raw.includes("#")) {
-    if (rejectsFragment === undefined)
-      return {
-        unknown:
-          "whether the proxy refuses a # in the path or takes it away: the config dump has no bootstrap, whose runtime flag http_reject_path_with_fragment says it",
-      };
+    if (rejectsFragment === undefined) return { unknown: { kind: "runtime-flag", flag: FRAGMENT_FLAG } };
     if (rejectsFragment) return { status: 400, details: FAILED };
     raw = raw.replace(/#.*$/s, "");
   }

@@ -27,7 +27,7 @@ describe("compileRegex", () => {
   it("says what it does not take", () => {
     for (const source of ["(?=a)b", "(?<=a)b", String.raw`(a)\1`, "[", "a{1001}"]) {
       const regex = compileRegex(source);
-      assert.ok("unknown" in regex && regex.unknown.startsWith("the regular expression"), source);
+      assert.ok("unknown" in regex && regex.unknown.kind === "regex", source);
     }
   });
 });

@@ -1,6 +1,7 @@
 /** Regular expressions of a config dump: RE2's syntax, in linear time. V8's own engine would try for hours what `(a+)+` allows. */
 
 import { RE2JS } from "re2js";
+import type { Missing } from "../model/explanation.ts";
 
 export interface Regex {
   /** Whether the whole text matches (RE2::FullMatch, as Envoy's RegexMatcher does). */
@@ -8,13 +9,13 @@ export interface Regex {
 }
 
 /** Compiled, or why it cannot be: what RE2 takes and RE2JS does not is not guessed. */
-export function compileRegex(source: string): Regex | { readonly unknown: string } {
+export function compileRegex(source: string): Regex | { readonly unknown: Missing } {
   try {
     const compiled = RE2JS.compile(source);
     return { matches: (text) => compiled.testExact(text) };
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    return { unknown: `the regular expression ${JSON.stringify(source)} is not known here: ${said}` };
+    return { unknown: { kind: "regex", source, error: said } };
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { explainRequest, formatExplanation, type OracleRequest } from "./index.ts";
+import { formatExplanation } from "../../reports/explanation.ts";
+import { explainRequest, type OracleRequest } from "./index.ts";
 
 const MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const to = (cluster: string): object => ({ route: { cluster } });
@@ -76,7 +77,7 @@ describe("routes", () => {
         decision.verdict === "undecided"
           ? "undecided"
           : route?.kind === "cluster"
-            ? route.cluster
+            ? route.clusters.join()
             : String(decision.status);
       assert.equal(found, expected);
       if (expected === "404") assert.equal(decision.details, "route_not_found");
@@ -84,13 +85,10 @@ describe("routes", () => {
 
   it("a host that is not given, and routes that are not in the dump, are named", () => {
     const blind = ask("/exact", { authority: undefined as unknown as string });
-    assert.match(blind.decision.why, /the host is not given, and the routes of http\.8080 ask for it/);
+    assert.match(formatExplanation(blind), /the host is not given, and the routes of http\.8080 look at it/);
     const { decision, route } = ask("/exact", {}, []);
     assert.equal(decision.verdict, "undecided");
-    assert.deepEqual(route, {
-      kind: "unknown",
-      why: "whether a route takes the request: the config dump does not have the route config http.8080",
-    });
+    assert.deepEqual(route, { kind: "unknown", missing: { kind: "route-config", name: "http.8080" } });
   });
 
   it("says who answers", () => {

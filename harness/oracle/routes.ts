@@ -1,9 +1,9 @@
 /** Which route of a proxy takes a request (source/common/router/config_impl.cc). What is not known is never guessed. */
 
-import { allOf, matchHeader, matchMetadata, type Facts, type Match } from "./match.ts";
+import type { Missing, RouteFact, Unsupported } from "../model/explanation.ts";
+import { allOf, matchHeader, matchMetadata, notRead, type Facts, type Match, type Unknown } from "./match.ts";
 import { compileRegex, templateRegex } from "./regex.ts";
 import { at, list, record, text } from "./tree.ts";
-import type { RouteFact } from "./types.ts";
 
 /** Settings of a route or virtual host that decide nothing: preflights are asked about before. */
 const HARMLESS_SETTINGS: readonly string[] = ["envoy.filters.http.cors", "istio_authn", "istio.stats"];
@@ -37,39 +37,34 @@ export function findRoute(dump: unknown, manager: unknown, facts: Facts, secure:
   const config = routesOf(dump, manager);
   if (config === undefined) {
     const name = text(at(manager, "rds", "route_config_name"));
-    return {
-      kind: "unknown",
-      why:
-        name === ""
-          ? "how this listener finds its routes is not known here"
-          : `whether a route takes the request: the config dump does not have the route config ${name}`,
-    };
+    return unknown(name === "" ? notRead("routes") : { kind: "route-config", name });
   }
   const name = text(at(config, "name"));
-  if (at(config, "vhds") !== undefined) return { kind: "unknown", why: `${name} asks for virtual hosts when needed` };
+  if (at(config, "vhds") !== undefined) return unknown(notRead("vhds", name));
   const host = findHost(config, facts.authority);
   if (host === undefined) return { kind: "none", config: name };
-  if ("unknown" in host) return { kind: "unknown", why: host.unknown };
+  if ("unknown" in host) return unknown(host.unknown);
   const { virtualHost } = host;
   const tls = text(at(virtualHost, "require_tls"));
   if (tls === "ALL" && !secure) return { kind: "answer", config: name, status: 301 };
-  if (tls !== "" && tls !== "NONE" && tls !== "ALL")
-    return { kind: "unknown", why: `the virtual host's require_tls ${tls} is not known here` };
-  if (at(virtualHost, "matcher") !== undefined)
-    return { kind: "unknown", why: "a virtual host with a matcher tree is not known here" };
+  if (tls !== "" && tls !== "NONE" && tls !== "ALL") return unknown(notRead("require-tls", tls));
+  if (at(virtualHost, "matcher") !== undefined) return unknown(notRead("virtual-host-matcher"));
   for (const route of list(at(virtualHost, "routes"))) {
-    const { matched, unknown } = matchRoute(at(route, "match"), facts, config);
-    if (matched === false) continue;
-    if (matched === "undecided") return { kind: "unknown", why: unknown ?? "a route's match is not known here" };
+    const match = matchRoute(at(route, "match"), facts, config);
+    if (match.matched === false) continue;
+    if (match.matched === "undecided") return unknown(match.unknown);
     const preflight = facts.method === "OPTIONS" && facts.headers.has("origin");
     const strange = [virtualHost, route]
       .flatMap((node) => Object.keys(record(at(node, "typed_per_filter_config"))))
       .find((filter) => preflight || !HARMLESS_SETTINGS.includes(filter));
-    if (strange !== undefined)
-      return { kind: "unknown", why: `what the route's own settings of the filter ${strange} do is not known here` };
+    if (strange !== undefined) return unknown(notRead("route-filter", strange));
     return actionOf(route, name);
   }
   return { kind: "none", config: name };
+}
+
+function unknown(missing: Missing): RouteFact {
+  return { kind: "unknown", missing };
 }
 
 function actionOf(route: unknown, config: string): RouteFact {
@@ -78,17 +73,14 @@ function actionOf(route: unknown, config: string): RouteFact {
   const redirect = at(route, "redirect");
   if (redirect !== undefined)
     return { kind: "answer", config, status: REDIRECTS[text(at(redirect, "response_code"))] ?? 301 };
-  if (at(route, "route") === undefined)
-    return { kind: "unknown", why: `a route of ${config} with an action that is not known here` };
-  const cluster =
-    text(at(route, "route", "cluster")) ||
-    list(at(route, "route", "weighted_clusters", "clusters"))
-      .map((one) => text(at(one, "name")))
-      .join(" or ");
-  return { kind: "cluster", config, cluster: cluster || "a cluster that the request names" };
+  if (at(route, "route") === undefined) return unknown(notRead("route-action", config));
+  const own = text(at(route, "route", "cluster"));
+  const clusters =
+    own === "" ? list(at(route, "route", "weighted_clusters", "clusters")).map((one) => text(at(one, "name"))) : [own];
+  return { kind: "cluster", config, clusters };
 }
 
-type Found = { readonly virtualHost: unknown } | { readonly unknown: string };
+type Found = { readonly virtualHost: unknown } | Unknown;
 
 /** Exact domains first, then the longest `*.suffix`, the longest `prefix.*`, then `*`. */
 function findHost(config: unknown, authority: string | undefined): Found | undefined {
@@ -98,8 +90,7 @@ function findHost(config: unknown, authority: string | undefined): Found | undef
   );
   const every = domains.find(({ domain }) => domain === "*");
   if (domains.length === 0 || (every !== undefined && domains.length === 1)) return every;
-  if (authority === undefined)
-    return { unknown: `the host is not given, and the routes of ${text(at(config, "name"))} ask for it` };
+  if (authority === undefined) return { unknown: { kind: "host-for-routes", routes: text(at(config, "name")) } };
   const lower = authority.toLowerCase();
   const host = at(config, "ignore_port_in_host_matching") === true ? lower.replace(/:\d+$/, "") : lower;
   const longest = (all: typeof domains): (typeof domains)[number] | undefined =>
@@ -130,9 +121,10 @@ const KNOWN: readonly string[] = ["case_sensitive", "headers", "query_parameters
 
 function matchRoute(match: unknown, facts: Facts, config: unknown): Match {
   const path = facts.path.replace(/[?#].*$/s, "");
-  const open = (unknown: string): Match => ({ matched: "undecided", fields: [], unknown });
+  const open = (missing: Missing): Match => ({ matched: "undecided", conditions: [], unknown: missing });
+  const unread = (what: Unsupported, name?: string): Match => open(notRead(what, name));
   if (at(config, "ignore_path_parameters_in_path_matching") === true && path.includes(";"))
-    return open("a path with parameters where the routes ignore them is not known here");
+    return unread("route-path-parameters");
   const fold = (value: string): string => (at(match, "case_sensitive") === false ? value.toLowerCase() : value);
   const [prefix, exact, separated, regex, template] = [
     at(match, "prefix"),
@@ -151,19 +143,17 @@ function matchRoute(match: unknown, facts: Facts, config: unknown): Match {
     const source =
       typeof regex === "string" ? regex : typeof template === "string" ? templateRegex(template) : undefined;
     kind = typeof regex === "string" ? "safe_regex" : "path_match_policy";
-    if (source === undefined) return open("a route that matches paths in another way is not known here");
+    if (source === undefined) return unread("route-path-match");
     const compiled = compileRegex(source);
     if ("unknown" in compiled) return open(compiled.unknown);
     fits = compiled.matches(path);
   }
-  if (!fits) return { matched: false, fields: [] };
+  if (!fits) return { matched: false, conditions: [] };
   const strange = Object.keys(record(match)).find((name) => name !== kind && !KNOWN.includes(name));
   return allOf([
     ...list(at(match, "headers")).map((header) => matchHeader(record(header), facts)),
     ...list(at(match, "dynamic_metadata")).map((one) => matchMetadata(one, facts)),
-    ...(list(at(match, "query_parameters")).length > 0
-      ? [open("a route that asks for query parameters is not known here")]
-      : []),
-    ...(strange === undefined ? [] : [open(`a route that matches by ${strange} is not known here`)]),
+    ...(list(at(match, "query_parameters")).length > 0 ? [unread("route-query")] : []),
+    ...(strange === undefined ? [] : [unread("route-match", strange)]),
   ]);
 }

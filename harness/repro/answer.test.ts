@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { CheckResult, RunResult } from "../model/result.ts";
-import { OTHERWISE } from "../oracle/index.ts";
+import { describeCause } from "../../reports/words.ts";
+import type { Condition, Explanation, Reason } from "../model/explanation.ts";
+import type { ObjectFinding } from "../model/finding.ts";
 import { expectations, readAnswer } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
-import { formatAnswer } from "./format.ts";
 import { readObjects } from "./stand-in.ts";
 import { translate, type Ticket } from "./translate.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
@@ -26,17 +27,17 @@ metadata: { name: shop, namespace: shop }
 spec: { selector: { app: shop }, ports: [{ name: ${portName}, port: 80 }] }
 `;
 
-type Got = Partial<CheckResult["got"]> & { readonly explanation?: string };
+type Got = Partial<CheckResult["got"]> & { readonly explanation?: Explanation };
 
 /** An answer in which the given cell is as told and every other is the workload's, or the same. */
 function answerOf(
   given: Got,
   {
     yaml = YAML(),
-    notes = [],
+    findings = [],
     others = {},
     expected,
-  }: { yaml?: string; notes?: string[]; others?: Got; expected?: number } = {},
+  }: { yaml?: string; findings?: ObjectFinding[]; others?: Got; expected?: number } = {},
 ): ReproAnswer {
   const ticket: Ticket = {
     name: "t",
@@ -58,50 +59,54 @@ function answerOf(
       ...(explanation === undefined ? {} : { explanation }),
     };
   });
-  const objects = notes.map((note) => ({
-    ...{
-      kind: "AuthorizationPolicy",
-      name: "policy",
-      namespace: "foo",
-      file: "scenarios/tickets/t/01-policy.yaml",
-      note,
-    },
-  }));
+  const object = { kind: "AuthorizationPolicy", name: "policy", namespace: "foo" };
+  const objects = [{ ...object, file: "scenarios/tickets/t/01-policy.yaml", findings }];
   const result = { cluster: { versions: { istio: "1.31.0" } }, scenarios: [{ steps: [{ checks, objects }] }] };
   return readAnswer(result as unknown as RunResult, translation, ticket, expected, { ns: "foo", outside: "outside" });
 }
 
-const DENIED =
-  "The request is denied by authorization with 403: rule 0 of AuthorizationPolicy foo/policy denies it.\n\nTokens\n  none";
+function explained(decision: Explanation["decision"]): Explanation {
+  return { decision, filtersAsked: true, tokensAsked: true, path: "/orders", providers: [], rules: [] };
+}
+
+const RULE = { name: "ns[foo]-policy[policy]-rule[0]", policy: { namespace: "foo", name: "policy" }, index: 0 };
+
+function denied(reason: Reason): Explanation {
+  return explained({ verdict: "denied", status: 403, by: "authorization", reason });
+}
+
+const DENIED = denied({ kind: "denied", rule: { ...RULE, conditions: [] } });
+const ADMITTED = explained({ verdict: "admitted", status: 200, by: "nobody", reason: { kind: "no-policy" } });
+const NOT_FETCHED: ObjectFinding = { kind: "keys-not-fetched", issuers: ["https://me.example"] };
 
 describe("readAnswer", () => {
   it("says which issuers are trusted", () => {
     const { cause } = answerOf({ status: 401, by: "authentication", body: "Jwt issuer is not configured" });
     assert.equal(
-      cause,
+      describeCause(cause),
       `The token's issuer "https://other.example" is not among the trusted ["https://me.example"], so jwt_authn answers 401.`,
     );
   });
   it("tells the placeholder before what jwt_authn says", () => {
-    const notes = [
-      "istiod could not fetch the keys of https://me.example: the proxies hold its placeholder key, which rejects every token",
-    ];
-    assert.match(
-      answerOf({ status: 401, by: "authentication", body: "Jwt verification fails" }, { notes }).cause,
-      /^The keys of https:\/\/me\.example could not be fetched/,
+    assert.deepEqual(
+      answerOf({ status: 401, by: "authentication", body: "Jwt verification fails" }, { findings: [NOT_FETCHED] })
+        .cause,
+      { kind: "keys-not-fetched", issuers: ["https://me.example"], status: 401 },
     );
     // Keys that are missing do not explain a policy's refusal.
-    assert.doesNotMatch(
-      answerOf({ status: 403, by: "authorization", explanation: DENIED }, { notes }).cause,
-      /could not be fetched/,
+    assert.equal(
+      answerOf({ status: 403, by: "authorization", explanation: DENIED }, { findings: [NOT_FETCHED] }).cause.kind,
+      "decision",
     );
   });
   it("does not blame the keys for what is found before them", () => {
-    const notes = [
-      "istiod could not fetch the keys of https://me.example: the proxies hold its placeholder key, which rejects every token",
-    ];
     const got = { status: 403, by: "authentication", body: "Audiences in Jwt are not allowed" } as const;
-    assert.match(answerOf(got, { notes }).cause, /^The token is valid, but its audience \["b"\]/);
+    assert.deepEqual(answerOf(got, { findings: [NOT_FETCHED] }).cause, {
+      kind: "token-audience",
+      aud: ["b"],
+      allowed: [],
+      status: 403,
+    });
   });
   it("calls policies as the ticket does", () => {
     const answer = answerOf({
@@ -110,25 +115,30 @@ describe("readAnswer", () => {
       explanation: DENIED,
       details: "rbac[ns[foo]-policy[policy]-rule[0]]",
     });
-    assert.match(answer.cause, /AuthorizationPolicy shop\/policy denies it/);
+    assert.match(describeCause(answer.cause), /AuthorizationPolicy shop\/policy denies it/);
     assert.equal(answer.verdict.details, "rbac[ns[shop]-policy[policy]-rule[0]]");
   });
   it("believes the mesh where the config was read to mean something else", () => {
-    const answer = answerOf({ status: 200, by: "workload", explanation: OTHERWISE + DENIED });
-    assert.equal(answer.cause, "The request got 200 by the workload.");
-    assert.match(answer.notes.join(), /by its config, as meshproof reads it, the proxy would answer otherwise/);
-    assert.deepEqual(answer.inForce, []);
+    const answer = answerOf({ status: 200, by: "workload", explanation: DENIED });
+    assert.equal(describeCause(answer.cause), "The request got 200 by the workload.");
+    assert.deepEqual(
+      answer.notes.map(({ kind }) => kind),
+      ["disputed"],
+    );
+    assert.equal(answer.inForce, undefined);
   });
   it("does not say that a request goes through which got no answer of the workload", () => {
-    const explanation = "The request goes through to the workload: no policy refuses it.\n\nTokens\n  none";
-    const answer = answerOf({ status: 503, by: "proxy", details: "upstream_reset", explanation });
-    assert.equal(answer.cause, "No rule or policy refuses the request, but it got 503 by the proxy (upstream_reset).");
-    assert.deepEqual(answer.inForce, ["Tokens", "  none"]);
+    const answer = answerOf({ status: 503, by: "proxy", details: "upstream_reset", explanation: ADMITTED });
+    assert.equal(
+      describeCause(answer.cause),
+      "No rule or policy refuses the request, but it got 503 by the proxy (upstream_reset).",
+    );
+    assert.deepEqual(answer.inForce, { providers: [], rules: [] });
   });
   it("keeps what each cell got and what its proxy's config says, in the ticket's names", () => {
     const answer = answerOf(
       { status: 403, by: "authorization", explanation: DENIED, details: "rbac[ns[foo]-policy[policy]-rule[0]]" },
-      { notes: ["in no proxy"] },
+      { findings: [NOT_FETCHED] },
     );
     const { columns, rows, given } = answer.matrix;
     const cell = rows[0]?.cells[columns.indexOf(given)];
@@ -137,15 +147,47 @@ describe("readAnswer", () => {
       [cell?.token, cell?.details, cell?.curl],
       ["given", "rbac[ns[shop]-policy[policy]-rule[0]]", "curl"],
     );
-    assert.match(cell?.explanation ?? "", /AuthorizationPolicy shop\/policy denies it/);
+    const reason = cell?.explanation?.decision.reason;
+    const rule = { name: "ns[shop]-policy[policy]-rule[0]", policy: { namespace: "shop", name: "policy" }, index: 0 };
+    assert.deepEqual(reason, { kind: "denied", rule: { ...rule, conditions: [] } });
     assert.equal(answer.applied[0]?.file, "01-policy.yaml");
     assert.match(answer.standIn, /kind: Deployment[^]*namespace: foo|namespace: foo[^]*kind: Deployment/);
   });
   it("names the port where the mesh takes it for TCP", () =>
-    assert.match(
-      answerOf({ status: 0, by: "nobody" }, { yaml: YAML("tcp-web") }).cause,
-      /^Port 80 is named "tcp-web"/,
-    ));
+    assert.deepEqual(answerOf({ status: 0, by: "nobody" }, { yaml: YAML("tcp-web") }).cause, {
+      kind: "tcp-port",
+      port: 80,
+      name: "tcp-web",
+      status: 0,
+    }));
+  it("blames the audience only where nothing else of the rule fails", () => {
+    const audience: Condition = {
+      field: { kind: "claim", name: "aud" },
+      requires: { kind: "exact", value: "a" },
+      got: { kind: "json", value: "b" },
+      agrees: false,
+    };
+    const method: Condition = {
+      field: { kind: "method" },
+      requires: { kind: "exact", value: "POST" },
+      got: { kind: "text", text: "GET" },
+      agrees: false,
+    };
+    const cause = (...conditions: Condition[]) => {
+      const explanation = denied({ kind: "not-allowed", rules: [{ ...RULE, conditions }] });
+      return answerOf({ status: 403, by: "authorization", explanation }).cause.kind;
+    };
+    assert.equal(cause(audience), "policy-audience");
+    assert.equal(cause(audience, method), "decision");
+  });
+  it("names what a policy in another namespace selects, in the ticket's words", () => {
+    const object = { kind: "AuthorizationPolicy", namespace: "outside", name: "policy" };
+    const pods = [{ namespace: "foo", pod: "ticket-1", labels: { app: "ticket-sleep" } }];
+    const finding: ObjectFinding = { kind: "selects-no-pod", object, selector: { app: "ticket-sleep" }, pods };
+    const { cause } = answerOf({ status: 200, by: "workload" }, { findings: [finding] });
+    assert.ok(cause.kind === "selects-no-pod");
+    assert.deepEqual([cause.selector, cause.elsewhere], [{ app: "sleep" }, true]);
+  });
   it("takes 200 for whatever the workload says, and a workload's own 403 for no refusal", () => {
     assert.equal(answerOf({ status: 404, by: "workload" }, { expected: 200 }).expected?.met, true);
     assert.equal(answerOf({ status: 403, by: "workload" }, { expected: 403 }).expected?.met, false);
@@ -167,13 +209,5 @@ describe("expectations", () => {
     assert.match("why" in alone ? alone.why : "", /no request was admitted/);
     const silent = expectations(answerOf({ status: 0, by: "nobody" }));
     assert.match("why" in silent ? silent.why : "", /no answer/);
-  });
-});
-
-describe("formatAnswer", () => {
-  it("lets nothing of the mesh's move the terminal's cursor", () => {
-    const text = formatAnswer(answerOf({ status: 401, by: "authentication", body: "\u001b[2Jgone" }));
-    assert.ok(!text.includes("\u001b"));
-    assert.match(text, /\[2Jgone/);
   });
 });

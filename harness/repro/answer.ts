@@ -1,11 +1,12 @@
 /** What a run of a translated ticket says about it. Pure. */
 
+import { contradicts, type Condition, type Decision, type Reason } from "../model/explanation.ts";
+import type { Cause, ObjectRef, TicketNote } from "../model/finding.ts";
 import type { CheckResult, RunResult, StepResult } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import { OTHERWISE } from "../oracle/index.ts";
-import { STAND_IN, words } from "./stand-in.ts";
-import type { Ticket, Translation } from "./translate.ts";
 import type { Answered, Cell, ReproAnswer } from "../model/ticket.ts";
+import { STAND_IN } from "./stand-in.ts";
+import type { Ticket, Translation } from "./translate.ts";
 
 /**
  * Reads the answer out of a run.
@@ -16,38 +17,34 @@ export function readAnswer(
   translation: Translation,
   ticket: Ticket,
   expected: number | undefined,
-  namespaces: { readonly ns: string; readonly outside: string },
+  namespaces: Namespaces,
 ): ReproAnswer {
   const step = result.scenarios[0]?.steps[0];
   if (step === undefined) throw new Error("the run has no step");
   const { columns, rows, given } = translation;
   const at = (row: number, column: number): CheckResult =>
     step.checks.find(({ cell }) => cell?.row === row && cell.column === column)!;
+  const there = <Data>(data: Data): Data => renamed(data, translation, namespaces);
   const answered = at(0, columns.indexOf(given));
   const { explanation, ...bare } = answered;
-  const disputed = explanation?.startsWith(OTHERWISE) === true;
+  const disputed = explanation !== undefined && contradicts(explanation.decision, answered.got);
+  // What the mesh answered counts.
   const main: CheckResult = disputed ? bare : answered;
-  const there = (text: string): string => renamed(text, translation, namespaces);
-  const [first = "", ...rest] = (main.explanation ?? "").split("\n");
-  const told = !first.startsWith("It cannot be told");
-  const notes = [
-    ...step.objects.flatMap(({ note }) => (note === undefined ? [] : [there(note)])),
-    ...(told ? [] : [first]),
-    ...(disputed
-      ? [
-          `by its config, as meshproof reads it, the proxy would answer otherwise: ${there(explanation.slice(OTHERWISE.length).split("\n")[0] ?? "")} What the mesh answered counts.`,
-        ]
-      : []),
+  const undecided = explanation?.decision.verdict === "undecided";
+  const notes: TicketNote[] = [
+    ...step.objects.flatMap(({ findings = [] }) => findings),
+    ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
+    ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
   ];
-  const from = told ? rest.indexOf("Tokens") : -1;
+  const told = main.explanation?.filtersAsked === true && !undecided ? main.explanation : undefined;
   const met = expected === undefined ? undefined : agrees(main.got, expected);
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id: result.id,
     tool: result.tool,
     startedAt: result.startedAt,
     command: result.command,
-    cause: there(findCause({ main, step, translation, ticket, explained: first, at })),
+    cause: there(findCause({ main, step, translation, ticket, at })),
     verdict: {
       status: main.got.status,
       by: main.got.by,
@@ -64,8 +61,8 @@ export function readAnswer(
       })),
       given,
     },
-    inForce: from < 0 ? [] : rest.slice(from).map(there),
-    notes,
+    ...(told && { inForce: there({ providers: told.providers, rules: told.rules }) }),
+    notes: there(notes),
     changes: translation.changes.map((text) => text.replaceAll("${ns}", namespaces.ns)),
     notCarriedOver: translation.left,
     versions: result.cluster.versions,
@@ -74,7 +71,7 @@ export function readAnswer(
   };
 }
 
-function cellOf({ got, request, explanation, curl }: CheckResult, there: (text: string) => string): Cell {
+function cellOf({ got, request, explanation, curl }: CheckResult, there: <Data>(data: Data) => Data): Cell {
   const { status, by, body, details, error } = got;
   return {
     status,
@@ -114,17 +111,16 @@ export function expectations(
 }
 
 interface Evidence {
+  /** The request as given. */
   readonly main: CheckResult;
   readonly step: StepResult;
   readonly translation: Translation;
   readonly ticket: Ticket;
-  /** The first line of the explanation. */
-  readonly explained: string;
   readonly at: (row: number, column: number) => CheckResult;
 }
 
-/** The first of these that fits; the proxy's own config, in words, where none does. */
-function findCause(evidence: Evidence): string {
+/** The first of these that fits; the proxy's own config where none does. */
+function findCause(evidence: Evidence): Cause {
   return (
     whyKeys(evidence) ??
     whyAudience(evidence) ??
@@ -132,117 +128,162 @@ function findCause(evidence: Evidence): string {
     whySpelling(evidence) ??
     whyNotChosen(evidence) ??
     whyTcp(evidence) ??
-    whyHealth(evidence) ??
+    whyPath(evidence) ??
     whyExplained(evidence)
   );
 }
 
-function whyKeys({ main, step }: Evidence): string | undefined {
+function whyKeys({ main, step }: Evidence): Cause | undefined {
   // Envoy looks at issuer, times and audience before it looks for a key.
   if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
     return undefined;
-  const note = step.objects.map(({ note }) => note ?? "").find((text) => text.includes("placeholder key"));
-  const issuers = /could not fetch the keys of (.*?): /.exec(note ?? "")?.[1];
-  if (issuers === undefined) return undefined;
-  return `The keys of ${issuers} could not be fetched: the proxies hold istiod's placeholder key, which no token fits, so jwt_authn answers ${main.got.status} to every token of this issuer.`;
+  const finding = step.objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
+  if (finding?.kind !== "keys-not-fetched") return undefined;
+  return { kind: "keys-not-fetched", issuers: finding.issuers, status: main.got.status };
 }
 
-function whyAudience({ main, translation, ticket, at }: Evidence): string | undefined {
-  const rule = translation.rules.find(({ iss }) => iss === ticket.token?.claims["iss"]);
-  const aud = JSON.stringify([ticket.token?.claims["aud"] ?? []].flat());
-  if (main.got.body.includes("Audiences in Jwt are not allowed"))
-    return `The token is valid, but its audience ${aud} is not among ${JSON.stringify(rule?.audiences ?? [])}, so jwt_authn answers ${main.got.status}.`;
+function whyAudience({ main, translation, ticket, at }: Evidence): Cause | undefined {
+  const aud = [ticket.token?.claims["aud"] ?? []].flat();
+  if (main.got.body.includes("Audiences in Jwt are not allowed")) {
+    const rule = translation.rules.find(({ iss }) => iss === ticket.token?.claims["iss"]);
+    return { kind: "token-audience", aud, allowed: rule?.audiences ?? [], status: main.got.status };
+  }
   // A policy that looks at the audience: with another one the answer is the same, and the rule says so.
-  const fields = /\((.*(?:claim aud|audience).*)\)\.?$/.exec(main.explanation?.split("\n")[0] ?? "")?.[1];
-  if (main.got.by !== "authorization" || fields === undefined || ticket.token === undefined) return undefined;
-  const policy = policyIn(main);
-  const none = at(0, 0).got.status;
-  return `The token is valid, but ${policy ?? "the policy"} looks at its audience ${aud} and refuses it: ${fields}; without a token the answer is ${none}.`;
+  const decisive = ruleAboutAudience(main.explanation?.decision.reason);
+  if (main.got.by !== "authorization" || decisive === undefined || ticket.token === undefined) return undefined;
+  const { policy, conditions } = decisive;
+  return {
+    kind: "policy-audience",
+    ...(policy && { policy: { kind: "AuthorizationPolicy", ...policy } }),
+    aud,
+    conditions,
+    without: at(0, 0).got.status,
+  };
 }
 
-function whyAuthentication({ main, translation, ticket }: Evidence): string | undefined {
+/** The rule that denies for the audience, or one that would allow the request with another audience. */
+function ruleAboutAudience(reason: Reason | undefined) {
+  const isAudience = ({ field }: Condition): boolean => field.kind === "claim" && field.name === "aud";
+  if (reason?.kind === "denied") return reason.rule.conditions.some(isAudience) ? reason.rule : undefined;
+  if (reason?.kind !== "not-allowed") return undefined;
+  return reason.rules.find(({ conditions }) => conditions.length > 0 && conditions.every(isAudience));
+}
+
+function whyAuthentication({ main, translation, ticket }: Evidence): Cause | undefined {
   if (main.got.by !== "authentication") return undefined;
+  const { status } = main.got;
   const said = main.got.body.trim().split("\n")[0] ?? "";
-  const iss = ticket.token?.claims["iss"];
-  const trusted = [...new Set(translation.rules.map((rule) => rule.iss))];
-  if (/issuer is not configured/i.test(said))
-    return `The token's issuer ${JSON.stringify(iss)} is not among the trusted ${JSON.stringify(trusted)}, so jwt_authn answers ${main.got.status}.`;
-  const why = explainedWhy(main);
-  return `jwt_authn answers ${main.got.status} "${said}"${why === undefined ? "" : `: ${why}`}.`;
+  if (/issuer is not configured/i.test(said)) {
+    const trusted = [...new Set(translation.rules.map((rule) => rule.iss))];
+    return { kind: "untrusted-issuer", iss: ticket.token?.claims["iss"], trusted, status };
+  }
+  const reason = main.explanation?.decision.reason;
+  return { kind: "token-refused", status, said, ...(reason && { reason }) };
 }
 
 /** Two spellings of a path, one refused and one let through. */
-function whySpelling({ main, translation, at }: Evidence): string | undefined {
+function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
   const { rows, columns, given } = translation;
   if (rows.length < 2) return undefined;
   const other = at(1, columns.indexOf(given));
   if (main.got.by !== "workload" || other.got.by === "workload") return undefined;
-  const [mine, plain] = rows.map((row) => row.replace(/^\S+ /, ""));
-  const seen = /^path +(.*)$/m.exec(main.explanation ?? "")?.[1] ?? mine;
-  const why = explainedWhy(main);
-  return `The path bypasses the policy: the proxy compares it as ${seen}${why === undefined ? "" : ` (${why})`} and lets it through, while ${plain}, which a server may take for the same, gets ${other.got.status}.`;
+  const [mine = "", plain = ""] = rows.map((row) => row.replace(/^\S+ /, ""));
+  const { path = mine, decision } = main.explanation ?? {};
+  return {
+    kind: "path-bypass",
+    compared: path,
+    ...(decision && { reason: decision.reason }),
+    other: plain,
+    status: other.got.status,
+  };
 }
 
 /** A policy that no judging proxy has explains that a request goes through. */
-function whyNotChosen({ main, step, translation }: Evidence): string | undefined {
+function whyNotChosen({ main, step, translation }: Evidence): Cause | undefined {
   if (main.got.by !== "workload") return undefined;
-  const object = step.objects.find(({ note }) => note?.includes("chooses none of the pods"));
-  if (object === undefined) return undefined;
-  const selector = /it has (selector \S+|no selector)/.exec(object.note ?? "")?.[1] ?? "its selector";
-  const where =
-    object.note?.includes("meshproof-outside") || object.namespace.endsWith("-outside") ? ", or its namespace," : "";
-  return `${object.kind} ${object.namespace}/${object.name} chooses none of the pods: it has ${selector}, and${where} the pods have ${words(translation.standIn.labels)}; nothing else refuses the request.`;
+  const finding = step.objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
+  if (finding?.kind !== "selects-no-pod") return undefined;
+  const { object, selector, pods } = finding;
+  const elsewhere = pods.some(({ namespace }) => namespace !== object.namespace);
+  return { kind: "selects-no-pod", object, selector, elsewhere, pods: translation.standIn.labels };
 }
 
 /** Rules about HTTP on a port that the mesh takes for TCP. */
-function whyTcp({ main, translation }: Evidence): string | undefined {
+function whyTcp({ main, translation }: Evidence): Cause | undefined {
   const { portName, port } = translation.standIn;
   if (translation.rows.length === 0 || !/^(tcp|tls|mongo|mysql|redis)(-|$)/.test(portName)) return undefined;
-  return `Port ${port} is named "${portName}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${main.got.status === 0 ? "no answer" : main.got.status}.`;
+  return { kind: "tcp-port", port, name: portName, status: main.got.status };
 }
 
 /** A path that a DENY rule does not list among those that it leaves alone. */
-function whyHealth({ main }: Evidence): string | undefined {
-  const line = main.explanation?.split("\n")[0] ?? "";
-  if (main.got.by !== "authorization" || !/path is \S+, wanted is not /.test(line)) return undefined;
-  const [, path, exempt] = /path is (\S+), wanted is not (.*?)(?:; |\)\.?$)/.exec(line) ?? [];
-  return `${policyIn(main) ?? "A DENY policy"} denies every path that its notPaths do not list, and ${path} is not among them (${exempt}), so the answer is 403.`;
-}
-
-function whyExplained({ main, explained }: Evidence): string {
-  const { status, by, details, error } = main.got;
-  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
-  const lost = by !== "workload" && explained.startsWith("The request goes through");
-  if (explained !== "" && !explained.startsWith("It cannot be told") && !lost) return explained;
-  return `${lost ? "No rule or policy refuses the request, but it" : "The request"} got ${status === 0 ? "no answer" : `${status} by the ${by}`}${(details ?? error) ? ` (${details ?? error})` : ""}.`;
-}
-
-function explainedWhy({ explanation }: CheckResult): string | undefined {
-  return /^[^:]*: (.*?)\.?$/.exec(explanation?.split("\n")[0] ?? "")?.[1];
-}
-
-function policyIn({ explanation }: CheckResult): string | undefined {
-  return /AuthorizationPolicy \S+/.exec(explanation?.split("\n")[0] ?? "")?.[0];
-}
-
-/** Policies by their names in the ticket, and no namespaces of ours. */
-function renamed(
-  text: string,
-  { names }: Translation,
-  { ns, outside }: { readonly ns: string; readonly outside: string },
-): string {
-  let told = text.replaceAll(`app=${STAND_IN}-`, "app=");
-  for (const { here, there } of names) {
-    const [space = "", name = ""] = here.replace("${ns}", ns).replace("${outside.ns}", outside).split("/");
-    const slash = there.indexOf("/");
-    const own = slash < 0 ? "" : there.slice(0, slash);
-    told = told
-      .replaceAll(`ns[${space}]-policy[${name}]`, `ns[${own === "" ? space : own}]-policy[${name}]`)
-      .replaceAll(new RegExp(`(?<![\\w/-])${space}/${escape(name)}(?![\\w-])`, "g"), there);
+function whyPath({ main }: Evidence): Cause | undefined {
+  const reason = main.explanation?.decision.reason;
+  if (main.got.by !== "authorization" || reason?.kind !== "denied" || reason.rule.policy === undefined)
+    return undefined;
+  for (const { field, requires, got } of reason.rule.conditions) {
+    if (field.kind !== "path" || requires.kind !== "not" || got.kind !== "text") continue;
+    const { matcher } = requires;
+    return {
+      kind: "path-not-exempt",
+      policy: { kind: "AuthorizationPolicy", ...reason.rule.policy },
+      path: got.text,
+      exempt: matcher.kind === "one-of" ? matcher.matchers : [matcher],
+      status: main.got.status,
+    };
   }
-  return told;
+  return undefined;
 }
 
-function escape(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+function whyExplained({ main }: Evidence): Cause {
+  const { status, by, details, error } = main.got;
+  const decision: Decision | undefined = main.explanation?.decision;
+  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
+  const lost = by !== "workload" && decision?.verdict === "admitted";
+  if (decision !== undefined && decision.verdict !== "undecided" && !lost) return { kind: "decision", decision };
+  const said = details ?? error;
+  return { kind: "answer", answer: { status, by }, lost, ...(said && { said }) };
+}
+
+interface Namespaces {
+  readonly ns: string;
+  readonly outside: string;
+}
+
+/** Policies by their names in the ticket, also where Envoy names a rule, and the ticket's own labels. */
+function renamed<Data>(data: Data, { names }: Translation, { ns, outside }: Namespaces): Data {
+  const known = new Map(
+    names.map(({ here, there }) => [here.replace("${ns}", ns).replace("${outside.ns}", outside), there]),
+  );
+  const rename = ({
+    namespace,
+    name,
+  }: Pick<ObjectRef, "namespace" | "name">): Pick<ObjectRef, "namespace" | "name"> => {
+    const there = known.get(`${namespace}/${name}`);
+    if (there === undefined) return { namespace, name };
+    const slash = there.indexOf("/");
+    return { namespace: there.slice(0, Math.max(0, slash)), name: there.slice(slash + 1) };
+  };
+  const map = (value: unknown, key = ""): unknown => {
+    if (typeof value === "string")
+      return key === "app" ? value.replace(`${STAND_IN}-`, "") : inEnvoysNames(value, rename);
+    if (Array.isArray(value)) return value.map((inner) => map(inner));
+    if (typeof value !== "object" || value === null) return value;
+    const mapped = Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, map(inner, name)]));
+    const { namespace, name } = mapped;
+    return typeof namespace === "string" && typeof name === "string"
+      ? { ...mapped, ...rename({ namespace, name }) }
+      : mapped;
+  };
+  return map(data) as Data;
+}
+
+/** Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName. */
+function inEnvoysNames(
+  text: string,
+  rename: (ref: Pick<ObjectRef, "namespace" | "name">) => Pick<ObjectRef, "namespace" | "name">,
+): string {
+  return text.replaceAll(/ns\[([^\]]*)\]-policy\[([^\]]*)\]/g, (_, namespace: string, name: string) => {
+    const there = rename({ namespace, name });
+    return `ns[${there.namespace || namespace}]-policy[${there.name}]`;
+  });
 }

@@ -1,6 +1,5 @@
 export { expectations, readAnswer } from "./answer.ts";
 export { readCurlLine, readRequest } from "./curl-line.ts";
-export { formatAnswer } from "./format.ts";
 export { minimize, sameAnswer } from "./minimize.ts";
 export { slug } from "./issuers.ts";
 export { withPlaceholders } from "./placeholders.ts";

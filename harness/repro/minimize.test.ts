@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Cause } from "../model/finding.ts";
 import { minimize, sameAnswer, type Outcome } from "./minimize.ts";
 import type { TicketObject } from "./translate.ts";
 
@@ -155,13 +156,19 @@ describe("minimize", () => {
 });
 
 describe("sameAnswer", () => {
+  const deniedBy = (name: string, index: number): Cause => {
+    const rule = { name: `ns[shop]-policy[${name}]-rule[${index}]`, policy: { namespace: "shop", name }, index };
+    const details = `rbac_access_denied_matched_policy[${rule.name}]`;
+    const reason = { kind: "denied", rule: { ...rule, conditions: [] } } as const;
+    return { kind: "decision", decision: { verdict: "denied", status: 403, by: "authorization", details, reason } };
+  };
   const denied = {
-    cause: "rule 3 of AuthorizationPolicy shop/a denies it",
+    cause: deniedBy("a", 3),
     verdict: { status: 403, by: "authorization", body: "" },
   } as const;
   it("is about status, who answered, and the cause but for the numbers of rules", () => {
-    assert.ok(sameAnswer(denied, { ...denied, cause: "rule 0 of AuthorizationPolicy shop/a denies it" }));
-    assert.ok(!sameAnswer(denied, { ...denied, cause: "rule 3 of AuthorizationPolicy shop/b denies it" }));
+    assert.ok(sameAnswer(denied, { ...denied, cause: deniedBy("a", 0) }));
+    assert.ok(!sameAnswer(denied, { ...denied, cause: deniedBy("b", 3) }));
     assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, status: 401 } }));
     assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, by: "workload" } }));
   });

@@ -1,5 +1,6 @@
 /** What of a ticket's YAML the answer needs. Decides only which drops to try; whether one counts, the mesh says. */
 
+import { isDeepStrictEqual } from "node:util";
 import type { TicketObject } from "./translate.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 
@@ -158,10 +159,19 @@ export function sameAnswer(
   one: Pick<ReproAnswer, "cause" | "verdict">,
   other: Pick<ReproAnswer, "cause" | "verdict">,
 ): boolean {
-  const bare = (cause: string): string => cause.replaceAll(/\brule(?: |\[)\d+\]?/g, "rule");
   return (
     one.verdict.status === other.verdict.status &&
     one.verdict.by === other.verdict.by &&
-    bare(one.cause) === bare(other.cause)
+    isDeepStrictEqual(withoutPlaces(one.cause), withoutPlaces(other.cause))
   );
+}
+
+/** A rule's place in its policy changes when one before it is dropped, and Envoy's name and details have it. */
+function withoutPlaces(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutPlaces);
+  if (typeof value !== "object" || value === null) return value;
+  const { index: _index, details: _details, ...rest } = value as Readonly<Record<string, unknown>>;
+  const { name, ...unnamed } = rest;
+  const kept = "policy" in rest && "conditions" in rest ? unnamed : { ...unnamed, ...(name !== undefined && { name }) };
+  return Object.fromEntries(Object.entries(kept).map(([key, inner]) => [key, withoutPlaces(inner)]));
 }

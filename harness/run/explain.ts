@@ -1,17 +1,10 @@
 import { dumpRequestConfig } from "../mesh/proxy-dump.ts";
 import { inLanes } from "../lanes.ts";
-import {
-  contradicts,
-  explainRequest,
-  formatExplanation,
-  OTHERWISE,
-  trustDomainOf,
-  type Decision,
-  type Explanation,
-  type OracleRequest,
-} from "../oracle/index.ts";
+import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
 import type { WireRequest } from "../probe/curl.ts";
+import type { Decision, Explanation } from "../model/explanation.ts";
 import type { CheckResult } from "../model/result.ts";
+import { mapTexts } from "../safe/map-texts.ts";
 import type { Place, Proxy, Session, Target } from "./session.ts";
 
 /** A check with what its request was made of. */
@@ -48,8 +41,7 @@ export async function explainFailures(session: Session, checks: readonly Explain
       ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
       : undefined;
     const found = behind ?? said;
-    const lead = contradicts(found.decision, result.got) ? OTHERWISE : "";
-    return { ...result, explanation: session.tokens.redact(lead + formatExplanation(found, result.expected.status)) };
+    return { ...result, explanation: mapTexts(found, (text) => session.tokens.redact(text)) };
   });
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Manifest } from "../mesh/client.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
+import { sentences } from "../../reports/words.ts";
 import { waitInForce, type Awaited, type Change, type InForce } from "./in-force.ts";
 import type { Proxy, Session } from "./session.ts";
 
@@ -110,8 +111,8 @@ function wait(session: Session, awaited: Partial<Awaited>): Promise<InForce> {
 describe("in force", () => {
   it("means that each judging proxy shows the mark which was applied last", async () => {
     const { session, marks } = sessionOf((_, nonce, n) => dumpOf(n < 3 ? { rules: [RULE] } : { nonce, rules: [RULE] }));
-    const { objects, problem } = await wait(session, {});
-    assert.equal(problem, undefined);
+    const { objects, problems } = await wait(session, {});
+    assert.deepEqual(problems, []);
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin"]);
     assert.ok((objects[0].inForceMs ?? 0) >= 100);
     assert.deepEqual(
@@ -122,8 +123,8 @@ describe("in force", () => {
 
   it("is not inferred from a policy's name: an older version of it is a problem", async () => {
     const { session } = sessionOf(() => dumpOf({ nonce: "0000000000000000", rules: [RULE] }));
-    const { problem, objects } = await wait(session, {});
-    assert.match(problem ?? "", /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
+    const { problems, objects } = await wait(session, {});
+    assert.match(sentences(problems), /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
     assert.equal(objects[0]?.inForceMs, undefined);
     assert.deepEqual(objects[0]?.proxies, []);
   });
@@ -131,15 +132,18 @@ describe("in force", () => {
   it("holds for a deletion too", async () => {
     const changes = [change("delete", DENY)];
     const late = await wait(sessionOf(() => dumpOf({ rules: [RULE] })).session, { changes });
-    assert.match(late.problem ?? "", /older configuration/);
+    assert.match(sentences(late.problems), /older configuration/);
     const done = await wait(sessionOf((_, nonce) => dumpOf({ nonce })).session, { changes });
-    assert.equal(done.problem, undefined);
+    assert.deepEqual(done.problems, []);
   });
 
   it("is checked where a step changes nothing: a scenario's first one", async () => {
     const left = await wait(sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session, { changes: [] });
-    assert.match(left.problem ?? "", /enforces what this scenario did not apply: AuthorizationPolicy foo\/deny/);
-    assert.deepEqual(left.foreign, ["AuthorizationPolicy foo/deny"]);
+    assert.match(sentences(left.problems), /enforces what this scenario did not apply: AuthorizationPolicy foo\/deny/);
+    assert.deepEqual(
+      left.problems.map(({ kind }) => kind),
+      ["foreign-policies"],
+    );
   });
 
   it("names the RequestAuthentication of somebody else", async () => {
@@ -152,44 +156,56 @@ describe("in force", () => {
     const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], issuers: ["a", "b"] }), {
       policies: [theirs],
     });
-    const { foreign } = await wait(session, {});
-    assert.deepEqual(foreign, ["RequestAuthentication istio-system/theirs", "a JWT rule for issuer b"]);
+    const { problems } = await wait(session, {});
+    assert.deepEqual(problems, [
+      {
+        kind: "foreign-policies",
+        proxy: { namespace: "foo", pod: "httpbin" },
+        policies: [
+          { kind: "object", object: { kind: "RequestAuthentication", namespace: "istio-system", name: "theirs" } },
+          { kind: "jwt-rule", issuer: "b" },
+        ],
+      },
+    ]);
   });
 
   it("needs the scenario's own policies beside the mark: istiod watches each kind for itself", async () => {
     const { session } = sessionOf((_, nonce) => dumpOf({ nonce }));
-    const { problem } = await wait(session, {});
-    assert.match(problem ?? "", /AuthorizationPolicy foo\/deny: foo\/httpbin does not show/);
+    const { problems } = await wait(session, {});
+    assert.match(sentences(problems), /AuthorizationPolicy foo\/deny: foo\/httpbin does not show/);
   });
 
   it("does not count a listener that is warming, and says so", async () => {
     const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], state: "warming_state" }));
-    assert.match((await wait(session, {})).problem ?? "", /still warming/);
+    assert.match(sentences((await wait(session, {})).problems), /still warming/);
   });
 
   it("tells a config that a proxy rejects, and takes it where the step says so", async () => {
     const { session } = sessionOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
-    assert.match((await wait(session, {})).problem ?? "", /foo\/httpbin rejects .*: bad keys/);
-    assert.equal((await wait(session, { expects: "rejected" })).problem, undefined);
+    assert.match(sentences((await wait(session, {})).problems), /foo\/httpbin rejects .*: bad keys/);
+    assert.deepEqual((await wait(session, { expects: "rejected" })).problems, []);
     const older = sessionOf((_, nonce) => rejecting({ rules: ["ns[foo]-policy[older]-rule[0]"] }, { nonce })).session;
-    assert.match((await wait(older, { expects: "rejected" })).problem ?? "", /did not apply: .* foo\/older/);
+    assert.match(sentences((await wait(older, { expects: "rejected" })).problems), /did not apply: .* foo\/older/);
     const taken = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session;
-    assert.match((await wait(taken, { expects: "rejected" })).problem ?? "", /does not reject/);
+    assert.match(sentences((await wait(taken, { expects: "rejected" })).problems), /does not reject/);
   });
 
   it("is a problem at once for a policy that chooses none of the judging pods, unless the step says so", async () => {
     const elsewhere = [change("apply", policy("typo", { selector: { matchLabels: { app: "httpbim" } } }))];
     const push = (_: Proxy, nonce: string): unknown => dumpOf({ nonce });
     const { session, marks } = sessionOf(push);
-    assert.match((await wait(session, { changes: elsewhere })).problem ?? "", /foo\/typo chooses none .*app=httpbim/);
+    assert.match(
+      sentences((await wait(session, { changes: elsewhere })).problems),
+      /foo\/typo selects none .*app=httpbim/,
+    );
     assert.deepEqual(marks, []);
-    assert.equal((await wait(session, { changes: elsewhere, expects: "nowhere" })).problem, undefined);
+    assert.deepEqual((await wait(session, { changes: elsewhere, expects: "nowhere" })).problems, []);
     const noted = await wait(sessionOf(push, { unchosenIsNote: true }).session, { changes: elsewhere });
-    assert.equal(noted.problem, undefined);
-    assert.match(noted.objects[0]?.note ?? "", /chooses none/);
+    assert.deepEqual(noted.problems, []);
+    assert.match(noted.objects[0]?.findings?.[0]?.kind ?? "", /selects-no-pod/);
     const rule = (_: Proxy, nonce: string): unknown => dumpOf({ nonce, rules: [RULE] });
     assert.match(
-      (await wait(sessionOf(rule).session, { expects: "nowhere" })).problem ?? "",
+      sentences((await wait(sessionOf(rule).session, { expects: "nowhere" })).problems),
       /says `inForce: nowhere`/,
     );
   });
@@ -201,8 +217,8 @@ describe("in force", () => {
       asked.add(proxy.pod);
       return dumpOf({ nonce });
     });
-    const { problem, objects } = await wait(session, { changes: route });
-    assert.equal(problem, undefined);
+    const { problems, objects } = await wait(session, { changes: route });
+    assert.deepEqual(problems, []);
     assert.equal(marks.length, 2);
     assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin", "foo/sleep"]);
@@ -216,9 +232,9 @@ describe("in force", () => {
     });
     const judges = { proxies: [GATEWAY], behind: [] };
     const half = sessionOf((_, nonce) => two(nonce, "0000000000000000"));
-    assert.match((await wait(half.session, { judges, changes: [] })).problem ?? "", /older configuration/);
+    assert.match(sentences((await wait(half.session, { judges, changes: [] })).problems), /older configuration/);
     const whole = sessionOf((_, nonce) => two(nonce, nonce));
-    assert.equal((await wait(whole.session, { judges, changes: [] })).problem, undefined);
+    assert.deepEqual((await wait(whole.session, { judges, changes: [] })).problems, []);
     assert.deepEqual(whole.marks[0]?.["spec"], {
       selector: { matchLabels: { istio: "ingressgateway" } },
       action: "DENY",

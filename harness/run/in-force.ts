@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import type { ChangedObject, Foreign, ObjectFinding, ObjectRef, PodRef, StepFinding } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
 import type { StepSpec } from "../model/scenario.ts";
-import { applyManifest, nameOf } from "../mesh/apply.ts";
+import { applyManifest } from "../mesh/apply.ts";
 import {
   isInForce,
   makesProvider,
@@ -48,10 +49,8 @@ export interface Awaited {
 /** What is known when the wait ends. */
 export interface InForce {
   readonly objects: readonly AppliedObject[];
-  /** Why the step cannot be judged; undefined where it can. */
-  readonly problem?: string;
-  /** Names of what other people's policies put into a judging proxy; only where they are the problem. */
-  readonly foreign?: readonly string[];
+  /** Why the step cannot be judged; empty where it can. */
+  readonly problems: readonly StepFinding[];
 }
 
 const POLL_MS = 25;
@@ -73,23 +72,21 @@ export async function waitInForce(session: Session, awaited: Awaited, signal?: A
   const reached = new Map<Proxy, { readonly ms: number; readonly config: ProxyConfig }>();
   const unchosen = new Map(
     changes.flatMap((change) => {
-      const why = whyUnchosen(change, judges);
+      const why = findUnchosen(change, judges);
       return why === undefined ? [] : [[change, why] as const];
     }),
   );
-  const end = (problem?: string, foreign: readonly string[] = []): InForce => ({
+  const end = (problems: readonly StepFinding[] = []): InForce => ({
     objects: changes.map((change) => {
       const object = toObject(session, change, isPolicy(change.manifest) ? judging : waiting, reached);
-      const note = unchosen.get(change) ?? object.note;
-      return { ...object, ...(note !== undefined && { note }) };
+      const unchosenBy = unchosen.get(change);
+      return unchosenBy === undefined ? object : { ...object, findings: [unchosenBy] };
     }),
-    ...(problem !== undefined && { problem }),
-    ...(foreign.length > 0 && { foreign }),
+    problems,
   });
   if (unchosen.size > 0 && expects !== "nowhere" && session.plan.unchosenIsNote !== true)
-    return end([...unchosen.values()].join("; "));
-  if (unchosen.size === 0 && expects === "nowhere")
-    return end("the step says `inForce: nowhere`, and each of its policies chooses a pod that judges these requests");
+    return end([...unchosen.values()]);
+  if (unchosen.size === 0 && expects === "nowhere") return end([{ kind: "selects-a-pod" }]);
   // istiod sends a proxy its clusters and listeners first and its routes last (pilot/pkg/xds, PushOrder): a second mark in the
   // listeners proves that the routes which came after the first one have arrived.
   for (let marks = wide ? 2 : 1; marks > 0 && waiting.length > 0; marks--) {
@@ -113,8 +110,7 @@ export async function waitInForce(session: Session, awaited: Awaited, signal?: A
       if (left.length === 0) break;
       if (performance.now() > until) {
         for (const { proxy } of left) reached.delete(proxy);
-        const foreign = [...new Set((await Promise.all(left.map((one) => namesOfForeign(session, one)))).flat())];
-        return end(describeLeft(session, awaited, left, foreign), foreign);
+        return end((await Promise.all(left.map((one) => findProblems(session, awaited, one)))).flat());
       }
       pending = left.map(({ proxy }) => proxy);
       await delay(POLL_MS);
@@ -149,7 +145,7 @@ interface Missing {
   /** `unread`: it does not show the mark at all. */
   readonly why: "unread" | "warming" | "rejected" | "not-rejected" | "content";
   readonly details?: string;
-  readonly objects?: readonly string[];
+  readonly objects?: readonly ObjectRef[];
   readonly unexplained?: ReturnType<typeof unexplained>;
 }
 type Left = Missing & { readonly proxy: Proxy };
@@ -185,65 +181,64 @@ function whatIsMissing(
   );
   return {
     why: "content",
-    objects: [...lacking, ...deleted.map(({ manifest }) => manifest)].map(nameOf),
+    objects: [...lacking, ...deleted.map(({ manifest }) => manifest)].map(refOf),
     unexplained: beside,
   };
 }
 
 /** A policy that a step applies and that chooses none of the proxies that judge the step. */
-function whyUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): string | undefined {
+function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): ObjectFinding | undefined {
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
     return undefined;
   const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};
-  const labels = Object.entries(selector?.matchLabels ?? {}).map(([name, value]) => `${name}=${value}`);
-  const wanted = labels.length === 0 ? "no selector" : `selector ${labels.join(",")}`;
-  const pods = proxies.map((proxy) => `${keyOf(proxy)} (app=${proxy.labels["app"] ?? "?"})`);
-  const found = pods.length === 0 ? "they have no proxy" : `they are ${pods.join(", ")}`;
-  return `${nameOf(manifest)} chooses none of the pods that judge these requests: it has ${wanted} in namespace ${manifest.metadata.namespace ?? "default"}, ${found}`;
+  return {
+    kind: "selects-no-pod",
+    object: refOf(manifest),
+    selector: selector?.matchLabels ?? {},
+    pods: proxies.map((proxy) => ({ ...podOf(proxy), labels: proxy.labels })),
+  };
 }
 
-/** Why the wait has ended without success, one clause for each proxy. */
-function describeLeft(
-  session: Session,
-  { changes }: Awaited,
-  left: readonly Left[],
-  foreign: readonly string[],
-): string {
-  const seconds = session.plan.inForceLimitMs / 1000;
-  const names = changes.map(({ verb, manifest }) => `${nameOf(manifest)}${verb === "delete" ? " (deleted)" : ""}`);
-  const what = names.length === 0 ? "istiod's configuration" : [...new Set(names)].join(", ");
-  return left
-    .map(({ proxy, why, details, objects = [] }) => {
-      const at = keyOf(proxy);
-      switch (why) {
-        case "unread":
-          return `${at} has an older configuration ${seconds} s after the step was applied, so ${what} is not in force there`;
-        case "warming":
-          return `${at} has received ${what} and has not put it into force in ${seconds} s: its listener is still warming`;
-        case "rejected":
-          return `${at} rejects its configuration with ${what}: ${details ?? ""}`;
-        case "not-rejected":
-          return `the step says \`inForce: rejected\`, and ${at} does not reject ${what}`;
-        case "content":
-          return [
-            ...(objects.length > 0
-              ? [`${objects.join(", ")}: ${at} does not show what was done ${seconds} s ago`]
-              : []),
-            ...(foreign.length > 0 ? [`${at} enforces what this scenario did not apply: ${foreign.join(", ")}`] : []),
-          ].join("; ");
-      }
-    })
-    .join("; ");
+/** Why the wait for one proxy has ended without success. */
+async function findProblems(session: Session, { changes }: Awaited, left: Left): Promise<StepFinding[]> {
+  const proxy = podOf(left.proxy);
+  const afterMs = session.plan.inForceLimitMs;
+  const objects = changes.map(({ verb, manifest }): ChangedObject => ({
+    ...refOf(manifest),
+    ...(verb === "delete" && { deleted: true as const }),
+  }));
+  switch (left.why) {
+    case "unread":
+      return [{ kind: "old-config", proxy, objects, afterMs }];
+    case "warming":
+      return [{ kind: "warming", proxy, objects, afterMs }];
+    case "rejected":
+      return [{ kind: "config-rejected", proxy, objects, details: left.details ?? "" }];
+    case "not-rejected":
+      return [{ kind: "config-not-rejected", proxy, objects }];
+    case "content": {
+      const { objects: lacking = [] } = left;
+      const policies = await findForeign(session, left);
+      // What is left over is a problem, whatever it is.
+      if (lacking.length + policies.length === 0) return [{ kind: "old-config", proxy, objects, afterMs }];
+      return [
+        ...(lacking.length > 0 ? [{ kind: "not-in-force", proxy, objects: lacking, afterMs } as const] : []),
+        ...(policies.length > 0 ? [{ kind: "foreign-policies", proxy, policies } as const] : []),
+      ];
+    }
+  }
 }
 
 /** The objects from which a proxy has what the scenario did not give it, as well as they can be found. */
-async function namesOfForeign(session: Session, { proxy, unexplained: beside }: Left): Promise<string[]> {
-  const rules = (beside?.rules ?? []).map((rule) => {
+async function findForeign(session: Session, { proxy, unexplained: beside }: Left): Promise<Foreign[]> {
+  const rules = (beside?.rules ?? []).map((rule): Foreign => {
     const policy = policyOfRule(rule);
-    return policy ? `AuthorizationPolicy ${policy.namespace}/${policy.name}` : `the RBAC rule ${rule}`;
+    return policy
+      ? { kind: "object", object: { kind: "AuthorizationPolicy", namespace: policy.namespace, name: policy.name } }
+      : { kind: "rbac-rule", rule };
   });
   const providers = beside?.providers ?? [];
-  if (providers.length === 0) return rules;
+  if (providers.length === 0) return distinct(rules);
   const namespaces = [...new Set([proxy.namespace, ROOT_NAMESPACE])];
   const found = await Promise.all(
     namespaces.map(async (namespace) => {
@@ -255,12 +250,26 @@ async function namesOfForeign(session: Session, { proxy, unexplained: beside }: 
       return list.items.map((item) => ({ ...item, kind: "RequestAuthentication" }));
     }),
   ).catch(() => []);
-  return [...rules, ...providers.map((provider) => nameOfProvider(provider, found.flat()))];
+  return distinct([...rules, ...providers.map((provider) => sourceOf(provider, found.flat()))]);
 }
 
-function nameOfProvider(provider: JwtProvider, candidates: readonly Manifest[]): string {
+function sourceOf(provider: JwtProvider, candidates: readonly Manifest[]): Foreign {
   const source = candidates.find((policy) => makesProvider(policy, provider));
-  return source ? nameOf(source) : `a JWT rule for issuer ${provider.issuer ?? "(any)"}`;
+  if (source !== undefined) return { kind: "object", object: refOf(source) };
+  return { kind: "jwt-rule", ...(provider.issuer !== undefined && { issuer: provider.issuer }) };
+}
+
+/** Several rules of one policy are one policy. */
+function distinct(all: readonly Foreign[]): Foreign[] {
+  return [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
+}
+
+function refOf({ kind, metadata }: Manifest): ObjectRef {
+  return { kind, namespace: metadata.namespace ?? "", name: metadata.name };
+}
+
+function podOf({ namespace, pod }: Proxy): PodRef {
+  return { namespace, pod };
 }
 
 function toObject(
@@ -287,9 +296,7 @@ function toObject(
       there.length === concerned.length && {
         inForceMs: Math.max(...there.map((proxy) => reached.get(proxy)?.ms ?? 0)),
       }),
-    ...(issuers.size > 0 && {
-      note: `istiod could not fetch the keys of ${[...issuers].join(", ")}: the proxies hold its placeholder key, which rejects every token`,
-    }),
+    ...(issuers.size > 0 && { findings: [{ kind: "keys-not-fetched", issuers: [...issuers] }] }),
   };
 }
 

@@ -114,7 +114,7 @@ function gather(options: RunOptions, results: readonly ScenarioResult[], workloa
   const first = results.find((r) => r.steps.length > 0);
   const since = (at: number): number => Math.max(0, Math.round(at - options.startedAt));
   return {
-    schemaVersion: 1,
+    schemaVersion: 2,
     id: options.playwright.plan.runId,
     tool: { name: "meshproof", version: options.version },
     startedAt: new Date(options.startedAt).toISOString(),

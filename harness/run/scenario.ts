@@ -19,7 +19,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   const applied: Applied = new Map();
   const errors: string[] = [];
   const diagnostics: string[] = [];
-  const foreign: string[] = [];
+  let foreign = false;
   const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
     const folder = await collectDiagnostics(session, {
       ...{ scenario, index, since, ...found },
@@ -36,7 +36,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
       steps.push(step);
       // A step with a reason of its own could not be judged as a whole.
       if (step.reason !== undefined) {
-        foreign.push(...(step.foreign ?? []));
+        foreign ||= step.foreign === true;
         errors.push(step.reason);
         await lookInto(since, { error: step.reason }, index);
         break;
@@ -59,7 +59,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   errors.unshift(...(disturbances ?? []).map((one) => tell(one)));
   const found = errors.length > 0 ? "error" : worst(steps.map((s) => s.status));
   // On a mesh of others their policies are a reason not to run here, and none that anything is wrong.
-  if (foreign.length > 0 && !session.handle.ours && (disturbances ?? []).length === 0)
+  if (foreign && !session.handle.ours && (disturbances ?? []).length === 0)
     return unrun(scenario, "skipped", errors.join("; "));
   return {
     id: scenario.id,

@@ -10,6 +10,7 @@ import type { Answer, AskedResult, CheckResult, StepResult } from "../model/resu
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { AskedSpec, CheckSpec, ManifestFile, Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
+import { sentences } from "../../reports/words.ts";
 import type { Token } from "../tokens/factory.ts";
 import { attribute, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { judgeDemands } from "./details.ts";
@@ -64,7 +65,8 @@ export async function runStep(
   const values = await substitutionValues(session, scenario, index);
   const changes = changesOf(step, values);
   const unclean = index === 0 && needsCleanGround(step) ? await waitForCleanGround(session, step, signal) : undefined;
-  if (unclean?.problem !== undefined) return unjudged(step, unclean, { started, appliedAt: performance.now() });
+  if (unclean !== undefined && unclean.problems.length > 0)
+    return unjudged(step, unclean, { started, appliedAt: performance.now() });
   const marks = await markServers(session, step);
 
   await makeChanges(session, changes, applied, signal);
@@ -81,7 +83,7 @@ export async function runStep(
       : NOTHING_CHANGED;
   const { objects } = found;
   const inForceAt = performance.now();
-  if (found.problem !== undefined) return unjudged(step, found, { started, appliedAt });
+  if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
 
   // Not before: the times of a token count from when it is sent.
   const checks = await inLanes(located, (check) => addTokens(session, scenario, check, values));
@@ -145,7 +147,7 @@ export async function runStep(
   };
 }
 
-const NOTHING_CHANGED: InForce = { objects: [] };
+const NOTHING_CHANGED: InForce = { objects: [], problems: [] };
 
 /**
  * Whether the scenario before must be out of the proxies before this step changes anything, and not only when the step is judged: a
@@ -164,15 +166,15 @@ async function waitForCleanGround(session: Session, step: StepSpec, signal?: Abo
 /** A step that did not get as far as its requests. */
 function unjudged(
   step: StepSpec,
-  { problem, foreign, objects }: InForce,
+  { problems, objects }: InForce,
   { started, appliedAt }: { readonly started: number; readonly appliedAt: number },
 ): StepResult {
   const now = performance.now();
   return {
     ...emptyResult(step),
     status: "error",
-    ...(problem !== undefined && { reason: problem }),
-    ...(foreign && { foreign }),
+    reason: sentences(problems),
+    ...(problems.some(({ kind }) => kind === "foreign-policies") && { foreign: true as const }),
     objects,
     timing: timingOf({ started, appliedAt, inForceAt: now, probedAt: now }),
   };
@@ -478,7 +480,7 @@ function toResult(
   objects: StepResult["objects"],
 ): CheckResult {
   const { spec, tokens } = check;
-  const notes = outcome.status === "passed" ? [] : objects.flatMap((o) => (o.note ? [o.note] : []));
+  const notes = outcome.status === "passed" ? [] : objects.map(({ findings = [] }) => sentences(findings));
   const upstream =
     outcome.status !== "passed" && check.target.readyPods === 0 ? `${spec.request.to} has no ready pod` : undefined;
   const reason = [outcome.reason, upstream, ...notes].filter(Boolean).join("; ");

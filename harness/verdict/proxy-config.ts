@@ -237,11 +237,14 @@ export function selects(
   return Object.entries(labels).every(([name, value]) => pod.labels[name] === value);
 }
 
-/** The issuers of a RequestAuthentication for which the proxy holds istiod's placeholder instead of fetched keys. */
+/**
+ * The issuers of a RequestAuthentication for which the proxy holds istiod's placeholder instead of fetched keys; empty for a rule
+ * without issuer.
+ */
 export function placeholderIssuers(policy: PolicyObject, config: ProxyConfig): string[] {
   const issuers = jwtRulesOf(policy).map((rule) => field(rule, "issuer") ?? "");
   return config.jwt.flatMap(({ keys, issuer = "" }) =>
-    keys === "placeholder" && issuers.includes(issuer) ? [issuer === "" ? "a rule without issuer" : issuer] : [],
+    keys === "placeholder" && issuers.includes(issuer) ? [issuer] : [],
   );
 }
 

@@ -4,13 +4,14 @@ import {
   describeAnswerer,
   describeAsked,
   describeChanges,
+  describeConfig,
   describeExpected,
   describeExpectedAsker,
   describeGot,
   describeSeenAskers,
   describeWhy,
   nameToken,
-} from "../words.ts";
+} from "../describe.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
 
@@ -47,7 +48,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
         view.status === "passed" && entry("expected", html`${describeExpected(check)}`),
         entry("answered by", renderAnswerer(check)),
         check.explanation !== undefined &&
-          entry("its config says", html`<pre tabindex="0">${lines(check.explanation)}</pre>`),
+          entry("its config says", html`<pre tabindex="0">${lines(describeConfig(check, check.explanation))}</pre>`),
         check.got.error !== undefined && entry("curl says", html`<code>${check.got.error}</code>`),
         entry("answers", renderAnswers(check, view.status)),
         entry("repeat", copyable(check.curl)),

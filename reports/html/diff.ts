@@ -12,7 +12,7 @@ import {
 } from "../diff.ts";
 import { prepareData } from "../prepare.ts";
 import { plural } from "../text.ts";
-import { describeWhy } from "../words.ts";
+import { describeWhy } from "../describe.ts";
 import { html, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
 import { manyRows, renderListEntries, renderLists } from "./list.ts";

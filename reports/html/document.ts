@@ -2,7 +2,7 @@ import type { RunResult, ScenarioResult, Status } from "../../harness/model/resu
 import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
 import { formatDuration } from "../text.ts";
-import { notesOf } from "../words.ts";
+import { notesOf } from "../describe.ts";
 import { html, raw, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
 import { copyable, mark, wordOf } from "./marks.ts";

@@ -1,7 +1,7 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, nameToken, pathOf, shortToken } from "../words.ts";
+import { describeAnswerer, nameToken, pathOf, shortToken } from "../describe.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 

@@ -104,7 +104,7 @@ describe("the page of a ticket", () => {
   });
 
   it("tells what was not minimized, and leaves out what there is nothing of", () => {
-    const { minimized, ...answer } = ticket({ inForce: [], notes: [], changes: [], notCarriedOver: [] });
+    const { minimized, inForce: _, ...answer } = ticket({ notes: [], changes: [], notCarriedOver: [] });
     assert.match(
       formatReproHtml({ ...answer, minimized: { ...minimized!, confirmed: false } }),
       /another answer when it was asked by itself/,

@@ -1,8 +1,11 @@
+import type { Explanation } from "../../harness/model/explanation.ts";
 import type { Answered, Cell, Minimization, ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Status } from "../../harness/model/result.ts";
 import { prepareData } from "../prepare.ts";
 import { cut, plural } from "../text.ts";
-import { firstLine } from "../words.ts";
+import { firstLine } from "../describe.ts";
+import { describeHeadline, formatExplanation, formatFilters } from "../explanation.ts";
+import { describeCause, describeTicketNote } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderTop } from "./frame.ts";
 import { copyable, sign } from "./marks.ts";
@@ -34,7 +37,7 @@ export function formatReproHtml(result: ReproAnswer): string {
         ),
       })}
       <main id="results" tabindex="-1" class="diff repro">
-        <h2 class="cause">${cut(answer.cause, headline)}</h2>
+        <h2 class="cause">${cut(describeCause(answer.cause), headline)}</h2>
         <section id="requests">
           ${renderCells(answer, status)}
           <div class="checks">
@@ -65,17 +68,17 @@ interface Section {
 function sectionsOf(answer: ReproAnswer): Section[] {
   const { inForce, notes, changes, notCarriedOver, minimized, applied, standIn } = answer;
   return [
-    ...(inForce.length === 0
+    ...(inForce === undefined
       ? []
       : [
           {
             id: "in-force",
             title: "In force",
             aside: "as the proxy has it, compared with the request as given",
-            content: html`<pre tabindex="0">${lines(inForce.join("\n"))}</pre>`,
+            content: html`<pre tabindex="0">${lines(formatFilters(inForce).join("\n"))}</pre>`,
           },
         ]),
-    ...listed("findings", "Policies without effect and other findings", notes),
+    ...listed("findings", "Policies without effect and other findings", notes.map(describeTicketNote)),
     ...(minimized === undefined ? [] : [renderMinimized(minimized)]),
     ...listed("changed", "What had to be changed", changes),
     ...listed("left-out", "What could not be carried over", notCarriedOver),
@@ -191,7 +194,7 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
   if (cell === undefined) return html``;
   const asked = row === 0 && name === given;
   const wanted = asked && expected !== undefined;
-  const inForce = answer.inForce.length > 0;
+  const inForce = answer.inForce !== undefined;
   return html`<details class="check ${asked ? status : "plain"}" id="${placeOf(row, name)}" ${asked && html` open`}>
     <summary>
       ${wanted && sign(status)}<span class="name">${rows.length > 1 && `${rows[row]?.request ?? ""} `}${name}</span>
@@ -208,7 +211,7 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
         cell.error !== undefined && entry("curl says", html`<code>${cell.error}</code>`),
         cell.body !== "" && entry("body", html`<pre tabindex="0">${lines(cell.body)}</pre>`),
         cell.explanation !== undefined &&
-          entry("its config says", renderExplanation(cell.explanation, asked && inForce)),
+          entry("its config says", renderExplanation(cell, cell.explanation, asked && inForce)),
         entry("send again", copyable(cell.curl)),
       ]}
     </dl>
@@ -216,9 +219,9 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
 }
 
 /** @param told whether a section of the page has the rest */
-function renderExplanation(explanation: string, told: boolean): Html {
-  if (!told) return html`<pre tabindex="0">${lines(explanation)}</pre>`;
-  return html`${explanation.split("\n")[0]} <a href="#in-force">Rules and policies</a>`;
+function renderExplanation(got: Cell, explanation: Explanation, told: boolean): Html {
+  if (!told) return html`<pre tabindex="0">${lines(formatExplanation(explanation, { got }))}</pre>`;
+  return html`${describeHeadline(explanation, { got })} <a href="#in-force">Rules and policies</a>`;
 }
 
 function entry(term: string, description: Html): Html {

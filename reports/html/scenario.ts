@@ -1,7 +1,7 @@
 import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/model/result.ts";
 import { knownOr, outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
-import { describeForce, describeMesh, describeObject, repeatOf } from "../words.ts";
+import { describeForce, describeMesh, describeObject, repeatOf } from "../describe.ts";
 import { renderAsked, renderCheck } from "./check.ts";
 import { drawFingerprint, drawTiming } from "./drawing.ts";
 import { html, lines, type Html } from "./escape.ts";
@@ -141,7 +141,7 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
 
 /** What was applied, its state in a line and its YAML on demand. */
 export function renderObject(object: AppliedObject): Html {
-  const strange = object.note === undefined ? "" : " strange";
+  const strange = object.findings === undefined ? "" : " strange";
   const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;
   return html`<details class="object${strange}">
     <summary>

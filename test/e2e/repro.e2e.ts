@@ -9,7 +9,9 @@ import { execa } from "execa";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { parse } from "shell-quote";
 import { findSecrets } from "../../cli/find-secrets.ts";
+import type { Cause } from "../../harness/model/finding.ts";
 import type { ReproAnswer } from "../../harness/repro/index.ts";
+import { describeCause } from "../../reports/words.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
 const TICKETS = path.join(ROOT, "docs/examples/tickets");
@@ -17,30 +19,35 @@ const NAME = `repro-${process.pid}`;
 
 /** What each ticket must come to: the cause, and the first row of its matrix by column. */
 const TICKET_ANSWERS: Readonly<
-  Record<string, { cause: RegExp; matrix: Readonly<Record<string, string>>; met: boolean }>
+  Record<string, { kind: Cause["kind"]; cause: RegExp; matrix: Readonly<Record<string, string>>; met: boolean }>
 > = {
   "jwks-not-fetched": {
+    kind: "keys-not-fetched",
     cause: /^The keys of https:\/\/my-outside-cluster-host\.com\/oidc could not be fetched: .*placeholder key/,
     matrix: { "GET /": "200 401 401 401 401 401 401 401" },
     met: false,
   },
   audience: {
+    kind: "policy-audience",
     cause: /^The token is valid, but AuthorizationPolicy shop\/audiences looks at its audience \["aud3"\]/,
     matrix: { "GET /": "403 403 403 401 401 403 401 401" },
     met: false,
   },
   selector: {
+    kind: "selects-no-pod",
     cause:
-      /^AuthorizationPolicy shop\/demo chooses none of the pods: it has selector app=demo, and the pods have app=demo-primary/,
+      /^AuthorizationPolicy shop\/demo selects none of the pods: it has selector app=demo, and the pods have app=demo-primary/,
     matrix: { "GET /": "200" },
     met: false,
   },
   "multiple-slashes": {
+    kind: "path-bypass",
     cause: /^The path bypasses the policy: the proxy compares it as \/\/admin .*while \/admin, .*gets 403/,
     matrix: { "GET //admin": "200", "GET /admin": "403" },
     met: false,
   },
   "health-check": {
+    kind: "path-not-exempt",
     cause:
       /^AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies every path .*\/healthz is not among them/,
     matrix: { "GET /healthz": "403 200 401 401 200 401 401" },
@@ -94,14 +101,15 @@ describe("repro", () => {
   it("has an answer for every ticket of the docs", async () =>
     assert.deepEqual(await readdir(TICKETS), Object.keys(TICKET_ANSWERS).sort()));
 
-  for (const [ticket, { cause, matrix, met }] of Object.entries(TICKET_ANSWERS))
+  for (const [ticket, { kind, cause, matrix, met }] of Object.entries(TICKET_ANSWERS))
     it(`says what is the matter with ${ticket}`, async () => {
       const command = (await readFile(path.join(TICKETS, ticket, "command.sh"), "utf8")).replaceAll("\\\n", " ");
       const [, , ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
       const { exitCode, stdout, stderr } = await repro(...args, "--json");
       assert.equal(exitCode, met ? 0 : 1, stderr);
       const answer = JSON.parse(stdout) as ReproAnswer;
-      assert.match(answer.cause, cause);
+      assert.equal(answer.cause.kind, kind);
+      assert.match(describeCause(answer.cause), cause);
       assert.deepEqual(answer.expected?.met, met);
       const rows = answer.matrix.rows.map(({ request, cells }) => [
         request,
@@ -126,7 +134,7 @@ describe("repro", () => {
     );
     assert.equal(exitCode, 0, stderr);
     const { minimized, cause, matrix } = JSON.parse(stdout) as ReproAnswer;
-    assert.match(cause, TICKET_ANSWERS["health-check"]!.cause);
+    assert.match(describeCause(cause), TICKET_ANSWERS["health-check"]!.cause);
     assert.equal(matrix.rows[0]?.cells[0]?.status, 403);
     assert.deepEqual([...(minimized?.dropped ?? [])].sort(), [
       "AuthorizationPolicy istio-system/frontend-ingress-whitelist rules[0].when",

@@ -83,7 +83,7 @@ describe("sabotage", () => {
     assert.deepEqual([result.counts.passed, result.counts.error], [0, 1]);
     assert.match(
       output,
-      /RequestAuthentication foo\/\S+ chooses none of the pods that judge these requests: it has selector app=httpbim/,
+      /RequestAuthentication foo\/\S+ selects none of the pods that judge these requests: it has selector app=httpbim/,
     );
     assert.match(output, /^ {2}evidence +\S+diagnostics$/m);
     const [kept = ""] = result.scenarios[0]?.diagnostics ?? [];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answer, check, expectation, policy } from "./fixture.ts";
-import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./words.ts";
+import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./describe.ts";
 
 test("expectations in words", () => {
   assert.equal(describeExpected(check("a")), "200 from httpbin");
@@ -54,8 +54,12 @@ test("policies say where they are in force, or why nowhere", () => {
   assert.equal(describeForce(policy({ inForceMs: 402 })), "in force at the proxy since 0.40 s");
   assert.equal(describeForce(policy({ proxies: ["foo/a", "foo/b"] })), "in force at 2 proxies since 0.15 s");
   assert.equal(describeForce(unseen), "applied");
-  const note = "RequestAuthentication foo/jwt-example chooses none of the pods";
-  assert.equal(describeForce({ ...unseen, note }), "in no proxy: chooses none of the pods");
-  assert.equal(describeForce({ ...unseen, note }, { without: `why: ${note}` }), "in no proxy");
+  const object = { kind: "RequestAuthentication", namespace: "foo", name: "jwt-example" };
+  const findings = [{ kind: "selects-no-pod", object, selector: { app: "x" }, pods: [] }] as const;
+  assert.match(
+    describeForce({ ...unseen, findings }),
+    /^in no proxy: RequestAuthentication foo\/jwt-example selects none of the pods .*app=x/,
+  );
+  assert.equal(describeForce({ ...unseen, findings }, { brief: true }), "in no proxy");
   assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.15 s");
 });

@@ -1,0 +1,287 @@
+/**
+ * The facts that explain a result, as data: one closed union. They are stored in results.json, reports/words.ts alone makes
+ * English of them, and no code reads that English. Texts of Envoy, the API server, curl or a person are hostile: escape before showing.
+ */
+
+import type { Condition, Decision, Matcher, Reason, RuleRef } from "./explanation.ts";
+import type { Answer, Disturbance, Refusal } from "./result.ts";
+import type { Answerer } from "./scenario.ts";
+
+/** An answer in short. */
+export interface AnswerKind {
+  readonly status: number;
+  readonly by: Answer["by"];
+}
+
+/** A Kubernetes object. */
+export interface ObjectRef {
+  readonly kind: string;
+  /** Empty where it has none. */
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What a step did with an object. */
+export interface ChangedObject extends ObjectRef {
+  readonly deleted?: true;
+}
+
+export interface PodRef {
+  readonly namespace: string;
+  readonly pod: string;
+}
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** What a proxy enforces although the scenario did not apply it: the object, or what its config shows of it. */
+export type Foreign =
+  | { readonly kind: "object"; readonly object: ObjectRef }
+  | { readonly kind: "rbac-rule"; readonly rule: string }
+  | { readonly kind: "jwt-rule"; readonly issuer?: string };
+
+/** Why an access log does not tell of a request. */
+export type LogGap =
+  /** The target has no pod with a sidecar. */
+  | { readonly kind: "no-proxy" }
+  | { readonly kind: "unreadable"; readonly proxy: PodRef; readonly error: string }
+  | { readonly kind: "no-line"; readonly proxies: readonly PodRef[] };
+
+/** Of an object that a step applied or deleted. */
+export type ObjectFinding =
+  /** A policy that no judging pod is chosen by: they have other labels, or are elsewhere. */
+  | {
+      readonly kind: "selects-no-pod";
+      readonly object: ObjectRef;
+      /** Empty where it has no selector. */
+      readonly selector: Labels;
+      readonly pods: readonly (PodRef & { readonly labels: Labels })[];
+    }
+  /** The proxies have istiod's placeholder key instead. An issuer is empty where the rule names none. */
+  | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[] }
+  | RecordedText;
+
+/** Why a step cannot be judged. */
+export type StepFinding =
+  | ObjectFinding
+  /** The step says `inForce: nowhere`, and each of its policies chooses a judging pod. */
+  | { readonly kind: "selects-a-pod" }
+  /** The proxy shows an older configuration. */
+  | {
+      readonly kind: "old-config" | "warming";
+      readonly proxy: PodRef;
+      readonly objects: readonly ChangedObject[];
+      readonly afterMs: number;
+    }
+  /** In Envoy's words. */
+  | {
+      readonly kind: "config-rejected";
+      readonly proxy: PodRef;
+      readonly objects: readonly ChangedObject[];
+      readonly details: string;
+    }
+  /** The step says `inForce: rejected`. */
+  | { readonly kind: "config-not-rejected"; readonly proxy: PodRef; readonly objects: readonly ChangedObject[] }
+  | {
+      readonly kind: "not-in-force";
+      readonly proxy: PodRef;
+      readonly objects: readonly ObjectRef[];
+      readonly afterMs: number;
+    }
+  | { readonly kind: "foreign-policies"; readonly proxy: PodRef; readonly policies: readonly Foreign[] };
+
+/** What is wrong with one answer. `to` is the request's target: a workload's name, or `ingress`. */
+export type Disagreement =
+  | {
+      readonly kind: "unexpected-answer";
+      readonly expected: { readonly status: number; readonly by: Answerer };
+      /** With curl's text where no answer came. */
+      readonly got: AnswerKind & { readonly error?: string };
+      readonly to: string;
+    }
+  | { readonly kind: "body-without-text"; readonly text: string; readonly body: string }
+  | { readonly kind: "body-without-key"; readonly key: string; readonly body: string }
+  | { readonly kind: "other-details"; readonly text: string; readonly details: string }
+  | { readonly kind: "other-policy"; readonly policy: string; readonly details: string }
+  | { readonly kind: "no-echo"; readonly to: string; readonly body: string }
+  /** `wanted`: a value, whether it must be there, or a claim that it must hold. `got` is left out where it was not received. */
+  | {
+      readonly kind: "other-header";
+      readonly header: string;
+      readonly wanted: string | boolean | { readonly claim: string; readonly value: unknown };
+      readonly got?: string;
+    }
+  | { readonly kind: "other-path"; readonly to: string; readonly path: string; readonly got?: string }
+  /** A denial proves nothing where no admitted request reached the target in the same round. */
+  | { readonly kind: "no-witness"; readonly to: string };
+
+/** Who denied a request, by its answer and Envoy's response code details. */
+export type Denial =
+  /** In Envoy's words; empty where it gave none. */
+  | { readonly kind: "denied-by-authentication"; readonly status: string }
+  | { readonly kind: "denied-by-rule"; readonly rule: RuleRef }
+  /** There are ALLOW policies, and none of their rules matches. */
+  | { readonly kind: "denied-by-no-rule" }
+  | { readonly kind: "denied-by-external-authorizer" }
+  | { readonly kind: "denied-by-some-policy" };
+
+/** Why a check has its status. */
+export type CheckFinding =
+  | Disagreement
+  | Denial
+  | ObjectFinding
+  /** It agreed in this round, and not in the last one. */
+  | { readonly kind: "agreed-before"; readonly round: number }
+  /** A wrong answer of a check that agreed in the end. */
+  | {
+      readonly kind: "inconsistent";
+      readonly round: number;
+      readonly wrong: Disagreement;
+      readonly although:
+        | { readonly kind: "agreed"; readonly round: number }
+        | { readonly kind: "in-force" }
+        /** Too few rounds at the end agreed. */
+        | { readonly kind: "unsettled"; readonly agreeing: number; readonly rounds: number };
+    }
+  | { readonly kind: "no-ready-pod"; readonly workload: string }
+  /** It demands what only the access log tells. */
+  | {
+      readonly kind: "not-judged";
+      readonly details?: string;
+      readonly policy?: string;
+      readonly because: readonly LogGap[];
+    }
+  /** Who asked a JWKS server for keys. */
+  | {
+      readonly kind: "unexpected-askers";
+      readonly server: string;
+      readonly expected: "istiod" | "proxy" | "nobody";
+      readonly got: readonly string[];
+    }
+  | Excusing;
+
+/** A known failure, until its last day (YYYY-MM-DD), and one whose day has passed. */
+export type Excusing = {
+  readonly kind: "known-failure" | "expired-known-failure";
+  readonly until: string;
+  readonly owner?: string;
+  readonly reason: string;
+};
+
+/** An error that was thrown, in its own words. */
+export interface ThrownError {
+  readonly code?: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** Why a scenario cannot run on this mesh. */
+export type SkipFinding =
+  | { readonly kind: "other-istio"; readonly range: string; readonly found: string; readonly readable: boolean }
+  | { readonly kind: "other-jwks-fetch"; readonly wanted: string; readonly found: string }
+  | { readonly kind: "fixed-mesh-setting"; readonly setting: string; readonly value: string }
+  | { readonly kind: "no-extension-provider"; readonly provider: string }
+  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-access-log" }
+  /** `why` says how an object reaches beyond the run's namespaces. */
+  | { readonly kind: "reaches-beyond"; readonly permitted: "mesh" | "never"; readonly why: string }
+  | { readonly kind: "profile-algorithm"; readonly alg: string }
+  | { readonly kind: "profile-jwks-uri" };
+
+/** Why a scenario has its status, beside its steps. */
+export type ScenarioFinding =
+  | StepFinding
+  | SkipFinding
+  | Excusing
+  | ({ readonly kind: "disturbance" } & { readonly disturbance: Disturbance })
+  | { readonly kind: "deaths-not-known"; readonly error: string }
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  | { readonly kind: "error"; readonly error: ThrownError }
+  | { readonly kind: "clean-up-failed"; readonly error: ThrownError }
+  | { readonly kind: "mesh-setting-refused"; readonly error: ThrownError }
+  /** The run was interrupted, lost its cluster, or its worker ended. */
+  | { readonly kind: "not-finished"; readonly because: "interrupted" | "cluster" | "worker"; readonly said?: string };
+
+/** What a reader must know beside the statuses of a run. */
+export type RunFinding =
+  | {
+      readonly kind: "known-failure-entry";
+      readonly state: "unmatched" | "expired" | "other-answer" | "passes" | "not-judged";
+      readonly owner: string;
+      /** `file:line` */
+      readonly at: string;
+      readonly scenario: string;
+      readonly step?: string;
+      readonly check?: string;
+      readonly got?: AnswerKind;
+      readonly expires: string;
+    }
+  | { readonly kind: "shard"; readonly index: number; readonly count: number }
+  | { readonly kind: "merged"; readonly runs: readonly string[] };
+
+/** Text of a results.json of schema version 1, which had no findings. */
+export interface RecordedText {
+  readonly kind: "recorded";
+  readonly text: string;
+}
+
+export type Finding = CheckFinding | ScenarioFinding | RunFinding | RecordedText;
+
+/** Why a ticket's request got its answer. */
+export type Cause =
+  | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[]; readonly status: number }
+  | {
+      readonly kind: "token-audience";
+      readonly aud: readonly unknown[];
+      readonly allowed: readonly string[];
+      readonly status: number;
+    }
+  /** The status without a token tells that it is the token. */
+  | {
+      readonly kind: "policy-audience";
+      readonly policy?: ObjectRef;
+      readonly aud: readonly unknown[];
+      readonly conditions: readonly Condition[];
+      readonly without: number;
+    }
+  | {
+      readonly kind: "untrusted-issuer";
+      readonly iss?: unknown;
+      readonly trusted: readonly unknown[];
+      readonly status: number;
+    }
+  /** In Envoy's words, and what the config says of it. */
+  | { readonly kind: "token-refused"; readonly status: number; readonly said: string; readonly reason?: Reason }
+  /** Two spellings of a path: the proxy lets one through. */
+  | {
+      readonly kind: "path-bypass";
+      readonly compared: string;
+      readonly reason?: Reason;
+      readonly other: string;
+      readonly status: number;
+    }
+  | {
+      readonly kind: "selects-no-pod";
+      readonly object: ObjectRef;
+      readonly selector: Labels;
+      /** Whether the policy is in another namespace than the pods. */
+      readonly elsewhere: boolean;
+      readonly pods: Labels;
+    }
+  | { readonly kind: "tcp-port"; readonly port: number; readonly name: string; readonly status: number }
+  | {
+      readonly kind: "path-not-exempt";
+      readonly policy: ObjectRef;
+      readonly path: string;
+      readonly exempt: readonly Matcher[];
+      readonly status: number;
+    }
+  | { readonly kind: "decision"; readonly decision: Decision }
+  /** `lost`: no rule or policy refuses it, and it did not reach the workload. `said`: Envoy's details or curl's text. */
+  | { readonly kind: "answer"; readonly answer: AnswerKind; readonly lost: boolean; readonly said?: string };
+
+/** What is strange about a ticket beside its cause. */
+export type TicketNote =
+  | ObjectFinding
+  /** The config does not say what happens to the request. */
+  | { readonly kind: "undecided"; readonly decision: Decision }
+  /** The config, as meshproof reads it, says something else than what the mesh answered. */
+  | { readonly kind: "disputed"; readonly decision: Decision };

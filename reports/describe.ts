@@ -1,0 +1,196 @@
+/** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
+
+import {
+  unfinishedOf,
+  type AppliedObject,
+  type AskedResult,
+  type CheckResult,
+  type RunResult,
+  type ScenarioResult,
+} from "../harness/model/result.ts";
+import type { MeshSetting } from "../harness/model/cluster.ts";
+import type { Explanation } from "../harness/model/explanation.ts";
+import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
+import type { PolicyInForce } from "./outcome.ts";
+import { formatDuration, plural } from "./text.ts";
+import { nameObject, sentences } from "./words.ts";
+
+/** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
+export function describeExpected(check: CheckResult): string {
+  const { status, by, body, jsonKey, details, policy, received } = check.expected;
+  const more = [
+    ...(body === undefined ? [] : [`${quote(body)} in its body`]),
+    ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
+    ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
+    ...(policy === undefined ? [] : [`a match of AuthorizationPolicy ${policy}`]),
+    ...Object.entries(received?.headers ?? {}).map(
+      ([name, value]) => `header ${name} ${JSON.stringify(value)} received`,
+    ),
+    ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
+  ];
+  return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
+}
+
+/** `200 from httpbin`, `401 from authentication ("Jwt is missing")`, `no answer: connection refused`. */
+export function describeGot(check: CheckResult): string {
+  const { got, expected } = check;
+  if (got.status === 0 || got.by === "nobody") return got.error ? `no answer: ${firstLine(got.error)}` : "no answer";
+  // A workload's body is its own business unless the check asks for it.
+  const asked = expected.body !== undefined || expected.jsonKey !== undefined;
+  const telling = got.by !== "workload" || (asked && got.status === expected.status);
+  const body = telling ? firstLine(got.body) : "";
+  return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
+}
+
+/** Who answered: a workload by its name, behind the ingress gateway without one, for it may be any. */
+export function describeAnswerer(check: CheckResult, by: string): string {
+  if (by === "proxy") return "the proxy";
+  if (by !== "workload") return by;
+  return check.request.to === "ingress" ? "the workload" : check.request.to;
+}
+
+/** `GET /headers from sleep to httpbin, token forged (iss …)`. */
+export function describeRequest(check: CheckResult): string {
+  const { method, from, to } = check.request;
+  const token = nameToken(check);
+  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token === "no token" ? token : `token ${token}`}`;
+}
+
+/** `forged (iss …)`, `no token`. */
+export function nameToken({ request: { token } }: CheckResult): string {
+  return token === "none" || token === "" ? "no token" : token;
+}
+
+/** The token's name alone, where its words begin with one. */
+export function shortToken(check: CheckResult): string {
+  const name = /^(\S+) \(/.exec(check.request.token)?.[1];
+  return name ?? (nameToken(check) === "no token" ? "no token" : "a token");
+}
+
+/** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
+export function pathOf(url: string): string {
+  return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
+}
+
+/** What the proxy's config says about a check's request. */
+export function describeConfig(check: CheckResult, explanation: Explanation): string {
+  return formatExplanation(explanation, seenIn(check));
+}
+
+/** Its first line; undefined where nothing is known. */
+export function describeConfigInShort(check: CheckResult): string | undefined {
+  return check.explanation && describeHeadline(check.explanation, seenIn(check));
+}
+
+function seenIn({ expected, got }: CheckResult): Seen {
+  return { expected: expected.status, got };
+}
+
+/** `RequestAuthentication foo/require-jwt`. */
+export function describeObject(object: AppliedObject): string {
+  return nameObject(object);
+}
+
+/**
+ * `in force at the proxy since 0.4 s`, `in no proxy: RequestAuthentication foo/x selects none of the pods…`, `applied` where a proxy
+ * shows no trace of its kind.
+ * @param options.brief without what is strange about it, which is told elsewhere
+ */
+export function describeForce(object: AppliedObject, options: { brief?: boolean } = {}): string {
+  const { findings = [] } = object;
+  const gone = object.verb === "delete";
+  const where = gone ? `gone from ${describeProxies(object)} after` : `in force at ${describeProxies(object)} since`;
+  const seen = object.inForceMs === undefined ? undefined : `${where} ${formatDuration(object.inForceMs)}`;
+  if (findings.length === 0) return seen ?? (gone ? "deleted" : "applied");
+  const state = seen ?? (object.proxies.length === 0 && !gone ? "in no proxy" : "not everywhere");
+  return options.brief === true ? state : `${state}: ${sentences(findings)}`;
+}
+
+function describeProxies(object: AppliedObject): string {
+  return object.proxies.length <= 1 ? "the proxy" : plural(object.proxies.length, "proxy", "proxies");
+}
+
+/** A policy as seen from a later step says which step brought it. */
+export function describePolicy(policy: PolicyInForce, current: number, options: { brief?: boolean } = {}): string {
+  const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
+  return `${describeObject(policy.object)} (${describeForce(policy.object, options)}${earlier})`;
+}
+
+/** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
+export function describeMesh(mesh: MeshSetting): string {
+  const set = Object.entries(mesh).filter(([, value]) => value !== undefined);
+  return set.length === 0 ? "Istio's defaults" : set.map(([name, value]) => `${name}: ${value}`).join(", ");
+}
+
+/** Answers on the way: `round 2 at 0.31 s: 401 from authentication`. */
+export function describeChanges(check: CheckResult): string[] {
+  const stale = check.stale;
+  return [
+    ...(stale === undefined
+      ? []
+      : [`flush round: ${stale.status} from ${describeAnswerer(check, stale.by)} (a pooled connection, not judged)`]),
+    ...check.changes.map(
+      (change) =>
+        `round ${change.round} at ${formatDuration(change.atMs)}: ${change.status === 0 ? "no answer" : `${change.status} from ${describeAnswerer(check, change.by)}`}`,
+    ),
+  ];
+}
+
+/** `outside-host asked by the proxy`: the name of an asked-check. */
+export function describeAsked(asked: AskedResult): string {
+  return `${asked.server} asked by ${describeAsker(asked.expected)}`;
+}
+
+/** `outside-host to be asked by the proxy`. */
+export function describeExpectedAsker(asked: AskedResult): string {
+  return `${asked.server} to be asked by ${describeAsker(asked.expected)}`;
+}
+
+/** `it was asked by istiod`. */
+export function describeSeenAskers(asked: AskedResult): string {
+  return `it was asked by ${asked.got.map(describeAsker).join(", ") || "nobody"}`;
+}
+
+function describeAsker(by: string): string {
+  return by === "proxy" ? "the proxy" : by;
+}
+
+/**
+ * What a reason adds to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
+ * Undefined where it adds nothing.
+ */
+export function describeWhy(reason: string | undefined): string | undefined {
+  const rest = reason?.replace(
+    /^expected (?:\d+ from [^,;]+, got (?:no answer(?: \(.*?\))?|\d+ from [^,;]+)|\w+ to ask .*)(?:$|; |(?=,))/,
+    "",
+  );
+  const text = rest?.replace(/^, although it agreed/, "it had agreed");
+  return text === "" ? undefined : text;
+}
+
+function quote(text: string): string {
+  return `"${text}"`;
+}
+
+/** The first line that says something, at most 100 characters. */
+export function firstLine(text: string): string {
+  const line =
+    text
+      .slice(0, 2048)
+      .split("\n")
+      .find((each) => each.trim() !== "")
+      ?.trim() ?? "";
+  return line.length > 100 ? `${line.slice(0, 100)}…` : line;
+}
+
+/** The command that repeats a scenario. */
+/** What a reader must know beside the statuses: first of all, that a run did not come to its end. */
+export function notesOf(result: RunResult): string[] {
+  const left = unfinishedOf(result).length;
+  const interrupted = `this run was interrupted: ${left} of ${plural(result.scenarios.length, "scenario")} did not run to the end`;
+  return [...(result.interrupted === true ? [interrupted] : []), ...(result.notes ?? [])];
+}
+
+export function repeatOf({ id, repeat }: ScenarioResult): string {
+  return repeat ?? `meshproof run ${id} --keep`;
+}

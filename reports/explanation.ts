@@ -1,0 +1,417 @@
+/** What a proxy's config says about a request, in words. Plain text that may hold hostile text: each format escapes it. */
+
+import {
+  contradicts,
+  type Admission,
+  type Condition,
+  type Decision,
+  type Explanation,
+  type Field,
+  type Matcher,
+  type Missing,
+  type ProviderFact,
+  type Reason,
+  type RouteFact,
+  type RuleFact,
+  type RuleRef,
+  type TokenFound,
+  type TokenSource,
+  type Unsupported,
+  type Value,
+} from "../harness/model/explanation.ts";
+import type { Answer } from "../harness/model/result.ts";
+
+/** Another version of Envoy may read the same config otherwise. */
+const OTHERWISE = "The mesh answered otherwise than meshproof reads this config: ";
+
+/** A 401 was wanted where nothing looks at tokens. */
+const NO_TOKENS =
+  " No RequestAuthentication is in force at this proxy for this request, so no token is looked at and nothing answers 401.";
+
+/** What a check wanted and got: what that means for the explanation is said first. */
+export interface Seen {
+  readonly expected?: number;
+  readonly got?: Pick<Answer, "by" | "status">;
+}
+
+/** The decision, one sentence with what decided. */
+export function describeDecision(decision: Decision): string {
+  return `${describeVerdict(decision)}: ${describeReason(decision.reason)}.`;
+}
+
+/** The first line of {@link formatExplanation}. */
+export function describeHeadline({ decision, filtersAsked, tokensAsked }: Explanation, seen: Seen = {}): string {
+  const lead = seen.got !== undefined && contradicts(decision, seen.got) ? OTHERWISE : "";
+  const more = seen.expected === 401 && filtersAsked && !tokensAsked ? NO_TOKENS : "";
+  return `${lead}${describeDecision(decision)}${more}`;
+}
+
+/** The explanation for a person: the decision first, then each provider and each rule in the order in which Envoy asks them. */
+export function formatExplanation(explanation: Explanation, seen: Seen = {}): string {
+  const { decision, listener, path, route } = explanation;
+  return [
+    describeHeadline(explanation, seen),
+    ...(decision.details === undefined ? [] : [`  Envoy's details: ${decision.details}`]),
+    "",
+    ...(listener === undefined ? [] : [`judged at  ${describeListener(listener)}`]),
+    `path       ${path}`,
+    ...(route === undefined ? [] : [`route      ${describeRoute(route)}`]),
+    ...(explanation.filtersAsked ? ["", ...formatFilters(explanation)] : []),
+  ].join("\n");
+}
+
+/** What each filter said, in the order in which Envoy asks them. */
+export function formatFilters({ providers, rules }: Pick<Explanation, "providers" | "rules">): string[] {
+  return [
+    ...section("Tokens", providers.flatMap(describeProvider), "no RequestAuthentication is in force here"),
+    "",
+    ...section("Policies, in order", rules.flatMap(describeRuleFact), "no AuthorizationPolicy is in force here"),
+  ];
+}
+
+function section(title: string, lines: readonly string[], none: string): string[] {
+  return [title, ...(lines.length === 0 ? [`  ${none}`] : lines)];
+}
+
+function describeVerdict({ verdict, by, status }: Decision): string {
+  switch (verdict) {
+    case "admitted":
+      return "The request goes through to the workload";
+    case "denied":
+      return `The request is denied by ${by} with ${status}`;
+    case "refused":
+      return status === 0 ? "The request gets no answer" : `The proxy itself answers ${status}`;
+    case "answered":
+      return `The proxy itself answers ${status}`;
+    case "undecided":
+      return "Undecided";
+  }
+}
+
+/** What decided, a clause without a full stop. */
+export function describeReason(reason: Reason): string {
+  switch (reason.kind) {
+    case "allowed":
+    case "not-denied":
+    case "no-policy":
+      return describeAdmission(reason);
+    case "path-refused":
+      return "the proxy itself refuses such a path";
+    case "connection-closed":
+      return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;
+    case "token-refused": {
+      const said = reason.providers.map(
+        ({ issuer, found }) => `${issuer ?? "any issuer"}: ${describeFound(found, issuer)}`,
+      );
+      const placeholder = reason.providers.find(({ keys }) => keys === "placeholder");
+      const keys = placeholder === undefined ? [] : [describePlaceholder(placeholder.issuer)];
+      return [`${reason.status}: ${said[0] ?? "there is no provider"}`, ...said.slice(1), ...keys].join("; ");
+    }
+    case "denied":
+      return `${describeRule(reason.rule)} denies it${because(reason.rule.conditions)}`;
+    case "not-allowed":
+      return `no rule of an ALLOW policy matches: ${reason.rules.map((rule) => `${describeRule(rule)}${because(rule.conditions)}`).join("; ")}`;
+    case "route-answers":
+      return `${passed(reason.admission)}, and its route in ${reason.routes} is a redirect or a fixed answer`;
+    case "no-route":
+      return `${passed(reason.admission)}, but no route of ${reason.routes} takes its host and path`;
+    case "undecided": {
+      const missing = describeMissing(reason.missing);
+      return reason.admission === undefined ? missing : `${passed(reason.admission)}; ${missing}`;
+    }
+  }
+}
+
+function describeAdmission(admission: Admission): string {
+  switch (admission.kind) {
+    case "allowed":
+      return `${describeRule(admission.rule)} allows it`;
+    case "not-denied":
+      return "no DENY rule matches, and there is no ALLOW policy";
+    case "no-policy":
+      return "no AuthorizationPolicy is in force here";
+  }
+}
+
+function passed(admission: Admission): string {
+  return `the policies let it through (${describeAdmission(admission)})`;
+}
+
+function describePlaceholder(issuer = "a rule without issuer"): string {
+  return `istiod could not fetch the keys of ${issuer} and put a placeholder key there, which no token fits`;
+}
+
+/** `rule 0 of AuthorizationPolicy foo/name` */
+export function describeRule({ name, policy, index }: RuleRef): string {
+  return policy === undefined ? `the rule ${name}` : `rule ${index} of ${describePolicy(policy)}`;
+}
+
+/** `AuthorizationPolicy foo/name`; a policy of a ticket may have no namespace. */
+export function describePolicy({ namespace, name }: NonNullable<RuleRef["policy"]>): string {
+  return `AuthorizationPolicy ${namespace === "" ? "" : `${namespace}/`}${name}`;
+}
+
+function because(conditions: readonly Condition[]): string {
+  return conditions.length === 0 ? "" : ` (${describeConditions(conditions)})`;
+}
+
+/** Conditions in one line; those of one field share its value. */
+export function describeConditions(conditions: readonly Condition[]): string {
+  const groups = Map.groupBy(conditions, ({ field, got }) => JSON.stringify([field, got]));
+  return [...groups.values()]
+    .map((same) => {
+      const requires = same.map((one) => describeMatcher(one.requires)).join(", and ");
+      return `${describeGot(same[0]!)} — rule requires: ${requires}`;
+    })
+    .join("; ");
+}
+
+/** `method: POST — rule requires: not "GET"` */
+export function describeCondition(condition: Condition): string {
+  return `${describeGot(condition)} — rule requires: ${describeMatcher(condition.requires)}`;
+}
+
+function describeGot({ field, got }: Condition): string {
+  return `${describeField(field)}: ${describeValue(got)}`;
+}
+
+function describeField(field: Field): string {
+  switch (field.kind) {
+    case "header":
+    case "claim":
+      return `${field.kind} ${field.name}`;
+    case "sni":
+      return "TLS server name (SNI)";
+    case "principal":
+      return "source principal";
+    case "source-ip":
+      return "source IP";
+    case "remote-ip":
+      return "remote IP";
+    case "destination-ip":
+      return "destination IP";
+    default:
+      return field.kind;
+  }
+}
+
+function describeValue(value: Value): string {
+  switch (value.kind) {
+    case "text":
+      return value.text;
+    case "json":
+      return JSON.stringify(value.value);
+    case "absent":
+      return "absent";
+    case "empty":
+      return "empty";
+    case "no-claim":
+      return "not in the token";
+    case "no-valid-token":
+      return "no valid token";
+    case "no-mtls":
+      return "no mTLS";
+  }
+}
+
+/** `"GET"`, `prefix "/api"`, `not "GET"`, `"a" or prefix "b"`. */
+export function describeMatcher(matcher: Matcher): string {
+  switch (matcher.kind) {
+    case "exact":
+      return JSON.stringify(matcher.value);
+    case "prefix":
+    case "suffix":
+    case "regex":
+    case "template":
+      return `${matcher.kind} ${quote(matcher.value)}`;
+    case "contains":
+      return `contains ${quote(matcher.value)}`;
+    case "address-range":
+      return matcher.value;
+    case "boolean":
+      return String(matcher.value);
+    case "any-value":
+      return "any value";
+    case "any-identity":
+      return "any identity";
+    case "present":
+      return "present";
+    case "absent":
+      return "absent";
+    case "list-with":
+      return `a list with ${describeMatcher(matcher.matcher)}`;
+    case "one-of":
+      return matcher.matchers.map(describeMatcher).join(" or ");
+    case "not":
+      return matcher.matcher.kind === "one-of"
+        ? `none of ${matcher.matcher.matchers.map(describeMatcher).join(", ")}`
+        : `not ${describeMatcher(matcher.matcher)}`;
+  }
+}
+
+/** Backslashes of a regular expression stay as they are written. */
+function quote(text: string): string {
+  return `"${text}"`;
+}
+
+function describeListener({ name, port, transport }: NonNullable<Explanation["listener"]>): string {
+  if (transport === undefined) return `listener ${name}`;
+  return `${name}, port ${port} (${transport === "mtls" ? "mTLS" : "plain text"})`;
+}
+
+function describeRoute(route: RouteFact): string {
+  switch (route.kind) {
+    case "cluster":
+      return `to ${route.clusters.join(" or ") || "a cluster that the request names"} (${route.config})`;
+    case "answer":
+      return `answers ${route.status} (${route.config})`;
+    case "none":
+      return `none in ${route.config}`;
+    case "unknown":
+      return `undecided: ${describeMissing(route.missing)}`;
+  }
+}
+
+function describeProvider({ issuer, audiences, places, keys, uri, keyList, found }: ProviderFact): string[] {
+  const told = {
+    inline: keyList.map(({ kid, kty, alg }) => [`kid ${kid ?? "-"}`, kty, alg].filter(Boolean).join(" ")).join(", "),
+    remote: `fetched by the proxy from ${uri}`,
+    placeholder: "istiod's placeholder: it could not fetch the jwksUri, and no token fits",
+  }[keys];
+  return [
+    `  ${signOf(found)} issuer ${issuer ?? "any"}: ${describeFound(found, issuer)}`,
+    `      looks in  ${places.map(describeSource).join(", ")}`,
+    ...(audiences.length === 0 ? [] : [`      audiences ${audiences.join(", ")}`]),
+    `      keys      ${told || "none"}`,
+  ];
+}
+
+function describeSource({ kind, name, prefix }: TokenSource): string {
+  return `${kind} ${name}${prefix === undefined ? "" : ` after ${quote(prefix)}`}`;
+}
+
+function signOf({ kind }: TokenFound): string {
+  if (kind === "accepted" || kind === "claims-accepted") return "✓";
+  return kind === "not-asked" || kind === "undecided" ? "·" : "✗";
+}
+
+/** What a provider made of the request's tokens, a clause. */
+function describeFound(found: TokenFound, issuer: string | undefined): string {
+  const show = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
+  const day = (seconds: number): string => new Date(seconds * 1000).toISOString();
+  switch (found.kind) {
+    case "not-asked":
+      return "was not asked";
+    case "accepted":
+      return "accepts the token";
+    case "claims-accepted":
+      return "accepts the claims, if the signature is good";
+    case "no-token":
+      return "found no token where it looks";
+    case "other-issuer":
+      return `the token's iss is ${show(found.iss)}, not ${show(issuer)}`;
+    case "other-audience":
+      return `the token's aud is ${show(found.aud)}, allowed are ${show(found.allowed)}`;
+    case "expired":
+      return `the token's exp is ${day(found.exp)}, which has passed`;
+    case "not-yet-valid":
+      return `the token's nbf is ${day(found.nbf)}, which is in the future`;
+    case "no-such-key":
+      return `no key has the token's kid ${show(found.kid)} and alg ${show(found.alg)}`;
+    case "bad-signature":
+      return `the signature (kid ${show(found.kid)}, alg ${show(found.alg)}) fits none of the keys`;
+    case "refused":
+      return found.status;
+    case "undecided":
+      return describeMissing(found.missing);
+  }
+}
+
+function describeRuleFact({ name, action, dryRun, matched, conditions }: RuleFact): string[] {
+  const sign = matched === true ? "✓ matches" : matched === false ? "✗ does not match" : "· undecided";
+  return [
+    `  ${sign}  ${action}${dryRun ? " (dry run)" : ""} ${name}`,
+    ...conditions.map((condition) => `      ${condition.agrees ? "✓" : "✗"} ${describeCondition(condition)}`),
+  ];
+}
+
+/** What is missing, a clause. */
+export function describeMissing(missing: Missing): string {
+  switch (missing.kind) {
+    case "not-given": {
+      const field = describeField(missing.field);
+      return missing.requires === undefined
+        ? `${field} is not given, and a rule looks at it`
+        : `${field} is not given, and a rule requires ${describeMatcher(missing.requires)}`;
+    }
+    case "host-for-routes":
+      return `the host is not given, and the routes of ${missing.routes} look at it`;
+    case "rewritten":
+      return `proxies remove or rewrite the ${describeField(missing.field)}, and meshproof does not know what they make of it`;
+    case "set-by-proxy":
+      return `the proxy writes the ${describeField(missing.field)} itself`;
+    case "forwarded-for":
+      return `X-Forwarded-For has ${JSON.stringify(missing.value)} where the client's address is expected`;
+    case "runtime-flag":
+      return `the config dump has no bootstrap, whose runtime flag ${missing.flag} says whether a # in the path is refused or removed`;
+    case "route-config":
+      return `the config dump does not have the route config ${missing.name}, which says whether a route takes the request`;
+    case "external-authorizer":
+      return `the external authorizer of ${describeRule(missing.rule)} decides`;
+    case "no-listener":
+      return missing.port === undefined
+        ? "the config dump has no listener with HTTP filters"
+        : `no listener has port ${missing.port}`;
+    case "several-listeners":
+      return `several listeners or filter chains may serve the request (${missing.names.join(", ")}): name the port`;
+    case "port":
+      return missing.ports.length === 0
+        ? "the proxy serves no HTTP port: name one"
+        : `the proxy serves the ports ${missing.ports.join(", ")}: name one`;
+    case "tcp-port":
+      return `port ${missing.port ?? "unknown"} is served as TCP, not as HTTP`;
+    case "remote-keys":
+      return `the proxy fetches the keys of ${missing.issuer ?? "any issuer"} itself, and they are not in its config`;
+    case "which-provider":
+      return `${missing.count} providers have the issuer ${missing.issuer}, and Envoy asks any of them`;
+    case "no-provider":
+      return `the provider ${missing.name} is not in the config`;
+    case "regex":
+      return `meshproof cannot read the regular expression ${JSON.stringify(missing.source)}: ${missing.error}`;
+    case "unsupported":
+      return `meshproof does not know ${describeUnsupported(missing)}`;
+  }
+}
+
+const UNSUPPORTED: Readonly<Record<Unsupported, string>> = {
+  "address-range": "the address range",
+  "cel-condition": "how a CEL condition decides",
+  filter: "what this filter does:",
+  "filter-state": "this filter state:",
+  "header-matcher": "this kind of header matcher",
+  "ip-detection": "which address counts for remoteIpBlocks: an extension of the proxy finds it",
+  "jwt-requirement": "this requirement of jwt_authn:",
+  "jwt-rule": "a jwt_authn rule that does not match by prefix",
+  matcher: "this matcher:",
+  metadata: "the metadata of",
+  "path-bytes": "how the proxy reads a path with bytes outside of printable ASCII",
+  "path-template": "this path template",
+  "rbac-matcher-tree": "how an RBAC filter with a matcher tree decides",
+  "request-target": "how the proxy reads a request target that does not begin with /",
+  "require-tls": "this require_tls of a virtual host:",
+  "route-action": "the action of a route in",
+  "route-filter": "what a route's own settings do for the filter",
+  "route-match": "routes that match by",
+  "route-path-parameters": "how routes that ignore path parameters match",
+  "route-path-match": "how a route matches this path",
+  "route-query": "how a route matches query parameters",
+  routes: "how this listener finds its routes",
+  "string-matcher": "this string matcher:",
+  "value-matcher": "this value matcher:",
+  vhds: "the virtual hosts that the proxy asks for when needed, in",
+  "virtual-host-matcher": "how a virtual host with a matcher tree decides",
+};
+
+function describeUnsupported({ what, name, field }: Extract<Missing, { kind: "unsupported" }>): string {
+  return `${UNSUPPORTED[what]}${name === undefined ? "" : ` ${name}`}${field === undefined ? "" : ` (${describeField(field)})`}`;
+}
