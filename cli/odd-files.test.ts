@@ -11,14 +11,13 @@ import { parseKnownChanges } from "../harness/compare/known.ts";
 import { exitCodeOf, MeshproofError } from "../harness/model/errors.ts";
 import { applyKnownFailures, parseKnownFailures } from "../harness/known-failures.ts";
 import { explainConfig } from "./verbs/explain.ts";
-import { readObjects, readRequest } from "../harness/repro/index.ts";
+import { readObjects, readRequest, translated } from "../harness/repro/index.ts";
 import { lintScenarios, loadScenarios } from "../harness/scenario/index.ts";
 import { findTrend } from "../harness/trend/trend.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { formatDiff, formatSummary, formatTrend, readResults } from "../reports/index.ts";
 import { formatHtml } from "../reports/html/document.ts";
 import { allPassed } from "../reports/fixture.ts";
-import { translated } from "./verbs/repro.ts";
 import { SCENARIOS } from "./context.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-odd-"));

@@ -134,6 +134,8 @@ function describeAnswer({ status, by }: AnswerKind): string {
 /** What is strange about a ticket. */
 export function describeTicketNote(note: TicketNote): string {
   switch (note.kind) {
+    case "not-settled":
+      return `the answers to these requests went on to change, and the last ones are shown: ${note.requests.join(", ")}`;
     case "undecided":
       return describeDecision(note.decision);
     case "disputed":

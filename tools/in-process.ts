@@ -5,9 +5,9 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { toHandle, type Cluster } from "../clusters/cluster.ts";
 import { attachEmbedded } from "../clusters/embedded/embedded.ts";
-import type { RunPlan } from "../harness/run/plan.ts";
+import type { SessionPlan } from "../harness/run/plan.ts";
 import { openSession, type Session } from "../harness/run/session.ts";
-import { PROJECT, SCENARIOS } from "../cli/context.ts";
+import { SCENARIOS } from "../cli/context.ts";
 
 export interface InProcess {
   readonly cluster: Cluster;
@@ -22,17 +22,11 @@ export interface InProcess {
 export async function attachInProcess(name: string, folder: string, inForceLimitMs = 10_000): Promise<InProcess> {
   const cluster = await attachEmbedded(name);
   if (!cluster) throw new Error(`no cluster named ${name} runs`);
-  const plan: RunPlan = {
-    ...{
-      runId: randomBytes(4).toString("hex"),
-      scenariosRoot: SCENARIOS,
-      projectRoot: PROJECT,
-      ids: [],
-      startedAt: Date.now(),
-    },
+  const plan: SessionPlan = {
+    ...{ runId: randomBytes(4).toString("hex"), scenariosRoot: SCENARIOS, startedAt: Date.now() },
     ...{ limitMs: 8_000, inForceLimitMs },
     ...{ partsDir: path.join(folder, "parts"), diagnosticsDir: path.join(folder, "diagnostics") },
-    ...{ keyFolder: path.join(folder, "keys"), controlSocket: "" },
+    keyFolder: path.join(folder, "keys"),
   };
   await mkdir(plan.partsDir, { recursive: true });
   return { cluster, session: await openSession(plan, await toHandle(cluster)) };

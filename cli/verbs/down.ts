@@ -2,7 +2,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { makerOf, takeClusterLease } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
-import { newRunId } from "./run.ts";
+import { newRunId } from "../run-id.ts";
 import { print } from "../streams.ts";
 
 interface DownOptions {

@@ -3,7 +3,7 @@ import { cp } from "node:fs/promises";
 import path from "node:path";
 import { mergeRuns } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
-import { newRunId } from "./run.ts";
+import { newRunId } from "../run-id.ts";
 import { isTerminal, printPainted } from "../streams.ts";
 
 export async function merge(places: readonly string[], { out }: { readonly out: string }): Promise<number> {

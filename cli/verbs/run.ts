@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, lstat, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
@@ -21,6 +21,7 @@ import { readKnownFailures } from "../known-failures.ts";
 import { flagsOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
+import { newRunId } from "../run-id.ts";
 import { loadRunner } from "../runner.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
@@ -319,12 +320,6 @@ function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly r
       hint: "meshproof list shows what there is",
     },
   );
-}
-
-/** Sorts by time; small letters, digits and hyphens, since it becomes part of names and URLs. */
-export function newRunId(): string {
-  const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
-  return `${time}-${randomBytes(2).toString("hex")}`;
 }
 
 /** How a person starts this run again. */

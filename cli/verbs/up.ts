@@ -6,7 +6,7 @@ import { makerOf, openCluster, type ImageFlags } from "../cluster.ts";
 import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
-import { newRunId } from "./run.ts";
+import { newRunId } from "../run-id.ts";
 import { print } from "../streams.ts";
 
 interface UpOptions extends ImageFlags, WantedMesh {

@@ -28,7 +28,8 @@ import { readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
-import { newRunId, note, pointLatest } from "./run.ts";
+import { newRunId } from "../run-id.ts";
+import { note, pointLatest } from "./run.ts";
 import { print } from "../streams.ts";
 
 interface UpgradeVerbOptions extends ImageFlags {

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import type { Session } from "../run/session.ts";
 import { loadScenarios } from "../scenario/index.ts";
-import { collectDiagnostics, collectSetUp } from "./collect.ts";
+import type { Kube } from "../mesh/client.ts";
+import { collectDiagnostics, collectSetUp, type DiagnosableMesh } from "./collect.ts";
 
 const root = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(root, { recursive: true }));
@@ -13,7 +13,7 @@ const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../
 const scenario = scenarios.find(({ id }) => id === "jwt/request-authentication-alone");
 
 /** A cluster of which everything fails, each way differently. */
-function brokenSession(diagnosticsDir: string): Session {
+function brokenMesh(diagnosticsDir: string): DiagnosableMesh {
   const refuse = (): Promise<never> => Promise.reject(new Error("the API server is gone"));
   const explode = (): never => {
     throw new Error("it broke at once");
@@ -22,10 +22,11 @@ function brokenSession(diagnosticsDir: string): Session {
     plan: { runId: "run", diagnosticsDir },
     handle: { namespace: "foo", outsideNamespace: "outside" },
     tokens: { redact: (text: string) => text },
-    kube: { core: { listNamespacedPod: refuse, listNamespacedEvent: explode } },
+    kube: { core: { listNamespacedPod: refuse, listNamespacedEvent: explode } } as unknown as Kube,
+    log: refuse,
     target: refuse,
     place: explode,
-  } as unknown as Session;
+  };
 }
 
 describe("collecting from a cluster that answers nothing", () => {
@@ -34,7 +35,7 @@ describe("collecting from a cluster that answers nothing", () => {
 
   it("keeps what there is, says what there is not, and goes on", async () => {
     assert.ok(scenario);
-    const folder = await collectDiagnostics(brokenSession(root), { ...failure, scenario, manifests: [manifest] });
+    const folder = await collectDiagnostics(brokenMesh(root), { ...failure, scenario, manifests: [manifest] });
     assert.equal(folder, "diagnostics/jwt__request-authentication-alone/1");
     const read = (name: string) =>
       readFileSync(path.join(root, "jwt__request-authentication-alone", "1", name), "utf8");
@@ -47,7 +48,7 @@ describe("collecting from a cluster that answers nothing", () => {
   });
 
   it("does the same for a set-up that failed", async () => {
-    await collectSetUp(brokenSession(root), new Date(), new Error("httpbin is not ready"));
+    await collectSetUp(brokenMesh(root), new Date(), new Error("httpbin is not ready"));
     const collected = readFileSync(path.join(root, "set-up", "collected.txt"), "utf8");
     assert.match(collected, /^httpbin is not ready$/m);
     assert.match(collected, /^pods-foo\.yaml: not there, the API server is gone$/m);
@@ -57,7 +58,7 @@ describe("collecting from a cluster that answers nothing", () => {
     assert.ok(scenario);
     const file = path.join(root, "file");
     writeFileSync(file, "");
-    const folder = await collectDiagnostics(brokenSession(file), { ...failure, scenario, manifests: [] });
+    const folder = await collectDiagnostics(brokenMesh(file), { ...failure, scenario, manifests: [] });
     assert.equal(folder, undefined);
   });
 });

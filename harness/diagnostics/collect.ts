@@ -1,14 +1,26 @@
 import path from "node:path";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
 import { stringify } from "yaml";
-import { messageOf, type Manifest } from "../mesh/client.ts";
-import { execIn, readLog, type ContainerRef } from "../mesh/exec.ts";
+import { messageOf, type Kube, type Manifest } from "../mesh/client.ts";
+import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { dumpProxy } from "../mesh/proxy-dump.ts";
 import type { StepResult } from "../model/result.ts";
-import { ROOT_NAMESPACE, type Proxy, type Session } from "../run/session.ts";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { ROOT_NAMESPACE, type Places, type Proxy } from "../run/places.ts";
+import type { SessionPlan } from "../run/plan.ts";
+import type { TokenFactory } from "../tokens/factory.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { openBundle, type Bundle } from "./bundle.ts";
 import { redactValue } from "../safe/redact.ts";
+
+/** What collecting takes of a mesh. */
+export interface DiagnosableMesh extends Places {
+  readonly plan: Pick<SessionPlan, "runId" | "diagnosticsDir">;
+  readonly handle: Pick<ClusterHandle, "namespace" | "outsideNamespace">;
+  readonly tokens: Pick<TokenFactory, "redact">;
+  readonly kube: Kube;
+  log(where: ContainerRef, since: Date): Promise<string>;
+}
 
 /** What is known of a failure when it is looked into. */
 export interface Failure {
@@ -32,51 +44,49 @@ const FLUSH_MS = 2_500;
  * involved, istiod's log, events. Never throws.
  * @returns the folder below the results folder; undefined where not even that could be written
  */
-export async function collectDiagnostics(session: Session, failure: Failure): Promise<string | undefined> {
+export async function collectDiagnostics(mesh: DiagnosableMesh, failure: Failure): Promise<string | undefined> {
   const { scenario, index, since, manifests, step } = failure;
   const folder = `${scenario.id.replaceAll("/", "__")}/${index + 1}`;
-  return await collect(session, folder, headingOf(failure), async (bundle) => {
-    const proxies = await involved(session, scenario, index);
-    const mark = `meshproof/${session.plan.runId}/${scenario.id}/${index + 1}.`;
-    const namespaces = [...new Set([session.handle.namespace, ...proxies.map(({ namespace }) => namespace)])];
+  return await collect(mesh, folder, headingOf(failure), async (bundle) => {
+    const proxies = await involved(mesh, scenario, index);
+    const mark = `meshproof/${mesh.plan.runId}/${scenario.id}/${index + 1}.`;
+    const namespaces = [...new Set([mesh.handle.namespace, ...proxies.map(({ namespace }) => namespace)])];
     await Promise.all([
       bundle.add("applied.yaml", () => Promise.resolve(manifests.map(toYaml).join("---\n"))),
       ...proxies.flatMap((proxy) => [
-        bundle.add(`config-${proxy.pod}.json`, () => readConfig(session, proxy)),
-        bundle.add(`access-log-${proxy.pod}.jsonl`, () =>
-          readAccessLog(session, proxy, since, mark, lastOf(step, proxy)),
-        ),
+        bundle.add(`config-${proxy.pod}.json`, () => readConfig(mesh, proxy)),
+        bundle.add(`access-log-${proxy.pod}.jsonl`, () => readAccessLog(mesh, proxy, since, mark, lastOf(step, proxy))),
       ]),
-      ...addIstiod(session, bundle, since, proxies),
-      ...namespaces.map((namespace) => bundle.add(`events-${namespace}.txt`, () => readEvents(session, namespace))),
+      ...addIstiod(mesh, bundle, since, proxies),
+      ...namespaces.map((namespace) => bundle.add(`events-${namespace}.txt`, () => readEvents(mesh, namespace))),
     ]);
   });
 }
 
 /** Keeps what explains workloads that do not get ready: pods, their logs, events, istiod's log. Never throws. */
-export async function collectSetUp(session: Session, since: Date, error: unknown): Promise<void> {
-  await collect(session, "set-up", messageOf(error), async (bundle) => {
-    const namespaces = [session.handle.namespace, session.handle.outsideNamespace];
+export async function collectSetUp(mesh: DiagnosableMesh, since: Date, error: unknown): Promise<void> {
+  await collect(mesh, "set-up", messageOf(error), async (bundle) => {
+    const namespaces = [mesh.handle.namespace, mesh.handle.outsideNamespace];
     await Promise.all([
       ...namespaces.flatMap((namespace) => [
-        bundle.add(`events-${namespace}.txt`, () => readEvents(session, namespace)),
-        addPods(session, bundle, namespace),
+        bundle.add(`events-${namespace}.txt`, () => readEvents(mesh, namespace)),
+        addPods(mesh, bundle, namespace),
       ]),
-      ...addIstiod(session, bundle, since, []),
+      ...addIstiod(mesh, bundle, since, []),
     ]);
   });
 }
 
 async function collect(
-  session: Session,
+  mesh: DiagnosableMesh,
   folder: string,
   heading: string,
   fill: (bundle: Bundle) => Promise<unknown>,
 ): Promise<string | undefined> {
   const bundle = openBundle({
-    root: session.plan.diagnosticsDir,
+    root: mesh.plan.diagnosticsDir,
     folder,
-    redact: (text) => session.tokens.redact(text),
+    redact: (text) => mesh.tokens.redact(text),
   });
   let trouble = "";
   try {
@@ -104,11 +114,11 @@ function headingOf({ scenario, index, step, error }: Failure): string {
 }
 
 /** The proxies that a step's requests leave from and go to. */
-async function involved(session: Session, scenario: Scenario, index: number): Promise<Proxy[]> {
+async function involved(mesh: DiagnosableMesh, scenario: Scenario, index: number): Promise<Proxy[]> {
   const requests = scenario.steps[index]?.checks.map(({ request }) => request) ?? [];
   const found = await Promise.allSettled([
-    ...[...new Set(requests.map(({ to }) => to))].map(async (to) => (await session.target(to)).proxies),
-    ...[...new Set(requests.map(({ from }) => from))].map(async (from) => (await session.place(from)).proxy ?? []),
+    ...[...new Set(requests.map(({ to }) => to))].map(async (to) => (await mesh.target(to)).proxies),
+    ...[...new Set(requests.map(({ from }) => from))].map(async (from) => (await mesh.place(from)).proxy ?? []),
   ]);
   const proxies = found.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
   return [...new Map(proxies.map((proxy) => [`${proxy.namespace}/${proxy.pod}`, proxy])).values()];
@@ -119,8 +129,8 @@ function toYaml(manifest: Manifest): string {
 }
 
 /** Listeners, routes and clusters; neither Envoy's secrets nor its bootstrap. */
-async function readConfig(session: Session, proxy: Proxy): Promise<string> {
-  const dump = (await dumpProxy(session.kube, proxy, "")) as { readonly configs?: readonly { "@type"?: string }[] };
+async function readConfig(mesh: DiagnosableMesh, proxy: Proxy): Promise<string> {
+  const dump = (await dumpProxy(mesh.kube, proxy, "")) as { readonly configs?: readonly { "@type"?: string }[] };
   const configs = (dump.configs ?? []).filter((config) =>
     /\.(Listeners|Routes|Clusters)ConfigDump$/.test(config["@type"] ?? ""),
   );
@@ -134,7 +144,7 @@ function lastOf(step: StepResult | undefined, proxy: Proxy): string | undefined 
 }
 
 async function readAccessLog(
-  session: Session,
+  mesh: DiagnosableMesh,
   proxy: Proxy,
   since: Date,
   mark: string,
@@ -142,7 +152,7 @@ async function readAccessLog(
 ): Promise<string> {
   const where = { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
   for (const until = performance.now() + FLUSH_MS; ;) {
-    const log = await readLog(session.kube, where, since);
+    const log = await mesh.log(where, since);
     if (last === undefined || log.includes(last) || performance.now() > until)
       return log
         .split("\n")
@@ -153,9 +163,9 @@ async function readAccessLog(
   }
 }
 
-function addIstiod(session: Session, bundle: Bundle, since: Date, proxies: readonly Proxy[]): Promise<void>[] {
+function addIstiod(mesh: DiagnosableMesh, bundle: Bundle, since: Date, proxies: readonly Proxy[]): Promise<void>[] {
   const istiod = async (): Promise<ContainerRef[]> => {
-    const pods = await session.kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
+    const pods = await mesh.kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
     if (pods.items.length === 0) throw new Error(`there is no pod app=istiod in ${ROOT_NAMESPACE}`);
     return pods.items.map(({ metadata }) => ({
       namespace: ROOT_NAMESPACE,
@@ -166,16 +176,16 @@ function addIstiod(session: Session, bundle: Bundle, since: Date, proxies: reado
   const each = async (read: (where: ContainerRef) => Promise<string>): Promise<string> =>
     (await Promise.all((await istiod()).map(read))).join("");
   return [
-    bundle.add("istiod.log", () => each((where) => readLog(session.kube, where, since))),
+    bundle.add("istiod.log", () => each((where) => mesh.log(where, since))),
     ...(proxies.length === 0
       ? []
-      : [bundle.add("sync-state.json", () => each((where) => readSyncState(session, where, proxies)))]),
+      : [bundle.add("sync-state.json", () => each((where) => readSyncState(mesh, where, proxies)))]),
   ];
 }
 
 /** What istiod sent to these proxies and what they have acknowledged (`/debug/syncz`). */
-async function readSyncState(session: Session, where: ContainerRef, proxies: readonly Proxy[]): Promise<string> {
-  const { stdout, stderr } = await execIn(session.kube, where, ["pilot-discovery", "request", "GET", "/debug/syncz"]);
+async function readSyncState(mesh: DiagnosableMesh, where: ContainerRef, proxies: readonly Proxy[]): Promise<string> {
+  const { stdout, stderr } = await execIn(mesh.kube, where, ["pilot-discovery", "request", "GET", "/debug/syncz"]);
   const text = stdout.toString("utf8");
   let all: unknown;
   try {
@@ -189,8 +199,8 @@ async function readSyncState(session: Session, where: ContainerRef, proxies: rea
   return `${JSON.stringify(redactValue(own), undefined, 1)}\n`;
 }
 
-async function readEvents(session: Session, namespace: string): Promise<string> {
-  const { items } = await session.kube.core.listNamespacedEvent({ namespace });
+async function readEvents(mesh: DiagnosableMesh, namespace: string): Promise<string> {
+  const { items } = await mesh.kube.core.listNamespacedEvent({ namespace });
   const timeOf = (event: CoreV1Event): string =>
     new Date(event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? 0).toISOString();
   return items
@@ -203,10 +213,10 @@ async function readEvents(session: Session, namespace: string): Promise<string> 
 }
 
 /** Every pod's status; of those that are not ready the logs too. */
-async function addPods(session: Session, bundle: Bundle, namespace: string): Promise<void> {
+async function addPods(mesh: DiagnosableMesh, bundle: Bundle, namespace: string): Promise<void> {
   let pods: V1Pod[] = [];
   await bundle.add(`pods-${namespace}.yaml`, async () => {
-    pods = (await session.kube.core.listNamespacedPod({ namespace })).items;
+    pods = (await mesh.kube.core.listNamespacedPod({ namespace })).items;
     return pods.map(({ metadata, status }) => stringify({ name: metadata?.name, status })).join("---\n");
   });
   const isReady = ({ status }: V1Pod): boolean =>
@@ -217,9 +227,7 @@ async function addPods(session: Session, bundle: Bundle, namespace: string): Pro
       .flatMap(({ metadata, spec }) =>
         [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ name: container }) => {
           const pod = metadata?.name ?? "";
-          return bundle.add(`log-${pod}-${container}.txt`, () =>
-            readLog(session.kube, { namespace, pod, container }, new Date(0)),
-          );
+          return bundle.add(`log-${pod}-${container}.txt`, () => mesh.log({ namespace, pod, container }, new Date(0)));
         }),
       ),
   );

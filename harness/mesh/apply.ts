@@ -1,7 +1,7 @@
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { messageOf, statusOf, UnknownKindError, type Kube, type Manifest } from "./client.ts";
+import { messageOf, statusOf, UnknownKindError, type Manifest } from "./client.ts";
 
 /** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
 export function parseManifests(text: string): Manifest[] {
@@ -19,12 +19,17 @@ export function nameOf(manifest: Manifest): string {
   return `${manifest.kind} ${namespace ? `${namespace}/` : ""}${name}`;
 }
 
+/** What takes an object: a part of `Kube`. */
+export interface Applying {
+  readonly objects: { apply(manifest: Manifest, options: { dryRun: boolean }): Promise<Manifest> };
+}
+
 /**
  * Applies one object, or asks whether it could be (`dryRun`). A webhook that is not reachable yet (the control plane is still coming up) is retried until the limit.
  * @throws ERR_MANIFEST_REJECTED with the API server's own words where it refuses the object.
  */
 export async function applyManifest(
-  kube: Kube,
+  kube: Applying,
   manifest: Manifest,
   options: { labels?: Record<string, string>; limitMs?: number; signal?: AbortSignal; dryRun?: boolean } = {},
 ): Promise<Manifest> {
@@ -62,7 +67,7 @@ export async function applyManifest(
 
 /** Several objects: namespaces and CRDs first and one after the other, then the rest side by side. */
 export async function applyManifests(
-  kube: Kube,
+  kube: Applying,
   manifests: readonly Manifest[],
   options: { labels?: Record<string, string>; limitMs?: number; signal?: AbortSignal } = {},
 ): Promise<void> {

@@ -281,6 +281,8 @@ export type Cause =
 /** What is strange about a ticket beside its cause. */
 export type TicketNote =
   | ObjectFinding
+  /** The answers to these requests, by row and column, went on to change; the last ones are shown. */
+  | { readonly kind: "not-settled"; readonly requests: readonly string[] }
   /** The config does not say what happens to the request. */
   | { readonly kind: "undecided"; readonly decision: Decision }
   /** The config, as meshproof reads it, says something else than what the mesh answered. */

@@ -4,6 +4,12 @@ import type { Explanation } from "./explanation.ts";
 import type { Cause, TicketNote } from "./finding.ts";
 import type { AppliedObject, CheckResult } from "./result.ts";
 
+/** A request with what came back, of which nothing was expected. */
+export interface Observation extends Pick<CheckResult, "request" | "got" | "explanation" | "curl" | "cell"> {
+  /** Whether the answer stayed the same for some rounds; the last one otherwise. */
+  readonly settled: boolean;
+}
+
 /** An answer, as far as a number and a place tell it. */
 export interface Answered {
   readonly status: number;

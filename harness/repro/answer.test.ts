@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { CheckResult, RunResult } from "../model/result.ts";
+import type { CheckResult } from "../model/result.ts";
 import { describeCause } from "../../reports/words.ts";
 import type { Condition, Explanation, Reason } from "../model/explanation.ts";
 import type { ObjectFinding } from "../model/finding.ts";
-import { expectations, readAnswer } from "./answer.ts";
+import { expectations, readAnswer, type Asked } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
 import { readObjects } from "./stand-in.ts";
 import { translate, type Ticket } from "./translate.ts";
@@ -48,11 +48,11 @@ function answerOf(
     image: "image: nginx:1",
   };
   const translation = translate(ticket);
-  const checks = translation.columns.map((column, index) => {
+  const observations = translation.columns.map((column, index) => {
     const { explanation, ...got } = column === translation.given ? given : others;
     return {
-      name: column,
       curl: "curl",
+      settled: true,
       request: { token: column },
       cell: { matrix: 0, row: 0, column: index },
       got: { status: 200, by: "workload", body: "", headers: {}, totalMs: 1, ...got },
@@ -61,8 +61,8 @@ function answerOf(
   });
   const object = { kind: "AuthorizationPolicy", name: "policy", namespace: "foo" };
   const objects = [{ ...object, file: "scenarios/tickets/t/01-policy.yaml", findings }];
-  const result = { cluster: { versions: { istio: "1.31.0" } }, scenarios: [{ steps: [{ checks, objects }] }] };
-  return readAnswer(result as unknown as RunResult, translation, ticket, expected, { ns: "foo", outside: "outside" });
+  const asked = { versions: { istio: "1.31.0" }, observations, objects };
+  return readAnswer(asked as unknown as Asked, translation, ticket, expected, { ns: "foo", outside: "outside" });
 }
 
 function explained(decision: Explanation["decision"]): Explanation {

@@ -2,37 +2,45 @@
 
 import { contradicts, type Condition, type Decision, type Reason } from "../model/explanation.ts";
 import type { Cause, ObjectRef, TicketNote } from "../model/finding.ts";
-import type { CheckResult, RunResult, StepResult } from "../model/result.ts";
+import type { ClusterInfo } from "../model/cluster.ts";
+import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Answered, Cell, ReproAnswer } from "../model/ticket.ts";
+import type { Answered, Cell, Observation, ReproAnswer } from "../model/ticket.ts";
 import { STAND_IN } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
 
-/**
- * Reads the answer out of a run.
- * @throws Error where the run has no check: the caller tells the scenario's reason first
- */
+/** What was asked, when and where, and what came back. */
+export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "command"> {
+  readonly versions: ClusterInfo["versions"];
+  readonly objects: readonly AppliedObject[];
+  /** One for each cell of the matrix. */
+  readonly observations: readonly Observation[];
+}
+
+/** Reads the answer out of what was observed. */
 export function readAnswer(
-  result: RunResult,
+  { observations, objects, versions, ...asked }: Asked,
   translation: Translation,
   ticket: Ticket,
   expected: number | undefined,
   namespaces: Namespaces,
 ): ReproAnswer {
-  const step = result.scenarios[0]?.steps[0];
-  if (step === undefined) throw new Error("the run has no step");
   const { columns, rows, given } = translation;
-  const at = (row: number, column: number): CheckResult =>
-    step.checks.find(({ cell }) => cell?.row === row && cell.column === column)!;
+  const at = (row: number, column: number): Observation =>
+    observations.find(({ cell }) => cell?.row === row && cell.column === column)!;
   const there = <Data>(data: Data): Data => renamed(data, translation, namespaces);
   const answered = at(0, columns.indexOf(given));
   const { explanation, ...bare } = answered;
   const disputed = explanation !== undefined && contradicts(explanation.decision, answered.got);
   // What the mesh answered counts.
-  const main: CheckResult = disputed ? bare : answered;
+  const main: Observation = disputed ? bare : answered;
   const undecided = explanation?.decision.verdict === "undecided";
+  const restless = observations.flatMap(({ settled, cell }) =>
+    settled ? [] : [`${rows[cell?.row ?? 0]} ${columns[cell?.column ?? 0]}`],
+  );
   const notes: TicketNote[] = [
-    ...step.objects.flatMap(({ findings = [] }) => findings),
+    ...(restless.length > 0 ? [{ kind: "not-settled", requests: restless } as const] : []),
+    ...objects.flatMap(({ findings = [] }) => findings),
     ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
     ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
   ];
@@ -40,11 +48,8 @@ export function readAnswer(
   const met = expected === undefined ? undefined : agrees(main.got, expected);
   return {
     schemaVersion: 2,
-    id: result.id,
-    tool: result.tool,
-    startedAt: result.startedAt,
-    command: result.command,
-    cause: there(findCause({ main, step, translation, ticket, at })),
+    ...asked,
+    cause: there(findCause({ main, objects, translation, ticket, at })),
     verdict: {
       status: main.got.status,
       by: main.got.by,
@@ -65,13 +70,13 @@ export function readAnswer(
     notes: there(notes),
     changes: translation.changes.map((text) => text.replaceAll("${ns}", namespaces.ns)),
     notCarriedOver: translation.left,
-    versions: result.cluster.versions,
-    applied: step.objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
+    versions,
+    applied: objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
     standIn: (translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "").replaceAll("${ns}", namespaces.ns),
   };
 }
 
-function cellOf({ got, request, explanation, curl }: CheckResult, there: <Data>(data: Data) => Data): Cell {
+function cellOf({ got, request, explanation, curl }: Observation, there: <Data>(data: Data) => Data): Cell {
   const { status, by, body, details, error } = got;
   return {
     status,
@@ -112,11 +117,11 @@ export function expectations(
 
 interface Evidence {
   /** The request as given. */
-  readonly main: CheckResult;
-  readonly step: StepResult;
+  readonly main: Observation;
+  readonly objects: readonly AppliedObject[];
   readonly translation: Translation;
   readonly ticket: Ticket;
-  readonly at: (row: number, column: number) => CheckResult;
+  readonly at: (row: number, column: number) => Observation;
 }
 
 /** The first of these that fits; the proxy's own config where none does. */
@@ -133,11 +138,11 @@ function findCause(evidence: Evidence): Cause {
   );
 }
 
-function whyKeys({ main, step }: Evidence): Cause | undefined {
+function whyKeys({ main, objects }: Evidence): Cause | undefined {
   // Envoy looks at issuer, times and audience before it looks for a key.
   if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
     return undefined;
-  const finding = step.objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
+  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
   if (finding?.kind !== "keys-not-fetched") return undefined;
   return { kind: "keys-not-fetched", issuers: finding.issuers, status: main.got.status };
 }
@@ -199,9 +204,9 @@ function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
 }
 
 /** A policy that no judging proxy has explains that a request goes through. */
-function whyNotChosen({ main, step, translation }: Evidence): Cause | undefined {
+function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefined {
   if (main.got.by !== "workload") return undefined;
-  const finding = step.objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
+  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
   if (finding?.kind !== "selects-no-pod") return undefined;
   const { object, selector, pods } = finding;
   const elsewhere = pods.some(({ namespace }) => namespace !== object.namespace);

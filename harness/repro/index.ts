@@ -1,10 +1,7 @@
-export { expectations, readAnswer } from "./answer.ts";
 export { readCurlLine, readRequest } from "./curl-line.ts";
-export { minimize, sameAnswer } from "./minimize.ts";
-export { slug } from "./issuers.ts";
-export { withPlaceholders } from "./placeholders.ts";
-export { readObjects, STAND_IN, stringifyObjects } from "./stand-in.ts";
-export { decodeToken, readClaims } from "./token.ts";
-export { translate } from "./translate.ts";
+export { readTicket, translated } from "./read-ticket.ts";
+export { readObjects } from "./stand-in.ts";
+export { exportTicket, refuseExisting } from "./write-scenario.ts";
+export type { TicketOptions } from "./read-ticket.ts";
 export type { Ticket, Translation } from "./translate.ts";
 export type { ReproAnswer } from "../model/ticket.ts";

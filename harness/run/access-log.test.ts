@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import { openAccessLog, type AccessLog, type Follow } from "./access-log.ts";
-import type { Proxy } from "./session.ts";
+import type { Proxy } from "./places.ts";
 
 const proxy = (pod: string): Proxy => ({
   namespace: "foo",

@@ -2,7 +2,7 @@ import { StringDecoder } from "node:string_decoder";
 import { messageOf, statusOf, type Kube } from "../mesh/client.ts";
 import { followLog } from "../mesh/exec.ts";
 import type { Logged } from "../verdict/index.ts";
-import type { Proxy } from "./session.ts";
+import type { Proxy } from "./places.ts";
 
 /**
  * What the judging proxies write about this run's requests, read as it is written: a container's log is kept for a while

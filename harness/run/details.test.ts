@@ -6,7 +6,7 @@ import type { Logged } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import { judgeDemands } from "./details.ts";
 import { createReviewer } from "./review.ts";
-import type { Target } from "./session.ts";
+import type { Target } from "./places.ts";
 
 const RULE = "rbac_access_denied_matched_policy[ns[foo]-policy[p]-rule[0]]";
 const TARGET: Target = { url: "http://httpbin.foo:8000", readyPods: 1, proxies: [], behind: [] };

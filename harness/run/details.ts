@@ -1,7 +1,7 @@
 import type { CheckResult } from "../model/result.ts";
 import { needsAccessLog, reviewDetails } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
-import type { Target } from "./session.ts";
+import type { Target } from "./places.ts";
 
 /** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`) and by itself each 10 s. */
 const DEMANDED_LIMIT_MS = 12_000;

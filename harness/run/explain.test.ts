@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CheckResult } from "../model/result.ts";
 import { toOracleRequest } from "./explain.ts";
-import type { Place, Proxy } from "./session.ts";
+import type { Place, Proxy } from "./places.ts";
 
 const sidecar = (name: string, serviceAccount: string): Proxy => ({
   namespace: "foo",
@@ -19,10 +18,9 @@ test("the sender is its service account, not its label app", () => {
     workload: "deploy/sleep",
     proxy: sidecar("sleep", "batch"),
   };
-  const check = { request: { to: "httpbin" } } as CheckResult;
   const wire = { method: "GET", url: "http://httpbin.foo:8000/headers", headers: [] };
   assert.equal(
-    toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), check, "corp.example").peer,
+    toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), "httpbin", "corp.example").peer,
     "corp.example/ns/foo/sa/batch",
   );
 });

@@ -1,47 +1,59 @@
-import { dumpRequestConfig } from "../mesh/proxy-dump.ts";
 import { inLanes } from "../lanes.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation } from "../model/explanation.ts";
-import type { CheckResult } from "../model/result.ts";
+import type { Answer } from "../model/result.ts";
 import { mapTexts } from "../safe/map-texts.ts";
-import type { Place, Proxy, Session, Target } from "./session.ts";
+import type { TokenFactory } from "../tokens/factory.ts";
+import type { Place, Proxy, Target } from "./places.ts";
+import { named } from "./prepare.ts";
+import type { Proxies } from "./session.ts";
 
-/** A check with what its request was made of. */
+/** What explaining takes of a session. */
+export interface ExplainingMesh extends Pick<Proxies, "dump"> {
+  readonly tokens: Pick<TokenFactory, "redact">;
+}
+
+/** An answer with what its request was made of. */
 export interface Explainable {
-  readonly result: CheckResult;
   readonly request: WireRequest;
   readonly place: Place;
   readonly target: Target;
+  /** The target's name. */
+  readonly to: string;
+  readonly got: Pick<Answer, "by" | "status" | "userAgent">;
 }
 
 /**
- * Adds to each check that did not pass what the first judging proxy's own config says about its request. Read at once,
- * while the policies are still there; a proxy that cannot be asked leaves its checks without an explanation.
+ * What the first judging proxy's own config says about each request. Read at once, while the policies are still there.
+ * @returns one for each answer; undefined where no proxy judges it, or the proxy cannot be asked
  */
-export async function explainFailures(session: Session, checks: readonly Explainable[]): Promise<CheckResult[]> {
+export async function explain(
+  mesh: ExplainingMesh,
+  answers: readonly Explainable[],
+): Promise<(Explanation | undefined)[]> {
   const dumps = new Map<Proxy, Promise<unknown>>();
   const dumpOf = (proxy: Proxy): Promise<unknown> => {
-    const dump = dumps.get(proxy) ?? dumpRequestConfig(session.kube, proxy).catch(() => undefined);
+    const dump = dumps.get(proxy) ?? mesh.dump(proxy).catch(() => undefined);
     dumps.set(proxy, dump);
     return dump;
   };
-  return await inLanes(checks, async ({ result, request, place, target }): Promise<CheckResult> => {
+  return await inLanes(answers, async ({ request, place, target, to, got }) => {
     const proxy = target.proxies[0];
-    if (proxy === undefined || (result.status !== "failed" && result.status !== "flaky")) return result;
+    if (proxy === undefined) return undefined;
     const config = await dumpOf(proxy);
-    if (config === undefined) return result;
-    const asked = toOracleRequest(request, place, proxy, result, trustDomainOf(config));
+    if (config === undefined) return undefined;
+    const sent = named(request, got.userAgent ?? "");
+    const asked = toOracleRequest(sent, place, proxy, to, trustDomainOf(config));
     const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
-    const { by, status } = result.got;
+    const { by, status } = got;
     const refusedBehind =
       proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
     const behind = refusedBehind
       ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
       : undefined;
-    const found = behind ?? said;
-    return { ...result, explanation: mapTexts(found, (text) => session.tokens.redact(text)) };
+    return mapTexts(behind ?? said, (text) => mesh.tokens.redact(text));
   });
 }
 
@@ -87,7 +99,7 @@ export function toOracleRequest(
   request: WireRequest,
   place: Place,
   proxy: Proxy,
-  { request: { to } }: CheckResult,
+  to: string,
   trustDomain: string,
 ): OracleRequest {
   const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];

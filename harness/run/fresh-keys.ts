@@ -1,7 +1,8 @@
 import { parseManifests } from "../mesh/apply.ts";
 import { readyPods } from "../mesh/wait.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { ROOT_NAMESPACE, type Session } from "./session.ts";
+import { ROOT_NAMESPACE } from "./places.ts";
+import type { Session } from "./session.ts";
 
 /**
  * Whether istiod may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes

@@ -3,8 +3,9 @@ import { describe, it } from "node:test";
 import type { Manifest } from "../mesh/client.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import { sentences } from "../../reports/words.ts";
-import { waitInForce, type Awaited, type Change, type InForce } from "./in-force.ts";
-import type { Proxy, Session } from "./session.ts";
+import type { Change } from "./changes.ts";
+import { waitInForce, type Awaited, type InForce, type PushingMesh } from "./in-force.ts";
+import type { Proxy } from "./places.ts";
 
 const proxyOf = (pod: string, namespace = "foo", app = pod): Proxy => ({
   namespace,
@@ -68,13 +69,17 @@ function rejecting(active: Listener, rejected: Listener): unknown {
  * A cluster whose istiod sends what `push` says.
  * @param push the listener of a proxy, given the last mark and how often it was asked for since
  */
-function sessionOf(
+function meshOf(
   push: (proxy: Proxy, nonce: string, asked: number) => unknown,
-  options: { readonly unchosenIsNote?: boolean; readonly policies?: readonly Manifest[] } = {},
-): { readonly session: Session; readonly marks: Manifest[] } {
+  options: {
+    readonly unchosenIsNote?: boolean;
+    readonly inForceLimitMs?: number;
+    readonly policies?: readonly Manifest[];
+  } = {},
+): { readonly mesh: PushingMesh; readonly marks: Manifest[] } {
   const marks: Manifest[] = [];
   const asked = new Map<string, number>();
-  const session = {
+  const mesh: PushingMesh = {
     plan: { runId: "r", inForceLimitMs: 300, ...options },
     tokens: { redact: (text: string) => text },
     kube: {
@@ -83,7 +88,7 @@ function sessionOf(
           marks.push(manifest);
           return Promise.resolve(manifest);
         },
-        list: () => Promise.resolve({ items: options.policies ?? [] }),
+        list: () => Promise.resolve({ items: [...(options.policies ?? [])] }),
       },
     },
     proxyConfig: (proxy: Proxy, nonce: string): Promise<ProxyConfig | undefined> => {
@@ -93,16 +98,16 @@ function sessionOf(
       return Promise.resolve(JSON.stringify(text).includes(nonce) ? readProxyConfig(text) : undefined);
     },
   };
-  return { session: session as unknown as Session, marks };
+  return { mesh, marks };
 }
 
 const DENY = policy("deny", { selector: { matchLabels: { app: "httpbin" } } });
 const RULE = "ns[foo]-policy[deny]-rule[0]";
 
-function wait(session: Session, awaited: Partial<Awaited>): Promise<InForce> {
+function wait(mesh: PushingMesh, awaited: Partial<Awaited>): Promise<InForce> {
   const changes = awaited.changes ?? [change("apply", DENY)];
   const applied = changes.flatMap(({ verb, manifest }) => (verb === "apply" ? [manifest] : []));
-  return waitInForce(session, {
+  return waitInForce(mesh, {
     ...{ changes, applied, judges: { proxies: [HTTPBIN], behind: [] }, clients: [SLEEP] },
     ...awaited,
   });
@@ -110,8 +115,10 @@ function wait(session: Session, awaited: Partial<Awaited>): Promise<InForce> {
 
 describe("in force", () => {
   it("means that each judging proxy shows the mark which was applied last", async () => {
-    const { session, marks } = sessionOf((_, nonce, n) => dumpOf(n < 3 ? { rules: [RULE] } : { nonce, rules: [RULE] }));
-    const { objects, problems } = await wait(session, {});
+    const { mesh, marks } = meshOf((_, nonce, n) => dumpOf(n < 3 ? { rules: [RULE] } : { nonce, rules: [RULE] }), {
+      inForceLimitMs: 10_000,
+    });
+    const { objects, problems } = await wait(mesh, {});
     assert.deepEqual(problems, []);
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin"]);
     assert.ok((objects[0].inForceMs ?? 0) >= 100);
@@ -122,8 +129,8 @@ describe("in force", () => {
   });
 
   it("is not inferred from a policy's name: an older version of it is a problem", async () => {
-    const { session } = sessionOf(() => dumpOf({ nonce: "0000000000000000", rules: [RULE] }));
-    const { problems, objects } = await wait(session, {});
+    const { mesh } = meshOf(() => dumpOf({ nonce: "0000000000000000", rules: [RULE] }));
+    const { problems, objects } = await wait(mesh, {});
     assert.match(sentences(problems), /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
     assert.equal(objects[0]?.inForceMs, undefined);
     assert.deepEqual(objects[0]?.proxies, []);
@@ -131,14 +138,14 @@ describe("in force", () => {
 
   it("holds for a deletion too", async () => {
     const changes = [change("delete", DENY)];
-    const late = await wait(sessionOf(() => dumpOf({ rules: [RULE] })).session, { changes });
+    const late = await wait(meshOf(() => dumpOf({ rules: [RULE] })).mesh, { changes });
     assert.match(sentences(late.problems), /older configuration/);
-    const done = await wait(sessionOf((_, nonce) => dumpOf({ nonce })).session, { changes });
+    const done = await wait(meshOf((_, nonce) => dumpOf({ nonce })).mesh, { changes });
     assert.deepEqual(done.problems, []);
   });
 
   it("is checked where a step changes nothing: a scenario's first one", async () => {
-    const left = await wait(sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session, { changes: [] });
+    const left = await wait(meshOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).mesh, { changes: [] });
     assert.match(sentences(left.problems), /enforces what this scenario did not apply: AuthorizationPolicy foo\/deny/);
     assert.deepEqual(
       left.problems.map(({ kind }) => kind),
@@ -153,10 +160,10 @@ describe("in force", () => {
       metadata: { name: "theirs", namespace: "istio-system" },
       spec: { jwtRules: [{ issuer: "a", jwks: "{}" }] },
     };
-    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], issuers: ["a", "b"] }), {
+    const { mesh } = meshOf((_, nonce) => dumpOf({ nonce, rules: [RULE], issuers: ["a", "b"] }), {
       policies: [theirs],
     });
-    const { problems } = await wait(session, {});
+    const { problems } = await wait(mesh, {});
     assert.deepEqual(problems, [
       {
         kind: "foreign-policies",
@@ -170,42 +177,42 @@ describe("in force", () => {
   });
 
   it("needs the scenario's own policies beside the mark: istiod watches each kind for itself", async () => {
-    const { session } = sessionOf((_, nonce) => dumpOf({ nonce }));
-    const { problems } = await wait(session, {});
+    const { mesh } = meshOf((_, nonce) => dumpOf({ nonce }));
+    const { problems } = await wait(mesh, {});
     assert.match(sentences(problems), /AuthorizationPolicy foo\/deny: foo\/httpbin does not show/);
   });
 
   it("does not count a listener that is warming, and says so", async () => {
-    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE], state: "warming_state" }));
-    assert.match(sentences((await wait(session, {})).problems), /still warming/);
+    const { mesh } = meshOf((_, nonce) => dumpOf({ nonce, rules: [RULE], state: "warming_state" }));
+    assert.match(sentences((await wait(mesh, {})).problems), /still warming/);
   });
 
   it("tells a config that a proxy rejects, and takes it where the step says so", async () => {
-    const { session } = sessionOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
-    assert.match(sentences((await wait(session, {})).problems), /foo\/httpbin rejects .*: bad keys/);
-    assert.deepEqual((await wait(session, { expects: "rejected" })).problems, []);
-    const older = sessionOf((_, nonce) => rejecting({ rules: ["ns[foo]-policy[older]-rule[0]"] }, { nonce })).session;
+    const { mesh } = meshOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
+    assert.match(sentences((await wait(mesh, {})).problems), /foo\/httpbin rejects .*: bad keys/);
+    assert.deepEqual((await wait(mesh, { expects: "rejected" })).problems, []);
+    const older = meshOf((_, nonce) => rejecting({ rules: ["ns[foo]-policy[older]-rule[0]"] }, { nonce })).mesh;
     assert.match(sentences((await wait(older, { expects: "rejected" })).problems), /did not apply: .* foo\/older/);
-    const taken = sessionOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).session;
+    const taken = meshOf((_, nonce) => dumpOf({ nonce, rules: [RULE] })).mesh;
     assert.match(sentences((await wait(taken, { expects: "rejected" })).problems), /does not reject/);
   });
 
   it("is a problem at once for a policy that chooses none of the judging pods, unless the step says so", async () => {
     const elsewhere = [change("apply", policy("typo", { selector: { matchLabels: { app: "httpbim" } } }))];
     const push = (_: Proxy, nonce: string): unknown => dumpOf({ nonce });
-    const { session, marks } = sessionOf(push);
+    const { mesh, marks } = meshOf(push);
     assert.match(
-      sentences((await wait(session, { changes: elsewhere })).problems),
+      sentences((await wait(mesh, { changes: elsewhere })).problems),
       /foo\/typo selects none .*app=httpbim/,
     );
     assert.deepEqual(marks, []);
-    assert.deepEqual((await wait(session, { changes: elsewhere, expects: "nowhere" })).problems, []);
-    const noted = await wait(sessionOf(push, { unchosenIsNote: true }).session, { changes: elsewhere });
+    assert.deepEqual((await wait(mesh, { changes: elsewhere, expects: "nowhere" })).problems, []);
+    const noted = await wait(meshOf(push, { unchosenIsNote: true }).mesh, { changes: elsewhere });
     assert.deepEqual(noted.problems, []);
     assert.match(noted.objects[0]?.findings?.[0]?.kind ?? "", /selects-no-pod/);
     const rule = (_: Proxy, nonce: string): unknown => dumpOf({ nonce, rules: [RULE] });
     assert.match(
-      sentences((await wait(sessionOf(rule).session, { expects: "nowhere" })).problems),
+      sentences((await wait(meshOf(rule).mesh, { expects: "nowhere" })).problems),
       /says `inForce: nowhere`/,
     );
   });
@@ -213,11 +220,11 @@ describe("in force", () => {
   it("waits for clients and for a second mark where routes may have changed", async () => {
     const route = [change("apply", { ...policy("route"), kind: "VirtualService" })];
     const asked = new Set<string>();
-    const { session, marks } = sessionOf((proxy, nonce) => {
+    const { mesh, marks } = meshOf((proxy, nonce) => {
       asked.add(proxy.pod);
       return dumpOf({ nonce });
     });
-    const { problems, objects } = await wait(session, { changes: route });
+    const { problems, objects } = await wait(mesh, { changes: route });
     assert.deepEqual(problems, []);
     assert.equal(marks.length, 2);
     assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
@@ -231,10 +238,10 @@ describe("in force", () => {
       ),
     });
     const judges = { proxies: [GATEWAY], behind: [] };
-    const half = sessionOf((_, nonce) => two(nonce, "0000000000000000"));
-    assert.match(sentences((await wait(half.session, { judges, changes: [] })).problems), /older configuration/);
-    const whole = sessionOf((_, nonce) => two(nonce, nonce));
-    assert.deepEqual((await wait(whole.session, { judges, changes: [] })).problems, []);
+    const half = meshOf((_, nonce) => two(nonce, "0000000000000000"));
+    assert.match(sentences((await wait(half.mesh, { judges, changes: [] })).problems), /older configuration/);
+    const whole = meshOf((_, nonce) => two(nonce, nonce));
+    assert.deepEqual((await wait(whole.mesh, { judges, changes: [] })).problems, []);
     assert.deepEqual(whole.marks[0]?.["spec"], {
       selector: { matchLabels: { istio: "ingressgateway" } },
       action: "DENY",

@@ -4,7 +4,7 @@ import type { ChangedObject, Foreign, ObjectFinding, ObjectRef, PodRef, StepFind
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
 import type { StepSpec } from "../model/scenario.ts";
-import { applyManifest } from "../mesh/apply.ts";
+import { applyManifest, type Applying } from "../mesh/apply.ts";
 import {
   isInForce,
   makesProvider,
@@ -16,16 +16,12 @@ import {
   type JwtProvider,
   type ProxyConfig,
 } from "../verdict/proxy-config.ts";
-import { ROOT_NAMESPACE, type Proxy, type Session } from "./session.ts";
+import type { TokenFactory } from "../tokens/factory.ts";
+import type { Change } from "./changes.ts";
+import { ROOT_NAMESPACE, type Proxy, type Target } from "./places.ts";
+import type { SessionPlan } from "./plan.ts";
+import type { Proxies } from "./session.ts";
 import { runLabels } from "./workloads.ts";
-
-/** An object that a step applied or deleted. */
-export interface Change {
-  readonly verb: "apply" | "delete";
-  readonly manifest: Manifest;
-  readonly file: string;
-  readonly yaml: string;
-}
 
 /** The proxies that judge a step's requests. */
 export interface Judges {
@@ -46,6 +42,17 @@ export interface Awaited {
   readonly expects?: StepSpec["inForce"];
 }
 
+/** What the wait takes of a session. */
+export interface PushingMesh extends Pick<Proxies, "proxyConfig"> {
+  readonly plan: Pick<SessionPlan, "runId" | "inForceLimitMs" | "unchosenIsNote">;
+  readonly kube: {
+    readonly objects: Applying["objects"] & {
+      list(apiVersion: string, kind: string, namespace: string): Promise<{ readonly items: Manifest[] }>;
+    };
+  };
+  readonly tokens: Pick<TokenFactory, "redact">;
+}
+
 /** What is known when the wait ends. */
 export interface InForce {
   readonly objects: readonly AppliedObject[];
@@ -63,7 +70,7 @@ const DEBOUNCE_MS = 100;
  * proxy's own config dump must show it, with all policies of the scenario and nothing else. What is not there within the limit
  * is a problem, whatever the answers would be. So is, at once, a policy that chooses none of the judging proxies.
  */
-export async function waitInForce(session: Session, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
+export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
   const { changes, judges, clients, expects } = awaited;
   const started = performance.now();
   const judging = unique([...judges.proxies, ...judges.behind]);
@@ -78,28 +85,28 @@ export async function waitInForce(session: Session, awaited: Awaited, signal?: A
   );
   const end = (problems: readonly StepFinding[] = []): InForce => ({
     objects: changes.map((change) => {
-      const object = toObject(session, change, isPolicy(change.manifest) ? judging : waiting, reached);
+      const object = toObject(mesh, change, isPolicy(change.manifest) ? judging : waiting, reached);
       const unchosenBy = unchosen.get(change);
       return unchosenBy === undefined ? object : { ...object, findings: [unchosenBy] };
     }),
     problems,
   });
-  if (unchosen.size > 0 && expects !== "nowhere" && session.plan.unchosenIsNote !== true)
+  if (unchosen.size > 0 && expects !== "nowhere" && mesh.plan.unchosenIsNote !== true)
     return end([...unchosen.values()]);
   if (unchosen.size === 0 && expects === "nowhere") return end([{ kind: "selects-a-pod" }]);
   // istiod sends a proxy its clusters and listeners first and its routes last (pilot/pkg/xds, PushOrder): a second mark in the
   // listeners proves that the routes which came after the first one have arrived.
   for (let marks = wide ? 2 : 1; marks > 0 && waiting.length > 0; marks--) {
     const nonce = randomBytes(8).toString("hex");
-    await mark(session, waiting, nonce, signal);
-    const until = performance.now() + session.plan.inForceLimitMs;
+    await mark(mesh, waiting, nonce, signal);
+    const until = performance.now() + mesh.plan.inForceLimitMs;
     await delay(DEBOUNCE_MS);
     for (let pending = waiting; ;) {
       signal?.throwIfAborted();
       const left: Left[] = [];
       await Promise.all(
         pending.map(async (proxy) => {
-          const config = await session.proxyConfig(proxy, nonce);
+          const config = await mesh.proxyConfig(proxy, nonce);
           const mustReject = expects === "rejected" && judging.includes(proxy);
           const missing = whatIsMissing(awaited, proxy, config, nonce, mustReject);
           if (missing !== undefined) left.push({ ...missing, proxy });
@@ -110,7 +117,7 @@ export async function waitInForce(session: Session, awaited: Awaited, signal?: A
       if (left.length === 0) break;
       if (performance.now() > until) {
         for (const { proxy } of left) reached.delete(proxy);
-        return end((await Promise.all(left.map((one) => findProblems(session, awaited, one)))).flat());
+        return end((await Promise.all(left.map((one) => findProblems(mesh, awaited, one)))).flat());
       }
       pending = left.map(({ proxy }) => proxy);
       await delay(POLL_MS);
@@ -129,13 +136,13 @@ function concerns(manifest: Manifest, proxy: Proxy): boolean {
 }
 
 /** Puts a new nonce where each of these proxies gets it. */
-async function mark(session: Session, proxies: readonly Proxy[], nonce: string, signal?: AbortSignal): Promise<void> {
+async function mark(mesh: PushingMesh, proxies: readonly Proxy[], nonce: string, signal?: AbortSignal): Promise<void> {
   const namespaces = new Map(proxies.map(({ namespace, gateway }) => [namespace, gateway]));
   await Promise.all(
     [...namespaces].map(([namespace, gateway]) => {
       // A policy without selector in the root namespace would concern the whole mesh.
       const marker = markerOf(namespace, nonce, gateway ? { istio: "ingressgateway" } : undefined);
-      return applyManifest(session.kube, marker, { labels: runLabels(session.plan.runId), ...(signal && { signal }) });
+      return applyManifest(mesh.kube, marker, { labels: runLabels(mesh.plan.runId), ...(signal && { signal }) });
     }),
   );
 }
@@ -200,9 +207,9 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
 }
 
 /** Why the wait for one proxy has ended without success. */
-async function findProblems(session: Session, { changes }: Awaited, left: Left): Promise<StepFinding[]> {
+async function findProblems(mesh: PushingMesh, { changes }: Awaited, left: Left): Promise<StepFinding[]> {
   const proxy = podOf(left.proxy);
-  const afterMs = session.plan.inForceLimitMs;
+  const afterMs = mesh.plan.inForceLimitMs;
   const objects = changes.map(({ verb, manifest }): ChangedObject => ({
     ...refOf(manifest),
     ...(verb === "delete" && { deleted: true as const }),
@@ -218,7 +225,7 @@ async function findProblems(session: Session, { changes }: Awaited, left: Left):
       return [{ kind: "config-not-rejected", proxy, objects }];
     case "content": {
       const { objects: lacking = [] } = left;
-      const policies = await findForeign(session, left);
+      const policies = await findForeign(mesh, left);
       // What is left over is a problem, whatever it is.
       if (lacking.length + policies.length === 0) return [{ kind: "old-config", proxy, objects, afterMs }];
       return [
@@ -230,7 +237,7 @@ async function findProblems(session: Session, { changes }: Awaited, left: Left):
 }
 
 /** The objects from which a proxy has what the scenario did not give it, as well as they can be found. */
-async function findForeign(session: Session, { proxy, unexplained: beside }: Left): Promise<Foreign[]> {
+async function findForeign(mesh: PushingMesh, { proxy, unexplained: beside }: Left): Promise<Foreign[]> {
   const rules = (beside?.rules ?? []).map((rule): Foreign => {
     const policy = policyOfRule(rule);
     return policy
@@ -242,11 +249,7 @@ async function findForeign(session: Session, { proxy, unexplained: beside }: Lef
   const namespaces = [...new Set([proxy.namespace, ROOT_NAMESPACE])];
   const found = await Promise.all(
     namespaces.map(async (namespace) => {
-      const list = await session.kube.objects.list<Manifest>(
-        "security.istio.io/v1beta1",
-        "RequestAuthentication",
-        namespace,
-      );
+      const list = await mesh.kube.objects.list("security.istio.io/v1beta1", "RequestAuthentication", namespace);
       return list.items.map((item) => ({ ...item, kind: "RequestAuthentication" }));
     }),
   ).catch(() => []);
@@ -273,7 +276,7 @@ function podOf({ namespace, pod }: Proxy): PodRef {
 }
 
 function toObject(
-  session: Session,
+  mesh: PushingMesh,
   { verb, manifest, file, yaml }: Change,
   proxies: readonly Proxy[],
   reached: ReadonlyMap<Proxy, { readonly ms: number; readonly config: ProxyConfig }>,
@@ -290,7 +293,7 @@ function toObject(
     namespace: manifest.metadata.namespace ?? "",
     file,
     // An inline JWKS may hold symmetric keys.
-    yaml: session.tokens.redact(yaml),
+    yaml: mesh.tokens.redact(yaml),
     proxies: verb === "apply" ? there.map(keyOf) : [],
     ...(concerned.length > 0 &&
       there.length === concerned.length && {
@@ -302,8 +305,15 @@ function toObject(
 
 const EMPTY: ProxyConfig = { jwt: [], rules: [], listeners: [] };
 
+/** Every proxy that judges requests to these targets, once. */
+export function judgesOf(targets: readonly Target[]): Judges {
+  const proxies = unique(targets.flatMap((target) => target.proxies));
+  const known = new Set(proxies.map(({ pod }) => pod));
+  return { proxies, behind: unique(targets.flatMap((target) => target.behind)).filter(({ pod }) => !known.has(pod)) };
+}
+
 /** Each proxy once: the same pod may be looked up more than once. */
-export function unique(proxies: readonly Proxy[]): Proxy[] {
+function unique(proxies: readonly Proxy[]): Proxy[] {
   return [...new Map(proxies.map((proxy) => [keyOf(proxy), proxy])).values()];
 }
 

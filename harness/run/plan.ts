@@ -3,30 +3,34 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { Scenario } from "../model/scenario.ts";
 
-/** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
-export interface RunPlan {
+/** What a session knows of its run. */
+export interface SessionPlan {
   readonly runId: string;
   /** When the command began, as `Date.now()`. */
   readonly startedAt: number;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
-  /** Positions in reports are relative to it. */
-  readonly projectRoot: string;
-  readonly ids: readonly string[];
   /** Where each scenario's result goes: `<partsDir>/<n>.json`. */
   readonly partsDir: string;
   /** Where each failure leaves what explains it; becomes `diagnostics` in the results folder. */
   readonly diagnosticsDir: string;
-  /** Where the processes of the run share the keys they make; mode 0700. */
-  readonly keyFolder: string;
-  /** Unix socket of the process that owns the cluster: gives the cluster once it is ready, takes mesh settings. */
-  readonly controlSocket: string;
+  /** Where the processes of the run share the keys they make; mode 0700. Without it they stay in one process. */
+  readonly keyFolder?: string;
   /** How long a step may take to agree, from its config being in force. */
   readonly limitMs: number;
   /** How long the proxies may take to have a step's config in force. */
   readonly inForceLimitMs: number;
   /** A policy that chooses none of the judging pods is a note instead of an error: a ticket's policy may be at fault. */
   readonly unchosenIsNote?: boolean;
+}
+
+/** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
+export interface RunPlan extends SessionPlan {
+  /** Positions in reports are relative to it. */
+  readonly projectRoot: string;
+  readonly ids: readonly string[];
+  /** Unix socket of the process that owns the cluster: gives the cluster once it is ready, takes mesh settings. */
+  readonly controlSocket: string;
 }
 
 /** How long the proxies may take by default, in milliseconds: istiod waits 10 s at most for further changes (PILOT_DEBOUNCE_MAX). */

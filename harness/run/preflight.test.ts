@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import { UnknownKindError, type Manifest } from "../mesh/client.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
-import { describeRefusals, positionsOf, preflight } from "./preflight.ts";
-import type { Session } from "./session.ts";
+import { describeRefusals, positionsOf, preflight, type CheckingMesh } from "./preflight.ts";
 
 const position = { file: "scenario.yaml", line: 1, column: 1 };
 
@@ -21,9 +20,9 @@ function scenario(id: string, ...texts: string[]): Scenario {
 }
 
 /** An API server that refuses what is named so; a moment without a webhook comes before the first answer. */
-function session(refuses: (manifest: Manifest) => number | Error | undefined): Session {
+function mesh(refuses: (manifest: Manifest) => number | Error | undefined): CheckingMesh {
   let busy = true;
-  const apply = (manifest: Manifest, { dryRun }: { dryRun?: boolean }): Promise<Manifest> => {
+  const apply = (manifest: Manifest, { dryRun }: { dryRun: boolean }): Promise<Manifest> => {
     assert.equal(dryRun, true);
     const answer = (code: number, message: string): Promise<never> =>
       Promise.reject(new ApiException(code, message, JSON.stringify({ message }), {}));
@@ -40,7 +39,8 @@ function session(refuses: (manifest: Manifest) => number | Error | undefined): S
     handle: { namespace: "foo", outsideNamespace: "bar" },
     plan: { runId: "r" },
     tokens: { jwks: () => Promise.resolve("{}") },
-  } as unknown as Session;
+    server: () => Promise.reject(new Error("no server is needed")),
+  };
 }
 
 const BAD = `${policy("good")}---\n${policy("bad")}---\n`;
@@ -48,7 +48,7 @@ const BAD = `${policy("good")}---\n${policy("bad")}---\n`;
 test("one refused manifest is its scenario's alone, told once, with file and line and the server's own words", async () => {
   const [good, bad] = [scenario("a/good", policy("good")), scenario("a/bad", BAD, BAD)];
   const refused = await preflight(
-    session(({ metadata }) => (metadata.name === "bad" ? 422 : undefined)),
+    mesh(({ metadata }) => (metadata.name === "bad" ? 422 : undefined)),
     [good, bad],
   );
   assert.deepEqual(
@@ -75,7 +75,7 @@ test("one refused manifest is its scenario's alone, told once, with file and lin
 test("a kind that the API server does not have is refused at once", async () => {
   const unknown = scenario("a/kind", policy("x"));
   const refused = await preflight(
-    session(() => new UnknownKindError("security.istio.io/v1", "AuthorizationPolicy")),
+    mesh(() => new UnknownKindError("security.istio.io/v1", "AuthorizationPolicy")),
     [unknown],
   );
   assert.match(refused.get(unknown)?.[0]?.message ?? "", /^Unrecognized API version and kind/);
@@ -84,7 +84,7 @@ test("a kind that the API server does not have is refused at once", async () => 
 test("an API server that cannot be reached is not a refusal", async () => {
   await assert.rejects(
     preflight(
-      session(() => new Error("connect ECONNREFUSED")),
+      mesh(() => new Error("connect ECONNREFUSED")),
       [scenario("a/good", policy("good"))],
     ),
     { code: "ERR_CLUSTER_UNREACHABLE" },

@@ -6,29 +6,34 @@ import type { Refusal } from "../model/result.ts";
 import { substitute } from "../scenario/index.ts";
 import { itemsOf, parseSource, startOf, textOf, valueOf } from "../scenario/source.ts";
 import type { ManifestFile, Position, Scenario } from "../model/scenario.ts";
-import type { Session } from "./session.ts";
-import { substitutionValues } from "./step.ts";
+import type { Applying } from "../mesh/apply.ts";
+import { stepValues, type ValueSources } from "./substitution.ts";
+
+/** What asking about manifests takes of a session. */
+export interface CheckingMesh extends ValueSources {
+  readonly kube: Applying;
+}
 
 /**
  * Asks the API server (dry run, webhooks included) about every manifest before anything is applied.
  * @returns what it refuses, by scenario: such a scenario cannot run, and the others can
  */
 export async function preflight(
-  session: Session,
+  mesh: CheckingMesh,
   scenarios: readonly Scenario[],
 ): Promise<ReadonlyMap<Scenario, readonly Refusal[]>> {
-  const found = await inLanes(scenarios, async (scenario) => [scenario, await askAbout(session, scenario)] as const);
+  const found = await inLanes(scenarios, async (scenario) => [scenario, await askAbout(mesh, scenario)] as const);
   return new Map(found.filter(([, refusals]) => refusals.length > 0));
 }
 
-async function askAbout(session: Session, scenario: Scenario): Promise<Refusal[]> {
+async function askAbout(mesh: CheckingMesh, scenario: Scenario): Promise<Refusal[]> {
   const refusals: Refusal[] = [];
   for (const [index, step] of scenario.steps.entries()) {
-    const values = await substitutionValues(session, scenario, index);
+    const values = await stepValues(mesh, scenario, index);
     for (const file of step.apply) {
       const positions = positionsOf(file);
       for (const [at, manifest] of parseManifests(substitute(file.text, file.file, values)).entries()) {
-        const message = await applyManifest(session.kube, manifest, { dryRun: true }).then(() => undefined, refusalIn);
+        const message = await applyManifest(mesh.kube, manifest, { dryRun: true }).then(() => undefined, refusalIn);
         const position = positions[at] ?? { file: file.file, line: 1, column: 1 };
         if (message !== undefined && !refusals.some((known) => isSame(known.position, position)))
           refusals.push({ position, object: nameOf(manifest), message });

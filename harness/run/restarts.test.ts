@@ -9,6 +9,7 @@ import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { chargeLate, disturbed, findDisturbances, readPods, reviewDeaths, tell, type PodsSeen } from "./restarts.ts";
 import { runScenario } from "./scenario.ts";
+import { fakeSession } from "./session.fixture.ts";
 import type { Session } from "./session.ts";
 
 const at = (seconds: number): Date => new Date(Date.UTC(2026, 10, 28, 6, 0, seconds));
@@ -236,12 +237,10 @@ describe("a scenario during which a container died", () => {
   });
   after(() => rm(partsDir, { recursive: true }));
 
-  const session = (kube: Kube): Session =>
-    ({
-      ...{ kube, forget: () => undefined },
-      handle: { kind: "embedded", namespace: "foo", outsideNamespace: "outside" },
-      plan: { partsDir, runId: "1", diagnosticsDir: partsDir },
-    }) as unknown as Session;
+  const session = (kube: Kube): Session => {
+    const fake = fakeSession({ kube });
+    return { ...fake, plan: { ...fake.plan, partsDir, runId: "1", diagnosticsDir: partsDir } };
+  };
   const quiet = [pod("httpbin-1", [proxy])];
   const dead = [pod("httpbin-1", [status("istio-proxy", 1, running(9), ended(8, 139, 11))])];
 

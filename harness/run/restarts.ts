@@ -8,8 +8,9 @@ import { messageOf, type Kube } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
 import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
-import type { RunPlan } from "./plan.ts";
-import { ROOT_NAMESPACE, type Session } from "./session.ts";
+import type { SessionPlan } from "./plan.ts";
+import { ROOT_NAMESPACE } from "./places.ts";
+import type { Session } from "./session.ts";
 
 /** Pods to look at. */
 export interface PodSelection {
@@ -218,11 +219,11 @@ function selectionsOf({ handle }: Session, scenarios: readonly Scenario[]): PodS
 }
 
 /** Where a worker leaves what it saw, for the process that reviews the run. */
-function fileOf({ partsDir }: RunPlan, id: string): string {
+function fileOf({ partsDir }: SessionPlan, id: string): string {
   return path.join(partsDir, "pods", `${id.replaceAll("/", "__")}.json`);
 }
 
-async function keep(plan: RunPlan, id: string, around: Around): Promise<void> {
+async function keep(plan: SessionPlan, id: string, around: Around): Promise<void> {
   await mkdir(path.dirname(fileOf(plan, id)), { recursive: true });
   await writeFile(fileOf(plan, id), JSON.stringify(around));
 }

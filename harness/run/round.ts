@@ -1,7 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { MeshproofError } from "../model/errors.ts";
 import { readRound, writeRound, type WireAnswer, type WireRequest } from "../probe/curl.ts";
-import type { Place, Session } from "./session.ts";
+import type { ContainerRef, ExecResult } from "../mesh/exec.ts";
+import type { Place } from "./places.ts";
+
+/** Runs curl in a container with this config (`--config -`). */
+export type Curl = (where: ContainerRef, config: string) => Promise<ExecResult>;
 
 /** Seconds for one request. A JWKS that a proxy must fetch may take its full 5 s (Istio's jwtRules.timeout default). */
 const MAX_TIME = 8;
@@ -18,7 +22,7 @@ export interface PlacedRequest {
  * @throws ERR_PROBE where a place's curl does not run or ends early.
  */
 export async function sendRound(
-  session: Session,
+  curl: Curl,
   requests: readonly PlacedRequest[],
   options: { newConnections?: boolean } = {},
 ): Promise<WireAnswer[]> {
@@ -31,7 +35,7 @@ export async function sendRound(
         indexes.map((i) => (requests[i] as PlacedRequest).request),
         { boundary, maxTime: MAX_TIME, newConnections: options.newConnections ?? false },
       );
-      const result = await session.curl(place.container, config);
+      const result = await curl(place.container, config);
       const read = readRound(result.stdout, boundary);
       if (read.length !== indexes.length) {
         throw new MeshproofError(

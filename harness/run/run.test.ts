@@ -3,10 +3,9 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import type { CheckResult, ScenarioResult, Status } from "../model/result.ts";
 import { loadScenarios } from "../scenario/index.ts";
-import { countOf } from "../verdict/index.ts";
+import { countOf, worst } from "../verdict/index.ts";
 import { skipAll, type RunOptions } from "./run.ts";
 import { inRunOrder } from "./plan.ts";
-import { worst } from "./step.ts";
 import { workloadsOf } from "./workloads.ts";
 
 const root = path.join(import.meta.dirname, "../../scenarios");

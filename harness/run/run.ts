@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { collectSetUp } from "../diagnostics/collect.ts";
-import { waitForDeployment } from "../mesh/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import type { RunResult, ScenarioResult } from "../model/result.ts";
@@ -15,10 +14,9 @@ import type { StartedPlaywright } from "./playwright.ts";
 import { describeRefusals, preflight } from "./preflight.ts";
 import { excuseOwn, unrun } from "./scenario.ts";
 import { countOf } from "../verdict/index.ts";
-import { ROOT_NAMESPACE, openSession, type Session } from "./session.ts";
-import { readKeySets } from "./key-sets.ts";
+import { openSession } from "./session.ts";
 import { sweep } from "./sweep.ts";
-import { deployWorkloads, publishKeys, workloadsOf } from "./workloads.ts";
+import { setUpWorkloads } from "./workloads.ts";
 
 export { choose } from "./eligible.ts";
 export { startPlaywright } from "./playwright.ts";
@@ -56,7 +54,7 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   const { playwright, handle, progress, signal } = options;
   const { plan } = playwright;
   const session = await openSession(plan, handle);
-  await prepareWorkloads(session, options).catch(async (error: unknown) => {
+  await setUpWorkloads(session, options.scenarios, options).catch(async (error: unknown) => {
     if (signal?.aborted !== true) await collectSetUp(session, new Date(options.startedAt), error);
     throw error;
   });
@@ -130,28 +128,6 @@ function gather(options: RunOptions, results: readonly ScenarioResult[], workloa
     scenarios: told,
     counts: countOf(all),
   };
-}
-
-async function prepareWorkloads(session: Session, options: RunOptions): Promise<void> {
-  const { scenarios, handle } = options;
-  const throughGateway = scenarios.some((s) =>
-    s.steps.some((step) => step.checks.some((c) => c.request.to === "ingress")),
-  );
-  await Promise.all([
-    deployWorkloads({
-      ...options,
-      scenariosRoot: session.plan.scenariosRoot,
-      kube: session.kube,
-      tokens: session.tokens,
-      apps: workloadsOf(scenarios),
-    }),
-    throughGateway && waitForDeployment(session.kube, ROOT_NAMESPACE, "istio-ingressgateway"),
-  ]);
-  const served = await readKeySets(
-    session.tokens,
-    scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply)),
-  );
-  await publishKeys(session.kube, handle, served);
 }
 
 async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): Promise<ScenarioResult> {

@@ -3,9 +3,10 @@ import { MeshproofError } from "../model/errors.ts";
 import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { openLookout, tell } from "./restarts.ts";
-import { excuseScenario } from "../verdict/index.ts";
+import { excuseScenario, worst } from "../verdict/index.ts";
 import type { Session } from "./session.ts";
-import { removeApplied, runStep, worst, type Applied } from "./step.ts";
+import { removeApplied, type Applied } from "./changes.ts";
+import { runStep } from "./step.ts";
 
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:

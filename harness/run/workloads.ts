@@ -13,7 +13,9 @@ import { substitute } from "../scenario/index.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { issueLeaf } from "./certificate.ts";
-import { readKeySets } from "./key-sets.ts";
+import { ROOT_NAMESPACE } from "./places.ts";
+import type { SessionPlan } from "./plan.ts";
+import { outsideHostOf, readKeySets } from "./substitution.ts";
 
 /** On every object that meshproof makes. */
 export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;
@@ -77,6 +79,29 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
   await inLanes(deployments, (m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal));
 }
 
+/** What setting up takes of a session. */
+export interface SettingUp extends Pick<DeployOptions, "kube" | "handle" | "tokens"> {
+  readonly plan: Pick<SessionPlan, "scenariosRoot">;
+}
+
+/** Deploys what scenarios need, and serves their keys. @throws ERR_WORKLOAD_NOT_READY */
+export async function setUpWorkloads(
+  { kube, handle, tokens, plan }: SettingUp,
+  scenarios: readonly Scenario[],
+  { progress, signal }: Pick<DeployOptions, "progress" | "signal">,
+): Promise<void> {
+  const throughGateway = scenarios.some(({ steps }) =>
+    steps.some(({ checks }) => checks.some(({ request }) => request.to === "ingress")),
+  );
+  const { scenariosRoot } = plan;
+  await Promise.all([
+    deployWorkloads({ kube, handle, tokens, scenariosRoot, apps: workloadsOf(scenarios), progress, signal }),
+    throughGateway && waitForDeployment(kube, ROOT_NAMESPACE, "istio-ingressgateway"),
+  ]);
+  const files = scenarios.flatMap(({ steps }) => steps.flatMap(({ apply }) => apply));
+  await publishKeys(kube, handle, await readKeySets(tokens, files));
+}
+
 /** Puts key sets where the JWKS servers serve them: `/jwks/<issuer>/<anything>`. */
 export async function publishKeys(
   kube: Kube,
@@ -91,14 +116,6 @@ export async function publishKeys(
       for (const [issuer, jwks] of keySets) await writeFileIn(kube, server, `/srv/jwks/${issuer}.json`, jwks);
     }),
   );
-}
-
-/**
- * The name of the pod with this address, which CoreDNS answers from the name itself (`pods insecure`, as kubeadm sets it up).
- * A ServiceEntry needs a name: Istio's validation refuses an address as `hosts`.
- */
-export function outsideHostOf(ip: string, outsideNamespace: string): string {
-  return `${ip.replaceAll(/[.:]/g, "-")}.${outsideNamespace}.pod.cluster.local`;
 }
 
 /** The JWKS server's pod, ready or not there at all. */

@@ -9,7 +9,7 @@ import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { findDeaths, readPods, tell, type PodsSeen } from "../run/restarts.ts";
-import { ROOT_NAMESPACE } from "../run/session.ts";
+import { ROOT_NAMESPACE } from "../run/places.ts";
 import { substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";

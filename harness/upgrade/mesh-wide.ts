@@ -1,5 +1,5 @@
 import { parseManifests } from "../mesh/apply.ts";
-import { ROOT_NAMESPACE } from "../run/session.ts";
+import { ROOT_NAMESPACE } from "../run/places.ts";
 import type { Scenario } from "../model/scenario.ts";
 
 const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);

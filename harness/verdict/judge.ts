@@ -82,16 +82,25 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
     ].join(" and ");
     return { ...check, status: "error", reason: `could not be judged: it demands ${demanded}, and ${logged.missing}` };
   }
-  const seen = { ...check.got, details: logged.details };
-  // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
-  const passedOn = logged.details === "via_upstream" && request.to !== "ingress";
-  const got: Answer = { ...seen, by: passedOn ? "workload" : attribute(seen) };
+  const got = withDetails(check.got, logged, request.to);
   const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
   const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
   const status = wrong === undefined ? check.status : "failed";
   const why = status === "passed" ? undefined : explainDenial(got);
   const reason = [wrong ?? check.reason, why].filter((part) => part !== undefined && part !== "").join("; ");
   return { ...check, got, status, ...(reason !== "" && { reason }) };
+}
+
+/**
+ * An answer as the access log tells it: who really answered.
+ * @param to the request's target: a workload's name, or `ingress`
+ */
+export function withDetails(answer: Answer, logged: Logged, to: string): Answer {
+  if ("missing" in logged) return answer;
+  const seen = { ...answer, details: logged.details };
+  // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
+  const passedOn = logged.details === "via_upstream" && to !== "ingress";
+  return { ...seen, by: passedOn ? "workload" : attribute(seen) };
 }
 
 /** `200 from httpbin`, or why there is none. */

@@ -15,8 +15,8 @@ import { readyPods } from "../../harness/mesh/wait.ts";
 import type { Explanation } from "../../harness/model/explanation.ts";
 import { explainRequest, type OracleRequest } from "../../harness/oracle/index.ts";
 import { describeReason } from "../../reports/explanation.ts";
-import { sendRound, type PlacedRequest } from "../../harness/run/round.ts";
-import type { Place, Session } from "../../harness/run/session.ts";
+import { sendRound, type Curl, type PlacedRequest } from "../../harness/run/round.ts";
+import type { Place } from "../../harness/run/places.ts";
 import type { TokenSpec, TokenVariant } from "../../harness/model/token.ts";
 import { INGRESS_URL } from "../../harness/mesh/index.ts";
 import { createTokenFactory, type TokenFactory } from "../../harness/tokens/factory.ts";
@@ -361,11 +361,9 @@ describe("explain", () => {
     const since = new Date(Date.now() - 1000);
     const requests = generated.map(({ placed }) => placed);
     // The first round may meet pooled connections on the old policies.
-    const session = {
-      curl: (where, stdin) => execIn(kube, where, CURL_COMMAND, { stdin }),
-    } satisfies Pick<Session, "curl"> as unknown as Session;
-    await sendRound(session, requests, { newConnections: true });
-    const answers = await sendRound(session, requests);
+    const curl: Curl = (where, stdin) => execIn(kube, where, CURL_COMMAND, { stdin });
+    await sendRound(curl, requests, { newConnections: true });
+    const answers = await sendRound(curl, requests);
     const details = await readDetails(since);
     const seen = new Map<string, number>();
     const undecided = new Map<string, number>();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { proxyOf, requestsFor } from "./session.ts";
+import { proxyOf } from "./places.ts";
+import { requestsFor } from "./proxies.ts";
 
 test("so many requests miss one of a proxy's workers once in ten million times at most", () => {
   assert.equal(requestsFor(1), 1);

@@ -1,0 +1,177 @@
+/** Reproduces a ticket: translates it, asks a mesh, and reads the answer out of what was observed. In this process. */
+
+import path from "node:path";
+import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { ReproAnswer } from "../model/ticket.ts";
+import type { Progress } from "../progress.ts";
+import { parseManifests } from "../mesh/apply.ts";
+import { connect } from "../mesh/client.ts";
+import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
+import { mayHoldOldKeys } from "../run/fresh-keys.ts";
+import { observeStep } from "../run/observe.ts";
+import { IN_FORCE_LIMIT_MS } from "../run/plan.ts";
+import { describeRefusals, preflight } from "../run/preflight.ts";
+import { openSession } from "../run/session.ts";
+import { sweep } from "../run/sweep.ts";
+import { setUpWorkloads } from "../run/workloads.ts";
+import { readAnswer } from "./answer.ts";
+import { minimize, sameAnswer } from "./minimize.ts";
+import { STAND_IN, stringifyObjects } from "./stand-in.ts";
+import { translated } from "./read-ticket.ts";
+import type { Ticket, Translation } from "./translate.ts";
+import { writeScenarios } from "./write-scenario.ts";
+
+/** How often `--minimize` asks the mesh. */
+const MOST_TRIES = 60;
+
+/** What a ticket's scenario expects; only `observe` sends its requests, and that judges nothing. */
+const ANYTHING = { status: 200, by: "workload" } as const;
+
+export interface ReproTask {
+  readonly ticket: Ticket;
+  /** As they were named. */
+  readonly files: readonly string[];
+  /** How a person asks this again. */
+  readonly command: string;
+  readonly version: string;
+  /** The status that the reporter expected. */
+  readonly expected: number | undefined;
+  readonly minimize: boolean;
+  /** The scenarios that meshproof brings. */
+  readonly scenariosRoot: string;
+}
+
+/** What reproducing takes of the process that it runs in. */
+export interface ReproPlace {
+  /** Gives the cluster; called once. `signal` aborts where the work is interrupted or the cluster is lost. */
+  readonly open: () => Promise<{ readonly cluster: Cluster; readonly signal: AbortSignal }>;
+  /** Makes a folder that is this user's alone and goes with the process. */
+  readonly tempDir: () => string;
+  readonly newId: () => string;
+  readonly progress: Progress;
+}
+
+export interface Reproduced {
+  readonly ticket: Ticket;
+  readonly translation: Translation;
+  readonly answer: ReproAnswer;
+}
+
+/**
+ * Asks the mesh about a ticket, and with `minimize` about less and less of it. Ends the cluster, or gives it back as it was.
+ * @throws MeshproofError ERR_PROBE where nothing can be said, ERR_MANIFEST_REJECTED, ERR_USAGE
+ */
+export async function repro(task: ReproTask, place: ReproPlace): Promise<Reproduced> {
+  const translation = translated(task.files, task.ticket);
+  const { cluster, signal } = await place.open();
+  await using stack = new AsyncDisposableStack();
+  stack.use(cluster);
+  const ready = cluster.ready();
+  ready.catch(() => undefined); // told where it is awaited
+  try {
+    const handle = await toHandle(cluster);
+    stack.defer(async () => {
+      if (!cluster.lost.aborted) await removeStandIn(translation, handle);
+    });
+    const stage = { cluster, handle, ready, signal, place };
+    const full = await ask(task, stage);
+    return task.minimize ? await minimized(full, task, stage) : full;
+  } catch (error) {
+    cluster.lost.throwIfAborted();
+    throw error;
+  }
+}
+
+/** Where a ticket is asked, once or many times. */
+interface Stage {
+  readonly cluster: Cluster;
+  readonly handle: ClusterHandle;
+  /** The gateway's. */
+  readonly ready: Promise<void>;
+  readonly signal: AbortSignal;
+  readonly place: ReproPlace;
+}
+
+async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: Stage): Promise<Reproduced> {
+  const { ticket } = task;
+  const startedAt = Date.now();
+  const translation = translated(task.files, ticket);
+  const tempDir = place.tempDir();
+  const root = path.join(tempDir, "scenarios");
+  await writeScenarios(
+    root,
+    translation,
+    task.scenariosRoot,
+    translation.scenario(() => ANYTHING),
+  );
+  const { scenarios, problems } = await loadScenarios(root, tempDir);
+  const [scenario] = scenarios;
+  if (scenario === undefined || problems.length > 0) throw invalidScenarios(problems);
+  const id = place.newId();
+  const plan = {
+    ...{ runId: id, startedAt, scenariosRoot: root, inForceLimitMs: IN_FORCE_LIMIT_MS, limitMs: 0 },
+    ...{ partsDir: path.join(tempDir, "parts"), diagnosticsDir: path.join(tempDir, "diagnostics") },
+    unchosenIsNote: true,
+  };
+  const session = await openSession(plan, handle);
+  try {
+    // A run before this one may have ended in the middle of a scenario.
+    await Promise.all([sweep(session, scenarios), setUpWorkloads(session, scenarios, { ...place, signal })]);
+    const refusals = (await preflight(session, scenarios)).get(scenario);
+    if (refusals) throw new MeshproofError("ERR_MANIFEST_REJECTED", describeRefusals(refusals));
+    await ready;
+    await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
+    place.progress("asking the mesh");
+    const observed = await observeStep(session, scenario, signal);
+    place.progress("every request has its answer");
+    const asked = {
+      ...{ id, ...observed, command: task.command, versions: handle.info.versions },
+      ...{ tool: { name: "meshproof", version: task.version }, startedAt: new Date(startedAt).toISOString() },
+    };
+    const spaces = { ns: handle.namespace, outside: handle.outsideNamespace };
+    return { ticket, translation, answer: readAnswer(asked, translation, ticket, task.expected, spaces) };
+  } finally {
+    await sweep(session, scenarios).finally(() => session.close());
+  }
+}
+
+/** The smallest part of the ticket that the mesh answers alike, asked once more by itself; the ticket as it is where that fails. */
+async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promise<Reproduced> {
+  const { progress } = stage.place;
+  const quiet = { ...stage, place: { ...stage.place, progress: () => undefined } };
+  const askAbout = (objects: Ticket["objects"]): Promise<Reproduced> =>
+    ask({ ...task, ticket: { ...full.ticket, objects } }, quiet);
+  let tries = 0;
+  const found = await minimize(
+    full.ticket.objects,
+    async (objects) => {
+      progress(`minimizing: try ${++tries} of at most ${MOST_TRIES}`);
+      try {
+        return sameAnswer(full.answer, (await askAbout(objects)).answer) ? "same" : "other";
+      } catch (error) {
+        // What was left cannot be translated, or the API server refuses it.
+        const codes = ["ERR_PROBE", "ERR_USAGE", "ERR_SCENARIO_INVALID", "ERR_MANIFEST_REJECTED"];
+        if (error instanceof MeshproofError && codes.includes(error.code)) return "refused";
+        throw error;
+      }
+    },
+    MOST_TRIES,
+  );
+  // Nothing of the tries before, such as a Service that was dropped, may have a part in it.
+  progress("minimizing: once more what is left");
+  await removeStandIn(full.translation, stage.handle);
+  const left = await askAbout(found.objects);
+  const { dropped, refused, complete } = found;
+  const confirmed = sameAnswer(full.answer, left.answer);
+  const kept = confirmed ? left : full;
+  const yaml = stringifyObjects(kept.ticket.objects);
+  return { ...kept, answer: { ...kept.answer, minimized: { confirmed, complete, tries, refused, dropped, yaml } } };
+}
+
+/** On a kept cluster it would answer to the policies of whoever comes next. */
+async function removeStandIn({ files }: Translation, { kubeconfig, namespace }: ClusterHandle): Promise<void> {
+  const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${ns}", namespace);
+  const kube = connect(kubeconfig);
+  for (const manifest of parseManifests(text).reverse()) await kube.objects.remove(manifest);
+}

@@ -1,0 +1,79 @@
+/** A translated ticket as a folder `scenarios`: to be asked, or to be kept as a regression test. */
+
+import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { MeshproofError } from "../model/errors.ts";
+import type { ReproAnswer } from "../model/ticket.ts";
+import { expectations } from "./answer.ts";
+import type { Translation } from "./translate.ts";
+
+/** What a translated scenario needs beside its own files. */
+const WORKLOADS = ["nginx-proxy", "outside", "outside-host", "sleep"];
+
+/**
+ * Writes a folder `scenarios`.
+ * @param brought the one that meshproof brings
+ * @param scenario the text of scenario.yaml; undefined for none
+ */
+export async function writeScenarios(
+  root: string,
+  { files, id }: Translation,
+  brought: string,
+  scenario: string | undefined,
+): Promise<void> {
+  await cp(path.join(brought, "issuers"), path.join(root, "issuers"), {
+    recursive: true,
+    filter: (file) => !/\/(corp|corp-next|partner)\.yaml$/.test(file),
+  });
+  for (const app of WORKLOADS)
+    await cp(path.join(brought, "workloads", app), path.join(root, "workloads", app), { recursive: true });
+  const texts = [...files, ...(scenario === undefined ? [] : [[`${id}/scenario.yaml`, scenario] as const])];
+  for (const [file, text] of texts) {
+    await mkdir(path.dirname(path.join(root, file)), { recursive: true });
+    await writeFile(path.join(root, file), text);
+  }
+}
+
+/** @throws MeshproofError ERR_USAGE where the folder is not empty */
+export async function refuseExisting(folder: string): Promise<void> {
+  const there = await readdir(folder).catch(() => []);
+  if (there.length > 0)
+    throw new MeshproofError("ERR_USAGE", `${folder} is not empty, and nothing is overwritten`, {
+      hint: "meshproof repro --help shows examples",
+    });
+}
+
+/**
+ * Writes the scenario as a regression test, and each request as a command.
+ * @param brought the scenarios that meshproof brings
+ * @returns lines that say what was written
+ */
+export async function exportTicket(
+  folder: string,
+  translation: Translation,
+  answer: ReproAnswer,
+  brought: string,
+): Promise<string[]> {
+  await mkdir(folder, { recursive: true });
+  const kept = expectations(answer);
+  const scenario = "expect" in kept ? translation.scenario(kept.expect) : undefined;
+  await writeScenarios(path.join(folder, "scenarios"), translation, brought, scenario);
+  const versions = Object.entries(answer.versions).map(([name, version]) => `${name} ${version}`);
+  await writeFile(
+    path.join(folder, "requests.sh"),
+    [
+      `# Each request of the matrix; needs the stand-in and the policies in place, and a token of the scenario's in TOKEN.`,
+      `# ${versions.join(", ")}`,
+      ...answer.matrix.rows.flatMap(({ request, cells }) =>
+        cells.flatMap(({ curl }, column) => ["", `# ${request} ${answer.matrix.columns[column]}`, curl]),
+      ),
+      "",
+    ].join("\n"),
+  );
+  const shown = path.relative("", folder) || ".";
+  if ("why" in kept) return [`wrote ${shown}, without a scenario.yaml: ${kept.why}`];
+  return [
+    `wrote ${shown}`,
+    `  meshproof run ${translation.id} --scenarios ${shown}/scenarios    # passes while the mesh answers like this`,
+  ];
+}

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ApiException } from "@kubernetes/client-node";
+import type { Manifest } from "../mesh/client.ts";
+import { changesOf, makeChanges, removeApplied, type Applied, type ChangingMesh } from "./changes.ts";
+import { position } from "./session.fixture.ts";
+
+const yaml = (kind: string, name: string): string =>
+  `apiVersion: v1\nkind: ${kind}\nmetadata: { name: ${name}, namespace: "\${ns}" }\n`;
+const file = (text: string) => ({ file: "a.yaml", position, text });
+const values = {
+  ...{ ns: "foo", outsideIp: "", outsideNs: "", outsideHost: "" },
+  jwks: () => "",
+  jwksUri: () => "",
+};
+const step = (apply: string[], deleted: string[] = []) =>
+  changesOf({ apply: apply.map(file), delete: deleted.map(file) }, values);
+
+/** A cluster that writes down what is done to it. */
+function cluster(
+  existing: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
+  refuses = "",
+): { readonly mesh: ChangingMesh; readonly done: string[] } {
+  const done: string[] = [];
+  const objects = {
+    apply: (manifest: Manifest) => {
+      const { name, labels } = manifest.metadata;
+      if (name === refuses) return Promise.reject(new ApiException(422, "no", JSON.stringify({ message: "no" }), {}));
+      done.push(`apply ${name} of ${labels?.["meshproof.dev/run"]}`);
+      return Promise.resolve(manifest);
+    },
+    read: ({ metadata: { name } }: Manifest) =>
+      existing[name]
+        ? Promise.resolve({ metadata: { labels: existing[name] } })
+        : Promise.reject(new ApiException(404, "", "", {})),
+    remove: ({ metadata: { name } }: Manifest) => Promise.resolve(done.push(`remove ${name}`)),
+  };
+  const mesh = {
+    ...{ plan: { runId: "r" }, handle: { namespace: "foo", ours: true }, kube: { objects } },
+    deploymentReady: (namespace: string, name: string) =>
+      Promise.resolve(void done.push(`${namespace}/${name} is ready`)),
+    forget: () => void done.push("forget"),
+  };
+  return { mesh, done };
+}
+
+describe("a step's changes", () => {
+  it("are deletions first, with substitutions made", () => {
+    const changes = step([yaml("ConfigMap", "a")], [yaml("ConfigMap", "b")]);
+    assert.deepEqual(
+      changes.map(({ verb, manifest }) => `${verb} ${manifest.metadata.namespace}/${manifest.metadata.name}`),
+      ["delete foo/b", "apply foo/a"],
+    );
+    assert.match(changes[1]?.yaml ?? "", /namespace: "?foo/);
+  });
+
+  it("are made in order, and the scenario's objects are kept", async () => {
+    const { mesh, done } = cluster();
+    const applied: Applied = new Map();
+    await makeChanges(mesh, step([yaml("ConfigMap", "a"), yaml("ConfigMap", "b")]), applied);
+    await makeChanges(mesh, step([yaml("ConfigMap", "c")], [yaml("ConfigMap", "a")]), applied);
+    assert.deepEqual(done, ["apply a of r", "apply b of r", "remove a", "apply c of r"]);
+    await removeApplied(mesh, applied);
+    assert.deepEqual(done.slice(4), ["remove c", "remove b"]);
+    assert.equal(applied.size, 0);
+  });
+
+  it("wait for Deployments among them, and have places and targets looked up again", async () => {
+    const { mesh, done } = cluster();
+    await makeChanges(mesh, step([yaml("Deployment", "app"), yaml("Service", "app")]), new Map());
+    assert.deepEqual(done.slice(2), ["foo/app is ready", "forget"]);
+    const deleted = cluster();
+    await makeChanges(deleted.mesh, step([], [yaml("Service", "app")]), new Map());
+    assert.deepEqual(deleted.done, ["remove app", "forget"]);
+  });
+
+  it("leave an object in the books that the API server may have taken", async () => {
+    const { mesh } = cluster({}, "bad");
+    const applied: Applied = new Map();
+    await assert.rejects(makeChanges(mesh, step([yaml("ConfigMap", "bad")]), applied), /rejected ConfigMap foo\/bad/);
+    assert.equal(applied.size, 1);
+  });
+
+  it("replace nothing of somebody else's", async () => {
+    const MANAGED = { "app.kubernetes.io/managed-by": "meshproof" };
+    const make = (labels: Readonly<Record<string, string>>): Promise<void> =>
+      makeChanges(cluster({ a: labels }).mesh, step([yaml("ConfigMap", "a")]), new Map());
+    await assert.rejects(make({ team: "x" }), /exists already and was not made by meshproof/);
+    await assert.rejects(make({ ...MANAGED, "meshproof.dev/run": "other" }), /was made by another run/);
+    await make({ ...MANAGED, "meshproof.dev/run": "r" });
+    await make(MANAGED); // a workload of ours
+  });
+});

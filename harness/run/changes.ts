@@ -1,0 +1,119 @@
+/** What a step changes in the cluster, and what its scenario has there. */
+
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../model/errors.ts";
+import { applyManifest, nameOf, parseManifests, type Applying } from "../mesh/apply.ts";
+import { statusOf, type Manifest } from "../mesh/client.ts";
+import { inLanes } from "../lanes.ts";
+import { substitute, type SubstitutionValues } from "../scenario/index.ts";
+import type { ManifestFile, StepSpec } from "../model/scenario.ts";
+import type { SessionPlan } from "./plan.ts";
+import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
+
+/** An object that a step applied or deleted. */
+export interface Change {
+  readonly verb: "apply" | "delete";
+  readonly manifest: Manifest;
+  readonly file: string;
+  readonly yaml: string;
+}
+
+/** Objects that a scenario has in the cluster, by kind, namespace and name. */
+export type Applied = Map<string, Manifest>;
+
+/** What applying takes of a session. */
+export interface ChangingMesh {
+  readonly plan: Pick<SessionPlan, "runId">;
+  readonly handle: Pick<ClusterHandle, "namespace" | "ours">;
+  readonly kube: {
+    readonly objects: Applying["objects"] & {
+      read(manifest: Manifest): Promise<{ readonly metadata?: { readonly labels?: Readonly<Record<string, string>> } }>;
+      remove(manifest: Manifest): Promise<unknown>;
+    };
+  };
+  /** Waits until all pods of a Deployment are ready and new. */
+  deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
+  forget(): void;
+}
+
+export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: SubstitutionValues): Change[] {
+  const read = ({ text, file }: ManifestFile, verb: Change["verb"]): Change[] => {
+    const yaml = substitute(text, file, values);
+    return parseManifests(yaml).map((manifest) => ({ verb, manifest, file, yaml }));
+  };
+  return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
+}
+
+/**
+ * Makes the changes one after the other, and waits for the workloads among them.
+ * @param applied what the scenario has in the cluster; kept true
+ * @throws ERR_MANIFEST_REJECTED where the API server refuses an object, or it is not the run's own
+ */
+export async function makeChanges(
+  mesh: ChangingMesh,
+  changes: readonly Change[],
+  applied: Applied,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { verb, manifest } of changes) {
+    const identity = identityOf(manifest);
+    if (verb === "delete") {
+      await mesh.kube.objects.remove(manifest);
+      applied.delete(identity);
+      continue;
+    }
+    // On a cluster that exists, an apply is a creation and refuses by itself.
+    if (!applied.has(identity) && mesh.handle.ours) await refuseForeign(mesh, manifest);
+    applied.set(identity, manifest);
+    await applyManifest(mesh.kube, manifest, { labels: runLabels(mesh.plan.runId), ...(signal ? { signal } : {}) });
+  }
+  await waitForOwnWorkloads(mesh, changes, signal);
+}
+
+/** Removes everything that a scenario still has in the cluster. The next scenario waits until the proxies have let go of it. */
+export async function removeApplied({ kube }: Pick<ChangingMesh, "kube">, applied: Applied): Promise<void> {
+  for (const [identity, manifest] of [...applied].reverse()) {
+    await kube.objects.remove(manifest);
+    applied.delete(identity);
+  }
+}
+
+/** Kinds that decide where a request goes and who judges it. */
+const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"]);
+
+/** A step's own Deployments are ready before anything is asked, and what was looked up before it is looked up again. */
+async function waitForOwnWorkloads(
+  mesh: ChangingMesh,
+  changes: readonly Change[],
+  signal?: AbortSignal,
+): Promise<void> {
+  if (!changes.some(({ manifest }) => WORKLOAD_KINDS.has(manifest.kind))) return;
+  const deployments = changes.filter(({ verb, manifest }) => verb === "apply" && manifest.kind === "Deployment");
+  await inLanes(deployments, ({ manifest: { metadata } }) =>
+    mesh.deploymentReady(metadata.namespace ?? mesh.handle.namespace, metadata.name, signal),
+  );
+  mesh.forget();
+}
+
+/** An object of the same name that this run did not make is somebody's: it must not be replaced and then deleted. */
+async function refuseForeign({ kube, plan }: ChangingMesh, manifest: Manifest): Promise<void> {
+  let maker = "was not made by meshproof";
+  try {
+    const { labels } = (await kube.objects.read(manifest)).metadata ?? {};
+    const run = labels?.[RUN_LABEL];
+    // What belongs to no run is a workload of ours.
+    const [label = "", value = ""] = Object.entries(MANAGED_LABEL)[0] ?? [];
+    if (run === plan.runId || (run === undefined && labels?.[label] === value)) return;
+    if (run !== undefined) maker = `was made by another run (${RUN_LABEL}: ${run})`;
+  } catch (error) {
+    if (statusOf(error) === 404) return;
+    throw error;
+  }
+  throw new MeshproofError("ERR_MANIFEST_REJECTED", `${nameOf(manifest)} exists already and ${maker}`, {
+    hint: "remove or rename it, or run on another cluster: meshproof would replace it and delete it afterwards",
+  });
+}
+
+function identityOf(manifest: Manifest): string {
+  return `${manifest.kind} ${manifest.metadata.namespace ?? ""}/${manifest.metadata.name}`;
+}

@@ -1,0 +1,111 @@
+/** Who asked a JWKS server for keys during a step: by the server's own log, between two requests of ours. */
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { ContainerRef } from "../mesh/exec.ts";
+import { inLanes } from "../lanes.ts";
+import type { AskedResult } from "../model/result.ts";
+import type { AskedSpec, StepSpec } from "../model/scenario.ts";
+import type { Places } from "./places.ts";
+import { sendRound, type Curl } from "./round.ts";
+
+/** How long a JWKS server may leave a mark unanswered. */
+const MARK_LIMIT_MS = 10_000;
+
+/** How often its log is read, 50 ms apart, until it shows a request that was answered. */
+const LOG_TRIES = 100;
+
+/** What asking takes of a session. */
+export interface KeyServerMesh extends Pick<Places, "place"> {
+  readonly handle: Pick<ClusterHandle, "namespace">;
+  readonly curl: Curl;
+  server(name: string): Promise<ContainerRef & { readonly ip: string }>;
+  log(where: ContainerRef, since: Date): Promise<string>;
+}
+
+/** A request of our own in a JWKS server's log, by server: what stands between two marks belongs to the step. */
+type Marks = ReadonlyMap<string, string>;
+
+type Asking = Pick<StepSpec, "asked" | "checks">;
+
+export async function markServers(mesh: KeyServerMesh, step: Asking): Promise<Marks> {
+  const marks = new Map<string, string>();
+  for (const { server } of step.asked) marks.set(server, await mark(mesh, server, step));
+  return marks;
+}
+
+/** @param marks of the step's beginning */
+export async function judgeAsked(mesh: KeyServerMesh, step: Asking, marks: Marks): Promise<AskedResult[]> {
+  return await inLanes(step.asked, async ({ position, server, by }): Promise<AskedResult> => {
+    const got = await askersSince(mesh, step, { position, server, by }, marks.get(server) ?? "");
+    const agrees = by === "nobody" ? got.length === 0 : got.length === 1 && got[0] === by;
+    const reason = `expected ${by} to ask ${server} for keys, its log shows ${got.join(" and ") || "nobody"}`;
+    return {
+      ...{ position, server, expected: by, got },
+      ...(agrees ? { status: "passed" } : { status: "failed", reason }),
+    };
+  });
+}
+
+/** @returns the unguessable path that was asked for. */
+async function mark(mesh: KeyServerMesh, server: string, { checks: [check] }: Asking): Promise<string> {
+  if (!check)
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      "a step with `asked` needs a check, whose place reads the server's log",
+    );
+  const place = await mesh.place(check.request.from);
+  const { ip } = await mesh.server(server);
+  const host = server === "outside-host" ? ip : `${server}.${mesh.handle.namespace}`;
+  const path = `/mark/${randomBytes(8).toString("hex")}`;
+  const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
+  // A proxy on the way may answer 503 for a moment, for a kept-alive connection that has just ended: a mark is no verdict.
+  const until = performance.now() + MARK_LIMIT_MS;
+  for (;;) {
+    const [answer] = await sendRound(mesh.curl, [{ place, request }], { newConnections: true });
+    if (answer?.status === 404) return path;
+    if (performance.now() > until) {
+      const said = answer?.error ?? `status ${answer?.status} ${answer?.body.toString("utf8").slice(0, 200)}`.trim();
+      throw new MeshproofError(
+        "ERR_PROBE",
+        `the JWKS server ${server} does not answer ${host}${path} from ${place.workload} for ${MARK_LIMIT_MS / 1000} s: ${said}`,
+        { hint: `is its pod ready, and does a policy of the scenario forbid ${place.workload} to ask it?` },
+      );
+    }
+    await delay(50);
+  }
+}
+
+/** The server's access log writes one JSON object a line (scenarios/workloads). */
+interface LogLine {
+  readonly uri: string;
+  readonly user_agent: string;
+}
+
+/** @param from the mark of the step's beginning */
+async function askersSince(mesh: KeyServerMesh, step: Asking, { server }: AskedSpec, from: string): Promise<string[]> {
+  const to = await mark(mesh, server, step);
+  const where = await mesh.server(server);
+  let lines: LogLine[] = [];
+  // The log passes through the kubelet: the second mark has been answered, so it will be there in a moment.
+  for (let tries = 0; !lines.some((line) => line.uri === to); tries++) {
+    if (tries === LOG_TRIES)
+      throw new MeshproofError("ERR_PROBE", `the log of ${server} does not show a request that it answered`);
+    if (tries > 0) await delay(50);
+    // eslint-disable-next-line no-restricted-syntax -- the API server compares it with the times of log lines
+    const text = await mesh.log(where, new Date(Date.now() - 600_000));
+    lines = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as LogLine] : []));
+  }
+  const between = lines.slice(
+    lines.findIndex(({ uri }) => uri === from) + 1,
+    lines.findIndex(({ uri }) => uri === to),
+  );
+  return [...new Set(between.filter((line) => !line.user_agent.startsWith("meshproof/")).map(askerOf))];
+}
+
+/** istiod asks with Go's HTTP client; Envoy's JWKS fetcher sends no User-Agent of its own. */
+function askerOf(line: LogLine): string {
+  return line.user_agent.startsWith("Go-http-client/") ? "istiod" : "proxy";
+}

@@ -1,0 +1,142 @@
+/** What a mesh answers, and why, where nothing is expected of it. */
+
+import { MeshproofError } from "../model/errors.ts";
+import type { Answer, AppliedObject } from "../model/result.ts";
+import type { Scenario, StepSpec } from "../model/scenario.ts";
+import type { Observation } from "../model/ticket.ts";
+import { sentences } from "../../reports/words.ts";
+import { withDetails, type Round } from "../verdict/index.ts";
+import type { AccessLog } from "./access-log.ts";
+import { changesOf, removeApplied, type Applied } from "./changes.ts";
+import { explain, type ExplainingMesh } from "./explain.ts";
+import type { Proxy } from "./places.ts";
+import { prepare, type Prepared } from "./prepare.ts";
+import { BODY_KEPT, probe, type Onlooker, type ProbeOptions, type ProbingMesh } from "./probe.ts";
+import { openLookout, tell } from "./restarts.ts";
+import type { Session } from "./session.ts";
+import { apply, ROUNDS } from "./step.ts";
+import { stepValues } from "./substitution.ts";
+
+/** How long answers may go on to change. */
+const LIMIT_MS = 5_000;
+
+/** How long a proxy's own answer, or none, may turn into another one: a way to a new workload is open a moment later than its policies. */
+const UNSURE_MS = 1_500;
+
+/** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`): how long its last lines are waited for. */
+const LOG_LIMIT_MS = 2_500;
+
+/** What observing takes of a session. */
+export interface ObservedMesh extends ProbingMesh, ExplainingMesh {
+  readonly accessLog: Pick<AccessLog, "expect" | "find" | "wait">;
+}
+
+/**
+ * Sends requests until three rounds in a row bring the same answers, or until a limit, and says what the judging proxies' own
+ * config makes of each. Judges nothing.
+ */
+export async function observe(
+  mesh: ObservedMesh,
+  requests: readonly Prepared[],
+  options: ProbeOptions,
+): Promise<Observation[]> {
+  const dumps = new Map<Proxy, Promise<unknown>>();
+  const dump = (proxy: Proxy): Promise<unknown> => {
+    const found = dumps.get(proxy) ?? mesh.dump(proxy);
+    dumps.set(proxy, found);
+    return found;
+  };
+  const { outcomes } = await probe(mesh, requests, watchAnswers(), options);
+  const agents = outcomes.map(({ got }) => got.userAgent ?? "");
+  for (const [index, { target }] of requests.entries()) {
+    mesh.accessLog.expect(agents[index] ?? "", target.proxies);
+    if (target.proxies[0]) dump(target.proxies[0]).catch(() => undefined); // told where it is awaited
+  }
+  await mesh.accessLog.wait(agents, LOG_LIMIT_MS);
+  const seen = requests.map((request, index) => {
+    const { got, settled } = outcomes[index] as Seen;
+    const { to } = request.spec.request;
+    return { ...request, to, settled, got: withDetails(got, mesh.accessLog.find(got.userAgent ?? ""), to) };
+  });
+  const said = await explain({ ...mesh, dump }, seen);
+  return seen.map(({ spec, request, token, got, settled, curl }, index): Observation => {
+    const { from, to, method } = spec.request;
+    const explanation = said[index];
+    return {
+      request: { from, to, method, url: mesh.tokens.redact(request.url), token },
+      got: { ...got, body: mesh.tokens.redact(got.body).slice(0, BODY_KEPT) },
+      ...{ settled, curl },
+      ...(explanation !== undefined && { explanation }),
+      ...(spec.cell && { cell: spec.cell }),
+    };
+  });
+}
+
+/** A request's last answer, and whether it had stayed the same. */
+interface Seen {
+  readonly got: Answer;
+  readonly settled: boolean;
+}
+
+/** Waits until answers stay the same. Exported for its tests. */
+export function watchAnswers(): Onlooker<Seen> {
+  let last: readonly Answer[] = [];
+  let since: number[] = [];
+  let count = 0;
+  const settled = (): boolean[] => since.map((round) => count - round + 1 >= ROUNDS);
+  return {
+    flush: () => undefined,
+    add({ atMs, answers }: Round) {
+      count++;
+      since = answers.map((answer, index) => (isSame(answer, last[index]) ? (since[index] ?? count) : count));
+      last = answers;
+      const unsure = answers.some(({ by }) => by === "proxy" || by === "nobody");
+      if (settled().every(Boolean) && (!unsure || atMs >= UNSURE_MS)) return "settled";
+      return count >= ROUNDS && atMs >= LIMIT_MS ? "gave-up" : "continue";
+    },
+    outcomes: () => last.map((got, index) => ({ got, settled: settled()[index] === true })),
+  };
+}
+
+function isSame(one: Answer, other: Answer | undefined): boolean {
+  return one.status === other?.status && one.by === other.by;
+}
+
+export interface ObservedStep {
+  readonly objects: readonly AppliedObject[];
+  readonly observations: readonly Observation[];
+}
+
+/**
+ * Applies a scenario's first step, observes what the mesh answers to its requests, and removes what it applied.
+ * @throws MeshproofError ERR_PROBE where nothing can be said: the proxies do not have what was applied, or something died
+ */
+export async function observeStep(session: Session, scenario: Scenario, signal?: AbortSignal): Promise<ObservedStep> {
+  const step = scenario.steps[0] as StepSpec;
+  const applied: Applied = new Map();
+  session.forget();
+  const lookout = await openLookout(session, scenario);
+  try {
+    const values = await stepValues(session, scenario, 0);
+    const changes = changesOf(step, values);
+    const { problems, objects, located, appliedAt } = await apply(
+      session,
+      { step, changes, applied, changed: true },
+      signal,
+    );
+    if (problems.length > 0) throw new MeshproofError("ERR_PROBE", sentences(problems));
+    const requests = await prepare(session, located, scenario, values);
+    const prefix = `meshproof/${session.plan.runId}/${scenario.id}/1`;
+    const observations = await observe(session, requests, {
+      prefix,
+      changed: true,
+      appliedAt,
+      ...(signal && { signal }),
+    });
+    const disturbed = await lookout.close();
+    if (disturbed.length > 0) throw new MeshproofError("ERR_PROBE", disturbed.map((one) => tell(one)).join("; "));
+    return { objects, observations };
+  } finally {
+    await removeApplied(session, applied);
+  }
+}

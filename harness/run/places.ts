@@ -1,0 +1,108 @@
+/** Where requests are sent from and to, and the pods whose proxies judge them. */
+
+import type { V1Pod } from "@kubernetes/client-node";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { MeshproofError } from "../model/errors.ts";
+import { messageOf, type Kube } from "../mesh/client.ts";
+import type { ContainerRef } from "../mesh/exec.ts";
+import { readyPods } from "../mesh/wait.ts";
+
+/** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
+export const ROOT_NAMESPACE = "istio-system";
+
+/** A place that sends requests. */
+export interface Place {
+  readonly container: ContainerRef;
+  /** For a person's `kubectl exec`. */
+  readonly workload: string;
+  /** Its own sidecar. */
+  readonly proxy?: Proxy;
+}
+
+/** A pod whose proxy judges requests. */
+export interface Proxy {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly ip: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The service account that the pod runs as: its identity in the mesh. */
+  readonly serviceAccount: string;
+  readonly gateway: boolean;
+}
+
+/** Where requests go: a URL without path, and the proxies that judge there. */
+export interface Target {
+  readonly url: string;
+  readonly readyPods: number;
+  readonly proxies: readonly Proxy[];
+  /** The gateway's: those of the workloads that may be behind it. */
+  readonly behind: readonly Proxy[];
+}
+
+/** What names of scenarios mean in a cluster. */
+export interface Places {
+  place(name: string): Promise<Place>;
+  target(name: string): Promise<Target>;
+}
+
+type Namespaces = Pick<ClusterHandle, "namespace" | "outsideNamespace" | "ingressUrl">;
+
+export async function findPlace(kube: Kube, handle: Namespaces, name: string): Promise<Place> {
+  const where = name === "sleep" ? handle.namespace : handle.outsideNamespace;
+  const [pod] = await readyPods(kube, where, `app=${name}`);
+  if (!pod) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the place ${name} has no ready pod in ${where}`);
+  const container = name === "outside" ? "curl" : name;
+  return {
+    container: { namespace: where, pod: pod.metadata?.name ?? "", container },
+    workload: `deploy/${name}`,
+    ...(hasSidecar(pod) ? { proxy: proxyOf(pod, false) } : {}),
+  };
+}
+
+export async function findTarget(kube: Kube, handle: Namespaces, name: string): Promise<Target> {
+  if (name === "ingress") {
+    const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
+    if (pods.length === 0)
+      throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
+    const workloads = await readyPods(kube, handle.namespace, "");
+    return {
+      url: handle.ingressUrl,
+      readyPods: pods.length,
+      proxies: pods.map((pod) => proxyOf(pod, true)),
+      behind: workloads.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+    };
+  }
+  const namespace = handle.namespace;
+  const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      `there is no Service ${namespace}/${name} to send to: ${messageOf(cause)}`,
+      { cause },
+    );
+  });
+  const port = service.spec?.ports?.[0]?.port ?? 80;
+  const selector = Object.entries(service.spec?.selector ?? {}).map(([key, value]) => `${key}=${value}`);
+  const pods = await readyPods(kube, namespace, selector.join(","));
+  return {
+    url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
+    readyPods: pods.length,
+    proxies: pods.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+    behind: [],
+  };
+}
+
+function hasSidecar(pod: V1Pod): boolean {
+  return [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some((c) => c.name === "istio-proxy");
+}
+
+export function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
+  return {
+    namespace: pod.metadata?.namespace ?? "",
+    pod: pod.metadata?.name ?? "",
+    ip: pod.status?.podIP ?? "",
+    labels: pod.metadata?.labels ?? {},
+    // What the API server writes where a pod names none.
+    serviceAccount: pod.spec?.serviceAccountName ?? "default",
+    gateway,
+  };
+}

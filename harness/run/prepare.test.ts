@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { TokenPlace, TokenSpec } from "../model/token.ts";
+import { locate, named, prepare, type Minting, type Prepared } from "./prepare.ts";
+import { checkOf, HTTPBIN, SLEEP } from "./session.fixture.ts";
+
+const minted: [TokenSpec, string | undefined][] = [];
+const minting: Minting = {
+  tokens: {
+    mint: (spec, variant) => {
+      minted.push([spec, variant]);
+      return Promise.resolve({ compact: `${spec.issuer}.token.signature`, words: `iss ${spec.issuer}` });
+    },
+  },
+};
+const values = { ns: "foo", outsideIp: "10.0.0.9" };
+
+async function requestWith(places: TokenPlace[] | undefined, path = "/x"): Promise<Prepared> {
+  const located = [{ spec: checkOf(path, { token: "one" }), place: SLEEP, target: HTTPBIN }];
+  const tokens = { one: { issuer: "corp", ...(places && { in: places }) } };
+  const [prepared] = await prepare(minting, located, { tokens }, values);
+  assert.ok(prepared);
+  return prepared;
+}
+
+describe("a request is prepared", () => {
+  it("with its token as a bearer, and a command that does not hold the token", async () => {
+    const { request, token, curl } = await requestWith(undefined);
+    assert.deepEqual(request.headers, [["Authorization", "Bearer corp.token.signature"]]);
+    assert.equal(request.url, "http://httpbin.foo:8000/x");
+    assert.equal(token, "one (iss corp)");
+    assert.match(curl, /^kubectl exec -n foo deploy\/sleep -c sleep -- curl .*"Authorization: Bearer \$TOKEN"/);
+    assert.doesNotMatch(curl, /signature/);
+  });
+
+  it("with its token wherever the scenario says, also in several places", async () => {
+    const { request } = await requestWith([
+      { header: "x-jwt", suffix: ";v1" },
+      { query: "access" },
+      { cookie: "session" },
+    ]);
+    assert.deepEqual(request.headers, [
+      ["x-jwt", "corp.token.signature;v1"],
+      ["Cookie", "session=corp.token.signature"],
+    ]);
+    assert.equal(request.url, "http://httpbin.foo:8000/x?access=corp.token.signature");
+    const more = await requestWith([{ query: "t" }], "/x?a=1");
+    assert.equal(more.request.url, "http://httpbin.foo:8000/x?a=1&t=corp.token.signature");
+  });
+
+  it("with several tokens, with the check's variant, and with what a token's header says of this run", async () => {
+    minted.length = 0;
+    const spec = checkOf("/", { token: "a+b", variant: "expired" });
+    const tokens = { a: { issuer: "a", header: { jku: "http://${outside.ip}/${ns}" } }, b: { issuer: "b" } };
+    const [prepared] = await prepare(minting, [{ spec, place: SLEEP, target: HTTPBIN }], { tokens }, values);
+    assert.equal(prepared?.token, "a (iss a) and b (iss b)");
+    assert.deepEqual(minted, [
+      [{ issuer: "a", header: { jku: "http://10.0.0.9/foo" } }, "expired"],
+      [{ issuer: "b" }, "expired"],
+    ]);
+  });
+
+  it("without a token where the check has none, and bears a name of its own when it is sent", async () => {
+    const [prepared] = await prepare(
+      minting,
+      [{ spec: checkOf("/"), place: SLEEP, target: HTTPBIN }],
+      { tokens: {} },
+      values,
+    );
+    assert.equal(prepared?.token, "no token");
+    assert.deepEqual(named(prepared.request, "meshproof/r").headers, [["User-Agent", "meshproof/r"]]);
+  });
+});
+
+it("places and targets are looked up by name", async () => {
+  const asked: string[] = [];
+  const places = {
+    place: (name: string) => (asked.push(name), Promise.resolve(SLEEP)),
+    target: (name: string) => (asked.push(name), Promise.resolve(HTTPBIN)),
+  };
+  const [located] = await locate(places, [checkOf("/")]);
+  assert.deepEqual([located?.place, located?.target, asked], [SLEEP, HTTPBIN, ["sleep", "httpbin"]]);
+});

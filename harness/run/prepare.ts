@@ -1,0 +1,114 @@
+/** From what a check describes to the request that is sent. */
+
+import { curlLine, type WireRequest } from "../probe/curl.ts";
+import type { SubstitutionValues } from "../scenario/index.ts";
+import type { CheckSpec, Scenario } from "../model/scenario.ts";
+import type { TokenPlace, TokenSpec } from "../model/token.ts";
+import type { Token, TokenFactory } from "../tokens/factory.ts";
+import { inLanes } from "../lanes.ts";
+import type { Place, Places, Target } from "./places.ts";
+
+/** A request of a scenario, whatever is expected of it. */
+export type RequestOfCheck = Pick<CheckSpec, "request" | "token" | "variant">;
+
+/** A check with where its request is sent from and to. */
+export interface Located<Spec extends RequestOfCheck = CheckSpec> {
+  readonly spec: Spec;
+  readonly place: Place;
+  readonly target: Target;
+}
+
+/** A check whose request can be sent. */
+export interface Prepared<Spec extends RequestOfCheck = CheckSpec> extends Located<Spec> {
+  /** With every token where it belongs, and without a User-Agent. */
+  readonly request: WireRequest;
+  /** The tokens in words. */
+  readonly token: string;
+  /** The stand-alone command; a token stands as `$TOKEN`. */
+  readonly curl: string;
+}
+
+/** What making requests takes of a session. */
+export interface Minting {
+  readonly tokens: Pick<TokenFactory, "mint">;
+}
+
+interface PlacedToken {
+  readonly name: string;
+  readonly token: Token;
+  readonly places: readonly TokenPlace[];
+}
+
+/** Looks up where requests are sent from and to. After the step's changes: it may bring the Service that it asks. */
+export async function locate<Spec extends RequestOfCheck>(
+  places: Places,
+  specs: readonly Spec[],
+): Promise<Located<Spec>[]> {
+  return await inLanes(specs, async (spec) => {
+    const [place, target] = await Promise.all([places.place(spec.request.from), places.target(spec.request.to)]);
+    return { spec, place, target };
+  });
+}
+
+/** Mints the tokens and writes the requests. As late as can be: the times of a token count from when it is sent. */
+export async function prepare<Spec extends RequestOfCheck>(
+  { tokens }: Minting,
+  located: readonly Located<Spec>[],
+  { tokens: described }: Pick<Scenario, "tokens">,
+  values: Pick<SubstitutionValues, "ns" | "outsideIp">,
+): Promise<Prepared<Spec>[]> {
+  return await inLanes(located, async (one): Promise<Prepared<Spec>> => {
+    const { spec, place, target } = one;
+    const names = spec.token.split("+").filter((name) => described[name] !== undefined);
+    const placed = await Promise.all(
+      names.map(async (name): Promise<PlacedToken> => {
+        const filled = fillHeader(described[name] as TokenSpec, values);
+        const token = await tokens.mint(filled, spec.variant);
+        return { name, token, places: [filled.in ?? { header: "Authorization", prefix: "Bearer " }].flat() };
+      }),
+    );
+    const request = requestOf(spec, target, placed);
+    const { namespace, container } = place.container;
+    return {
+      ...{ ...one, request },
+      token: placed.map(({ name, token }) => `${name} (${token.words})`).join(" and ") || "no token",
+      curl: curlLine(
+        { namespace, workload: place.workload, container },
+        request,
+        placed.map(({ token }) => token.compact),
+      ),
+    };
+  });
+}
+
+/** The request as it is sent, called so in access logs. */
+export function named(request: WireRequest, userAgent: string): WireRequest {
+  return { ...request, headers: [...request.headers, ["User-Agent", userAgent]] };
+}
+
+function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly PlacedToken[]): WireRequest {
+  const { method, path, protocol } = request;
+  const query = tokens.flatMap(({ token, places }) =>
+    places.flatMap((at) => ("query" in at ? [`${at.query}=${token.compact}`] : [])),
+  );
+  const joined = query.length === 0 ? path : `${path}${path.includes("?") ? "&" : "?"}${query.join("&")}`;
+  const carried = tokens.flatMap(({ token, places }) =>
+    places.flatMap((at): (readonly [string, string])[] => {
+      if ("header" in at) return [[at.header, `${at.prefix ?? ""}${token.compact}${at.suffix ?? ""}`]];
+      return "cookie" in at ? [["Cookie", `${at.cookie}=${token.compact}`]] : [];
+    }),
+  );
+  return {
+    method,
+    url: target.url + joined,
+    headers: [...carried, ...request.headers],
+    ...(protocol && { protocol }),
+  };
+}
+
+/** A token's header may point at a host of ours. */
+function fillHeader(spec: TokenSpec, { ns, outsideIp }: Pick<SubstitutionValues, "ns" | "outsideIp">): TokenSpec {
+  if (spec.header === undefined) return spec;
+  const text = JSON.stringify(spec.header).replaceAll("${ns}", ns).replaceAll("${outside.ip}", outsideIp);
+  return { ...spec, header: JSON.parse(text) as Record<string, unknown> };
+}

@@ -1,0 +1,105 @@
+/** Sends a step's requests round by round, until whoever looks at the answers has seen enough. */
+
+import type { Answer } from "../model/result.ts";
+import type { WireAnswer, WireRequest } from "../probe/curl.ts";
+import { attribute, type ConvergenceState, type Round } from "../verdict/index.ts";
+import { named, type Prepared, type RequestOfCheck } from "./prepare.ts";
+import { sendRound, type Curl, type PlacedRequest } from "./round.ts";
+import type { Proxies } from "./session.ts";
+
+/** How much of a reply is judged, and how much is kept for reports. */
+const BODY_JUDGED = 1_048_576;
+export const BODY_KEPT = 2_048;
+
+/** What probing takes of a session. */
+export interface ProbingMesh extends Pick<Proxies, "flushRequests"> {
+  readonly curl: Curl;
+}
+
+/** Looks at the answers: a `Convergence` judges them, an observation only waits until they stay the same. */
+export interface Onlooker<Outcome> {
+  flush(answers: readonly Answer[]): void;
+  add(round: Round): ConvergenceState;
+  outcomes(): Outcome[];
+}
+
+export interface ProbeOptions {
+  /** What the requests are called in access logs: `<prefix>.<request, from 1>/<round>`. */
+  readonly prefix: string;
+  /** Whether something changed before, so that pooled connections between proxies may still answer by the old policies. */
+  readonly changed: boolean;
+  /** When the change was made, by `performance.now()`: rounds are timed from then. */
+  readonly appliedAt: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Probed<Outcome> {
+  /** One for each request. */
+  readonly outcomes: Outcome[];
+  readonly rounds: number;
+}
+
+/** @throws ERR_PROBE where a client cannot send */
+export async function probe<Outcome>(
+  mesh: ProbingMesh,
+  requests: readonly Prepared<RequestOfCheck>[],
+  onlooker: Onlooker<Outcome>,
+  { prefix, changed, appliedAt, signal }: ProbeOptions,
+): Promise<Probed<Outcome>> {
+  if (requests.length === 0) return { outcomes: [], rounds: 0 };
+  const send = async (round: number, newConnections: boolean, repeat: number): Promise<Answer[][]> => {
+    const sent = requests.flatMap(({ place, request }, i): PlacedRequest[] => {
+      const one = named(request, `${prefix}.${i + 1}/${round}`);
+      return Array.from({ length: repeat }, () => ({ place, request: one }));
+    });
+    const answers = await sendRound(mesh.curl, sent, { newConnections });
+    return requests.map((_, i) =>
+      answers
+        .slice(i * repeat, (i + 1) * repeat)
+        .map((answer, n) => toAnswer(answer, (sent[i * repeat + n] as PlacedRequest).request)),
+    );
+  };
+  if (changed) {
+    const flushed = await send(0, true, await flushesOf(mesh, requests));
+    onlooker.flush(flushed.map((answers) => answers[0] as Answer));
+  }
+  let round = 0;
+  for (;;) {
+    signal?.throwIfAborted();
+    const answers = (await send(++round, false, 1)).map((each) => each[0] as Answer);
+    if (onlooker.add({ atMs: performance.now() - appliedAt, answers }) !== "continue") break;
+  }
+  return { outcomes: onlooker.outcomes(), rounds: round };
+}
+
+/**
+ * How often each request is sent to flush. A kept-alive connection between two proxies answers once more by the old policy, and
+ * each worker of the first pools one.
+ */
+async function flushesOf(mesh: ProbingMesh, requests: readonly Prepared<RequestOfCheck>[]): Promise<number> {
+  const ways = Map.groupBy(requests, ({ place, target }) => `${place.workload} ${target.url}`);
+  const perWay = Math.min(...ways.values().map((group) => group.length));
+  const pooling = requests.flatMap(({ place, target }) => [
+    ...(place.proxy ? [place.proxy] : []),
+    ...target.proxies.filter(({ gateway }) => gateway),
+  ]);
+  return Math.ceil((await mesh.flushRequests(pooling)) / perWay);
+}
+
+/** Headers that explain an answer. */
+const TELLING = /^(server|www-authenticate|content-type|location|x-envoy-.*)$/;
+
+function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
+  const headers = wire.headers
+    .filter(([name]) => TELLING.test(name))
+    .map(([name, value]) => [name, value.slice(0, 500)]);
+  const answer = {
+    status: wire.status,
+    headers: Object.fromEntries(headers) as Record<string, string>,
+    body: wire.body.subarray(0, BODY_JUDGED).toString("utf8"),
+    totalMs: Math.round(wire.totalMs * 10) / 10,
+    userAgent: request.headers.find(([name]) => name === "User-Agent")?.[1] ?? "",
+    ...(wire.error ? { error: wire.error } : {}),
+  };
+  return { ...answer, by: attribute(answer) };
+}
