@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { differenceOf, flagsOf } from "./cluster.ts";
+import { commandOf } from "./command-line.ts";
 
 const DIGEST = `sha256:${"0".repeat(64)}`;
 const OTHER = `sha256:${"1".repeat(64)}`;
@@ -29,9 +30,10 @@ test("a running cluster will do where its versions and images are what was asked
 });
 
 test("what was said of images is said again", () => {
-  assert.deepEqual(flagsOf({}), []);
-  assert.deepEqual(flagsOf({ imageMirror: "m.example/hub", imageDigest: { "istio/pilot:1": DIGEST, b: OTHER } }), [
-    ...["--image-mirror", "m.example/hub"],
-    ...["--image-digest", `istio/pilot:1@${DIGEST}`, "--image-digest", `b@${OTHER}`],
-  ]);
+  const again = (flags: Parameters<typeof flagsOf>[0]): string => commandOf("up", [], flagsOf(flags));
+  assert.equal(again({}), "meshproof up");
+  assert.equal(
+    again({ imageMirror: "m.example/hub", imageDigest: { "istio/pilot:1": DIGEST, b: OTHER } }),
+    `meshproof up --image-mirror m.example/hub --image-digest 'istio/pilot:1@${DIGEST}' --image-digest 'b@${OTHER}'`,
+  );
 });

@@ -9,6 +9,7 @@ import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedde
 import { digestsByName, type ImagePlaces } from "../clusters/components/registry/names.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
 import type { Progress } from "../harness/progress.ts";
+import type { Flags } from "./command-line.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
 
@@ -40,13 +41,11 @@ export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces 
 }
 
 /** As a person types them. */
-export function flagsOf({ images, kubernetes, imageMirror, imageDigest = {} }: ImageFlags): string[] {
-  return [
-    ...(images === undefined ? [] : ["--images", images]),
-    ...(kubernetes === undefined ? [] : ["--kubernetes", kubernetes]),
-    ...(imageMirror === undefined ? [] : ["--image-mirror", imageMirror]),
-    ...Object.entries(imageDigest).flatMap(([name, digest]) => ["--image-digest", `${name}@${digest}`]),
-  ];
+export function flagsOf({ images, kubernetes, imageMirror, imageDigest = {} }: ImageFlags): Flags {
+  return {
+    ...{ "--images": images, "--kubernetes": kubernetes, "--image-mirror": imageMirror },
+    "--image-digest": Object.entries(imageDigest).map(([name, digest]) => `${name}@${digest}`),
+  };
 }
 
 /** A kind of cluster that meshproof makes itself. */

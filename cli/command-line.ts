@@ -1,4 +1,16 @@
+/** Flags with their values: `true` for a flag alone, a list for one that is repeated; undefined leaves it out. */
+export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+
+/** A command as a person types it into a shell: what runs it again. */
+export function commandOf(verb: string, names: readonly string[], flags: Flags): string {
+  const given = Object.entries(flags).flatMap(([flag, value]) => {
+    if (value === undefined || value === false) return [];
+    return value === true ? [flag] : [value].flat().flatMap((one) => [flag, one]);
+  });
+  return commandLine(["meshproof", verb, ...names, ...given]);
+}
+
 /** The words as a person types them into a shell: quoted where it needs that. */
-export function commandLine(words: readonly string[]): string {
+function commandLine(words: readonly string[]): string {
   return words.map((word) => (/^[\w./@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" ");
 }

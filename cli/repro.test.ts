@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readCurlLine, readRequest } from "../harness/repro/index.ts";
-import { commandOf } from "./verbs/repro.ts";
+import { againBy } from "./verbs/repro.ts";
 
 const TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
 const UNSIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.";
@@ -10,7 +10,7 @@ describe("the command that asks a ticket again", () => {
   it("has what was asked, quoted for a shell", () => {
     const request = readRequest("GET /it's", ["x-a: 1"]);
     assert.equal(
-      commandOf(["a ticket/"], { expect: "403", jwks: "unreachable", minimize: true, name: "t" }, { request }),
+      againBy(["a ticket/"], { expect: "403", jwks: "unreachable", minimize: true, name: "t" }, { request }),
       `meshproof repro 'a ticket/' --request 'GET /it'\\''s' --header 'x-a: 1' --expect 403 --jwks unreachable --minimize --name t`,
     );
   });
@@ -25,6 +25,6 @@ describe("the command that asks a ticket again", () => {
       [{ claims: '{"iss":"x"}' }, { request }, `--request 'GET /' --claims '{"iss":"x"}'`],
       [{}, { request: curl }, `--request 'GET http://shop.example/orders' --token ${UNSIGNED}`],
     ] as const)
-      assert.equal(commandOf(["t"], { ...options, jwks: "reachable" }, ticket), `meshproof repro t ${expected}`);
+      assert.equal(againBy(["t"], { ...options, jwks: "reachable" }, ticket), `meshproof repro t ${expected}`);
   });
 });

@@ -1,7 +1,21 @@
+import { Option } from "commander";
 import { cleanUp } from "../../clusters/existing/clean-up.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { work } from "../work.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("cleanup", ["cleanup", "cleanup 20261125-080024-6455", "cleanup --context NAME"])
+  .argument("[run]", "the run's id (default: all that have ended)")
+  .addOption(option.kubeconfig())
+  .addOption(
+    new Option(
+      "--context <name>",
+      "what runs of any machine left on this cluster (default: what runs of this machine left)",
+    ),
+  )
+  .addOption(option.allowExec())
+  .action(async (run: string | undefined, options) => finish(cleanup(run, options)));
 
 interface CleanupOptions {
   readonly kubeconfig?: string;

@@ -12,6 +12,25 @@ import { placesOf, type PlaceFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 import { print, printJson, warn } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("components", [
+  "components",
+  "components --build --istio 1.30 --envoy 1.36",
+  "components --refresh --istio 1.29.2",
+  "components --verify",
+  "components --json",
+])
+  .option("--build", "build what is missing; a run does so by itself")
+  .option("--refresh", "like --build, and ask the registry again which images a released Istio's tags lead to")
+  .option("--verify", "read everything again and compare it with its checksums")
+  .option("--clean", "remove what no current component needs from the cache")
+  .addOption(option.istio())
+  .addOption(option.envoy())
+  .addOption(option.imageMirror())
+  .addOption(option.imageDigest())
+  .addOption(option.json())
+  .action(async (options) => finish(components(options)));
 
 interface ComponentsOptions extends WantedMesh, PlaceFlags {
   readonly build?: boolean;

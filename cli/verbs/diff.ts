@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { Option } from "commander";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
 import {
@@ -10,6 +11,19 @@ import {
   writeDiff,
 } from "../../reports/index.ts";
 import { print, printJsonText } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("diff", [
+  "diff results/20261124-010000-aaaa results/latest",
+  "diff before/results.json after/results.json --out changes",
+])
+  .argument("<before>", "a run's folder, or its results.json")
+  .argument("<after>", "the same, of the later run")
+  .addOption(option.json())
+  .addOption(new Option("--markdown", "print Markdown").conflicts("json"))
+  .option("--out <folder>", "write diff.html, diff.md and diff.json there")
+  .option("--known-changes <file>", "more changes to expect, beside the list that meshproof brings")
+  .action(async (before: string, after: string, options) => finish(diff(before, after, options)));
 
 interface DiffOptions {
   readonly json?: boolean;

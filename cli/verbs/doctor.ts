@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import { checkHost, installMissing } from "../../clusters/components/components.ts";
 import type { PinnedContext } from "../../clusters/existing/kubeconfig.ts";
 import type { ExistingFlags } from "./run.ts";
@@ -5,6 +6,15 @@ import { SCENARIOS, readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("doctor", ["doctor", "doctor --install", "doctor --cluster existing --context NAME"])
+  .addOption(new Option("--cluster <kind>", "what to look at").choices(["embedded", "existing"]).default("embedded"))
+  .addOption(option.kubeconfig())
+  .addOption(option.context())
+  .addOption(option.allowExec())
+  .addOption(option.install())
+  .action(async (options) => finish(doctor(options)));
 
 interface DoctorOptions extends ExistingFlags {
   readonly cluster: "embedded" | "existing";

@@ -4,6 +4,13 @@ import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { newRunId } from "../run-id.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("down", ["down", "down --name other"])
+  .addOption(option.made())
+  .addOption(option.name())
+  .option("--force", "stop it although a run is at work on it, or although its API server does not answer")
+  .action(async (options) => finish(down(options)));
 
 interface DownOptions {
   readonly cluster: MadeKind;

@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Explanation } from "../../harness/model/explanation.ts";
 import { explainRequest, type OracleRequest } from "../../harness/oracle/index.ts";
@@ -5,9 +6,36 @@ import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
 import { formatExplanation } from "../../reports/explanation.ts";
 import { makerOf } from "../cluster.ts";
-import type { MadeKind } from "../context.ts";
+import { MADE_KINDS, type MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { print, printJson } from "../streams.ts";
+import { collect, finish, option, verb } from "../options.ts";
+
+export const command = verb("explain", [
+  "explain --config-dump dump.json --request 'GET /headers' --token @token.jwt --peer cluster.local/ns/foo/sa/sleep",
+  "explain --config-dump dump.json --request 'GET http://httpbin.foo:8000/headers' --claims '{\"iss\":\"me\"}' --json",
+  "explain --pod foo/httpbin-b6b6cd8c5-bh9dh --request 'GET /headers'",
+])
+  .option("--config-dump <file>", "a saved /config_dump of the proxy")
+  .option("--pod <namespace/name>", "ask this pod's proxy instead")
+  .requiredOption("--request <request>", "METHOD and path, or METHOD and URL where a policy looks at the host")
+  .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
+  .option("--token <token>", "the token in Authorization, or @FILE that holds it")
+  .option("--claims <json>", "the token's claims instead, its signature taken for good")
+  .option("--port <number>", "the workload's port, or the gateway's; default the only one", Number)
+  .option("--peer <principal>", "who asks, by mTLS; without it the connection is plain text")
+  .option("--source-ip <address>", "where the connection comes from")
+  .option("--destination-ip <address>", "the address that was asked")
+  .option("--sni <name>", "the server name of the TLS handshake")
+  .addOption(
+    new Option("--cluster <kind>", "where the pod is").choices([...MADE_KINDS, "existing"]).default("embedded"),
+  )
+  .addOption(option.name())
+  .addOption(option.kubeconfig())
+  .addOption(option.context())
+  .addOption(option.allowExec())
+  .addOption(option.json())
+  .action(async (options) => finish(explainVerb(options)));
 
 /** A verdict by config is not an answer of the mesh. */
 const NOT_ASKED = "No request was sent: this is how meshproof reads the proxy's config.";

@@ -1,8 +1,25 @@
+import { Option } from "commander";
 import { kindImages, type KindImage } from "../../clusters/kind/images.ts";
 import type { ImageFlags } from "../cluster.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 import { print, printJson } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("images", [
+  "images",
+  "images --image-mirror mirror.example/hub",
+  "images --resolve",
+  "images --build",
+])
+  .addOption(new Option("--cluster <kind>", "kind of cluster").choices(["kind"]).default("kind"))
+  .option("--build", "build the node image and all images in it from Debian packages and components")
+  .option("--resolve", "ask the registry which digests the tags have now")
+  .addOption(option.imageMirror())
+  .addOption(option.imageDigest())
+  .addOption(option.kubernetes())
+  .addOption(option.json())
+  .action(async (options) => finish(images(options)));
 
 interface ImagesOptions extends ImageFlags {
   readonly build?: boolean;

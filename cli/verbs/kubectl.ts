@@ -5,6 +5,19 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { makerOf } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { createStatusLine } from "../status.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("kubectl", [
+  "kubectl get pods -A",
+  "kubectl exec -n foo deploy/sleep -c sleep -- curl -s httpbin:8000/headers",
+  "kubectl --name other get nodes",
+])
+  .argument("[arguments...]", "what kubectl takes")
+  .addOption(option.made())
+  .addOption(option.name())
+  .passThroughOptions()
+  .allowUnknownOption()
+  .action(async (args: string[], options) => finish(kubectl(args, options)));
 
 /** Becomes kubectl as far as a child can: its terminal, its signals, its exit code. */
 export async function kubectl(

@@ -2,6 +2,11 @@ import path from "node:path";
 import { formatProblem, lintScenarios, loadScenarios } from "../../harness/scenario/index.ts";
 import { refuseEmpty } from "../context.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("lint", ["lint", "lint --scenarios my-scenarios"])
+  .addOption(option.scenarios())
+  .action(async (options) => finish(lint(options)));
 
 export async function lint(options: { readonly scenarios: string }): Promise<number> {
   const root = path.resolve(options.scenarios);

@@ -1,6 +1,14 @@
 import { readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { print, printJson } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("list", ["list", "list 'jwt/*'", "list --tag documented --json"])
+  .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
+  .addOption(option.tag())
+  .addOption(option.json())
+  .addOption(option.scenarios())
+  .action(async (names: string[], options) => finish(list(names, options)));
 
 interface ListOptions {
   readonly tag: readonly string[];

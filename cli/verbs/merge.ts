@@ -5,6 +5,12 @@ import { mergeRuns } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, writeReports } from "../../reports/index.ts";
 import { newRunId } from "../run-id.ts";
 import { isTerminal, printPainted } from "../streams.ts";
+import { finish, verb } from "../options.ts";
+
+export const command = verb("merge", ["merge shard-1/latest shard-2/latest --out results/merged"])
+  .argument("<results...>", "folders of runs, or their results.json")
+  .requiredOption("--out <folder>", "where the reports are written")
+  .action(async (places: string[], options) => finish(merge(places, options)));
 
 export async function merge(places: readonly string[], { out }: { readonly out: string }): Promise<number> {
   const runs = await Promise.all(

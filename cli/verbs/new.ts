@@ -3,6 +3,12 @@ import path from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { PROJECT, SCENARIOS } from "../context.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("new", ["new jwt/audience-must-match", "new team/orders --scenarios my-scenarios"])
+  .argument("<id>", "<group>/<name>")
+  .addOption(option.scenarios())
+  .action(async (id: string, options) => finish(create(id, options)));
 
 const STARTER = path.join(import.meta.dirname, "../starter");
 

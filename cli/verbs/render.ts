@@ -1,18 +1,23 @@
 import path from "node:path";
 import { substitute, substitutionsIn } from "../../harness/scenario/index.ts";
-import type { SubstitutionValues } from "../../harness/scenario/index.ts";
-import type { ManifestFile, Scenario } from "../../harness/model/scenario.ts";
+import type { Scenario } from "../../harness/model/scenario.ts";
+import { substitutionValues } from "../../harness/run/substitution.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { readScenarios } from "../context.ts";
 import { printYaml } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("render", ["render jwt/algorithms", "render jwt/algorithms | kubectl apply -f -"])
+  .argument("<scenario>", "its id or name")
+  .addOption(option.scenarios())
+  .action(async (scenario: string, options) => finish(render(scenario, options)));
 
 /** What only a run knows. TEST-NET-1 (RFC 5737) stands for the pod outside the mesh. */
 const UNKNOWN = {
   ns: "foo",
   outsideIp: "192.0.2.1",
   outsideNs: "meshproof-outside",
-  outsideHost: "192-0-2-1.meshproof-outside.pod.cluster.local",
   fresh: "fresh",
 };
 
@@ -28,7 +33,7 @@ export async function render(name: string, options: { readonly scenarios: string
 
 async function renderScenario(scenario: Scenario, issuersDir: string): Promise<string> {
   const files = scenario.steps.flatMap(({ apply }) => apply);
-  const values = await substitutionValues(files, issuersDir);
+  const values = await substitutionValues(await createTokenFactory({ issuersDir }), files, UNKNOWN);
   const steps = scenario.steps.map((step, index) =>
     [
       `# Step ${index + 1}: ${step.name}`,
@@ -46,26 +51,4 @@ async function renderScenario(scenario: Scenario, issuersDir: string): Promise<s
       : []),
   ];
   return [...notes, ...steps].join("\n");
-}
-
-async function substitutionValues(files: readonly ManifestFile[], issuersDir: string): Promise<SubstitutionValues> {
-  const tokens = await createTokenFactory({ issuersDir });
-  const issuers = new Set(
-    files.flatMap(({ text, file }) => substitutionsIn(text, file).flatMap(({ issuer }) => issuer ?? [])),
-  );
-  const keySets = new Map(
-    await Promise.all([...issuers].map(async (issuer) => [issuer, await tokens.jwks(issuer)] as const)),
-  );
-  const { ns, outsideNs, outsideIp, outsideHost, fresh } = UNKNOWN;
-  return {
-    ns,
-    outsideIp,
-    outsideNs,
-    outsideHost,
-    jwks: (issuer) => keySets.get(issuer) ?? "",
-    jwksUri: (issuer, via) => {
-      const host = via === undefined ? `nginx-proxy.${ns}.svc.cluster.local:80` : outsideHost;
-      return `${via === "outside-https" ? "https" : "http"}://${host}/jwks/${issuer}/${fresh}`;
-    },
-  };
 }

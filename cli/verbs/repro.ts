@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
+import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import {
@@ -13,12 +14,45 @@ import {
   type Translation,
 } from "../../harness/repro/index.ts";
 import { formatAnswer, formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
-import { commandLine } from "../command-line.ts";
+import { commandOf } from "../command-line.ts";
 import { openCluster } from "../cluster.ts";
 import { SCENARIOS } from "../context.ts";
 import { newRunId } from "../run-id.ts";
 import { work } from "../work.ts";
 import { print, printJsonText } from "../streams.ts";
+import { collect, finish, option, verb } from "../options.ts";
+
+export const command = verb("repro", [
+  "repro ticket/ --request 'GET /orders' --token @token.jwt --expect 200",
+  "repro policies.yaml --curl \"curl -H 'Authorization: Bearer eyJ…' https://shop.example/orders\"",
+  "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
+  "repro ticket/ --request 'GET /orders' --minimize",
+])
+  .argument("<files...>", "a folder or files with the ticket's Kubernetes objects")
+  .option("--request <request>", "METHOD and path, or METHOD and URL")
+  .option("--curl <line>", "the curl line of the ticket instead; of its token only header and claims are used")
+  .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
+  .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
+  .option("--claims <json>", "the token's claims instead, or @FILE")
+  .addOption(
+    new Option("--expect <status>", "what the reporter expected: 200 (goes through), 401 or 403").choices([
+      "200",
+      "401",
+      "403",
+    ]),
+  )
+  .addOption(
+    new Option("--jwks <state>", "whether a jwksUri answers")
+      .choices(["reachable", "unreachable"])
+      .default("reachable"),
+  )
+  .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
+  .option("--keep", "leave the cluster running for the next ticket")
+  .option("--minimize", "drop what is needless for this answer; each try takes seconds")
+  .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
+  .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
+  .addOption(option.json())
+  .action(async (files: string[], options) => finish(repro(files, options)));
 
 interface ReproOptions extends TicketOptions {
   readonly expect?: "200" | "401" | "403";
@@ -49,7 +83,7 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     const found = await repro(
       {
         ...{ ticket, files, minimize, version: packageJson.version, scenariosRoot: SCENARIOS },
-        command: commandOf(files, options, ticket),
+        command: againBy(files, options, ticket),
         expected: expect === undefined ? undefined : Number(expect),
       },
       { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
@@ -78,7 +112,7 @@ type ReproCommand = Pick<ReproOptions, "token" | "claims" | "expect" | "jwks" | 
  * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
  * token without its signature, of which nothing is used.
  */
-export function commandOf(
+export function againBy(
   files: readonly string[],
   { token, claims, expect, jwks, minimize, name }: ReproCommand,
   { request }: Pick<Ticket, "request">,
@@ -87,14 +121,11 @@ export function commandOf(
   const compact = token?.startsWith("@") === true ? token : (token ?? request.token);
   const unsigned =
     compact?.startsWith("@") === true ? compact : compact?.trim().replace(/^(?:Bearer +)?([^.]*\.[^.]*).*$/is, "$1.");
-  return commandLine([
-    ...["meshproof", "repro", ...files],
-    ...["--request", `${method} ${host === undefined ? "" : `http://${host}`}${target}`],
-    ...headers.flatMap(([header, value]) => ["--header", `${header}: ${value}`]),
-    ...(claims !== undefined ? ["--claims", claims] : unsigned !== undefined ? ["--token", unsigned] : []),
-    ...(expect === undefined ? [] : ["--expect", expect]),
-    ...(jwks === "reachable" ? [] : ["--jwks", jwks]),
-    ...(minimize === true ? ["--minimize"] : []),
-    ...(name === undefined ? [] : ["--name", name]),
-  ]);
+  return commandOf("repro", files, {
+    "--request": `${method} ${host === undefined ? "" : `http://${host}`}${target}`,
+    "--header": headers.map(([header, value]) => `${header}: ${value}`),
+    ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
+    ...{ "--expect": expect, "--jwks": jwks === "reachable" ? undefined : jwks },
+    ...{ "--minimize": minimize, "--name": name },
+  });
 }

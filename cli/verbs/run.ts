@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, lstat, readFile, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
+import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import type { WantedMesh } from "../../clusters/components/components.ts";
 import { cacheRoot } from "../../clusters/components/cache.ts";
@@ -16,16 +17,58 @@ import { revisionOf } from "../../harness/scenario/revision.ts";
 import { noteOf, parseShard, runSetOf, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder, writeReports } from "../../reports/index.ts";
 import { addToStepSummary, annotate } from "../annotate.ts";
-import { commandLine } from "../command-line.ts";
+import { commandOf } from "../command-line.ts";
 import { readKnownFailures } from "../known-failures.ts";
 import { flagsOf, openCluster, type ImageFlags } from "../cluster.ts";
-import { readScenarios, SCENARIOS, type MadeKind } from "../context.ts";
+import { MADE_KINDS, type MadeKind, readScenarios, SCENARIOS } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { newRunId } from "../run-id.ts";
 import { loadRunner } from "../runner.ts";
 import { work } from "../work.ts";
 import type { Work } from "../work.ts";
 import { isTerminal, print, printPainted, warn } from "../streams.ts";
+import { finish, option, seconds, verb } from "../options.ts";
+
+export const command = verb("run", [
+  "run",
+  "run paths/skip-jwt-for-paths --keep",
+  "run 'jwt/*' --tag documented --results out",
+])
+  .argument("[names...]", "scenarios: ids, groups, names or globs (default: all)")
+  .addOption(option.tag())
+  .addOption(new Option("--cluster <kind>", "where to run").choices([...MADE_KINDS, "existing"]).default("embedded"))
+  .option("--name <cluster>", "a kept cluster to run on, or the name of a new one")
+  .option("--keep", "leave the cluster running for the next run")
+  .addOption(option.istio())
+  .addOption(option.envoy())
+  .addOption(option.images())
+  .addOption(option.imageMirror())
+  .addOption(option.imageDigest())
+  .addOption(option.kubernetes())
+  .addOption(option.kubeconfig())
+  .addOption(option.context())
+  .addOption(option.allowExec())
+  .option("--revision <name>", "existing: istiod's revision, where the mesh has several")
+  .option("--allow-mesh-wide", "existing: allow scenarios whose objects reach beyond the run's own namespaces")
+  .option("--profile <profile>", "what the mesh promises: istio, asm, or asm@VERSION", "istio")
+  .option("--results <folder>", "where reports are written, a folder per run", "results")
+  .option("--shard <i/n>", "only the i-th of n parts of the selection; meshproof merge puts the results together")
+  .option("--rerun-failed <results>", "only what failed, flaked or ended in an error in that run")
+  .option("--ignore-missing", "with --rerun-failed: leave out what failed there and is no scenario any more")
+  .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
+  .addOption(
+    new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(
+      seconds("--limit"),
+    ),
+  )
+  .addOption(
+    new Option("--push-limit <seconds>", "how long istiod and the proxies may take to put a step into force").argParser(
+      seconds("--limit"),
+    ),
+  )
+  .addOption(option.install())
+  .addOption(option.scenarios())
+  .action(async (names: string[], options) => finish(run(names, options)));
 
 interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly tag: readonly string[];
@@ -227,8 +270,8 @@ async function useCluster(
       },
       scenarios: chosen,
       skipped,
-      command: commandOf(names, options),
-      repeat: (id) => commandOf([id], { ...options, shard: undefined, tag: [], keep: options.cluster !== "existing" }),
+      command: againBy(names, options),
+      repeat: (id) => againBy([id], { ...options, shard: undefined, tag: [], keep: options.cluster !== "existing" }),
       version: packageJson.version,
       startedAt: performance.timeOrigin,
       meshReadyAt,
@@ -323,24 +366,17 @@ function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly r
 }
 
 /** How a person starts this run again. */
-function commandOf(names: readonly string[], options: RunVerbOptions): string {
-  const given = [
-    ...options.tag.map((tag) => ["--tag", tag]),
-    ...(options.cluster === "embedded" ? [] : [["--cluster", options.cluster]]),
-    ...(options.istio === undefined ? [] : [["--istio", options.istio]]),
-    ...(options.envoy === undefined ? [] : [["--envoy", options.envoy]]),
-    flagsOf(options),
-    ...(options.kubeconfig === undefined ? [] : [["--kubeconfig", options.kubeconfig]]),
-    ...(options.context === undefined ? [] : [["--context", options.context]]),
-    ...(options.revision === undefined ? [] : [["--revision", options.revision]]),
-    ...(options.allowMeshWide === true ? [["--allow-mesh-wide"]] : []),
-    ...(options.shard === undefined ? [] : [["--shard", options.shard]]),
-    ...(options.knownFailures === undefined ? [] : [["--known-failures", options.knownFailures]]),
-    ...(options.profile === "istio" ? [] : [["--profile", options.profile]]),
-    ...(options.scenarios === SCENARIOS ? [] : [["--scenarios", options.scenarios]]),
-    ...(options.keep === true ? [["--keep"]] : []),
-  ];
-  return commandLine(["meshproof", "run", ...names, ...given.flat()]);
+function againBy(names: readonly string[], options: RunVerbOptions): string {
+  const { tag, cluster, istio, envoy, kubeconfig, context, revision, shard, knownFailures, profile, scenarios } =
+    options;
+  return commandOf("run", names, {
+    ...{ "--tag": tag, "--cluster": cluster === "embedded" ? undefined : cluster },
+    ...{ "--istio": istio, "--envoy": envoy, ...flagsOf(options) },
+    ...{ "--kubeconfig": kubeconfig, "--context": context, "--revision": revision },
+    ...{ "--allow-mesh-wide": options.allowMeshWide, "--shard": shard, "--known-failures": knownFailures },
+    ...{ "--profile": profile === "istio" ? undefined : profile },
+    ...{ "--scenarios": scenarios === SCENARIOS ? undefined : scenarios, "--keep": options.keep },
+  });
 }
 
 /** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. A convenience: where it cannot be made, that is told. */

@@ -4,6 +4,13 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { findTrend, type PlacedRun } from "../../harness/trend/trend.ts";
 import { formatTrend, formatTrendJson, readResults, writeTrend } from "../../reports/index.ts";
 import { print, printJsonText } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("trend", ["trend results", "trend results --out results", "trend results --json"])
+  .argument("<folder>", "a folder of runs, such as results")
+  .addOption(option.json())
+  .option("--out <folder>", "write trend.html and trend.json there")
+  .action(async (folder: string, options) => finish(trend(folder, options)));
 
 interface TrendOptions {
   readonly json?: boolean;

@@ -8,6 +8,20 @@ import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import { newRunId } from "../run-id.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+
+export const command = verb("up", ["up", "up --name other --istio 1.30"])
+  .addOption(option.made())
+  .addOption(option.name())
+  .addOption(option.istio())
+  .addOption(option.envoy())
+  .addOption(option.images())
+  .addOption(option.imageMirror())
+  .addOption(option.imageDigest())
+  .addOption(option.kubernetes())
+  .addOption(option.install())
+  .addOption(option.scenarios())
+  .action(async (options) => finish(up(options)));
 
 interface UpOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;

@@ -1,6 +1,7 @@
 import { mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
+import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { chooseMesh, type WantedMesh } from "../../clusters/components/components.ts";
@@ -23,14 +24,50 @@ import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
 import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
-import { commandLine } from "../command-line.ts";
-import { readScenarios, type MadeKind } from "../context.ts";
+import { commandOf } from "../command-line.ts";
+import { MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId } from "../run-id.ts";
 import { note, pointLatest } from "./run.ts";
 import { print } from "../streams.ts";
+import { finish, option, verb, whole } from "../options.ts";
+
+export const command = verb("upgrade", [
+  "upgrade --from 1.30 --to 1.31",
+  "upgrade 'jwt/*' --from 1.30@1.36 --to 1.31@1.40 --strategy revision",
+  "upgrade --cluster kind --from 1.30.1 --to 1.31.0",
+])
+  .argument("[names...]", "scenarios: ids, groups, names or globs (default: those with the tag documented)")
+  .addOption(option.tag())
+  .requiredOption("--from <istio>", "the version to start with; ISTIO@ENVOY chooses Envoy's too")
+  .requiredOption("--to <istio>", "the version to upgrade to, likewise")
+  .addOption(new Option("--cluster <kind>", "where to do it").choices(MADE_KINDS).default("embedded"))
+  .addOption(option.images())
+  .addOption(option.imageMirror())
+  .addOption(option.imageDigest())
+  .addOption(option.kubernetes())
+  .addOption(
+    new Option("--strategy <strategy>", "replace istiod, or bring up a second one and move to it")
+      .choices(["in-place", "revision"])
+      .default("in-place"),
+  )
+  .addOption(
+    new Option("--rate <requests>", "how many a second, of those to be admitted and of those to be refused")
+      .argParser((text: string) => Math.max(1, whole(text)))
+      .default(20),
+  )
+  .addOption(
+    new Option("--max-unavailable <requests>", "how many that must be admitted may fail: a number, or a share").default(
+      "1%",
+    ),
+  )
+  .option("--name <cluster>", "the cluster's name while it runs")
+  .option("--results <folder>", "where reports are written, a folder per upgrade", "results")
+  .addOption(option.install())
+  .addOption(option.scenarios())
+  .action(async (names: string[], options) => finish(upgrade(names, options)));
 
 interface UpgradeVerbOptions extends ImageFlags {
   readonly cluster: MadeKind;
@@ -127,7 +164,7 @@ async function upgradeCluster(task: Task, work: Work) {
   const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
   const upgrade: UpgradeResult = {
     ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
-    command: commandOf(task),
+    command: againBy(task),
     ...{ strategy: options.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
     ...{ ...streamed, meshWide, maxUnavailable: task.maxUnavailable },
     checks: { from: before.counts, to: after.counts },
@@ -217,17 +254,14 @@ async function replaceMesh(
 }
 
 /** How a person starts this upgrade again. */
-function commandOf({ from, to, names, maxUnavailable, options }: Task): string {
+function againBy({ from, to, names, maxUnavailable, options }: Task): string {
   const pair = (wanted: WantedMesh): string => {
     const { istio, envoy } = chooseMesh(wanted);
     return wanted.envoy === undefined ? istio : `${istio}@${envoy}`;
   };
-  const given = [
-    ...["--from", pair(from), "--to", pair(to), "--strategy", options.strategy],
-    ...options.tag.flatMap((tag) => ["--tag", tag]),
-    ...(options.cluster === "embedded" ? [] : ["--cluster", options.cluster]),
-    ...flagsOf(options),
-    ...["--max-unavailable", formatAllowance(maxUnavailable)],
-  ];
-  return commandLine(["meshproof", "upgrade", ...names, ...given]);
+  return commandOf("upgrade", names, {
+    ...{ "--from": pair(from), "--to": pair(to), "--strategy": options.strategy, "--tag": options.tag },
+    ...{ "--cluster": options.cluster === "embedded" ? undefined : options.cluster, ...flagsOf(options) },
+    "--max-unavailable": formatAllowance(maxUnavailable),
+  });
 }

@@ -1,0 +1,75 @@
+/** What the commands of several verbs have in common: options, and how a command is made. */
+
+import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
+import { leave } from "./streams.ts";
+
+/** A verb with examples below its help; cli/main.ts has its description. */
+export function verb(name: string, examples: readonly string[]): Command {
+  const shown = examples.map((example) => `  $ meshproof ${example}`).join("\n");
+  return new Command(name).addHelpText("after", `\nExamples:\n${shown}`);
+}
+
+/** A verb gives its exit code. */
+export async function finish(verb: Promise<number>): Promise<never> {
+  return leave(await verb);
+}
+
+/** Options that more than one verb takes. Each call makes a new one. */
+export const option = {
+  scenarios: () =>
+    new Option("--scenarios <folder>", "where the scenarios are").default(SCENARIOS, "the ones that meshproof brings"),
+  made: () => new Option("--cluster <kind>", "kind of the kept cluster").choices(MADE_KINDS).default("embedded"),
+  images: () => new Option("--images <source>", "kind: published, offline (built here), or a folder with archives"),
+  imageMirror: () => new Option("--image-mirror <prefix>", "the registry that images are read from instead"),
+  imageDigest: () =>
+    new Option("--image-digest <name@digest>", "take an image by this digest; repeat it for more").argParser(digest),
+  kubernetes: () =>
+    new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…"),
+  istio: () => new Option("--istio <version>", "Istio's version, such as 1.30, or 1.29.2 out of its released images"),
+  envoy: () =>
+    new Option("--envoy <version>", "Envoy's version, such as 1.36, where it does not come with Istio's images"),
+  kubeconfig: () => new Option("--kubeconfig <file>", "existing: where the context stands"),
+  context: () => new Option("--context <name>", "existing: the context to use; never the current one"),
+  allowExec: () =>
+    new Option(
+      "--allow-exec <program>",
+      "existing: a program that the context may run to log in, by its absolute path, or by its name in PATH",
+    )
+      .default([], "none")
+      .argParser(collect),
+  name: () => new Option("--name <cluster>", "name of the kept cluster").default(DEFAULT_NAME),
+  tag: () =>
+    new Option("-t, --tag <tag>", "only scenarios with this tag; repeat it for more")
+      .default([], "all")
+      .argParser(collect),
+  json: () => new Option("--json", "print JSON"),
+  install: () => new Option("--install", "install the programs that this machine lacks (as root), or say how"),
+};
+
+export function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+/** Collects `name:tag@sha256:…` into digests by name. */
+function digest(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^([^@]+)@(sha256:[0-9a-f]{64})$/.exec(text) ?? [];
+  if (name === undefined || value === undefined)
+    throw new CommanderError(2, "meshproof.digest", `error: --image-digest takes NAME:TAG@sha256:…, not "${text}"`);
+  return { ...before, [name]: value };
+}
+
+export function whole(text: string): number {
+  if (!/^\d{1,4}$/.test(text))
+    throw new CommanderError(2, "meshproof.whole", `error: a whole number below 10000 is needed, not "${text}"`);
+  return Number(text);
+}
+
+export function seconds(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(/^(\d+(?:\.\d+)?)s?$/.exec(text)?.[1]);
+    if (!(value > 0))
+      throw new CommanderError(2, "meshproof.limit", `error: ${flag} takes seconds, such as 30 or 30s, not "${text}"`);
+    return value;
+  };
+}
