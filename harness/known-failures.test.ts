@@ -14,7 +14,13 @@ function run(...statuses: Status[]): RunResult {
 
 /** A check that wants 403 from authorization and got another refusal. */
 function checkOf(status: Status, changes: Partial<CheckResult> = {}): CheckResult {
-  const check = { name: "check", status, reason: "seen", request: {}, expected: { status: 403, by: "authorization" } };
+  const check = {
+    name: "check",
+    status,
+    findings: [{ kind: "recorded", text: "seen" }],
+    request: {},
+    expected: { status: 403, by: "authorization" },
+  };
   return { ...check, got: { status: 401, by: "authentication" }, ...changes } as unknown as CheckResult;
 }
 

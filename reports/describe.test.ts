@@ -34,19 +34,21 @@ test("a path is told as it was sent", () => {
   assert.equal(describeRequest(check("a", { request })), "GET /a/../%2e//b?c=d from outside to ingress, no token");
 });
 
-test("a reason is told without what stands there anyway", () => {
-  assert.equal(describeWhy("expected 401 from authentication, got 200 from httpbin"), undefined);
-  assert.equal(
-    describeWhy("expected 200 from httpbin, got 403 from authorization; denied by AuthorizationPolicy foo/x, rule 0"),
-    "denied by AuthorizationPolicy foo/x, rule 0",
-  );
-  assert.equal(describeWhy("expected 200 from httpbin, got no answer (connection; refused); foo"), "foo");
-  assert.equal(
-    describeWhy("expected 200 from httpbin, got 401 from authentication, although it agreed in round 2"),
-    "it had agreed in round 2",
-  );
-  assert.equal(describeWhy("expected proxy to ask outside-host for keys, its log shows istiod"), undefined);
-  assert.equal(describeWhy("the pod is gone"), "the pod is gone");
+test("findings are told without what stands there anyway", () => {
+  const wrong = {
+    kind: "unexpected-answer",
+    expected: { status: 200, by: "workload" },
+    got: { status: 403, by: "authorization" },
+    to: "httpbin",
+  } as const;
+  assert.equal(describeWhy([wrong]), undefined);
+  const rule = { name: "r", policy: { namespace: "foo", name: "x" }, index: 0 };
+  assert.equal(describeWhy([wrong, { kind: "denied-by-rule", rule }]), "denied by AuthorizationPolicy foo/x, rule 0");
+  assert.equal(describeWhy([wrong, { kind: "agreed-before", round: 2 }]), "it had agreed in round 2");
+  const asked = { kind: "unexpected-askers", server: "outside-host", expected: "proxy", got: ["istiod"] } as const;
+  assert.equal(describeWhy([asked]), undefined);
+  assert.equal(describeWhy([{ kind: "recorded", text: "the pod is gone" }]), "the pod is gone");
+  assert.equal(describeWhy(), undefined);
 });
 
 test("policies say where they are in force, or why nowhere", () => {
@@ -60,6 +62,6 @@ test("policies say where they are in force, or why nowhere", () => {
     describeForce({ ...unseen, findings }),
     /^in no proxy: RequestAuthentication foo\/jwt-example selects none of the pods .*app=x/,
   );
-  assert.equal(describeForce({ ...unseen, findings }, { brief: true }), "in no proxy");
+  assert.equal(describeForce({ ...unseen, findings }, findings), "in no proxy");
   assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.15 s");
 });

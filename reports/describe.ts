@@ -10,6 +10,7 @@ import {
 } from "../harness/model/result.ts";
 import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Explanation } from "../harness/model/explanation.ts";
+import type { Finding } from "../harness/model/finding.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
@@ -94,16 +95,18 @@ export function describeObject(object: AppliedObject): string {
 /**
  * `in force at the proxy since 0.4 s`, `in no proxy: RequestAuthentication foo/x selects none of the pods…`, `applied` where a proxy
  * shows no trace of its kind.
- * @param options.brief without what is strange about it, which is told elsewhere
+ * @param told findings that are said elsewhere
  */
-export function describeForce(object: AppliedObject, options: { brief?: boolean } = {}): string {
+export function describeForce(object: AppliedObject, told: readonly Finding[] = []): string {
   const { findings = [] } = object;
+  const known = new Set(told.map((finding) => JSON.stringify(finding)));
+  const untold = findings.filter((finding) => !known.has(JSON.stringify(finding)));
   const gone = object.verb === "delete";
   const where = gone ? `gone from ${describeProxies(object)} after` : `in force at ${describeProxies(object)} since`;
   const seen = object.inForceMs === undefined ? undefined : `${where} ${formatDuration(object.inForceMs)}`;
   if (findings.length === 0) return seen ?? (gone ? "deleted" : "applied");
   const state = seen ?? (object.proxies.length === 0 && !gone ? "in no proxy" : "not everywhere");
-  return options.brief === true ? state : `${state}: ${sentences(findings)}`;
+  return untold.length === 0 ? state : `${state}: ${sentences(untold)}`;
 }
 
 function describeProxies(object: AppliedObject): string {
@@ -111,9 +114,9 @@ function describeProxies(object: AppliedObject): string {
 }
 
 /** A policy as seen from a later step says which step brought it. */
-export function describePolicy(policy: PolicyInForce, current: number, options: { brief?: boolean } = {}): string {
+export function describePolicy(policy: PolicyInForce, current: number, told: readonly Finding[]): string {
   const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
-  return `${describeObject(policy.object)} (${describeForce(policy.object, options)}${earlier})`;
+  return `${describeObject(policy.object)} (${describeForce(policy.object, told)}${earlier})`;
 }
 
 /** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
@@ -156,16 +159,12 @@ function describeAsker(by: string): string {
 }
 
 /**
- * What a reason adds to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
- * Undefined where it adds nothing.
+ * What findings add to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
+ * Undefined where they add nothing.
  */
-export function describeWhy(reason: string | undefined): string | undefined {
-  const rest = reason?.replace(
-    /^expected (?:\d+ from [^,;]+, got (?:no answer(?: \(.*?\))?|\d+ from [^,;]+)|\w+ to ask .*)(?:$|; |(?=,))/,
-    "",
-  );
-  const text = rest?.replace(/^, although it agreed/, "it had agreed");
-  return text === "" ? undefined : text;
+export function describeWhy(findings: readonly Finding[] = []): string | undefined {
+  const more = findings.filter(({ kind }) => kind !== "unexpected-answer" && kind !== "unexpected-askers");
+  return more.length === 0 ? undefined : sentences(more);
 }
 
 function quote(text: string): string {

@@ -8,7 +8,7 @@ import type { Status } from "../harness/model/result.ts";
 import type { UpgradeResult } from "../harness/upgrade/upgrade.ts";
 import type { StreamResult } from "../harness/upgrade/verdict.ts";
 import type { Failing, Trend, TrendRun } from "../harness/model/trend.ts";
-import { attacks, denials, explanation, keysNotFetched, policy } from "./fixture.ts";
+import { attacks, denials, explanation, keysNotFetched, policy, recorded } from "./fixture.ts";
 
 const hostileText = Object.values(attacks).join("\n");
 
@@ -31,6 +31,7 @@ export function comparison(changes: Partial<Comparison> = {}): Comparison {
     before: seen(403),
     after: seen(200, {
       status: "failed",
+      findings: [recorded("no policy of the gateway's proxy matches the request")],
       reason:
         "expected 403 from authorization, got 200 from the workload behind ingress; no policy of the gateway's proxy matches the request",
     }),
@@ -93,7 +94,13 @@ export function comparison(changes: Partial<Comparison> = {}): Comparison {
 
 /** Every text that came from a mesh carries every attack. */
 export function hostileComparison(): Comparison {
-  const told: Partial<Seen> = { body: hostileText, details: hostileText, reason: hostileText, by: hostileText };
+  const told: Partial<Seen> = {
+    body: hostileText,
+    details: hostileText,
+    findings: [recorded(hostileText)],
+    reason: hostileText,
+    by: hostileText,
+  };
   const place = cell(attacks.attribute, attacks.script, hostileText);
   return comparison({
     changes: [

@@ -1,7 +1,7 @@
 /** Builds results by hand for tests and samples of the reports: every status, and a mesh that answers with hostile text. */
 
 import type { Decision, Explanation, Reason } from "../harness/model/explanation.ts";
-import type { ObjectFinding } from "../harness/model/finding.ts";
+import type { CheckFinding, Disagreement, ObjectFinding, RecordedText } from "../harness/model/finding.ts";
 import type {
   Answer,
   AppliedObject,
@@ -14,6 +14,7 @@ import type {
 } from "../harness/model/result.ts";
 import type { Answerer, Expectation } from "../harness/model/scenario.ts";
 import { count, outcomesOf, statuses } from "./outcome.ts";
+import { sentences } from "./words.ts";
 
 export const denials = {
   missing: "Jwt is missing",
@@ -105,6 +106,24 @@ export function explanation(reason: Reason, changes: Partial<Explanation> = {}):
 
 export const validToken = "valid (iss testing@secure.istio.io, alg RS256, published sample)";
 export const forgedToken = "forged (iss testing@secure.istio.io, alg RS256, signed by a stranger)";
+
+export function recorded(text: string): RecordedText {
+  return { kind: "recorded", text };
+}
+
+/** A wrong answer: the finding that every report says in other places anyway. */
+function unexpected(expected: number, got: number, to = "httpbin"): Disagreement {
+  return {
+    kind: "unexpected-answer",
+    expected: { status: expected, by: answerer(expected) as Answerer },
+    got: { status: got, by: answerer(got) },
+    to,
+  };
+}
+
+function because(...findings: readonly CheckFinding[]) {
+  return { findings, reason: sentences(findings) };
+}
 
 /** A finding that holds a text of the mesh. */
 export function keysNotFetched(issuer: string): ObjectFinding {
@@ -368,7 +387,7 @@ export const wideExclusion = scenario("paths/skip-jwt-for-paths", {
               status: "failed",
               got: answer(200),
               enforcedMs: 0,
-              reason: "expected 403 from authorization, got 200 from the workload behind ingress",
+              ...because(unexpected(403, 200, "ingress")),
               explanation: explanation({ kind: "not-denied" }),
             },
           ]),
@@ -403,7 +422,7 @@ export const wrongIssuer = scenario("jwt/issuer-mismatch", {
           expected: expectation(401, { body: denials.issuer }),
           got: answer(200),
           status: "failed",
-          reason: "expected 401 from authentication, got 200 from httpbin",
+          ...because(unexpected(401, 200)),
         }),
       ],
     }),
@@ -456,7 +475,12 @@ export function everyStatus(): RunResult {
             check("a valid token is admitted", {
               status: "flaky",
               enforcedMs: 1310,
-              reason: "round 3: expected 200 from httpbin, got 401 from authentication, after it had agreed in round 1",
+              ...because({
+                kind: "inconsistent",
+                round: 3,
+                wrong: unexpected(200, 401),
+                although: { kind: "agreed", round: 1 },
+              }),
               changes: [
                 { round: 1, atMs: 180, status: 200, by: "workload" },
                 { round: 3, atMs: 420, status: 401, by: "authentication" },
@@ -487,7 +511,7 @@ export function everyStatus(): RunResult {
             asked({
               got: ["istiod"],
               status: "failed",
-              reason: "expected proxy to ask outside-host for keys, its log shows istiod",
+              ...because({ kind: "unexpected-askers", server: "outside-host", expected: "proxy", got: ["istiod"] }),
             }),
           ],
         }),
@@ -504,7 +528,7 @@ export function everyStatus(): RunResult {
               got: answer(0),
               status: "error",
               enforcedMs: 0,
-              reason: "httpbin has no ready pod: CrashLoopBackOff, last exit code 137.",
+              ...because(recorded("httpbin has no ready pod: CrashLoopBackOff, last exit code 137.")),
             }),
           ],
         }),
@@ -521,8 +545,7 @@ export function everyStatus(): RunResult {
             check("a valid token is admitted", {
               got: answer(401),
               status: "known-failure",
-              reason:
-                "expected 200 from httpbin, got 401 from authentication; denied by authentication: the token's signature fits none of the keys that the proxy has for its issuer",
+              ...because(unexpected(200, 401), { kind: "denied-by-authentication", status: denials.failed }),
             }),
           ],
         }),
@@ -586,6 +609,7 @@ export function hostile(): RunResult {
   return run([
     scenario("jwt/hostile", {
       title: `Hostile ${attacks.attribute}`,
+      findings: [recorded(all)],
       reason: all,
       steps: [
         step(`step ${attacks.script}`, {
@@ -596,14 +620,14 @@ export function hostile(): RunResult {
             differing: {
               "/a none": {
                 status: "failed",
-                reason: all,
+                ...because(recorded(all)),
                 got: answer(401, { body: all, headers: { server: all, "x-long": "y".repeat(100_000) }, details: all }),
                 curl: `curl '${all}'`,
                 request: { from: "sleep", to: attacks.attribute, method: "GET", url: `http://x/${all}`, token: all },
               },
               [`/a ${attacks.attribute}`]: {
                 status: "failed",
-                reason: "big",
+                ...because(recorded("big")),
                 got: answer(200, { body: "A".repeat(10 * 1024 * 1024) }),
               },
             },
@@ -620,7 +644,13 @@ export function many(checks = 2000): RunResult {
   const scenarios = Array.from({ length: Math.ceil(checks / perScenario) }, (_, index) => {
     const differing: Readonly<Record<string, Partial<CheckResult>>> =
       index % 10 === 3
-        ? { "/p2 valid": { status: "failed" as const, got: answer(401), reason: "Jwt verification fails." } }
+        ? {
+            "/p2 valid": {
+              status: "failed" as const,
+              got: answer(401),
+              ...because(recorded("Jwt verification fails.")),
+            },
+          }
         : {};
     return scenario(`${index % 2 === 0 ? "jwt" : "paths"}/many-${index + 1}`, {
       title: `Scenario number ${index + 1} of many`,

@@ -24,6 +24,7 @@ import {
   hostile,
   keysNotFetched,
   policy,
+  recorded,
   run,
   scenario,
   step,
@@ -52,6 +53,7 @@ function everything(): RunResult {
     ...check("a"),
     got,
     expected,
+    findings: [recorded("r")],
     reason: "r",
     changes: [{ round: 1, atMs: 2, status: 200, by: "workload" }],
     wrong: [{ status: 200, by: "workload" }],
@@ -59,7 +61,7 @@ function everything(): RunResult {
     stale: { status: 200, by: "workload" },
     cell: { matrix: 0, row: 0, column: 0 },
   };
-  const who: Required<AskedResult> = { ...asked(), reason: "r" };
+  const who: Required<AskedResult> = { ...asked(), findings: [recorded("r")], reason: "r" };
   const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, findings: [keysNotFetched("i")] };
   const mesh: Required<MeshSetting> = { jwksFetch: "hybrid", pathNormalization: "NONE", extAuthz: true };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
@@ -74,6 +76,7 @@ function everything(): RunResult {
     repeat: "meshproof run a/b --keep",
     refused: [{ position: { file: "a.yaml", line: 1, column: 1 }, object: "Service foo/a", message: "m" }],
     diagnostics: ["diagnostics/a__b/1"],
+    findings: [recorded("r")],
     reason: "r",
   };
   const result: Required<RunResult> = {
@@ -104,7 +107,11 @@ for (const [name, result] of Object.entries({ everything, everyStatus, allPassed
 }
 
 test("a result without hostile text comes back as it was, with texts for people", () => {
-  const result = JSON.parse(formatJson(everyStatus()), (name, value: unknown) => (name === "text" ? undefined : value));
+  const result: unknown = JSON.parse(formatJson(everyStatus()), (name, value: unknown) => {
+    if (name !== "explanation") return value;
+    const { text: _text, ...explanation } = value as { text: string };
+    return explanation;
+  });
   assert.deepEqual(result, everyStatus());
 });
 

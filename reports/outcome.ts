@@ -1,3 +1,4 @@
+import type { Finding } from "../harness/model/finding.ts";
 import type {
   AppliedObject,
   AskedResult,
@@ -27,6 +28,8 @@ export interface Outcome {
   /** In words, unique in its scenario: `<step>: <check>`. */
   readonly name: string;
   readonly position: Position;
+  readonly findings?: readonly Finding[];
+  /** The findings in words. */
   readonly reason?: string;
 }
 
@@ -40,6 +43,7 @@ export function outcomesOf(scenario: ScenarioResult): Outcome[] {
     status: scenario.status,
     name: scenario.title,
     position: scenario.position,
+    ...(scenario.findings && { findings: scenario.findings }),
     ...(scenario.reason === undefined ? {} : { reason: scenario.reason }),
   });
   if (scenario.status === "skipped") return [whole()];
@@ -65,6 +69,7 @@ function outcomeOf(
     status: knownOr(scenario, result.status),
     name: `${step.name}: ${name}`,
     position: result.position,
+    ...(result.findings && { findings: result.findings }),
     ...(result.reason === undefined ? {} : { reason: result.reason }),
   };
 }

@@ -1,4 +1,5 @@
 import path from "node:path";
+import type { Finding } from "../harness/model/finding.ts";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
@@ -267,7 +268,7 @@ function circumstances(group: readonly Outcome[]): string[] {
     ...new Set(group.flatMap((outcome) => (outcome.check ? describeConfigInShort(outcome.check) : undefined) ?? [])),
   ];
   return [
-    ...(step === undefined ? [] : list("policies", policyLines(scenario, step, why.length > 0))),
+    ...(step === undefined ? [] : list("policies", policyLines(scenario, step, group.flatMap(findingsOf)))),
     ...list("why", why),
     ...list("details", details.slice(0, 3)),
     ...list("config", configs.slice(0, 2)),
@@ -278,22 +279,26 @@ function repeat(outcome: Outcome): string {
   return field("repeat", repeatOf(outcome.scenario));
 }
 
-function policyLines(scenario: ScenarioResult, step: StepResult, brief: boolean): string[] {
+function policyLines(scenario: ScenarioResult, step: StepResult, told: readonly Finding[]): string[] {
   const current = scenario.steps.indexOf(step);
   const lines = [
-    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current, { brief })),
+    ...policiesInForce(scenario, step).map((policy) => describePolicy(policy, current, told)),
     ...step.objects
       .filter(({ verb }) => verb === "delete")
-      .map((object) => `${describeObject(object)} (${describeForce(object, { brief })})`),
+      .map((object) => `${describeObject(object)} (${describeForce(object, told)})`),
   ];
   return lines.length === 0 ? ["none"] : lines;
+}
+
+function findingsOf({ findings, scenario }: Outcome): readonly Finding[] {
+  return findings ?? scenario.findings ?? [];
 }
 
 /** Distinct reasons, at most five, each with how often it was given. */
 function reasons(group: readonly Outcome[]): string[] {
   const given = new Map<string, number>();
-  for (const { reason, scenario } of group) {
-    const text = describeWhy(reason ?? scenario.reason);
+  for (const outcome of group) {
+    const text = describeWhy(findingsOf(outcome));
     if (text !== undefined) given.set(text, (given.get(text) ?? 0) + 1);
   }
   const lines = [...given].map(([text, times]) =>

@@ -3,17 +3,25 @@
  * said is left out, since nothing that reads such a file shows it.
  */
 
-import type { ObjectFinding } from "../harness/model/finding.ts";
-import type { AppliedObject, CheckResult, RunResult, ScenarioResult, StepResult } from "../harness/model/result.ts";
+import type { RecordedText } from "../harness/model/finding.ts";
+import type {
+  AppliedObject,
+  AskedResult,
+  CheckResult,
+  RunResult,
+  ScenarioResult,
+  StepResult,
+} from "../harness/model/result.ts";
 
 type ObjectOf1 = Omit<AppliedObject, "findings"> & { readonly note?: string };
-type CheckOf1 = Omit<CheckResult, "explanation"> & { readonly explanation?: string };
-type StepOf1 = Omit<StepResult, "objects" | "checks" | "foreign"> & {
+type CheckOf1 = Omit<CheckResult, "findings" | "explanation"> & { readonly explanation?: string };
+type StepOf1 = Omit<StepResult, "findings" | "objects" | "checks" | "asked"> & {
   readonly objects: readonly ObjectOf1[];
   readonly checks: readonly CheckOf1[];
+  readonly asked: readonly Omit<AskedResult, "findings">[];
   readonly foreign?: readonly string[];
 };
-type ScenarioOf1 = Omit<ScenarioResult, "steps"> & { readonly steps: readonly StepOf1[] };
+type ScenarioOf1 = Omit<ScenarioResult, "findings" | "steps"> & { readonly steps: readonly StepOf1[] };
 
 export interface ResultOf1 extends Omit<RunResult, "schemaVersion" | "scenarios"> {
   readonly schemaVersion: 1;
@@ -25,17 +33,21 @@ export function upgradeResult(result: ResultOf1): RunResult {
     ...result,
     schemaVersion: 2,
     scenarios: result.scenarios.map((scenario) => ({
-      ...scenario,
-      steps: scenario.steps.map(({ foreign, ...step }) => ({
-        ...step,
-        ...(foreign && { foreign: true as const }),
-        objects: step.objects.map(({ note, ...object }) => ({ ...object, ...(note !== undefined && recorded(note)) })),
-        checks: step.checks.map(({ explanation: _explanation, ...check }) => check),
+      ...withFindings(scenario),
+      steps: scenario.steps.map(({ foreign: _foreign, ...step }) => ({
+        ...withFindings(step),
+        objects: step.objects.map(({ note, ...object }) => ({ ...object, ...recorded(note) })),
+        checks: step.checks.map(({ explanation: _explanation, ...check }) => withFindings(check)),
+        asked: step.asked.map(withFindings),
       })),
     })),
   };
 }
 
-function recorded(text: string): { readonly findings: readonly ObjectFinding[] } {
-  return { findings: [{ kind: "recorded", text }] };
+function withFindings<T extends { readonly reason?: string }>(item: T): T & { findings?: readonly RecordedText[] } {
+  return { ...item, ...recorded(item.reason) };
+}
+
+function recorded(text: string | undefined): { readonly findings?: readonly RecordedText[] } {
+  return text === undefined ? {} : { findings: [{ kind: "recorded", text }] };
 }

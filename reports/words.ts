@@ -7,14 +7,17 @@ import type {
   AnswerKind,
   Cause,
   ChangedObject,
+  Finding,
   Foreign,
   Labels,
+  LogGap,
   ObjectFinding,
   ObjectRef,
   PodRef,
-  StepFinding,
+  ThrownError,
   TicketNote,
 } from "../harness/model/finding.ts";
+import type { Disturbance } from "../harness/model/result.ts";
 import {
   describeConditions,
   describeDecision,
@@ -23,8 +26,8 @@ import {
   describeReason,
 } from "./explanation.ts";
 
-/** A finding of an object or a step, a clause. */
-export function sentence(finding: StepFinding): string {
+/** A finding, a clause. */
+export function sentence(finding: Finding): string {
   switch (finding.kind) {
     case "selects-no-pod":
       return `${nameObject(finding.object)} selects none of the pods that judge these requests: ${describeSelection(finding)}`;
@@ -44,14 +47,202 @@ export function sentence(finding: StepFinding): string {
       return `the step says \`inForce: rejected\`, and ${namePod(finding.proxy)} does not reject ${nameChanges(finding.objects)}`;
     case "not-in-force":
       return `${finding.objects.map(nameObject).join(", ")}: ${namePod(finding.proxy)} does not show what was done ${seconds(finding.afterMs)} ago`;
+    case "unexpected-answer":
+      return `expected ${finding.expected.status} from ${nameAnswerer(finding.expected.by, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
+    case "body-without-text":
+      return `expected a body with ${quote(finding.text)}, got ${describeBody(finding.body)}`;
+    case "body-without-key":
+      return `expected a JSON object with the key ${quote(finding.key)}, got ${describeBody(finding.body)}`;
+    case "other-details":
+      return `expected response code details with ${quote(finding.text)}, got ${quote(finding.details)}`;
+    case "other-policy":
+      return `expected a rule of the AuthorizationPolicy ${quote(finding.policy)} to decide, got the response code details ${quote(finding.details)}`;
+    case "no-echo":
+      return `expected ${finding.to} to echo the request, the reply is not an echo of the request: ${describeBody(finding.body)}`;
+    case "other-header":
+      return describeOtherHeader(finding);
+    case "other-path":
+      return `expected ${finding.to} to receive the path ${quote(finding.path)}, ${finding.got === undefined ? "the reply does not say" : `got ${quote(finding.got)}`}`;
+    case "no-witness":
+      return `no admitted request reached ${finding.to === "ingress" ? "a workload behind ingress" : finding.to} in this round, so a denial proves nothing`;
+    case "denied-by-authentication":
+      return `denied by authentication: ${describeJwtStatus(finding.status)}`;
+    case "denied-by-rule": {
+      const { policy, index, name } = finding.rule;
+      return policy === undefined ? `denied by the rule ${name}` : `denied by ${describePolicy(policy)}, rule ${index}`;
+    }
+    case "denied-by-no-rule":
+      return "denied because no rule of an ALLOW policy matches";
+    case "denied-by-external-authorizer":
+      return "denied by the external authorizer of a CUSTOM policy";
+    case "denied-by-some-policy":
+      return "denied by an AuthorizationPolicy";
+    case "agreed-before":
+      return `it had agreed in round ${finding.round}`;
+    case "inconsistent":
+      return `round ${finding.round}: ${sentence(finding.wrong)}, ${describeAlthough(finding.although)}`;
+    case "no-ready-pod":
+      return `${finding.workload} has no ready pod`;
+    case "not-judged": {
+      const demanded = [
+        ...(finding.details === undefined ? [] : [`response code details with ${quote(finding.details)}`]),
+        ...(finding.policy === undefined ? [] : [`a rule of the AuthorizationPolicy ${quote(finding.policy)}`]),
+      ].join(" and ");
+      return `could not be judged: it demands ${demanded}, and ${finding.because.map(describeLogGap).join("; ")}`;
+    }
+    case "unexpected-askers":
+      return `expected ${finding.expected} to ask ${finding.server} for keys, its log shows ${finding.got.join(" and ") || "nobody"}`;
+    case "known-failure":
+      return `known until ${finding.until}${finding.owner === undefined ? "" : `, ${finding.owner}`}: ${finding.reason}`;
+    case "expired-known-failure":
+      return `was a known failure${finding.owner === undefined ? "" : ` of ${finding.owner}`} until ${finding.until}: ${finding.reason}`;
+    case "other-istio":
+      return finding.readable
+        ? `it holds for Istio ${finding.range}, and this mesh is ${finding.found}`
+        : `it holds for Istio ${finding.range}, and this mesh does not say which it is${finding.found === "" ? "" : ` ("${finding.found}")`}`;
+    case "other-jwks-fetch":
+      return `it is for a mesh where jwksFetch is ${finding.wanted} (istiod's PILOT_JWT_ENABLE_REMOTE_JWKS), and here it is ${finding.found}`;
+    case "fixed-mesh-setting":
+      return `it needs the mesh setting ${finding.setting}: ${finding.value}, and this mesh is not ours to change`;
+    case "no-extension-provider":
+      return `it needs the extension provider ${finding.provider}, and this mesh is not ours to change`;
+    case "no-jwks-trust":
+      return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
+    case "no-gateway":
+      return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
+    case "no-access-log":
+      return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
+    case "reaches-beyond":
+      return `${finding.why}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "nothing permits that on a mesh that is not ours"}`;
+    case "profile-algorithm":
+      return `ASM before 1.13 verifies RSA signatures alone, and it needs ${finding.alg}`;
+    case "profile-jwks-uri":
+      return "ASM before 1.13 has no jwksUri";
+    case "disturbance":
+      return describeDisturbance(finding.disturbance);
+    case "deaths-not-known":
+      return `whether a container died while it ran is not known: ${finding.error}`;
+    case "refused": {
+      const { position, object, message } = finding.refusal;
+      return `${position.file}:${position.line}:${position.column} the API server rejected ${object}: ${message}`;
+    }
+    case "error":
+      return describeThrown(finding.error);
+    case "clean-up-failed":
+      return `cleaning up failed: ${describeThrown(finding.error)}`;
+    case "mesh-setting-refused":
+      return `the mesh did not take the setting: ${describeThrown(finding.error)}`;
+    case "not-finished":
+      return finding.because === "worker"
+        ? `it did not run to its end; Playwright says: ${finding.said ?? "nothing"}`
+        : `it did not run to its end: ${finding.said ?? "the run was interrupted"}`;
     case "foreign-policies":
       return `${namePod(finding.proxy)} enforces what this scenario did not apply: ${finding.policies.map(nameForeign).join(", ")}`;
   }
 }
 
 /** Findings as one text; empty without any. */
-export function sentences(findings: readonly StepFinding[]): string {
+export function sentences(findings: readonly Finding[]): string {
   return findings.map(sentence).join("; ");
+}
+
+function describeOtherHeader({ header, wanted, got }: Extract<Finding, { kind: "other-header" }>): string {
+  const seen = got === undefined ? "got none" : `got ${describeBody(got)}`;
+  if (wanted === false) return `expected the workload to receive no header ${header}, ${seen}`;
+  const value =
+    wanted === true
+      ? ""
+      : ` with ${quote(typeof wanted === "string" ? wanted : JSON.stringify({ [wanted.claim]: wanted.value }))}`;
+  return `expected the workload to receive the header ${header}${value}, ${seen}`;
+}
+
+function describeAlthough(although: Extract<Finding, { kind: "inconsistent" }>["although"]): string {
+  switch (although.kind) {
+    case "agreed":
+      return `after it had agreed in round ${although.round}`;
+    case "in-force":
+      return "although the proxies had the config";
+    case "unsettled":
+      return `and only the last ${although.agreeing} of ${although.rounds} agreed`;
+  }
+}
+
+function describeLogGap(gap: LogGap): string {
+  switch (gap.kind) {
+    case "no-proxy":
+      return "no proxy judged this request: its target has no pod with a sidecar";
+    case "unreadable":
+      return `the access log of ${namePod(gap.proxy)} cannot be read: ${gap.error}`;
+    case "no-line":
+      return `the access log of ${gap.proxies.map(namePod).join(", ")} has no line for this request`;
+  }
+}
+
+function describeThrown({ message, hint }: ThrownError): string {
+  return hint === undefined ? message : `${message} (${hint})`;
+}
+
+/** @param ran what ran meanwhile */
+export function describeDisturbance(disturbance: Disturbance, ran = "the scenario"): string {
+  const { kind, container, last } = disturbance;
+  const where = namePod(disturbance);
+  switch (kind) {
+    case "died": {
+      const facts = [
+        ...(last?.reason === undefined ? [] : [last.reason]),
+        ...(last?.exitCode === undefined ? [] : [`exit code ${last.exitCode}`]),
+        ...(last?.signal === undefined ? [] : [`signal ${last.signal}`]),
+        ...(last?.finishedAt === undefined ? [] : [`at ${last.finishedAt}`]),
+      ];
+      return `the container ${container} of ${where} died while ${ran} ran (${facts.join(", ") || "its last state is not known"})`;
+    }
+    case "gone":
+      return `the pod ${where} was deleted, evicted or replaced while ${ran} ran, and not by it`;
+    case "came":
+      return `the pod ${where} came while ${ran} ran, and not by it`;
+  }
+}
+
+/** Texts of Envoy's source/common/jwt/status.cc, older wordings too, and what they mean. */
+const JWT_STATUSES: readonly (readonly [text: string, words: string])[] = [
+  ["Jwt is missing", "there is no token where one is required"],
+  ["Jwt is expired", "the token has expired"],
+  ["Jwt not yet valid", "the token is not valid yet (nbf)"],
+  ["Jwt is not in the form of Header.Payload.Signature", "what was sent is not a JWT"],
+  ["Jwt issuer is not configured", "no RequestAuthentication at the proxy names the token's issuer"],
+  ["Audiences in Jwt are not allowed", "the rule does not allow the token's aud"],
+  ["Jwt verification fails", "the token's signature fits none of the keys that the proxy has for its issuer"],
+  [
+    "Jwks doesn't have key to match kid or alg from Jwt",
+    "the proxy has no key with the token's kid and alg for its issuer",
+  ],
+  ["Jwks doesn't have any valid public key", "the proxy has no usable key for the token's issuer"],
+  ["Jwks remote fetch is failed", "the proxy could not fetch the keys from the jwksUri"],
+  ["Found multiple Jwt tokens", "the request has more than one token"],
+  ["Jwt header [alg] is not supported", "the proxy does not know the token's alg"],
+];
+
+function describeJwtStatus(status: string): string {
+  return JWT_STATUSES.find(([text]) => status.startsWith(text))?.[1] ?? (status === "" ? "no reason given" : status);
+}
+
+/** `200 from httpbin`, or why there is none. */
+function describeAnswer({ status, by, error }: AnswerKind & { readonly error?: string }, to: string): string {
+  if (by === "nobody") return `no answer${error === undefined ? "" : ` (${error})`}`;
+  return `${status} from ${nameAnswerer(by, to)}`;
+}
+
+function nameAnswerer(by: AnswerKind["by"], to: string): string {
+  if (by === "workload") return to === "ingress" ? "the workload behind ingress" : to;
+  return by === "proxy" ? "a proxy" : by;
+}
+
+function describeBody(body: string): string {
+  return body === "" ? "an empty one" : quote(body);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
 }
 
 /** `RequestAuthentication foo/require-jwt` */
@@ -123,11 +314,11 @@ export function describeCause(cause: Cause): string {
     case "decision":
       return describeDecision(cause.decision);
     case "answer":
-      return `${cause.lost ? "No rule or policy refuses the request, but it" : "The request"} got ${describeAnswer(cause.answer)}${cause.said === undefined ? "" : ` (${cause.said})`}.`;
+      return `${cause.lost ? "No rule or policy refuses the request, but it" : "The request"} got ${describeCaused(cause.answer)}${cause.said === undefined ? "" : ` (${cause.said})`}.`;
   }
 }
 
-function describeAnswer({ status, by }: AnswerKind): string {
+function describeCaused({ status, by }: AnswerKind): string {
   return status === 0 ? "no answer" : `${status} by the ${by}`;
 }
 

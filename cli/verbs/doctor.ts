@@ -5,6 +5,7 @@ import type { ExistingFlags } from "./run.ts";
 import { SCENARIOS, readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
+import { sentence } from "../../reports/words.ts";
 import { print } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
@@ -110,7 +111,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     limitsOf(found, chosenRevision, false),
     chosenRevision.version,
   );
-  const reasons = Map.groupBy(skipped, ({ reason }) => reason);
+  const reasons = Map.groupBy(skipped, ({ finding }) => sentence(finding));
   print(`
 a run would create, and remove:
   in default the Lease run.meshproof.dev and the ConfigMap meshproof-journal-<run>

@@ -16,6 +16,8 @@ import type { Scenario } from "../../harness/model/scenario.ts";
 import { revisionOf } from "../../harness/scenario/revision.ts";
 import { noteOf, parseShard, runSetOf, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder, writeReports } from "../../reports/index.ts";
+import type { Choice } from "../../harness/run/eligible.ts";
+import { sentence } from "../../reports/words.ts";
 import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandOf } from "../command-line.ts";
 import { readKnownFailures } from "../known-failures.ts";
@@ -354,8 +356,8 @@ async function takeCluster(
   return { cluster, signal: AbortSignal.any([signal, cluster.lost]) };
 }
 
-function nothingRuns(skipped: readonly { readonly scenario: Scenario; readonly reason: string }[]): MeshproofError {
-  const reasons = skipped.map(({ scenario, reason }) => `${scenario.id}: ${reason}`);
+function nothingRuns(skipped: Choice["skipped"]): MeshproofError {
+  const reasons = skipped.map(({ scenario, finding }) => `${scenario.id}: ${sentence(finding)}`);
   return new MeshproofError(
     "ERR_NOTHING_SELECTED",
     ["nothing that was selected can run here:", ...reasons].join("\n"),

@@ -145,23 +145,25 @@ function wholeStatus({ status }: ScenarioResult): Status {
   return status === "skipped" || status === "error" ? status : "passed";
 }
 
-function seenInCheck(scenario: ScenarioResult, { status, got, reason, enforcedMs }: CheckResult): Seen {
+function seenInCheck(scenario: ScenarioResult, { status, got, findings, reason, enforcedMs }: CheckResult): Seen {
   return {
     status: counted(scenario, status),
     answer: got.status,
     by: got.by,
     ...(got.by === "workload" || got.by === "nobody" ? {} : { body: got.body }),
     ...(got.details === undefined ? {} : { details: got.details }),
+    ...(findings && { findings }),
     ...(reason === undefined ? {} : { reason }),
     // Of a check that never agreed it is the time that was waited.
     ...(status === "passed" || status === "flaky" ? { enforcedMs } : {}),
   };
 }
 
-function seenInAsked(scenario: ScenarioResult, { status, got, reason }: AskedResult): Seen {
+function seenInAsked(scenario: ScenarioResult, { status, got, findings, reason }: AskedResult): Seen {
   return {
     status: counted(scenario, status),
     by: [...new Set(got)].sort().join(" and ") || "nobody",
+    ...(findings && { findings }),
     ...(reason === undefined ? {} : { reason }),
   };
 }
@@ -170,8 +172,8 @@ function counted({ status: whole }: ScenarioResult, status: Status): Status {
   return whole === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
 }
 
-function reasonOf({ reason }: ScenarioResult): { reason?: string } {
-  return reason === undefined ? {} : { reason };
+function reasonOf({ findings, reason }: ScenarioResult): Pick<Seen, "findings" | "reason"> {
+  return { ...(findings && { findings }), ...(reason !== undefined && { reason }) };
 }
 
 function aspectsOf(before: Seen, after: Seen): Aspect[] {

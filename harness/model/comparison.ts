@@ -1,5 +1,6 @@
 /** What differs between two runs. Plain data: the reports draw it, `meshproof diff --json` prints it. Times are milliseconds. */
 
+import type { Finding } from "./finding.ts";
 import type { Status } from "./result.ts";
 import type { Position } from "./scenario.ts";
 
@@ -31,6 +32,8 @@ export interface Seen {
   readonly body?: string;
   /** Envoy's response code details. Hostile text. */
   readonly details?: string;
+  readonly findings?: readonly Finding[];
+  /** The findings in words. */
   readonly reason?: string;
   readonly enforcedMs?: number;
 }

@@ -200,30 +200,13 @@ export type ScenarioFinding =
   /** The run was interrupted, lost its cluster, or its worker ended. */
   | { readonly kind: "not-finished"; readonly because: "interrupted" | "cluster" | "worker"; readonly said?: string };
 
-/** What a reader must know beside the statuses of a run. */
-export type RunFinding =
-  | {
-      readonly kind: "known-failure-entry";
-      readonly state: "unmatched" | "expired" | "other-answer" | "passes" | "not-judged";
-      readonly owner: string;
-      /** `file:line` */
-      readonly at: string;
-      readonly scenario: string;
-      readonly step?: string;
-      readonly check?: string;
-      readonly got?: AnswerKind;
-      readonly expires: string;
-    }
-  | { readonly kind: "shard"; readonly index: number; readonly count: number }
-  | { readonly kind: "merged"; readonly runs: readonly string[] };
-
 /** Text of a results.json of schema version 1, which had no findings. */
 export interface RecordedText {
   readonly kind: "recorded";
   readonly text: string;
 }
 
-export type Finding = CheckFinding | ScenarioFinding | RunFinding | RecordedText;
+export type Finding = CheckFinding | ScenarioFinding | RecordedText;
 
 /** Why a ticket's request got its answer. */
 export type Cause =

@@ -2,7 +2,7 @@
 
 import type { ClusterInfo, MeshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
-import type { ObjectFinding } from "./finding.ts";
+import type { CheckFinding, ObjectFinding, ScenarioFinding, StepFinding } from "./finding.ts";
 import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario.ts";
 
 export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";
@@ -40,7 +40,9 @@ export interface CheckResult {
   readonly expected: Expectation;
   readonly got: Answer;
   readonly status: Status;
-  /** Why it has this status, one sentence. Always there unless passed. */
+  /** Why it has this status. Always there unless passed. */
+  readonly findings?: readonly CheckFinding[];
+  /** The findings in words, for people. */
   readonly reason?: string;
   /** Of a check that did not pass: what the judging proxy's own config says about the request. */
   readonly explanation?: Explanation;
@@ -68,6 +70,8 @@ export interface AskedResult {
   readonly expected: "istiod" | "proxy" | "nobody";
   readonly got: readonly string[];
   readonly status: Status;
+  readonly findings?: readonly CheckFinding[];
+  /** The findings in words, for people. */
   readonly reason?: string;
 }
 
@@ -92,9 +96,9 @@ export interface StepResult {
   readonly position: Position;
   readonly status: Status;
   /** Why it could not be judged; such a step is in error and has no checks. */
+  readonly findings?: readonly StepFinding[];
+  /** The findings in words, for people. */
   readonly reason?: string;
-  /** The judging proxies enforce what this scenario did not apply, which kept the step from being judged. */
-  readonly foreign?: true;
   readonly objects: readonly AppliedObject[];
   readonly checks: readonly CheckResult[];
   readonly asked: readonly AskedResult[];
@@ -145,6 +149,8 @@ export interface ScenarioResult {
   readonly mesh: MeshSetting;
   readonly status: Status;
   /** Why it is skipped, in error, or a known failure. */
+  readonly findings?: readonly ScenarioFinding[];
+  /** The findings in words, for people. */
   readonly reason?: string;
   /** What the API server refused of its manifests before anything ran: such a scenario is in error and has no steps. */
   readonly refused?: readonly Refusal[];

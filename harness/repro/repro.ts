@@ -11,7 +11,8 @@ import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
 import { observeStep } from "../run/observe.ts";
 import { IN_FORCE_LIMIT_MS } from "../run/plan.ts";
-import { describeRefusals, preflight } from "../run/preflight.ts";
+import { sentences } from "../../reports/words.ts";
+import { preflight } from "../run/preflight.ts";
 import { openSession } from "../run/session.ts";
 import { sweep } from "../run/sweep.ts";
 import { setUpWorkloads } from "../run/workloads.ts";
@@ -119,7 +120,11 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     // A run before this one may have ended in the middle of a scenario.
     await Promise.all([sweep(session, scenarios), setUpWorkloads(session, scenarios, { ...place, signal })]);
     const refusals = (await preflight(session, scenarios)).get(scenario);
-    if (refusals) throw new MeshproofError("ERR_MANIFEST_REJECTED", describeRefusals(refusals));
+    if (refusals)
+      throw new MeshproofError(
+        "ERR_MANIFEST_REJECTED",
+        sentences(refusals.map((refusal) => ({ kind: "refused", refusal }))),
+      );
     await ready;
     await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
     place.progress("asking the mesh");

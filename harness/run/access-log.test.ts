@@ -63,7 +63,7 @@ test("the line of a request is found in whichever log it is, in pieces and betwe
   const [one, two] = await Promise.all([opened("httpbin-1"), opened("httpbin-2")]);
   log.expect("meshproof/run/a/b/1.1/3", [ONE, TWO]);
   assert.deepEqual(log.find("meshproof/run/a/b/1.1/3"), {
-    missing: "the access log of foo/httpbin-1, foo/httpbin-2 has no line for this request",
+    missing: [{ kind: "no-line", proxies: ["httpbin-1", "httpbin-2"].map((pod) => ({ namespace: "foo", pod })) }],
   });
   const waited = log.wait(["meshproof/run/a/b/1.1/3"], 60_000);
   one.write(`${line("meshproof/other/a/b/1.1/3", "no")}{"not json\n${line("curl/8", "no")}`);
@@ -106,7 +106,9 @@ test("a pod that is gone keeps its lines; what it did not write is missing, with
   await log.wait(["meshproof/run/a/b/1.2/3"], 2 ** 31 - 1);
   assert.deepEqual(log.find("meshproof/run/a/b/1.1/3"), { details: "d" });
   assert.deepEqual(log.find("meshproof/run/a/b/1.2/3"), {
-    missing: 'the access log of foo/httpbin-1 cannot be read: pods "httpbin-1" not found',
+    missing: [
+      { kind: "unreadable", proxy: { namespace: "foo", pod: "httpbin-1" }, error: 'pods "httpbin-1" not found' },
+    ],
   });
   // The other proxy's are read on.
   log.expect("meshproof/run/a/b/1.4/3", [TWO]);
@@ -125,7 +127,7 @@ test("the limit ends a wait; a target without a sidecar is not waited for", asyn
   await log.wait(["meshproof/run/a/b/1.1/3"], 5);
   log.expect("meshproof/run/a/b/1.2/3", []);
   await log.wait(["meshproof/run/a/b/1.2/3", "meshproof/run/never/sent"], 2 ** 31 - 1);
-  assert.match(JSON.stringify(log.find("meshproof/run/a/b/1.2/3")), /no pod with a sidecar/);
+  assert.match(JSON.stringify(log.find("meshproof/run/a/b/1.2/3")), /"no-proxy"/);
 });
 
 test("flush rounds are not kept, and what is dropped is forgotten", async (t) => {

@@ -1,6 +1,7 @@
 import { StringDecoder } from "node:string_decoder";
 import { messageOf, statusOf, type Kube } from "../mesh/client.ts";
 import { followLog } from "../mesh/exec.ts";
+import type { LogGap, PodRef } from "../model/finding.ts";
 import type { Logged } from "../verdict/index.ts";
 import type { Proxy } from "./places.ts";
 
@@ -95,13 +96,12 @@ export function openAccessLog(runId: string, follow: Follow): AccessLog {
       const details = logs.get(keyOf(proxy))?.details.get(userAgent);
       if (details !== undefined) return { details };
     }
-    if (proxies.length === 0) return { missing: "no proxy judged this request: its target has no pod with a sidecar" };
-    const unread = proxies.flatMap((proxy) => {
+    if (proxies.length === 0) return { missing: [{ kind: "no-proxy" }] };
+    const unread = proxies.flatMap((proxy): LogGap[] => {
       const problem = logs.get(keyOf(proxy))?.problem;
-      return problem === undefined ? [] : [`the access log of ${keyOf(proxy)} cannot be read: ${problem}`];
+      return problem === undefined ? [] : [{ kind: "unreadable", proxy: podOf(proxy), error: problem }];
     });
-    const names = proxies.map(keyOf).join(", ");
-    return { missing: unread.join("; ") || `the access log of ${names} has no line for this request` };
+    return { missing: unread.length > 0 ? unread : [{ kind: "no-line", proxies: proxies.map(podOf) }] };
   };
   const isOpen = (userAgent: string): boolean =>
     "missing" in find(userAgent) &&
@@ -141,6 +141,10 @@ export function openAccessLog(runId: string, follow: Follow): AccessLog {
       tell();
     },
   };
+}
+
+function podOf({ namespace, pod }: Proxy): PodRef {
+  return { namespace, pod };
 }
 
 function keyOf({ namespace, pod }: Proxy): string {

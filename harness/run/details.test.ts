@@ -27,7 +27,9 @@ function logWith(lines: Record<string, string>): AccessLog & { waitedFor: string
   const waitedFor: string[] = [];
   const find = (userAgent: string): Logged => {
     const details = lines[/\.(\w+)\/3$/.exec(userAgent)?.[1] ?? ""];
-    return details === undefined ? { missing: "the access log of foo/x cannot be read: gone" } : { details };
+    return details === undefined
+      ? { missing: [{ kind: "unreadable", proxy: { namespace: "foo", pod: "x" }, error: "gone" }] }
+      : { details };
   };
   const wait = (userAgents: readonly string[]): Promise<void> => Promise.resolve(void waitedFor.push(...userAgents));
   const nothing = (): void => undefined;

@@ -3,8 +3,13 @@ import { test } from "node:test";
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenSpec } from "../model/token.ts";
-import { whyNot } from "./eligible.ts";
+import { sentence } from "../../reports/words.ts";
+import * as eligible from "./eligible.ts";
 import { readProfile } from "./profile.ts";
+
+const words = (finding: ReturnType<typeof eligible.whyNot>): string => (finding === undefined ? "" : sentence(finding));
+const whyNot = (...asked: Parameters<typeof eligible.whyNot>): string | undefined =>
+  words(eligible.whyNot(...asked)) || undefined;
 
 const position = { file: "scenario.yaml", line: 1, column: 1 };
 
@@ -100,10 +105,10 @@ test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
   const uri = scenario({ apply: "kind: RequestAuthentication\nspec:\n  jwtRules:\n    - jwksUri: http://x\n" });
   for (const name of ["asm@1.12", "asm@v1.9.7"]) {
     const old = readProfile(name);
-    assert.match(old.lacks(scenario({ tokens: token("ES256") })) ?? "", /RSA signatures alone, and it needs ES256/);
-    assert.match(old.lacks(scenario({ tokens: token("PS256") })) ?? "", /RSA/);
+    assert.match(words(old.lacks(scenario({ tokens: token("ES256") }))), /RSA signatures alone, and it needs ES256/);
+    assert.match(words(old.lacks(scenario({ tokens: token("PS256") }))), /RSA/);
     assert.equal(old.lacks(scenario({ tokens: token("RS512") })), undefined);
-    assert.match(old.lacks(uri) ?? "", /no jwksUri/);
+    assert.match(words(old.lacks(uri)), /no jwksUri/);
   }
   for (const name of ["asm", "asm@1.13", "asm@1.22.6", "istio"]) {
     assert.equal(readProfile(name).lacks(scenario({ tokens: token("ES256") })), undefined);

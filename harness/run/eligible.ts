@@ -3,6 +3,7 @@ import satisfies from "semver/functions/satisfies.js";
 import { inLanes } from "../lanes.ts";
 import { parseManifests } from "../mesh/apply.ts";
 import { reachOf } from "../mesh/reach.ts";
+import type { SkipFinding } from "../model/finding.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
@@ -17,7 +18,7 @@ const OWN = new Set(["${ns}", "${outside.ns}"]);
 
 export interface Choice {
   readonly chosen: readonly Scenario[];
-  readonly skipped: readonly { readonly scenario: Scenario; readonly reason: string }[];
+  readonly skipped: readonly { readonly scenario: Scenario; readonly finding: SkipFinding }[];
 }
 
 /** Which scenarios can run on a mesh of this profile and these limits, and why the others cannot. */
@@ -28,18 +29,18 @@ export async function choose(
   limits: MeshLimits | undefined,
   istio: string,
 ): Promise<Choice> {
-  const reasons = await inLanes(scenarios, async (scenario) => {
+  const found = await inLanes(scenarios, async (scenario) => {
     const files = await inLanes(workloadsOf([scenario]), (app) => readWorkload(scenariosRoot, app));
-    return { scenario, reason: whyNot(scenario, files.flat(), profile, limits, istio) };
+    return { scenario, finding: whyNot(scenario, files.flat(), profile, limits, istio) };
   });
   return {
-    chosen: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [scenario] : [])),
-    skipped: reasons.flatMap(({ scenario, reason }) => (reason === undefined ? [] : [{ scenario, reason }])),
+    chosen: found.flatMap(({ scenario, finding }) => (finding === undefined ? [scenario] : [])),
+    skipped: found.flatMap(({ scenario, finding }) => (finding === undefined ? [] : [{ scenario, finding }])),
   };
 }
 
 /**
- * Why a scenario cannot run where it would have to, as a sentence for the report; undefined where it can.
+ * Why a scenario cannot run where it would have to; undefined where it can.
  * @param workloads the manifests of the workloads that the scenario lists
  * @param istio the mesh's version, as istiod says it
  */
@@ -49,18 +50,17 @@ export function whyNot(
   profile: Profile,
   limits?: MeshLimits,
   istio?: string,
-): string | undefined {
+): SkipFinding | undefined {
   return (
     profile.lacks(scenario) ?? whyNotVersion(scenario, istio) ?? (limits && whyNotHere(scenario, workloads, limits))
   );
 }
 
-function whyNotVersion({ istio: range }: Scenario, found = ""): string | undefined {
+function whyNotVersion({ istio: range }: Scenario, found = ""): SkipFinding | undefined {
   if (range === undefined) return undefined;
   const version = releaseOf(found);
-  if (version === undefined)
-    return `it holds for Istio ${range}, and this mesh does not say which it is${found === "" ? "" : ` ("${found}")`}`;
-  return satisfies(version, range) ? undefined : `it holds for Istio ${range}, and this mesh is ${found}`;
+  if (version !== undefined && satisfies(version, range)) return undefined;
+  return { kind: "other-istio", range, found, readable: version !== undefined };
 }
 
 /**
@@ -72,27 +72,26 @@ function releaseOf(version: string): string | undefined {
   return major === undefined ? undefined : `${major}.${minor}.${patch}`;
 }
 
-function whyNotHere(scenario: Scenario, workloads: readonly ManifestText[], limits: MeshLimits): string | undefined {
+function whyNotHere(
+  scenario: Scenario,
+  workloads: readonly ManifestText[],
+  limits: MeshLimits,
+): SkipFinding | undefined {
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
-    return `it is for a mesh where jwksFetch is ${wanted} (istiod's PILOT_JWT_ENABLE_REMOTE_JWKS), and here it is ${limits.jwksFetch}`;
+    return { kind: "other-jwks-fetch", wanted, found: limits.jwksFetch };
   const { pathNormalization = "BASE", extAuthz = false } = scenario.mesh;
   if (pathNormalization !== "BASE")
-    return `it needs the mesh setting pathNormalization: ${pathNormalization}, and this mesh is not ours to change`;
-  if (extAuthz) return "it needs the extension provider sample-ext-authz-http, and this mesh is not ours to change";
-  if (scenario.features.includes("jwks-authority"))
-    return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
-  if (scenario.features.includes("ingress-gateway") && !limits.gateway)
-    return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
+    return { kind: "fixed-mesh-setting", setting: "pathNormalization", value: pathNormalization };
+  if (extAuthz) return { kind: "no-extension-provider", provider: "sample-ext-authz-http" };
+  if (scenario.features.includes("jwks-authority")) return { kind: "no-jwks-trust" };
+  if (scenario.features.includes("ingress-gateway") && !limits.gateway) return { kind: "no-gateway" };
   const checks = scenario.steps.flatMap((step) => step.checks);
-  if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect)))
-    return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
+  if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect))) return { kind: "no-access-log" };
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];
   const reaches = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest, OWN) ?? []));
-  const never = reaches.find(({ permitted }) => permitted === "never");
-  if (never !== undefined) return `${never.why}; nothing permits that on a mesh that is not ours`;
-  const [beyond] = limits.meshWide ? [] : reaches;
-  return beyond && `${beyond.why}; --allow-mesh-wide permits it`;
+  const [beyond] = [...reaches.filter(({ permitted }) => permitted === "never"), ...(limits.meshWide ? [] : reaches)];
+  return beyond && { kind: "reaches-beyond", ...beyond };
 }
 
 /** Whether a scenario lets somebody fetch keys. */

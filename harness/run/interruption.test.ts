@@ -10,7 +10,7 @@ const scenario = { id: "a/b", title: "t", steps: [] } as unknown as Scenario;
 const START = Date.parse("2026-11-28T10:00:00Z");
 /** A scenario that passed and ended so long before the interruption. */
 const passed = (secondsBefore: number): ScenarioResult => ({
-  ...unrun(scenario, "passed", ""),
+  ...unrun(scenario, "passed", []),
   startedAt: new Date(START - secondsBefore * 1000 - 1000).toISOString(),
   durationMs: 1000,
   steps: [{}] as unknown as ScenarioResult["steps"],
@@ -41,10 +41,10 @@ test("what had ended is kept, what had not is in error and has no steps", () => 
 
 test("an error of before keeps its reason", () => {
   const before = {
-    ...unrun(scenario, "error", "the mesh did not take the setting"),
+    ...unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: { message: "no" } }]),
     startedAt: new Date(START - 5).toISOString(),
   };
-  assert.equal(interrupt(CTRL_C).cut(scenario, before).reason, "the mesh did not take the setting");
+  assert.equal(interrupt(CTRL_C).cut(scenario, before).reason, "the mesh did not take the setting: no");
 });
 
 test("what ended after the Lease was held for certain is not known", () => {

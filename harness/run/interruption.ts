@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { MeshproofError } from "../model/errors.ts";
+import type { ScenarioFinding } from "../model/finding.ts";
 import type { ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { unrun } from "./scenario.ts";
@@ -41,7 +42,7 @@ export function watchInterruption(signal: AbortSignal | undefined, now = () => D
       if (result.steps.length > 0 && ended <= at - Math.max(marginMs, taken ? UNSURE_MS : 0)) return result;
       // An error that it had before says more.
       if (result.steps.length === 0 && result.status === "error" && ended <= at) return result;
-      return unrun(scenario, "error", `it did not run to its end: ${describe(reason)}`);
+      return unrun(scenario, "error", [why(reason)]);
     },
     async inTime(work, otherwise) {
       const late = interrupted.promise.then(() => delay(HURRY_MS, otherwise, { ref: false }));
@@ -55,7 +56,8 @@ export function watchInterruption(signal: AbortSignal | undefined, now = () => D
   };
 }
 
-function describe(reason: unknown): string {
-  if (!(reason instanceof MeshproofError) || reason.code === "ERR_INTERRUPTED") return "the run was interrupted";
-  return reason.message;
+function why(reason: unknown): ScenarioFinding {
+  if (!(reason instanceof MeshproofError) || reason.code === "ERR_INTERRUPTED")
+    return { kind: "not-finished", because: "interrupted" };
+  return { kind: "not-finished", because: "cluster", said: reason.message };
 }

@@ -8,6 +8,7 @@ import type { ContainerRef } from "../mesh/exec.ts";
 import { inLanes } from "../lanes.ts";
 import type { AskedResult } from "../model/result.ts";
 import type { AskedSpec, StepSpec } from "../model/scenario.ts";
+import { explainedBy } from "../verdict/index.ts";
 import type { Places } from "./places.ts";
 import { sendRound, type Curl } from "./round.ts";
 
@@ -41,10 +42,11 @@ export async function judgeAsked(mesh: KeyServerMesh, step: Asking, marks: Marks
   return await inLanes(step.asked, async ({ position, server, by }): Promise<AskedResult> => {
     const got = await askersSince(mesh, step, { position, server, by }, marks.get(server) ?? "");
     const agrees = by === "nobody" ? got.length === 0 : got.length === 1 && got[0] === by;
-    const reason = `expected ${by} to ask ${server} for keys, its log shows ${got.join(" and ") || "nobody"}`;
     return {
       ...{ position, server, expected: by, got },
-      ...(agrees ? { status: "passed" } : { status: "failed", reason }),
+      ...(agrees
+        ? { status: "passed" }
+        : { status: "failed", ...explainedBy([{ kind: "unexpected-askers", server, expected: by, got }]) }),
     };
   });
 }

@@ -4,7 +4,7 @@ import { MeshproofError } from "../model/errors.ts";
 import type { Answer, AppliedObject } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { Observation } from "../model/ticket.ts";
-import { sentences } from "../../reports/words.ts";
+import { describeDisturbance, sentences } from "../../reports/words.ts";
 import { withDetails, type Round } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import { changesOf, removeApplied, type Applied } from "./changes.ts";
@@ -12,7 +12,7 @@ import { explain, type ExplainingMesh } from "./explain.ts";
 import type { Proxy } from "./places.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { BODY_KEPT, probe, type Onlooker, type ProbeOptions, type ProbingMesh } from "./probe.ts";
-import { openLookout, tell } from "./restarts.ts";
+import { openLookout } from "./restarts.ts";
 import type { Session } from "./session.ts";
 import { apply, ROUNDS } from "./step.ts";
 import { stepValues } from "./substitution.ts";
@@ -134,7 +134,8 @@ export async function observeStep(session: Session, scenario: Scenario, signal?:
       ...(signal && { signal }),
     });
     const disturbed = await lookout.close();
-    if (disturbed.length > 0) throw new MeshproofError("ERR_PROBE", disturbed.map((one) => tell(one)).join("; "));
+    if (disturbed.length > 0)
+      throw new MeshproofError("ERR_PROBE", disturbed.map((one) => describeDisturbance(one)).join("; "));
     return { objects, observations };
   } finally {
     await removeApplied(session, applied);

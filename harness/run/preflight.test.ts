@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import { UnknownKindError, type Manifest } from "../mesh/client.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
-import { describeRefusals, positionsOf, preflight, type CheckingMesh } from "./preflight.ts";
+import { sentences } from "../../reports/words.ts";
+import { positionsOf, preflight, type CheckingMesh } from "./preflight.ts";
 
 const position = { file: "scenario.yaml", line: 1, column: 1 };
 
@@ -67,7 +68,7 @@ test("one refused manifest is its scenario's alone, told once, with file and lin
     ],
   );
   assert.equal(
-    describeRefusals(refused.get(bad) ?? []),
+    sentences((refused.get(bad) ?? []).map((refusal) => ({ kind: "refused", refusal }))),
     "a/bad/policy.yaml:5:1 the API server rejected AuthorizationPolicy foo/bad: no bad",
   );
 });

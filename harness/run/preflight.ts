@@ -63,13 +63,3 @@ export function positionsOf({ text, file }: Pick<ManifestFile, "text" | "file">)
     return objects.map((object) => source.positionAt(startOf(object)));
   });
 }
-
-/** What the API server refuses, as the reason of the scenario's error. */
-export function describeRefusals(refusals: readonly Refusal[]): string {
-  return refusals
-    .map(
-      ({ position: { file, line, column }, object, message }) =>
-        `${file}:${line}:${column} the API server rejected ${object}: ${message}`,
-    )
-    .join("; ");
-}

@@ -1,4 +1,5 @@
 import { MeshproofError } from "../model/errors.ts";
+import type { SkipFinding } from "../model/finding.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { usesJwksUri } from "./eligible.ts";
 
@@ -7,7 +8,7 @@ export interface Profile {
   /** As it is written on the command line: `istio`, `asm`, `asm@1.12`. */
   readonly name: string;
   /** Why the mesh does not promise what a scenario asserts; undefined where it does. */
-  lacks(scenario: Scenario): string | undefined;
+  lacks(scenario: Scenario): SkipFinding | undefined;
 }
 
 /** Upstream Istio, which promises everything that is documented here. */
@@ -33,11 +34,11 @@ export function readProfile(text: string): Profile {
   return old ? { name: text, lacks: lacksBefore113 } : { ...ISTIO, name: text };
 }
 
-function lacksBefore113(scenario: Scenario): string | undefined {
+function lacksBefore113(scenario: Scenario): SkipFinding | undefined {
   const algorithm = Object.values(scenario.tokens)
     .map(({ alg }) => alg)
     .find((alg) => alg !== undefined && !alg.startsWith("RS"));
-  if (algorithm !== undefined) return `ASM before 1.13 verifies RSA signatures alone, and it needs ${algorithm}`;
-  if (usesJwksUri(scenario)) return "ASM before 1.13 has no jwksUri";
+  if (algorithm !== undefined) return { kind: "profile-algorithm", alg: algorithm };
+  if (usesJwksUri(scenario)) return { kind: "profile-jwks-uri" };
   return undefined;
 }

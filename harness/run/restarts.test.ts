@@ -7,7 +7,8 @@ import type { V1ContainerState, V1ContainerStatus, V1Pod } from "@kubernetes/cli
 import type { Kube } from "../mesh/client.ts";
 import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { chargeLate, disturbed, findDisturbances, readPods, reviewDeaths, tell, type PodsSeen } from "./restarts.ts";
+import { describeDisturbance } from "../../reports/words.ts";
+import { chargeLate, disturbed, findDisturbances, readPods, reviewDeaths, type PodsSeen } from "./restarts.ts";
 import { runScenario } from "./scenario.ts";
 import { fakeSession } from "./session.fixture.ts";
 import type { Session } from "./session.ts";
@@ -93,7 +94,9 @@ const scenario = (manifest = ""): Scenario =>
   }) as unknown as Scenario;
 
 async function told(earlier: V1Pod[], later: V1Pod[], manifest?: string): Promise<string[]> {
-  return findDisturbances(scenario(manifest), await look(...earlier), await look(...later)).map((one) => tell(one));
+  return findDisturbances(scenario(manifest), await look(...earlier), await look(...later)).map((one) =>
+    describeDisturbance(one),
+  );
 }
 
 const proxy = status("istio-proxy", 0, running(1));
@@ -221,7 +224,7 @@ describe("a death that was published late", () => {
     const later = await seen(10, restarted(5));
     const around = new Map([["a", { before, after: later }]]);
     const known = disturbed(
-      result("a", { status: "error", reason: "it could not be" }),
+      result("a", { status: "error", findings: [{ kind: "error", error: { message: "it could not be" } }] }),
       findDisturbances(scenario(), before, later),
     );
     assert.equal(known.disturbances?.length, 1);

@@ -5,7 +5,9 @@ import path from "node:path";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { parseManifests } from "../mesh/apply.ts";
 import { messageOf, type Kube } from "../mesh/client.ts";
+import { sentences } from "../../reports/words.ts";
 import { inLanes } from "../lanes.ts";
+import type { ScenarioFinding } from "../model/finding.ts";
 import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
@@ -253,11 +255,10 @@ export async function reviewDeaths(
     return chargeLate(results, around, await readPods(session.kube, selectionsOf(session, scenarios)));
   } catch (error) {
     const known = chargeLate(results, around);
-    const words = `whether a container died while it ran is not known: ${messageOf(error)}`;
+    const finding: ScenarioFinding = { kind: "deaths-not-known", error: messageOf(error) };
     return known.map((result) => {
       const recent = (around.get(result.id)?.after.at ?? 0) > ended - PUBLISHED_MS;
-      const reason = [...(result.status === "error" && result.reason ? [result.reason] : []), words].join("; ");
-      return recent ? { ...result, status: "error", reason } : result;
+      return recent ? inError(result, [finding]) : result;
     });
   }
 }
@@ -307,37 +308,17 @@ function windowOf({ last }: Disturbance, from: number, to: number): [number, num
 /** The result as it is where something disturbed it: in error, whatever the answers are. */
 export function disturbed(result: ScenarioResult, found: readonly Disturbance[]): ScenarioResult {
   if (found.length === 0) return result;
-  const reasons = [
-    ...(result.status === "error" && result.reason ? [result.reason] : []),
-    ...found.map((one) => tell(one)),
-  ];
   return {
-    ...result,
-    status: "error",
-    reason: reasons.join("; "),
+    ...inError(
+      result,
+      found.map((disturbance) => ({ kind: "disturbance", disturbance })),
+    ),
     disturbances: [...(result.disturbances ?? []), ...found],
   };
 }
 
-/**
- * In words, for a report.
- * @param ran what ran meanwhile
- */
-export function tell({ kind, namespace, pod, container, last }: Disturbance, ran = "the scenario"): string {
-  const where = `${namespace}/${pod}`;
-  switch (kind) {
-    case "died": {
-      const facts = [
-        ...(last?.reason === undefined ? [] : [last.reason]),
-        ...(last?.exitCode === undefined ? [] : [`exit code ${last.exitCode}`]),
-        ...(last?.signal === undefined ? [] : [`signal ${last.signal}`]),
-        ...(last?.finishedAt === undefined ? [] : [`at ${last.finishedAt}`]),
-      ];
-      return `the container ${container} of ${where} died while ${ran} ran (${facts.join(", ") || "its last state is not known"})`;
-    }
-    case "gone":
-      return `the pod ${where} was deleted, evicted or replaced while ${ran} ran, and not by it`;
-    case "came":
-      return `the pod ${where} came while ${ran} ran, and not by it`;
-  }
+/** What a scenario in error is told already comes first. */
+function inError(result: ScenarioResult, more: readonly ScenarioFinding[]): ScenarioResult {
+  const findings = [...(result.status === "error" ? (result.findings ?? []) : []), ...more];
+  return { ...result, status: "error", findings, reason: sentences(findings) };
 }

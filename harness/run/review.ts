@@ -67,7 +67,7 @@ function reviewed(log: AccessLog, scenario: ScenarioResult): ScenarioResult {
     if (checks.every((check, index) => check === step.checks[index])) return step;
     return { ...step, checks, status: worst([...checks, ...step.asked].map(({ status }) => status)) };
   });
-  // A scenario with a reason of its own (an error, a skip) keeps its status.
-  if (scenario.reason !== undefined) return { ...scenario, steps };
+  // A scenario with findings of its own (an error, a skip) keeps its status.
+  if (scenario.findings !== undefined) return { ...scenario, steps };
   return { ...scenario, steps, status: worst(steps.map(({ status }) => status)) };
 }

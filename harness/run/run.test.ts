@@ -38,11 +38,22 @@ it("a shard whose scenarios are all skipped has a result that says why", async (
   const [scenario] = (await loadScenarios(root)).scenarios;
   const found = skipAll({
     ...{ playwright: { plan: { runId: "r" } }, handle: { info: { kind: "existing" } }, startedAt: 0, meshReadyAt: 1 },
-    ...{ scenarios: [], skipped: [{ scenario, reason: "it needs a gateway" }], command: "meshproof run", version: "1" },
+    ...{
+      scenarios: [],
+      skipped: [{ scenario, finding: { kind: "no-gateway" } as const }],
+      command: "meshproof run",
+      version: "1",
+    },
   } as unknown as RunOptions);
   assert.deepEqual(
     found.scenarios.map(({ id, status, reason }) => [id, status, reason]),
-    [[scenario?.id, "skipped", "it needs a gateway"]],
+    [
+      [
+        scenario?.id,
+        "skipped",
+        "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)",
+      ],
+    ],
   );
   assert.equal(found.counts.skipped, 1);
 });

@@ -4,6 +4,7 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { collectSetUp } from "../diagnostics/collect.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
+import type { SkipFinding } from "../model/finding.ts";
 import type { RunResult, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { watchInterruption } from "./interruption.ts";
@@ -11,7 +12,7 @@ import { inRunOrder, type RunPlan } from "./plan.ts";
 import { PUBLISHED_MS, reviewDeaths } from "./restarts.ts";
 import type { SetMesh } from "./control.ts";
 import type { StartedPlaywright } from "./playwright.ts";
-import { describeRefusals, preflight } from "./preflight.ts";
+import { preflight } from "./preflight.ts";
 import { excuseOwn, unrun } from "./scenario.ts";
 import { countOf } from "../verdict/index.ts";
 import { openSession } from "./session.ts";
@@ -32,7 +33,7 @@ export interface RunOptions {
   readonly repeat?: (id: string) => string;
   readonly scenarios: readonly Scenario[];
   /** Scenarios that cannot run here, with the reason. */
-  readonly skipped?: readonly { readonly scenario: Scenario; readonly reason: string }[];
+  readonly skipped?: readonly { readonly scenario: Scenario; readonly finding: SkipFinding }[];
   /** How to run this again, for reports. */
   readonly command: string;
   readonly version: string;
@@ -86,7 +87,11 @@ export async function runScenarios(options: RunOptions): Promise<RunResult> {
   // Deaths of the last moments may not be published yet.
   const results = reviewed ?? parts.map(({ scenario, result }) => interruption.cut(scenario, result, PUBLISHED_MS));
   const unapplied = [...refused].map(([scenario, refusals]) => ({
-    ...unrun(scenario, "error", describeRefusals(refusals)),
+    ...unrun(
+      scenario,
+      "error",
+      refusals.map((refusal) => ({ kind: "refused", refusal })),
+    ),
     refused: refusals,
   }));
   const excused = results.map((found) => {
@@ -105,7 +110,7 @@ export function skipAll(options: RunOptions): RunResult {
 function gather(options: RunOptions, results: readonly ScenarioResult[], workloadsReadyAt: number): RunResult {
   const all = [
     ...results,
-    ...(options.skipped ?? []).map(({ scenario, reason }) => unrun(scenario, "skipped", reason)),
+    ...(options.skipped ?? []).map(({ scenario, finding }) => unrun(scenario, "skipped", [finding])),
   ];
   const { repeat } = options;
   const told = repeat ? all.map((scenario) => ({ ...scenario, repeat: repeat(scenario.id) })) : all;
@@ -135,6 +140,8 @@ async function readPart(plan: RunPlan, scenario: Scenario, complaints: string): 
   try {
     return JSON.parse(await readFile(file, "utf8")) as ScenarioResult;
   } catch {
-    return unrun(scenario, "error", `it did not run to its end; Playwright says: ${complaints || "nothing"}`);
+    return unrun(scenario, "error", [
+      { kind: "not-finished", because: "worker", ...(complaints !== "" && { said: complaints }) },
+    ]);
   }
 }

@@ -1,9 +1,11 @@
 import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../model/errors.ts";
+import type { ScenarioFinding, ThrownError } from "../model/finding.ts";
 import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { openLookout, tell } from "./restarts.ts";
-import { excuseScenario, worst } from "../verdict/index.ts";
+import { sentences } from "../../reports/words.ts";
+import { excuseScenario, excusing, worst } from "../verdict/index.ts";
+import { openLookout } from "./restarts.ts";
 import type { Session } from "./session.ts";
 import { removeApplied, type Applied } from "./changes.ts";
 import { runStep } from "./step.ts";
@@ -18,9 +20,8 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   const started = performance.now();
   const steps: StepResult[] = [];
   const applied: Applied = new Map();
-  const errors: string[] = [];
+  const findings: ScenarioFinding[] = [];
   const diagnostics: string[] = [];
-  let foreign = false;
   const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
     const folder = await collectDiagnostics(session, {
       ...{ scenario, index, since, ...found },
@@ -29,22 +30,21 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     if (folder !== undefined) diagnostics.push(folder);
   };
   session.forget();
-  const lookout = await openLookout(session, scenario).catch((error: unknown) => void errors.push(describe(error)));
+  const lookout = await openLookout(session, scenario).catch((error: unknown) => void findings.push(thrown(error)));
   for (const index of lookout ? scenario.steps.keys() : []) {
     const since = new Date();
     try {
       const step = await runStep(session, scenario, index, applied, signal);
       steps.push(step);
-      // A step with a reason of its own could not be judged as a whole.
-      if (step.reason !== undefined) {
-        foreign ||= step.foreign === true;
-        errors.push(step.reason);
-        await lookInto(since, { error: step.reason }, index);
+      // A step with findings of its own could not be judged as a whole.
+      if (step.findings !== undefined) {
+        findings.push(...step.findings);
+        await lookInto(since, { error: sentences(step.findings) }, index);
         break;
       }
       if (step.status !== "passed") await lookInto(since, { step }, index);
     } catch (error) {
-      errors.push(describe(error));
+      findings.push(thrown(error));
       if (signal?.aborted !== true) await lookInto(since, { error: describe(error) }, index);
       break;
     }
@@ -53,15 +53,15 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     await lookout?.beforeRemoval();
     await removeApplied(session, applied);
   } catch (error) {
-    errors.push(`cleaning up failed: ${describe(error)}`);
+    findings.push({ kind: "clean-up-failed", error: errorOf(error) });
   }
-  const disturbances = await lookout?.close().catch((error: unknown) => void errors.push(describe(error)));
+  const disturbances = await lookout?.close().catch((error: unknown) => void findings.push(thrown(error)));
   // What died is why the rest went wrong.
-  errors.unshift(...(disturbances ?? []).map((one) => tell(one)));
-  const found = errors.length > 0 ? "error" : worst(steps.map((s) => s.status));
+  findings.unshift(...(disturbances ?? []).map((disturbance) => ({ kind: "disturbance", disturbance }) as const));
+  const found = findings.length > 0 ? "error" : worst(steps.map((s) => s.status));
   // On a mesh of others their policies are a reason not to run here, and none that anything is wrong.
-  if (foreign && !session.handle.ours && (disturbances ?? []).length === 0)
-    return unrun(scenario, "skipped", errors.join("; "));
+  const foreign = findings.some(({ kind }) => kind === "foreign-policies");
+  if (foreign && !session.handle.ours && (disturbances ?? []).length === 0) return unrun(scenario, "skipped", findings);
   return {
     id: scenario.id,
     title: scenario.title,
@@ -71,7 +71,7 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
     position: scenario.position,
     mesh: scenario.mesh,
     status: found,
-    ...(errors.length > 0 ? { reason: errors.join("; ") } : {}),
+    ...(findings.length > 0 && { findings, reason: sentences(findings) }),
     ...(disturbances?.length ? { disturbances } : {}),
     startedAt: startedAt.toISOString(),
     durationMs: Math.round(performance.now() - started),
@@ -86,7 +86,20 @@ export function excuseOwn({ knownFailure }: Pick<Scenario, "knownFailure">, foun
   const { until, ...excuse } = knownFailure;
   const excused = excuseScenario(found, [{ ...excuse, expires: until }], found.startedAt.slice(0, 10));
   if (excused.status !== "known-failure") return excused;
-  return { ...excused, reason: `known until ${until}: ${excuse.reason}` };
+  const findings = [excusing("known-failure", { ...excuse, expires: until })];
+  return { ...excused, findings, reason: sentences(findings) };
+}
+
+/** What was thrown, as a finding. */
+export function thrown(error: unknown): ScenarioFinding {
+  return { kind: "error", error: errorOf(error) };
+}
+
+export function errorOf(error: unknown): ThrownError {
+  if (!(error instanceof MeshproofError))
+    return { message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  const { code, message, hint } = error;
+  return { code, message, ...(hint !== undefined && { hint }) };
 }
 
 export function describe(error: unknown): string {
@@ -95,7 +108,7 @@ export function describe(error: unknown): string {
 }
 
 /** The result of a scenario that did not run. */
-export function unrun(scenario: Scenario, status: Status, reason: string): ScenarioResult {
+export function unrun(scenario: Scenario, status: Status, findings: readonly ScenarioFinding[]): ScenarioResult {
   const { id, title, source, level, tags, position, mesh } = scenario;
   return {
     id,
@@ -106,7 +119,8 @@ export function unrun(scenario: Scenario, status: Status, reason: string): Scena
     position,
     mesh,
     status,
-    reason,
+    findings,
+    reason: sentences(findings),
     startedAt: new Date().toISOString(),
     durationMs: 0,
     steps: [],

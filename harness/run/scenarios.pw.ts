@@ -9,7 +9,7 @@ import { mayHoldOldKeys } from "./fresh-keys.ts";
 import { requestGround, requestMesh } from "./control.ts";
 import { KEEP_WORKER_VARIABLE, inRunOrder, readPlan, type Ground } from "./plan.ts";
 import { createReviewer } from "./review.ts";
-import { describe, excuseOwn, runScenario, unrun } from "./scenario.ts";
+import { errorOf, excuseOwn, runScenario, unrun } from "./scenario.ts";
 import { openSession, type Session } from "./session.ts";
 import { sweep } from "./sweep.ts";
 
@@ -80,7 +80,7 @@ for (const scenario of chosen) {
     info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
     const result = await mesh(scenario).then(
       () => runScenario(session, scenario),
-      (error: unknown) => unrun(scenario, "error", `the mesh did not take the setting: ${describe(error)}`),
+      (error: unknown) => unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: errorOf(error) }]),
     );
     if (result.status === "error") await sweep(session, chosen);
     await keep(result);

@@ -32,7 +32,7 @@ export function fakeSession(parts: Partial<Session>): Session {
     tokens: { mint: refuse, jwks: refuse, secrets: () => [], redact: (text) => text },
     accessLog: {
       ...{ follow: nothing, expect: nothing, drop: nothing, close: nothing },
-      find: () => ({ missing: "no log" }),
+      find: () => ({ missing: [{ kind: "no-proxy" }] }),
       wait: () => Promise.resolve(),
     },
     ...{ place: refuse, target: refuse, server: refuse, log: refuse, deploymentReady: refuse, curl: refuse },

@@ -6,7 +6,7 @@
 import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
-import { startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
+import { explainedBy, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
 import { changesOf, makeChanges, type Applied, type Change } from "./changes.ts";
 import { judgeDemands } from "./details.ts";
 import { explain } from "./explain.ts";
@@ -140,8 +140,8 @@ function unjudged(
   return {
     ...emptyResult(step),
     status: "error",
+    findings: problems,
     reason: sentences(problems),
-    ...(problems.some(({ kind }) => kind === "foreign-policies") && { foreign: true as const }),
     objects,
     timing: timingOf({ started, appliedAt, inForceAt: now, probedAt: now }),
   };
@@ -168,9 +168,9 @@ function toResult(
 ): CheckResult {
   const { from, to, method } = spec.request;
   const { status, got, enforcedMs, changes, wrong, stale } = outcome;
-  const notes = status === "passed" ? [] : objects.map(({ findings = [] }) => sentences(findings));
-  const upstream = status !== "passed" && target.readyPods === 0 ? `${to} has no ready pod` : undefined;
-  const reason = [outcome.reason, upstream, ...notes].filter(Boolean).join("; ");
+  const upstream = target.readyPods === 0 ? [{ kind: "no-ready-pod", workload: to } as const] : [];
+  const notes = objects.flatMap((object) => object.findings ?? []);
+  const findings = status === "passed" ? [] : [...(outcome.findings ?? []), ...upstream, ...notes];
   return {
     name: spec.name,
     position: spec.position,
@@ -179,7 +179,7 @@ function toResult(
     // A workload may echo the token: no signature may get into a report, not even a piece of one.
     got: { ...got, body: tokens.redact(got.body).slice(0, BODY_KEPT) },
     status,
-    ...(reason ? { reason } : {}),
+    ...(findings.length > 0 && explainedBy(findings)),
     enforcedMs: Math.round(enforcedMs),
     changes,
     ...(wrong ? { wrong } : {}),

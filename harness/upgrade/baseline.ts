@@ -8,7 +8,8 @@ import { applyManifests, parseManifests } from "../mesh/apply.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { waitFor, waitForDeployment } from "../mesh/wait.ts";
-import { findDeaths, readPods, tell, type PodsSeen } from "../run/restarts.ts";
+import { describeDisturbance } from "../../reports/words.ts";
+import { findDeaths, readPods, type PodsSeen } from "../run/restarts.ts";
 import { ROOT_NAMESPACE } from "../run/places.ts";
 import { substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
@@ -175,5 +176,5 @@ export async function readStreamPods(kube: Kube): Promise<PodsSeen> {
 
 /** Containers that died since, one sentence each: what the streams saw proves nothing. That an upgrade replaces pods is no death. */
 export async function findRestarts(kube: Kube, since: PodsSeen): Promise<string[]> {
-  return findDeaths(since, await readStreamPods(kube)).map((death) => tell(death, "the streams"));
+  return findDeaths(since, await readStreamPods(kube)).map((death) => describeDisturbance(death, "the streams"));
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sentences } from "../../reports/words.ts";
 import type { Answer } from "../model/result.ts";
 import type { CheckSpec, Expectation } from "../model/scenario.ts";
 import { startConvergence } from "./convergence.ts";
@@ -39,7 +40,7 @@ function run(
 }
 
 function statuses(convergence: Convergence): (string | undefined)[][] {
-  return convergence.outcomes().map(({ status, reason }) => (reason === undefined ? [status] : [status, reason]));
+  return convergence.outcomes().map(({ status, findings }) => (findings ? [status, sentences(findings)] : [status]));
 }
 
 const PAIR = [check("200"), check("401")];
@@ -108,7 +109,7 @@ test("a check that agreed before it failed says so", () => {
   const { convergence } = run(PAIR, ["200 401", "200 401", "200 0"], { limitMs: 100 });
   assert.deepEqual(statuses(convergence)[1], [
     "failed",
-    "expected 401 from authentication, got no answer, although it agreed in round 1",
+    "expected 401 from authentication, got no answer; it had agreed in round 1",
   ]);
 });
 
@@ -134,7 +135,10 @@ test("a denial without an admitted request to the same workload in the same roun
   assert.deepEqual(statuses(elsewhere.convergence), [["passed"], ["failed", reason]]);
 
   const ingress = run([check("403", "ingress")], ["403", "403", "403"], { limitMs: 100 });
-  assert.match(ingress.convergence.outcomes()[0]!.reason!, /reached a workload behind ingress in this round/);
+  assert.match(
+    sentences(ingress.convergence.outcomes()[0]!.findings!),
+    /reached a workload behind ingress in this round/,
+  );
 });
 
 test("an admitted request is a witness even where its own answer is not the expected one", () => {

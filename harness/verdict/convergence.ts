@@ -9,6 +9,7 @@
 
 import type { Answer, CheckResult, Status } from "../model/result.ts";
 import type { CheckSpec } from "../model/scenario.ts";
+import type { CheckFinding, Disagreement } from "../model/finding.ts";
 import { findDisagreement } from "./judge.ts";
 
 export interface ConvergenceOptions {
@@ -33,7 +34,7 @@ export type ConvergenceState = "continue" | "settled" | "gave-up";
 /** What became of one check. `status` is passed, failed or flaky. */
 export interface CheckOutcome extends Pick<
   CheckResult,
-  "got" | "enforcedMs" | "changes" | "wrong" | "reason" | "stale"
+  "got" | "enforcedMs" | "changes" | "wrong" | "findings" | "stale"
 > {
   readonly status: Extract<Status, "passed" | "failed" | "flaky">;
 }
@@ -52,7 +53,7 @@ interface Sighting {
   readonly atMs: number;
   readonly answer: Answer;
   /** What is wrong with it; undefined if it agrees. */
-  readonly wrong: string | undefined;
+  readonly wrong: Disagreement | undefined;
 }
 
 /** Starts a step's judgement. */
@@ -97,9 +98,9 @@ function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly A
   return new Set(admitted.map(({ request }) => request.to));
 }
 
-function findMissingWitness(by: string, to: string, witnessed: ReadonlySet<string>): string | undefined {
+function findMissingWitness(by: string, to: string, witnessed: ReadonlySet<string>): Disagreement | undefined {
   if ((by !== "authentication" && by !== "authorization") || witnessed.has(to)) return undefined;
-  return `no admitted request reached ${to === "ingress" ? "a workload behind ingress" : to} in this round, so a denial proves nothing`;
+  return { kind: "no-witness", to };
 }
 
 /** A check's outcome from everything it saw. */
@@ -128,9 +129,9 @@ function judge(
 /** Adds the wrong answers that count: in force, or after one that agreed; of a flaky one without either, all; and the last. */
 function wrongOf(
   history: readonly Sighting[],
-  decided: Pick<CheckOutcome, "status" | "reason">,
+  decided: Pick<CheckOutcome, "status" | "findings">,
   inForceMs: number | undefined,
-): Pick<CheckOutcome, "status" | "reason" | "wrong"> {
+): Pick<CheckOutcome, "status" | "findings" | "wrong"> {
   if (decided.status === "passed") return decided;
   const first = history.findIndex(({ wrong }) => wrong === undefined);
   const counts = ({ atMs }: Sighting, index: number): boolean =>
@@ -149,23 +150,25 @@ function decide(
   run: number,
   rounds: number,
   inForceMs: number | undefined,
-): Pick<CheckOutcome, "status" | "reason"> {
+): Pick<CheckOutcome, "status" | "findings"> {
   const first = history.findIndex(({ wrong }) => wrong === undefined);
   const agreed = history[first];
-  const flaky = ({ round, wrong }: Sighting, when: string) =>
-    ({ status: "flaky", reason: `round ${round}: ${wrong}, ${when}` }) as const;
+  const flaky = ({ round, wrong }: Sighting, although: Although) =>
+    ({ status: "flaky", findings: [{ kind: "inconsistent", round, wrong: wrong!, although }] }) as const;
   if (run === 0) {
-    const before = agreed === undefined ? "" : `, although it agreed in round ${agreed.round}`;
-    return { status: "failed", reason: `${history.at(-1)!.wrong}${before}` };
+    const before = agreed === undefined ? [] : [{ kind: "agreed-before", round: agreed.round } as const];
+    return { status: "failed", findings: [history.at(-1)!.wrong!, ...before] };
   }
   const relapse = history.slice(first).find(({ wrong }) => wrong !== undefined);
-  if (relapse !== undefined) return flaky(relapse, `after it had agreed in round ${agreed!.round}`);
+  if (relapse !== undefined) return flaky(relapse, { kind: "agreed", round: agreed!.round });
   const late = history.slice(0, first).find(({ atMs }) => inForceMs !== undefined && atMs >= inForceMs);
-  if (late !== undefined) return flaky(late, "although the proxies had the config");
+  if (late !== undefined) return flaky(late, { kind: "in-force" });
   if (run < rounds && first > 0)
-    return flaky(history[first - 1]!, `and only the last ${run} of ${history.length} agreed`);
+    return flaky(history[first - 1]!, { kind: "unsettled", agreeing: run, rounds: history.length });
   return { status: "passed" };
 }
+
+type Although = Extract<CheckFinding, { kind: "inconsistent" }>["although"];
 
 function differs(a: Answer, b: Answer): boolean {
   return a.status !== b.status || a.by !== b.by;

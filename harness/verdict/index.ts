@@ -1,6 +1,6 @@
 export { attribute } from "./attribute.ts";
 export { startConvergence } from "./convergence.ts";
 export type { CheckOutcome, Convergence, ConvergenceState, Round } from "./convergence.ts";
-export { needsAccessLog, reviewDetails, withDetails } from "./judge.ts";
+export { explainedBy, needsAccessLog, reviewDetails, withDetails } from "./judge.ts";
 export type { Logged } from "./judge.ts";
-export { countOf, excuseScenario, worst } from "./status.ts";
+export { countOf, excuseScenario, excusing, worst } from "./status.ts";

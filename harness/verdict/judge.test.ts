@@ -3,10 +3,17 @@ import { test } from "node:test";
 import type { Answer, CheckResult } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
 import { demand } from "../model/scenario-file.ts";
-import { findDisagreement, needsAccessLog, reviewDetails } from "./judge.ts";
+import { sentence } from "../../reports/words.ts";
+import * as verdict from "./judge.ts";
+import { needsAccessLog, reviewDetails } from "./judge.ts";
 
 function answer(status: number, by: Answer["by"], more: Partial<Answer> = {}): Answer {
   return { status, by, body: "", headers: {}, totalMs: 1, ...more };
+}
+
+function findDisagreement(...asked: Parameters<typeof verdict.findDisagreement>): string | undefined {
+  const found = verdict.findDisagreement(...asked);
+  return found && sentence(found);
 }
 
 const CASES: [expected: Expectation, got: Answer, to: string, reason: string | undefined][] = [
@@ -134,7 +141,9 @@ test("policy and details are both judged", () => {
   assert.notEqual(review({ policy: "" }), undefined);
 });
 
-const MISSING = { missing: "the access log of foo/httpbin-1 cannot be read: not found" };
+const MISSING = {
+  missing: [{ kind: "unreadable", proxy: { namespace: "foo", pod: "httpbin-1" }, error: "not found" }],
+} as const;
 
 test("a demand that cannot be judged is an error of its check alone; others stay as they are", () => {
   for (const demand of [{ details: "x" }, { policy: "p" }, { details: "ext_authz_denied" }]) {
@@ -148,7 +157,10 @@ test("a demand that cannot be judged is an error of its check alone; others stay
   const plain = check({ status: 403, by: "authorization" }, DENIED);
   assert.equal(reviewDetails(plain, MISSING), plain);
   // What has failed already has failed whatever the log says.
-  const failed = check({ status: 403, by: "authorization", policy: "p" }, DENIED, { status: "failed", reason: "r" });
+  const failed = check({ status: 403, by: "authorization", policy: "p" }, DENIED, {
+    status: "failed",
+    findings: [{ kind: "recorded", text: "r" }],
+  });
   assert.equal(reviewDetails(failed, MISSING), failed);
 });
 
@@ -162,13 +174,13 @@ test("a workload that imitates a denial is found out by its own sidecar, but not
 });
 
 test("a failed check keeps its reason and learns who denied it", () => {
-  const reason = "expected 200 from httpbin, got 403 from authorization";
-  const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", reason }), {
+  const findings = [{ kind: "recorded", text: "expected otherwise" }] as const;
+  const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", findings }), {
     details: RULE,
   });
   assert.deepEqual(
     [reviewed.status, reviewed.reason],
-    ["failed", `${reason}; denied by AuthorizationPolicy foo/x, rule 0`],
+    ["failed", "expected otherwise; denied by AuthorizationPolicy foo/x, rule 0"],
   );
 });
 

@@ -1,12 +1,14 @@
-/** Whether an answer is the expected one, and in words why not. */
+/** Whether an answer is the expected one, and what is wrong with it where it is not. */
 
+import { sentences } from "../../reports/words.ts";
+import type { CheckFinding, Disagreement, LogGap } from "../model/finding.ts";
 import type { Answer, CheckResult } from "../model/result.ts";
-import type { Answerer, Expectation, Received } from "../model/scenario.ts";
+import type { Expectation, Received } from "../model/scenario.ts";
 import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
 
-/** As much of a reply as a sentence bears. */
+/** How much of a reply a finding quotes. */
 const EXCERPT = 80;
 
 /** What a check may demand beside status and answerer. */
@@ -14,22 +16,20 @@ type Demands = Required<Omit<Expectation, "status" | "by">>;
 
 /** Every demand of the notation, in the order of judging, each with what is wrong with an answer; a new key needs an entry. */
 const DEMANDS: {
-  readonly [Key in keyof Demands]: (demand: Demands[Key], answer: Answer, to: string) => string | undefined;
+  readonly [Key in keyof Demands]: (demand: Demands[Key], answer: Answer, to: string) => Disagreement | undefined;
 } = {
   body: (text, { body }) =>
-    body.includes(text) ? undefined : `expected a body with ${quote(text)}, got ${describeBody(body)}`,
+    body.includes(text) ? undefined : { kind: "body-without-text", text, body: excerptOf(body) },
   jsonKey: (key, { body }) =>
-    hasKey(body, key) ? undefined : `expected a JSON object with the key ${quote(key)}, got ${describeBody(body)}`,
+    hasKey(body, key) ? undefined : { kind: "body-without-key", key, body: excerptOf(body) },
   received: (received, { body }, to) => findWrongEcho(received, body, to),
   details: (text, { details }) =>
-    details === undefined || details.includes(text)
-      ? undefined
-      : `expected response code details with ${quote(text)}, got ${quote(details)}`,
+    details === undefined || details.includes(text) ? undefined : { kind: "other-details", text, details },
   // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
-  policy: (name, { details }) =>
-    details === undefined || details.includes(`-policy[${name}]-rule[`)
+  policy: (policy, { details }) =>
+    details === undefined || details.includes(`-policy[${policy}]-rule[`)
       ? undefined
-      : `expected a rule of the AuthorizationPolicy ${quote(name)} to decide, got the response code details ${quote(details)}`,
+      : { kind: "other-policy", policy, details },
 };
 
 /** Whether an expectation demands what the proxy's access log alone can tell. */
@@ -38,15 +38,20 @@ export function needsAccessLog({ details, policy }: Expectation): boolean {
 }
 
 /**
- * What is wrong with an answer, as a sentence: `expected 401 from authentication, got 200 from httpbin`; undefined if nothing is.
+ * What is wrong with an answer; undefined if nothing is.
  * What needs the access log is judged only where the answer has its details: see {@link reviewDetails}.
  * @param to the request's target: a workload's name, or `ingress`
  */
-export function findDisagreement(expected: Expectation, answer: Answer, to: string): string | undefined {
+export function findDisagreement(expected: Expectation, answer: Answer, to: string): Disagreement | undefined {
   // A refusal of an external authorizer bears the authorizer's own words: the access log alone tells it from the workload's.
   const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
   if (answer.status !== expected.status || (answer.by !== expected.by && !untold))
-    return `expected ${expected.status} from ${nameAnswerer(expected.by, to)}, got ${describeAnswer(answer, to)}`;
+    return {
+      kind: "unexpected-answer",
+      expected: { status: expected.status, by: expected.by },
+      got: { status: answer.status, by: answer.by, ...(answer.error !== undefined && { error: answer.error }) },
+      to,
+    };
   for (const key of Object.keys(DEMANDS) as (keyof Demands)[]) {
     const wrong = judgeDemand(key, expected, answer, to);
     if (wrong !== undefined) return wrong;
@@ -59,13 +64,13 @@ function judgeDemand<Key extends keyof Demands>(
   expected: Partial<Demands>,
   answer: Answer,
   to: string,
-): string | undefined {
+): Disagreement | undefined {
   const demand: Demands[Key] | undefined = expected[key];
   return demand === undefined ? undefined : DEMANDS[key](demand, answer, to);
 }
 
 /** What the access logs hold about a request: Envoy's response code details, or why there are none. */
-export type Logged = { readonly details: string } | { readonly missing: string };
+export type Logged = { readonly details: string } | { readonly missing: readonly LogGap[] };
 
 /**
  * Judges a check again by the access log, which is written after the answers: who really answered, and what was demanded
@@ -76,19 +81,18 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
   const agreed = check.status === "passed" || check.status === "flaky";
   if ("missing" in logged) {
     if (!needsAccessLog(expected) || check.status !== "passed") return check;
-    const demanded = [
-      ...(expected.details === undefined ? [] : [`response code details with ${quote(expected.details)}`]),
-      ...(expected.policy === undefined ? [] : [`a rule of the AuthorizationPolicy ${quote(expected.policy)}`]),
-    ].join(" and ");
-    return { ...check, status: "error", reason: `could not be judged: it demands ${demanded}, and ${logged.missing}` };
+    return { ...check, status: "error", ...explainedBy([notJudged(expected, logged.missing)]) };
   }
   const got = withDetails(check.got, logged, request.to);
   const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
   const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
   const status = wrong === undefined ? check.status : "failed";
-  const why = status === "passed" ? undefined : explainDenial(got);
-  const reason = [wrong ?? check.reason, why].filter((part) => part !== undefined && part !== "").join("; ");
-  return { ...check, got, status, ...(reason !== "" && { reason }) };
+  const denial = status === "passed" ? undefined : explainDenial(got);
+  const findings = [
+    ...(wrong === undefined ? (check.findings ?? []) : [wrong]),
+    ...(denial === undefined ? [] : [denial]),
+  ];
+  return { ...check, got, status, ...(findings.length > 0 && explainedBy(findings)) };
 }
 
 /**
@@ -103,32 +107,24 @@ export function withDetails(answer: Answer, logged: Logged, to: string): Answer 
   return { ...seen, by: passedOn ? "workload" : attribute(seen) };
 }
 
-/** `200 from httpbin`, or why there is none. */
-function describeAnswer({ status, by, error }: Pick<Answer, "status" | "by" | "error">, to: string): string {
-  if (by === "nobody") return `no answer${error === undefined ? "" : ` (${error})`}`;
-  return `${status} from ${nameAnswerer(by, to)}`;
+function notJudged({ details, policy }: Expectation, because: readonly LogGap[]): CheckFinding {
+  return {
+    kind: "not-judged",
+    ...(details !== undefined && { details }),
+    ...(policy !== undefined && { policy }),
+    because,
+  };
 }
 
-function nameAnswerer(by: Answerer, to: string): string {
-  switch (by) {
-    case "workload":
-      return to === "ingress" ? "the workload behind ingress" : to;
-    case "proxy":
-      return "a proxy";
-    default:
-      return by;
-  }
+/** Findings, and the same in words for people. */
+export function explainedBy(findings: readonly CheckFinding[]): Required<Pick<CheckResult, "findings" | "reason">> {
+  return { findings, reason: sentences(findings) };
 }
 
-function describeBody(body: string): string {
-  if (body === "") return "an empty one";
-  // A workload may echo the request's token.
+/** A workload may echo the request's token. */
+function excerptOf(body: string): string {
   const text = redact(body);
-  return quote(text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text);
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text);
+  return text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text;
 }
 
 /** What a request looked like to httpbin, by its `/headers` or `/anything`. */
@@ -160,36 +156,35 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function findWrongEcho({ headers = {}, path }: Received, body: string, to: string): string | undefined {
+function findWrongEcho({ headers = {}, path }: Received, body: string, to: string): Disagreement | undefined {
   const echo = readEcho(body);
-  if (echo === undefined)
-    return `expected ${to} to echo the request, the reply is not an echo of the request: ${describeBody(body)}`;
+  if (echo === undefined) return { kind: "no-echo", to, body: excerptOf(body) };
   for (const [name, demand] of Object.entries(headers)) {
     const wrong = findWrongHeader(name, demand, echo);
     if (wrong !== undefined) return wrong;
   }
   if (path === undefined || echo.path === path) return undefined;
-  const got = echo.path === undefined ? "the reply does not say" : `got ${quote(echo.path)}`;
-  return `expected ${to} to receive the path ${quote(path)}, ${got}`;
+  return { kind: "other-path", to, path, ...(echo.path !== undefined && { got: echo.path }) };
 }
 
 function findWrongHeader(
-  name: string,
+  header: string,
   demand: NonNullable<Received["headers"]>[string],
   { headers }: Echo,
-): string | undefined {
-  const value = headers[name.toLowerCase()];
-  const got = value === undefined ? "got none" : `got ${describeBody(value)}`;
-  const wanted = `expected the workload to receive the header ${name}`;
+): Disagreement | undefined {
+  const value = headers[header.toLowerCase()];
+  const got = value === undefined ? {} : { got: excerptOf(value) };
   if (demand === null || demand === false)
-    return value === undefined ? undefined : `expected the workload to receive no header ${name}, ${got}`;
-  if (demand === true) return value === undefined ? `${wanted}, ${got}` : undefined;
-  if (typeof demand === "string") return value === demand ? undefined : `${wanted} with ${quote(demand)}, ${got}`;
+    return value === undefined ? undefined : { kind: "other-header", header, wanted: false, ...got };
+  if (demand === true) return value === undefined ? { kind: "other-header", header, wanted: true, ...got } : undefined;
+  if (typeof demand === "string")
+    return value === demand ? undefined : { kind: "other-header", header, wanted: demand, ...got };
   const claims = value === undefined ? undefined : decodeClaims(value);
   const lacks = Object.entries(demand.claims).find(
     ([claim, expected]) => JSON.stringify(claims?.[claim]) !== JSON.stringify(expected),
   );
-  return lacks === undefined ? undefined : `${wanted} with ${quote(JSON.stringify({ [lacks[0]]: lacks[1] }))}, ${got}`;
+  if (lacks === undefined) return undefined;
+  return { kind: "other-header", header, wanted: { claim: lacks[0], value: lacks[1] }, ...got };
 }
 
 function decodeClaims(value: string): Record<string, unknown> | undefined {

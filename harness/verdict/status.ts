@@ -1,6 +1,8 @@
 /** What a scenario's status is in the end, with known failures excused. The one place that excuses, whoever knows of the failure. */
 
+import type { Excusing } from "../model/finding.ts";
 import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../model/result.ts";
+import { explainedBy } from "./judge.ts";
 
 /** An answer in short. */
 export type AnswerKind = Pick<CheckResult["got"], "status" | "by">;
@@ -60,16 +62,12 @@ export function excuseScenario<E extends Excuse>(
         !matching.includes(excuse) || (isValid && !isKnown) ? "other answer" : isValid ? "excused" : "expired",
       );
     }
-    const because = item.reason === undefined ? "" : `; ${item.reason}`;
     const [first] = valid;
-    if (isKnown && first !== undefined)
-      return { ...item, status: "known-failure", reason: `${describeExcuse(first)}${because}` };
+    const explain = (kind: Excusing["kind"], by: E): Pick<T, "findings" | "reason"> =>
+      explainedBy([excusing(kind, by), ...(item.findings ?? [])]);
+    if (isKnown && first !== undefined) return { ...item, status: "known-failure", ...explain("known-failure", first) };
     const [expired] = matching;
-    if (expired !== undefined && first === undefined)
-      return {
-        ...item,
-        reason: `was a known failure${of(expired)} until ${expired.expires}: ${expired.reason}${because}`,
-      };
+    if (expired !== undefined && first === undefined) return { ...item, ...explain("expired-known-failure", expired) };
     return item;
   };
   const steps = scenario.steps.map((step): StepResult => {
@@ -83,12 +81,9 @@ export function excuseScenario<E extends Excuse>(
   return { ...scenario, steps, status: whole ? scenario.status : worst(steps.map(({ status }) => status)) };
 }
 
-/** `known until 2027-01-31, mesh-team: our gateway still runs the old release`. */
-function describeExcuse({ expires, owner, reason }: Excuse): string {
-  return `known until ${expires}${owner === undefined ? "" : `, ${owner}`}: ${reason}`;
+export function excusing(kind: Excusing["kind"], { expires, owner, reason }: Excuse): Excusing {
+  return { kind, until: expires, ...(owner !== undefined && { owner }), reason };
 }
-
-const of = ({ owner }: Excuse): string => (owner === undefined ? "" : ` of ${owner}`);
 
 /** Everything that a check got although it must not; one undefined for who was asked by whom. */
 function wrongAnswersOf(item: CheckResult | AskedResult): readonly (AnswerKind | undefined)[] {

@@ -26,7 +26,7 @@ export interface CheckView {
 export function renderCheck(check: CheckResult, view: CheckView): Html {
   const quiet = view.status === "passed" ? " quiet" : "";
   const seen = view.status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
-  const why = describeWhy(check.reason);
+  const why = describeWhy(check.findings);
   return html`<details class="check ${view.status}${quiet}" id="${view.id}" ${view.open && html` open`}>
     <summary>
       ${mark(view.status)}<span class="name" data-find>${check.name}</span>
@@ -111,7 +111,7 @@ export function renderAsked(asked: AskedResult, view: CheckView): Html {
       ${mark("passed")}<span data-find>${describeAsked(asked)}</span>, by its own access log
     </p>`;
   }
-  const why = describeWhy(asked.reason);
+  const why = describeWhy(asked.findings);
   return html`<details class="check ${view.status}" id="${view.id}" open>
     <summary>
       ${mark(view.status)}<span class="name" data-find>${describeAsked(asked)}</span>

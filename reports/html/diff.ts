@@ -146,8 +146,8 @@ function renderWhy(change: Change): Html {
   if (change.known !== undefined) return html`${change.known.sentence} (${change.known.source})`;
   const meaning = describeMeaning(change);
   // What was expected and what came stands in the columns before.
-  const before = describeWhy(change.before.reason);
-  const reason = describeWhy(change.after.reason) ?? (before && `before: ${before}`);
+  const before = describeWhy(change.before.findings);
+  const reason = describeWhy(change.after.findings) ?? (before && `before: ${before}`);
   return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${reason !== undefined && shorten(reason, 400)}`;
 }
 

@@ -114,8 +114,8 @@ function cellsOf(scenario: ScenarioResult, step: StepResult, id: string): CellVi
 function firstOfKind(cells: readonly CellView[]): CellView[] {
   const kinds = new Map<string, CellView>();
   for (const cell of cells) {
-    const { expected, got, reason } = cell.check;
-    const kind = JSON.stringify([cell.status, expected.status, expected.by, got.status, got.by, reason]);
+    const { expected, got, findings } = cell.check;
+    const kind = JSON.stringify([cell.status, expected.status, expected.by, got.status, got.by, findings]);
     if (cell.status !== "passed" && !kinds.has(kind)) kinds.set(kind, cell);
   }
   return [...kinds.values()].slice(0, openChecks);
