@@ -72,6 +72,55 @@ const boundedLanes = {
   },
 };
 
+/** What reads a text, to find out what it says. */
+const READERS = /^(includes|startsWith|endsWith|match|matchAll|search|split|indexOf|replace|replaceAll)$/;
+/** What makes English of facts (reports/words.ts, reports/explanation.ts, reports/describe.ts). */
+const MAKERS = /^(sentences?|describe[A-Z]\w*|formatExplanation)$/;
+/** Where English made of facts is kept beside them, for people. */
+const KEPT = /^(reason|reasons|note|notes|explanation)$/;
+
+/** Facts are data, and sentences are made of them last: code that reads one back breaks when a wording changes. */
+const noReadingBack = {
+  meta: {
+    type: "problem",
+    schema: [],
+    messages: {
+      read: "No code reads a sentence back: look at the finding that it was made of (harness/model/finding.ts).",
+    },
+  },
+  create(context) {
+    const isEnglish = (node) => {
+      switch (node?.type) {
+        case "ChainExpression":
+        case "TSNonNullExpression":
+        case "TSAsExpression":
+          return isEnglish(node.expression);
+        case "LogicalExpression":
+          return isEnglish(node.left);
+        case "Identifier":
+          return KEPT.test(node.name);
+        case "MemberExpression":
+          return KEPT.test(node.property.name);
+        case "CallExpression":
+          return MAKERS.test(node.callee.name);
+        default:
+          return false;
+      }
+    };
+    return {
+      "CallExpression[callee.type='MemberExpression']"(node) {
+        const { object, property } = node.callee;
+        const read = READERS.test(property.name)
+          ? object
+          : /^(test|exec)$/.test(property.name)
+            ? node.arguments[0]
+            : undefined;
+        if (isEnglish(read)) context.report({ node, messageId: "read" });
+      },
+    };
+  },
+};
+
 const owned =
   "Objects are made and removed by kube.objects, which knows on a cluster that is somebody else's what this run created.";
 
@@ -119,7 +168,10 @@ export default defineConfig(
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommended],
-    plugins: { "import-x": importX, meshproof: { rules: { "bounded-lanes": boundedLanes } } },
+    plugins: {
+      "import-x": importX,
+      meshproof: { rules: { "bounded-lanes": boundedLanes, "no-reading-back": noReadingBack } },
+    },
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
       "@typescript-eslint/await-thenable": "error",
@@ -157,6 +209,11 @@ export default defineConfig(
   {
     files: speakers,
     rules: { "no-console": "off", "no-restricted-properties": "off", "no-restricted-syntax": "off" },
+  },
+  {
+    files: ["{harness,reports,cli,tools}/**/*.ts"],
+    ignores: tests,
+    rules: { "meshproof/no-reading-back": "error" },
   },
   { files: ["**/*.ts"], rules: { "no-restricted-imports": ["error", { paths: osPlaces }] } },
   { files: [pureFiles], rules: { "no-restricted-imports": ["error", { paths: [client, ...osPlaces] }] } },

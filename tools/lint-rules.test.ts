@@ -25,11 +25,28 @@ test("what a run may have thousands of is not worked on all at once", async () =
     "steps.flatMap((s) => [s.name]);",
   ];
   const code = [
-    'import type { Scenario, StepSpec } from "../scenario/types.ts";',
+    'import type { Scenario, StepSpec } from "../model/scenario.ts";',
     "declare const scenarios: readonly Scenario[], steps: StepSpec[], proxies: { id: number }[];",
     "declare function work(one: object): Promise<number>;",
     ...right,
     ...wrong,
   ];
   assert.deepEqual(await complaints("meshproof/bounded-lanes", code.join("\n")), wrong);
+});
+
+test("no code reads back a sentence that was made of facts", async () => {
+  const wrong = [
+    'check.reason?.startsWith("denied");',
+    '(check.reason ?? "").includes("denied");',
+    "/denied by (.*)/.exec(step.reason!);",
+    '/placeholder/.test(object.note ?? "");',
+    'sentence(finding).match("denied");',
+    'const [first] = formatExplanation(explanation).split("\\n");',
+  ];
+  const right = [
+    'body.includes("Jwt");',
+    "check.reason?.slice(0, 400);",
+    'findings.some(({ kind }) => kind === "recorded");',
+  ];
+  assert.deepEqual(await complaints("meshproof/no-reading-back", [...right, ...wrong].join("\n")), wrong);
 });

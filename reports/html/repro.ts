@@ -206,7 +206,7 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
       ${[
         entry("request", html`<code>${rows[row]?.request}</code>`),
         entry("token", html`${cell.token === "none" || cell.token === "" ? "no token" : cell.token}`),
-        entry("answered by", html`${describeAnswerer(cell).replace(/^from /, "")}`),
+        entry("answered by", html`${nameAnswerer(cell)}`),
         cell.details !== undefined && entry("Envoy says", html`<code>${cell.details}</code>`),
         cell.error !== undefined && entry("curl says", html`<code>${cell.error}</code>`),
         cell.body !== "" && entry("body", html`<pre tabindex="0">${lines(cell.body)}</pre>`),
@@ -257,10 +257,14 @@ function describeAnswered(cell: Cell): string {
   return `${cell.status} ${describeAnswerer(cell)}${said === "" ? "" : ` ("${said}")`}`;
 }
 
-function describeAnswerer({ status, by }: Answered): string {
-  if (status === 0 || by === "nobody") return "nobody";
-  if (by === "workload") return "from the workload";
-  return by === "proxy" ? "from the proxy" : `from ${by}`;
+function describeAnswerer(answer: Answered): string {
+  const name = nameAnswerer(answer);
+  return name === "nobody" ? name : `from ${name}`;
+}
+
+function nameAnswerer({ status, by }: Answered): string {
+  if (status === 0) return "nobody";
+  return by === "workload" || by === "proxy" ? `the ${by}` : by;
 }
 
 function numberOf({ status }: Answered): string {
