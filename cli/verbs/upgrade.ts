@@ -3,24 +3,13 @@ import path from "node:path";
 import { execa } from "execa";
 import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
-import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { chooseMesh, type WantedMesh } from "../../clusters/components/components.ts";
 import type { UpgradableCluster } from "../../clusters/upgradable.ts";
-import { compareRuns } from "../../harness/compare/compare.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { RunResult } from "../../harness/model/result.ts";
-import type { Scenario } from "../../harness/model/scenario.ts";
-import {
-  formatAllowance,
-  parseAllowance,
-  RUN_PHASES,
-  upgradeExitCode,
-  type Allowance,
-  type UpgradeResult,
-} from "../../harness/upgrade/upgrade.ts";
-import type { Watch } from "../../harness/upgrade/watch.ts";
-import { createTokenFactory } from "../../harness/tokens/factory.ts";
+import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
+import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
 import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
 import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
@@ -99,18 +88,26 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
     // By default what is documented; whoever names scenarios means all of them.
     const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
     const scenarios = await readScenarios(options.scenarios, names, tag);
+    const knownChanges = await readKnownChanges(KNOWN_CHANGES);
     if (options.install === true) await prepareHost(work);
     const id = newRunId();
     const folder = path.resolve(options.results, id);
     await mkdir(folder, { recursive: true });
     const selection = [...names, ...tag.flatMap((one) => ["--tag", one]), "--scenarios", options.scenarios];
-    const task = { id, from, to, folder, selection, scenarios, maxUnavailable, options, names };
-    const result = await upgradeCluster(task, work);
+    const { upgrade, comparison } = await onCluster(id, [from, to], options, work, (cluster, child, signal) => ({
+      ...{ id, cluster, scenarios, maxUnavailable, strategy: options.strategy, rate: options.rate, signal },
+      ...{ command: againBy(names, [from, to], options), version: packageJson.version, knownChanges },
+      ...{ issuersDir: path.resolve(options.scenarios, "issuers"), progress: work.progress },
+      run: (side) => runOn(cluster, side, { folder, selection, child, signal }, work),
+    }));
+    await writeDiff(comparison, folder);
+    const { html } = await writeUpgrade(upgrade, folder);
+    await pointLatest(folder, note);
     work.clear();
-    print(formatUpgrade(result.upgrade));
-    print(formatDiff(result.comparison));
-    print(`page: ${path.relative("", result.html)}`);
-    return upgradeExitCode(result.upgrade);
+    print(formatUpgrade(upgrade));
+    print(formatDiff(comparison));
+    print(`page: ${path.relative("", html)}`);
+    return upgradeExitCode(upgrade);
   });
 }
 
@@ -124,66 +121,42 @@ export function parsePair(text: string): WantedMesh {
   return wanted;
 }
 
-interface Task {
-  readonly id: string;
-  readonly from: WantedMesh;
-  readonly to: WantedMesh;
-  readonly folder: string;
-  /** The arguments of `meshproof run` that choose the scenarios. */
-  readonly selection: readonly string[];
-  readonly scenarios: readonly Scenario[];
-  readonly maxUnavailable: Allowance;
-  readonly options: UpgradeVerbOptions;
-  readonly names: readonly string[];
-}
-
-async function upgradeCluster(task: Task, work: Work) {
-  const { id, from, to, folder, options } = task;
-  const startedAt = new Date().toISOString();
+/** Starts the cluster, upgrades its mesh, and ends it. @param describe what to do, given what a run's process needs of the Lease */
+async function onCluster(
+  id: string,
+  meshes: readonly WantedMesh[],
+  options: UpgradeVerbOptions,
+  work: Work,
+  describe: (cluster: UpgradableCluster, child: Readonly<Record<string, string>>, signal: AbortSignal) => UpgradeTask,
+): ReturnType<typeof RunUpgrade> {
   const { start } = await makerOf(options.cluster);
   await using cluster = await start({
-    ...{ ...options, name: options.name ?? `upgrade-${process.pid}`, keep: false, meshes: [from, to] },
+    ...{ ...options, name: options.name ?? `upgrade-${process.pid}`, keep: false, meshes },
     ...{ progress: work.progress, signal: work.signal },
   });
   const lease = await takeClusterLease(cluster, { id, verb: "upgrade" }, work);
   await using stack = new AsyncDisposableStack();
   stack.defer(() => lease.stop());
+  const { runUpgrade } = await import("../../harness/upgrade/run-upgrade.ts");
   const signal = AbortSignal.any([work.signal, cluster.lost, lease.lost]);
-  await cluster.ready();
-  const { policesWholeMesh } = await import("../../harness/upgrade/mesh-wide.ts");
-  const meshWide = task.scenarios.filter(policesWholeMesh).map((scenario) => scenario.id);
-  await using watch = await watchMesh(cluster, task, meshWide, work, signal);
-  watch.phase(RUN_PHASES.from);
-  const before = await runOn(cluster, "from", task, work, lease.forChild, signal);
-  const old = await cluster.describe();
-  await watch.withIngress(() => replaceMesh(cluster, task, watch, work, signal));
-  const fresh = await cluster.describe();
-  watch.phase(RUN_PHASES.to);
-  const after = await runOn(cluster, "to", task, work, lease.forChild, signal);
-  const streamed = await watch.end();
-  const comparison = compareRuns(before, after, await readKnownChanges(KNOWN_CHANGES));
-  const upgrade: UpgradeResult = {
-    ...{ schemaVersion: 1, id, tool: { name: "meshproof", version: packageJson.version } },
-    command: againBy(task),
-    ...{ strategy: options.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
-    ...{ ...streamed, meshWide, maxUnavailable: task.maxUnavailable },
-    checks: { from: before.counts, to: after.counts },
-    unexpected: comparison.unexpected,
-  };
-  await writeDiff(comparison, folder);
-  const { html } = await writeUpgrade(upgrade, folder);
-  await pointLatest(folder, note);
-  return { upgrade, comparison, html };
+  return await runUpgrade(describe(cluster, lease.forChild, signal));
+}
+
+interface ChildRun {
+  readonly folder: string;
+  /** The arguments of `meshproof run` that choose the scenarios. */
+  readonly selection: readonly string[];
+  /** The environment by which it may use the cluster. */
+  readonly child: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
 }
 
 /** A run as a process of its own, as anybody would start it on this cluster; its results become `<folder>/<side>`. */
 async function runOn(
   cluster: UpgradableCluster,
   side: "from" | "to",
-  { folder, selection }: Task,
+  { folder, selection, child, signal }: ChildRun,
   { progress }: Work,
-  lease: Readonly<Record<string, string>>,
-  cancelSignal: AbortSignal,
 ): Promise<RunResult> {
   const results = path.join(folder, `.${side}`);
   const main = path.resolve(import.meta.dirname, "../main.ts");
@@ -191,15 +164,15 @@ async function runOn(
   const args = [main, "run", ...selection, ...where];
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
-    ...{ cancelSignal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
-    env: { NO_COLOR: "1", ...lease },
+    ...{ cancelSignal: signal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
+    env: { NO_COLOR: "1", ...child },
   });
   for await (const line of run.iterable({ from: "stderr" })) {
     stderr.push(line);
     progress(`${side}: ${line.replace(/^\[ *[\d.]+ s\] /, "")}`);
   }
   const { exitCode } = await run;
-  cancelSignal.throwIfAborted();
+  signal.throwIfAborted();
   // 1 says that checks failed: whether that is new, the comparison tells.
   if (exitCode !== 0 && exitCode !== 1)
     throw new MeshproofError("ERR_CLUSTER_START", `the run on "${side}" broke:\n${stderr.slice(-20).join("\n")}`);
@@ -209,52 +182,12 @@ async function runOn(
   return result;
 }
 
-async function watchMesh(
-  cluster: Cluster,
-  { options }: Task,
-  meshWide: readonly string[],
-  { progress }: Work,
-  signal: AbortSignal,
-): Promise<Watch> {
-  const [{ connect }, { startWatch }] = await Promise.all([
-    import("../../harness/mesh/client.ts"),
-    import("../../harness/upgrade/watch.ts"),
-  ]);
-  progress("preparing the streams of requests");
-  return startWatch({
-    ...{ kube: connect(cluster.kubeconfig), handle: await toHandle(cluster), perSecond: options.rate },
-    tokens: await createTokenFactory({ issuersDir: path.resolve(options.scenarios, "issuers") }),
-    ...{ meshWide, signal, progress },
-  });
-}
-
-async function replaceMesh(
-  cluster: UpgradableCluster,
-  { options }: Task,
-  watch: Watch,
-  { progress }: Work,
-  signal: AbortSignal,
-): Promise<void> {
-  const [{ connect }, { STREAM_NAMESPACE }, { upgradeIstio }] = await Promise.all([
-    import("../../harness/mesh/client.ts"),
-    import("../../harness/upgrade/baseline.ts"),
-    import("../../harness/mesh/index.ts"),
-  ]);
-  const [from, to] = cluster.meshes;
-  if (from === undefined || to === undefined) throw new Error("an upgrade is from one mesh to another");
-  const revision = options.strategy === "revision" ? to.versions.istio.replaceAll(".", "-") : undefined;
-  // A scenario may have left a setting, which the new manifests would take back in the middle.
-  await cluster.setMesh({});
-  await upgradeIstio({
-    ...{ kube: connect(cluster.kubeconfig), strategy: options.strategy, revision: revision ?? "" },
-    ...{ from: await from.manifests(), to: await to.manifests(revision), versions: to.versions },
-    namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
-    ...{ phase: watch.phase, progress, signal },
-  });
-}
-
 /** How a person starts this upgrade again. */
-function againBy({ from, to, names, maxUnavailable, options }: Task): string {
+function againBy(
+  names: readonly string[],
+  [from, to]: readonly [WantedMesh, WantedMesh],
+  options: UpgradeVerbOptions,
+): string {
   const pair = (wanted: WantedMesh): string => {
     const { istio, envoy } = chooseMesh(wanted);
     return wanted.envoy === undefined ? istio : `${istio}@${envoy}`;
@@ -262,6 +195,6 @@ function againBy({ from, to, names, maxUnavailable, options }: Task): string {
   return commandOf("upgrade", names, {
     ...{ "--from": pair(from), "--to": pair(to), "--strategy": options.strategy, "--tag": options.tag },
     ...{ "--cluster": options.cluster === "embedded" ? undefined : options.cluster, ...flagsOf(options) },
-    "--max-unavailable": formatAllowance(maxUnavailable),
+    "--max-unavailable": formatAllowance(parseAllowance(options.maxUnavailable)),
   });
 }

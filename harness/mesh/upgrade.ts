@@ -10,6 +10,19 @@ import { proxyVersions, versionsOf } from "./versions.ts";
 
 export type UpgradeStrategy = "in-place" | "revision";
 
+/** A cluster whose mesh this process can replace. */
+export interface Upgradable {
+  /** What it was asked for, in that order: it was started with the first, and can be upgraded to the others. */
+  readonly meshes: readonly ReplaceableMesh[];
+}
+
+export interface ReplaceableMesh {
+  /** What its programs say they are; Envoy's where that is known before it runs. */
+  readonly versions: { readonly istio: string; readonly envoy?: string };
+  /** Istio's manifests, of a control plane beside another one where a revision is named. */
+  manifests(revision?: string): Promise<Manifest[]>;
+}
+
 export interface UpgradeOptions {
   readonly kube: Kube;
   /** The manifests that the mesh was installed from. */
