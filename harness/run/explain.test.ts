@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { toOracleRequest } from "./explain.ts";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it, test } from "node:test";
+import { explain, toOracleRequest, type Explainable } from "./explain.ts";
 import type { Place, Proxy } from "./places.ts";
+import { HTTPBIN, SLEEP } from "./session.fixture.ts";
 
 const sidecar = (name: string, serviceAccount: string): Proxy => ({
   namespace: "foo",
@@ -23,4 +26,40 @@ test("the sender is its service account, not its label app", () => {
     toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), "httpbin", "corp.example").peer,
     "corp.example/ns/foo/sa/batch",
   );
+});
+
+describe("an answer is explained", () => {
+  /** Cut from the config dump of a sidecar with some policies. */
+  const dump = JSON.parse(
+    readFileSync(path.join(import.meta.dirname, "../oracle/fixtures/sidecar.json"), "utf8"),
+  ) as unknown;
+  const answered = (to: string, parts: Partial<Explainable> = {}): Explainable => ({
+    request: { method: "GET", url: `http://httpbin.foo:8000${to}`, headers: [] },
+    ...{ place: SLEEP, target: HTTPBIN, to: "httpbin", got: { status: 403, by: "authorization" } },
+    ...parts,
+  });
+  const POST = { method: "POST", url: "http://httpbin.foo:8000/anything/x/%2e%2e/admin?q", headers: [] };
+  const meshOf = (read: () => Promise<unknown>) => ({ dump: read, tokens: { redact: (text: string) => text } });
+
+  it("by the judging proxy's own config, which is read once", async () => {
+    let reads = 0;
+    const mesh = meshOf(() => Promise.resolve((reads++, dump)));
+    const [open, denied] = await explain(mesh, [answered("/headers"), answered("/x", { request: POST })]);
+    assert.equal(reads, 1);
+    assert.equal(open?.decision.verdict, "admitted");
+    assert.match(denied?.decision.details ?? "", /explain-deny\]-rule\[0\]/);
+  });
+
+  it("with no secret in any of its texts", async () => {
+    const redact = (text: string): string => text.replaceAll("explain-allow", "[hidden]");
+    const [found] = await explain({ dump: () => Promise.resolve(dump), tokens: { redact } }, [answered("/headers")]);
+    assert.doesNotMatch(JSON.stringify(found), /explain-allow/);
+    assert.match(JSON.stringify(found), /\[hidden\]/);
+  });
+
+  it("not at all where no proxy judges it, or the proxy cannot be asked", async () => {
+    const gone = meshOf(() => Promise.reject(new Error("the pod is gone")));
+    const bare = answered("/headers", { target: { ...HTTPBIN, proxies: [] } });
+    assert.deepEqual(await explain(gone, [answered("/headers"), bare]), [undefined, undefined]);
+  });
 });
