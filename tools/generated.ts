@@ -2,16 +2,16 @@
 
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
-import { sampleFiles } from "../reports/samples.ts";
 import { readScenarios, SCENARIOS } from "../cli/context.ts";
+import { renderedFiles } from "../test/recorded/rendered.ts";
 
-/** File name, relative to the project, to text. */
+/** File name, relative to the project, to text. Names that end in `.gz` are compressed on the disk. */
 export async function generatedFiles(): Promise<Map<string, string>> {
   const scenarios = await readScenarios(SCENARIOS, [], []);
   return new Map([
     ["schema/scenario.schema.json", printScenarioSchema()],
     ["docs/scenarios.md", describeScenarios(scenarios)],
-    ...sampleFiles(),
+    ...renderedFiles(),
   ]);
 }
 

@@ -1,21 +1,22 @@
 /** `npm run update` writes the files that are made from others; with `--check` it only says which are not fresh. */
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import { PROJECT } from "../cli/context.ts";
 import { generatedFiles } from "./generated.ts";
+import { readRendered } from "../test/recorded/rendered.ts";
 import { findStalePictures } from "./pictures.ts";
 
 const check = process.argv.includes("--check");
 const stale: string[] = [];
 for (const [file, text] of await generatedFiles()) {
   const target = path.join(PROJECT, file);
-  const before = await readFile(target, "utf8").catch(() => undefined);
-  if (before === text) continue;
+  if (readRendered(target) === text) continue;
   stale.push(file);
   if (check) continue;
   await mkdir(path.dirname(target), { recursive: true });
-  await writeFile(target, text);
+  await writeFile(target, file.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
 }
 for (const file of stale) console.log(check ? `${file} is not fresh: npm run update` : `wrote ${file}`);
 // Pictures need a browser, so that they are only looked at here.

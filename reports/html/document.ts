@@ -5,6 +5,7 @@ import { formatDuration } from "../text.ts";
 import { notesOf } from "../describe.ts";
 import { html, raw, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
+import { groupsOf, renderGroup } from "./groups.ts";
 import { copyable, mark, wordOf } from "./marks.ts";
 import { renderScenario } from "./scenario.ts";
 import { renderPage } from "./shell.ts";
@@ -15,7 +16,10 @@ const manyScenarios = 60;
 /** The run as one HTML file that needs nothing else: see {@link renderPage}. */
 export function formatHtml(result: RunResult): string {
   const prepared = prepare(result);
-  const scenarios = worstFirst(prepared.scenarios);
+  const all = worstFirst(prepared.scenarios);
+  const groups = groupsOf(all.filter(({ status }) => status === "passed"));
+  const others = all.filter(({ status }) => status !== "passed");
+  const scenarios = [...others, ...groups.flatMap(([, members]) => members)];
   const longestMs = Math.max(0, ...scenarios.flatMap(({ steps }) => steps.map(({ timing }) => timing.totalMs)));
   const page = { longestMs, onDemand: new Map<string, string>() };
   const body = html`<a class="skip" href="#results">Skip to the results</a>
@@ -24,7 +28,14 @@ export function formatHtml(result: RunResult): string {
       ${renderScenarios(scenarios)}
       <main id="results" tabindex="-1" class="${scenarios.length > manyScenarios && "many"}">
         ${notesOf(prepared).map((note) => html`<p class="note">${note}</p>`)}
-        ${scenarios.map((scenario) => renderScenario(scenario, page))} ${renderNothing("scenario")}
+        ${others.map((scenario) => renderScenario(scenario, page))}
+        ${groups.map(([name, members]) =>
+          renderGroup(
+            name,
+            members.map((one) => renderScenario(one, page)),
+          ),
+        )}
+        ${renderNothing("scenario")}
       </main>
     </div>
     ${renderNoScript("Details of answers that agree, filters and copying need JavaScript.")}

@@ -1,0 +1,44 @@
+import type { ScenarioResult } from "../../harness/model/result.ts";
+import { html, type Html } from "./escape.ts";
+
+/** What the groups of meshproof's own scenarios prove, one sentence each. Groups of a user's own have their name alone. */
+const PROVEN: Readonly<Record<string, string>> = {
+  jwt: "RequestAuthentication and AuthorizationPolicy work as documented, alone and together, with every signature algorithm and every place of the keys.",
+  paths: "Paths at the ingress gateway can be excluded from JWT authentication.",
+  authn: "RequestAuthentication finds tokens where it must, verifies their claims, and applies to the right workloads.",
+  authz:
+    "AuthorizationPolicy compares each field as documented, and CUSTOM, DENY and ALLOW are evaluated in this order.",
+  jwks: "New keys are used, and a JWKS server that is slow, broken or unreachable does not let bad tokens pass.",
+  tokens: "Malformed, changed and hostile tokens are rejected.",
+  bypass: "Other spellings of a path, a host or a header do not bypass a policy.",
+};
+
+/** The part of an id before its last slash. */
+const groupOf = ({ id }: ScenarioResult): string => id.slice(0, Math.max(0, id.lastIndexOf("/")));
+
+const isDocumented = ({ tags }: ScenarioResult): boolean => tags.includes("documented");
+
+/** The scenarios in groups: those of the documentation come first, in their group and as groups. */
+export function groupsOf(scenarios: readonly ScenarioResult[]): [name: string, members: ScenarioResult[]][] {
+  const groups = [...Map.groupBy(scenarios, groupOf)].map(
+    ([name, members]) =>
+      [name, [...members.filter(isDocumented), ...members.filter((one) => !isDocumented(one))]] as [
+        string,
+        ScenarioResult[],
+      ],
+  );
+  const documented = groups.filter(([, members]) => members.some(isDocumented));
+  return [...documented, ...groups.filter((group) => !documented.includes(group))];
+}
+
+/** A group with its heading; it goes where a filter leaves none of its scenarios. */
+export function renderGroup(name: string, scenarios: readonly Html[]): Html {
+  const proven = PROVEN[name];
+  return html`<section class="group" data-group>
+    <header>
+      <h2>${name}</h2>
+      ${proven !== undefined && html`<p>${proven}</p>`}
+    </header>
+    ${scenarios}
+  </section>`;
+}
