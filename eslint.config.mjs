@@ -10,7 +10,16 @@ function forbid(target, from, except, message) {
 const harness =
   "The harness knows a cluster only by clusters/cluster.ts, and neither reports (but words.ts) nor the command line.";
 const reports =
-  "Reports read the shapes of harness/model, an upgrade's verdict (upgrade, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
+  "Reports read the shapes of harness/model, what Playwright was told (run/{recorder,parent}.ts), an upgrade's verdict (upgrade, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
+const reportable = [
+  "model",
+  "safe",
+  "user-file.ts",
+  "upgrade",
+  "verdict/status.ts",
+  "run/recorder.ts",
+  "run/parent.ts",
+];
 const clusters =
   "A cluster may use the harness's model, lanes, own folders, progress and mesh (the Kubernetes client and Istio), and nothing above it.";
 const places =
@@ -27,7 +36,7 @@ const zones = [
   // A check that fails is an error of Playwright, whose message is for people.
   forbid("./harness", "./reports", ["words.ts"], harness),
   forbid("./harness", "./cli", [], harness),
-  forbid("./reports", "./harness", ["model", "safe", "user-file.ts", "upgrade", "verdict/status.ts"], reports),
+  forbid("./reports", "./harness", reportable, reports),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
   forbid("./reports", "./cli", [], reports),
   forbid("./clusters", "./harness", ["model", "lanes.ts", "own.ts", "progress.ts", "mesh"], clusters),
@@ -151,7 +160,7 @@ const speakers = [
   ...["tools/**", "reports/html/page-test.ts", ...tests],
   ...["workloads/**", "**/*.fixture.ts"],
   // To the process that started it, or to a log file.
-  ...["harness/run/playwright-reporter.ts", "clusters/embedded/supervisor.ts", "tools/kind-offline/dockerd.ts"],
+  ...["reports/reporter.ts", "clusters/embedded/supervisor.ts", "tools/kind-offline/dockerd.ts"],
 ];
 
 /** Where a cluster that is somebody else's may be met. */

@@ -1,15 +1,25 @@
 import { defineConfig } from "@playwright/test";
+import { hasParent } from "./harness/run/parent.ts";
+import { readSettings } from "./harness/run/settings.ts";
 
-/** The scenarios, as `meshproof run` starts them. The HTML report's own tests have a config beside them. */
+/**
+ * The scenarios. `npx playwright test` starts a cluster for them, or uses the one that MESHPROOF_CLUSTER names (`NAME`,
+ * `kind/NAME`, `existing/CONTEXT`); `meshproof run` starts Playwright with the same config and settings of its own. The HTML
+ * report's own tests have a config beside them.
+ */
 export default defineConfig({
   testDir: "harness/run",
-  testMatch: "scenarios.pw.ts",
+  testMatch: "scenarios.spec.ts",
+  globalSetup: "./cli/playwright/setup.ts",
+  globalTeardown: "./cli/playwright/teardown.ts",
   // Scenarios share workloads, the gateway and mesh-wide settings, so they take turns.
   workers: 1,
-  fullyParallel: false,
+  fullyParallel: true,
+  // A scenario repeats its rounds itself: whatever disagrees once has failed or flaked.
   retries: 0,
-  // A scenario's limit follows from the run's own (scenarios.pw.ts).
-  reporter: [["./harness/run/playwright-reporter.ts"]],
-  outputDir: process.env["MESHPROOF_PLAYWRIGHT_OUTPUT"] ?? "test-results",
+  // Until a scenario sets its own, which follows from its steps.
+  timeout: 300_000,
+  outputDir: readSettings().outputDir ?? "test-results",
+  reporter: [...(hasParent() ? [] : ([["list"], ["html", { open: "never" }]] as const)), ["./reports/reporter.ts"]],
   projects: [{ name: "scenarios" }],
 });

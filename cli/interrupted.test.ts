@@ -29,11 +29,12 @@ import {
   formatDiff,
   formatSummary,
   formatTrend,
+  pointLatest,
   tryFolder,
   writeReports,
 } from "../reports/index.ts";
 import { readScenarios, SCENARIOS } from "./context.ts";
-import { onlyFailed, pointLatest } from "./verbs/run.ts";
+import { onlyFailed } from "./verbs/run.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-interrupted-"));
 after(() => rmSync(folder, { recursive: true }));

@@ -18,6 +18,7 @@ import { formatTrendJson } from "./trend.ts";
 export { diffExitCode, formatDiff, formatDiffJson, formatDiffMarkdown } from "./diff.ts";
 export { formatAnnotations } from "./annotations.ts";
 export { exitCode } from "./outcome.ts";
+export { pointLatest } from "./latest.ts";
 export { readResults } from "./read.ts";
 export { formatTrend, formatTrendJson } from "./trend.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";

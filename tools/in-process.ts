@@ -1,7 +1,6 @@
 /** Steps in this process, on an embedded cluster that runs: for tests and tools that break something between two calls. */
 
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { toHandle, type Cluster } from "../clusters/cluster.ts";
 import { attachEmbedded } from "../clusters/embedded/embedded.ts";
@@ -25,9 +24,7 @@ export async function attachInProcess(name: string, folder: string, inForceLimit
   const plan: SessionPlan = {
     ...{ runId: randomBytes(4).toString("hex"), scenariosRoot: SCENARIOS, startedAt: Date.now() },
     ...{ limitMs: 8_000, inForceLimitMs },
-    ...{ partsDir: path.join(folder, "parts"), diagnosticsDir: path.join(folder, "diagnostics") },
-    keyFolder: path.join(folder, "keys"),
+    ...{ podsDir: path.join(folder, "pods"), diagnosticsDir: path.join(folder, "diagnostics") },
   };
-  await mkdir(plan.partsDir, { recursive: true });
   return { cluster, session: await openSession(plan, await toHandle(cluster)) };
 }

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { $ } from "zx";
 import { makeTempDir } from "../clusters/temp-dir.ts";
-import { KEEP_WORKER_VARIABLE } from "../harness/run/plan.ts";
+import { KEEP_WORKER_VARIABLE } from "../harness/run/settings.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { readScenarios, PROJECT, SCENARIOS } from "../cli/context.ts";

@@ -65,7 +65,10 @@ async function leftovers({ config, context }: PinnedContext): Promise<string[]> 
 /** What a cluster is, and what a run would do there. Nothing is created. */
 async function lookAtCluster({ kubeconfig, context, allowExec, revision }: DoctorOptions): Promise<number> {
   const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/existing.ts");
-  const { choose, readProfile } = await import("../../harness/run/run.ts");
+  const [{ choose }, { readProfile }] = await Promise.all([
+    import("../../harness/run/eligible.ts"),
+    import("../../harness/run/profile.ts"),
+  ]);
   const { pinned, found } = await look({
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(context === undefined ? {} : { context }),

@@ -36,7 +36,7 @@ export async function up(options: UpOptions): Promise<number> {
     if (options.install === true) await prepareHost(work);
     const [opened, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
       openCluster({ ...options, keep: true }, { id: newRunId(), verb: "up" }, work),
-      import("../../harness/run/run.ts"),
+      import("../../harness/run/workloads.ts"),
       import("../../harness/mesh/client.ts"),
     ]);
     await using cluster = opened.cluster;

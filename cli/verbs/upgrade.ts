@@ -10,7 +10,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
 import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
-import { formatDiff, readResults, writeDiff } from "../../reports/index.ts";
+import { formatDiff, pointLatest, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
 import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
 import { commandOf } from "../command-line.ts";
@@ -19,7 +19,7 @@ import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId } from "../run-id.ts";
-import { note, pointLatest } from "./run.ts";
+import { note } from "./run.ts";
 import { print } from "../streams.ts";
 import { finish, option, verb, whole } from "../options.ts";
 

@@ -10,7 +10,7 @@ import { connect } from "../mesh/client.ts";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
 import { observeStep } from "../run/observe.ts";
-import { IN_FORCE_LIMIT_MS } from "../run/plan.ts";
+import { IN_FORCE_LIMIT_MS } from "../run/settings.ts";
 import { sentences } from "../../reports/words.ts";
 import { preflight } from "../run/preflight.ts";
 import { openSession } from "../run/session.ts";
@@ -112,7 +112,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
   const id = place.newId();
   const plan = {
     ...{ runId: id, startedAt, scenariosRoot: root, inForceLimitMs: IN_FORCE_LIMIT_MS, limitMs: 0 },
-    ...{ partsDir: path.join(tempDir, "parts"), diagnosticsDir: path.join(tempDir, "diagnostics") },
+    ...{ podsDir: path.join(tempDir, "pods"), diagnosticsDir: path.join(tempDir, "diagnostics") },
     unchosenIsNote: true,
   };
   const session = await openSession(plan, handle);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { MeshproofError } from "../model/errors.ts";
 import type { ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { watchInterruption } from "./interruption.ts";
+import { cut, inTime, interruptionBy } from "./interruption.ts";
 import { unrun } from "./scenario.ts";
 
 const scenario = { id: "a/b", title: "t", steps: [] } as unknown as Scenario;
@@ -15,27 +15,18 @@ const passed = (secondsBefore: number): ScenarioResult => ({
   durationMs: 1000,
   steps: [{}] as unknown as ScenarioResult["steps"],
 });
-const interrupt = (error: MeshproofError) => {
-  const controller = new AbortController();
-  const interruption = watchInterruption(controller.signal, () => START);
-  controller.abort(error);
-  return interruption;
-};
-const CTRL_C = new MeshproofError("ERR_INTERRUPTED", "interrupted");
+const CTRL_C = interruptionBy(new MeshproofError("ERR_INTERRUPTED", "interrupted"), START);
 
 test("without an interruption every result is as it is, and errors are errors", async () => {
-  const { happened, cut, inTime } = watchInterruption(new AbortController().signal);
-  assert.equal(happened(), false);
-  assert.equal(cut(scenario, passed(-10)).status, "passed");
-  assert.equal(await inTime(Promise.resolve("done"), "late"), "done");
-  await assert.rejects(inTime(Promise.reject(new Error("broken")), "late"), /broken/);
+  const { signal } = new AbortController();
+  assert.equal(cut(undefined, scenario, passed(-10)).status, "passed");
+  assert.equal(await inTime(signal, Promise.resolve("done"), "late"), "done");
+  await assert.rejects(inTime(signal, Promise.reject(new Error("broken")), "late"), /broken/);
 });
 
 test("what had ended is kept, what had not is in error and has no steps", () => {
-  const { happened, cut } = interrupt(CTRL_C);
-  assert.equal(happened(), true);
-  assert.equal(cut(scenario, passed(0)).status, "passed");
-  const { status, reason, steps } = cut(scenario, passed(-0.5));
+  assert.equal(cut(CTRL_C, scenario, passed(0)).status, "passed");
+  const { status, reason, steps } = cut(CTRL_C, scenario, passed(-0.5));
   assert.deepEqual([status, reason, steps], ["error", "it did not run to its end: the run was interrupted", []]);
 });
 
@@ -44,20 +35,21 @@ test("an error of before keeps its reason", () => {
     ...unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: { message: "no" } }]),
     startedAt: new Date(START - 5).toISOString(),
   };
-  assert.equal(interrupt(CTRL_C).cut(scenario, before).reason, "the mesh did not take the setting: no");
+  assert.deepEqual(cut(CTRL_C, scenario, before).findings, before.findings);
 });
 
 test("what ended after the Lease was held for certain is not known", () => {
-  const { cut } = interrupt(new MeshproofError("ERR_CLUSTER_BUSY", "this cluster is not ours any more: run x has it"));
-  assert.equal(cut(scenario, passed(21)).status, "passed");
-  const late = cut(scenario, passed(19));
+  const error = new MeshproofError("ERR_CLUSTER_BUSY", "this cluster is not ours any more: run x has it");
+  const taken = interruptionBy(error, START);
+  assert.equal(cut(taken, scenario, passed(21)).status, "passed");
+  const late = cut(taken, scenario, passed(19));
   assert.equal(late.status, "error");
   assert.equal(late.reason, "it did not run to its end: this cluster is not ours any more: run x has it");
 });
 
 test("after an interruption nothing is waited for for long, and nothing fails", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { inTime } = interrupt(CTRL_C);
-  assert.equal(await inTime(Promise.reject(new Error("the cluster is away")), "late"), "late");
-  assert.equal(await inTime(Promise.resolve("done"), "late"), "done");
+  const signal = AbortSignal.abort();
+  assert.equal(await inTime(signal, Promise.reject(new Error("the cluster is away")), "late"), "late");
+  assert.equal(await inTime(signal, Promise.resolve("done"), "late"), "done");
 });

@@ -1,21 +1,24 @@
 import { readFileSync } from "node:fs";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
+import type { SkipFinding } from "../model/finding.ts";
 import { MeshproofError } from "../model/errors.ts";
+import type { Inputs, Refusal } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
+import type { SigningKey } from "../tokens/keys.ts";
 
-/** What a session knows of its run. */
+/** What a run is, for every process of it. */
 export interface SessionPlan {
   readonly runId: string;
   /** When the command began, as `Date.now()`. */
   readonly startedAt: number;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
-  /** Where each scenario's result goes: `<partsDir>/<n>.json`. */
-  readonly partsDir: string;
-  /** Where each failure leaves what explains it; becomes `diagnostics` in the results folder. */
+  /** Where a worker leaves which pods it saw around each scenario. */
+  readonly podsDir: string;
+  /** Where each failure leaves what explains it: `diagnostics` in the results folder. */
   readonly diagnosticsDir: string;
-  /** Where the processes of the run share the keys they make; mode 0700. Without it they stay in one process. */
-  readonly keyFolder?: string;
+  /** The keys of each issuer, where another process has made them. */
+  readonly keys?: Readonly<Record<string, readonly SigningKey[]>>;
   /** How long a step may take to agree, from its config being in force. */
   readonly limitMs: number;
   /** How long the proxies may take to have a step's config in force. */
@@ -24,43 +27,35 @@ export interface SessionPlan {
   readonly unchosenIsNote?: boolean;
 }
 
-/** What a run is, known before it has a cluster: a file for the Playwright processes that do it. */
-export interface RunPlan extends SessionPlan {
-  /** Positions in reports are relative to it. */
-  readonly projectRoot: string;
-  readonly ids: readonly string[];
-  /** Unix socket of the process that owns the cluster: gives the cluster once it is ready, takes mesh settings. */
-  readonly controlSocket: string;
-}
-
-/** How long the proxies may take by default, in milliseconds: istiod waits 10 s at most for further changes (PILOT_DEBOUNCE_MAX). */
-export const IN_FORCE_LIMIT_MS = 30_000;
-
-/** What a run gets when its cluster is there. Holds a CA key. */
+/** A cluster that has what the scenarios need: what Playwright's global setup hands to the workers and the reporter. Holds keys. */
 export interface Ground {
+  readonly plan: SessionPlan;
   readonly handle: ClusterHandle;
-  /** Those of the plan that can run there. */
-  readonly ids: readonly string[];
+  /** Why a scenario cannot run here, by its id. */
+  readonly skipped: Readonly<Record<string, SkipFinding>>;
+  /** What the API server refuses of a scenario, by its id. */
+  readonly refused: Readonly<Record<string, readonly Refusal[]>>;
+  /** What happened before the scenarios, in order. */
+  readonly steps: readonly { readonly title: string; readonly ms: number }[];
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly inputs: Inputs;
+  /** Both `Date.now()`. */
+  readonly meshReadyAt: number;
+  readonly workloadsReadyAt: number;
+  /** The folder of this run's results. */
+  readonly folder: string;
+  /** Where global teardown says how the run ended. */
+  readonly endingFile: string;
 }
 
-/** The environment variable that names the plan's file. */
-export const PLAN_VARIABLE = "MESHPROOF_PLAN";
+/** The environment variable that names the file of the {@link Ground}: mode 0600, in a folder of the run's own. */
+export const GROUND_VARIABLE = "MESHPROOF_GROUND";
 
-/**
- * The environment variable of a run in which nearly everything fails on purpose: Playwright replaces a worker after each
- * failed test, which takes seconds, so none is told to it as failed. Our own results are the same.
- */
-export const KEEP_WORKER_VARIABLE = "MESHPROOF_KEEP_WORKER";
-
-/** @throws ERR_USAGE where Playwright was started by itself. */
-export function readPlan(): RunPlan {
-  const file = process.env[PLAN_VARIABLE];
-  if (!file) {
-    throw new MeshproofError("ERR_USAGE", `scenarios need a cluster: ${PLAN_VARIABLE} is not set`, {
-      hint: "start them with `meshproof run`, which starts or finds a cluster and then runs Playwright",
-    });
-  }
-  return JSON.parse(readFileSync(file, "utf8")) as RunPlan;
+/** @throws MeshproofError ERR_USAGE where the global setup has not run */
+export function readGround(): Ground {
+  const file = process.env[GROUND_VARIABLE];
+  if (!file) throw new MeshproofError("ERR_USAGE", `there is no cluster: ${GROUND_VARIABLE} is not set`);
+  return JSON.parse(readFileSync(file, "utf8")) as Ground;
 }
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */

@@ -234,15 +234,15 @@ describe("a death that was published late", () => {
 });
 
 describe("a scenario during which a container died", () => {
-  let partsDir: string;
+  let podsDir: string;
   before(async () => {
-    partsDir = await mkdtemp(path.join(tmpdir(), "meshproof-pods-"));
+    podsDir = await mkdtemp(path.join(tmpdir(), "meshproof-pods-"));
   });
-  after(() => rm(partsDir, { recursive: true }));
+  after(() => rm(podsDir, { recursive: true }));
 
   const session = (kube: Kube): Session => {
     const fake = fakeSession({ kube });
-    return { ...fake, plan: { ...fake.plan, partsDir, runId: "1", diagnosticsDir: partsDir } };
+    return { ...fake, plan: { ...fake.plan, podsDir, runId: "1", diagnosticsDir: podsDir } };
   };
   const quiet = [pod("httpbin-1", [proxy])];
   const dead = [pod("httpbin-1", [status("istio-proxy", 1, running(9), ended(8, 139, 11))])];

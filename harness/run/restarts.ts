@@ -221,46 +221,71 @@ function selectionsOf({ handle }: Session, scenarios: readonly Scenario[]): PodS
 }
 
 /** Where a worker leaves what it saw, for the process that reviews the run. */
-function fileOf({ partsDir }: SessionPlan, id: string): string {
-  return path.join(partsDir, "pods", `${id.replaceAll("/", "__")}.json`);
+export function podsFileOf({ podsDir }: Pick<SessionPlan, "podsDir">, id: string): string {
+  return path.join(podsDir, `${id.replaceAll("/", "__")}.json`);
 }
 
 async function keep(plan: SessionPlan, id: string, around: Around): Promise<void> {
-  await mkdir(path.dirname(fileOf(plan, id)), { recursive: true });
-  await writeFile(fileOf(plan, id), JSON.stringify(around));
+  await mkdir(plan.podsDir, { recursive: true });
+  await writeFile(podsFileOf(plan, id), JSON.stringify(around));
 }
 
-/**
- * After all scenarios: charges each death that was published late to what ran when it happened. Never throws: where the pods
- * cannot be read any more, the scenarios of the last moments are in error.
- */
+/** The pods after all scenarios; what kept them from being read. */
+export type LastSeen = { readonly pods: PodsSeen } | { readonly unread: string };
+
+/** Looks at the pods once more after all scenarios, when deaths of the last moments have been published. Never throws. */
+export async function lookLast(session: Session, scenarios: readonly Scenario[]): Promise<LastSeen> {
+  // The kubelet of the embedded cluster writes a death at once; a program that was hit still needs a moment to end.
+  const published = session.handle.kind === "embedded" ? 500 : PUBLISHED_MS;
+  const seen = await readAround(session.plan, scenarios);
+  const ended = Math.max(0, ...[...seen.values()].map(({ after }) => after.at));
+  // eslint-disable-next-line no-restricted-syntax -- when another process saw it
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, ended + published - Date.now())));
+  try {
+    return { pods: await readPods(session.kube, selectionsOf(session, scenarios)) };
+  } catch (error) {
+    return { unread: messageOf(error) };
+  }
+}
+
+export async function readAround(
+  plan: Pick<SessionPlan, "podsDir">,
+  ran: readonly { readonly id: string }[],
+): Promise<Map<string, Around>> {
+  const seen = await inLanes(ran, async ({ id }): Promise<[string, Around][]> => {
+    // A scenario that did not come to its end left nothing, and is in error already.
+    const text = await readFile(podsFileOf(plan, id), "utf8").catch(() => undefined);
+    return text === undefined ? [] : [[id, JSON.parse(text) as Around]];
+  });
+  return new Map(seen.flat());
+}
+
+/** {@link lookLast} and {@link chargeDeaths} in one, where one process does all. */
 export async function reviewDeaths(
   session: Session,
   scenarios: readonly Scenario[],
   results: readonly ScenarioResult[],
 ): Promise<ScenarioResult[]> {
-  const seen = await inLanes(results, async ({ id }): Promise<[string, Around][]> => {
-    // A scenario that did not come to its end left nothing, and is in error already.
-    const text = await readFile(fileOf(session.plan, id), "utf8").catch(() => undefined);
-    return text === undefined ? [] : [[id, JSON.parse(text) as Around]];
-  });
-  const around = new Map(seen.flat());
-  if (around.size === 0) return [...results];
+  const around = await readAround(session.plan, results);
+  return around.size === 0 ? [...results] : chargeDeaths(results, around, await lookLast(session, scenarios));
+}
+
+/**
+ * Charges each death that was published late to what ran when it happened. Where the pods could not be read any more, the
+ * scenarios of the last moments are in error.
+ */
+export function chargeDeaths(
+  results: readonly ScenarioResult[],
+  around: ReadonlyMap<string, Around>,
+  last: LastSeen,
+): ScenarioResult[] {
+  if ("pods" in last) return chargeLate(results, around, last.pods);
   const ended = Math.max(...[...around.values()].map(({ after }) => after.at));
-  // The kubelet of the embedded cluster writes a death at once; a program that was hit still needs a moment to end.
-  const published = session.handle.kind === "embedded" ? 500 : PUBLISHED_MS;
-  // eslint-disable-next-line no-restricted-syntax -- when another process saw it
-  await new Promise((resolve) => setTimeout(resolve, Math.max(0, ended + published - Date.now())));
-  try {
-    return chargeLate(results, around, await readPods(session.kube, selectionsOf(session, scenarios)));
-  } catch (error) {
-    const known = chargeLate(results, around);
-    const finding: ScenarioFinding = { kind: "deaths-not-known", error: messageOf(error) };
-    return known.map((result) => {
-      const recent = (around.get(result.id)?.after.at ?? 0) > ended - PUBLISHED_MS;
-      return recent ? inError(result, [finding]) : result;
-    });
-  }
+  const finding: ScenarioFinding = { kind: "deaths-not-known", error: last.unread };
+  return chargeLate(results, around).map((result) => {
+    const recent = (around.get(result.id)?.after.at ?? 0) > ended - PUBLISHED_MS;
+    return recent ? inError(result, [finding]) : result;
+  });
 }
 
 /**

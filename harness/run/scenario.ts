@@ -2,7 +2,7 @@ import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { ScenarioFinding, ThrownError } from "../model/finding.ts";
 import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
-import type { Scenario } from "../model/scenario.ts";
+import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
 import { excuseScenario, excusing, worst } from "../verdict/index.ts";
 import { openLookout } from "./restarts.ts";
@@ -10,12 +10,20 @@ import type { Session } from "./session.ts";
 import { removeApplied, type Applied } from "./changes.ts";
 import { runStep } from "./step.ts";
 
+/** What is around a step while it runs: Playwright's own step, for one. */
+export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise<StepResult>;
+
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
  * an environment error is the scenario's status.
  * @returns what was found; {@link excuseOwn} says what it comes to
  */
-export async function runScenario(session: Session, scenario: Scenario, signal?: AbortSignal): Promise<ScenarioResult> {
+export async function runScenario(
+  session: Session,
+  scenario: Scenario,
+  signal?: AbortSignal,
+  inStep: InStep = (_, run) => run(),
+): Promise<ScenarioResult> {
   const startedAt = new Date();
   const started = performance.now();
   const steps: StepResult[] = [];
@@ -31,10 +39,10 @@ export async function runScenario(session: Session, scenario: Scenario, signal?:
   };
   session.forget();
   const lookout = await openLookout(session, scenario).catch((error: unknown) => void findings.push(thrown(error)));
-  for (const index of lookout ? scenario.steps.keys() : []) {
+  for (const [index, spec] of lookout ? scenario.steps.entries() : []) {
     const since = new Date();
     try {
-      const step = await runStep(session, scenario, index, applied, signal);
+      const step = await inStep(spec, () => runStep(session, scenario, index, applied, signal));
       steps.push(step);
       // A step with findings of its own could not be judged as a whole.
       if (step.findings !== undefined) {

@@ -20,7 +20,7 @@ export function fakeSession(parts: Partial<Session>): Session {
   const nothing = (): void => undefined;
   return {
     plan: {
-      ...{ runId: "r", startedAt: 0, scenariosRoot: "", partsDir: "", diagnosticsDir: "" },
+      ...{ runId: "r", startedAt: 0, scenariosRoot: "", podsDir: "", diagnosticsDir: "" },
       ...{ limitMs: 200, inForceLimitMs: 300 },
     },
     handle: {
@@ -29,7 +29,7 @@ export function fakeSession(parts: Partial<Session>): Session {
       info: { kind: "embedded", name: "t", versions: { kubernetes: "", istio: "", envoy: "" }, digests: {} },
     },
     kube: fakeKube({}),
-    tokens: { mint: refuse, jwks: refuse, secrets: () => [], redact: (text) => text },
+    tokens: { mint: refuse, jwks: refuse, keys: refuse, secrets: () => [], redact: (text) => text },
     accessLog: {
       ...{ follow: nothing, expect: nothing, drop: nothing, close: nothing },
       find: () => ({ missing: [{ kind: "no-proxy" }] }),

@@ -46,10 +46,7 @@ export interface Session extends Places, Proxies {
 
 export async function openSession(plan: SessionPlan, handle: ClusterHandle): Promise<Session> {
   const kube = connect(handle.kubeconfig, handle.journal?.file, !handle.ours);
-  const tokens = await createTokenFactory({
-    issuersDir: `${plan.scenariosRoot}/issuers`,
-    ...(plan.keyFolder !== undefined && { keyFolder: plan.keyFolder }),
-  });
+  const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keys: plan.keys });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const found = (cache.get(key) as Promise<T> | undefined) ?? make();

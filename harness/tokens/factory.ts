@@ -10,7 +10,7 @@ import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
 import type { TokenSpec, TokenVariant } from "../model/token.ts";
 import { readIssuers } from "./issuer.ts";
 import type { Issuer } from "../model/token.ts";
-import { generateKey, makeKeys, privatePartsOf, shareKeys, toPublic } from "./keys.ts";
+import { generateKey, makeKeys, privatePartsOf, toPublic } from "./keys.ts";
 import type { SigningKey } from "./keys.ts";
 import { ALGORITHMS } from "../model/token.ts";
 import type { Algorithm } from "../model/token.ts";
@@ -38,6 +38,8 @@ export interface TokenFactory {
   mint(spec: TokenSpec, variant?: TokenVariant): Promise<Token>;
   /** The issuer's JWKS as JSON text (RFC 7517 section 5): what `${jwks.<issuer>}` stands for and a JWKS server answers. */
   jwks(issuer: string): Promise<string>;
+  /** The keys of every issuer, made now where they are not yet: for another process of the run. Private. */
+  keys(): Promise<Readonly<Record<string, readonly SigningKey[]>>>;
   /** Every signature and private part of a key that this process has made or read so far: none may be in a report. */
   secrets(): string[];
   /** The text without secrets and without the signature of any token, known or not. Do this before cutting the text short. */
@@ -47,8 +49,8 @@ export interface TokenFactory {
 export interface TokenFactoryOptions {
   /** The folder `scenarios/issuers`. */
   readonly issuersDir: string;
-  /** A folder of the run in which processes share the keys that they make; without it keys stay in this process. */
-  readonly keyFolder?: string;
+  /** The keys of each issuer that another process of the run has made ({@link TokenFactory.keys}). */
+  readonly keys?: Readonly<Record<string, readonly SigningKey[]>> | undefined;
 }
 
 /** For tests alone: names a file that takes every secret of the run, so that its artefacts can be searched for them. */
@@ -63,7 +65,8 @@ const OTHER_ISSUER = "https://other-issuer.example";
 /**
  * @throws MeshproofError ERR_SCENARIO_INVALID if an issuer's file is wrong
  */
-export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactoryOptions): Promise<TokenFactory> {
+export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptions): Promise<TokenFactory> {
+  const made = new Map(Object.entries(keys ?? {}));
   const { issuers, problems } = await readIssuers(issuersDir);
   if (problems.length > 0) throw invalidScenarios(problems);
   const secrets = new Set<string>();
@@ -73,10 +76,8 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
     secrets.add(secret);
   };
 
-  const keysOf = cached(async (name: string): Promise<SigningKey[]> => {
-    const issuer = findIssuer(issuers, name);
-    const make = (): Promise<SigningKey[]> => makeKeys(issuer, issuersDir);
-    const keys = keyFolder === undefined ? await make() : await shareKeys(keyFolder, name, make);
+  const keysOf = cached(async (name: string): Promise<readonly SigningKey[]> => {
+    const keys = made.get(name) ?? (await makeKeys(findIssuer(issuers, name), issuersDir));
     for (const part of keys.flatMap(privatePartsOf)) remember(part);
     return keys;
   });
@@ -159,6 +160,10 @@ export async function createTokenFactory({ issuersDir, keyFolder }: TokenFactory
         ]),
       ),
     jwks,
+    keys: async () =>
+      Object.fromEntries(
+        await Promise.all([...issuers.keys()].map(async (name) => [name, await keysOf(name)] as const)),
+      ),
     secrets: () => [...secrets],
     redact: (text) => redact(text, [...secrets]),
   };

@@ -1,7 +1,7 @@
 /** The keys of issuers: made in memory for a run, or read where they are published anyhow. */
 
-import { createPrivateKey, randomBytes, randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createPrivateKey, randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair } from "jose";
 import type { JWK } from "jose";
@@ -60,31 +60,4 @@ export async function makeKeys(issuer: Issuer, issuersDir: string): Promise<Sign
       return { kid, alg, jwk: await jwk };
     }),
   );
-}
-
-/**
- * The keys that a folder keeps for an issuer; the first process that asks makes them, and all others use the same.
- * @param folder private to the run; made with mode 0700, each file in it with 0600
- */
-export async function shareKeys(
-  folder: string,
-  issuer: string,
-  make: () => Promise<SigningKey[]>,
-): Promise<SigningKey[]> {
-  const path = join(folder, `${issuer}.json`);
-  const read = async (): Promise<SigningKey[]> => JSON.parse(await readFile(path, "utf8")) as SigningKey[];
-  try {
-    return await read();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const own = `${path}.${randomUUID()}`;
-  await writeFile(own, JSON.stringify(await make()), { mode: 0o600, flag: "wx" });
-  // A link appears whole and only once: of two processes that made keys at the same time, the second takes the first's.
-  await link(own, path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
-  await rm(own);
-  return await read();
 }

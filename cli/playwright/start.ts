@@ -1,0 +1,98 @@
+/** Starts Playwright for `meshproof run`: a translation of settings, and what it tells meanwhile. */
+
+import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { cacheRoot } from "../../clusters/components/cache.ts";
+import { makeTempDir } from "../../clusters/temp-dir.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { RunResult } from "../../harness/model/result.ts";
+import { makeOwnFolder } from "../../harness/own.ts";
+import { readError, type Told } from "../../harness/run/parent.ts";
+import { SETTINGS_VARIABLE, type RunSettings } from "../../harness/run/settings.ts";
+import type { Work } from "../work.ts";
+import { PROJECT } from "../context.ts";
+
+/** So many lines of what Playwright complains about are told. */
+const COMPLAINT_LINES = 20;
+
+/** What a run does with what it is told. */
+export interface Listener {
+  /** At once, before the reports are written. */
+  readonly result: (result: RunResult) => void;
+  readonly note: (text: string) => void;
+}
+
+/**
+ * Runs Playwright with these settings, in a process group of its own: a terminal's ctrl-C reaches this process alone, which then
+ * ends Playwright in order.
+ * @throws what kept it from a result, or from writing one; ERR_PROBE where it ran no scenario
+ */
+export async function runPlaywright(
+  settings: RunSettings,
+  { progress, signal }: Work,
+  listener: Listener,
+): Promise<void> {
+  const tempDir = makeTempDir();
+  const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
+  const config = path.join(PROJECT, "playwright.config.ts");
+  const child = spawn(process.execPath, [cli, "test", "--config", config], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: {
+      ...process.env,
+      [SETTINGS_VARIABLE]: JSON.stringify({ ...settings, outputDir: path.join(tempDir, "playwright") }),
+      PWTEST_CACHE_DIR: await writableOr(path.join(cacheRoot(), "playwright"), path.join(tempDir, "compiled")),
+      FORCE_COLOR: "0",
+    },
+  });
+  const complaints: string[] = [];
+  let error: MeshproofError | undefined;
+  let hasResult = false;
+  child.on("message", (told: Told) => {
+    switch (told.kind) {
+      case "progress":
+        return progress(told.text);
+      case "ended": {
+        const { done, of, status, id, durationMs } = told;
+        return progress(`[${done}/${of}] ${status} ${id} ${(durationMs / 1000).toFixed(1)} s`);
+      }
+      case "result":
+        hasResult = true;
+        return listener.result(told.result);
+      case "note":
+        return listener.note(told.text);
+      case "complaint":
+        return void complaints.push(told.text);
+      case "error":
+        error ??= readError(told);
+    }
+  });
+  child.stdout?.resume();
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => complaints.push(text));
+  const stop = (): void => void child.kill("SIGINT");
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  }).finally(() => signal.removeEventListener("abort", stop));
+  // What the cluster says is why the rest went wrong.
+  if (error !== undefined) throw error;
+  signal.throwIfAborted();
+  if (hasResult) return;
+  const words = complaints.join("\n").split("\n").slice(0, COMPLAINT_LINES).join("\n");
+  throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words || `exit code ${String(code)}`}`);
+}
+
+/** The cache may be another user's, or read-only; what lies there is run. */
+async function writableOr(dir: string, other: string): Promise<string> {
+  try {
+    const own = makeOwnFolder(dir, { hint: "name a folder of your own in MESHPROOF_CACHE" });
+    await access(own, constants.W_OK);
+    return own;
+  } catch {
+    return other;
+  }
+}

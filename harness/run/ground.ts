@@ -1,0 +1,54 @@
+import { collectSetUp } from "../diagnostics/collect.ts";
+import { setMesh } from "../mesh/mesh-setting.ts";
+import type { Refusal, ScenarioResult } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
+import type { Progress } from "../progress.ts";
+import { mayHoldOldKeys } from "./fresh-keys.ts";
+import { preflight } from "./preflight.ts";
+import { errorOf, runScenario, unrun, type InStep } from "./scenario.ts";
+import type { Session } from "./session.ts";
+import { setUpWorkloads } from "./workloads.ts";
+
+export interface PrepareOptions {
+  readonly session: Session;
+  readonly scenarios: readonly Scenario[];
+  readonly startedAt: number;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Gives the cluster what scenarios need, and asks the API server about their manifests.
+ * @returns what it refuses, by scenario
+ * @throws ERR_WORKLOAD_NOT_READY; what explains it is kept
+ */
+export async function prepareGround(options: PrepareOptions): Promise<Record<string, readonly Refusal[]>> {
+  const { session, scenarios, startedAt, signal } = options;
+  await setUpWorkloads(session, scenarios, options).catch(async (error: unknown) => {
+    if (!signal.aborted) await collectSetUp(session, new Date(startedAt), error);
+    throw error;
+  });
+  signal.throwIfAborted();
+  const refused = await preflight(session, scenarios);
+  signal.throwIfAborted();
+  return Object.fromEntries([...refused].map(([{ id }, refusals]) => [id, refusals]));
+}
+
+/**
+ * Brings the mesh to the setting that a scenario needs and runs it. What a mesh of others cannot be brought to has been
+ * skipped before.
+ */
+export async function runOnGround(
+  session: Session,
+  scenario: Scenario,
+  signal?: AbortSignal,
+  inStep?: InStep,
+): Promise<ScenarioResult> {
+  try {
+    if (session.handle.ours)
+      await setMesh(session.kube, scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
+  } catch (error) {
+    return unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: errorOf(error) }]);
+  }
+  return await runScenario(session, scenario, signal, inStep);
+}

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { Suite, TestCase, TestResult } from "@playwright/test/reporter";
+import type { Status } from "../model/result.ts";
+import { loadScenarios } from "../scenario/index.ts";
+import { sentence } from "../../reports/words.ts";
+import { GROUND_VARIABLE } from "./plan.ts";
+import { createRecorder } from "./recorder.ts";
+import { unrun } from "./scenario.ts";
+
+describe("what Playwright tells of a run", async () => {
+  const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
+  const [one, two, three] = scenarios as [(typeof scenarios)[0], (typeof scenarios)[0], (typeof scenarios)[0]];
+  let folder: string;
+
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "meshproof-recorder-"));
+    const ground = {
+      ...{ plan: { runId: "r", startedAt: 0 }, handle: { info: { kind: "embedded" } }, tool: { version: "1" } },
+      ...{
+        skipped: { [three.id]: { kind: "no-gateway" } },
+        refused: {},
+        folder,
+        endingFile: path.join(folder, "ending.json"),
+      },
+    };
+    await writeFile(path.join(folder, "ground.json"), JSON.stringify(ground));
+    process.env[GROUND_VARIABLE] = path.join(folder, "ground.json");
+  });
+  after(async () => {
+    delete process.env[GROUND_VARIABLE];
+    await rm(folder, { recursive: true });
+  });
+
+  const ended = async (id: string, name: string, status: Status): Promise<TestResult> => {
+    const scenario = scenarios.find((each) => each.id === id)!;
+    const file = path.join(folder, `${name}.json`);
+    const startedAt = new Date(1000).toISOString();
+    await writeFile(file, JSON.stringify({ ...unrun(scenario, status, []), startedAt }));
+    return { attachments: [{ name: "result", path: file }], errors: [], annotations: [] } as unknown as TestResult;
+  };
+  const broken = {
+    attachments: [],
+    errors: [{ message: "\u001b[31mworker exited\u001b[39m" }],
+  } as unknown as TestResult;
+  const statusesOf = async (tests: Record<string, TestResult[]>, ending = "{}"): Promise<unknown> => {
+    await writeFile(path.join(folder, "ending.json"), ending);
+    const cases = Object.entries(tests).map(([title, results]) => ({ title, results }) as unknown as TestCase);
+    const recorder = createRecorder();
+    recorder.begin({ allTests: () => cases } as unknown as Suite);
+    const gathered = await recorder.gather({ status: "passed" });
+    assert.equal(gathered?.folder, folder);
+    return gathered?.result.scenarios.map(({ id, status, reason }) => [id, status, reason]);
+  };
+
+  it("is read from attachments; a test without one did not come to its end", async () => {
+    const tests = { [one.id]: [await ended(one.id, "a", "passed")], [two.id]: [broken], [three.id]: [] };
+    assert.deepEqual(await statusesOf(tests), [
+      [one.id, "passed", ""],
+      [two.id, "error", "it did not run to its end; Playwright says: worker exited"],
+      [three.id, "skipped", sentence({ kind: "no-gateway" })],
+    ]);
+  });
+
+  it("is as bad as the worst of several times, also where one did not come to its end", async () => {
+    const [good, bad] = [await ended(one.id, "a", "passed"), await ended(one.id, "b", "flaky")];
+    assert.deepEqual(await statusesOf({ [one.id]: [bad, good] }), [[one.id, "flaky", ""]]);
+    const reason = "it did not run to its end; Playwright says: worker exited";
+    assert.deepEqual(await statusesOf({ [one.id]: [good, broken] }), [[one.id, "error", reason]]);
+  });
+
+  it("is cut off where the run was interrupted", async () => {
+    const tests = { [one.id]: [await ended(one.id, "a", "passed")], [two.id]: [] };
+    const reason = "it did not run to its end: the run was interrupted";
+    const ending = JSON.stringify({ interruption: { at: 500, message: "interrupted" } });
+    assert.deepEqual(await statusesOf(tests, ending), [
+      [one.id, "error", reason],
+      [two.id, "error", reason],
+    ]);
+  });
+});

@@ -1,0 +1,132 @@
+/** What Playwright's reporters are told, as the result of a run. Playwright's own types and ours meet here. */
+
+import { readFile } from "node:fs/promises";
+import type { FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
+import { applyKnownFailures, parseKnownFailures } from "../known-failures.ts";
+import { inLanes } from "../lanes.ts";
+import type { RunResult, ScenarioResult, Status } from "../model/result.ts";
+import { loadScenarios } from "../scenario/index.ts";
+import { noteOf } from "../shards.ts";
+import { PODS, RESULT } from "./attachments.ts";
+import { interruptionBy } from "./interruption.ts";
+import { tellParent } from "./parent.ts";
+import { GROUND_VARIABLE, readGround, type Ground } from "./plan.ts";
+import { gatherRun, type Ending, type Recorded } from "./record.ts";
+import type { Around } from "./restarts.ts";
+import { projectOf, readSettings } from "./settings.ts";
+
+/** The result of a run, and where it belongs. */
+export interface Gathered {
+  readonly result: RunResult;
+  /** The folder of its reports. */
+  readonly folder: string;
+}
+
+export interface Recorder {
+  begin(suite: Suite): void;
+  end(test: TestCase, result: TestResult): void;
+  /** Waits until global teardown has said how an interrupted run ended; some seconds at most. */
+  ending(): Promise<void>;
+  /** @returns undefined where there was no cluster, and so nothing to say */
+  gather(full: Pick<FullResult, "status">): Promise<Gathered | undefined>;
+}
+
+/** How long the end of an interrupted run is waited for: what {@link inTime} gives a sweep and a last look. */
+const ENDING_LIMIT_MS = 12_000;
+
+export function createRecorder(): Recorder {
+  const settings = readSettings();
+  const tests: TestCase[] = [];
+  let ground: Ground | undefined;
+  let done = 0;
+  let of = 0;
+  return {
+    begin(suite) {
+      if (process.env[GROUND_VARIABLE] === undefined) return;
+      ground = readGround();
+      tests.push(...suite.allTests());
+      of = tests.filter((test) => !isUnable(test)).length;
+    },
+    end(test, result) {
+      if (isUnable(test)) return;
+      const told = result.annotations.find(({ type }) => type === "status")?.description as Status | undefined;
+      const status = told ?? (result.status === "passed" ? "passed" : "error");
+      if (status === "error")
+        for (const error of result.errors) tellParent({ kind: "complaint", text: wordsOf(error) });
+      tellParent({ kind: "ended", id: test.title, status, durationMs: result.duration, done: ++done, of });
+    },
+    async ending() {
+      const until = performance.now() + ENDING_LIMIT_MS;
+      while (performance.now() < until && ground !== undefined && (await readEnding(ground)) === undefined)
+        await new Promise((resolve) => setTimeout(resolve, 100));
+    },
+    async gather(full) {
+      if (ground === undefined) return undefined;
+      const ended = (await readEnding(ground)) ?? {};
+      const ending = full.status === "interrupted" ? { interruption: interruptionBy(undefined), ...ended } : ended;
+      const { scenarios } = await loadScenarios(settings.scenarios, projectOf(settings));
+      const ids = new Set(tests.map(({ title }) => title));
+      const recorded = await inLanes(
+        ids,
+        async (id) => [id, await readRecorded(tests.filter(({ title }) => title === id))] as const,
+      );
+      const selected = scenarios.filter(({ id }) => ids.has(id));
+      const command = settings.command ?? "npx playwright test";
+      const repeat = settings.repeat === undefined ? {} : { repeat: settings.repeat };
+      const found = gatherRun({ ...ground, command, ...repeat }, selected, new Map(recorded), ending);
+      const { shard } = settings;
+      const whole = shard === undefined ? found : { ...found, shard, notes: [noteOf(shard) ?? ""] };
+      return { result: await excuse(whole), folder: ground.folder };
+    },
+  };
+
+  function isUnable({ title }: TestCase): boolean {
+    return ground !== undefined && (title in ground.skipped || title in ground.refused);
+  }
+
+  async function excuse(result: RunResult): Promise<RunResult> {
+    const { knownFailures: file, elsewhere = [] } = settings;
+    if (file === undefined) return result;
+    const known = parseKnownFailures(await readFile(file, "utf8"), file);
+    const own = known.filter(({ scenario }) => !elsewhere.includes(scenario));
+    return applyKnownFailures(result, own, new Date().toISOString().slice(0, 10));
+  }
+}
+
+async function readEnding({ endingFile }: Ground): Promise<Ending | undefined> {
+  const text = await readFile(endingFile, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as Ending);
+}
+
+/** All that one scenario has left, each time that it ran. */
+async function readRecorded(tests: readonly TestCase[]): Promise<Recorded> {
+  const all = tests.flatMap(({ results }) => results);
+  const results: ScenarioResult[] = [];
+  let around: Around | undefined;
+  for (const { attachments } of all) {
+    const found = await readAttached<ScenarioResult>(attachments, RESULT);
+    if (found !== undefined) results.push(found);
+    around = (await readAttached<Around>(attachments, PODS)) ?? around;
+  }
+  // One of several times that did not come to its end is not made good by the others.
+  const missing = all.some(({ attachments }) => !attachments.some(({ name }) => name === RESULT));
+  const complaint = all.flatMap(({ errors }) => errors.map(wordsOf)).join("\n");
+  return {
+    results: missing ? results.filter(({ status }) => status !== "passed") : results,
+    ...(around && { around }),
+    ...(complaint !== "" && { complaint }),
+  };
+}
+
+async function readAttached<T>(attachments: TestResult["attachments"], name: string): Promise<T | undefined> {
+  const file = attachments.find((one) => one.name === name)?.path;
+  return file === undefined ? undefined : (JSON.parse(await readFile(file, "utf8")) as T);
+}
+
+/** Playwright colours its messages. */
+const COLOURS = /\u001b\[[\d;]*m/g;
+
+/** In a person's words, without Playwright's colours. */
+export function wordsOf(error: TestError): string {
+  return (error.message ?? error.value ?? "unknown error").replaceAll(COLOURS, "");
+}

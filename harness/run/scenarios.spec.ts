@@ -1,0 +1,133 @@
+import { readdir } from "node:fs/promises";
+import path from "node:path";
+import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
+import { inLanes } from "../lanes.ts";
+import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
+import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
+import type { Position, Scenario } from "../model/scenario.ts";
+import { attachFiles, expect, test } from "./fixtures.ts";
+import { runOnGround } from "./ground.ts";
+import { inRunOrder } from "./plan.ts";
+import { unableOf } from "./record.ts";
+import { excuseOwn, type InStep } from "./scenario.ts";
+import { KEEP_WORKER_VARIABLE, projectOf, readSettings } from "./settings.ts";
+import { sweep } from "./sweep.ts";
+
+const settings = readSettings();
+const project = projectOf(settings);
+const { scenarios, problems } = await loadScenarios(settings.scenarios, project);
+if (problems.length > 0) throw invalidScenarios(problems);
+
+/** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
+const SET_UP_LIMIT_MS = 300_000;
+const STEP_LIMIT_MS = 2 * settings.inForceLimitMs + settings.limitMs + COLLECT_LIMIT_MS + 120_000;
+
+const KEPT = process.env[KEEP_WORKER_VARIABLE] !== undefined;
+
+for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.includes(id) ?? true)))
+  test(scenario.id, detailsOf(scenario), async ({ ground, session, keep }, info) => {
+    const unable = unableOf(ground, scenario);
+    if (unable !== undefined) {
+      info.annotations.push({ type: "status", description: unable.status });
+      test.skip(unable.status === "skipped", unable.reason);
+      throw new Error(unable.reason);
+    }
+    info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
+    // What is known, or wrong on purpose, is none of Playwright's failures.
+    const excused = scenario.knownFailure !== undefined || KEPT;
+    const inStep: InStep = ({ name, position }, run) =>
+      test.step(
+        name,
+        async () => {
+          const step = await run();
+          await tell(step);
+          if (!excused) await expectAll(step);
+          return step;
+        },
+        { location: locationOf(position) },
+      );
+    const result = await runOnGround(session, scenario, undefined, inStep);
+    if (result.status === "error") await sweep(session, scenarios);
+    await keep(result, info);
+    const told = excuseOwn(scenario, result);
+    info.annotations.push({ type: "status", description: told.status });
+    if (told.status === "known-failure")
+      info.annotations.push({ type: "known failure", description: told.reason ?? "" });
+    if (told.status === "passed" || told.status === "known-failure" || KEPT) return;
+    await attachFiles(info, await filesOf(result, ground.folder));
+    test.skip(told.status === "skipped", told.reason);
+    if (excused) for (const step of told.steps) await expectAll(step);
+    if (result.reason !== undefined) throw new Error(result.reason);
+    expect(info.errors, `${scenario.id} is ${told.status}`).not.toEqual([]);
+  });
+
+function detailsOf({ title, source, tags, level, position }: Scenario) {
+  return {
+    tag: [...new Set([level, ...tags])].map((tag) => `@${tag}`),
+    annotation: [
+      { type: "title", description: title },
+      { type: "source", description: source },
+      { type: "scenario", description: `${position.file}:${position.line}` },
+    ],
+  };
+}
+
+/** A check that differs is a failed expectation at its line of the scenario's file, whose message is the reason. */
+async function expectAll({ checks, asked }: StepResult): Promise<void> {
+  for (const item of [...checks, ...asked])
+    if (item.status !== "passed" && item.status !== "known-failure")
+      await test.step(
+        nameOf(item),
+        () => {
+          // The verdict is compared as well: a flaky check may have got what was expected in the end.
+          expect.soft({ ...gotOf(item), verdict: item.status }, item.reason ?? item.status).toEqual({
+            ...expectedOf(item),
+            verdict: "passed",
+          });
+        },
+        { box: true, location: locationOf(item.position) },
+      );
+}
+
+const locationOf = (position: Position) => ({ ...position, file: path.resolve(project, position.file) });
+
+const isCheck = (item: CheckResult | AskedResult): item is CheckResult => "request" in item;
+
+const nameOf = (item: CheckResult | AskedResult): string =>
+  isCheck(item) ? item.name : `${item.server} asked by ${item.expected}`;
+
+function gotOf(item: CheckResult | AskedResult): object {
+  return isCheck(item) ? { status: item.got.status, by: item.got.by } : { by: item.got };
+}
+
+function expectedOf(item: CheckResult | AskedResult): object {
+  return isCheck(item) ? { ...item.expected } : { by: [item.expected] };
+}
+
+/** What was sent and answered where a step did not pass, and the policies that decided. */
+async function tell({ checks, objects, status }: StepResult): Promise<void> {
+  if (status === "passed") return;
+  for (const check of checks.filter((one) => one.status !== "passed"))
+    await test.info().attach(`exchange: ${check.name}`, { body: describeExchange(check), contentType: "text/plain" });
+  const yaml = [...new Set(objects.filter(({ verb }) => verb === "apply").map((object) => object.yaml))];
+  if (yaml.length > 0) await test.info().attach("policies", { body: yaml.join("---\n"), contentType: "text/yaml" });
+}
+
+function describeExchange({ request, curl, got, reason, explanation }: CheckResult): string {
+  const headers = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}`);
+  const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
+  return [
+    ...[`${request.method} ${request.url}`, `from ${request.from} with ${request.token}`, curl, ""],
+    ...[answer, ...headers, "", got.body, ""],
+    ...(reason === undefined ? [] : [reason]),
+    ...(explanation === undefined ? [] : ["", JSON.stringify(explanation, undefined, 2)]),
+  ].join("\n");
+}
+
+/** @param folder of this run's results, which the names are relative to */
+async function filesOf({ diagnostics = [] }: ScenarioResult, folder: string): Promise<string[]> {
+  const found = await inLanes(diagnostics, async (kept) =>
+    (await readdir(path.join(folder, kept)).catch(() => [])).map((name) => path.join(folder, kept, name)),
+  );
+  return found.flat();
+}

@@ -1,0 +1,111 @@
+import path from "node:path";
+import { MeshproofError } from "../model/errors.ts";
+import type { Shard } from "../model/result.ts";
+
+/** Which cluster a run is on. The fields are the flags of `meshproof run`. */
+export interface ClusterChoice {
+  readonly kind: "embedded" | "kind" | "existing";
+  readonly name?: string;
+  readonly keep?: boolean;
+  readonly istio?: string;
+  readonly envoy?: string;
+  readonly images?: string;
+  readonly imageMirror?: string;
+  readonly imageDigest?: Readonly<Record<string, string>>;
+  readonly kubernetes?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly allowExec?: readonly string[];
+  readonly revision?: string;
+  readonly allowMeshWide?: boolean;
+}
+
+/** What a run is to do, known before it has a cluster. Everything has a default, so that `npx playwright test` needs none of it. */
+export interface RunSettings {
+  readonly cluster: ClusterChoice;
+  /** The folder `scenarios`. */
+  readonly scenarios: string;
+  /** Those that were selected; default all. */
+  readonly ids?: readonly string[];
+  /** Selected, and left to other runs: entries of known failures that name them are not for this one. */
+  readonly elsewhere?: readonly string[];
+  readonly profile: string;
+  /** The folder of results; each run gets a folder in it. */
+  readonly results: string;
+  /** A file of known failures. */
+  readonly knownFailures?: string;
+  /** How long a step may take to agree, from its config being in force. */
+  readonly limitMs: number;
+  /** How long the proxies may take to have a step's config in force. */
+  readonly inForceLimitMs: number;
+  readonly shard?: Shard;
+  /** When the command began, as `Date.now()`. */
+  readonly startedAt?: number;
+  /** How a person starts this run again. */
+  readonly command?: string;
+  /** The same for one scenario, with {@link SCENARIO} in its place. */
+  readonly repeat?: string;
+  /** Where Playwright puts what it makes. */
+  readonly outputDir?: string;
+}
+
+/** Stands for a scenario's id in a command. */
+export const SCENARIO = "SCENARIO";
+
+/** How long the proxies may take by default, in milliseconds: istiod waits 10 s at most for further changes (PILOT_DEBOUNCE_MAX). */
+export const IN_FORCE_LIMIT_MS = 30_000;
+
+/** How long a step may take by default, in milliseconds. */
+export const LIMIT_MS = 10_000;
+
+/** The environment variable by which `meshproof run` gives Playwright its settings, as JSON. */
+export const SETTINGS_VARIABLE = "MESHPROOF_RUN";
+
+/**
+ * The environment variable of a run in which nearly everything fails on purpose: Playwright replaces a worker after each
+ * failed test, which takes seconds, so none is told to it as failed. Our own results are the same.
+ */
+export const KEEP_WORKER_VARIABLE = "MESHPROOF_KEEP_WORKER";
+
+/** The environment variable that names the cluster of `npx playwright test`. */
+export const CLUSTER_VARIABLE = "MESHPROOF_CLUSTER";
+
+const PROJECT = path.join(import.meta.dirname, "../..");
+
+/**
+ * The settings of this run: those of `meshproof run`, or the defaults with the cluster that `MESHPROOF_CLUSTER` names.
+ * @throws MeshproofError ERR_USAGE where that variable is not understood
+ */
+export function readSettings(env: Readonly<Record<string, string | undefined>> = process.env): RunSettings {
+  const given = env[SETTINGS_VARIABLE];
+  if (given !== undefined) return JSON.parse(given) as RunSettings;
+  return {
+    cluster: readCluster(env[CLUSTER_VARIABLE]),
+    scenarios: path.join(PROJECT, "scenarios"),
+    profile: "istio",
+    results: path.join(PROJECT, "results"),
+    limitMs: LIMIT_MS,
+    inForceLimitMs: IN_FORCE_LIMIT_MS,
+  };
+}
+
+/**
+ * `NAME`: the kept embedded cluster of this name, or a new one that is kept; `kind/NAME` likewise; `existing/CONTEXT`: the
+ * cluster of a kubeconfig's context.
+ */
+export function readCluster(text: string | undefined): ClusterChoice {
+  if (text === undefined || text === "" || text === "embedded") return { kind: "embedded" };
+  if (text === "kind") return { kind: "kind" };
+  const [, kind = "embedded", name = ""] = /^(?:(embedded|kind|existing)\/)?(.+)$/s.exec(text) ?? [];
+  if (kind === "existing") return { kind, context: name };
+  if (!/^[a-z0-9-]+$/.test(name))
+    throw new MeshproofError("ERR_USAGE", `${CLUSTER_VARIABLE} is "${text}"`, {
+      hint: "expected NAME, kind/NAME or existing/CONTEXT",
+    });
+  return { kind: kind === "kind" ? "kind" : "embedded", name, keep: true };
+}
+
+/** Positions in reports are relative to the folder that holds the scenarios. */
+export function projectOf({ scenarios }: Pick<RunSettings, "scenarios">): string {
+  return path.dirname(scenarios);
+}
