@@ -169,7 +169,7 @@ async function runOn(
   });
   for await (const line of run.iterable({ from: "stderr" })) {
     stderr.push(line);
-    progress(`${side}: ${line.replace(/^\[ *[\d.]+ s\] /, "")}`);
+    progress(`${side}: ${line}`);
   }
   const { exitCode } = await run;
   signal.throwIfAborted();
