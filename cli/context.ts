@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { MeshproofError } from "../harness/model/errors.ts";
+import { warn } from "./streams.ts";
 import type { Loaded } from "../harness/scenario/load.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 
@@ -30,8 +31,10 @@ export async function readScenarios(
   tags: readonly string[],
 ): Promise<Scenario[]> {
   // Loaded here: --help needs none of it.
-  const { invalidScenarios, loadScenarios, selectScenarios } = await import("../harness/scenario/index.ts");
-  const { scenarios, problems } = await loadScenarios(path.resolve(folder));
+  const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
+    await import("../harness/scenario/index.ts");
+  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder));
+  for (const warning of warnings) warn(`warning: ${formatProblem(warning)}`);
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);
   return selectScenarios(scenarios, { names, tags });
@@ -41,7 +44,7 @@ export async function readScenarios(
  * Refuses a folder without scenarios: what was looked for there, and where else a person may have meant.
  * @throws MeshproofError ERR_USAGE
  */
-export function refuseEmpty(folder: string, { scenarios, problems }: Loaded): void {
+export function refuseEmpty(folder: string, { scenarios, problems }: Pick<Loaded, "scenarios" | "problems">): void {
   if (scenarios.length > 0) return;
   const root = path.resolve(folder);
   const meant = findMeant(root);

@@ -1,17 +1,16 @@
 /** A file that says which failures somebody knows and answers for, until when; and what it makes of a run. */
 
 import { MeshproofError } from "./model/errors.ts";
-import { knownFailuresFile } from "./model/known.ts";
+import { knownFailuresFile, type KnownFailure } from "./model/known.ts";
 import type { RunResult } from "./model/result.ts";
 import { formatProblem } from "./scenario/problem.ts";
 import { parseSource } from "./scenario/source.ts";
 import { validate } from "./scenario/validate.ts";
-import { countOf, excuseScenario, type Excuse, type Excused } from "./verdict/status.ts";
+import { countOf, excuseScenario, type Excused } from "./verdict/status.ts";
 
-export interface KnownFailure extends Excuse {
-  /** The scenario's id. */
+/** An entry of a file of known failures. */
+export interface KnownFailureEntry extends KnownFailure {
   readonly scenario: string;
-  readonly owner: string;
   /** `file:line`, for messages. */
   readonly at: string;
 }
@@ -20,7 +19,7 @@ export interface KnownFailure extends Excuse {
  * Reads the text of a file of known failures.
  * @throws MeshproofError ERR_USAGE with every problem's line and column
  */
-export function parseKnownFailures(content: string, file: string): KnownFailure[] {
+export function parseKnownFailures(content: string, file: string): KnownFailureEntry[] {
   const source = parseSource(content, file);
   const [document] = source.documents;
   const found =
@@ -31,7 +30,7 @@ export function parseKnownFailures(content: string, file: string): KnownFailure[
   if (problems.length > 0) throw new MeshproofError("ERR_USAGE", problems.map(formatProblem).join("\n"));
   if (document === undefined)
     throw new MeshproofError("ERR_USAGE", `${file} is empty`, { hint: "write knownFailures: []" });
-  const { knownFailures } = document.toJS() as { knownFailures: Omit<KnownFailure, "at">[] };
+  const { knownFailures } = document.toJS() as { knownFailures: Omit<KnownFailureEntry, "at">[] };
   return knownFailures.map((entry, index) => {
     const node = document.getIn(["knownFailures", index], true) as { range?: [number, number, number] };
     const at = `${file}:${source.positionAt(node.range?.[0] ?? 0).line}`;
@@ -53,11 +52,11 @@ export function parseKnownFailures(content: string, file: string): KnownFailure[
  * @returns the result with a note for each entry that has expired, matches nothing, does not name what was seen, was not judged,
  * or passes now
  */
-export function applyKnownFailures(result: RunResult, known: readonly KnownFailure[], today: string): RunResult {
-  const told = new Map<KnownFailure, Set<Excused>>(known.map((entry) => [entry, new Set()]));
+export function applyKnownFailures(result: RunResult, known: readonly KnownFailureEntry[], today: string): RunResult {
+  const told = new Map<KnownFailureEntry, Set<Excused>>(known.map((entry) => [entry, new Set()]));
   const scenarios = result.scenarios.map((scenario) => {
     const own = known.filter((entry) => entry.scenario === scenario.id);
-    const tell = (entry: KnownFailure, what: Excused): void => void told.get(entry)?.add(what);
+    const tell = (entry: KnownFailureEntry, what: Excused): void => void told.get(entry)?.add(what);
     return own.length === 0 ? scenario : excuseScenario(scenario, own, today, tell);
   });
   const notes = [...told].flatMap(([entry, seen]) => noteOf(entry, seen));
@@ -69,7 +68,7 @@ export function applyKnownFailures(result: RunResult, known: readonly KnownFailu
   };
 }
 
-function noteOf(entry: KnownFailure, seen: ReadonlySet<Excused>): string[] {
+function noteOf(entry: KnownFailureEntry, seen: ReadonlySet<Excused>): string[] {
   const what = [entry.scenario, entry.step, entry.check].filter((part) => part !== undefined).join(": ");
   const name = `known failure of ${entry.owner} (${entry.at}, ${what})`;
   if (seen.size === 0) return [`${name} matches nothing in this run`];

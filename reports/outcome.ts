@@ -1,30 +1,17 @@
 import type { Finding } from "../harness/model/finding.ts";
-import type {
-  AppliedObject,
-  AskedResult,
-  CheckResult,
-  Counts,
-  RunResult,
-  ScenarioResult,
-  Status,
-  StepResult,
-} from "../harness/model/result.ts";
+import type { AppliedObject, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
 import type { Position } from "../harness/model/scenario.ts";
-import { knownOr } from "../harness/verdict/status.ts";
+import { knownOr, partsOf, tally, type Part } from "../harness/verdict/status.ts";
 import { describeAsked } from "./describe.ts";
 
-export { knownOr };
+export { knownOr, tally as count };
 
 /** Worst first: the order in which every report tells. */
 export const statuses: readonly Status[] = ["failed", "flaky", "error", "known-failure", "skipped", "passed"];
 
-/** One thing that counts: a check, an asked-check, or a scenario that was skipped or broke outside its checks. */
-export interface Outcome {
+/** One thing that counts, as reports name it. */
+export interface Outcome extends Part {
   readonly scenario: ScenarioResult;
-  readonly step?: StepResult;
-  readonly check?: CheckResult;
-  readonly asked?: AskedResult;
-  readonly status: Status;
   /** In words, unique in its scenario: `<step>: <check>`. */
   readonly name: string;
   readonly position: Position;
@@ -33,57 +20,26 @@ export interface Outcome {
   readonly reason?: string;
 }
 
-/**
- * Everything in a scenario that counts, in its own order. A skipped scenario is one outcome. An error that no check shows
- * is an outcome of its own. In a known failure whatever disagreed is known.
- */
+/** Everything in a scenario that counts, with its name and place. */
 export function outcomesOf(scenario: ScenarioResult): Outcome[] {
-  const whole = (): Outcome => ({
-    scenario,
-    status: scenario.status,
-    name: scenario.title,
-    position: scenario.position,
-    ...(scenario.findings && { findings: scenario.findings }),
-    ...(scenario.reason === undefined ? {} : { reason: scenario.reason }),
+  return partsOf(scenario).map((part): Outcome => {
+    const { step, check, asked } = part;
+    const { position, findings, reason } = check ?? asked ?? scenario;
+    const name = check?.name ?? (asked && describeAsked(asked));
+    return {
+      scenario,
+      ...part,
+      name: step === undefined ? scenario.title : `${step.name}: ${name}`,
+      position,
+      ...(findings && { findings }),
+      ...(reason === undefined ? {} : { reason }),
+    };
   });
-  if (scenario.status === "skipped") return [whole()];
-  const outcomes = scenario.steps.flatMap((step) => [
-    ...step.checks.map((check) => outcomeOf(scenario, step, check, check.name, { check })),
-    ...step.asked.map((asked) => outcomeOf(scenario, step, asked, describeAsked(asked), { asked })),
-  ]);
-  const shown = scenario.status === "passed" || outcomes.some((outcome) => outcome.status === scenario.status);
-  return shown ? outcomes : [...outcomes, whole()];
-}
-
-function outcomeOf(
-  scenario: ScenarioResult,
-  step: StepResult,
-  result: CheckResult | AskedResult,
-  name: string,
-  which: { check: CheckResult } | { asked: AskedResult },
-): Outcome {
-  return {
-    scenario,
-    step,
-    ...which,
-    status: knownOr(scenario, result.status),
-    name: `${step.name}: ${name}`,
-    position: result.position,
-    ...(result.findings && { findings: result.findings }),
-    ...(result.reason === undefined ? {} : { reason: result.reason }),
-  };
 }
 
 /** Scenarios with what needs attention first; the order of the run within each status. */
 export function worstFirst(scenarios: readonly ScenarioResult[]): ScenarioResult[] {
   return statuses.flatMap((status) => scenarios.filter((scenario) => scenario.status === status));
-}
-
-/** Counts outcomes by status. */
-export function count(outcomes: readonly Outcome[]): Counts {
-  const counts = { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
-  for (const outcome of outcomes) counts[outcome.status] += 1;
-  return counts;
 }
 
 /**

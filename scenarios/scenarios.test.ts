@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseAllDocuments } from "yaml";
-import { formatProblem, loadScenarios, substitute } from "../harness/scenario/index.ts";
+import { formatProblem, loadScenarios, parseManifest, substitute } from "../harness/scenario/index.ts";
 
 const root = import.meta.dirname;
 const { scenarios, problems } = await loadScenarios(root);
@@ -68,9 +67,8 @@ test("every workload is objects of the run's namespace or of meshproof-outside",
   for (const app of await readdir(join(root, "workloads"))) {
     const folder = join(root, "workloads", app);
     for (const name of (await readdir(folder)).filter((file) => file.endsWith(".yaml"))) {
-      const text = substitute(await readFile(join(folder, name), "utf8"), name, values);
-      for (const document of parseAllDocuments(text)) {
-        const object = document.toJS() as { kind: string; metadata: { name: string; namespace?: string } };
+      const { objects } = substitute(parseManifest(await readFile(join(folder, name), "utf8"), name), values);
+      for (const object of objects) {
         const namespace = object.kind === "Namespace" ? object.metadata.name : object.metadata.namespace;
         assert.ok(
           namespace === "foo" || namespace === "meshproof-outside",

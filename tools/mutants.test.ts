@@ -40,7 +40,9 @@ test("each policy of a scenario is dropped, re-targeted, and inverted or given a
 
 test("every scenario that applies a policy has mutants", () => {
   for (const scenario of scenarios) {
-    const policies = scenario.steps.flatMap(({ apply }) => apply).filter(({ text }) => /^kind: (Req|Auth)/m.test(text));
+    const policies = scenario.steps
+      .flatMap(({ apply }) => apply)
+      .flatMap(({ objects }) => objects.filter(({ object }) => /^(Req|Auth)/.test(object.kind)));
     if (policies.length > 0) assert.ok(mutantsOf(scenario).length >= 2, scenario.id);
   }
 });

@@ -1,6 +1,6 @@
 /** Breaks a scenario on purpose, one policy at a time: whoever trusts its green must see it go red. */
 
-import { parseAllDocuments, type Document } from "yaml";
+import type { Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";
 
 export interface Mutant {
@@ -63,13 +63,13 @@ const CHANGES: Readonly<Record<string, readonly Change[]>> = {
 
 /** Every single change of every policy that a scenario applies. */
 export function mutantsOf(scenario: Scenario): Mutant[] {
-  const files = new Map(scenario.steps.flatMap(({ apply }) => apply.map(({ file, text }) => [file, text])));
-  return [...files].flatMap(([file, text]) =>
-    [...parseAllDocuments(text)].flatMap((original, index) => {
+  const files = new Map(scenario.steps.flatMap(({ apply }) => apply.map(({ file, documents }) => [file, documents])));
+  return [...files].flatMap(([file, originals]) =>
+    originals.flatMap((original, index) => {
       const kind = String(original.get("kind"));
       const name = String(original.getIn(["metadata", "name"]));
       return (CHANGES[kind] ?? []).flatMap((change): Mutant[] => {
-        const documents: Document[] = [...parseAllDocuments(text)];
+        const documents = originals.map((each) => each.clone());
         const document = documents[index];
         if (!document || !change.apply(document)) return [];
         return [{ words: `${change.verb} ${kind} ${name}`, file, text: documents.map(print).join("---\n") }];

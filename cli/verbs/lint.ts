@@ -10,9 +10,9 @@ export const command = verb("lint", ["lint", "lint --scenarios my-scenarios"])
 
 export async function lint(options: { readonly scenarios: string }): Promise<number> {
   const root = path.resolve(options.scenarios);
-  const { scenarios, problems: errors } = await loadScenarios(root);
+  const { scenarios, problems: errors, warnings } = await loadScenarios(root);
   refuseEmpty(root, { scenarios, problems: errors });
-  const problems = [...errors, ...(await lintScenarios(scenarios, root))];
+  const problems = [...errors, ...warnings, ...(await lintScenarios(scenarios, root))];
   for (const problem of problems) print(formatProblem(problem));
   const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
   print(`${count(scenarios.length, "scenario")} can run, ${count(problems.length, "problem")}`);

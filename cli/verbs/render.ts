@@ -1,5 +1,5 @@
 import path from "node:path";
-import { substitute, substitutionsIn } from "../../harness/scenario/index.ts";
+import { substitute } from "../../harness/scenario/index.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { substitutionValues } from "../../harness/run/substitution.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
@@ -38,10 +38,10 @@ async function renderScenario(scenario: Scenario, issuersDir: string): Promise<s
     [
       `# Step ${index + 1}: ${step.name}`,
       ...step.delete.map(({ file }) => `# deletes what ${file} applied`),
-      ...step.apply.map(({ file, text }) => `---\n# ${file}\n${substitute(text, file, values)}`),
+      ...step.apply.map((file) => `---\n# ${file.file}\n${substitute(file, values).yaml}`),
     ].join("\n"),
   );
-  const used = new Set(files.flatMap(({ text, file }) => substitutionsIn(text, file).map(({ name }) => name)));
+  const used = new Set(files.flatMap(({ uses }) => uses.map(({ name }) => name)));
   const notes = [
     ...(used.has("outside.ip") || used.has("outside.host")
       ? [`# ${UNKNOWN.outsideIp} stands for the pod outside-host, whose address a run looks up.`]

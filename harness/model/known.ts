@@ -1,7 +1,6 @@
 /** What users know beforehand: behaviour that changes between versions, and failures that have an owner. */
 
 import * as z from "zod";
-import { answerKind } from "./scenario-file.ts";
 import { filled, form, text, type Immutable } from "./schema.ts";
 
 const pattern = filled(
@@ -36,16 +35,44 @@ export type KnownChange = Immutable<z.infer<typeof knownChange>>;
 
 export const knownChangesFile = z.strictObject({ changes: z.array(knownChange) });
 
-export const knownFailuresFile = z.strictObject({
-  knownFailures: z.array(
-    z.strictObject({
-      scenario: text(),
-      step: text().optional(),
-      check: text().optional(),
-      got: answerKind.optional(),
-      owner: text(),
-      reason: text(),
-      expires: form("a date such as 2027-01-31", /^\d{4}-\d\d-\d\d$/u),
-    }),
+/** An answer that a known failure names. */
+const answerKind = z
+  .strictObject({
+    status: z.int().min(0).max(599).describe("HTTP status; 0 for none."),
+    by: z
+      .enum(["authentication", "authorization", "workload", "proxy", "nobody"])
+      .describe("Who gave it, as reports say."),
+  })
+  .describe(
+    "The only answer that is excused. Without it any is, but not a request that was admitted and must be refused.",
+  );
+export type AnswerKind = Immutable<z.infer<typeof answerKind>>;
+
+const excuse = {
+  owner: text("Who answers for it: a team or a person."),
+  reason: text("Why, one sentence."),
+  expires: form(
+    "a date such as 2027-01-31",
+    /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/u,
+    "Last day (UTC) on which it may fail.",
   ),
+  got: answerKind.optional(),
+};
+
+/** The known failure of a scenario, in its own file. */
+export const knownFailure = z
+  .strictObject(excuse)
+  .describe("Expected to fail until a date, and counted as failed afterwards.");
+
+const knownFailureEntry = z.strictObject({
+  scenario: text("The scenario's id."),
+  step: text("Only this step.").optional(),
+  check: text("Only this check; names its step too.").optional(),
+  ...excuse,
 });
+
+/** A file of known failures (`meshproof run --known-failures`). */
+export const knownFailuresFile = z.strictObject({ knownFailures: z.array(knownFailureEntry) });
+
+/** A failure that has an owner. With `check` it excuses only that check, with `step` alone only that step. */
+export type KnownFailure = Immutable<Omit<z.infer<typeof knownFailureEntry>, "scenario">>;

@@ -23,14 +23,14 @@ metadata:
   level: core
   features: [ingress-gateway, outside-host]
   tags: [documented]
-  knownFailure: { reason: r, until: 2027-01-31 }
+  knownFailure: { owner: o, reason: r, expires: 2027-01-31 }
 spec:
   workloads: [httpbin]
   mesh: { jwksFetch: envoy }
   tokens:
     valid: { issuer: corp, alg: ES256, claims: { aud: [a] }, expiresIn: 5, variant: expired }
     sample: { issuer: istio-sample, published: true }
-    forged: { issuer: corp, signedBy: stranger }
+    forged: { issuer: corp, signedBy: unknown-key }
     odd: { issuer: corp, header: { kid: null }, notBefore: -1, issuedAt: 1, size: 9, in: [{ header: a, prefix: b, suffix: c }, { query: d }, { cookie: e }] }
   requests:
     special: { path: /, method: PUT, headers: { a: b }, protocol: h2c }
@@ -39,7 +39,7 @@ spec:
       apply: a.yaml
       delete: [b.yaml, c.yaml]
       checks: { from: sleep, to: httpbin, columns: [none, valid], rows: { /a: [200, 401] } }
-      asked: [{ server: outside-host, by: proxy }]
+      jwksFetchedBy: [{ server: outside-host, by: proxy }]
     - name: two
       checks:
         - { name: n, from: outside, to: ingress, path: /, method: POST, headers: { a: b, c: [d, e] }, token: valid, variant: intact, expect: 200 }

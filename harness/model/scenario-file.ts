@@ -5,6 +5,7 @@
 
 import * as z from "zod";
 import { meshSetting } from "./cluster.ts";
+import { knownFailure } from "./known.ts";
 import { anything, distinct, filled, form, name, oneOrMany, text, toJsonSchema } from "./schema.ts";
 import { tokenSpec, tokenVariant } from "./token.ts";
 
@@ -86,16 +87,6 @@ const tokenName = form(
   /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\+[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/u,
 );
 
-/** An answer that a known failure names. */
-export const answerKind = z
-  .strictObject({
-    status: z.int().min(0).max(599).describe("HTTP status; 0 for none."),
-    by: z.enum([...answerer.options, "nobody"]).describe("Who gave it, as reports say."),
-  })
-  .describe(
-    "The only answer that is excused. Without it any is, but not a request that was admitted and must be refused.",
-  );
-
 const matrix = z
   .strictObject({
     title: text(
@@ -147,32 +138,20 @@ const step = z
       .union([matrix, z.array(z.union([matrix, check])).min(1)])
       .describe("One matrix, or a list of matrices and single checks.")
       .optional(),
-    asked: z
+    jwksFetchedBy: z
       .array(
         z
           .strictObject({
             server: z.enum(["outside-host", "nginx-proxy"]).describe("The JWKS server."),
-            by: z.enum(["istiod", "proxy", "nobody"]).describe("Who asked it."),
+            by: z.enum(["istiod", "proxy", "nobody"]).describe("Who fetched from it."),
           })
-          .describe("Who asked one server."),
+          .describe("Who fetched from one server."),
       )
       .min(1)
       .describe("Who fetched the JWKS since the step began, by the server's own access log.")
       .optional(),
   })
   .describe("Apply or delete, then check.");
-
-const knownFailure = z
-  .strictObject({
-    reason: text("Why, one sentence."),
-    until: form(
-      "a date such as 2027-01-31",
-      /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/u,
-      "Last day (UTC) on which it may fail.",
-    ),
-    got: answerKind.optional(),
-  })
-  .describe("Expected to fail until a date, and counted as failed afterwards.");
 
 const metadata = z
   .strictObject({

@@ -2,6 +2,7 @@
 
 import type * as z from "zod";
 import type { MeshSetting } from "./cluster.ts";
+import type { ManifestFile } from "./manifest.ts";
 import type { demand, ScenarioFile } from "./scenario-file.ts";
 import type { Immutable } from "./schema.ts";
 import type { TokenSpec, TokenVariant } from "./token.ts";
@@ -74,13 +75,6 @@ export interface AskedSpec {
   /** `outside-host` or `nginx-proxy`. */
   readonly server: string;
   readonly by: "istiod" | "proxy" | "nobody";
-}
-
-/** A manifest file as a person would `kubectl apply` it. */
-export interface ManifestFile {
-  readonly file: string;
-  readonly position: Position;
-  readonly text: string;
 }
 
 export interface StepSpec {

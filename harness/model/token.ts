@@ -84,7 +84,7 @@ export const tokenSpec = z
       .optional(),
     alg: algorithm.describe("JOSE algorithm (RFC 7518, RFC 8037); default the issuer's first key's.").optional(),
     signedBy: z
-      .literal("stranger")
+      .literal("unknown-key")
       .describe("Sign with a key of the same type that is not in the issuer's JWKS.")
       .optional(),
     claims: anything("Claims (RFC 7519) that replace or extend the issuer's; null takes one away.").optional(),

@@ -107,7 +107,7 @@ describe("translate", () => {
     assert.deepEqual(problemsOf(made), []);
     assert.match(
       made.scenario(() => ({ status: 200, by: "workload" })),
-      /signedBy: stranger\s+header:\s+kid: new/,
+      /signedBy: unknown-key\s+header:\s+kid: new/,
     );
     assert.match(made.changes.join("\n"), /no key of the ticket's JWKS has the token's kid "new"/);
   });

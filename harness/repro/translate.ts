@@ -380,7 +380,7 @@ function tokensOf(
       ...shifted.spec,
       ...(stranger
         ? {
-            signedBy: "stranger",
+            signedBy: "unknown-key",
             header: { ...(token.header["kid"] === undefined ? {} : { kid: token.header["kid"] }) },
           }
         : {}),

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import type { Manifest } from "../mesh/client.ts";
+import { parseManifest } from "../scenario/index.ts";
 import { changesOf, makeChanges, removeApplied, type Applied, type ChangingMesh } from "./changes.ts";
-import { position } from "./session.fixture.ts";
 
 const yaml = (kind: string, name: string): string =>
   `apiVersion: v1\nkind: ${kind}\nmetadata: { name: ${name}, namespace: "\${ns}" }\n`;
-const file = (text: string) => ({ file: "a.yaml", position, text });
+const file = (text: string) => parseManifest(text, "a.yaml");
 const values = {
   ...{ ns: "foo", outsideIp: "", outsideNs: "", outsideHost: "" },
   jwks: () => "",

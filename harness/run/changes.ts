@@ -2,11 +2,12 @@
 
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
-import { applyManifest, nameOf, parseManifests, type Applying } from "../mesh/apply.ts";
+import { applyManifest, nameOf, type Applying } from "../mesh/apply.ts";
 import { statusOf, type Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
-import type { ManifestFile, StepSpec } from "../model/scenario.ts";
+import type { ManifestFile } from "../model/manifest.ts";
+import type { StepSpec } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
 import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
 
@@ -37,9 +38,9 @@ export interface ChangingMesh {
 }
 
 export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: SubstitutionValues): Change[] {
-  const read = ({ text, file }: ManifestFile, verb: Change["verb"]): Change[] => {
-    const yaml = substitute(text, file, values);
-    return parseManifests(yaml).map((manifest) => ({ verb, manifest, file, yaml }));
+  const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
+    const { yaml, objects } = substitute(file, values);
+    return objects.map((manifest) => ({ verb, manifest, file: file.file, yaml }));
   };
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenSpec } from "../model/token.ts";
+import { parseManifest } from "../scenario/index.ts";
 import { sentence } from "../../reports/words.ts";
 import * as eligible from "./eligible.ts";
 import { readProfile } from "./profile.ts";
@@ -18,7 +19,7 @@ function scenario(parts: Partial<Scenario> & { apply?: string } = {}): Scenario 
   const step: StepSpec = {
     name: "s",
     position,
-    apply: apply === "" ? [] : [{ file: "policy.yaml", position, text: apply }],
+    apply: apply === "" ? [] : [parseManifest(apply, "policy.yaml")],
     delete: [],
     checks: [],
     matrices: [],
@@ -68,7 +69,10 @@ test("what no flag permits is skipped with it as well", () => {
 
 test("what a workload brings counts as well", () => {
   const gateway = "kind: Gateway\napiVersion: networking.istio.io/v1\nmetadata: { name: g, namespace: '${ns}' }\n";
-  assert.match(whyNot(scenario(), [{ text: gateway }], istio, limits) ?? "", /^Gateway g opens the mesh's own gateway/);
+  assert.match(
+    whyNot(scenario(), [parseManifest(gateway, "gateway.yaml")], istio, limits) ?? "",
+    /^Gateway g opens the mesh's own gateway/,
+  );
 });
 
 test("who fetches a jwksUri matters to scenarios that have one", () => {

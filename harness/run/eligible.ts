@@ -1,17 +1,15 @@
 import type { MeshLimits } from "../../clusters/cluster.ts";
 import satisfies from "semver/functions/satisfies.js";
 import { inLanes } from "../lanes.ts";
-import { parseManifests } from "../mesh/apply.ts";
 import { reachOf } from "../mesh/reach.ts";
 import type { SkipFinding } from "../model/finding.ts";
+import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
 import { readWorkload, workloadsOf } from "./workloads.ts";
 
-interface ManifestText {
-  readonly text: string;
-}
+type Objects = Pick<ManifestFile, "objects">;
 
 /** The run's own namespaces, as manifests write them. */
 const OWN = new Set(["${ns}", "${outside.ns}"]);
@@ -46,7 +44,7 @@ export async function choose(
  */
 export function whyNot(
   scenario: Scenario,
-  workloads: readonly ManifestText[],
+  workloads: readonly Objects[],
   profile: Profile,
   limits?: MeshLimits,
   istio?: string,
@@ -72,11 +70,7 @@ function releaseOf(version: string): string | undefined {
   return major === undefined ? undefined : `${major}.${minor}.${patch}`;
 }
 
-function whyNotHere(
-  scenario: Scenario,
-  workloads: readonly ManifestText[],
-  limits: MeshLimits,
-): SkipFinding | undefined {
+function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: MeshLimits): SkipFinding | undefined {
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
     return { kind: "other-jwks-fetch", wanted, found: limits.jwksFetch };
@@ -89,12 +83,19 @@ function whyNotHere(
   const checks = scenario.steps.flatMap((step) => step.checks);
   if (!limits.accessLog && checks.some(({ expect }) => needsAccessLog(expect))) return { kind: "no-access-log" };
   const files = [...scenario.steps.flatMap((step) => step.apply), ...workloads];
-  const reaches = files.flatMap(({ text }) => parseManifests(text).flatMap((manifest) => reachOf(manifest, OWN) ?? []));
+  const reaches = files.flatMap(({ objects }) => objects.flatMap(({ object }) => reachOf(object, OWN) ?? []));
   const [beyond] = [...reaches.filter(({ permitted }) => permitted === "never"), ...(limits.meshWide ? [] : reaches)];
   return beyond && { kind: "reaches-beyond", ...beyond };
 }
 
 /** Whether a scenario lets somebody fetch keys. */
 export function usesJwksUri(scenario: Scenario): boolean {
-  return scenario.steps.some((step) => step.apply.some(({ text }) => /^[\s-]*jwksUri:/m.test(text)));
+  return scenario.steps.some((step) =>
+    step.apply.some(({ objects }) => objects.some(({ object }) => hasKey(object, "jwksUri"))),
+  );
+}
+
+function hasKey(value: unknown, key: string): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return key in value || Object.values(value).some((inner) => hasKey(inner, key));
 }

@@ -1,4 +1,3 @@
-import { parseManifests } from "../mesh/apply.ts";
 import { readyPods } from "../mesh/wait.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
@@ -19,9 +18,9 @@ export async function mayHoldOldKeys(session: Session, scenario: Scenario): Prom
 
 /** Whether a manifest of the scenario names a jwksUri that is the same in every run. */
 export function hasFixedJwksUri(scenario: Scenario): boolean {
-  const manifests = scenario.steps.flatMap((step) => step.apply.flatMap(({ text }) => parseManifests(text)));
-  return manifests.some((manifest) => {
-    const { jwtRules } = (manifest["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
+  const objects = scenario.steps.flatMap(({ apply }) => apply.flatMap((file) => file.objects));
+  return objects.some(({ object }) => {
+    const { jwtRules } = (object["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
     return (jwtRules ?? []).some(({ jwksUri }) => typeof jwksUri === "string" && !jwksUri.includes("${jwksUri."));
   });
 }

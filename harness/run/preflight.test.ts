@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import { UnknownKindError, type Manifest } from "../mesh/client.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
+import { parseManifest } from "../scenario/index.ts";
 import { sentences } from "../../reports/words.ts";
-import { positionsOf, preflight, type CheckingMesh } from "./preflight.ts";
+import { preflight, type CheckingMesh } from "./preflight.ts";
 
 const position = { file: "scenario.yaml", line: 1, column: 1 };
 
@@ -13,7 +14,7 @@ const policy = (name: string): string =>
 
 function scenario(id: string, ...texts: string[]): Scenario {
   const steps = texts.map((text, index): StepSpec => {
-    const apply = [{ file: `${id}/policy.yaml`, position, text }];
+    const apply = [parseManifest(text, `${id}/policy.yaml`)];
     return { name: `step ${index}`, position, apply, delete: [], checks: [], matrices: [], asked: [] };
   });
   const more = { features: [], tags: [], workloads: [], mesh: {}, tokens: {} };
@@ -89,17 +90,5 @@ test("an API server that cannot be reached is not a refusal", async () => {
       [scenario("a/good", policy("good"))],
     ),
     { code: "ERR_CLUSTER_UNREACHABLE" },
-  );
-});
-
-test("each object of a file has its own place, those of a List too, empty documents none", () => {
-  const text = `---\n# nothing\n---\n${policy("a")}---\napiVersion: v1\nkind: List\nitems:\n  - kind: A\n  - kind: B\n`;
-  assert.deepEqual(
-    positionsOf({ text, file: "f" }).map(({ line, column }) => [line, column]),
-    [
-      [4, 1],
-      [11, 5],
-      [12, 5],
-    ],
   );
 });

@@ -1,11 +1,10 @@
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { applyManifest, nameOf, parseManifests } from "../mesh/apply.ts";
+import { applyManifest, nameOf } from "../mesh/apply.ts";
 import { messageOf } from "../mesh/client.ts";
 import type { Refusal } from "../model/result.ts";
 import { substitute } from "../scenario/index.ts";
-import { itemsOf, parseSource, startOf, textOf, valueOf } from "../scenario/source.ts";
-import type { ManifestFile, Position, Scenario } from "../model/scenario.ts";
+import type { Position, Scenario } from "../model/scenario.ts";
 import type { Applying } from "../mesh/apply.ts";
 import { stepValues, type ValueSources } from "./substitution.ts";
 
@@ -31,10 +30,9 @@ async function askAbout(mesh: CheckingMesh, scenario: Scenario): Promise<Refusal
   for (const [index, step] of scenario.steps.entries()) {
     const values = await stepValues(mesh, scenario, index);
     for (const file of step.apply) {
-      const positions = positionsOf(file);
-      for (const [at, manifest] of parseManifests(substitute(file.text, file.file, values)).entries()) {
+      for (const [at, manifest] of substitute(file, values).objects.entries()) {
         const message = await applyManifest(mesh.kube, manifest, { dryRun: true }).then(() => undefined, refusalIn);
-        const position = positions[at] ?? { file: file.file, line: 1, column: 1 };
+        const { position } = file.objects[at]!;
         if (message !== undefined && !refusals.some((known) => isSame(known.position, position)))
           refusals.push({ position, object: nameOf(manifest), message });
       }
@@ -52,14 +50,4 @@ function refusalIn(error: unknown): string {
 /** A file that two steps apply is refused once. */
 function isSame(a: Position, b: Position): boolean {
   return a.file === b.file && a.line === b.line && a.column === b.column;
-}
-
-/** Where each object of a manifest file begins, in the order of {@link parseManifests}. */
-export function positionsOf({ text, file }: Pick<ManifestFile, "text" | "file">): Position[] {
-  const source = parseSource(text, file);
-  return source.documents.flatMap(({ contents }) => {
-    if (contents === null || contents.toJSON() === null) return [];
-    const objects = textOf(valueOf(contents, "kind")) === "List" ? itemsOf(valueOf(contents, "items")) : [contents];
-    return objects.map((object) => source.positionAt(startOf(object)));
-  });
 }

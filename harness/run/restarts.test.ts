@@ -7,6 +7,7 @@ import type { V1ContainerState, V1ContainerStatus, V1Pod } from "@kubernetes/cli
 import type { Kube } from "../mesh/client.ts";
 import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
+import { parseManifest } from "../scenario/index.ts";
 import { describeDisturbance } from "../../reports/words.ts";
 import { chargeLate, disturbed, findDisturbances, readPods, reviewDeaths, type PodsSeen } from "./restarts.ts";
 import { runScenario } from "./scenario.ts";
@@ -90,7 +91,7 @@ const look = (...pods: V1Pod[]): Promise<PodsSeen> => readPods(clusterOf(pods), 
 const scenario = (manifest = ""): Scenario =>
   ({
     ...{ id: "jwt/x", title: "", source: "", level: "core", tags: [], mesh: {} },
-    steps: manifest === "" ? [] : [{ apply: [{ file: "a.yaml", text: manifest }], delete: [], checks: [], asked: [] }],
+    steps: manifest === "" ? [] : [{ apply: [parseManifest(manifest, "a.yaml")], delete: [], checks: [], asked: [] }],
   }) as unknown as Scenario;
 
 async function told(earlier: V1Pod[], later: V1Pod[], manifest?: string): Promise<string[]> {

@@ -3,7 +3,6 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
-import { parseManifests } from "../mesh/apply.ts";
 import { messageOf, type Kube } from "../mesh/client.ts";
 import { sentences } from "../../reports/words.ts";
 import { inLanes } from "../lanes.ts";
@@ -159,7 +158,7 @@ const MAKERS = new Set(["Pod", "Deployment", "ReplicaSet", "StatefulSet", "Daemo
 /** What of a scenario's own manifests makes pods: `Deployment httpbin`. */
 function makersOf(scenario: Scenario): Set<string> {
   const files = scenario.steps.flatMap(({ apply, delete: deleted }) => [...apply, ...deleted]);
-  const made = files.flatMap(({ text }) => parseManifests(text));
+  const made = files.flatMap(({ objects }) => objects.map(({ object }) => object));
   return new Set(made.filter(({ kind }) => MAKERS.has(kind)).map(({ kind, metadata }) => `${kind} ${metadata.name}`));
 }
 

@@ -1,17 +1,16 @@
 import type { ClusterHandle } from "../../clusters/cluster.ts";
-import { substitutionsIn, type SubstitutionValues } from "../scenario/index.ts";
-import type { ManifestFile, Scenario } from "../model/scenario.ts";
+import type { SubstitutionValues } from "../scenario/index.ts";
+import type { ManifestFile } from "../model/manifest.ts";
+import type { Scenario } from "../model/scenario.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { SessionPlan } from "./plan.ts";
 
 /** The key sets of every issuer that manifests name. */
 export async function readKeySets(
   tokens: Pick<TokenFactory, "jwks">,
-  files: readonly Pick<ManifestFile, "text" | "file">[],
+  files: readonly Pick<ManifestFile, "uses">[],
 ): Promise<ReadonlyMap<string, string>> {
-  const issuers = new Set(
-    files.flatMap((f) => substitutionsIn(f.text, f.file)).flatMap((s) => (s.issuer ? [s.issuer] : [])),
-  );
+  const issuers = new Set(files.flatMap(({ uses }) => uses.flatMap(({ issuer }) => issuer ?? [])));
   return new Map(await Promise.all([...issuers].map(async (issuer) => [issuer, await tokens.jwks(issuer)] as const)));
 }
 
@@ -28,7 +27,7 @@ export interface SubstitutionPlace {
 /** The values of all substitutions in these files: the same for what is applied and for what `meshproof render` prints. */
 export async function substitutionValues(
   tokens: Pick<TokenFactory, "jwks">,
-  files: readonly Pick<ManifestFile, "text" | "file">[],
+  files: readonly Pick<ManifestFile, "uses">[],
   { ns, outsideNs, outsideIp, fresh }: SubstitutionPlace,
 ): Promise<SubstitutionValues> {
   const keySets = await readKeySets(tokens, files);

@@ -1,4 +1,3 @@
-import { parseManifests } from "../mesh/apply.ts";
 import type { Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
@@ -21,8 +20,8 @@ export async function sweep(session: Session, scenarios: readonly Scenario[]): P
 }
 
 function kindsOf(scenarios: readonly Scenario[]): Pick<Manifest, "apiVersion" | "kind">[] {
-  const files = new Set(scenarios.flatMap((s) => s.steps.flatMap((step) => step.apply.map(({ text }) => text))));
-  const manifests = [markerOf("", ""), ...[...files].flatMap((text) => parseManifests(text))];
+  const files = scenarios.flatMap(({ steps }) => steps.flatMap(({ apply }) => apply));
+  const manifests = [markerOf("", ""), ...files.flatMap(({ objects }) => objects.map(({ object }) => object))];
   return [
     ...new Map(manifests.map(({ apiVersion, kind }) => [`${apiVersion} ${kind}`, { apiVersion, kind }])).values(),
   ];

@@ -3,13 +3,14 @@ import path from "node:path";
 import type { V1Deployment, V1Pod } from "@kubernetes/client-node";
 import type { CertificateAuthority, ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
-import { applyManifests, parseManifests } from "../mesh/apply.ts";
+import { applyManifests } from "../mesh/apply.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
-import { substitute } from "../scenario/index.ts";
+import { parseManifest, substitute } from "../scenario/index.ts";
+import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { issueLeaf } from "./certificate.ts";
@@ -130,10 +131,7 @@ export async function findServer(
 }
 
 /** A workload's manifests, as they are in the file. @throws ERR_SCENARIO_INVALID where there is no such workload. */
-export async function readWorkload(
-  scenariosRoot: string,
-  app: string,
-): Promise<{ readonly file: string; readonly text: string }[]> {
+export async function readWorkload(scenariosRoot: string, app: string): Promise<ManifestFile[]> {
   const folder = path.join(scenariosRoot, "workloads", app);
   const names = await readdir(folder).catch((cause: unknown) => {
     throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no workload ${app} (looked for the folder ${folder})`, {
@@ -144,7 +142,7 @@ export async function readWorkload(
   return await Promise.all(
     files.map(async (name) => {
       const file = path.join(folder, name);
-      return { file, text: await readFile(file, "utf8") };
+      return parseManifest(await readFile(file, "utf8"), file);
     }),
   );
 }
@@ -166,8 +164,8 @@ async function renderWorkload(options: DeployOptions, app: string): Promise<Mani
     outsideNs: options.handle.outsideNamespace,
     outsideHost: "",
   };
-  return sources.flatMap(({ text, file }) =>
-    parseManifests(substitute(text, file, values)).map((manifest) => withRevision(manifest, options.handle.injection)),
+  return sources.flatMap((file) =>
+    substitute(file, values).objects.map((manifest) => withRevision(manifest, options.handle.injection)),
   );
 }
 

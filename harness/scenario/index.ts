@@ -5,5 +5,6 @@ export { formatProblem, invalidScenarios } from "./problem.ts";
 export type { Problem } from "./problem.ts";
 export { selectScenarios } from "./select.ts";
 export type { Selection } from "./select.ts";
-export { substitute, substitutionsIn } from "./substitute.ts";
-export type { OutsideScheme, Substitution, SubstitutionValues } from "./substitute.ts";
+export { parseManifest } from "./manifest.ts";
+export { substitute } from "./substitute.ts";
+export type { SubstitutionValues } from "./substitute.ts";

@@ -115,9 +115,9 @@ test("finds features that are needed and not declared, each once", () => {
 });
 
 test("finds that an asked server outside the mesh is a feature; Istio's default setting is none", () => {
-  const spec = `  mesh: { jwksFetch: istiod }\n${step("httpbin", "      asked: [{ server: outside-host, by: nobody }]\n")}`;
+  const spec = `  mesh: { jwksFetch: istiod }\n${step("httpbin", "      jwksFetchedBy: [{ server: outside-host, by: nobody }]\n")}`;
   assert.deepEqual(lint(spec), [
-    `${FILE}:10:15 server: outside-host needs the feature outside-host; add features: [outside-host] to metadata`,
+    `${FILE}:10:23 server: outside-host needs the feature outside-host; add features: [outside-host] to metadata`,
   ]);
 });
 

@@ -4,10 +4,11 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inLanes } from "../lanes.ts";
 import { foldersOf, readManifests } from "./load.ts";
+import { readManifest } from "./manifest.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
-import { entriesOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
-import { substitutionsIn } from "./substitute.ts";
+import { entriesOf, parseSource, startOf, valueOf } from "./source.ts";
+import type { ManifestFile } from "../model/manifest.ts";
 import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
@@ -77,7 +78,7 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
         hint: "name it in a step or remove it",
       });
 
-  const ownServices = [...manifests].flatMap(([name, manifest]) => servicesIn(manifest, name));
+  const ownServices = [...manifests].flatMap(([name, manifest]) => servicesIn(readManifest(manifest, name).manifest));
   const targets = new Set([
     "ingress",
     ...scenario.workloads.flatMap((workload) => services.get(workload) ?? []),
@@ -102,8 +103,8 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
   const present = new Set<string>();
   const shared = new Set(["ingress", ...scenario.workloads.flatMap((workload) => services.get(workload) ?? [])]);
   for (const step of scenario.steps) {
-    for (const { text, file } of step.delete) for (const name of servicesIn(text, file)) present.delete(name);
-    for (const { text, file } of step.apply) for (const name of servicesIn(text, file)) present.add(name);
+    for (const name of step.delete.flatMap(servicesIn)) present.delete(name);
+    for (const name of step.apply.flatMap(servicesIn)) present.add(name);
     for (const { request, position } of step.checks)
       if (ownServices.includes(request.to) && !shared.has(request.to) && !present.has(request.to))
         problems.push({
@@ -165,7 +166,7 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
     for (const { server, position } of step.asked)
       if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
     for (const manifest of [...step.apply, ...step.delete])
-      for (const { name, via, written, position } of substitutionsIn(manifest.text, manifest.file)) {
+      for (const { name, via, written, position } of manifest.uses) {
         if (via !== undefined || name === "outside.ip" || name === "outside.host")
           needed.push(["outside-host", position, written]);
         if (via === "outside-https") needed.push(["jwks-authority", position, written]);
@@ -177,13 +178,11 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
 async function readServices(folder: string): Promise<Map<string, string[]>> {
   const services = await inLanes(await foldersOf(folder), async (name) => {
     const manifests = await readManifests(join(folder, name));
-    return [name, [...manifests].flatMap(([file, text]) => servicesIn(text, file))] as const;
+    return [name, [...manifests].flatMap(([file, text]) => servicesIn(readManifest(text, file).manifest))] as const;
   });
   return new Map(services);
 }
 
-function servicesIn(text: string, file: string): string[] {
-  return parseSource(text, file).documents.flatMap(({ contents }) =>
-    textOf(valueOf(contents, "kind")) === "Service" ? [textOf(valueOf(valueOf(contents, "metadata"), "name"))] : [],
-  );
+function servicesIn({ objects }: ManifestFile): string[] {
+  return objects.flatMap(({ object }) => (object.kind === "Service" ? [object.metadata.name] : []));
 }

@@ -37,7 +37,7 @@ spec:
   workloads: [httpbin, sleep]
   tokens:
     valid: { issuer: corp }
-    forged: { issuer: corp, signedBy: stranger }
+    forged: { issuer: corp, signedBy: unknown-key }
   steps:
     - name: authentication rejects bad tokens
       apply: policy.yaml
@@ -87,9 +87,10 @@ test("a matrix becomes one check per cell", () => {
     cell: { matrix: 0, row: 1, column: 2 },
     position: { file: FILE, line: 22, column: 34 },
   });
-  assert.deepEqual(step!.apply, [
-    { file: "scenarios/jwt/example/policy.yaml", position: { file: FILE, line: 15, column: 14 }, text: POLICY },
-  ]);
+  assert.deepEqual(
+    step!.apply.map(({ file, position, objects, uses }) => [file, position, objects[0]!.object.kind, uses[0]!.name]),
+    [["scenarios/jwt/example/policy.yaml", { file: FILE, line: 15, column: 14 }, "RequestAuthentication", "ns"]],
+  );
 });
 
 test("a matrix that varies tokens has token names as rows", () => {
@@ -302,7 +303,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
   {
     name: "an alias",
     text: change("valid: { issuer: corp }", "valid: &v { issuer: corp }").replace(
-      "{ issuer: corp, signedBy: stranger }",
+      "{ issuer: corp, signedBy: unknown-key }",
       "*v",
     ),
     problems: [
@@ -326,7 +327,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
   {
     name: "tokens that cannot be made",
     text: change("valid: { issuer: corp }", "valid: { issuer: corp, alg: HS256, published: true }").replace(
-      "{ issuer: corp, signedBy: stranger }",
+      "{ issuer: corp, signedBy: unknown-key }",
       "{ issuer: istio-sample, published: true, expiresIn: 5 }",
     ),
     problems: [
@@ -377,9 +378,11 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
-    name: "asked without a check",
-    text: SCENARIO.slice(0, SCENARIO.indexOf("      checks:")) + "      asked: [{ server: nginx-proxy, by: istiod }]\n",
-    problems: [`${FILE}:16:15 asked needs a check in its step; without a request nobody asks for keys`],
+    name: "jwksFetchedBy without a check",
+    text:
+      SCENARIO.slice(0, SCENARIO.indexOf("      checks:")) +
+      "      jwksFetchedBy: [{ server: nginx-proxy, by: istiod }]\n",
+    problems: [`${FILE}:16:23 jwksFetchedBy needs a check in its step; without a request no keys are fetched`],
   },
   {
     name: "keys of every depth that are not known, and values of another kind",
@@ -406,6 +409,26 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
 
 for (const { name, text, manifests, problems } of CASES)
   test(`reports ${name} with file, line and column`, () => assert.deepEqual(problemsOf(text, manifests), problems));
+
+test("old names of keys work, each with a warning that names the new one", () => {
+  const text = change("signedBy: unknown-key", "signedBy: stranger")
+    .replace("  level: core\n", "  level: core\n  knownFailure: { reason: r, until: 2027-01-31 }\n")
+    .concat("      asked: [{ server: nginx-proxy, by: istiod }]\n");
+  const { scenario, problems, warnings } = parseScenario(text, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  assert.deepEqual(scenario!.knownFailure, { reason: "r", expires: "2027-01-31", owner: "an unnamed owner" });
+  assert.equal(scenario!.tokens["forged"]!.signedBy, "unknown-key");
+  assert.deepEqual(
+    scenario!.steps[0]!.asked.map(({ server, by }) => [server, by]),
+    [["nginx-proxy", "istiod"]],
+  );
+  assert.deepEqual(warnings.map(formatProblem), [
+    `${FILE}:24:7 the key "asked" has a new name; write jwksFetchedBy; the next version does not know asked`,
+    `${FILE}:13:39 the value "stranger" has a new name; write unknown-key; the next version does not know stranger`,
+    `${FILE}:8:30 the key "until" has a new name; write expires; the next version does not know until`,
+    `${FILE}:8:17 the known failure has no owner; add owner: a team or a person who answers for it`,
+  ]);
+});
 
 test("loads every group and collects the problems of all folders", async (t) => {
   const base = await mkdtemp(join(tmpdir(), "meshproof-test-"));
@@ -462,7 +485,7 @@ test("rows may name a method or a request, columns several tokens, and an expect
 
 test("a variant that the token's algorithm does not have is a problem of its check", () => {
   const text = change(
-    "forged: { issuer: corp, signedBy: stranger }",
+    "forged: { issuer: corp, signedBy: unknown-key }",
     "forged: { issuer: corp, variant: der-signature }",
   );
   assert.match(problemsOf(text).join("\n"), /a token of RS256 has no variant der-signature/);

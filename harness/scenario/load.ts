@@ -9,14 +9,16 @@ import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../model/token.ts";
 import { expandChecks } from "./expand.ts";
-import { checkManifest, objectsIn } from "./manifest.ts";
+import { checkManifest, namesIn, readManifest } from "./manifest.ts";
 import { scenarioFile } from "../model/scenario-file.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
+import { renameOldKeys } from "./renamed.ts";
 import { validate } from "./validate.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { AskedSpec, ManifestFile, Scenario, StepSpec } from "../model/scenario.ts";
+import type { ManifestFile } from "../model/manifest.ts";
+import type { AskedSpec, Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenSpec } from "../model/token.ts";
 
 /** What a scenario may refer to. */
@@ -32,6 +34,8 @@ export interface Loaded {
   /** Those without a problem, sorted by id. */
   readonly scenarios: Scenario[];
   readonly problems: Problem[];
+  /** Old names that still work. */
+  readonly warnings: Problem[];
 }
 
 /**
@@ -44,6 +48,7 @@ export async function loadScenarios(root: string, base: string = dirname(join(ro
   const { issuers, problems } = await readIssuers(join(root, "issuers"), nameFile);
   const workloads = await foldersOf(join(root, "workloads"));
   const scenarios: Scenario[] = [];
+  const warnings: Problem[] = [];
   for (const group of await foldersOf(root)) {
     if (group === "workloads" || group === "issuers") continue;
     for (const name of await foldersOf(join(root, group))) {
@@ -59,9 +64,10 @@ export async function loadScenarios(root: string, base: string = dirname(join(ro
       const loaded = parseScenario(text, nameFile(path), { workloads, issuers, manifests });
       if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
       problems.push(...loaded.problems);
+      warnings.push(...loaded.warnings);
     }
   }
-  return { scenarios, problems: sortProblems(problems) };
+  return { scenarios, problems: sortProblems(problems), warnings };
 }
 
 /**
@@ -72,15 +78,16 @@ export function parseScenario(
   text: string,
   file: string,
   { workloads, issuers, manifests }: Surroundings,
-): { scenario?: Scenario; problems: Problem[] } {
+): { scenario?: Scenario; problems: Problem[]; warnings: Problem[] } {
   const source = parseSource(text, file);
   const problems: Problem[] = [...source.problems];
   const report = (at: Node, message: string, hint?: string): void =>
     void problems.push({ position: source.positionAt(startOf(at)), message, ...(hint !== undefined && { hint }) });
   const [document, second] = source.documents;
   if (second !== undefined) report(second.contents!, "a scenario file holds one document");
-  if (problems.length > 0) return { problems };
+  if (problems.length > 0) return { problems, warnings: [] };
   const root = document?.contents;
+  const warnings = renameOldKeys(root, source);
   const shapeProblems = validate(source, root, scenarioFile, "the scenario");
   problems.push(...shapeProblems.map(({ offset: _, ...problem }) => problem));
   /** Rules beyond the shape are checked on the parts whose shape is right. */
@@ -118,6 +125,11 @@ export function parseScenario(
       .map(({ key, value }) => [key, value as Node]),
   );
   const tokenNames = tokens.map(({ key }) => key);
+  const files = new Map(
+    [...manifests].flatMap(([each, content]) =>
+      each === "scenario.yaml" ? [] : [[each, readManifest(content, `${folder}/${each}`)] as const],
+    ),
+  );
   const steps: StepSpec[] = [];
   for (const step of itemsOf(valueOf(spec, "steps"))) {
     if (!isSound(step)) continue;
@@ -126,17 +138,15 @@ export function parseScenario(
       report(stepName, `the step name "${textOf(stepName)}" stands twice in this scenario`);
     const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames, requests);
     problems.push(...expanded.problems);
-    const asked = itemsOf(valueOf(step, "asked"));
+    const asked = itemsOf(valueOf(step, "jwksFetchedBy"));
     if (asked.length > 0 && expanded.checks.length === 0)
-      report(asked[0]!, "asked needs a check in its step", "without a request nobody asks for keys");
+      report(asked[0]!, "jwksFetchedBy needs a check in its step", "without a request no keys are fetched");
     const pick = (key: "apply" | "delete"): ManifestFile[] =>
-      filesOf(valueOf(step, key)).flatMap((node) =>
-        pickManifest(node, `${folder}/${textOf(node)}`, manifests, source, problems),
-      );
+      filesOf(valueOf(step, key)).flatMap((node) => pickManifest(node, files, source, problems));
     // Whatever else it names is somebody's, and a run would take it away.
-    const applied = new Set(steps.flatMap((earlier) => earlier.apply.flatMap(({ text }) => objectsIn(text))));
+    const applied = new Set(steps.flatMap((earlier) => earlier.apply.flatMap(namesIn)));
     for (const node of filesOf(valueOf(step, "delete")))
-      for (const object of objectsIn(manifests.get(textOf(node)) ?? ""))
+      for (const object of [files.get(textOf(node))?.manifest ?? []].flat().flatMap(namesIn))
         if (!applied.has(object))
           report(
             node,
@@ -164,9 +174,8 @@ export function parseScenario(
     if (applied !== undefined && alg !== undefined && !canBreak(applied, alg))
       problems.push({ position, message: `a token of ${alg} has no variant ${applied}` });
   }
-  for (const [manifest, manifestText] of manifests)
-    if (manifest !== "scenario.yaml") problems.push(...checkManifest(manifestText, `${folder}/${manifest}`, issuers));
-  if (problems.length > 0) return { problems: sortProblems(problems) };
+  for (const file of files.values()) problems.push(...checkManifest(file, issuers));
+  if (problems.length > 0) return { problems: sortProblems(problems), warnings };
 
   const read = root!.toJSON() as {
     metadata: Pick<Scenario, "title" | "source" | "level" | "knownFailure"> &
@@ -190,7 +199,7 @@ export function parseScenario(
     tokens: tokenSpecs,
     steps,
   };
-  return { scenario, problems: [] };
+  return { scenario, problems: [], warnings };
 }
 
 /** A token can be made only if its issuer can make it. */
@@ -228,22 +237,18 @@ function checkToken(
 
 function pickManifest(
   node: Node,
-  file: string,
-  manifests: ReadonlyMap<string, string>,
+  files: ReadonlyMap<string, ReturnType<typeof readManifest>>,
   source: Source,
   problems: Problem[],
 ): ManifestFile[] {
   const position = source.positionAt(startOf(node));
-  const text = textOf(node) === "scenario.yaml" ? undefined : manifests.get(textOf(node));
-  if (text !== undefined) return [{ file, position, text }];
-  const hint = didYouMean(
-    textOf(node),
-    [...manifests.keys()].filter((name) => name !== "scenario.yaml"),
-  );
+  const found = files.get(textOf(node));
+  if (found !== undefined) return [{ ...found.manifest, position }];
+  const hint = didYouMean(textOf(node), files.keys());
   problems.push({
     position,
     message: `there is no manifest "${textOf(node)}" in the scenario's folder`,
-    ...(hint && { hint }),
+    hint,
   });
   return [];
 }

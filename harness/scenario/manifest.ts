@@ -1,38 +1,72 @@
-/** A manifest file: objects as a person would `kubectl apply` them. */
+/** Reads manifest files: objects as a person would `kubectl apply` them, with substitutions in scalar values. */
 
+import type { ManifestFile } from "../model/manifest.ts";
 import type { Issuer } from "../model/token.ts";
-import { itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
-import { didYouMean } from "./problem.ts";
+import { kindOf, objectsIn, parseSource, startOf, textOf, valueOf } from "./source.ts";
+import { didYouMean, invalidScenarios } from "./problem.ts";
 import type { Problem } from "./problem.ts";
+import type { Source } from "./source.ts";
 import { readSubstitutions } from "./substitute.ts";
 
-/** Everything wrong with a manifest's text; never throws. */
-export function checkManifest(text: string, file: string, issuers: ReadonlyMap<string, Issuer>): Problem[] {
+interface ReadManifest {
+  readonly source: Source;
+  readonly manifest: ManifestFile;
+  /** What is wrong with its YAML and its substitutions. */
+  readonly problems: readonly Problem[];
+}
+
+/** Never throws. */
+export function readManifest(text: string, file: string): ReadManifest {
   const source = parseSource(text, file);
-  const { substitutions, problems: found } = readSubstitutions(source);
-  const problems = [...source.problems, ...found];
-  for (const { position, written, issuer } of substitutions) {
+  const { substitutions, problems } = readSubstitutions(source);
+  const broken = source.problems.length > 0;
+  const objects = broken ? [] : source.documents.flatMap(objectsIn);
+  const manifest: ManifestFile = {
+    file,
+    position: source.positionAt(0),
+    documents: source.documents,
+    objects: objects.map(({ node, object }) => ({ object, position: source.positionAt(startOf(node)) })),
+    uses: substitutions,
+  };
+  return { source, manifest, problems: [...source.problems, ...problems] };
+}
+
+/**
+ * A manifest file that is not part of a scenario.
+ * @throws MeshproofError ERR_SCENARIO_INVALID with file, line and column
+ */
+export function parseManifest(text: string, file: string): ManifestFile {
+  const { manifest, problems } = readManifest(text, file);
+  if (problems.length > 0) throw invalidScenarios(problems);
+  return manifest;
+}
+
+/** Everything wrong with a manifest that has been read. */
+export function checkManifest(
+  { source, manifest, problems: found }: ReadManifest,
+  issuers: ReadonlyMap<string, Issuer>,
+): Problem[] {
+  const problems = [...found];
+  for (const { position, written, issuer } of manifest.uses) {
     if (issuer === undefined || issuers.has(issuer)) continue;
     const names = [...issuers.keys()];
     const hint = didYouMean(issuer, names, `there are ${names.join(", ")}`)!;
     problems.push({ position, message: `unknown issuer "${issuer}" in ${written}`, hint });
   }
   if (problems.length > 0) return problems;
-  const objects = source.documents
-    .map((document) => document.contents)
-    .filter((contents) => kindOf(contents) !== "nothing");
-  if (objects.length === 0) problems.push({ position: source.positionAt(0), message: "the manifest holds no object" });
+  const documents = manifest.documents.map(({ contents }) => contents);
+  const objects = documents.filter((contents) => kindOf(contents) !== "nothing");
+  if (objects.length === 0) problems.push({ position: manifest.position, message: "the manifest holds no object" });
   for (const object of objects) {
     const position = source.positionAt(startOf(object));
     if (kindOf(object) !== "mapping") {
       problems.push({ position, message: `an object must be a mapping, found a ${kindOf(object)}` });
       continue;
     }
-    const metadata = valueOf(object, "metadata");
     const required = {
       apiVersion: valueOf(object, "apiVersion"),
       kind: valueOf(object, "kind"),
-      "metadata.name": valueOf(metadata, "name"),
+      "metadata.name": valueOf(valueOf(object, "metadata"), "name"),
     };
     for (const [key, node] of Object.entries(required))
       if (kindOf(node) !== "text" || textOf(node).trim() === "")
@@ -41,18 +75,10 @@ export function checkManifest(text: string, file: string, issuers: ReadonlyMap<s
   return problems;
 }
 
-/** `AuthorizationPolicy ${ns}/allow`: the objects of a manifest, those of a List among them, as the file names them. */
-export function objectsIn(text: string): string[] {
-  return parseSource(text, "").documents.flatMap(({ contents }) => {
-    const objects = textOf(valueOf(contents, "kind")) === "List" ? itemsOf(valueOf(contents, "items")) : [contents];
-    return objects.flatMap((object) => {
-      const metadata = valueOf(object, "metadata");
-      const [kind, namespace, name] = [
-        textOf(valueOf(object, "kind")),
-        textOf(valueOf(metadata, "namespace")),
-        textOf(valueOf(metadata, "name")),
-      ];
-      return name === "" ? [] : [`${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`];
-    });
+/** `AuthorizationPolicy ${ns}/allow`: the objects of a manifest, as the file names them. */
+export function namesIn({ objects }: ManifestFile): string[] {
+  return objects.flatMap(({ object }) => {
+    const { kind, metadata } = object ?? {};
+    return metadata?.name ? [`${kind} ${metadata.namespace ? `${metadata.namespace}/` : ""}${metadata.name}`] : [];
   });
 }

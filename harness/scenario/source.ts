@@ -3,6 +3,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
 import type { Document, Node, Pair, ParsedNode } from "yaml";
 import type { Problem } from "./problem.ts";
+import type { ManifestObject } from "../model/manifest.ts";
 import type { Position } from "../model/scenario.ts";
 
 /** A YAML file, parsed. `problems` holds syntax errors, anchors and aliases. */
@@ -115,4 +116,12 @@ export function kindOf(
 /** A scalar's text before YAML makes a number or boolean of it; quotes and escapes resolved. */
 export function textOf(node: Node | null | undefined): string {
   return isScalar(node) ? (node.source ?? String(node.value)) : "";
+}
+
+/** The objects of a document; a List is opened. */
+export function objectsIn({ contents }: Document): { readonly node: Node; readonly object: ManifestObject }[] {
+  const node = contents;
+  if (node === null || kindOf(node) === "nothing") return [];
+  const nodes = textOf(valueOf(node, "kind")) === "List" ? itemsOf(valueOf(node, "items")) : [node];
+  return nodes.map((each) => ({ node: each, object: each.toJSON() as ManifestObject }));
 }

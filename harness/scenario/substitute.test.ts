@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
-import { substitute, substitutionsIn } from "./substitute.ts";
+import { parseManifest } from "./manifest.ts";
+import { substitute } from "./substitute.ts";
 import type { SubstitutionValues } from "./substitute.ts";
 
 const JWKS = JSON.stringify({
@@ -21,11 +22,15 @@ const VALUES: SubstitutionValues = {
   jwksUri: (issuer, via) => `http://keys/${issuer}/${via ?? "inside"}`,
 };
 
-function objectsOf(text: string): unknown[] {
-  return parseAllDocuments(substitute(text, "policy.yaml", VALUES)).map((document) => {
+/** What a file says once its substitutions are made: the same as objects and as YAML. */
+function objectsOf(text: string, values = VALUES): unknown[] {
+  const { yaml, objects } = substitute(parseManifest(text, "policy.yaml"), values);
+  const printed = parseAllDocuments(yaml).map((document) => {
     assert.deepEqual(document.errors, []);
     return document.toJS() as unknown;
   });
+  assert.deepEqual(objects, printed);
+  return printed;
 }
 
 test("substitutes in values of every style, and nowhere else", () => {
@@ -64,13 +69,12 @@ quoted: "5"
       quoted: "5",
     },
   ]);
-  assert.match(substitute(text, "policy.yaml", VALUES), /^# keeps \$\{this\}$/m);
+  assert.match(substitute(parseManifest(text, "policy.yaml"), VALUES).yaml, /^# keeps \$\{this\}$/m);
 });
 
 test("a value that looks like another type stays text", () => {
   const values = { ...VALUES, ns: "007", outsideIp: "true" };
-  const [document] = parseAllDocuments(substitute("a: ${ns}\nb: ${outside.ip}\n", "f", values));
-  assert.deepEqual(document!.toJS(), { a: "007", b: "true" });
+  assert.deepEqual(objectsOf("a: ${ns}\nb: ${outside.ip}\n", values)[0], { a: "007", b: "true" });
 });
 
 test("keeps every object of a file with several, and drops empty documents", () => {
@@ -78,14 +82,20 @@ test("keeps every object of a file with several, and drops empty documents", () 
   assert.deepEqual(objectsOf(text), [{ a: "foo" }, { b: 1 }, { c: "foo" }]);
 });
 
+test("a file's own tree stays as it is: another run substitutes other values", () => {
+  const manifest = parseManifest("a: ${ns}\n", "f");
+  assert.equal(substitute(manifest, { ...VALUES, ns: "one" }).yaml, "a: one\n");
+  assert.equal(substitute(manifest, { ...VALUES, ns: "two" }).yaml, "a: two\n");
+});
+
 test("text that comes from a value is not substituted again", () => {
   const values = { ...VALUES, jwks: () => "${ns} $& $1" };
-  assert.deepEqual(parseAllDocuments(substitute("a: ${jwks.corp}", "f", values))[0]!.toJS(), { a: "${ns} $& $1" });
+  assert.deepEqual(objectsOf("a: ${jwks.corp}", values)[0], { a: "${ns} $& $1" });
 });
 
 test("says which substitutions a manifest has", () => {
   const text = "a: x${ns}\nb: |\n  one\n  two ${jwksUri.corp@outside-https} ${jwks.other}\n";
-  assert.deepEqual(substitutionsIn(text, "f"), [
+  assert.deepEqual(parseManifest(text, "f").uses, [
     { written: "${ns}", name: "ns", position: { file: "f", line: 1, column: 5 } },
     {
       written: "${jwksUri.corp@outside-https}",
@@ -115,7 +125,7 @@ for (const [text, message] of [
 ] as const)
   test(`rejects ${JSON.stringify(text)}`, () => {
     assert.throws(
-      () => substitute(text, "p.yaml", VALUES),
+      () => parseManifest(text, "p.yaml"),
       (error) => {
         assert(error instanceof MeshproofError);
         assert.deepEqual([error.code, error.message], ["ERR_SCENARIO_INVALID", message]);

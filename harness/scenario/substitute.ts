@@ -1,14 +1,11 @@
 /** The substitutions of a manifest: in scalar values only, so that a manifest stays YAML that any editor understands. */
 
 import { isScalar, Scalar, visit } from "yaml";
-import { didYouMean, invalidScenarios } from "./problem.ts";
+import type { ManifestFile, ManifestObject, OutsideScheme, Substitution } from "../model/manifest.ts";
+import { didYouMean } from "./problem.ts";
 import type { Problem } from "./problem.ts";
-import { kindOf, parseSource, startOf } from "./source.ts";
+import { kindOf, objectsIn, startOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { Position } from "../model/scenario.ts";
-
-/** How a proxy or istiod reaches keys outside the mesh. */
-export type OutsideScheme = "outside-http" | "outside-https";
 
 /** What `${…}` stands for in one step of one run. */
 export interface SubstitutionValues {
@@ -26,16 +23,6 @@ export interface SubstitutionValues {
   jwksUri(issuer: string, via?: OutsideScheme): string;
 }
 
-/** One `${…}` as written. */
-export interface Substitution {
-  readonly position: Position;
-  /** With its braces. */
-  readonly written: string;
-  readonly name: "ns" | "outside.ns" | "outside.ip" | "outside.host" | "jwks" | "jwksUri";
-  readonly issuer?: string;
-  readonly via?: OutsideScheme;
-}
-
 const REFERENCE = /\$\{([^}]*)(\}?)/g;
 const KNOWN = [
   "ns",
@@ -48,17 +35,15 @@ const KNOWN = [
   "jwksUri.<issuer>@outside-https",
 ];
 
-/**
- * The manifest with every substitution made, as YAML; comments stay.
- * @throws MeshproofError ERR_SCENARIO_INVALID with file, line and column for anything that cannot be substituted
- */
-export function substitute(text: string, file: string, values: SubstitutionValues): string {
-  const source = parseSource(text, file);
-  const { problems } = readSubstitutions(source);
-  if (source.problems.length + problems.length > 0) throw invalidScenarios([...source.problems, ...problems]);
-  return source.documents
-    .filter((document) => kindOf(document.contents) !== "nothing")
-    .map((document) => {
+/** The manifest with every substitution made: as YAML, with its comments, and its objects. */
+export function substitute(
+  { documents }: Pick<ManifestFile, "documents">,
+  values: SubstitutionValues,
+): { yaml: string; objects: ManifestObject[] } {
+  const made = documents
+    .filter(({ contents }) => kindOf(contents) !== "nothing")
+    .map((original) => {
+      const document = original.clone();
       visit(document, {
         Scalar: (key, node) => {
           if (key === "key" || typeof node.value !== "string") return;
@@ -69,10 +54,13 @@ export function substitute(text: string, file: string, values: SubstitutionValue
           node.value = value;
         },
       });
-      document.directives.docStart = null;
-      return document.toString({ lineWidth: 0 });
-    })
-    .join("---\n");
+      if (document.directives) document.directives.docStart = null;
+      return document;
+    });
+  return {
+    yaml: made.map((document) => document.toString({ lineWidth: 0 })).join("---\n"),
+    objects: made.flatMap((document) => objectsIn(document).map(({ object }) => object)),
+  };
 }
 
 /** Every substitution of a manifest, and what is wrong with the ones that are none. */
@@ -100,11 +88,6 @@ export function readSubstitutions(source: Source): { substitutions: Substitution
       },
     });
   return { substitutions, problems };
-}
-
-/** Every substitution of a manifest that the loader has accepted. */
-export function substitutionsIn(text: string, file: string): Substitution[] {
-  return readSubstitutions(parseSource(text, file)).substitutions;
 }
 
 function parseReference(inner: string): Omit<Substitution, "position" | "written"> | undefined {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { TOKEN_VARIANTS } from "../model/token.ts";
 import { createTokenFactory } from "../tokens/factory.ts";
-import { formatProblem, lintScenarios, loadScenarios, substitute, substitutionsIn } from "./index.ts";
+import { formatProblem, lintScenarios, loadScenarios, substitute } from "./index.ts";
 
 const project = join(import.meta.dirname, "../..");
 const page = await readFile(join(project, "docs/writing-a-scenario.md"), "utf8");
@@ -33,7 +33,7 @@ test("the example of docs/writing-a-scenario.md loads, is sound, and its tokens 
   for (const token of Object.values(scenario!.tokens)) await tokens.mint(token);
   const [manifest] = scenario!.steps[1]!.apply;
   assert.deepEqual(
-    substitutionsIn(manifest!.text, manifest!.file).map(({ written }) => written),
+    manifest!.uses.map(({ written }) => written),
     ["${ns}", "${jwks.corp}"],
   );
   const jwks = await tokens.jwks("corp");
@@ -45,7 +45,7 @@ test("the example of docs/writing-a-scenario.md loads, is sound, and its tokens 
     jwks: () => jwks,
     jwksUri: () => "",
   };
-  const policy = parse(substitute(manifest!.text, manifest!.file, values)) as {
+  const policy = parse(substitute(manifest!, values).yaml) as {
     spec: { jwtRules: { jwks: string }[] };
   };
   assert.equal(policy.spec.jwtRules[0]!.jwks, jwks);

@@ -187,7 +187,7 @@ test("a claim iss of its own makes a token of another issuer", async () => {
 
 test("signedBy stranger is not in the JWKS, and a check's variant wins over the token's", async () => {
   const jwks = await factory.jwks("corp");
-  const stranger = await factory.mint({ issuer: "corp", alg: "EdDSA", signedBy: "stranger" });
+  const stranger = await factory.mint({ issuer: "corp", alg: "EdDSA", signedBy: "unknown-key" });
   assert.equal(verifyToken(stranger.compact, jwks, CORP, nowSeconds()).signed, false);
   const expired = await factory.mint({ issuer: "corp", variant: "not-a-jwt" }, "expired");
   assert.equal(verifyToken(expired.compact, jwks, CORP, nowSeconds()).wellFormed, true);

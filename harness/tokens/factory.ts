@@ -106,7 +106,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
     const issuer = findIssuer(issuers, described.issuer);
     const key = chooseKey(issuer, await keysOf(described.issuer), described);
     const now = second ?? secondsNow();
-    const strange = described.signedBy === "stranger" || variant === "other-key";
+    const strange = described.signedBy === "unknown-key" || variant === "other-key";
     const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
     const header = described.header;
     const spec = header?.["jwk"] === "own" ? { ...described, header: { ...header, jwk: toPublic(signer) } } : described;

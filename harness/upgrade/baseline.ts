@@ -4,14 +4,14 @@ import type { V1Pod } from "@kubernetes/client-node";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
-import { applyManifests, parseManifests } from "../mesh/apply.ts";
+import { applyManifests } from "../mesh/apply.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { describeDisturbance } from "../../reports/words.ts";
 import { findDeaths, readPods, type PodsSeen } from "../run/restarts.ts";
 import { ROOT_NAMESPACE } from "../run/places.ts";
-import { substitute } from "../scenario/index.ts";
+import { parseManifest, substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";
 import { judgeAnswer, type StreamAnswer } from "./verdict.ts";
@@ -97,7 +97,7 @@ async function readGuarded(name: string, { handle, tokens }: BaselineOptions): P
   };
   const values = { ns: STREAM_NAMESPACE, jwks: () => jwks, jwksUri: refuse, outsideIp: "", outsideHost: "" };
   const outsideNs = handle.outsideNamespace;
-  return parseManifests(substitute(await readFile(file, "utf8"), file, { ...values, outsideNs }));
+  return substitute(parseManifest(await readFile(file, "utf8"), name), { ...values, outsideNs }).objects;
 }
 
 interface Place extends Pick<StreamRequest, "url" | "headers"> {

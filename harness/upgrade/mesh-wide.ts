@@ -1,4 +1,3 @@
-import { parseManifests } from "../mesh/apply.ts";
 import { ROOT_NAMESPACE } from "../run/places.ts";
 import type { Scenario } from "../model/scenario.ts";
 
@@ -6,8 +5,8 @@ const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestA
 
 /** Whether a scenario has a policy that holds for every workload of the mesh, the streams' too. */
 export function policesWholeMesh({ steps }: Scenario): boolean {
-  const manifests = steps.flatMap(({ apply }) => apply.flatMap(({ text }) => parseManifests(text)));
-  return manifests.some(({ kind, metadata, ...rest }) => {
+  const objects = steps.flatMap(({ apply }) => apply.flatMap((file) => file.objects.map(({ object }) => object)));
+  return objects.some(({ kind, metadata, ...rest }) => {
     const spec = rest["spec"] as { selector?: unknown; targetRef?: unknown; targetRefs?: unknown } | undefined;
     const everywhere = (spec?.selector ?? spec?.targetRef ?? spec?.targetRefs) === undefined;
     return POLICIES.has(kind) && metadata.namespace === ROOT_NAMESPACE && everywhere;

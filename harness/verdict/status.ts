@@ -1,24 +1,9 @@
 /** What a scenario's status is in the end, with known failures excused. The one place that excuses, whoever knows of the failure. */
 
 import type { Excusing } from "../model/finding.ts";
+import type { AnswerKind, KnownFailure } from "../model/known.ts";
 import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../model/result.ts";
 import { explainedBy } from "./judge.ts";
-
-/** An answer in short. */
-export type AnswerKind = Pick<CheckResult["got"], "status" | "by">;
-
-/** A failure that somebody knows and answers for. */
-export interface Excuse {
-  /** With `check` only that check, with `step` alone only that step. */
-  readonly step?: string;
-  readonly check?: string;
-  /** The only answer that it excuses; without it, any but one that was admitted and must be refused. */
-  readonly got?: AnswerKind;
-  /** The last day (YYYY-MM-DD, UTC) on which it excuses. */
-  readonly expires: string;
-  readonly owner?: string;
-  readonly reason: string;
-}
 
 /** What became of an excuse at something that it names. */
 export type Excused = "excused" | "expired" | "other answer" | "passed" | "not judged";
@@ -37,7 +22,7 @@ export function worst(statuses: readonly Status[]): Status {
  * @param today YYYY-MM-DD, UTC
  * @param tell called for each excuse at each thing that it names
  */
-export function excuseScenario<E extends Excuse>(
+export function excuseScenario<E extends KnownFailure>(
   scenario: ScenarioResult,
   excuses: readonly E[],
   today: string,
@@ -81,8 +66,11 @@ export function excuseScenario<E extends Excuse>(
   return { ...scenario, steps, status: whole ? scenario.status : worst(steps.map(({ status }) => status)) };
 }
 
-export function excusing(kind: Excusing["kind"], { expires, owner, reason }: Excuse): Excusing {
-  return { kind, until: expires, ...(owner !== undefined && { owner }), reason };
+export function excusing(
+  kind: Excusing["kind"],
+  { expires, owner, reason }: Pick<KnownFailure, "expires" | "owner" | "reason">,
+): Excusing {
+  return { kind, until: expires, owner, reason };
 }
 
 /** Everything that a check got although it must not; one undefined for who was asked by whom. */
@@ -94,7 +82,7 @@ function wrongAnswersOf(item: CheckResult | AskedResult): readonly (AnswerKind |
 }
 
 /** Whether an excuse is good for this answer: a request that must be refused and was let through is never excused by the way. */
-function isGoodFor(excuse: Excuse, item: CheckResult | AskedResult, wrong: AnswerKind | undefined): boolean {
+function isGoodFor(excuse: KnownFailure, item: CheckResult | AskedResult, wrong: AnswerKind | undefined): boolean {
   if (excuse.got !== undefined) return wrong?.status === excuse.got.status && wrong.by === excuse.got.by;
   return wrong === undefined || !isCheck(item) || !(isDenial(item) && wrong.by === "workload");
 }
@@ -114,16 +102,37 @@ export function knownOr(scenario: Pick<ScenarioResult, "status">, status: Status
   return scenario.status === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
 }
 
-/** Counts checks; a scenario that is skipped, or has a status that none of its checks shows, counts once more as a whole. */
-export function countOf(scenarios: readonly ScenarioResult[]): Counts {
+/** One thing that counts: a check, who fetched keys, or a scenario as a whole. */
+export interface Part {
+  readonly status: Status;
+  readonly step?: StepResult;
+  readonly check?: CheckResult;
+  readonly asked?: AskedResult;
+}
+
+/**
+ * Everything in a scenario that counts, in its own order. A scenario that is skipped counts once as a whole; one with a status
+ * that none of its checks shows counts as a whole too. In a known failure whatever disagreed is known.
+ */
+export function partsOf(scenario: ScenarioResult): Part[] {
+  const whole: Part = { status: scenario.status };
+  if (scenario.status === "skipped") return [whole];
+  const parts = scenario.steps.flatMap((step): Part[] => [
+    ...step.checks.map((check) => ({ step, check, status: knownOr(scenario, check.status) })),
+    ...step.asked.map((asked) => ({ step, asked, status: knownOr(scenario, asked.status) })),
+  ]);
+  const shown = scenario.status === "passed" || parts.some(({ status }) => status === scenario.status);
+  return shown ? parts : [...parts, whole];
+}
+
+/** Counts by status. */
+export function tally(parts: readonly Pick<Part, "status">[]): Counts {
   const counts: Record<Status, number> = { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 };
-  for (const status of scenarios.flatMap(statusesOf)) counts[status]++;
+  for (const { status } of parts) counts[status]++;
   return counts;
 }
 
-function statusesOf(scenario: ScenarioResult): Status[] {
-  if (scenario.status === "skipped") return ["skipped"];
-  const parts = scenario.steps.flatMap((step) => [...step.checks, ...step.asked]);
-  const statuses = parts.map(({ status }) => knownOr(scenario, status));
-  return scenario.status === "passed" || statuses.includes(scenario.status) ? statuses : [...statuses, scenario.status];
+/** Counts what counts in each scenario: see {@link partsOf}. */
+export function countOf(scenarios: readonly ScenarioResult[]): Counts {
+  return tally(scenarios.flatMap(partsOf));
 }

@@ -428,7 +428,8 @@ spec:
   });
 
   it("a known failure is excused until its date, and failed from then on", async () => {
-    const known = (until: string): string => `  knownFailure: { reason: the door is shut, until: ${until} }`;
+    const known = (until: string): string =>
+      `  knownFailure: { owner: doors, reason: the door is shut, expires: ${until} }`;
     await writeScenario("known", openDoor("known", known("2999-12-31"), denying("*")));
     const excused = await run("sabotage/known");
     assert.equal(excused.exitCode, 0, excused.output);

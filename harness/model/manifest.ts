@@ -1,0 +1,35 @@
+/** A manifest file as a person would `kubectl apply` it, parsed once: what needs to know of it asks this tree. */
+
+import type { Document } from "yaml";
+import type { Position } from "./scenario.ts";
+
+/** How a proxy or istiod reaches keys outside the mesh. */
+export type OutsideScheme = "outside-http" | "outside-https";
+
+/** One `${…}` as written. */
+export interface Substitution {
+  readonly position: Position;
+  /** With its braces. */
+  readonly written: string;
+  readonly name: "ns" | "outside.ns" | "outside.ip" | "outside.host" | "jwks" | "jwksUri";
+  readonly issuer?: string;
+  readonly via?: OutsideScheme;
+}
+
+/** A Kubernetes object. */
+export interface ManifestObject {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  [field: string]: unknown;
+}
+
+export interface ManifestFile {
+  readonly file: string;
+  /** Where a step names the file; the beginning of the file where no step does. */
+  readonly position: Position;
+  readonly documents: readonly Document[];
+  /** The objects as the file writes them, substitutions not made; those of a List each for itself. */
+  readonly objects: readonly { readonly object: ManifestObject; readonly position: Position }[];
+  readonly uses: readonly Substitution[];
+}
