@@ -48,7 +48,7 @@ function maskValue(value: Json, key: string, holder: JsonObject, options: MaskOp
   if (typeof value === "number") return maskNumber(value, key, holder);
   if (Array.isArray(value)) return (value as readonly Json[]).map((item) => maskValue(item, key, holder, options));
   if (value === null || typeof value !== "object") return key === "rootless" ? false : value;
-  const object = "perPhase" in value ? maskStream(value as JsonObject) : (value as JsonObject);
+  const object = "perPhase" in value ? maskStream(value) : (value as JsonObject);
   const entries = Object.entries(object)
     .filter(([name]) => name !== "stale" && name !== "verified" && !(name === "text" && isForPeople(object)))
     .map(([name, inner]) => [name, maskField(name, inner, object, options)] as const);
