@@ -8,7 +8,7 @@ function forbid(target, from, except, message) {
 }
 
 const harness =
-  "The harness knows a cluster only by clusters/cluster.ts, and neither reports (but words.ts) nor the command line.";
+  "The harness knows a cluster only by clusters/cluster.ts, and neither reports (but words.ts and explanation.ts) nor the command line.";
 const reports =
   "Reports read the shapes of harness/model, what Playwright was told (run/{recorder,parent}.ts), an upgrade's verdict (upgrade, verdict/status.ts), make text safe (safe), read a user's files (user-file.ts), and nothing else.";
 const reportable = [
@@ -34,7 +34,7 @@ const tests = ["**/*.test.ts", "**/*.e2e.ts", "**/*.pw.ts", "reports/html/page-t
 const zones = [
   forbid("./harness", "./clusters", ["cluster.ts"], harness),
   // A check that fails is an error of Playwright, whose message is for people.
-  forbid("./harness", "./reports", ["words.ts"], harness),
+  forbid("./harness", "./reports", ["words.ts", "explanation.ts"], harness),
   forbid("./harness", "./cli", [], harness),
   forbid("./reports", "./harness", reportable, reports),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
