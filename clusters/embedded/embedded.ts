@@ -58,8 +58,8 @@ interface Facts {
   readonly envoy: string;
   /** By component; for another version of one, by `component@version`. */
   readonly digests: Readonly<Record<string, string>>;
-  /** When the bytes behind each of {@link digests} were last compared with it. */
-  readonly verified: Readonly<Record<string, string>>;
+  /** When the bytes behind each of {@link digests} were last compared with it; a cluster of an older meshproof does not say. */
+  readonly verified?: Readonly<Record<string, string>>;
   readonly rootless: boolean;
   readonly startedAt: string;
 }
@@ -201,7 +201,7 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
 }
 
 /** The first of a name is what the cluster starts with. Images that a component was taken from go by their own names. */
-function digestsOf({ components }: Installed): Pick<Facts, "digests" | "verified"> {
+function digestsOf({ components }: Installed): Required<Pick<Facts, "digests" | "verified">> {
   const digests: Record<string, string> = {};
   const verified: Record<string, string> = {};
   for (const component of components) {
@@ -281,7 +281,7 @@ async function clusterOf(
         name: dir.name,
         versions: { ...versions, envoy },
         digests: ofRunning(facts.digests),
-        verified: ofRunning(facts.verified),
+        ...(facts.verified && { verified: ofRunning(facts.verified) }),
         rootless: facts.rootless,
       };
     },

@@ -2,4 +2,4 @@ export { INGRESS_URL, installIstio, waitForGateway } from "./install.ts";
 export { istioManifests, type ManifestOptions } from "./manifests.ts";
 export { jwksFetcherOf, setMesh } from "./mesh-setting.ts";
 export { envoyVersionOf, gatewayEnvoys, istiodVersions, versionsOf } from "./versions.ts";
-export { upgradeIstio, type UpgradeStrategy } from "./upgrade.ts";
+export type { UpgradeStrategy } from "./upgrade.ts";

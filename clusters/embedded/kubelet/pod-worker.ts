@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import type { V1ConfigMap, V1Container, V1Pod, V1PodStatus, V1Secret, V1Service } from "@kubernetes/client-node";
+import type { V1Container, V1Pod, V1PodStatus, V1Service } from "@kubernetes/client-node";
 import { type Api, isStatus } from "./api.ts";
 import { type ContainerContext, ContainerWorker, fifosOf, rfc3339 } from "./container-worker.ts";
 import { aborted, Deadline, pause } from "./deadline.ts";
@@ -302,8 +302,8 @@ export class PodWorker {
   #envOf(container: V1Container): Record<string, string> {
     const namespace = this.#pod.metadata?.namespace ?? "";
     const sources = {
-      configMap: (name: string) => this.#deps.objects.get("configmaps", namespace, name) as V1ConfigMap | undefined,
-      secret: (name: string) => this.#deps.objects.get("secrets", namespace, name) as V1Secret | undefined,
+      configMap: (name: string) => this.#deps.objects.get("configmaps", namespace, name),
+      secret: (name: string) => this.#deps.objects.get("secrets", namespace, name),
     };
     const api = { KUBERNETES_SERVICE_HOST: this.#deps.serviceHost, KUBERNETES_SERVICE_PORT: "443" };
     const services = serviceEnv(this.#deps.services(), namespace, this.#pod.spec?.enableServiceLinks !== false);

@@ -74,7 +74,7 @@ export function podStatus(pod: V1Pod, facts: PodFactsForStatus, now: string): V1
     ...(initStatuses.length ? { initContainerStatuses: initStatuses } : {}),
     containerStatuses: of("app"),
     qosClass: pod.status?.qosClass,
-  } as V1PodStatus;
+  };
 }
 
 /** The phase, by the rules of the kubelet's getPhase. */
