@@ -39,7 +39,12 @@ const zones = [
   forbid("./reports", "./harness", reportable, reports),
   forbid("./reports", "./clusters", ["cluster.ts"], reports),
   forbid("./reports", "./cli", [], reports),
-  forbid("./clusters", "./harness", ["model", "lanes.ts", "own.ts", "progress.ts", "mesh"], clusters),
+  forbid(
+    "./clusters",
+    "./harness",
+    ["model", "lanes.ts", "own.ts", "progress.ts", "replace-file.ts", "mesh"],
+    clusters,
+  ),
   forbid("./clusters", "./reports", [], clusters),
   forbid("./clusters", "./cli", [], clusters),
   ...["model", "scenario", "tokens", "verdict", "oracle", "compare"].flatMap((part) =>

@@ -12,7 +12,7 @@ import type { Work } from "./work.ts";
 export async function prepareHost({ progress, signal }: Pick<Work, "progress" | "signal">): Promise<void> {
   const installed = await installMissing({ progress, signal });
   if (installed.length > 0) progress(`installed ${installed.join(", ")}`);
-  const missing = (await checkHost()).filter(({ ok, advice }) => !ok && !advice);
+  const missing = (await checkHost()).filter(({ ok }) => !ok);
   if (missing.length === 0) return;
   throw new MeshproofError(
     "ERR_MISSING_PROGRAM",

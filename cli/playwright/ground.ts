@@ -15,6 +15,7 @@ import type { Inputs } from "../../harness/model/result.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { choose, type Choice } from "../../harness/run/eligible.ts";
 import { prepareGround } from "../../harness/run/ground.ts";
+import { scenariosOf } from "../../harness/run/loaded.ts";
 import { interruptionBy, inTime, type Interruption } from "../../harness/run/interruption.ts";
 import { errorOf, hasParent, tellParent } from "../../harness/run/parent.ts";
 import { GROUND_VARIABLE, type Ground, type SessionPlan } from "../../harness/run/plan.ts";
@@ -23,9 +24,8 @@ import type { Ending } from "../../harness/run/record.ts";
 import { chargeLate, lookLast, readAround, type LastSeen } from "../../harness/run/restarts.ts";
 import { unrun } from "../../harness/run/scenario.ts";
 import { openSession, type Session } from "../../harness/run/session.ts";
-import { projectOf, type RunSettings } from "../../harness/run/settings.ts";
+import type { RunSettings } from "../../harness/run/settings.ts";
 import { sweep } from "../../harness/run/sweep.ts";
-import { invalidScenarios, loadScenarios } from "../../harness/scenario/index.ts";
 import { revisionOf } from "../../harness/scenario/revision.ts";
 import { runSetOf } from "../../harness/shards.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
@@ -136,8 +136,7 @@ async function open(settings: RunSettings, work: Work): Promise<Held> {
   const startedAt = settings.startedAt ?? performance.timeOrigin;
   const folder = path.join(settings.results, runId);
   if (!hasParent()) await tryFolder(settings.results);
-  const { scenarios: all, problems } = await loadScenarios(settings.scenarios, projectOf(settings));
-  if (problems.length > 0) throw invalidScenarios(problems);
+  const all = await scenariosOf(settings);
   const selected = all.filter(({ id }) => settings.ids?.includes(id) ?? true);
   const profile = readProfile(settings.profile);
   // Made while the cluster starts.
@@ -206,10 +205,8 @@ async function takeCluster(id: string, { cluster: choice }: RunSettings, work: W
   const { openExisting } = await import("../../clusters/existing/existing.ts");
   const { kubeconfig, context, revision, allowExec = [], allowMeshWide = false } = flags;
   return await openExisting({
-    ...{ runId: id, allowExec, allowMeshWide, progress: work.progress, signal: work.signal },
-    ...(kubeconfig === undefined ? {} : { kubeconfig }),
-    ...(context === undefined ? {} : { context }),
-    ...(revision === undefined ? {} : { revision }),
+    ...{ runId: id, kubeconfig, context, revision, allowExec, allowMeshWide },
+    ...{ progress: work.progress, signal: work.signal },
   });
 }
 

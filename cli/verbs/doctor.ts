@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { checkHost, installMissing } from "../../clusters/components/components.ts";
+import { checkHost, checkShortages, installMissing } from "../../clusters/components/components.ts";
 import type { PinnedContext } from "../../clusters/existing/kubeconfig.ts";
 import type { ExistingFlags } from "./run.ts";
 import { SCENARIOS, readScenarios } from "../context.ts";
@@ -29,7 +29,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
 async function lookAtMachine(options: DoctorOptions): Promise<number> {
   return work(async ({ progress, signal, clear }) => {
     if (options.install === true) await installMissing({ progress, signal });
-    const findings = await checkHost();
+    const findings = [...(await checkHost()), ...(await checkShortages())];
     clear();
     const missing = findings.filter(({ ok }) => !ok);
     print(table(findings.map(({ name, ok, found, needed }) => [ok ? "✔" : "✘", name, found, `needed: ${needed}`])));

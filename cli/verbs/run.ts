@@ -44,8 +44,8 @@ export const command = verb("run", [
   .option("--results <folder>", "where reports are written, a folder per run", "results")
   .option("--shard <i/n>", "only the i-th of n parts of the selection; meshproof merge puts the results together")
   .option("--rerun-failed <results>", "only what failed, flaked or ended in an error in that run")
-  .option("--ignore-missing", "with --rerun-failed: leave out what failed there and is no scenario any more")
-  .option("--known-failures <file>", "YAML: failures that somebody answers for, each until a date")
+  .option("--ignore-missing", "with --rerun-failed: leave out scenarios that failed there and no longer exist")
+  .option("--known-failures <file>", "YAML: known failures, each with an owner, a reason and an expiry date")
   .addOption(
     new Option("--limit <seconds>", "how long a step may take to agree with what it expects").argParser(
       seconds("--limit"),
@@ -53,7 +53,7 @@ export const command = verb("run", [
   )
   .addOption(
     new Option("--push-limit <seconds>", "how long istiod and the proxies may take to put a step into force").argParser(
-      seconds("--limit"),
+      seconds("--push-limit"),
     ),
   )
   .addOption(option.install())
@@ -153,24 +153,21 @@ function settingsOf(
   const made = { name, keep, istio, envoy, images, imageMirror, imageDigest, kubernetes };
   const given = { kubeconfig, context, allowExec, revision, allowMeshWide };
   const alone = { ...options, shard: undefined, tag: [], keep: kind !== "existing" };
-  // JSON leaves out what is undefined.
-  return JSON.parse(
-    JSON.stringify({
-      cluster: { kind, ...(kind === "existing" ? given : made) },
-      scenarios: path.resolve(options.scenarios),
-      ids: scenarios.map(({ id }) => id),
-      elsewhere: [...elsewhere],
-      profile: options.profile,
-      results: path.resolve(options.results),
-      knownFailures: options.knownFailures && path.resolve(options.knownFailures),
-      limitMs: options.limit === undefined ? LIMIT_MS : options.limit * 1000,
-      inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
-      shard,
-      startedAt: performance.timeOrigin,
-      command: againBy(asked, options),
-      repeat: againBy([SCENARIO], alone),
-    } satisfies { [Key in keyof RunSettings]: unknown }),
-  ) as RunSettings;
+  return {
+    cluster: { kind, ...(kind === "existing" ? given : made) },
+    scenarios: path.resolve(options.scenarios),
+    ids: scenarios.map(({ id }) => id),
+    elsewhere: [...elsewhere],
+    profile: options.profile,
+    results: path.resolve(options.results),
+    knownFailures: options.knownFailures && path.resolve(options.knownFailures),
+    limitMs: options.limit === undefined ? LIMIT_MS : options.limit * 1000,
+    inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
+    shard,
+    startedAt: performance.timeOrigin,
+    command: againBy(asked, options),
+    repeat: againBy([SCENARIO], alone),
+  };
 }
 
 /**

@@ -115,7 +115,7 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
 export function parsePair(text: string): WantedMesh {
   const [istio, envoy, more] = text.split("@");
   if (more !== undefined)
-    throw new MeshproofError("ERR_USAGE", `"${text}" is no version`, { hint: "write ISTIO or ISTIO@ENVOY" });
+    throw new MeshproofError("ERR_USAGE", `"${text}" is not a version`, { hint: "write ISTIO or ISTIO@ENVOY" });
   const wanted = { istio, envoy };
   chooseMesh(wanted);
   return wanted;

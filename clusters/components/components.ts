@@ -14,7 +14,7 @@ import type { MeshChoice, MeshVersions } from "./list.ts";
 import { hasOwnFilters, isRelease, ownEnvoyOf, releaseImages } from "./release.ts";
 
 export { cleanComponents } from "./clean.ts";
-export { checkHost, installMissing } from "./host.ts";
+export { checkHost, checkShortages, installMissing } from "./host.ts";
 export type { HostFinding } from "./host.ts";
 export type { InstalledComponent } from "./entry.ts";
 export type { MeshChoice, MeshVersions } from "./list.ts";

@@ -15,6 +15,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 
+import { replaceFile } from "../../harness/replace-file.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { findOwnFolder, makeOwnFolder, whyForeign } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
@@ -130,10 +131,8 @@ export async function recordVerified(
   const verified = { ...component, verifiedAt: new Date().toISOString() };
   const { dir: _dir, ...description } = verified;
   const file = join(componentsDir(cache), name, "component.json");
-  const temporary = `${file}.${process.pid}`;
   try {
-    await writeFile(temporary, JSON.stringify(description, undefined, 2) + "\n", { mode: 0o644, flag: "wx" });
-    await rename(temporary, file);
+    await replaceFile(file, JSON.stringify(description, undefined, 2) + "\n");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "EACCES" && code !== "EROFS" && code !== "EPERM") throw error;

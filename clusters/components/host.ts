@@ -21,8 +21,6 @@ export interface HostFinding {
   readonly needed: string;
   /** One command, or one sentence where no command helps; only where `ok` is false. */
   readonly fix?: string;
-  /** A cluster may start all the same: it is said by `doctor`, and keeps no command from running. */
-  readonly advice?: true;
   /** Debian packages that put it right. */
   readonly packages?: readonly string[];
 }
@@ -54,11 +52,16 @@ const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
 
 /** Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it. */
 export async function checkHost(): Promise<HostFinding[]> {
-  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory, inotify]);
+  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory]);
   const ids = first.find(({ name }) => name === SUBORDINATE);
   const namespaces = await checkNamespaces(ids?.ok ?? false);
   // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
   return [...first, namespaces, ...(namespaces.ok ? await ask([overlay, netfilter]) : [])];
+}
+
+/** What may run short although a cluster can start. Looks at every process that this user can look into. */
+export function checkShortages(): Promise<HostFinding[]> {
+  return ask([inotify]);
 }
 
 async function ask(questions: readonly Question[]): Promise<HostFinding[]> {
@@ -253,7 +256,6 @@ const inotify: Question = async () => {
   const wanted = 2 ** Math.ceil(Math.log2(used + INOTIFY));
   return {
     name: "inotify instances",
-    advice: true,
     ok,
     found: `${used} of ${limit} in use (fs.inotify.max_user_instances)`,
     needed: `${INOTIFY} left`,

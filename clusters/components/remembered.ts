@@ -1,7 +1,8 @@
 /** Which digest a tag had when a component was made from it, so that the next start asks no registry. */
 
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { replaceFile } from "../../harness/replace-file.ts";
 
 /** Digest (`sha256:…`) by reference: registry, repository, tag. */
 export type Digests = Readonly<Record<string, string>>;
@@ -26,11 +27,9 @@ export async function rememberedDigests(cache: string): Promise<Digests> {
 export async function rememberDigests(cache: string, digests: Digests): Promise<void> {
   const before = await rememberedDigests(cache);
   if (Object.entries(digests).every(([reference, digest]) => before[reference] === digest)) return;
-  const temporary = `${fileOf(cache)}.${process.pid}`;
   try {
     await mkdir(cache, { recursive: true });
-    await writeFile(temporary, `${JSON.stringify({ ...before, ...digests }, undefined, 2)}\n`);
-    await rename(temporary, fileOf(cache));
+    await replaceFile(fileOf(cache), `${JSON.stringify({ ...before, ...digests }, undefined, 2)}\n`);
   } catch {
     return;
   }

@@ -6,6 +6,7 @@ import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { dumpProxy } from "../mesh/proxy-dump.ts";
 import type { StepResult } from "../model/result.ts";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { FLUSHED_MS } from "../run/access-log.ts";
 import { ROOT_NAMESPACE, type Places, type Proxy } from "../run/places.ts";
 import type { SessionPlan } from "../run/plan.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
@@ -35,9 +36,6 @@ export interface Failure {
   readonly step?: StepResult;
   readonly error?: string;
 }
-
-/** Envoy writes its access log once a second under pilot-agent. */
-const FLUSH_MS = 2_500;
 
 /**
  * Keeps what explains a failed step, as long as it is there: manifests, the config, access log and sync state of the proxies
@@ -151,7 +149,7 @@ async function readAccessLog(
   last: string | undefined,
 ): Promise<string> {
   const where = { namespace: proxy.namespace, pod: proxy.pod, container: "istio-proxy" };
-  for (const until = performance.now() + FLUSH_MS; ;) {
+  for (const until = performance.now() + FLUSHED_MS; ;) {
     const log = await mesh.log(where, since);
     if (last === undefined || log.includes(last) || performance.now() > until)
       return log

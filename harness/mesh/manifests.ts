@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { MeshproofError } from "../model/errors.ts";
+import { replaceFile } from "../replace-file.ts";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
 
@@ -110,12 +111,9 @@ async function generate(options: ManifestOptions, settings: readonly string[]): 
   }
 }
 
-/** Another process may do the same at this moment: the file appears whole or not at all. */
 async function keep(file: string, text: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}`;
-  await writeFile(temporary, text);
-  await rename(temporary, file);
+  await replaceFile(file, text);
 }
 
 /** Puts the CA where istiod reads it (the chart's ConfigMap `pilot-jwks-extra-cacerts`). */

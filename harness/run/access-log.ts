@@ -15,12 +15,15 @@ export interface AccessLog {
   /** Remembers which proxies write about a request, one of them a line. Before it is looked for. */
   expect(userAgent: string, proxies: readonly Proxy[]): void;
   find(userAgent: string): Logged;
-  /** Waits until each of these requests has its line, or will have none, or until the limit. */
-  wait(userAgents: readonly string[], limitMs: number): Promise<void>;
+  /** Waits until each of these requests has its line, or will have none, or until the limit: by default until Envoy must have written. */
+  wait(userAgents: readonly string[], limitMs?: number): Promise<void>;
   /** Drops what was written about requests that begin like this. */
   drop(prefix: string): void;
   close(): void;
 }
+
+/** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`): after this its last lines are there. */
+export const FLUSHED_MS = 2_500;
 
 /** Follows one proxy's log until it ends. @throws what keeps it from being read */
 export type Follow = (
@@ -120,7 +123,7 @@ export function openAccessLog(runId: string, follow: Follow): AccessLog {
       expected.set(userAgent, proxies);
     },
     find,
-    async wait(userAgents, limitMs) {
+    async wait(userAgents, limitMs = FLUSHED_MS) {
       let over = false;
       const timer = setTimeout(() => {
         over = true;

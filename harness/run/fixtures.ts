@@ -2,13 +2,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { test as base, type TestInfo } from "@playwright/test";
 import type { ScenarioResult } from "../model/result.ts";
 import { inLanes } from "../lanes.ts";
-import { loadScenarios } from "../scenario/index.ts";
 import { PODS, RESULT } from "./attachments.ts";
+import { scenariosOf } from "./loaded.ts";
 import { readGround, type Ground } from "./plan.ts";
 import { podsFileOf } from "./restarts.ts";
 import { createReviewer } from "./review.ts";
 import { openSession, type Session } from "./session.ts";
-import { projectOf, readSettings } from "./settings.ts";
+import { readSettings } from "./settings.ts";
 import { sweep } from "./sweep.ts";
 
 export { expect } from "@playwright/test";
@@ -43,10 +43,8 @@ export const test = base.extend<object, WorkerFixtures>({
       // Names of requests and addresses of keys are of one process, whichever scenario it repeats.
       const runId = workerIndex === 0 ? ground.plan.runId : `${ground.plan.runId}-w${workerIndex}`;
       const session = await openSession({ ...ground.plan, runId }, ground.handle);
-      const settings = readSettings();
-      const { scenarios } = await loadScenarios(settings.scenarios, projectOf(settings));
       // The worker before this one may have ended in the middle of a scenario.
-      await sweep(session, scenarios);
+      await sweep(session, await scenariosOf(readSettings()));
       await use(session);
       session.close();
     },

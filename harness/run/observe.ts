@@ -23,9 +23,6 @@ const LIMIT_MS = 5_000;
 /** How long a proxy's own answer, or none, may turn into another one: a way to a new workload is open a moment later than its policies. */
 const UNSURE_MS = 1_500;
 
-/** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`): how long its last lines are waited for. */
-const LOG_LIMIT_MS = 2_500;
-
 /** What observing takes of a session. */
 export interface ObservedMesh extends ProbingMesh, ExplainingMesh {
   readonly accessLog: Pick<AccessLog, "expect" | "find" | "wait">;
@@ -52,7 +49,7 @@ export async function observe(
     mesh.accessLog.expect(agents[index] ?? "", target.proxies);
     if (target.proxies[0]) dump(target.proxies[0]).catch(() => undefined); // told where it is awaited
   }
-  await mesh.accessLog.wait(agents, LOG_LIMIT_MS);
+  await mesh.accessLog.wait(agents);
   const seen = requests.map((request, index) => {
     const { got, settled } = outcomes[index] as Seen;
     const { to } = request.spec.request;

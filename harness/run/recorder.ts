@@ -5,15 +5,15 @@ import type { FullResult, Suite, TestCase, TestError, TestResult } from "@playwr
 import { applyKnownFailures, parseKnownFailures } from "../known-failures.ts";
 import { inLanes } from "../lanes.ts";
 import type { RunResult, ScenarioResult, Status } from "../model/result.ts";
-import { loadScenarios } from "../scenario/index.ts";
 import { noteOf } from "../shards.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { interruptionBy } from "./interruption.ts";
 import { tellParent } from "./parent.ts";
+import { scenariosOf } from "./loaded.ts";
 import { GROUND_VARIABLE, readGround, type Ground } from "./plan.ts";
 import { gatherRun, type Ending, type Recorded } from "./record.ts";
 import type { Around } from "./restarts.ts";
-import { projectOf, readSettings } from "./settings.ts";
+import { readSettings } from "./settings.ts";
 
 /** The result of a run, and where it belongs. */
 export interface Gathered {
@@ -64,7 +64,7 @@ export function createRecorder(): Recorder {
       if (ground === undefined) return undefined;
       const ended = (await readEnding(ground)) ?? {};
       const ending = full.status === "interrupted" ? { interruption: interruptionBy(undefined), ...ended } : ended;
-      const { scenarios } = await loadScenarios(settings.scenarios, projectOf(settings));
+      const scenarios = await scenariosOf(settings);
       const ids = new Set(tests.map(({ title }) => title));
       const recorded = await inLanes(
         ids,

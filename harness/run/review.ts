@@ -2,8 +2,6 @@ import type { CheckResult, ScenarioResult, StepResult } from "../model/result.ts
 import { reviewDetails, worst } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 
-/** Envoy writes its access log each second under pilot-agent (`--file-flush-interval-msec 1000`): how long its last lines are waited for. */
-const LIMIT_MS = 2_500;
 /** Scenarios of some tenths of a second each: so many together last longer than Envoy's interval. */
 const KEPT_WAITING = 20;
 
@@ -39,10 +37,7 @@ export function createReviewer(log: AccessLog, prefixOf: (scenario: ScenarioResu
       await finish(waiting.filter(({ result }, index) => index < old || unseen(log, result).length === 0));
     },
     async end() {
-      await log.wait(
-        waiting.flatMap(({ result }) => unseen(log, result)),
-        LIMIT_MS,
-      );
+      await log.wait(waiting.flatMap(({ result }) => unseen(log, result)));
       await finish(waiting);
     },
   };

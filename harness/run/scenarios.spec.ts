@@ -3,10 +3,10 @@ import path from "node:path";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
 import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
-import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import type { Position, Scenario } from "../model/scenario.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
+import { scenariosOf } from "./loaded.ts";
 import { inRunOrder } from "./plan.ts";
 import { unableOf } from "./record.ts";
 import { excuseOwn, type InStep } from "./scenario.ts";
@@ -15,8 +15,7 @@ import { sweep } from "./sweep.ts";
 
 const settings = readSettings();
 const project = projectOf(settings);
-const { scenarios, problems } = await loadScenarios(settings.scenarios, project);
-if (problems.length > 0) throw invalidScenarios(problems);
+const scenarios = await scenariosOf(settings);
 
 /** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
 const SET_UP_LIMIT_MS = 300_000;
