@@ -41,6 +41,19 @@ async function startOf(pid: number): Promise<string | undefined> {
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
+/** Every process below another one, by who started whom: the nearest first. */
+export async function descendantsOf(ancestor: number): Promise<number[]> {
+  const children = new Map<number, number[]>();
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const parent = Number(/^PPid:\s+(\d+)$/m.exec(await read(Number(name), "status"))?.[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const found = [ancestor];
+  for (const pid of found) found.push(...(children.get(pid) ?? []));
+  return found.slice(1);
+}
+
 /** How nsenter(1) gets into the network of the node that runs a pod: the first ancestor of its pilot-agent that is in another. */
 export async function nodeOf(pod: string): Promise<string[]> {
   let pid = await findProcess(pod, "pilot-agent");

@@ -46,6 +46,8 @@ interface Held {
 }
 
 const stop = new AbortController();
+/** Aborted once the run is over: what ends from then on is meant to end. */
+const over = new AbortController();
 let interruption: Interruption | undefined;
 let opening: Promise<Held> | undefined;
 
@@ -76,6 +78,7 @@ export async function closeGround(): Promise<void> {
     last = await inTime(stop.signal, lookLast(session, scenarios), undefined);
   } finally {
     session.close();
+    over.abort();
     const ending: Ending = { ...(interruption && { interruption }), ...(last && { last }) };
     await writeFile(`${ground.endingFile}.new`, JSON.stringify(ending), { mode: 0o600 });
     await rename(`${ground.endingFile}.new`, ground.endingFile);
@@ -123,7 +126,7 @@ function watchCluster(cluster: Cluster): void {
     process.kill(process.pid, "SIGINT");
   };
   if (cluster.lost.aborted) onLost();
-  else cluster.lost.addEventListener("abort", onLost, { once: true });
+  else cluster.lost.addEventListener("abort", onLost, { once: true, signal: over.signal });
 }
 
 function statusOf(): StatusLine {

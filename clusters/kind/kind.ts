@@ -22,6 +22,7 @@ import { useRyukIfThere } from "./ryuk.ts";
 import type { KindMesh } from "./meshes.ts";
 import { provideImages, type ImageOptions, type ImageSet } from "./source.ts";
 import { findOurs, removeFound, sweepKind } from "./sweep.ts";
+import { watchEnd } from "./watch.ts";
 
 export { sweepKind } from "./sweep.ts";
 export type { ImageOptions } from "./source.ts";
@@ -71,8 +72,7 @@ export async function startKind(options: StartOptions): Promise<UpgradableCluste
   const files = makeFiles(name);
   try {
     const facts = await build(images, files, options);
-    const lost = watchEnd(name);
-    const cluster = await clusterOf(name, files, facts, lost, keep ? undefined : () => remove(name));
+    const cluster = await clusterOf(name, files, facts, keep ? undefined : () => remove(name));
     const replaceable = images.meshes.map((mesh) => ({
       versions: mesh.versions,
       manifests: (revision?: string) => istioManifestsFor(mesh, facts.jwksAuthority.certificate, options, revision),
@@ -93,7 +93,7 @@ export async function attachKind(name: string): Promise<Cluster | undefined> {
   if (files === undefined || text === undefined) return undefined;
   const found = await findOurs(name);
   if (!found.some(({ running }) => running)) return undefined;
-  return clusterOf(name, files, JSON.parse(text) as Facts, watchEnd(name), undefined);
+  return clusterOf(name, files, JSON.parse(text) as Facts, undefined);
 }
 
 /**
@@ -310,27 +310,16 @@ async function digestsOf(node: StartedKindContainer, images: ImageSet): Promise<
   return { [images.node]: id.trim(), ...(Object.fromEntries(inside) as Record<string, string>) };
 }
 
-/** Aborts when the cluster's container ends. */
-function watchEnd(name: string): AbortSignal {
-  const lost = new AbortController();
-  const child = execa("docker", ["wait", containerName(name)], { reject: false, stdin: "ignore" });
-  child.unref();
-  void child.then(() =>
-    lost.abort(new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the kind cluster "${name}" has ended`)),
-  );
-  return lost.signal;
-}
-
 async function clusterOf(
   name: string,
   files: Files,
   facts: Facts,
-  lost: AbortSignal,
   stop: (() => Promise<void>) | undefined,
 ): Promise<Cluster> {
   const istio = await import("../../harness/mesh/index.ts");
   const { connect } = await import("../../harness/mesh/client.ts");
   const kube = connect(files.kubeconfig);
+  const watch = watchEnd(name);
   return {
     kind: "kind",
     name,
@@ -341,7 +330,7 @@ async function clusterOf(
     ingressUrl: istio.INGRESS_URL,
     injection: { "istio-injection": "enabled" },
     jwksAuthority: facts.jwksAuthority,
-    lost,
+    lost: watch.lost,
     async describe(): Promise<ClusterInfo> {
       const [versions, envoys] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
       return {
@@ -355,6 +344,7 @@ async function clusterOf(
     ready: () => istio.waitForGateway(kube),
     setMesh: (setting, options) => istio.setMesh(kube, setting, options),
     async [Symbol.asyncDispose](): Promise<void> {
+      watch.stop();
       await stop?.();
     },
   };

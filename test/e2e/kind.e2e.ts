@@ -14,6 +14,7 @@ import { baseDir } from "../../clusters/embedded/run-dir.ts";
 import { attachKind, stopKind, sweepKind } from "../../clusters/kind/kind.ts";
 import { requireDocker } from "../../clusters/kind/docker.ts";
 import { findOurs } from "../../clusters/kind/sweep.ts";
+import { descendantsOf } from "../../tools/processes.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
 const kept = `e2e-${process.pid}`;
@@ -106,10 +107,20 @@ describe("a kind cluster", { skip: without }, () => {
     assert.deepEqual(await names(name), []);
   });
 
-  test("whose run is killed in the middle goes with the next sweep", async () => {
+  test("is given back where only the process that started Playwright is killed", async () => {
     const run = start("run", "--cluster", "kind", "--name", killed, "paths/skip-jwt-for-paths", "--results", results);
     await untilSo("the node runs", async () => (await findOurs(killed)).some(({ running }) => running));
     run.kill("SIGKILL");
+    await run;
+    await untilSo("it is given back", async () => (await names(killed)).length === 0);
+  });
+
+  test("whose run is killed whole in the middle goes with the next sweep", async () => {
+    const run = start("run", "--cluster", "kind", "--name", killed, "paths/skip-jwt-for-paths", "--results", results);
+    await untilSo("the node runs", async () => (await findOurs(killed)).some(({ running }) => running));
+    // Playwright's process holds the cluster; it gives it back where only the process that started it ends.
+    const pid = run.pid ?? assert.fail("the run has no process");
+    for (const each of [pid, ...(await descendantsOf(pid))]) process.kill(each, "SIGKILL");
     await run;
     const left = await names(killed);
     assert.deepEqual(left, [`container meshproof-kind-${killed}`, `volume meshproof-kind-${killed}`]);

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
 import { unfinishedOf, type CheckResult, type RunResult } from "../../harness/model/result.ts";
 import { readResults } from "../../reports/index.ts";
-import { nodeOf } from "../../tools/processes.ts";
+import { descendantsOf, nodeOf } from "../../tools/processes.ts";
 import { findSecrets } from "../../cli/find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -474,8 +474,13 @@ spec:
       all: true,
       reject: false,
     });
-    for await (const line of child.iterable({ from: "all" }))
-      if (/\[\d+\/\d+\] passed/.test(line)) child.kill("SIGINT");
+    // Once: a second one does not wait for what the first one removes.
+    let asked = false;
+    for await (const line of child.iterable({ from: "all" })) {
+      if (asked || !/\[\d+\/\d+\] passed/.test(line)) continue;
+      asked = true;
+      child.kill("SIGINT");
+    }
     const { exitCode, all } = await child;
     assert.equal(exitCode, 130, all);
     const left = await kubectl(
@@ -484,7 +489,7 @@ spec:
       "-A",
       "--no-headers",
     );
-    assert.match(left, /No resources found/);
+    assert.match(left, /No resources found/, all);
     assert.match(all, /note: this run was interrupted: \d+ of \d+ scenarios did not run to the end/);
     const partial = await readResults(path.join(results, "latest"));
     assert.equal(partial.interrupted, true);
@@ -503,16 +508,11 @@ spec:
 
 /** Playwright's worker processes below a process. */
 async function workersOf(ancestor: number): Promise<number[]> {
-  const found: number[] = [];
-  for (const entry of await readdir("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
-    if (!/playwright\/lib\/worker\/workerProcessEntry/.test(command.replaceAll("\0", " "))) continue;
-    for (let pid = Number(entry); pid > 1;) {
-      if (pid === ancestor) found.push(Number(entry));
-      const status: string = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
-      pid = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
-    }
-  }
-  return found;
+  const commands = (await descendantsOf(ancestor)).map(async (pid) => ({
+    pid,
+    command: await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
+  }));
+  return (await Promise.all(commands))
+    .filter(({ command }) => command.includes("playwright/lib/worker/workerProcessEntry"))
+    .map(({ pid }) => pid);
 }
