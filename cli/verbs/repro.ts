@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { MeshproofError } from "../../harness/model/errors.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import {
   exportTicket,
@@ -19,6 +20,7 @@ import { openCluster } from "../cluster.ts";
 import { SCENARIOS } from "../context.ts";
 import { newRunId } from "../run-id.ts";
 import { work } from "../work.ts";
+import { checkTickets } from "../check-tickets.ts";
 import { print, printJsonText } from "../streams.ts";
 import { collect, finish, option, verb } from "../options.ts";
 
@@ -28,7 +30,7 @@ export const command = verb("repro", [
   "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
   "repro ticket/ --request 'GET /orders' --minimize",
 ])
-  .argument("<files...>", "a folder or files with the ticket's Kubernetes objects")
+  .argument("[files...]", "a folder or files with the ticket's Kubernetes objects")
   .option("--request <request>", "METHOD and path, or METHOD and URL")
   .option("--curl <line>", "the curl line of the ticket instead; of its token only header and claims are used")
   .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
@@ -50,9 +52,12 @@ export const command = verb("repro", [
   .option("--keep", "leave the cluster running for the next ticket")
   .option("--minimize", "drop what is needless for this answer; each try takes seconds")
   .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
+  .option("--check <folder>", "ask every ticket of a folder whose right answers are known, and print a table")
   .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
   .addOption(option.json())
-  .action(async (files: string[], options) => finish(repro(files, options)));
+  .action(async (files: string[], options: ReproOptions) =>
+    finish(options.check === undefined ? repro(files, options) : checkTickets(options.check, options)),
+  );
 
 interface ReproOptions extends TicketOptions {
   readonly expect?: "200" | "401" | "403";
@@ -61,11 +66,13 @@ interface ReproOptions extends TicketOptions {
   readonly json?: boolean;
   readonly minimize?: boolean;
   readonly export?: string;
+  readonly check?: string;
   readonly results: string;
 }
 
 /** @returns 0; 1 where `--expect` is given and the mesh answers otherwise */
 export async function repro(files: readonly string[], options: ReproOptions): Promise<number> {
+  if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
   return work(async (work) => {
     const { name, expect, minimize = false } = options;
     const ticket = await readTicket(files, options, SCENARIOS);

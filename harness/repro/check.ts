@@ -1,0 +1,123 @@
+/** A folder of tickets whose right answers are known: each a folder with `command.sh`, YAML, and what is right. */
+
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { parse } from "shell-quote";
+import * as z from "zod";
+import { parse as parseYaml } from "yaml";
+import { MeshproofError } from "../model/errors.ts";
+import type { ReproAnswer } from "../model/ticket.ts";
+
+/** An answer, as far as a right answer says it. `closed`: no HTTP answer; `refused`: meshproof cannot reproduce it, and says so. */
+export interface RightAnswer {
+  readonly outcome: number | "closed" | "refused" | "denied" | undefined;
+  readonly by?: "authentication" | "authorization" | undefined;
+  /** The kind of the cause. */
+  readonly cause?: string | undefined;
+  /** Texts that the answer must contain, such as the field that decides. */
+  readonly says?: readonly string[] | undefined;
+}
+
+export interface CheckedTicket {
+  readonly name: string;
+  /** The arguments of `meshproof repro`. */
+  readonly args: readonly string[];
+  readonly right: RightAnswer;
+}
+
+/** `answer.yaml` */
+const answerFile = z.strictObject({
+  answer: z.union([z.int().min(100).max(599), z.enum(["closed", "refused"])]),
+  by: z.enum(["authentication", "authorization"]).optional(),
+  cause: z.string().optional(),
+  says: z.array(z.string()).optional(),
+});
+
+/** What `repro` made of a ticket. `refused`: it was not reproduced. */
+export type Verdict = "right" | "wrong" | "refused" | "error" | "unread";
+
+/** @throws MeshproofError ERR_USAGE where it has no ticket */
+export async function readCheckedTickets(folder: string): Promise<CheckedTicket[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `${folder} cannot be read`, { cause });
+  });
+  const tickets: CheckedTicket[] = [];
+  for (const name of entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort()) {
+    const dir = path.join(folder, name);
+    const command = await readFile(path.join(dir, "command.sh"), "utf8").catch(() => undefined);
+    if (command === undefined) continue;
+    const written = await readFile(path.join(dir, "answer.yaml"), "utf8").catch(() => undefined);
+    const prose = await readFile(path.join(dir, "ticket.md"), "utf8").catch(() => "");
+    const right =
+      written === undefined ? readRightAnswer(prose) : readAnswerFile(written, path.join(dir, "answer.yaml"));
+    tickets.push({ name, args: argumentsOf(command, dir), right });
+  }
+  if (tickets.length === 0)
+    throw new MeshproofError("ERR_USAGE", `${folder} has no ticket: a ticket is a folder with command.sh and YAML`, {
+      hint: "docs/examples/tickets shows the format",
+    });
+  return tickets;
+}
+
+function readAnswerFile(text: string, file: string): RightAnswer {
+  const { data, error } = answerFile.safeParse(parseYaml(text));
+  if (data === undefined)
+    throw new MeshproofError("ERR_USAGE", `${file} is not a right answer: ${error.issues[0]?.message ?? ""}`, {
+      hint: "it has `answer` (a status, closed or refused), and may have `by`, `cause` and `says`",
+    });
+  const { answer, ...more } = data;
+  return { outcome: answer, ...more };
+}
+
+/** The paragraph of ticket.md that begins with `**Right answer**:`: its first sentence begins with a status, or says what happens instead. */
+export function readRightAnswer(markdown: string): RightAnswer {
+  const [, text = ""] = /\*\*Right answer\*\*:\s*([^]*?)(?:\n\n|$)/.exec(markdown) ?? [];
+  const first = text.split(/(?<=[a-z`)]{2})[.:;]\s/)[0] ?? "";
+  const by = /\bby (authentication|authorization)\b/.exec(first)?.[1] as RightAnswer["by"];
+  const status = /^[`*]*([1-5]\d\d)\b/.exec(text)?.[1];
+  if (status !== undefined) return { outcome: Number(status), by };
+  if (/\b(connection is (closed|reset|refused)|no HTTP (status|answer))\b/.test(first)) return { outcome: "closed" };
+  if (/\b(denied|refused)\b/.test(first) && by !== undefined) return { outcome: "denied", by };
+  return { outcome: undefined };
+}
+
+/** The words behind `repro` in command.sh, the ticket's folder in the place of `$(dirname "$0")` or of the folder as it is named there. */
+function argumentsOf(command: string, dir: string): string[] {
+  const line = command
+    .replaceAll(/\\\r?\n/g, " ")
+    .replaceAll('"$(dirname "$0")"', "TICKET_FOLDER")
+    .trim();
+  const words = parse(line, (name) => `$${name}`).flatMap((word) =>
+    typeof word === "string" ? [word] : "pattern" in word ? [word.pattern] : [],
+  );
+  const rest = words.slice(words.indexOf("repro") + 1).filter((word) => word !== "");
+  return rest.map((word) => (word === "TICKET_FOLDER" || path.resolve(word) === path.resolve(dir) ? dir : word));
+}
+
+type Answered = Pick<ReproAnswer, "verdict" | "cause"> & { readonly reproduced?: boolean };
+
+/** @param told the answer as a person reads it */
+export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, told: string): Verdict {
+  if (answer === undefined) return "error";
+  if (answer.reproduced === false) return right.outcome === "refused" ? "right" : "refused";
+  if (right.outcome === undefined) return "unread";
+  const { status, by } = answer.verdict;
+  const agrees =
+    right.outcome === "refused"
+      ? false
+      : right.outcome === "closed"
+        ? status === 0
+        : right.outcome === "denied"
+          ? by === right.by
+          : right.outcome === 200
+            ? by === "workload"
+            : status === right.outcome && by !== "workload" && (right.by === undefined || by === right.by);
+  const caused = right.cause === undefined || answer.cause.kind === right.cause;
+  return agrees && caused && (right.says ?? []).every((text) => told.includes(text)) ? "right" : "wrong";
+}
+
+/** `403 by authorization` */
+export function nameRight({ outcome, by }: RightAnswer): string {
+  if (outcome === undefined) return "?";
+  return by === undefined ? String(outcome) : `${outcome} by ${by}`;
+}
