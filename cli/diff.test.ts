@@ -6,7 +6,8 @@ import { after, describe, it } from "node:test";
 import { execa } from "execa";
 import type { Comparison } from "../harness/model/comparison.ts";
 import type { RunResult } from "../harness/model/result.ts";
-import { allPassed, attacks, everyStatus, hostile } from "../reports/fixture.ts";
+import { allPassed, attacks, hostile } from "../test/recorded/change.ts";
+import { redRun } from "../test/recorded/results.ts";
 import { formatJson } from "../reports/json.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
@@ -101,7 +102,7 @@ describe("meshproof diff", () => {
     [
       "judged nothing",
       formatJson({
-        ...everyStatus(),
+        ...redRun(),
         scenarios: [],
         counts: { passed: 0, failed: 0, flaky: 0, error: 0, skipped: 0, "known-failure": 0 },
       }),

@@ -21,7 +21,7 @@ import { MeshproofError } from "../harness/model/errors.ts";
 import { unfinishedOf, type RunResult } from "../harness/model/result.ts";
 import { mergeRuns } from "../harness/shards.ts";
 import { findTrend } from "../harness/trend/trend.ts";
-import { allPassed, run, scenario } from "../reports/fixture.ts";
+import { allPassed, run, scenario } from "../test/recorded/change.ts";
 import {
   diffExitCode,
   exitCode,

@@ -6,7 +6,7 @@ import { after, describe, it } from "node:test";
 import { execa } from "execa";
 import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { selectionOf } from "../harness/shards.ts";
-import { allPassed, run, scenario, wideExclusion } from "../reports/fixture.ts";
+import { allPassed, run, scenario, redScenario } from "../test/recorded/change.ts";
 import { formatJson } from "../reports/json.ts";
 import { readScenarios, SCENARIOS } from "./context.ts";
 import { onlyFailed } from "./verbs/run.ts";
@@ -27,7 +27,7 @@ function write(name: string, result: RunResult): string {
   return name;
 }
 
-const broken = { ...wideExclusion, id: "jwt/broken" };
+const broken = { ...redScenario("paths/skip-jwt-for-paths"), id: "jwt/broken" };
 const selection = selectionOf([...allPassed().scenarios, broken]);
 const shard = (index: number) => ({ index, count: 2, selection });
 const one = write("one", { ...allPassed(), id: "one", shard: shard(1) });

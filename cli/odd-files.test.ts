@@ -17,7 +17,7 @@ import { findTrend } from "../harness/trend/trend.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { formatDiff, formatSummary, formatTrend, readResults } from "../reports/index.ts";
 import { formatHtml } from "../reports/html/document.ts";
-import { allPassed } from "../reports/fixture.ts";
+import { allPassed } from "../test/recorded/change.ts";
 import { SCENARIOS } from "./context.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-odd-"));

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { allPassed, everyStatus, run, scenario } from "../reports/fixture.ts";
+import { allPassed, run, scenario } from "../test/recorded/change.ts";
+import { redRun } from "../test/recorded/results.ts";
 import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { exitCode } from "../reports/index.ts";
 import { loadScenarios } from "../harness/scenario/index.ts";
@@ -66,10 +67,14 @@ describe("a shard", () => {
 
 describe("merged runs", () => {
   it("have all scenarios in the order of the shards, counts added, and say where they come from", () => {
-    const own = selectionOf([...everyStatus().scenarios, scenario("other/one")]);
+    const own = selectionOf([...redRun().scenarios, scenario("other/one")]);
     const shard = { index: 1, count: 2, selection: own };
-    const a = { ...everyStatus(), id: "a", shard, notes: [noteOf(shard) ?? "", "kept"] };
-    const second = { command: "meshproof run --shard 2/2", shard: { ...shard, index: 2 } };
+    const a = { ...redRun(), id: "a", shard, notes: [noteOf(shard) ?? "", "kept"] };
+    const second = {
+      command: "meshproof run --shard 2/2",
+      inputs: redRun().inputs!,
+      shard: { ...shard, index: 2 },
+    };
     const b = part(2, 2, ["other/one"], second);
     const merged = mergeRuns([b, { place: "a", result: { ...a, command: "meshproof run --shard 1/2" } }], "new");
     assert.deepEqual(

@@ -7,7 +7,7 @@ import { execa } from "execa";
 import type { RunResult, Status } from "../harness/model/result.ts";
 import { findTrend } from "../harness/trend/trend.ts";
 import type { Trend } from "../harness/model/trend.ts";
-import { allPassed, attacks, check, hostile, run, scenario, step } from "../reports/fixture.ts";
+import { allPassed, attacks, check, hostile, run, scenario, step } from "../test/recorded/change.ts";
 import { formatJson } from "../reports/json.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatAnnotations } from "./annotations.ts";
-import { allPassed, everyStatus, hostile } from "./fixture.ts";
+import { allPassed, hostile } from "../test/recorded/change.ts";
+import { redRun } from "../test/recorded/results.ts";
 
 test("an error line per failure, with file, line and title; none where all passed", () => {
-  const lines = formatAnnotations(everyStatus());
+  const lines = formatAnnotations(redRun());
   assert.ok(lines.length > 0 && lines.length <= 10);
   for (const line of lines) assert.match(line, /^::error file=[^,:]+,line=\d+,title=[^,:]+::./);
   assert.deepEqual(formatAnnotations(allPassed()), []);

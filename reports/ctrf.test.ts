@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { validateStrict } from "ctrf";
 import { formatCtrf } from "./ctrf.ts";
-import { allPassed, everyStatus, hostile } from "./fixture.ts";
+import { allPassed, hostile } from "../test/recorded/change.ts";
+import { redRun } from "../test/recorded/results.ts";
 
 interface Ctrf {
   reportFormat: string;
@@ -24,8 +25,8 @@ interface Ctrf {
 const read = (text: string) => JSON.parse(text) as Ctrf;
 
 test("a test per check, whose statuses add up to the summary", () => {
-  const { counts } = everyStatus();
-  const { reportFormat, specVersion, results } = read(formatCtrf(everyStatus()));
+  const { counts } = redRun();
+  const { reportFormat, specVersion, results } = read(formatCtrf(redRun()));
   assert.deepEqual([reportFormat, specVersion, results.tool.name], ["CTRF", "1.0.0", "meshproof"]);
   const { summary, tests } = results;
   assert.equal(summary.tests, tests.length);
@@ -42,7 +43,7 @@ test("a test per check, whose statuses add up to the summary", () => {
 });
 
 test("what is not passed says why; a flaky check has not passed", () => {
-  const { tests } = read(formatCtrf(everyStatus())).results;
+  const { tests } = read(formatCtrf(redRun())).results;
   for (const each of tests) if (each.status !== "passed") assert.ok(each.message, each.name);
   const flaky = tests.filter(({ rawStatus }) => rawStatus === "flaky");
   assert.ok(flaky.length > 0);
@@ -51,7 +52,7 @@ test("what is not passed says why; a flaky check has not passed", () => {
 });
 
 test("the format's own implementation takes it, and would not take something else", () => {
-  for (const result of [allPassed(), everyStatus(), hostile()]) {
+  for (const result of [allPassed(), redRun(), hostile()]) {
     const report: unknown = JSON.parse(formatCtrf(result));
     validateStrict(report);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answer, check, expectation, policy } from "./fixture.ts";
+import { answer, check, expectation, policy } from "../test/recorded/change.ts";
 import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./describe.ts";
 
 test("expectations in words", () => {
@@ -54,7 +54,7 @@ test("findings are told without what stands there anyway", () => {
 test("policies say where they are in force, or why nowhere", () => {
   const { inForceMs: _seen, ...unseen } = policy({ proxies: [] });
   assert.equal(describeForce(policy({ inForceMs: 402 })), "in force at the proxy since 0.40 s");
-  assert.equal(describeForce(policy({ proxies: ["foo/a", "foo/b"] })), "in force at 2 proxies since 0.15 s");
+  assert.equal(describeForce(policy({ proxies: ["foo/a", "foo/b"] })), "in force at 2 proxies since 0.12 s");
   assert.equal(describeForce(unseen), "applied");
   const object = { kind: "RequestAuthentication", namespace: "foo", name: "jwt-example" };
   const findings = [{ kind: "selects-no-pod", object, selector: { app: "x" }, pods: [] }] as const;
@@ -63,5 +63,5 @@ test("policies say where they are in force, or why nowhere", () => {
     /^in no proxy: RequestAuthentication foo\/jwt-example selects none of the pods .*app=x/,
   );
   assert.equal(describeForce({ ...unseen, findings }, findings), "in no proxy");
-  assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.15 s");
+  assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.12 s");
 });

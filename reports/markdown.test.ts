@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { allPassed, check, answer, everyStatus, hostile, run, scenario, step } from "./fixture.ts";
+import { allPassed, check, answer, hostile, run, scenario, step } from "../test/recorded/change.ts";
+import { redRun } from "../test/recorded/results.ts";
 import { formatMarkdown } from "./markdown.ts";
 
 test("failures first, then every scenario with its reason", () => {
-  const text = formatMarkdown(everyStatus());
-  assert.match(text, /^## meshproof: 5 checks did not behave as documented\n\n\*\*84\*\* passed · \*\*4\*\* failed/);
+  const text = formatMarkdown(redRun());
+  assert.match(text, /^## meshproof: 8 checks did not behave as documented\n\n\*\*120\*\* passed · \*\*5\*\* failed/);
   assert.ok(text.indexOf("### What differs") < text.indexOf("| scenario |"));
   assert.match(text, /\| ❌ failed \| paths\/skip-jwt-for-paths \|.*\| 25\/27 \|/);
-  assert.match(text, /\| ⏭️ skipped \| jwt\/fetched-by-envoy \|.*\| – \|.*not ours to change/);
+  assert.match(text, /\| ⏭️ skipped \| authn\/http-versions \|.*\| – \|.*1\.40, and this mesh is 1\.31/);
 });
 
 test("a run that passes says so and nothing more", () => {

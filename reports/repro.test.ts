@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hostileTicket, ticket } from "./fixture-pages.ts";
+import { hostileTicket } from "../test/recorded/change-pages.ts";
+import { ticket } from "../test/recorded/results.ts";
 import { formatAnswer, formatReproJson } from "./repro.ts";
 
 test("a ticket's answer for a terminal: the cause first, then the matrix and the rules", () => {

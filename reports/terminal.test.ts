@@ -1,41 +1,41 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  allPassed,
   answer,
   check,
-  everyStatus,
   expectation,
   explanation,
   hostile,
   policy,
+  redScenario,
   run,
   scenario,
   step,
-  wrongIssuer,
-  wideExclusion,
-} from "./fixture.ts";
+} from "../test/recorded/change.ts";
+import { redRun, wholeRun } from "../test/recorded/results.ts";
 import { outcomesOf } from "./outcome.ts";
 import { formatFailure, formatSummary } from "./terminal.ts";
 
 const last = (text: string): string => text.split("\n").at(-1) ?? "";
 
 test("a failure says where, what, why and how to repeat it", () => {
-  const failed = outcomesOf(wrongIssuer).find(({ status }) => status === "failed")!;
+  const failed = outcomesOf(redScenario("jwt/pair-makes-tokens-mandatory")).find(({ status }) => status === "failed")!;
   assert.equal(
     formatFailure(failed),
-    `scenarios/jwt/issuer-mismatch/scenario.yaml:20  a rule for one issuer only: wrong issuer is rejected by authentication
-  expected 401 from authentication with "Jwt issuer is not configured" in its body, got 200 from httpbin
-  request   GET /headers from sleep to httpbin, token forged (iss https://evil.example, alg RS256, kid corp-1)
-  policies  RequestAuthentication foo/require-jwt (in force at the proxy since 0.40 s)
-  repeat    meshproof run jwt/issuer-mismatch --keep`,
+    `scenarios/jwt/pair-makes-tokens-mandatory/scenario.yaml:31  with the AuthorizationPolicy no token is 403 and a bad one still 401: /headers none
+  expected 403 from authorization with "RBAC: access denied" in its body, got 200 from httpbin
+  request   GET /headers from sleep to httpbin, no token
+  policies  RequestAuthentication foo/jwt-example (in force at the proxy since 0.12 s, from step 1)
+            AuthorizationPolicy foo/require-jwt (in force at the proxy since 0.12 s)
+  config    The request goes through to the workload: rule 1 of AuthorizationPolicy foo/require-jwt allows it.
+  repeat    meshproof run jwt/pair-makes-tokens-mandatory --keep`,
   );
 });
 
 test("many cells of one matrix are one failure: its differing rows and columns, the reason once", () => {
-  const summary = formatSummary(run([wideExclusion]));
+  const summary = formatSummary(run([redScenario("paths/skip-jwt-for-paths")]));
   assert.ok(
-    summary.includes(`with the DENY rule only the listed path is open: 2 of 9 checks differ
+    summary.includes(`the DENY rule asks for a token on every path but the excluded one: 2 of 9 checks differ
   expected 403 from authorization, got 200 from the workload
                       none
   /api/v1/products/0  200≠403
@@ -48,24 +48,31 @@ test("many cells of one matrix are one failure: its differing rows and columns, 
 });
 
 test("a cell says what differs where the number does not", () => {
-  const differing = {
-    "/a none": { status: "failed" as const, got: answer(401), expected: expectation(401, { body: "Jwt is expired" }) },
-    "/a valid": { status: "failed" as const, got: answer(403, { by: "workload" }), expected: expectation(403) },
-    "/b valid": { status: "failed" as const, got: answer(0) },
-  };
-  const matrix = { columns: ["none", "valid"], rows: { "/a": [401, 403], "/b": [200, 200] }, differing };
-  const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { matrix })] })]));
+  const cell = (name: string, column: number, row: number, changes: object) =>
+    check(name, { cell: { matrix: 0, row, column }, ...changes });
+  const checks = [
+    cell("/a none", 0, 0, {
+      status: "failed",
+      got: answer(401),
+      expected: expectation(401, { body: "Jwt is expired" }),
+    }),
+    cell("/a valid", 1, 0, { status: "failed", got: answer(403, { by: "workload" }), expected: expectation(403) }),
+    cell("/b none", 0, 1, {}),
+    cell("/b valid", 1, 1, { status: "failed", got: answer(0) }),
+  ];
+  const matrices = [{ title: "", rows: ["/a", "/b"], columns: ["none", "valid"] }];
+  const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { checks, matrices })] })]));
   assert.match(summary, /\/a {2}401, other text {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
 });
 
 test("the last line counts, the line before splits what it sums up", () => {
-  const lines = formatSummary(everyStatus(), { report: "results/x/report.html" }).split("\n");
+  const lines = formatSummary(redRun(), { report: "results/x/report.html" }).split("\n");
   assert.deepEqual(lines.slice(-2), [
-    "4 failed, 1 flaky, 1 in error, 1 known failure",
-    "84 passed, 6 failed, 1 skipped",
+    "5 failed, 3 flaky, 2 in error, 3 known failures",
+    "120 passed, 10 failed, 1 skipped",
   ]);
   assert.ok(lines.includes("  report    results/x/report.html"));
-  assert.equal(last(formatSummary(allPassed())), "82 passed, 0 failed");
+  assert.equal(last(formatSummary(wholeRun())), `${wholeRun().counts.passed} passed, 0 failed`);
 });
 
 test("nothing checked is said", () => {
@@ -79,8 +86,8 @@ test("nothing checked is said", () => {
 });
 
 test("every status that needs a word gets one, worst first", () => {
-  const summary = formatSummary(everyStatus());
-  const titles = ["Failed (4)", "Flaky (1)", "Errors (1)", "Known failures (1)", "Skipped (1)"];
+  const summary = formatSummary(redRun());
+  const titles = ["Failed (5)", "Flaky (3)", "Errors (2)", "Known failures (3)", "Skipped (1)"];
   const places = titles.map((title) => summary.indexOf(title));
   assert.deepEqual(
     places,
@@ -89,6 +96,15 @@ test("every status that needs a word gets one, worst first", () => {
   assert.ok(!places.includes(-1));
   assert.match(summary, /expected 200 from httpbin, got it only after other answers\n/);
   assert.match(summary, /expected outside-host to be asked by the proxy; it was asked by istiod\n/);
+});
+
+test("an answer of the flush round is told where it differed", () => {
+  const stale = check("a", {
+    status: "flaky",
+    reason: "round 3: expected 200 from httpbin, got 401 from authentication, after it had agreed in round 1",
+    stale: { status: 200, by: "workload" },
+  });
+  const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { checks: [stale] })] })]));
   assert.match(summary, /seen {6}flush round: 200 from httpbin \(a pooled connection, not judged\)\n/);
 });
 
@@ -109,10 +125,10 @@ test("a deleted policy is told in the step that deletes it", () => {
 
 test("colour only when asked for, and none in the last line's text", () => {
   const escapes = /\u001b\[[\d;]*m/g;
-  assert.doesNotMatch(formatSummary(everyStatus()), escapes);
-  const colored = formatSummary(everyStatus(), { color: true });
+  assert.doesNotMatch(formatSummary(redRun()), escapes);
+  const colored = formatSummary(redRun(), { color: true });
   assert.match(colored, escapes);
-  assert.equal(colored.replace(escapes, ""), formatSummary(everyStatus()));
+  assert.equal(colored.replace(escapes, ""), formatSummary(redRun()));
 });
 
 test("hostile text cannot act on the terminal nor begin a line of its own", () => {
@@ -138,7 +154,8 @@ test("a failure tells in one line what the proxy's config says", () => {
 });
 
 test("a run that kept something of its failures says where, one that did not does not", () => {
-  const kept = run([{ ...wideExclusion, diagnostics: ["diagnostics/a__b/1"] }]);
+  const { diagnostics: _, ...none } = redScenario("paths/skip-jwt-for-paths");
+  const kept = run([{ ...none, diagnostics: ["diagnostics/a__b/1"] }]);
   assert.match(formatSummary(kept, { report: "results/x/report.html" }), /^ {2}evidence {2}results\/x\/diagnostics$/m);
-  assert.doesNotMatch(formatSummary(run([wideExclusion]), { report: "results/x/report.html" }), /evidence/);
+  assert.doesNotMatch(formatSummary(run([none]), { report: "results/x/report.html" }), /evidence/);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { check, policy, run, scenario, step } from "../reports/fixture.ts";
+import { check, policy, run, scenario, step } from "../test/recorded/change.ts";
 import { measure } from "./measure.ts";
 
 it("measures a run", () => {

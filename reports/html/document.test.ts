@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { everyStatus, hostile, many, run, wideExclusion } from "../fixture.ts";
+import { hostile, many, run, redScenario } from "../../test/recorded/change.ts";
+import { redRun } from "../../test/recorded/results.ts";
 import { formatHtml } from "./document.ts";
 
 test("hostile text is never markup, not in the page and not in its data", () => {
@@ -15,7 +16,7 @@ test("hostile text is never markup, not in the page and not in its data", () => 
 });
 
 test("places are unique, and every link within the page leads to one", () => {
-  for (const result of [everyStatus(), many(200)]) {
+  for (const result of [redRun(), many(200)]) {
     const page = formatHtml(result);
     const data = /<script type="application\/json" id="on-demand">(.*?)<\/script>/.exec(page)?.[1] ?? "";
     const ids = [...page.matchAll(/\sid="([^"]*)"/g)].map(([, id]) => id ?? "");
@@ -30,7 +31,7 @@ test("places are unique, and every link within the page leads to one", () => {
 });
 
 test("failures come first and stand open, passes are closed", () => {
-  const page = formatHtml(everyStatus());
+  const page = formatHtml(redRun());
   const scenarios = [...page.matchAll(/<details\s+class="scenario ([\w-]+)"[^>]*>/g)];
   assert.deepEqual(
     [...new Set(scenarios.map(([, status]) => status))],
@@ -45,7 +46,9 @@ test("an empty run is a page, too", () => {
 });
 
 test("what was kept of a failure is one link away, beside the page whatever the result says", () => {
-  const page = formatHtml(run([{ ...wideExclusion, diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]));
+  const page = formatHtml(
+    run([{ ...redScenario("paths/skip-jwt-for-paths"), diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]),
+  );
   assert.match(page, /<a href="\.\/diagnostics\/a__b\/1\/collected\.txt">diagnostics\/a__b\/1<\/a>/);
   assert.doesNotMatch(page, /href="javascript:/);
 });

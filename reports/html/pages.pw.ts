@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test as base } from "@playwright/test";
-import { attacks } from "../fixture.ts";
-import { manyChanges, manyFailing, ticket } from "../fixture-pages.ts";
+import { attacks } from "../../test/recorded/change.ts";
+import { manyChanges, manyFailing } from "../../test/recorded/change-pages.ts";
+import { MINIMIZED, ticket } from "../../test/recorded/results.ts";
 import { formatDiffHtml } from "./diff.ts";
 import { countNodes, expectReadable, goTo, logSizes, LOOKS, test } from "./page-test.ts";
 import { PAGES, type PageName } from "./pages.ts";
@@ -47,8 +48,8 @@ base("without JavaScript all of it is shown", async ({ browser }) => {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
   for (const [name, rows, place] of [
-    ["diff", 7, "#removed"],
-    ["trend", 3, "#runs"],
+    ["diff", 111, "#removed"],
+    ["trend", 10, "#runs"],
     ["repro", 1, "#in-force"],
     ["upgrade", 0, "main"],
   ] as const) {
@@ -68,39 +69,39 @@ base("without JavaScript all of it is shown", async ({ browser }) => {
 test("a comparison is filtered by kind and words, and the hash keeps it", async ({ page, report }) => {
   await report.openHtml(PAGES.diff.plain());
   const shown = page.locator("tr[data-kinds]:visible");
-  await expect(shown).toHaveCount(7);
-  await expect(page.getByRole("status")).toHaveText("7 changes");
+  await expect(shown).toHaveCount(111);
+  await expect(page.getByRole("status")).toHaveText("111 changes");
   await page.getByRole("button", { name: /\bknown/ }).click();
   await expect(shown).toHaveCount(1);
   await expect(page.locator("#unexpected")).toBeHidden();
-  await expect(page.locator(".contents li:visible")).toHaveText(["Known changes", /authz\/repeated-headers\s*1/]);
+  await expect(page.locator(".contents li:visible")).toHaveText(["Known changes", /authz\/header-deny-repeated\s*1/]);
   await page.getByRole("button", { name: "removed" }).click();
-  await expect(shown).toHaveCount(2);
+  await expect(shown).toHaveCount(15);
   expect(new URL(page.url()).hash).toBe("#?kind=known,removed");
-  await page.getByLabel("Find").fill("CVE-2026");
-  await expect(shown).toHaveText(/one by one, no longer joined/);
+  await page.getByLabel("Find").fill("CVE-2026-26308");
+  await expect(shown).toHaveText(/compared by itself/);
   await page.reload();
   await expect(shown).toHaveCount(1);
-  await expect(page.getByRole("status")).toHaveText("1 of 7 changes");
-  await expect(page.getByLabel("Find")).toHaveValue("CVE-2026");
+  await expect(page.getByRole("status")).toHaveText("1 of 111 changes");
+  await expect(page.getByLabel("Find")).toHaveValue("CVE-2026-26308");
   await page.getByLabel("Find").fill("no such words");
   await expect(page.getByText("No change matches.")).toBeVisible();
   await page.getByRole("button", { name: "Clear the filters" }).click();
-  await expect(shown).toHaveCount(7);
+  await expect(shown).toHaveCount(111);
   await page.getByLabel("Find").fill("skip-jwt-for-paths products/1");
   await expect(shown).toHaveCount(1);
 });
 
 test("a change has an address, which also shows it where a filter hides it", async ({ page, report }) => {
   await report.openHtml(PAGES.diff.plain());
-  const row = page.locator("tr", { hasText: "two values, the first is denied" });
+  const row = page.locator("tr", { hasText: "twice none" });
   await row.getByRole("link").click();
   const { hash } = new URL(page.url());
-  expect(hash).toMatch(/^#authz\/repeated-headers\/[0-9a-f]{8}$/);
+  expect(hash).toMatch(/^#authz\/header-deny-repeated\/[0-9a-f]{8}$/);
   await report.openHtml(PAGES.diff.plain(), `${hash.slice(1)}?kind=added`);
   await expect(row).toBeInViewport();
   await expect(row.getByRole("link")).toHaveAttribute("aria-current", "true");
-  await expect(page.locator("tr[data-kinds]:visible")).toHaveCount(3);
+  await expect(page.locator("tr[data-kinds]:visible")).toHaveCount(94);
   await page.goBack();
 });
 
@@ -108,32 +109,37 @@ test("the keyboard is enough on a comparison: find, arrows past what is hidden, 
   await report.openHtml(PAGES.diff.plain());
   await page.keyboard.press("/");
   await expect(page.getByLabel("Find")).toBeFocused();
-  const links = page.locator("#added tbody a");
-  const stops = () => links.evaluateAll((all) => all.map((link) => (link as { tabIndex?: number }).tabIndex === 0));
-  expect(await stops()).toEqual([true, false]);
-  await page.keyboard.type("broken");
-  // The one stop of each table is where it can be seen.
-  await expect.poll(stops).toEqual([false, true]);
-  await page.getByLabel("Find").fill("eddsa");
-  await links.first().focus();
+  const table = page.locator("#added table", { hasText: "eddsa" });
+  const links = table.locator("tbody a");
+  /** The links that the tab key reaches, by their place in the table. */
+  const stops = () =>
+    links.evaluateAll((all) =>
+      all.flatMap((link, index) => ((link as { tabIndex?: number }).tabIndex === 0 ? [index] : [])),
+    );
+  const visible = table.locator("tbody a:visible");
+  expect(await stops()).toEqual([0]);
+  await page.keyboard.type("eddsa");
+  await expect(visible).toHaveCount(4);
+  // The one stop of the table is where it can be seen.
+  const first = (await links.allTextContents()).indexOf((await visible.first().textContent()) ?? "");
+  await expect.poll(stops).toEqual([first]);
+  await visible.first().focus();
   await page.keyboard.press("ArrowDown");
-  await expect(links.nth(1)).toBeFocused();
+  await expect(visible.nth(1)).toBeFocused();
   await page.keyboard.press("Enter");
   expect(new URL(page.url()).hash).toMatch(/^#jwt\/algorithms\/[0-9a-f]{8}\?text=eddsa$/);
   await page.getByLabel("Find").focus();
   await page.keyboard.press("Escape");
-  await expect(page.locator("tr[data-kinds]:visible")).toHaveCount(7);
+  await expect(page.locator("tr[data-kinds]:visible")).toHaveCount(111);
 });
 
 test("a trend shows what is flaky now, and all of its runs with it", async ({ page, report }) => {
   await report.openHtml(PAGES.trend.plain());
   const shown = page.locator("tr[data-kinds]:visible");
-  await expect(shown).toHaveCount(3);
+  await expect(shown).toHaveCount(10);
   await page.getByRole("button", { name: "flaky" }).click();
-  await expect(shown).toHaveText(/the full name works/);
-  await expect(shown.locator(".history")).toHaveText(
-    "2 without it, 1 passed, 1 flaky, 6 passed, 4 flaky··✓∿✓✓✓✓✓✓∿∿∿∿",
-  );
+  await expect(shown).toHaveText([/headers none/, /headers valid/, /headers forged/]);
+  await expect(shown.first().locator(".history")).toHaveText("10 without it, 4 flaky··········∿∿∿∿");
   await expect(page.locator("#runs tbody tr:visible")).toHaveCount(14);
   expect(new URL(page.url()).hash).toBe("#?status=flaky");
   await page.getByLabel("Find").fill("no such words");
@@ -144,7 +150,7 @@ test("a trend shows what is flaky now, and all of its runs with it", async ({ pa
 
 test("a ticket's page has the cause, then the matrix, and each cell on demand", async ({ page, report, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  await report.openHtml(PAGES.repro.plain(), "cell-expired");
+  await report.openHtml(formatReproHtml(ticket(MINIMIZED)), "cell-expired");
   const details = (name: string) => page.locator(`details.check[id="cell-${name}"] > dl`);
   await expect(details("expired")).toBeInViewport();
   await expect(details("none")).toBeVisible();
@@ -165,7 +171,7 @@ test("a ticket's page has the cause, then the matrix, and each cell on demand", 
   );
   const applied = page.locator("#applied details").first();
   await applied.locator("summary").click();
-  await expect(applied.locator("pre")).toContainText("kind: RequestAuthentication");
+  await expect(applied.locator("pre")).toContainText("kind: AuthorizationPolicy");
   await page.locator(".run > summary").click();
   await expect(page.locator(".run")).toContainText("--request 'GET /healthz' --expect 200");
   await goTo(page, "#minimized");

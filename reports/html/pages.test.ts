@@ -4,8 +4,9 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { attacks } from "../fixture.ts";
-import { comparison, hostileTicket, ticket } from "../fixture-pages.ts";
+import { attacks } from "../../test/recorded/change.ts";
+import { hostileTicket } from "../../test/recorded/change-pages.ts";
+import { comparison, ticket } from "../../test/recorded/results.ts";
 import { formatReproJson, writeRepro } from "../repro.ts";
 import { formatDiffHtml } from "./diff.ts";
 import { PAGES } from "./pages.ts";
@@ -71,7 +72,7 @@ for (const [name, { plain, hostile }] of Object.entries(PAGES))
 describe("the page of a comparison", () => {
   it("gives a change the same place whatever else changed", () => {
     const whole = comparison();
-    const [, second] = whole.changes;
+    const second = whole.changes.find(({ check }) => check === "/api/v1/products/1 none");
     const place = /<tr[^>]*id="([^"]+)"[^>]*>[^]*?products\/1/.exec(
       formatDiffHtml({ ...whole, changes: [second!], added: [], removed: [] }),
     )?.[1];
@@ -81,7 +82,7 @@ describe("the page of a comparison", () => {
 
   it("names known changes that no check shows", () => {
     assert.match(formatDiffHtml(comparison()), /that no check shows[^]*dot-segments-with-parameters/);
-    assert.doesNotMatch(formatDiffHtml(comparison({ unseen: [] })), /that no check shows/);
+    assert.doesNotMatch(formatDiffHtml({ ...comparison(), unseen: [] }), /that no check shows/);
   });
 });
 
@@ -91,7 +92,7 @@ describe("the page of a ticket", () => {
     assert.match(page, /<h2 class="cause">AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies/);
     assert.equal(page.match(/<td class="differs failed">/g)?.length, 1);
     assert.match(page, /403 from authorization, expected 200/);
-    const met = formatReproHtml(ticket({ expected: { status: 403, met: true } }));
+    const met = formatReproHtml({ ...ticket(), expected: { status: 403, met: true } });
     assert.match(met, /<td class="differs passed">/);
     assert.match(met, /403 from authorization, as expected/);
   });
@@ -104,7 +105,9 @@ describe("the page of a ticket", () => {
   });
 
   it("tells what was not minimized, and leaves out what there is nothing of", () => {
-    const { minimized, inForce: _, ...answer } = ticket({ notes: [], changes: [], notCarriedOver: [] });
+    const { inForce: _, ...some } = ticket();
+    const answer = { ...some, notes: [], changes: [], notCarriedOver: [] };
+    const { minimized } = ticket("health-check-minimized");
     assert.match(
       formatReproHtml({ ...answer, minimized: { ...minimized!, confirmed: false } }),
       /another answer when it was asked by itself/,

@@ -1,16 +1,8 @@
-/** Every kind of page of a fixture, for tests and pictures. */
+/** Every kind of page: of a recorded result, and with hostile text. For tests and pictures. */
 
-import { everyStatus, hostile } from "../fixture.ts";
-import {
-  comparison,
-  hostileComparison,
-  hostileTicket,
-  hostileTrend,
-  hostileUpgrade,
-  ticket,
-  trend,
-  upgraded,
-} from "../fixture-pages.ts";
+import { hostile } from "../../test/recorded/change.ts";
+import { hostileComparison, hostileTicket, hostileTrend, hostileUpgrade } from "../../test/recorded/change-pages.ts";
+import { comparison, redRun, ticket, trend, upgrade } from "../../test/recorded/results.ts";
 import { formatUpgradeHtml } from "../upgrade.ts";
 import { formatDiffHtml } from "./diff.ts";
 import { formatHtml } from "./document.ts";
@@ -18,11 +10,11 @@ import { formatReproHtml } from "./repro.ts";
 import { formatTrendHtml } from "./trend.ts";
 
 export const PAGES = {
-  run: { plain: () => formatHtml(everyStatus()), hostile: () => formatHtml(hostile()) },
+  run: { plain: () => formatHtml(redRun()), hostile: () => formatHtml(hostile()) },
   diff: { plain: () => formatDiffHtml(comparison()), hostile: () => formatDiffHtml(hostileComparison()) },
   trend: { plain: () => formatTrendHtml(trend(), linkTo), hostile: () => formatTrendHtml(hostileTrend(), linkTo) },
   repro: { plain: () => formatReproHtml(ticket()), hostile: () => formatReproHtml(hostileTicket()) },
-  upgrade: { plain: () => formatUpgradeHtml(upgraded()), hostile: () => formatUpgradeHtml(hostileUpgrade()) },
+  upgrade: { plain: () => formatUpgradeHtml(upgrade()), hostile: () => formatUpgradeHtml(hostileUpgrade()) },
 } as const;
 
 export type PageName = keyof typeof PAGES;
