@@ -1,6 +1,6 @@
 import { defineConfig } from "@playwright/test";
 import { hasParent } from "./harness/run/parent.ts";
-import { readSettings } from "./harness/run/settings.ts";
+import { LANES, readSettings } from "./harness/run/settings.ts";
 
 /**
  * The scenarios. `npx playwright test` starts a cluster for them, or uses the one that MESHPROOF_CLUSTER names (`NAME`,
@@ -12,8 +12,8 @@ export default defineConfig({
   testMatch: "scenarios.spec.ts",
   globalSetup: "./cli/playwright/setup.ts",
   globalTeardown: "./cli/playwright/teardown.ts",
-  // Scenarios share workloads, the gateway and mesh-wide settings, so they take turns.
-  workers: 1,
+  // Each worker is a lane with workloads of its own; what concerns the whole mesh has Playwright's exclusive lock.
+  workers: readSettings().lanes ?? LANES,
   fullyParallel: true,
   // A scenario repeats its rounds itself: whatever disagrees once has failed or flaked.
   retries: 0,

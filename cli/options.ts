@@ -1,6 +1,7 @@
 /** What the commands of several verbs have in common: options, and how a command is made. */
 
 import { Command, CommanderError, Option } from "commander";
+import { LANES } from "../harness/run/settings.ts";
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { leave } from "./streams.ts";
 
@@ -43,6 +44,11 @@ export const option = {
     new Option("-t, --tag <tag>", "only scenarios with this tag; repeat it for more")
       .default([], "all")
       .argParser(collect),
+  lanes: () =>
+    new Option(
+      "--lanes <n>",
+      `how many scenarios run side by side, each on workloads of its own (default: ${LANES})`,
+    ).argParser(lanes),
   json: () => new Option("--json", "print JSON"),
   install: () => new Option("--install", "install the programs that this machine lacks (as root), or say how"),
 };
@@ -62,6 +68,13 @@ function digest(text: string, before: Readonly<Record<string, string>> = {}): Re
 export function whole(text: string): number {
   if (!/^\d{1,4}$/.test(text))
     throw new CommanderError(2, "meshproof.whole", `error: a whole number below 10000 is needed, not "${text}"`);
+  return Number(text);
+}
+
+/** Each lane is five pods or more. */
+function lanes(text: string): number {
+  if (!/^([1-9]|1[0-6])$/.test(text))
+    throw new CommanderError(2, "meshproof.lanes", `error: --lanes takes a number from 1 to 16, not "${text}"`);
   return Number(text);
 }
 

@@ -33,6 +33,9 @@ export interface RunJournal {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** What `${ns}` and `${outside.ns}` stand for on clusters that are ours. */
+export const OWN_NAMESPACES = { namespace: "foo", outsideNamespace: "meshproof-outside" } as const;
+
 export interface Cluster extends AsyncDisposable {
   readonly kind: ClusterInfo["kind"];
   readonly name: string;

@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
@@ -21,7 +21,7 @@ import { errorOf, hasParent, tellParent } from "../../harness/run/parent.ts";
 import { GROUND_VARIABLE, type Ground, type SessionPlan } from "../../harness/run/plan.ts";
 import { readProfile } from "../../harness/run/profile.ts";
 import type { Ending } from "../../harness/run/record.ts";
-import { chargeLate, lookLast, readAround, type LastSeen } from "../../harness/run/restarts.ts";
+import { chargeLate, lookLast, readAround, type LastSeen } from "../../harness/run/late-deaths.ts";
 import { unrun } from "../../harness/run/scenario.ts";
 import { openSession, type Session } from "../../harness/run/session.ts";
 import type { RunSettings } from "../../harness/run/settings.ts";
@@ -51,11 +51,14 @@ const over = new AbortController();
 let interruption: Interruption | undefined;
 let opening: Promise<Held> | undefined;
 
-/** Opens the cluster and hands it to the workers and the reporter. */
-export async function openGround(settings: RunSettings): Promise<void> {
+/**
+ * Opens the cluster and hands it to the workers and the reporter.
+ * @param lanes how many workers there will be
+ */
+export async function openGround(settings: RunSettings, lanes: number): Promise<void> {
   const status = statusOf();
   watchSignals();
-  opening = open(settings, { ...status, signal: stop.signal });
+  opening = open(settings, lanes, { ...status, signal: stop.signal });
   try {
     await opening;
   } catch (error) {
@@ -74,7 +77,7 @@ export async function closeGround(): Promise<void> {
   const { session, scenarios, ground } = held;
   let last: LastSeen | undefined;
   try {
-    await inTime(stop.signal, sweep(session, scenarios), undefined);
+    await inTime(stop.signal, sweep(session, scenarios, { allLanes: true }), undefined);
     last = await inTime(stop.signal, lookLast(session, scenarios), undefined);
   } finally {
     session.close();
@@ -134,7 +137,7 @@ function statusOf(): StatusLine {
   return { progress: (text) => tellParent({ kind: "progress", text }), clear: () => undefined };
 }
 
-async function open(settings: RunSettings, work: Work): Promise<Held> {
+async function open(settings: RunSettings, lanes: number, work: Work): Promise<Held> {
   const runId = newRunId();
   const startedAt = settings.startedAt ?? performance.timeOrigin;
   const folder = path.join(settings.results, runId);
@@ -172,6 +175,7 @@ async function open(settings: RunSettings, work: Work): Promise<Held> {
     ...{ runId, startedAt, scenariosRoot: settings.scenarios, keys: await keys },
     ...{ podsDir: path.join(tempDir, "pods"), diagnosticsDir: path.join(folder, "diagnostics") },
     ...{ limitMs: settings.limitMs, inForceLimitMs: settings.inForceLimitMs },
+    lanes,
   };
   const session = await openSession(plan, handle);
   stack.defer(() => session.close());
@@ -193,9 +197,11 @@ async function open(settings: RunSettings, work: Work): Promise<Held> {
     skipped: Object.fromEntries(skipped.map(({ scenario, finding }) => [scenario.id, finding])),
     tool: { name: "meshproof", version: packageJson.version },
     inputs: await inputs,
+    lanesDir: path.join(tempDir, "lanes"),
     endingFile: path.join(tempDir, "ending.json"),
   };
   const file = path.join(tempDir, "ground.json");
+  await mkdir(ground.lanesDir, { mode: 0o700 });
   await writeFile(file, JSON.stringify(ground), { mode: 0o600 });
   process.env[GROUND_VARIABLE] = file;
   stack.move();

@@ -1,7 +1,8 @@
+import type { FullConfig } from "@playwright/test";
 import { readSettings } from "../../harness/run/settings.ts";
 import { openGround } from "./ground.ts";
 
 /** Playwright's global setup: starts the cluster or attaches to it, and gives it what the scenarios need. */
-export default async function setUp(): Promise<void> {
-  await openGround(readSettings());
+export default async function setUp({ workers }: FullConfig): Promise<void> {
+  await openGround(readSettings(), workers);
 }

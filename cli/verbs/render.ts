@@ -1,4 +1,5 @@
 import path from "node:path";
+import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { substitute } from "../../harness/scenario/index.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { substitutionValues } from "../../harness/run/substitution.ts";
@@ -15,9 +16,9 @@ export const command = verb("render", ["render jwt/algorithms", "render jwt/algo
 
 /** What only a run knows. TEST-NET-1 (RFC 5737) stands for the pod outside the mesh. */
 const UNKNOWN = {
-  ns: "foo",
+  ns: OWN_NAMESPACES.namespace,
   outsideIp: "192.0.2.1",
-  outsideNs: "meshproof-outside",
+  outsideNs: OWN_NAMESPACES.outsideNamespace,
   fresh: "fresh",
 };
 

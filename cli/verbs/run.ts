@@ -42,6 +42,7 @@ export const command = verb("run", [
   .option("--allow-mesh-wide", "existing: allow scenarios whose objects reach beyond the run's own namespaces")
   .option("--profile <profile>", "what the mesh promises: istio, asm, or asm@VERSION", "istio")
   .option("--results <folder>", "where reports are written, a folder per run", "results")
+  .addOption(option.lanes())
   .option("--shard <i/n>", "only the i-th of n parts of the selection; meshproof merge puts the results together")
   .option("--rerun-failed <results>", "only what failed, flaked or ended in an error in that run")
   .option("--ignore-missing", "with --rerun-failed: leave out scenarios that failed there and no longer exist")
@@ -67,6 +68,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly keep?: boolean;
   readonly results: string;
   readonly knownFailures?: string;
+  readonly lanes?: number;
   readonly shard?: string | undefined;
   /** A run's folder, or its results.json. */
   readonly rerunFailed?: string;
@@ -150,11 +152,12 @@ function settingsOf(
 ): RunSettings {
   const { cluster: kind, name, keep, istio, envoy, images, imageMirror, imageDigest, kubernetes } = options;
   const { kubeconfig, context, allowExec, revision, allowMeshWide } = options;
+  const existing = kind === "existing";
   const made = { name, keep, istio, envoy, images, imageMirror, imageDigest, kubernetes };
   const given = { kubeconfig, context, allowExec, revision, allowMeshWide };
-  const alone = { ...options, shard: undefined, tag: [], keep: kind !== "existing" };
+  const alone = { ...options, shard: undefined, tag: [], keep: !existing };
   return {
-    cluster: { kind, ...(kind === "existing" ? given : made) },
+    cluster: { kind, ...(existing ? given : made) },
     scenarios: path.resolve(options.scenarios),
     ids: scenarios.map(({ id }) => id),
     elsewhere: [...elsewhere],
@@ -164,6 +167,7 @@ function settingsOf(
     limitMs: options.limit === undefined ? LIMIT_MS : options.limit * 1000,
     inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
     shard,
+    lanes: options.lanes ?? (existing ? 1 : undefined),
     startedAt: performance.timeOrigin,
     command: againBy(asked, options),
     repeat: againBy([SCENARIO], alone),
@@ -211,6 +215,7 @@ function refuseMixedOptions(options: RunVerbOptions): void {
         "--envoy": options.envoy !== undefined,
         "--name": options.name !== undefined,
         "--keep": options.keep === true,
+        "--lanes": options.lanes !== undefined,
       }
     : {
         "--kubeconfig": options.kubeconfig !== undefined,
@@ -236,7 +241,7 @@ function againBy(names: readonly string[], options: RunVerbOptions): string {
     options;
   return commandOf("run", names, {
     ...{ "--tag": tag, "--cluster": cluster === "embedded" ? undefined : cluster },
-    ...{ "--istio": istio, "--envoy": envoy, ...flagsOf(options) },
+    ...{ "--lanes": options.lanes?.toString(), "--istio": istio, "--envoy": envoy, ...flagsOf(options) },
     ...{ "--kubeconfig": kubeconfig, "--context": context, "--revision": revision },
     ...{ "--allow-mesh-wide": options.allowMeshWide, "--shard": shard, "--known-failures": knownFailures },
     ...{ "--profile": profile === "istio" ? undefined : profile },

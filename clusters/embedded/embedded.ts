@@ -4,7 +4,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Manifest } from "../../harness/mesh/client.ts";
 import { readOwnFile, TEMP_HINT } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
-import type { Cluster } from "../cluster.ts";
+import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { ImagePlaces } from "../components/registry/names.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
@@ -32,10 +32,6 @@ import {
   type RunDir,
   type RunPaths,
 } from "./run-dir.ts";
-
-/** The namespaces that `${ns}` and `${outside.ns}` stand for. */
-const NAMESPACE = "foo";
-const OUTSIDE_NAMESPACE = "meshproof-outside";
 
 /** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
 const STOP_SECONDS = 20;
@@ -258,8 +254,7 @@ async function clusterOf(
     kind: "embedded",
     name: dir.name,
     kubeconfig: dir.kubeconfig,
-    namespace: NAMESPACE,
-    outsideNamespace: OUTSIDE_NAMESPACE,
+    ...OWN_NAMESPACES,
     ours: true,
     ingressUrl: istio.INGRESS_URL,
     injection: { "istio-injection": "enabled" },

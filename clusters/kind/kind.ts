@@ -12,7 +12,7 @@ import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/mesh/client.ts";
 import { findOwnFolder, makeOwnFolder, readOwnFile, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 import type { WantedMesh } from "../components/components.ts";
-import type { Cluster } from "../cluster.ts";
+import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
 import { docker, lastLines, requireDocker } from "./docker.ts";
@@ -26,10 +26,6 @@ import { watchEnd } from "./watch.ts";
 
 export { sweepKind } from "./sweep.ts";
 export type { ImageOptions } from "./source.ts";
-
-/** The namespaces that `${ns}` and `${outside.ns}` stand for. */
-const NAMESPACE = "foo";
-const OUTSIDE_NAMESPACE = "meshproof-outside";
 
 export interface StartOptions extends ImageOptions {
   readonly name: string;
@@ -324,8 +320,7 @@ async function clusterOf(
     kind: "kind",
     name,
     kubeconfig: files.kubeconfig,
-    namespace: NAMESPACE,
-    outsideNamespace: OUTSIDE_NAMESPACE,
+    ...OWN_NAMESPACES,
     ours: true,
     ingressUrl: istio.INGRESS_URL,
     injection: { "istio-injection": "enabled" },

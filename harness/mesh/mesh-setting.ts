@@ -21,11 +21,13 @@ const RECONNECT_MS = 60_000;
 /**
  * Brings the mesh to a setting and waits until it is true everywhere: the new istiod is Ready, the old one is gone, and
  * every proxy has taken the new one's configuration.
+ * @param options.fixed refuses to change anything
+ * @throws ERR_MESH_SETTING
  */
 export async function setMesh(
   kube: Kube,
   setting: MeshSetting,
-  options: { signal?: AbortSignal; restart?: boolean } = {},
+  options: { signal?: AbortSignal; restart?: boolean; fixed?: boolean } = {},
 ): Promise<void> {
   // Its name ends with the revision where it has one; meshproof's own meshes have one istiod.
   const { items } = await kube.apps.listNamespacedDeployment({
@@ -41,6 +43,12 @@ export async function setMesh(
   const mesh = withSetting(before, setting);
   const restart = options.restart === true;
   if (jwksFetcherOf(istiod) === wanted && mesh === before && !restart) return;
+  if (options.fixed === true)
+    throw new MeshproofError(
+      "ERR_MESH_SETTING",
+      "the mesh does not have the setting that this scenario needs, and cannot be changed while other scenarios run",
+      { hint: "run it with --lanes 1" },
+    );
   if (mesh !== before) await patch(kube, { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } });
   await patch(kube, patchFor(name, wanted, mesh, restart));
   await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });

@@ -31,22 +31,26 @@ export async function prepareGround(options: PrepareOptions): Promise<Record<str
   signal.throwIfAborted();
   const refused = await preflight(session, scenarios);
   signal.throwIfAborted();
+  // Scenarios that run side by side find it as they need it.
+  if (session.handle.ours && (session.plan.lanes ?? 1) > 1) await setMesh(session.kube, {}, { signal });
   return Object.fromEntries([...refused].map(([{ id }, refusals]) => [id, refusals]));
 }
 
 /**
  * Brings the mesh to the setting that a scenario needs and runs it. What a mesh of others cannot be brought to has been
  * skipped before.
+ * @param options.alone whether no other scenario runs beside it, so that the mesh may be changed
  */
 export async function runOnGround(
   session: Session,
   scenario: Scenario,
   signal?: AbortSignal,
   inStep?: InStep,
+  { alone = true }: { readonly alone?: boolean } = {},
 ): Promise<ScenarioResult> {
   try {
     if (session.handle.ours)
-      await setMesh(session.kube, scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
+      await setMesh(session.kube, scenario.mesh, { restart: await mayHoldOldKeys(session, scenario), fixed: !alone });
   } catch (error) {
     return unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: errorOf(error) }]);
   }

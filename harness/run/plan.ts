@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import type { SkipFinding } from "../model/finding.ts";
+import type { MeshSetting } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { Inputs, Refusal } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
@@ -23,6 +24,8 @@ export interface SessionPlan {
   readonly limitMs: number;
   /** How long the proxies may take to have a step's config in force. */
   readonly inForceLimitMs: number;
+  /** How many scenarios run side by side at most; 1 where it is left out. */
+  readonly lanes?: number;
   /** A policy that chooses none of the judging pods is a note instead of an error: a ticket's policy may be at fault. */
   readonly unchosenIsNote?: boolean;
 }
@@ -44,6 +47,8 @@ export interface Ground {
   readonly workloadsReadyAt: number;
   /** The folder of this run's results. */
   readonly folder: string;
+  /** Where workers note what they know of lanes: which is ready, and who was there last. */
+  readonly lanesDir: string;
   /** Where global teardown says how the run ended. */
   readonly endingFile: string;
 }
@@ -56,6 +61,15 @@ export function readGround(): Ground {
   const file = process.env[GROUND_VARIABLE];
   if (!file) throw new MeshproofError("ERR_USAGE", `there is no cluster: ${GROUND_VARIABLE} is not set`);
   return JSON.parse(readFileSync(file, "utf8")) as Ground;
+}
+
+/** Whether a scenario needs no other mesh setting than Istio's default. */
+export function hasDefaultMesh({
+  jwksFetch = "istiod",
+  pathNormalization = "BASE",
+  extAuthz = false,
+}: MeshSetting): boolean {
+  return jwksFetch === "istiod" && pathNormalization === "BASE" && !extAuthz;
 }
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */

@@ -4,7 +4,8 @@ import { countOf } from "../verdict/index.ts";
 import { worst } from "../verdict/status.ts";
 import { cut, type Interruption } from "./interruption.ts";
 import { inRunOrder, type Ground } from "./plan.ts";
-import { chargeDeaths, PUBLISHED_MS, type Around, type LastSeen } from "./restarts.ts";
+import { chargeDeaths, PUBLISHED_MS, type LastSeen } from "./late-deaths.ts";
+import type { Around } from "./restarts.ts";
 import { excuseOwn, unrun } from "./scenario.ts";
 import { SCENARIO } from "./settings.ts";
 

@@ -9,7 +9,8 @@ import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { parseManifest } from "../scenario/index.ts";
 import { describeDisturbance } from "../../reports/words.ts";
-import { chargeLate, disturbed, findDisturbances, readPods, reviewDeaths, type PodsSeen } from "./restarts.ts";
+import { chargeLate, disturbed, reviewDeaths } from "./late-deaths.ts";
+import { findDisturbances, readPods, type PodsSeen } from "./restarts.ts";
 import { runScenario } from "./scenario.ts";
 import { fakeSession } from "./session.fixture.ts";
 import type { Session } from "./session.ts";
@@ -218,6 +219,27 @@ describe("a death that was published late", () => {
   it("with a clock that is off is charged to all that may have run", async () => {
     assert.deepEqual(await charge(8, 3, 86_400), ["a", "b"]);
     assert.deepEqual(await charge(8, 3, -86_400), ["a", "b"]);
+  });
+
+  it("is charged to its own lane, and to all lanes where they share what died", async () => {
+    const before = at(0).getTime();
+    const after = at(10).getTime();
+    const shared = pod("istiod-1", [proxy]);
+    const own = pod("httpbin-2", [proxy]);
+    const [one, two] = [await look(quiet, shared), await look(own, shared)];
+    const around = new Map([
+      ["a", { before: { ...one, at: before }, after: { ...one, at: after } }],
+      ["b", { lane: 2, before: { ...two, at: before + 1 }, after: { ...two, at: after + 1 } }],
+    ]);
+    const died = status("istio-proxy", 1, running(9), ended(8));
+    const charge = async (...last: V1Pod[]): Promise<string[]> =>
+      chargeLate([result("a"), result("b")], around, { ...(await look(...last)), at: after + 500 })
+        .filter((charged) => charged.status === "error")
+        .map(({ id }) => id);
+    assert.deepEqual(await charge(quiet, pod("httpbin-2", [died]), shared), ["b"]);
+    assert.deepEqual(await charge(pod("httpbin-1", [died]), own, shared), ["a"]);
+    assert.deepEqual(await charge(quiet, own, pod("istiod-1", [died])), ["a", "b"]);
+    assert.deepEqual(await charge(quiet, own, shared), []);
   });
 
   it("is not told twice, and does not hide an earlier error", async () => {

@@ -1,13 +1,11 @@
 /** What became of the pods while something was judged: an answer from beside a crash proves nothing. */
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
-import { messageOf, type Kube } from "../mesh/client.ts";
-import { sentences } from "../../reports/words.ts";
-import { inLanes } from "../lanes.ts";
-import type { ScenarioFinding } from "../model/finding.ts";
-import type { Disturbance, ScenarioResult } from "../model/result.ts";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import type { Kube } from "../mesh/client.ts";
+import type { Disturbance } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
@@ -171,6 +169,8 @@ export function findDisturbances(scenario: Scenario, before: PodsSeen, after: Po
 
 /** What was seen around a scenario. */
 export interface Around {
+  /** Where it ran; 1 where it is left out. */
+  readonly lane?: number;
   readonly before: PodsSeen;
   readonly after: PodsSeen;
 }
@@ -188,8 +188,8 @@ export interface Lookout {
  * run's namespaces, istiod, and the ingress gateway where it is asked.
  */
 export async function openLookout(session: Session, scenario: Scenario): Promise<Lookout> {
-  const selections = selectionsOf(session, [scenario]);
-  const look = (): Promise<PodsSeen> => readPods(session.kube, selections);
+  const selections = selectionsOf([session.handle], [scenario]);
+  const look = async (): Promise<PodsSeen> => session.shown(await readPods(session.kube, selections));
   const lists = [await look()];
   const makes = makersOf(scenario).size > 0;
   return {
@@ -200,149 +200,36 @@ export async function openLookout(session: Session, scenario: Scenario): Promise
       const before = lists[0] as PodsSeen;
       const after = await look();
       lists.push(after);
-      await keep(session.plan, scenario.id, { before, after });
+      await keep(session, scenario.id, { lane: session.lane, before, after });
       const found = lists.slice(1).flatMap((list, index) => findDisturbances(scenario, lists[index] as PodsSeen, list));
       return [...new Map(found.map((one) => [JSON.stringify(one), one])).values()];
     },
   };
 }
 
-function selectionsOf({ handle }: Session, scenarios: readonly Scenario[]): PodSelection[] {
+export function selectionsOf(
+  lanes: readonly Pick<ClusterHandle, "namespace" | "outsideNamespace">[],
+  scenarios: readonly Scenario[],
+): PodSelection[] {
   const gateway = scenarios.some(({ steps }) =>
     steps.some(({ checks }) => checks.some(({ request }) => request.to === "ingress")),
   );
   return [
-    { namespace: handle.namespace },
-    { namespace: handle.outsideNamespace },
+    ...lanes.flatMap(({ namespace, outsideNamespace }) => [{ namespace }, { namespace: outsideNamespace }]),
     { namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" },
     ...(gateway ? [{ namespace: ROOT_NAMESPACE, labelSelector: "istio=ingressgateway" }] : []),
   ];
 }
 
-/** Where a worker leaves what it saw, for the process that reviews the run. */
-export function podsFileOf({ podsDir }: Pick<SessionPlan, "podsDir">, id: string): string {
-  return path.join(podsDir, `${id.replaceAll("/", "__")}.json`);
+/** Where a worker leaves what it saw, for the process that reviews the run. A scenario that is repeated may run in two lanes at once. */
+export function podsFileOf(
+  { plan, lane }: { readonly plan: Pick<SessionPlan, "podsDir">; readonly lane: number },
+  id: string,
+): string {
+  return path.join(plan.podsDir, `${id.replaceAll("/", "__")}.${lane}.json`);
 }
 
-async function keep(plan: SessionPlan, id: string, around: Around): Promise<void> {
-  await mkdir(plan.podsDir, { recursive: true });
-  await writeFile(podsFileOf(plan, id), JSON.stringify(around));
-}
-
-/** The pods after all scenarios; what kept them from being read. */
-export type LastSeen = { readonly pods: PodsSeen } | { readonly unread: string };
-
-/** Looks at the pods once more after all scenarios, when deaths of the last moments have been published. Never throws. */
-export async function lookLast(session: Session, scenarios: readonly Scenario[]): Promise<LastSeen> {
-  // The kubelet of the embedded cluster writes a death at once; a program that was hit still needs a moment to end.
-  const published = session.handle.kind === "embedded" ? 500 : PUBLISHED_MS;
-  const seen = await readAround(session.plan, scenarios);
-  const ended = Math.max(0, ...[...seen.values()].map(({ after }) => after.at));
-  // eslint-disable-next-line no-restricted-syntax -- when another process saw it
-  await new Promise((resolve) => setTimeout(resolve, Math.max(0, ended + published - Date.now())));
-  try {
-    return { pods: await readPods(session.kube, selectionsOf(session, scenarios)) };
-  } catch (error) {
-    return { unread: messageOf(error) };
-  }
-}
-
-export async function readAround(
-  plan: Pick<SessionPlan, "podsDir">,
-  ran: readonly { readonly id: string }[],
-): Promise<Map<string, Around>> {
-  const seen = await inLanes(ran, async ({ id }): Promise<[string, Around][]> => {
-    // A scenario that did not come to its end left nothing, and is in error already.
-    const text = await readFile(podsFileOf(plan, id), "utf8").catch(() => undefined);
-    return text === undefined ? [] : [[id, JSON.parse(text) as Around]];
-  });
-  return new Map(seen.flat());
-}
-
-/** {@link lookLast} and {@link chargeDeaths} in one, where one process does all. */
-export async function reviewDeaths(
-  session: Session,
-  scenarios: readonly Scenario[],
-  results: readonly ScenarioResult[],
-): Promise<ScenarioResult[]> {
-  const around = await readAround(session.plan, results);
-  return around.size === 0 ? [...results] : chargeDeaths(results, around, await lookLast(session, scenarios));
-}
-
-/**
- * Charges each death that was published late to what ran when it happened. Where the pods could not be read any more, the
- * scenarios of the last moments are in error.
- */
-export function chargeDeaths(
-  results: readonly ScenarioResult[],
-  around: ReadonlyMap<string, Around>,
-  last: LastSeen,
-): ScenarioResult[] {
-  if ("pods" in last) return chargeLate(results, around, last.pods);
-  const ended = Math.max(...[...around.values()].map(({ after }) => after.at));
-  const finding: ScenarioFinding = { kind: "deaths-not-known", error: last.unread };
-  return chargeLate(results, around).map((result) => {
-    const recent = (around.get(result.id)?.after.at ?? 0) > ended - PUBLISHED_MS;
-    return recent ? inError(result, [finding]) : result;
-  });
-}
-
-/**
- * A kubelet needs a moment to publish that a container died: a scenario that has ended meanwhile was passed, and the death is
- * seen around a later one, or not before the end of the run. By the time of its end it belongs to whatever ran then.
- * @param seen what was seen around each scenario, by id
- * @param last the pods after all of them, where they could be read
- */
-export function chargeLate(
-  results: readonly ScenarioResult[],
-  seen: ReadonlyMap<string, Around>,
-  last?: PodsSeen,
-): ScenarioResult[] {
-  const inOrder = [...seen.values()].sort((a, b) => a.before.at - b.before.at);
-  const lists = [...inOrder.flatMap(({ before, after }) => [before, after]), ...(last ? [last] : [])];
-  const deaths = lists.slice(1).flatMap((list, index) => {
-    const earlier = lists[index] as PodsSeen;
-    // A pod that came between two scenarios (a mesh setting) is not compared with nothing.
-    const same = { at: list.at, pods: list.pods.filter(({ uid }) => earlier.pods.some((pod) => pod.uid === uid)) };
-    return findDeaths(earlier, same).map((death) => ({ death, window: windowOf(death, earlier.at, list.at) }));
-  });
-  return results.map((result) => {
-    const around = seen.get(result.id);
-    if (around === undefined) return result;
-    const late = deaths
-      .filter(({ window: [from, to] }) => from <= around.after.at && to >= around.before.at)
-      .map(({ death }) => death)
-      .filter((death) => !result.disturbances?.some((known) => JSON.stringify(known) === JSON.stringify(death)));
-    return late.length === 0 ? result : disturbed(result, late);
-  });
-}
-
-/** How long a kubelet may take to publish a death: it looks once a second (PLEG), and then writes. */
-export const PUBLISHED_MS = 3_000;
-
-/** When a container died at the earliest and at the latest. Its own time is of whole seconds, by the clock of its node. */
-function windowOf({ last }: Disturbance, from: number, to: number): [number, number] {
-  const finished = Date.parse(last?.finishedAt ?? "");
-  // A clock that is off says nothing.
-  if (Number.isNaN(finished) || finished > to + 1000 || finished < from - 10 * PUBLISHED_MS)
-    return [from - PUBLISHED_MS, to];
-  return [finished, Math.min(finished + 1000, to)];
-}
-
-/** The result as it is where something disturbed it: in error, whatever the answers are. */
-export function disturbed(result: ScenarioResult, found: readonly Disturbance[]): ScenarioResult {
-  if (found.length === 0) return result;
-  return {
-    ...inError(
-      result,
-      found.map((disturbance) => ({ kind: "disturbance", disturbance })),
-    ),
-    disturbances: [...(result.disturbances ?? []), ...found],
-  };
-}
-
-/** What a scenario in error is told already comes first. */
-function inError(result: ScenarioResult, more: readonly ScenarioFinding[]): ScenarioResult {
-  const findings = [...(result.status === "error" ? (result.findings ?? []) : []), ...more];
-  return { ...result, status: "error", findings, reason: sentences(findings) };
+async function keep(session: Session, id: string, around: Around): Promise<void> {
+  await mkdir(session.plan.podsDir, { recursive: true });
+  await writeFile(podsFileOf(session, id), JSON.stringify(around));
 }

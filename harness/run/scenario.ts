@@ -42,7 +42,9 @@ export async function runScenario(
   for (const [index, spec] of lookout ? scenario.steps.entries() : []) {
     const since = new Date();
     try {
-      const step = await inStep(spec, () => runStep(session, scenario, index, applied, signal));
+      const step = await inStep(spec, async () =>
+        session.shown(await runStep(session, scenario, index, applied, signal)),
+      );
       steps.push(step);
       // A step with findings of its own could not be judged as a whole.
       if (step.findings !== undefined) {
@@ -70,7 +72,7 @@ export async function runScenario(
   // On a mesh of others their policies are a reason not to run here, and none that anything is wrong.
   const foreign = findings.some(({ kind }) => kind === "foreign-policies");
   if (foreign && !session.handle.ours && (disturbances ?? []).length === 0) return unrun(scenario, "skipped", findings);
-  return {
+  return session.shown<ScenarioResult>({
     id: scenario.id,
     title: scenario.title,
     source: scenario.source,
@@ -85,7 +87,7 @@ export async function runScenario(
     durationMs: Math.round(performance.now() - started),
     steps,
     ...(diagnostics.length > 0 ? { diagnostics } : {}),
-  };
+  });
 }
 
 /** Applies a scenario's own known failure to what it found: last, since reading the access logs may change a status. */

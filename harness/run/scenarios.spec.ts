@@ -1,3 +1,4 @@
+import type { TestInfo } from "@playwright/test";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
@@ -6,6 +7,7 @@ import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../mo
 import type { Position, Scenario } from "../model/scenario.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
+import { findAlone } from "./lane.ts";
 import { scenariosOf } from "./loaded.ts";
 import { inRunOrder } from "./plan.ts";
 import { unableOf } from "./record.ts";
@@ -16,6 +18,7 @@ import { sweep } from "./sweep.ts";
 const settings = readSettings();
 const project = projectOf(settings);
 const scenarios = await scenariosOf(settings);
+const alone = await findAlone(settings, scenarios);
 
 /** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
 const SET_UP_LIMIT_MS = 300_000;
@@ -24,7 +27,7 @@ const STEP_LIMIT_MS = 2 * settings.inForceLimitMs + settings.limitMs + COLLECT_L
 const KEPT = process.env[KEEP_WORKER_VARIABLE] !== undefined;
 
 for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.includes(id) ?? true)))
-  test(scenario.id, detailsOf(scenario), async ({ ground, session, keep }, info) => {
+  test(scenario.id, detailsOf(scenario), async ({ ground, laneFor }, info) => {
     const unable = unableOf(ground, scenario);
     if (unable !== undefined) {
       info.annotations.push({ type: "status", description: unable.status });
@@ -45,9 +48,10 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
         },
         { location: locationOf(position) },
       );
-    const result = await runOnGround(session, scenario, undefined, inStep);
-    if (result.status === "error") await sweep(session, scenarios);
-    await keep(result, info);
+    const lane = await laneFor(scenario);
+    const result = await runOnGround(lane.session, scenario, undefined, inStep, { alone: isAlone(scenario, info) });
+    if (result.status === "error") await sweep(lane.session, scenarios);
+    await lane.keep(result, info);
     const told = excuseOwn(scenario, result);
     info.annotations.push({ type: "status", description: told.status });
     if (told.status === "known-failure")
@@ -60,8 +64,14 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
     expect(info.errors, `${scenario.id} is ${told.status}`).not.toEqual([]);
   });
 
-function detailsOf({ title, source, tags, level, position }: Scenario) {
+/** Playwright retries what failed when all else has ended. */
+function isAlone({ id }: Scenario, { config, retry }: TestInfo): boolean {
+  return config.workers === 1 || alone.has(id) || retry > 0;
+}
+
+function detailsOf({ id, title, source, tags, level, position }: Scenario) {
   return {
+    ...(alone.has(id) && { lock: "-exclusive-" }),
     tag: [...new Set([level, ...tags])].map((tag) => `@${tag}`),
     annotation: [
       { type: "title", description: title },

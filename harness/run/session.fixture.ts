@@ -28,6 +28,7 @@ export function fakeSession(parts: Partial<Session>): Session {
       ...{ ingressUrl: "http://ingress", injection: {} },
       info: { kind: "embedded", name: "t", versions: { kubernetes: "", istio: "", envoy: "" }, digests: {} },
     },
+    ...{ lane: 1, isOthers: () => false, shown: (data) => data },
     kube: fakeKube({}),
     tokens: { mint: refuse, jwks: refuse, keys: refuse, secrets: () => [], redact: (text) => text },
     accessLog: {

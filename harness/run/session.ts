@@ -9,6 +9,7 @@ import { CURL_COMMAND } from "../probe/curl.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/factory.ts";
 import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
+import { inLane, laneOf, withoutLanes } from "./lane.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { countWorkers, readProxy, requestsFor } from "./proxies.ts";
@@ -27,6 +28,7 @@ export interface Proxies {
 /** A run's view of its cluster: each part of a step takes what it needs of it. Places and targets are looked up once per scenario. */
 export interface Session extends Places, Proxies {
   readonly plan: SessionPlan;
+  /** As its lane has it. */
   readonly handle: ClusterHandle;
   readonly kube: Kube;
   readonly tokens: TokenFactory;
@@ -39,12 +41,18 @@ export interface Session extends Places, Proxies {
   deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   /** Runs curl in a container with this config (`--config -`). */
   curl(where: ContainerRef, config: string): Promise<ExecResult>;
+  readonly lane: number;
+  /** Whether a namespace is another lane's. */
+  isOthers(namespace: string | undefined): boolean;
+  /** Data with the names that it would have in lane 1. */
+  shown<Data>(data: Data): Data;
   /** Forgets what was looked up: pods may have been replaced since. */
   forget(): void;
   close(): void;
 }
 
-export async function openSession(plan: SessionPlan, handle: ClusterHandle): Promise<Session> {
+export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lane = 1): Promise<Session> {
+  const handle = inLane(cluster, lane);
   const kube = connect(handle.kubeconfig, handle.journal?.file, !handle.ours);
   const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keys: plan.keys });
   const cache = new Map<string, Promise<unknown>>();
@@ -68,6 +76,9 @@ export async function openSession(plan: SessionPlan, handle: ClusterHandle): Pro
   return {
     plan,
     handle,
+    lane,
+    isOthers: (namespace = "") => (laneOf(cluster, namespace) ?? lane) !== lane,
+    shown: (data) => (lane === 1 ? data : withoutLanes(cluster, data)),
     kube,
     tokens,
     accessLog,

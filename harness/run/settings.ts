@@ -39,6 +39,8 @@ export interface RunSettings {
   /** How long the proxies may take to have a step's config in force. */
   readonly inForceLimitMs: number;
   readonly shard?: Shard;
+  /** How many scenarios run side by side: Playwright's workers. */
+  readonly lanes?: number;
   /** When the command began, as `Date.now()`. */
   readonly startedAt?: number;
   /** How a person starts this run again. */
@@ -57,6 +59,9 @@ export const IN_FORCE_LIMIT_MS = 30_000;
 
 /** How long a step may take by default, in milliseconds. */
 export const LIMIT_MS = 10_000;
+
+/** How many scenarios run side by side by default. */
+export const LANES = 1;
 
 /** The environment variable by which `meshproof run` gives Playwright its settings, as JSON. */
 export const SETTINGS_VARIABLE = "MESHPROOF_RUN";

@@ -6,16 +6,23 @@ import type { Session } from "./session.ts";
 import { RUN_LABEL } from "./workloads.ts";
 
 /**
- * Removes what scenarios have left in the cluster because their worker ended early. On a cluster that is ours no other run is at
- * work, so what an earlier run has left goes as well; elsewhere only what bears this run's label.
+ * Removes what scenarios have left in the cluster because their worker ended early; what is in other lanes is theirs. On a cluster
+ * that is ours no other run is at work, so what an earlier run has left goes as well; elsewhere only what bears this run's label.
  * @param scenarios whose manifests name the kinds to look for
+ * @param options.allLanes when no scenario runs any more
  */
-export async function sweep(session: Session, scenarios: readonly Scenario[]): Promise<void> {
+export async function sweep(
+  session: Session,
+  scenarios: readonly Scenario[],
+  { allLanes = false }: { readonly allLanes?: boolean } = {},
+): Promise<void> {
   const label = session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`;
   await inLanes(kindsOf(scenarios), async ({ apiVersion, kind }) => {
     const { objects } = session.kube;
     const list = await objects.list(apiVersion, kind, undefined, undefined, undefined, undefined, undefined, label);
-    for (const item of list.items) await objects.remove({ ...item, apiVersion, kind } as Manifest);
+    for (const item of list.items)
+      if (allLanes || !session.isOthers(item.metadata?.namespace))
+        await objects.remove({ ...item, apiVersion, kind } as Manifest);
   });
 }
 

@@ -17,7 +17,7 @@ import { untilMeshSynced } from "../../harness/mesh/mesh-setting.ts";
 import { readyPods, waitFor } from "../../harness/mesh/wait.ts";
 import { loadScenarios } from "../../harness/scenario/index.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
-import { reviewDeaths } from "../../harness/run/restarts.ts";
+import { reviewDeaths } from "../../harness/run/late-deaths.ts";
 import { runScenario } from "../../harness/run/scenario.ts";
 import type { Session } from "../../harness/run/session.ts";
 
