@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyKnownFailures, parseKnownFailures } from "./known-failures.ts";
+import { excuseRun, parseKnownFailures } from "./known-failures.ts";
 import type { Answer, CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./model/result.ts";
 
 const file = (rest: string): string =>
@@ -36,7 +36,7 @@ function runOf(checks: readonly CheckResult[]): RunResult {
 const statusesOf = ({ scenarios }: RunResult): Status[] => scenarios[0]!.steps[0]!.checks.map(({ status }) => status);
 
 test("a known failure counts as one in check, step, scenario and counts, until the end of its last day", () => {
-  const result = applyKnownFailures(run("passed", "failed", "flaky"), parse("expires: 2026-11-25"), "2026-11-25");
+  const result = excuseRun(run("passed", "failed", "flaky"), parse("expires: 2026-11-25"), "2026-11-25");
   assert.deepEqual(statusesOf(result), ["passed", "known-failure", "known-failure"]);
   const [scenario] = result.scenarios;
   assert.deepEqual([scenario?.status, scenario?.steps[0]?.status], ["known-failure", "known-failure"]);
@@ -63,7 +63,7 @@ test("a request that was admitted and must be refused is excused by nothing that
       checkOf("flaky", { got: answer(403, "authorization"), wrong: [admitted] }),
       checkOf("failed", { wrong: [admitted, answer(503, "proxy")], got: answer(503, "proxy") }),
     ]) {
-      const result = applyKnownFailures(runOf([failed]), parse(entry), "2026-11-25");
+      const result = excuseRun(runOf([failed]), parse(entry), "2026-11-25");
       assert.deepEqual(statusesOf(result), [failed.status], `${entry} ${JSON.stringify(failed)}`);
       assert.equal(result.counts["known-failure"], 0);
       assert.equal(result.scenarios[0]?.status, failed.status);
@@ -73,22 +73,22 @@ test("a request that was admitted and must be refused is excused by nothing that
 
 test("an entry that names the answer excuses that answer alone", () => {
   const entry = parse("expires: 2027-01-01, got: { status: 200, by: workload }");
-  const excused = applyKnownFailures(runOf([checkOf("failed", { got: admitted })]), entry, "2026-11-25");
+  const excused = excuseRun(runOf([checkOf("failed", { got: admitted })]), entry, "2026-11-25");
   assert.deepEqual(statusesOf(excused), ["known-failure"]);
   assert.equal(excused.notes, undefined);
-  const other = applyKnownFailures(run("failed"), entry, "2026-11-25");
+  const other = excuseRun(run("failed"), entry, "2026-11-25");
   assert.deepEqual(statusesOf(other), ["failed"]);
   assert.match(other.notes?.[0] ?? "", /names 200 from workload, and there were other answers: they count$/);
   const two = [admitted, answer(503, "proxy")];
   const both = runOf([checkOf("flaky", { got: answer(403, "authorization"), wrong: two })]);
-  assert.deepEqual(statusesOf(applyKnownFailures(both, entry, "2026-11-25")), ["flaky"], "one of two answers");
+  assert.deepEqual(statusesOf(excuseRun(both, entry, "2026-11-25")), ["flaky"], "one of two answers");
   const entries = [...entry, ...parse("expires: 2027-01-01, got: { status: 503, by: proxy }")];
-  assert.deepEqual(statusesOf(applyKnownFailures(both, entries, "2026-11-25")), ["known-failure"]);
+  assert.deepEqual(statusesOf(excuseRun(both, entries, "2026-11-25")), ["known-failure"]);
 });
 
 test("a scenario is known to fail only where each of its failures is known", () => {
   const known = parse("expires: 2027-01-01");
-  const { scenarios, counts } = applyKnownFailures(
+  const { scenarios, counts } = excuseRun(
     runOf([checkOf("failed"), checkOf("failed", { name: "admitted", got: admitted })]),
     known,
     "2026-11-25",
@@ -105,7 +105,7 @@ test("an answer is named by its status and who gave it", () => {
 });
 
 test("an expired one fails, and is told", () => {
-  const result = applyKnownFailures(run("failed"), parse("expires: 2026-11-24"), "2026-11-25");
+  const result = excuseRun(run("failed"), parse("expires: 2026-11-24"), "2026-11-25");
   assert.deepEqual([statusesOf(result), result.counts.failed], [["failed"], 1]);
   assert.match(
     result.notes?.[0] ?? "",
@@ -115,21 +115,21 @@ test("an expired one fails, and is told", () => {
 
 test("only the named check is excused, the other one still fails the scenario", () => {
   const known = parse('expires: 2027-01-01, step: step, check: "check 0"');
-  const result = applyKnownFailures(run("failed", "failed"), known, "2026-11-25");
+  const result = excuseRun(run("failed", "failed"), known, "2026-11-25");
   assert.deepEqual(statusesOf(result), ["known-failure", "failed"]);
   assert.equal(result.scenarios[0]?.status, "failed");
 });
 
 test("an error of the environment is not excused", () => {
-  const result = applyKnownFailures(run("error"), parse("expires: 2027-01-01"), "2026-11-25");
+  const result = excuseRun(run("error"), parse("expires: 2027-01-01"), "2026-11-25");
   assert.deepEqual(statusesOf(result), ["error"]);
   assert.match(result.notes?.[0] ?? "", /was not judged$/);
 });
 
 test("one that passes now is to be removed, one that matches nothing is told", () => {
-  const passes = applyKnownFailures(run("passed"), parse("expires: 2027-01-01"), "2026-11-25");
+  const passes = excuseRun(run("passed"), parse("expires: 2027-01-01"), "2026-11-25");
   assert.match(passes.notes?.[0] ?? "", /passes now: remove it$/);
-  const nothing = applyKnownFailures(run("failed"), parse("expires: 2027-01-01, step: other"), "2026-11-25");
+  const nothing = excuseRun(run("failed"), parse("expires: 2027-01-01, step: other"), "2026-11-25");
   assert.match(nothing.notes?.[0] ?? "", /a\/b: other\) matches nothing in this run$/);
   assert.deepEqual(statusesOf(nothing), ["failed"]);
 });

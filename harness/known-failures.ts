@@ -1,14 +1,15 @@
-/** A file that says which failures somebody knows and answers for, until when; and what it makes of a run. */
+/** Known failures, with owner, reason and expiry date: those that scenarios have of their own, those of a file, and what they make of a run. */
 
 import { MeshproofError } from "./model/errors.ts";
 import { knownFailuresFile, type KnownFailure } from "./model/known.ts";
 import type { RunResult } from "./model/result.ts";
+import type { Scenario } from "./model/scenario.ts";
 import { formatProblem } from "./scenario/problem.ts";
 import { parseSource } from "./scenario/source.ts";
 import { validate } from "./scenario/validate.ts";
 import { countOf, excuseScenario, type Excused } from "./verdict/status.ts";
 
-/** An entry of a file of known failures. */
+/** A known failure, and what it is of. */
 export interface KnownFailureEntry extends KnownFailure {
   readonly scenario: string;
   /** `file:line`, for messages. */
@@ -45,6 +46,13 @@ export function parseKnownFailures(content: string, file: string): KnownFailureE
   });
 }
 
+/** The known failures that scenarios have of their own. */
+export function ownKnownFailures(scenarios: readonly Scenario[]): KnownFailureEntry[] {
+  return scenarios.flatMap(({ id, knownFailure, position }) =>
+    knownFailure === undefined ? [] : [{ ...knownFailure, scenario: id, at: `${position.file}:${position.line}` }],
+  );
+}
+
 /**
  * Makes failed and flaky checks that are known into known failures: see {@link excuseScenario}. An entry past its date excuses
  * nothing.
@@ -52,7 +60,7 @@ export function parseKnownFailures(content: string, file: string): KnownFailureE
  * @returns the result with a note for each entry that has expired, matches nothing, does not name what was seen, was not judged,
  * or passes now
  */
-export function applyKnownFailures(result: RunResult, known: readonly KnownFailureEntry[], today: string): RunResult {
+export function excuseRun(result: RunResult, known: readonly KnownFailureEntry[], today: string): RunResult {
   const told = new Map<KnownFailureEntry, Set<Excused>>(known.map((entry) => [entry, new Set()]));
   const scenarios = result.scenarios.map((scenario) => {
     const own = known.filter((entry) => entry.scenario === scenario.id);

@@ -1,13 +1,10 @@
 import type { Finding } from "../harness/model/finding.ts";
-import type { AppliedObject, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
+import type { AppliedObject, RunResult, ScenarioResult, StepResult } from "../harness/model/result.ts";
 import type { Position } from "../harness/model/scenario.ts";
-import { knownOr, partsOf, tally, type Part } from "../harness/verdict/status.ts";
+import { partsOf, STATUSES, tally, type Part } from "../harness/verdict/status.ts";
 import { describeAsked } from "./describe.ts";
 
-export { knownOr, tally as count };
-
-/** Worst first: the order in which every report tells. */
-export const statuses: readonly Status[] = ["failed", "flaky", "error", "known-failure", "skipped", "passed"];
+export { STATUSES, tally as count };
 
 /** One thing that counts, as reports name it. */
 export interface Outcome extends Part {
@@ -39,7 +36,7 @@ export function outcomesOf(scenario: ScenarioResult): Outcome[] {
 
 /** Scenarios with what needs attention first; the order of the run within each status. */
 export function worstFirst(scenarios: readonly ScenarioResult[]): ScenarioResult[] {
-  return statuses.flatMap((status) => scenarios.filter((scenario) => scenario.status === status));
+  return STATUSES.flatMap((status) => scenarios.filter((scenario) => scenario.status === status));
 }
 
 /**

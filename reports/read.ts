@@ -5,7 +5,7 @@ import { MeshproofError } from "../harness/model/errors.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { countOf } from "../harness/verdict/status.ts";
-import { statuses } from "./outcome.ts";
+import { STATUSES } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import schema from "./results.schema.json" with { type: "json" };
 import schemaOf1 from "./results.v1.schema.json" with { type: "json" };
@@ -56,7 +56,7 @@ export async function readResults(place: string, { unjudged = false, old = true 
       "run again, or fetch it again",
     );
   const counts = countOf(result.scenarios);
-  const differing = statuses.find((status) => counts[status] !== result.counts[status]);
+  const differing = STATUSES.find((status) => counts[status] !== result.counts[status]);
   if (differing !== undefined)
     throw refuse(
       `is damaged: it counts ${result.counts[differing]} ${differing}, and holds ${counts[differing]}`,

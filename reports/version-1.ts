@@ -1,6 +1,6 @@
 /**
  * results.json of schema version 1, which had sentences instead of findings: `diff` and `trend` read it still. What a proxy's config
- * said is left out, since nothing that reads such a file shows it.
+ * said is left out, since nothing that reads such a file shows it. What disagreed in a known failure was marked in the scenario alone.
  */
 
 import type { RecordedText } from "../harness/model/finding.ts";
@@ -10,6 +10,7 @@ import type {
   CheckResult,
   RunResult,
   ScenarioResult,
+  Status,
   StepResult,
 } from "../harness/model/result.ts";
 
@@ -35,13 +36,18 @@ export function upgradeResult(result: ResultOf1): RunResult {
     scenarios: result.scenarios.map((scenario) => ({
       ...withFindings(scenario),
       steps: scenario.steps.map(({ foreign: _foreign, ...step }) => ({
-        ...withFindings(step),
+        ...known(scenario, withFindings(step)),
         objects: step.objects.map(({ note, ...object }) => ({ ...object, ...recorded(note) })),
-        checks: step.checks.map(({ explanation: _explanation, ...check }) => withFindings(check)),
-        asked: step.asked.map(withFindings),
+        checks: step.checks.map(({ explanation: _explanation, ...check }) => known(scenario, withFindings(check))),
+        asked: step.asked.map((asked) => known(scenario, withFindings(asked))),
       })),
     })),
   };
+}
+
+function known<T extends { readonly status: Status }>(scenario: ScenarioOf1, item: T): T {
+  const excused = scenario.status === "known-failure" && (item.status === "failed" || item.status === "flaky");
+  return excused ? { ...item, status: "known-failure" } : item;
 }
 
 function withFindings<T extends { readonly reason?: string }>(item: T): T & { findings?: readonly RecordedText[] } {

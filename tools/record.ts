@@ -16,7 +16,7 @@ import { parse } from "shell-quote";
 import { makeTempDir } from "../clusters/temp-dir.ts";
 import { PROJECT, SCENARIOS } from "../cli/context.ts";
 import type { RunResult } from "../harness/model/result.ts";
-import { statuses } from "../reports/outcome.ts";
+import { STATUSES } from "../reports/outcome.ts";
 import { BREAKS, RED, UPGRADED } from "../test/recorded/broken.ts";
 import { mask } from "../test/recorded/mask.ts";
 import { MINIMIZED, RECORDED, TICKETS } from "../test/recorded/results.ts";
@@ -44,7 +44,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     record: (results) => meshproof(["run", "--name", name, "--results", results], 0),
     async keep(results) {
       const whole = await keepJson<RunResult>(results, "results.json", "whole", "20261128-020000-a001");
-      const bad = statuses.filter((status) => status !== "passed" && whole.counts[status] > 0);
+      const bad = STATUSES.filter((status) => status !== "passed" && whole.counts[status] > 0);
       if (bad.length > 0) throw new Error(`the whole run has checks that are ${bad.join(" and ")}: record it again`);
     },
   },
@@ -56,7 +56,7 @@ const PARTS: Readonly<Record<string, Part>> = {
     },
     async keep(results) {
       const red = await keepJson<RunResult>(results, "results.json", "red", "20261128-021500-b002");
-      const missing = statuses.filter((status) => red.counts[status] === 0);
+      const missing = STATUSES.filter((status) => red.counts[status] === 0);
       if (missing.length > 0) throw new Error(`no check of the red run is ${missing.join(" or ")}: see broken.ts`);
     },
   },

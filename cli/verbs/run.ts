@@ -10,7 +10,7 @@ import { parseShard, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder } from "../../reports/index.ts";
 import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandOf } from "../command-line.ts";
-import { readKnownFailures } from "../known-failures.ts";
+import { knownFailuresOf } from "../../harness/run/loaded.ts";
 import { flagsOf, type ImageFlags } from "../cluster.ts";
 import { MADE_KINDS, type MadeKind, readScenarios, SCENARIOS } from "../context.ts";
 import { prepareHost } from "../host.ts";
@@ -111,7 +111,7 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
       options.shard === undefined ? { scenarios: again } : takeShard(again, parseShard(options.shard));
     const here = new Set(scenarios.map(({ id }) => id));
     const elsewhere = new Set(selected.map(({ id }) => id).filter((id) => !here.has(id)));
-    await readKnownFailures(options.knownFailures);
+    if (options.knownFailures !== undefined) await knownFailuresOf({ knownFailures: options.knownFailures }, []);
     if (options.install === true) await prepareHost(work);
     await tryFolder(options.results);
     const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);

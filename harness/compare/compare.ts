@@ -122,7 +122,7 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
       for (const check of step.checks)
         put(
           { scenario: id, step: step.name, check: check.name, position: check.position },
-          seenInCheck(scenario, check),
+          seenInCheck(check),
         );
       for (const asked of step.asked)
         put(
@@ -132,7 +132,7 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
             check: `${asked.server} asked by ${asked.expected}`,
             position: asked.position,
           },
-          seenInAsked(scenario, asked),
+          seenInAsked(asked),
         );
     }
     put({ scenario: id, position }, { status: wholeStatus(scenario), ...reasonOf(scenario) });
@@ -145,9 +145,9 @@ function wholeStatus({ status }: ScenarioResult): Status {
   return status === "skipped" || status === "error" ? status : "passed";
 }
 
-function seenInCheck(scenario: ScenarioResult, { status, got, findings, reason, enforcedMs }: CheckResult): Seen {
+function seenInCheck({ status, got, findings, reason, enforcedMs }: CheckResult): Seen {
   return {
-    status: counted(scenario, status),
+    status,
     answer: got.status,
     by: got.by,
     ...(got.by === "workload" || got.by === "nobody" ? {} : { body: got.body }),
@@ -159,17 +159,13 @@ function seenInCheck(scenario: ScenarioResult, { status, got, findings, reason, 
   };
 }
 
-function seenInAsked(scenario: ScenarioResult, { status, got, findings, reason }: AskedResult): Seen {
+function seenInAsked({ status, got, findings, reason }: AskedResult): Seen {
   return {
-    status: counted(scenario, status),
+    status,
     by: [...new Set(got)].sort().join(" and ") || "nobody",
     ...(findings && { findings }),
     ...(reason === undefined ? {} : { reason }),
   };
-}
-
-function counted({ status: whole }: ScenarioResult, status: Status): Status {
-  return whole === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
 }
 
 function reasonOf({ findings, reason }: ScenarioResult): Pick<Seen, "findings" | "reason"> {

@@ -1,5 +1,7 @@
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
+import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "../known-failures.ts";
 import type { Scenario } from "../model/scenario.ts";
+import { readUserFile } from "../user-file.ts";
 import { projectOf, type RunSettings } from "./settings.ts";
 
 const loading = new Map<string, Promise<readonly Scenario[]>>();
@@ -13,6 +15,20 @@ export function scenariosOf(settings: RunSettings): Promise<readonly Scenario[]>
   const found = loading.get(settings.scenarios) ?? load(settings);
   loading.set(settings.scenarios, found);
   return found;
+}
+
+/**
+ * The known failures of these scenarios: their own, and those of the settings' file but for those of scenarios that are left to
+ * other runs.
+ * @throws MeshproofError ERR_USAGE where the file cannot be read or is wrong
+ */
+export async function knownFailuresOf(
+  { knownFailures: file, elsewhere = [] }: Pick<RunSettings, "knownFailures" | "elsewhere">,
+  scenarios: readonly Scenario[],
+): Promise<KnownFailureEntry[]> {
+  const listed =
+    file === undefined ? [] : parseKnownFailures(await readUserFile(file, { what: "the known failures" }), file);
+  return [...ownKnownFailures(scenarios), ...listed.filter(({ scenario }) => !elsewhere.includes(scenario))];
 }
 
 async function load(settings: RunSettings): Promise<readonly Scenario[]> {

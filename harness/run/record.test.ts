@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "node:test";
-import type { CheckResult, ScenarioResult, Status } from "../model/result.ts";
+import type { ScenarioResult, Status } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { loadScenarios } from "../scenario/index.ts";
-import { countOf, worst } from "../verdict/index.ts";
 import { sentence } from "../../reports/words.ts";
 import { gatherRun, type RunFacts } from "./record.ts";
 import { unrun } from "./scenario.ts";
@@ -12,30 +11,6 @@ import { inRunOrder } from "./plan.ts";
 import { workloadsOf } from "./workloads.ts";
 
 const root = path.join(import.meta.dirname, "../../scenarios");
-
-const result = (status: Status, checks: Status[]): ScenarioResult =>
-  ({
-    status,
-    steps: checks.length === 0 ? [] : [{ checks: checks.map((s) => ({ status: s }) as CheckResult), asked: [] }],
-  }) as unknown as ScenarioResult;
-
-describe("counts", () => {
-  it("count checks, and a scenario that has none by its own status", () => {
-    const counts = countOf([
-      result("failed", ["passed", "failed", "flaky"]),
-      result("skipped", []),
-      result("error", ["passed"]),
-    ]);
-    assert.deepEqual(counts, { passed: 2, failed: 1, flaky: 1, error: 1, skipped: 1, "known-failure": 0 });
-  });
-
-  it("excuse what a known failure's checks say, and only that", () => {
-    const counts = countOf([result("known-failure", ["passed", "failed"])]);
-    assert.equal(counts["known-failure"], 1);
-    assert.equal(counts.failed, 0);
-    assert.equal(counts.passed, 1);
-  });
-});
 
 const facts = {
   ...{ plan: { runId: "r", startedAt: 0 }, handle: { info: { kind: "existing" } }, tool: { version: "1" } },
@@ -82,6 +57,25 @@ describe("the result of a run", async () => {
     ]);
   });
 
+  it("excuses known failures last, by the day on which the run began, and notes those that pass now", () => {
+    const [late, good] = [ran(one, "failed"), ran(two, "passed")].map(({ findings: _, ...rest }) => rest);
+    const checks = [{ name: "c", status: "failed", request: {}, expected: {}, got: {}, findings: [] }];
+    const steps = [{ ...late!.steps[0]!, name: "s", checks }] as unknown as ScenarioResult["steps"];
+    const recorded = new Map([
+      [one.id, { results: [{ ...late!, steps }] }],
+      [two.id, { results: [good!] }],
+    ]);
+    const by = { owner: "mesh-team", reason: "slow", expires: "1970-01-01" };
+    const known = [one, two].map(({ id }) => ({ ...by, scenario: id, at: "known.yaml:2" }));
+    const result = gatherRun({ ...facts, known }, [one, two], recorded, {});
+    assert.deepEqual(
+      result.scenarios.map(({ status }) => status),
+      ["known-failure", "passed"],
+    );
+    assert.equal(result.counts["known-failure"], 1);
+    assert.match(result.notes?.join() ?? "", new RegExp(`${two.id}\\) matches nothing in this run$`));
+  });
+
   it("leaves out the last moments of an interrupted run where nothing looked for deaths", () => {
     const recorded = new Map([[one.id, { results: [ran(one, "passed")] }]]);
     const interruption = { at: 2000, message: "interrupted" };
@@ -89,15 +83,6 @@ describe("the result of a run", async () => {
     const reason = "it did not run to its end: the run was interrupted";
     assert.deepEqual(statusesOf(facts, [one], recorded, { interruption }), [[one.id, "error", reason]]);
     assert.deepEqual(statusesOf(facts, [one], recorded, { interruption, last }), [[one.id, "passed", ""]]);
-  });
-});
-
-describe("a whole", () => {
-  it("is as bad as its worst part, and an empty one is passed", () => {
-    assert.equal(worst(["passed", "flaky", "failed"]), "failed");
-    assert.equal(worst(["passed", "flaky"]), "flaky");
-    assert.equal(worst(["failed", "error"]), "error");
-    assert.equal(worst([]), "passed");
   });
 });
 

@@ -1,12 +1,12 @@
+import { excuseRun, type KnownFailureEntry } from "../known-failures.ts";
 import type { RunResult, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { countOf } from "../verdict/index.ts";
-import { worst } from "../verdict/status.ts";
+import { countOf, worst } from "../verdict/index.ts";
 import { cut, type Interruption } from "./interruption.ts";
 import { inRunOrder, type Ground } from "./plan.ts";
 import { chargeDeaths, PUBLISHED_MS, type LastSeen } from "./late-deaths.ts";
 import type { Around } from "./restarts.ts";
-import { excuseOwn, unrun } from "./scenario.ts";
+import { unrun } from "./scenario.ts";
 import { SCENARIO } from "./settings.ts";
 
 /** What is known of a scenario when the run has ended. */
@@ -32,13 +32,15 @@ export interface RunFacts extends Pick<Ground, "handle" | "plan" | "skipped" | "
   readonly meshReadyAt: number;
   readonly workloadsReadyAt: number;
   readonly command: string;
+  /** Known failures, of the scenarios themselves and of a file. */
+  readonly known?: readonly KnownFailureEntry[];
   /** The command that repeats a scenario, with {@link SCENARIO} in its id's place. */
   readonly repeat?: string;
 }
 
 /**
- * Puts together what was found of each scenario: late deaths are charged, what was interrupted is cut off, a scenario's own
- * known failure is excused, and all is counted.
+ * Puts together what was found of each scenario: late deaths are charged, what was interrupted is cut off, known failures are
+ * excused, and all is counted.
  * @param scenarios all of the run, also those that could not run
  */
 export function gatherRun(
@@ -64,17 +66,16 @@ export function gatherRun(
       : around.size === 0
         ? found
         : chargeDeaths(found, around, last);
-  const excused = charged.map((result) => excuseOwn(byId.get(result.id)!, result));
   const others = inRunOrder(scenarios).flatMap((scenario) => unableOf(facts, scenario) ?? []);
-  const all = [...excused, ...others.filter(isRefused), ...others.filter((one) => !isRefused(one))].map((result) =>
+  const all = [...charged, ...others.filter(isRefused), ...others.filter((one) => !isRefused(one))].map((result) =>
     facts.repeat === undefined ? result : { ...result, repeat: facts.repeat.replace(SCENARIO, result.id) },
   );
-  const verdicts = excused.flatMap(({ startedAt, steps: [first] }) =>
+  const verdicts = charged.flatMap(({ startedAt, steps: [first] }) =>
     first ? [Date.parse(startedAt) + first.timing.totalMs] : [],
   );
   const since = (at: number): number => Math.max(0, Math.round(at - plan.startedAt));
   const now = new Date();
-  return {
+  const result: RunResult = {
     schemaVersion: 2,
     id: plan.runId,
     tool: { name: "meshproof", version: tool.version },
@@ -93,6 +94,7 @@ export function gatherRun(
     ...(interruption !== undefined && { interrupted: true as const }),
     ...(facts.inputs && { inputs: facts.inputs }),
   };
+  return excuseRun(result, facts.known ?? [], new Date(plan.startedAt).toISOString().slice(0, 10));
 }
 
 /** The result of a scenario that cannot run on this cluster: skipped, or refused by the API server; undefined for any other. */

@@ -2,14 +2,13 @@
 
 import { readFile } from "node:fs/promises";
 import type { FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
-import { applyKnownFailures, parseKnownFailures } from "../known-failures.ts";
 import { inLanes } from "../lanes.ts";
 import type { RunResult, ScenarioResult, Status } from "../model/result.ts";
 import { noteOf } from "../shards.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { interruptionBy } from "./interruption.ts";
 import { tellParent } from "./parent.ts";
-import { scenariosOf } from "./loaded.ts";
+import { knownFailuresOf, scenariosOf } from "./loaded.ts";
 import { GROUND_VARIABLE, readGround, type Ground } from "./plan.ts";
 import { gatherRun, type Ending, type Recorded } from "./record.ts";
 import type { Around } from "./restarts.ts";
@@ -73,23 +72,16 @@ export function createRecorder(): Recorder {
       const selected = scenarios.filter(({ id }) => ids.has(id));
       const command = settings.command ?? "npx playwright test";
       const repeat = settings.repeat === undefined ? {} : { repeat: settings.repeat };
-      const found = gatherRun({ ...ground, command, ...repeat }, selected, new Map(recorded), ending);
+      const known = await knownFailuresOf(settings, selected);
+      const found = gatherRun({ ...ground, command, known, ...repeat }, selected, new Map(recorded), ending);
       const { shard } = settings;
-      const whole = shard === undefined ? found : { ...found, shard, notes: [noteOf(shard) ?? ""] };
-      return { result: await excuse(whole), folder: ground.folder };
+      const notes = shard === undefined ? [] : [noteOf(shard) ?? "", ...(found.notes ?? [])];
+      return { result: shard === undefined ? found : { ...found, shard, notes }, folder: ground.folder };
     },
   };
 
   function isUnable({ title }: TestCase): boolean {
     return ground !== undefined && (title in ground.skipped || title in ground.refused);
-  }
-
-  async function excuse(result: RunResult): Promise<RunResult> {
-    const { knownFailures: file, elsewhere = [] } = settings;
-    if (file === undefined) return result;
-    const known = parseKnownFailures(await readFile(file, "utf8"), file);
-    const own = known.filter(({ scenario }) => !elsewhere.includes(scenario));
-    return applyKnownFailures(result, own, new Date().toISOString().slice(0, 10));
   }
 }
 

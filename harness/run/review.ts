@@ -1,5 +1,5 @@
 import type { CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
-import { reviewDetails, worst } from "../verdict/index.ts";
+import { reviewDetails, statusOfScenario, statusOfStep } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 
 /** Scenarios of some tenths of a second each: so many together last longer than Envoy's interval. */
@@ -60,9 +60,8 @@ function reviewed(log: AccessLog, scenario: ScenarioResult): ScenarioResult {
       return reviewDetails(check, log.find(check.got.userAgent ?? ""));
     });
     if (checks.every((check, index) => check === step.checks[index])) return step;
-    return { ...step, checks, status: worst([...checks, ...step.asked].map(({ status }) => status)) };
+    return { ...step, checks, status: statusOfStep({ ...step, checks }) };
   });
-  // A scenario with findings of its own (an error, a skip) keeps its status.
-  if (scenario.findings !== undefined) return { ...scenario, steps };
-  return { ...scenario, steps, status: worst(steps.map(({ status }) => status)) };
+  const status = scenario.status === "skipped" ? "skipped" : statusOfScenario({ ...scenario, steps });
+  return { ...scenario, steps, status };
 }

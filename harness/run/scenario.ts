@@ -4,7 +4,7 @@ import type { ScenarioFinding, ThrownError } from "../model/finding.ts";
 import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
-import { excuseScenario, excusing, worst } from "../verdict/index.ts";
+import { statusOfScenario } from "../verdict/index.ts";
 import { openLookout } from "./restarts.ts";
 import type { Session } from "./session.ts";
 import { removeApplied, type Applied } from "./changes.ts";
@@ -16,7 +16,7 @@ export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise
 /**
  * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
  * an environment error is the scenario's status.
- * @returns what was found; {@link excuseOwn} says what it comes to
+ * @returns what was found, with nothing excused
  */
 export async function runScenario(
   session: Session,
@@ -68,10 +68,10 @@ export async function runScenario(
   const disturbances = await lookout?.close().catch((error: unknown) => void findings.push(thrown(error)));
   // What died is why the rest went wrong.
   findings.unshift(...(disturbances ?? []).map((disturbance) => ({ kind: "disturbance", disturbance }) as const));
-  const found = findings.length > 0 ? "error" : worst(steps.map((s) => s.status));
   // On a mesh of others their policies are a reason not to run here, and none that anything is wrong.
   const foreign = findings.some(({ kind }) => kind === "foreign-policies");
   if (foreign && !session.handle.ours && (disturbances ?? []).length === 0) return unrun(scenario, "skipped", findings);
+  const own = findings.length > 0 ? { findings, reason: sentences(findings) } : {};
   return session.shown<ScenarioResult>({
     id: scenario.id,
     title: scenario.title,
@@ -80,23 +80,14 @@ export async function runScenario(
     tags: scenario.tags,
     position: scenario.position,
     mesh: scenario.mesh,
-    status: found,
-    ...(findings.length > 0 && { findings, reason: sentences(findings) }),
+    status: statusOfScenario({ steps, ...own }),
+    ...own,
     ...(disturbances?.length ? { disturbances } : {}),
     startedAt: startedAt.toISOString(),
     durationMs: Math.round(performance.now() - started),
     steps,
     ...(diagnostics.length > 0 ? { diagnostics } : {}),
   });
-}
-
-/** Applies a scenario's own known failure to what it found: last, since reading the access logs may change a status. */
-export function excuseOwn({ knownFailure }: Pick<Scenario, "knownFailure">, found: ScenarioResult): ScenarioResult {
-  if (knownFailure === undefined) return found;
-  const excused = excuseScenario(found, [knownFailure], found.startedAt.slice(0, 10));
-  if (excused.status !== "known-failure") return excused;
-  const findings = [excusing("known-failure", knownFailure)];
-  return { ...excused, findings, reason: sentences(findings) };
 }
 
 /** What was thrown, as a finding. */

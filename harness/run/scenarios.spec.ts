@@ -8,17 +8,19 @@ import type { Position, Scenario } from "../model/scenario.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
 import { findAlone } from "./lane.ts";
-import { scenariosOf } from "./loaded.ts";
+import { knownFailuresOf, scenariosOf } from "./loaded.ts";
 import { inRunOrder } from "./plan.ts";
 import { unableOf } from "./record.ts";
-import { excuseOwn, type InStep } from "./scenario.ts";
+import type { InStep } from "./scenario.ts";
 import { KEEP_WORKER_VARIABLE, projectOf, readSettings } from "./settings.ts";
+import { excuseScenario } from "../verdict/index.ts";
 import { sweep } from "./sweep.ts";
 
 const settings = readSettings();
 const project = projectOf(settings);
 const scenarios = await scenariosOf(settings);
 const alone = await findAlone(settings, scenarios);
+const known = await knownFailuresOf(settings, scenarios);
 
 /** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
 const SET_UP_LIMIT_MS = 300_000;
@@ -36,7 +38,8 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
     }
     info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
     // What is known, or wrong on purpose, is none of Playwright's failures.
-    const excused = scenario.knownFailure !== undefined || KEPT;
+    const excuses = known.filter((entry) => entry.scenario === scenario.id);
+    const excused = excuses.length > 0 || KEPT;
     const inStep: InStep = ({ name, position }, run) =>
       test.step(
         name,
@@ -52,10 +55,11 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
     const result = await runOnGround(lane.session, scenario, undefined, inStep, { alone: isAlone(scenario, info) });
     if (result.status === "error") await sweep(lane.session, scenarios);
     await lane.keep(result, info);
-    const told = excuseOwn(scenario, result);
+    const told = excuseScenario(result, excuses, result.startedAt.slice(0, 10));
     info.annotations.push({ type: "status", description: told.status });
     if (told.status === "known-failure")
-      info.annotations.push({ type: "known failure", description: told.reason ?? "" });
+      for (const { owner, expires, reason } of excuses)
+        info.annotations.push({ type: "known failure", description: `until ${expires}, ${owner}: ${reason}` });
     if (told.status === "passed" || told.status === "known-failure" || KEPT) return;
     await attachFiles(info, await filesOf(result, ground.folder));
     test.skip(told.status === "skipped", told.reason);

@@ -6,7 +6,7 @@
 import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
-import { explainedBy, startConvergence, worst, type CheckOutcome } from "../verdict/index.ts";
+import { explainedBy, startConvergence, statusOfStep, type CheckOutcome } from "../verdict/index.ts";
 import { changesOf, makeChanges, type Applied, type Change } from "./changes.ts";
 import { judgeDemands } from "./details.ts";
 import { explain } from "./explain.ts";
@@ -62,8 +62,11 @@ export async function runStep(
   const asked = await judgeAsked(session, step, marks);
   return {
     ...emptyResult(step),
-    ...{ objects, checks: results, asked, rounds },
-    status: worst([...results, ...asked].map((r) => r.status)),
+    objects,
+    checks: results,
+    asked,
+    rounds,
+    status: statusOfStep({ checks: results, asked }),
     timing: timingOf({ started, appliedAt, inForceAt, probedAt }),
   };
 }

@@ -3,4 +3,4 @@ export { startConvergence } from "./convergence.ts";
 export type { CheckOutcome, Convergence, ConvergenceState, Round } from "./convergence.ts";
 export { explainedBy, needsAccessLog, reviewDetails, withDetails } from "./judge.ts";
 export type { Logged } from "./judge.ts";
-export { countOf, excuseScenario, excusing, worst } from "./status.ts";
+export { countOf, excuseScenario, statusOfScenario, statusOfStep, worst } from "./status.ts";

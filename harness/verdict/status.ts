@@ -1,4 +1,7 @@
-/** What a scenario's status is in the end, with known failures excused. The one place that excuses, whoever knows of the failure. */
+/**
+ * Decides statuses: that of a step and of a scenario from what was found, what a known failure excuses, and what counts. The only
+ * place that orders, excuses or counts them.
+ */
 
 import type { Excusing } from "../model/finding.ts";
 import type { AnswerKind, KnownFailure } from "../model/known.ts";
@@ -8,12 +11,22 @@ import { explainedBy } from "./judge.ts";
 /** What became of an excuse at something that it names. */
 export type Excused = "excused" | "expired" | "other answer" | "passed" | "not judged";
 
-/** How bad a status is: a whole is as bad as its worst part. */
-const WORST_FIRST: readonly Status[] = ["error", "failed", "flaky", "known-failure", "skipped"];
+/** All statuses, the worst first. A whole is as bad as its worst part, and reports show the worst first. */
+export const STATUSES: readonly Status[] = ["failed", "flaky", "error", "known-failure", "skipped", "passed"];
 
-/** The status of a whole from its parts. */
+/** The worst of several statuses; passed where there are none. */
 export function worst(statuses: readonly Status[]): Status {
-  return WORST_FIRST.find((status) => statuses.includes(status)) ?? "passed";
+  return STATUSES.find((status) => statuses.includes(status)) ?? "passed";
+}
+
+/** The status of a step: an error where it has findings of its own, since it could not be judged as a whole. */
+export function statusOfStep({ findings, checks, asked }: Pick<StepResult, "findings" | "checks" | "asked">): Status {
+  return findings === undefined ? worst([...checks, ...asked].map(({ status }) => status)) : "error";
+}
+
+/** The status of a scenario that ran: an error where it has findings of its own. */
+export function statusOfScenario({ findings, steps }: Pick<ScenarioResult, "findings" | "steps">): Status {
+  return findings === undefined ? worst(steps.map(({ status }) => status)) : "error";
 }
 
 /**
@@ -48,8 +61,8 @@ export function excuseScenario<E extends KnownFailure>(
       );
     }
     const [first] = valid;
-    const explain = (kind: Excusing["kind"], by: E): Pick<T, "findings" | "reason"> =>
-      explainedBy([excusing(kind, by), ...(item.findings ?? [])]);
+    const explain = (kind: Excusing["kind"], { expires, owner, reason }: E): Pick<T, "findings" | "reason"> =>
+      explainedBy([{ kind, until: expires, owner, reason }, ...(item.findings ?? [])]);
     if (isKnown && first !== undefined) return { ...item, status: "known-failure", ...explain("known-failure", first) };
     const [expired] = matching;
     if (expired !== undefined && first === undefined) return { ...item, ...explain("expired-known-failure", expired) };
@@ -58,19 +71,10 @@ export function excuseScenario<E extends KnownFailure>(
   const steps = scenario.steps.map((step): StepResult => {
     const checks = step.checks.map((check) => decide(check, step.name, check.name));
     const asked = step.asked.map((each) => decide(each, step.name, `${each.server} asked by ${each.expected}`));
-    const parts = [...checks, ...asked].map(({ status }) => status);
-    // A step in error may have no checks that say so.
-    return { ...step, checks, asked, status: step.status === "error" ? "error" : worst(parts) };
+    return { ...step, checks, asked, status: statusOfStep({ ...step, checks, asked }) };
   });
-  const whole = scenario.status === "error" || scenario.status === "skipped";
-  return { ...scenario, steps, status: whole ? scenario.status : worst(steps.map(({ status }) => status)) };
-}
-
-export function excusing(
-  kind: Excusing["kind"],
-  { expires, owner, reason }: Pick<KnownFailure, "expires" | "owner" | "reason">,
-): Excusing {
-  return { kind, until: expires, owner, reason };
+  const status = scenario.status === "skipped" ? "skipped" : statusOfScenario({ ...scenario, steps });
+  return { ...scenario, steps, status };
 }
 
 /** Everything that a check got although it must not; one undefined for who was asked by whom. */
@@ -97,11 +101,6 @@ function stateOf(status: Status): Excused {
   return status === "known-failure" ? "excused" : "not judged";
 }
 
-/** The status that counts: in a known failure, what disagreed is known. */
-export function knownOr(scenario: Pick<ScenarioResult, "status">, status: Status): Status {
-  return scenario.status === "known-failure" && (status === "failed" || status === "flaky") ? "known-failure" : status;
-}
-
 /** One thing that counts: a check, who fetched keys, or a scenario as a whole. */
 export interface Part {
   readonly status: Status;
@@ -112,14 +111,14 @@ export interface Part {
 
 /**
  * Everything in a scenario that counts, in its own order. A scenario that is skipped counts once as a whole; one with a status
- * that none of its checks shows counts as a whole too. In a known failure whatever disagreed is known.
+ * that none of its checks shows counts as a whole too.
  */
 export function partsOf(scenario: ScenarioResult): Part[] {
   const whole: Part = { status: scenario.status };
   if (scenario.status === "skipped") return [whole];
   const parts = scenario.steps.flatMap((step): Part[] => [
-    ...step.checks.map((check) => ({ step, check, status: knownOr(scenario, check.status) })),
-    ...step.asked.map((asked) => ({ step, asked, status: knownOr(scenario, asked.status) })),
+    ...step.checks.map((check) => ({ step, check, status: check.status })),
+    ...step.asked.map((asked) => ({ step, asked, status: asked.status })),
   ]);
   const shown = scenario.status === "passed" || parts.some(({ status }) => status === scenario.status);
   return shown ? parts : [...parts, whole];

@@ -1,5 +1,5 @@
 import type { RunResult, ScenarioResult, Status } from "../../harness/model/result.ts";
-import { count, outcomesOf, statuses, worstFirst } from "../outcome.ts";
+import { count, outcomesOf, STATUSES, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
 import { formatDuration } from "../text.ts";
 import { notesOf } from "../describe.ts";
@@ -81,7 +81,7 @@ function renderHead(result: RunResult): Html {
     filter: {
       name: "status",
       label: "Show only scenarios with a check that",
-      kinds: statuses.map((each) => ({
+      kinds: STATUSES.map((each) => ({
         kind: each,
         words: wordOf(each),
         count: result.counts[each],

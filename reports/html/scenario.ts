@@ -1,5 +1,5 @@
 import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../harness/model/result.ts";
-import { knownOr, outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
+import { outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
 import { describeForce, describeMesh, describeObject, repeatOf } from "../describe.ts";
 import { renderAsked, renderCheck } from "./check.ts";
@@ -66,9 +66,9 @@ function renderStep(
 ): Html {
   const id = `${scenario.id}/${index + 1}`;
   const outcomes = all.filter((outcome) => outcome.step === step);
-  const cells = cellsOf(scenario, step, id);
+  const cells = cellsOf(step, id);
   // A scenario that passed is closed as a whole: opened, it shows all it has.
-  const status = knownOr(scenario, step.status);
+  const { status } = step;
   const open = scenario.status === "passed" || status !== "passed";
   const first = firstOfKind(cells);
   const shown = cells.flatMap((cell) => {
@@ -78,7 +78,7 @@ function renderStep(
     return agrees ? [] : [check];
   });
   const asked = step.asked.map((each, n) => {
-    return renderAsked(each, { id: `${id}.a${n + 1}`, status: knownOr(scenario, each.status), open: true });
+    return renderAsked(each, { id: `${id}.a${n + 1}`, status: each.status, open: true });
   });
   return html`<details class="step ${status}" id="${id}" ${open && html` open`}>
     <summary>
@@ -106,8 +106,8 @@ function renderSingles(cells: readonly CellView[]): Html {
   return cells.length === 0 ? html`` : renderList(cells);
 }
 
-function cellsOf(scenario: ScenarioResult, step: StepResult, id: string): CellView[] {
-  return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: knownOr(scenario, check.status) }));
+function cellsOf(step: StepResult, id: string): CellView[] {
+  return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: check.status }));
 }
 
 /** The first differing check of each kind (same answer, same reason): to read one is to read all of its kind. */

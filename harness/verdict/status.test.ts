@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { CheckResult, ScenarioResult, Status, StepResult } from "../model/result.ts";
+import { countOf, excuseScenario, statusOfScenario, statusOfStep, worst } from "./status.ts";
+
+const knownFailure = { owner: "mesh-team", reason: "the door is shut", expires: "2026-11-30" };
+const otherRefusal = { status: 401, by: "authentication" };
+const admitted = { status: 200, by: "workload" };
+const finding = { kind: "recorded", text: "gone" } as const;
+
+/** A scenario with one check that wants 403 from authorization. */
+function found(check: Pick<CheckResult, "status"> & { readonly got: object }, status: Status): ScenarioResult {
+  const checks = [{ name: "c", request: {}, expected: { status: 403, by: "authorization" }, ...check }];
+  const steps = [{ name: "s", status: check.status, checks, asked: [] }] as unknown as StepResult[];
+  return { id: "a/b", status, steps } as unknown as ScenarioResult;
+}
+
+const excused = (scenario: ScenarioResult, changes: object = {}, today = "2026-11-30"): Status =>
+  excuseScenario(scenario, [{ ...knownFailure, ...changes }], today).status;
+
+const result = (status: Status, checks: readonly Status[]): ScenarioResult =>
+  ({
+    status,
+    steps: checks.length === 0 ? [] : [{ checks: checks.map((each) => ({ status: each })), asked: [] }],
+  }) as unknown as ScenarioResult;
+
+test("a whole is as bad as its worst part, and an empty one is passed", () => {
+  assert.equal(worst(["passed", "flaky", "failed"]), "failed");
+  assert.equal(worst(["passed", "flaky"]), "flaky");
+  assert.equal(worst(["failed", "error"]), "failed");
+  assert.equal(worst(["known-failure", "error"]), "error");
+  assert.equal(worst([]), "passed");
+});
+
+test("what has findings of its own could not be judged, whatever its parts are", () => {
+  const { steps } = result("failed", ["failed"]);
+  assert.equal(statusOfStep(steps[0]!), "failed");
+  assert.equal(statusOfStep({ ...steps[0]!, findings: [] }), "error");
+  assert.equal(statusOfScenario({ steps, findings: [finding] }), "error");
+});
+
+test("a known failure is applied to what the access logs made of a check, also where the scenario had passed", () => {
+  for (const before of ["passed", "flaky", "failed"] as const)
+    assert.equal(excused(found({ status: "failed", got: otherRefusal }, before)), "known-failure");
+  const unknown = excuseScenario(found({ status: "failed", got: otherRefusal }, "failed"), [], "2026-11-30");
+  assert.equal(unknown.status, "failed");
+});
+
+test("it excuses no request that was admitted and must be refused, unless it names the answer", () => {
+  const fatal = found({ status: "failed", got: admitted }, "failed");
+  assert.equal(excused(fatal), "failed");
+  assert.equal(excused(fatal, { got: admitted }), "known-failure");
+  assert.equal(excused(fatal, { got: { status: 200, by: "proxy" } }), "failed");
+});
+
+test("it ends with its day, and excuses no error", () => {
+  assert.equal(excused(found({ status: "failed", got: otherRefusal }, "failed"), {}, "2026-12-01"), "failed");
+  assert.equal(excused(found({ status: "error", got: otherRefusal }, "error")), "error");
+  assert.equal(excused({ ...found({ status: "failed", got: otherRefusal }, "error"), findings: [finding] }), "error");
+});
+
+test("checks are counted, and a scenario by its own status where none of its checks shows it", () => {
+  const counts = countOf([
+    result("failed", ["passed", "failed", "flaky"]),
+    result("skipped", []),
+    result("error", ["passed"]),
+  ]);
+  assert.deepEqual(counts, { passed: 2, failed: 1, flaky: 1, error: 1, skipped: 1, "known-failure": 0 });
+});
