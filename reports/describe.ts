@@ -193,3 +193,8 @@ export function notesOf(result: RunResult): string[] {
 export function repeatOf({ id, repeat }: ScenarioResult): string {
   return repeat ?? `meshproof run ${id} --keep`;
 }
+
+/** Whether a check got what was expected, but only after other answers. A flaky check may be a known failure. */
+export function isFlaky({ status, findings = [] }: CheckResult): boolean {
+  return status === "flaky" || (status === "known-failure" && findings.some(({ kind }) => kind === "inconsistent"));
+}

@@ -65,6 +65,15 @@ test("a cell says what differs where the number does not", () => {
   assert.match(summary, /\/a {2}401, other text {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
 });
 
+test("a flaky cell is not one with another text", () => {
+  const checks = ["none", "valid"].map((name, column) =>
+    check(`/a ${name}`, { cell: { matrix: 0, row: 0, column }, status: "flaky" }),
+  );
+  const matrices = [{ title: "", rows: ["/a"], columns: ["none", "valid"] }];
+  const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { checks, matrices })] })]));
+  assert.match(summary, /\/a {2}200, flaky {2}200, flaky\n/);
+});
+
 test("the last line counts, the line before splits what it sums up", () => {
   const lines = formatSummary(redRun(), { report: "results/x/report.html" }).split("\n");
   assert.deepEqual(lines.slice(-2), [

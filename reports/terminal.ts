@@ -12,6 +12,7 @@ import {
   describeExpected,
   describeExpectedAsker,
   describeForce,
+  isFlaky,
   describeGot,
   describeObject,
   describePolicy,
@@ -189,7 +190,7 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
   return finish(lines, options);
 }
 
-/** Cells read `seen≠expected`; a dot agrees. */
+/** Cells read `seen≠expected`, or `flaky` where the last answer was right; a dot agrees. */
 function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
   const matrix = step.matrices[index];
   if (matrix === undefined) return group.map((outcome) => `${outcome.name}: ${cellText(outcome.check as CheckResult)}`);
@@ -225,6 +226,7 @@ function cellText(check: CheckResult): string {
   const { got, expected } = check;
   if (got.status === 0) return `none≠${expected.status}`;
   if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
+  if (isFlaky(check)) return `${got.status}, flaky`;
   return got.by === expected.by ? `${got.status}, other text` : `${got.status} by ${got.by}≠${expected.by}`;
 }
 

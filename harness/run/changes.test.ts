@@ -16,6 +16,22 @@ const values = {
 const step = (apply: string[], deleted: string[] = []) =>
   changesOf({ apply: apply.map(file), delete: deleted.map(file) }, values);
 
+describe("what a step changes", () => {
+  it("has the YAML of each object alone, also where a file has several or a List", () => {
+    const two = `# first\n${yaml("ConfigMap", "a")}---\n${yaml("Secret", "b")}`;
+    const list = `apiVersion: v1\nkind: List\nitems:\n  - { kind: ConfigMap, metadata: { name: c } }\n  - { kind: Secret, metadata: { name: d } }\n`;
+    const found = step([two, list]);
+    assert.deepEqual(
+      found.map(({ manifest }) => manifest.metadata.name),
+      ["a", "b", "c", "d"],
+    );
+    assert.equal(found[0]?.yaml, `# first\n${yaml("ConfigMap", "a").replace("${ns}", "foo")}`);
+    assert.equal(found[1]?.yaml, yaml("Secret", "b").replace("${ns}", "foo"));
+    assert.match(found[2]?.yaml ?? "", /kind: ConfigMap/);
+    assert.doesNotMatch(found[2]?.yaml ?? "", /Secret|List/);
+  });
+});
+
 /** A cluster that writes down what is done to it. */
 function cluster(
   existing: Readonly<Record<string, Readonly<Record<string, string>>>> = {},

@@ -16,6 +16,7 @@ export interface Change {
   readonly verb: "apply" | "delete";
   readonly manifest: Manifest;
   readonly file: string;
+  /** Of this object alone, where its file has others. */
   readonly yaml: string;
 }
 
@@ -39,8 +40,8 @@ export interface ChangingMesh {
 
 export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: SubstitutionValues): Change[] {
   const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
-    const { yaml, objects } = substitute(file, values);
-    return objects.map((manifest) => ({ verb, manifest, file: file.file, yaml }));
+    const { objects, texts } = substitute(file, values);
+    return objects.map((manifest, index) => ({ verb, manifest, file: file.file, yaml: texts[index]! }));
   };
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
 }

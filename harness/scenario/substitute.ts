@@ -1,6 +1,6 @@
 /** The substitutions of a manifest: in scalar values only, so that a manifest stays YAML that any editor understands. */
 
-import { isScalar, Scalar, visit } from "yaml";
+import { isScalar, Scalar, stringify, visit } from "yaml";
 import type { ManifestFile, ManifestObject, OutsideScheme, Substitution } from "../model/manifest.ts";
 import { didYouMean } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -35,11 +35,14 @@ const KNOWN = [
   "jwksUri.<issuer>@outside-https",
 ];
 
-/** The manifest with every substitution made: as YAML, with its comments, and its objects. */
+/**
+ * The manifest with every substitution made: as YAML with its comments, its objects, and the YAML of each object alone (of an item
+ * of a List, without comments).
+ */
 export function substitute(
   { documents }: Pick<ManifestFile, "documents">,
   values: SubstitutionValues,
-): { yaml: string; objects: ManifestObject[] } {
+): { yaml: string; objects: ManifestObject[]; texts: string[] } {
   const made = documents
     .filter(({ contents }) => kindOf(contents) !== "nothing")
     .map((original) => {
@@ -57,9 +60,16 @@ export function substitute(
       if (document.directives) document.directives.docStart = null;
       return document;
     });
+  const parts = made.flatMap((document) =>
+    objectsIn(document).map(({ node, object }) => ({
+      object,
+      text: node === document.contents ? document.toString({ lineWidth: 0 }) : stringify(object, { lineWidth: 0 }),
+    })),
+  );
   return {
     yaml: made.map((document) => document.toString({ lineWidth: 0 })).join("---\n"),
-    objects: made.flatMap((document) => objectsIn(document).map(({ object }) => object)),
+    objects: parts.map(({ object }) => object),
+    texts: parts.map(({ text }) => text),
   };
 }
 

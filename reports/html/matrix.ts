@@ -1,7 +1,7 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, nameToken, pathOf, shortToken } from "../describe.ts";
+import { describeAnswerer, isFlaky, nameToken, pathOf, shortToken } from "../describe.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 
@@ -99,9 +99,9 @@ function by(check: CheckResult): string {
 }
 
 /** What was expected, as far as it is not what was seen. */
-function want({ check, status }: CellView): Html {
+function want({ check }: CellView): Html {
   const { expected, got } = check;
-  if (status === "flaky") return html`flaky`;
+  if (isFlaky(check)) return html`flaky`;
   if (got.status !== expected.status) return html`expected <b>${expected.status}</b>`;
   return got.by === expected.by
     ? html`other text than expected`
