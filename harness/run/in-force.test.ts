@@ -124,8 +124,27 @@ describe("in force", () => {
     assert.ok((objects[0].inForceMs ?? 0) >= 100);
     assert.deepEqual(
       marks.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
-      ["foo/meshproof-marker"],
+      ["foo/meshproof-marker-httpbin"],
     );
+  });
+
+  it("marks the pods that it waits for, and the whole namespace where these are many", async () => {
+    const marked = async (...apps: string[]): Promise<string[]> => {
+      const { mesh, marks } = meshOf((_, nonce) => dumpOf({ nonce }));
+      const proxies = apps.map((app) => proxyOf(app));
+      assert.deepEqual((await wait(mesh, { changes: [], judges: { proxies, behind: [] } })).problems, []);
+      return marks.map(
+        ({ metadata: { name }, spec }) => `${name} ${JSON.stringify((spec as { selector?: unknown }).selector)}`,
+      );
+    };
+    const one = (app: string): string => `meshproof-marker-${app} {"matchLabels":{"app":"${app}"}}`;
+    assert.deepEqual(await marked("a", "a", "b"), [one("a"), one("b")]);
+    assert.deepEqual(await marked("a", "b", "c", "d"), ["meshproof-marker undefined"]);
+    const { mesh, marks } = meshOf((_, nonce) => dumpOf({ nonce }));
+    const unnamed = { ...proxyOf("x"), labels: { tier: "a_b", zone: "1" } };
+    await wait(mesh, { changes: [], judges: { proxies: [unnamed], behind: [] } });
+    assert.match(marks[0]?.metadata.name ?? "", /^meshproof-marker-[0-9a-f]{16}$/);
+    assert.deepEqual((marks[0]?.["spec"] as { selector: unknown }).selector, { matchLabels: unnamed.labels });
   });
 
   it("is not inferred from a policy's name: an older version of it is a problem", async () => {
@@ -226,7 +245,9 @@ describe("in force", () => {
     });
     const { problems, objects } = await wait(mesh, { changes: route });
     assert.deepEqual(problems, []);
-    assert.equal(marks.length, 2);
+    const names = marks.map(({ metadata }) => metadata.name);
+    const both = ["meshproof-marker-httpbin", "meshproof-marker-sleep"];
+    assert.deepEqual([names.slice(0, 2).sort(), names.slice(2).sort()], [both, both]);
     assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin", "foo/sleep"]);
   });

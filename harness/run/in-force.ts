@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ChangedObject, Foreign, ObjectFinding, ObjectRef, PodRef, StepFinding } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
+import { inLanes } from "../lanes.ts";
 import type { StepSpec } from "../model/scenario.ts";
 import { applyManifest, type Applying } from "../mesh/apply.ts";
 import {
@@ -137,14 +138,24 @@ function concerns(manifest: Manifest, proxy: Proxy): boolean {
 
 /** Puts a new nonce where each of these proxies gets it. */
 async function mark(mesh: PushingMesh, proxies: readonly Proxy[], nonce: string, signal?: AbortSignal): Promise<void> {
-  const namespaces = new Map(proxies.map(({ namespace, gateway }) => [namespace, gateway]));
-  await Promise.all(
-    [...namespaces].map(([namespace, gateway]) => {
-      // A policy without selector in the root namespace would concern the whole mesh.
-      const marker = markerOf(namespace, nonce, gateway ? { istio: "ingressgateway" } : undefined);
-      return applyManifest(mesh.kube, marker, { labels: runLabels(mesh.plan.runId), ...(signal && { signal }) });
-    }),
+  const markers = [...Map.groupBy(proxies, ({ namespace }) => namespace)].flatMap(([namespace, there]) => {
+    const selectors = [...new Map(there.map(selectorOf).map((one) => [JSON.stringify(one), one])).values()];
+    // A policy without selector in the root namespace would concern the whole mesh.
+    const one = selectors.length > MOST_MARKERS && namespace !== ROOT_NAMESPACE;
+    return one ? [markerOf(namespace, nonce)] : selectors.map((selector) => markerOf(namespace, nonce, selector));
+  });
+  await inLanes(markers, (marker) =>
+    applyManifest(mesh.kube, marker, { labels: runLabels(mesh.plan.runId), ...(signal && { signal }) }),
   );
+}
+
+/** So many markers in a namespace cost less than what all its other proxies do to take a config that is new to them. */
+const MOST_MARKERS = 3;
+
+/** Labels that this proxy's pod has and, as far as can be, no other workload's. */
+function selectorOf({ gateway, labels }: Proxy): Readonly<Record<string, string>> {
+  if (gateway) return { istio: "ingressgateway" };
+  return labels["app"] === undefined ? labels : { app: labels["app"] };
 }
 
 /** What a proxy still lacks, or holds and should not. */
@@ -176,7 +187,7 @@ function whatIsMissing(
   }
   if (rejection !== undefined) return { why: "rejected", details: rejection.details };
   const { listeners } = config;
-  if (listeners.length === 0 || !listeners.every(({ marks }) => marks.length === 1 && marks[0] === nonce))
+  if (listeners.length === 0 || !listeners.every(({ marks }) => marks.includes(nonce)))
     return listeners.some(({ warming }) => warming) ? { why: "warming" } : { why: "unread" };
   // What istiod sent with the mark must also be what the scenario has: its watches of different kinds may run apart.
   const lacking = policies.filter(

@@ -100,17 +100,29 @@ describe("a proxy's config", () => {
   });
 
   it("shows the nonces of the marker, and does not count it as a rule", () => {
+    const policiesOf = (nonce: string, app = "httpbin"): object => {
+      const { metadata, spec } = markerOf("foo", nonce, { app });
+      return { [`ns[foo]-policy[${metadata.name}]-rule[0]`]: { principals: [spec.rules] } };
+    };
     const marker = (nonce: string): unknown => ({
       "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
-      shadow_rules: {
-        policies: { "ns[foo]-policy[meshproof-marker]-rule[0]": { principals: [markerOf("foo", nonce).spec.rules] } },
-      },
+      shadow_rules: { policies: policiesOf(nonce) },
     });
     const config = readProxyConfig(
       dump("active_state", { name: "rbac", typed_config: marker("0123456789abcdef") }, rbacFilter("DENY", ["x"])),
     );
     assert.deepEqual(config.listeners, [{ name: "virtualInbound", marks: ["0123456789abcdef"], warming: false }]);
     assert.deepEqual(config.rules, ["x"]);
+    // One of two filter chains is older.
+    const [older, newer] = ["0123456789abcdef", "fedcba9876543210"];
+    const halves = dump("active_state", marker(older), marker(newer), rbacFilter("DENY", ["x"]));
+    assert.deepEqual(readProxyConfig(halves).listeners[0]?.marks, []);
+    // Markers with other selectors stay where they are.
+    const both = {
+      "@type": "x.rbac.v3.RBAC",
+      shadow_rules: { policies: { ...policiesOf(older), ...policiesOf(newer, "sleep") } },
+    };
+    assert.deepEqual(readProxyConfig(dump("active_state", both, marker(newer))).listeners[0]?.marks, [newer]);
     const warming = readProxyConfig({
       configs: [
         { name: "in", active_state: {}, warming_state: { listener: marker("0123456789abcdef") } },

@@ -4,6 +4,7 @@
  * for a while and a new one as `warming_state`.
  */
 
+import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
 /** One provider of Envoy's jwt_authn filter, as istiod makes it from one jwtRule of a RequestAuthentication. */
@@ -22,7 +23,7 @@ export interface JwtProvider {
 /** One listener that a control plane gave to the proxy. */
 export interface ListenerState {
   readonly name: string;
-  /** The nonces of meshproof's marker ({@link markerOf}) in the active state. */
+  /** The nonces of meshproof's markers ({@link markerOf}) that each place of the active state has which has any. */
   readonly marks: readonly string[];
   /** A newer state waits, for keys or certificates. */
   readonly warming: boolean;
@@ -45,7 +46,7 @@ export const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gU
 
 /** The name of the marker's AuthorizationPolicy, and the principal that carries its nonce and that no client has. */
 const MARKER = "meshproof-marker";
-export const MARKER_RULE = new RegExp(`-policy\\[${MARKER}\\]-rule\\[\\d+\\]$`);
+export const MARKER_RULE = new RegExp(`-policy\\[${MARKER}(-[a-z0-9-]+)?\\]-rule\\[\\d+\\]$`);
 const MARKER_PRINCIPAL = "meshproof.invalid/ns/marker/sa/";
 const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
 
@@ -54,19 +55,29 @@ const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
  * pushes it with or after everything that was applied before it, and Envoy holds it as a shadow rule, which decides nothing
  * (istio.io/dry-run; pilot/pkg/security/authz/builder, `shadow_rules`).
  * @param nonce 16 hexadecimal digits, new for each use
- * @param selector the pods, or undefined for the whole namespace
+ * @param selector the pods, or undefined for the whole namespace: markers with different selectors are objects beside each other
  */
 export function markerOf(namespace: string, nonce: string, selector?: Readonly<Record<string, string>>) {
   return {
     apiVersion: "security.istio.io/v1beta1",
     kind: "AuthorizationPolicy",
-    metadata: { name: MARKER, namespace, annotations: { "istio.io/dry-run": "true" } },
+    metadata: {
+      name: selector ? `${MARKER}-${nameOf(selector)}` : MARKER,
+      namespace,
+      annotations: { "istio.io/dry-run": "true" },
+    },
     spec: {
       ...(selector && { selector: { matchLabels: selector } }),
       action: "DENY",
       rules: [{ from: [{ source: { principals: [`${MARKER_PRINCIPAL}${nonce}`] } }] }],
     },
   };
+}
+
+function nameOf(selector: Readonly<Record<string, string>>): string {
+  const [value = "", ...others] = Object.values(selector);
+  if (others.length === 0 && /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(value)) return value;
+  return createHash("sha256").update(JSON.stringify(selector)).digest("hex").slice(0, 16);
 }
 
 /** Reads a config dump. Unknown shapes give an empty result, never an error: a proxy without policies is normal. */
@@ -78,7 +89,7 @@ export function readProxyConfig(dump: unknown): ProxyConfig {
   for (const config of list(field(dump, "configs"))) {
     const active = field(config, "active_state");
     const error = field(config, "error_state");
-    const marks = new Set<string>();
+    let marks: readonly string[] | undefined;
     visit(field(active, "listener"), (node) => {
       const type = field(node, "@type");
       if (typeof type !== "string") return;
@@ -88,18 +99,20 @@ export function readProxyConfig(dump: unknown): ProxyConfig {
         filters.add(text);
         for (const provider of Object.values(record(field(node, "providers")))) jwt.push(readProvider(provider));
       } else if (/\.rbac\.v3\.RBAC$/.test(type)) {
+        const here: string[] = [];
         for (const part of ["rules", "shadow_rules"]) {
           for (const [name, policy] of Object.entries(record(field(field(node, part), "policies")))) {
             if (!MARKER_RULE.test(name)) rules.add(name);
-            else for (const mark of marksIn(policy)) marks.add(mark);
+            else here.push(...marksIn(policy));
           }
         }
+        if (here.length > 0) marks = marks?.filter((mark) => here.includes(mark)) ?? here;
       }
     });
     if (active === undefined && error === undefined) continue;
     listeners.push({
       name: String(field(config, "name") ?? ""),
-      marks: [...marks],
+      marks: marks ?? [],
       warming: field(config, "warming_state") !== undefined,
       ...(error !== undefined && {
         rejected: { details: String(field(error, "details") ?? ""), marks: marksIn(error) },
