@@ -5,15 +5,15 @@ import { execa } from "execa";
 
 import { cacheRoot } from "./cache.ts";
 import { describedEntries, entryName, lockOf } from "./entry.ts";
-import { ALL_MESHES, allRecipes, nodeRecipes } from "./list.ts";
+import { ALL_MESHES, allRecipes, nodeRecipes, PUBLISHED_NAMES } from "./list.ts";
 import { withFreeLock } from "./lock.ts";
-import { imageDigestsOf, isRelease } from "./release.ts";
+import { imageDigestsOf, isFromImages } from "./images.ts";
 import { rememberedDigests } from "./remembered.ts";
 
 /**
  * Removes from the cache what no component of this version of meshproof is: entries of other keys, what an interrupted
- * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays, and a released Istio whose
- * images are what their tags led to. Other versions of meshproof that share the cache build theirs again.
+ * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays, and what comes from
+ * images that are what their tags led to. Other versions of meshproof that share the cache build theirs again.
  *
  * @returns the paths removed, relative to the cache.
  */
@@ -21,9 +21,11 @@ export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
   const current = await Promise.all([...(await allRecipes(ALL_MESHES)), ...(await nodeRecipes())].map(entryName));
   const remembered = Object.values(await rememberedDigests(cache));
-  for (const [name, described] of await describedEntries(cache, "istio"))
-    if (isRelease(described) && Object.values(imageDigestsOf(described)).every((digest) => remembered.includes(digest)))
-      current.push(name);
+  for (const component of PUBLISHED_NAMES)
+    for (const [name, described] of await describedEntries(cache, component)) {
+      const digests = Object.values(imageDigestsOf(described));
+      if (isFromImages(described) && digests.every((digest) => remembered.includes(digest))) current.push(name);
+    }
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
   const removed: string[] = [];
   const remove = async (path: string) => {

@@ -2,6 +2,7 @@ import { cp, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
+import { inLanes } from "../../harness/lanes.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { digestsByName } from "./registry/names.ts";
 import type { ImagePlaces } from "./registry/names.ts";
@@ -9,9 +10,13 @@ import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
-import { ALL_MESHES, DEFAULT_MESH, allRecipes, isBuiltHere } from "./list.ts";
-import type { MeshChoice, MeshVersions } from "./list.ts";
-import { hasOwnFilters, isRelease, ownEnvoyOf, releaseImages } from "./release.ts";
+import { isFromImages } from "./images.ts";
+import { ALL_MESHES, DEFAULT_MESH, PUBLISHED_NAMES, allComponents, allRecipes } from "./list.ts";
+import type { Component, MeshChoice, MeshVersions } from "./list.ts";
+import { registryErrorOf } from "./registry/transport.ts";
+import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
+import { chooseSources, sourceFrom, tellFallback } from "./sources.ts";
+import type { Chosen, ComponentSource } from "./sources.ts";
 
 export { cleanComponents } from "./clean.ts";
 export { checkHost, checkShortages, installMissing } from "./host.ts";
@@ -20,7 +25,10 @@ export type { InstalledComponent } from "./entry.ts";
 export type { MeshChoice, MeshVersions } from "./list.ts";
 export { chooseMesh } from "./mesh-versions.ts";
 export type { WantedMesh } from "./mesh-versions.ts";
-export { hasOwnFilters, imageDigestsOf } from "./release.ts";
+export { imageDigestsOf } from "./images.ts";
+export { hasOwnFilters } from "./release.ts";
+export { COMPONENT_SOURCES } from "./sources.ts";
+export type { ComponentSource } from "./sources.ts";
 
 /** A mesh on this machine's disk, by what was chosen. */
 export interface InstalledMesh {
@@ -51,41 +59,99 @@ export interface EnsureOptions {
   readonly signal?: AbortSignal | undefined;
   /** Versions of Istio and Envoy, the one that programs are taken from first; the default's where it is left out. */
   readonly meshes?: readonly MeshChoice[] | undefined;
-  /** Where the images of an Istio that is not built here come from. */
+  /** Where images come from. */
   readonly images?: ImagePlaces | undefined;
+  /** Images, a build here, or what can be had; the environment's where it is left out. */
+  readonly source?: ComponentSource | undefined;
   /** Asks the registry again what these images' tags lead to. */
   readonly refresh?: boolean | undefined;
 }
 
+/** So many components are downloaded side by side, each from several layers. */
+const DOWNLOADS = 3;
+
 /**
- * Everything the embedded cluster needs, built or unpacked where it is not in the cache yet. Without anything to do it only
- * looks.
+ * Everything the embedded cluster needs, out of images or built where it is not in the cache yet. Without anything to do it
+ * only looks.
  *
  * @throws MeshproofError ERR_COMPONENT, ERR_MISSING_PROGRAM, ERR_USAGE for a digest of an image that is not used, or
  *   ERR_INTERRUPTED once `signal` aborts.
  */
 export async function ensureComponents(options: EnsureOptions): Promise<Installed> {
-  const { progress, signal, meshes = [DEFAULT_MESH], images = {}, refresh } = options;
-  refuseStrayDigests(meshes, images);
+  const { progress, signal, images = {} } = options;
+  const meshes: readonly MeshChoice[] = options.meshes ?? [DEFAULT_MESH];
+  // Envoy last: which one depends on where Istio comes from.
+  const components = await allComponents(meshes.map(({ istio }) => ({ istio, envoy: undefined })));
+  refuseStrayDigests(
+    components.flatMap(({ images }) => images?.images.map(({ name }) => name) ?? []),
+    images,
+  );
+  const all = await provide(components, options);
+  const isFromImage = (istio: string): boolean =>
+    all.some((component) => component.name === "istio" && component.version === istio && isFromImages(component));
+  const choices = meshes.map(({ istio, envoy, anyEnvoy }): MeshChoice => {
+    const own = envoy === undefined || (anyEnvoy === true && isFromImage(istio));
+    return { istio, envoy: own ? undefined : envoy };
+  });
+  const envoys = (await allComponents(choices)).flatMap(({ name, source }) => (name === "envoy" && source) || []);
+  for (const recipe of envoys) all.push(await ensureEntry(recipe, { cache: cacheRoot(), progress, signal }));
+  const root = all.findIndex(({ name }) => name === debianRoot.name);
+  if (all[root] !== undefined) all[root] = await ownRoot(all[root], { progress, signal });
+  return installedOf(all, choices);
+}
+
+/** One Istio alone, for its istioctl. See {@link ensureComponents}. */
+export async function ensureIstio(
+  version: string,
+  options: Omit<EnsureOptions, "meshes">,
+): Promise<InstalledComponent> {
+  const components = await allComponents([{ istio: version, envoy: undefined }]);
+  const [istio] = await provide(
+    components.filter(({ name }) => name === "istio"),
+    options,
+  );
+  if (istio === undefined) throw new Error("no component is Istio");
+  return istio;
+}
+
+/** Downloads side by side, and beside them builds one after the other. */
+async function provide(components: readonly Component[], options: EnsureOptions): Promise<InstalledComponent[]> {
+  const { progress, signal, refresh, images: places, source = sourceFrom() } = options;
   const cache = cacheRoot();
-  const components: InstalledComponent[] = [];
-  for (const recipe of await allRecipes(meshes, { places: images, refresh, signal })) {
-    const component = await ensureEntry(recipe, { cache, progress, signal });
-    components.push(recipe === debianRoot ? await ownRoot(component, { progress, signal }) : component);
-  }
-  return installedOf(components, meshes);
+  const hint = "--image-mirror names another registry; --components source builds what can be built here";
+  const chosen = await chooseSources(components, { source, progress, signal, refresh, cache, hint, places });
+  const ensure = async ({ component, recipe, otherwise }: Chosen): Promise<InstalledComponent> => {
+    try {
+      return await ensureEntry(recipe, { cache, progress, signal });
+    } catch (error) {
+      const failed = registryErrorOf(error);
+      if (otherwise === undefined || failed === undefined || signal?.aborted) throw error;
+      progress(tellFallback([component], failed.message));
+      return ensureEntry(otherwise, { cache, progress, signal });
+    }
+  };
+  const inTurn = async (those: readonly Chosen[]): Promise<InstalledComponent[]> => {
+    const done: InstalledComponent[] = [];
+    for (const each of those) done.push(await ensure(each));
+    return done;
+  };
+  const [downloaded, built] = await Promise.all([
+    inLanes(
+      chosen.filter(({ from }) => from === "images"),
+      ensure,
+      DOWNLOADS,
+    ),
+    inTurn(chosen.filter(({ from }) => from === "source")),
+  ]);
+  return [...built, ...downloaded];
 }
 
 /** A digest that pins nothing would let somebody believe that something is pinned. */
-function refuseStrayDigests(meshes: readonly MeshChoice[], images: ImagePlaces): void {
-  const used = meshes.flatMap(({ istio }) => (isBuiltHere(istio) ? [] : releaseImages(istio)));
+function refuseStrayDigests(used: readonly string[], images: ImagePlaces): void {
   const stray = [...digestsByName(images).keys()].find((name) => !used.includes(name));
   if (stray === undefined) return;
   throw new MeshproofError("ERR_USAGE", `--image-digest names ${stray}, which is not used here`, {
-    hint:
-      used.length === 0
-        ? `Istio ${meshes.map(({ istio }) => istio).join(" and ")} is built here, from Go modules: leave it out`
-        : `the images are ${used.join(", ")}`,
+    hint: `the images are ${used.join(", ")}`,
   });
 }
 
@@ -161,7 +227,7 @@ export interface ComponentStatus {
 }
 
 /**
- * All components in every version as the cache has them, and the released Istios that it has; with `verify` every file is
+ * All components in every version as the cache has them, and what it has out of images; with `verify` every file is
  * read and its hash compared, and the cache remembers when. Builds nothing and asks no registry.
  */
 export async function listComponents({ verify = false } = {}): Promise<ComponentStatus[]> {
@@ -178,7 +244,8 @@ export async function listComponents({ verify = false } = {}): Promise<Component
     else statuses.push(found.state === "corrupt" ? { ...base, damage: found.damage } : base);
   };
   for (const recipe of await allRecipes(ALL_MESHES)) await add(await entryName(recipe), recipe);
-  const releases = [...(await describedEntries(cache, "istio"))].filter(([, described]) => isRelease(described));
-  for (const [entry, described] of releases) await add(entry, described);
+  for (const component of PUBLISHED_NAMES)
+    for (const [entry, described] of await describedEntries(cache, component))
+      if (isFromImages(described)) await add(entry, described);
   return statuses;
 }

@@ -1,11 +1,10 @@
 import { debianRoot } from "./debian.ts";
 import { goRecipe } from "./go.ts";
 import type { GoComponent } from "./go.ts";
-import { cacheRoot } from "./cache.ts";
+import { askProgram, assertSaid, type ImageComponent, type PublishedImage } from "./images.ts";
 import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
-import { releaseRecipe } from "./release.ts";
-import type { ReleaseOptions } from "./release.ts";
+import { releaseComponent } from "./release.ts";
 import { programFromWheel } from "./wheel.ts";
 import type { Wheel } from "./wheel.ts";
 
@@ -55,6 +54,8 @@ export interface MeshVersions {
 export interface MeshChoice {
   readonly istio: string;
   readonly envoy: string | undefined;
+  /** Whether nobody asked for this Envoy: Istio's own is taken instead where Istio comes from images. */
+  readonly anyEnvoy?: true;
 }
 
 export const DEFAULT_MESH: MeshVersions = { istio: ISTIO_RELEASE, envoy: "1.40.0" };
@@ -119,13 +120,6 @@ const goComponents: readonly GoComponent[] = [
   },
 ];
 
-/** The recipe of one Istio; see {@link allRecipes}. */
-export async function istioRecipe(version: string, options: Partial<ReleaseOptions>): Promise<Recipe> {
-  if (isBuiltHere(version)) return goRecipe(istioComponent(version));
-  const hint = `--image-mirror names another registry; without one there is Istio ${listVersions(ISTIO_VERSIONS)}`;
-  return releaseRecipe(version, { cache: cacheRoot(), hint, ...options });
-}
-
 function istioComponent(release: string): GoComponent {
   return {
     name: "istio",
@@ -183,24 +177,118 @@ function kubernetesVariables(version: string): Record<string, string> {
   );
 }
 
+/** A component of the embedded cluster, by each way in which it can be had. */
+export interface Component {
+  readonly name: string;
+  /** Downloaded in one piece or built here; undefined for an Istio that is not built here. */
+  readonly source?: Recipe;
+  /** Undefined where there is none that is published. */
+  readonly images?: ImageComponent;
+}
+
+/** Published beside what is built here. The programs' own version is checked, since a tag is only a name. */
+function publishedOf(component: GoComponent, version: string): ImageComponent | undefined {
+  if (component.name === "istio") return isRelease(version) ? releaseComponent(version) : undefined;
+  const published = PUBLISHED[component.name];
+  if (published === undefined) return undefined;
+  return {
+    name: component.name,
+    version,
+    images: published.images(version),
+    effort: published.effort,
+    async inspect(shop, images) {
+      for (const [path, [args, pattern]] of Object.entries(published.versions))
+        assertSaid(pattern.exec(await askProgram(path, args, images, shop))?.[1], version, path, images);
+      return {};
+    },
+  };
+}
+
+/** Whether it is a whole version, as Istio tags its images. */
+const isRelease = (version: string): boolean => /^\d+\.\d+\.\d+$/.test(version);
+
+interface Published {
+  readonly images: (version: string) => readonly PublishedImage[];
+  readonly effort: string;
+  /** By program: how it is asked which version it is. */
+  readonly versions: Readonly<Record<string, readonly [readonly string[], RegExp]>>;
+}
+
+const KUBERNETES_SERVERS = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"];
+
+/** Where each project publishes its images, and where the program is in them (each project's Dockerfile). */
+const PUBLISHED: Readonly<Record<string, Published>> = {
+  "go-httpbin": {
+    images: (version) => [
+      { name: `ghcr.io/mccutchen/go-httpbin:${version}`, files: { "bin/go-httpbin": ["bin/go-httpbin"] } },
+    ],
+    effort: "a download of about 5 MB",
+    versions: {},
+  },
+  etcd: {
+    images: (version) => [{ name: `quay.io/coreos/etcd:v${version}`, files: { "bin/etcd": ["usr/local/bin/etcd"] } }],
+    effort: "a download of about 20 MB",
+    versions: { "bin/etcd": [["--version"], /^etcd Version: (\S+)/m] },
+  },
+  coredns: {
+    images: (version) => [{ name: `docker.io/coredns/coredns:${version}`, files: { "bin/coredns": ["coredns"] } }],
+    effort: "a download of about 20 MB",
+    versions: { "bin/coredns": [["-version"], /^CoreDNS-(\S+)/m] },
+  },
+  kubernetes: {
+    images: (version) => [
+      ...KUBERNETES_SERVERS.map((program) => ({
+        name: `registry.k8s.io/${program}:v${version}`,
+        files: { [`bin/${program}`]: [`usr/local/bin/${program}`] },
+      })),
+      // Its base image has /bin as a folder or as a link.
+      {
+        name: `registry.k8s.io/kubectl:v${version}`,
+        files: { "bin/kubectl": ["bin/kubectl", "usr/bin/kubectl", "usr/local/bin/kubectl"] },
+      },
+    ],
+    effort: "a download of about 150 MB",
+    versions: {
+      ...Object.fromEntries(
+        KUBERNETES_SERVERS.map((program) => [`bin/${program}`, [["--version"], /^Kubernetes v(\S+)/m] as const]),
+      ),
+      "bin/kubectl": [["version", "--client"], /^Client Version: v(\S+)/m],
+    },
+  },
+};
+
+/** The components that are published as images. */
+export const PUBLISHED_NAMES: readonly string[] = [...Object.keys(PUBLISHED), "istio"];
+
 /**
  * All components of the embedded cluster, in the order in which they are built: what is quick comes first.
  * @param meshes the versions of Istio and Envoy, the one that programs are taken from first
- * @param options for an Istio that is not built here; a registry is asked for it where its digests are not known
  */
-export async function allRecipes(
-  meshes: readonly MeshChoice[] = [DEFAULT_MESH],
-  options: Partial<ReleaseOptions> = {},
-): Promise<Recipe[]> {
+export async function allComponents(meshes: readonly MeshChoice[] = [DEFAULT_MESH]): Promise<Component[]> {
   const istio = [...new Set(meshes.map((mesh) => mesh.istio))];
   const envoy = [...new Set(meshes.flatMap((mesh) => mesh.envoy ?? []))];
+  const twoWays = async (component: GoComponent): Promise<Component> => {
+    const source = await goRecipe(component);
+    const images = publishedOf(component, source.version);
+    return { name: component.name, source, ...(images && { images }) };
+  };
   return [
-    debianRoot,
-    await nodeRecipe(),
-    ...envoy.map(envoyRecipe),
-    ...(await Promise.all(goComponents.map(goRecipe))),
-    ...(await Promise.all(istio.map((version) => istioRecipe(version, options)))),
+    { name: "debian", source: debianRoot },
+    { name: "node", source: await nodeRecipe() },
+    ...envoy.map((version) => ({ name: "envoy", source: envoyRecipe(version) })),
+    ...(await Promise.all(goComponents.map(twoWays))),
+    ...(await Promise.all(istio.map(istioOf))),
   ];
+
+  async function istioOf(version: string): Promise<Component> {
+    if (isBuiltHere(version)) return twoWays(istioComponent(version));
+    return { name: "istio", images: releaseComponent(version) };
+  }
+}
+
+/** The recipes of everything that is built or downloaded in one piece; none for an Istio that is not built here. */
+export async function allRecipes(meshes?: readonly MeshChoice[]): Promise<Recipe[]> {
+  return (await allComponents(meshes)).flatMap(({ source }) => source ?? []);
 }
 
 /** Every version of Istio and Envoy once, the defaults first. */

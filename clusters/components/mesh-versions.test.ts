@@ -4,10 +4,13 @@ import { test } from "node:test";
 import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, allRecipes } from "./list.ts";
 import { chooseMesh } from "./mesh-versions.ts";
 
+/** What is chosen where nobody asks for an Envoy. */
+const USUAL = { ...DEFAULT_MESH, anyEnvoy: true };
+
 test("a mesh is chosen by minor version, with or without .x, or by the whole version", () => {
-  assert.deepEqual(chooseMesh({}), DEFAULT_MESH);
+  assert.deepEqual(chooseMesh({}), USUAL);
   for (const istio of ["1.30", "1.30.x", "v1.30", "1.30-20260826"])
-    assert.deepEqual(chooseMesh({ istio }), { ...DEFAULT_MESH, istio: "1.30-20260826" });
+    assert.deepEqual(chooseMesh({ istio }), { ...USUAL, istio: "1.30-20260826" });
   assert.deepEqual(chooseMesh({ envoy: "1.36" }, { istio: "x", envoy: "y" }), { istio: "x", envoy: "1.36.4" });
 });
 
@@ -17,7 +20,8 @@ test("a whole version that is not built here is a release, with its own Envoy un
     assert.deepEqual(chooseMesh({ istio: `v${istio}` }), { istio, envoy: undefined });
     assert.deepEqual(chooseMesh({ istio, envoy: "1.36" }), { istio, envoy: "1.36.4" });
   }
-  assert.deepEqual(chooseMesh({ istio: "1.31.0" }), DEFAULT_MESH);
+  assert.deepEqual(chooseMesh({ istio: "1.31.0" }), USUAL);
+  assert.deepEqual(chooseMesh({ istio: "1.31.0", envoy: "1.40" }), DEFAULT_MESH);
   const running = { istio: "1.29.2", envoy: "1.37.3-dev" };
   for (const wanted of [{}, { istio: "1.29.2" }]) assert.deepEqual(chooseMesh(wanted, running), running);
   assert.deepEqual(chooseMesh({ envoy: "1.36" }, running), { ...running, envoy: "1.36.4" });

@@ -21,8 +21,9 @@ export function isReleaseVersion(istio: string): boolean {
  */
 export function chooseMesh(wanted: WantedMesh, running?: MeshVersions): MeshChoice {
   const istio = wanted.istio === undefined ? (running ?? DEFAULT_MESH).istio : chooseIstio(wanted.istio);
-  const usual = running ? running.envoy : isBuiltHere(istio) ? DEFAULT_MESH.envoy : undefined;
-  return { istio, envoy: wanted.envoy === undefined ? usual : chooseEnvoy(wanted.envoy) };
+  if (wanted.envoy !== undefined) return { istio, envoy: chooseEnvoy(wanted.envoy) };
+  if (running !== undefined) return { istio, envoy: running.envoy };
+  return isBuiltHere(istio) ? { istio, envoy: DEFAULT_MESH.envoy, anyEnvoy: true } : { istio, envoy: undefined };
 }
 
 function chooseIstio(wanted: string): string {

@@ -6,12 +6,10 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { createAuthority } from "../embedded/certificate.ts";
 import { cacheRoot } from "../components/cache.ts";
-import { ensureEntry } from "../components/entry.ts";
-import { istioRecipe } from "../components/list.ts";
 import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/mesh/client.ts";
 import { findOwnFolder, makeOwnFolder, readOwnFile, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
-import type { WantedMesh } from "../components/components.ts";
+import { ensureIstio, type WantedMesh } from "../components/components.ts";
 import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
@@ -198,8 +196,7 @@ async function istioManifestsFor(
   revision?: string,
 ): Promise<Manifest[]> {
   const { istioManifests } = await import("../../harness/mesh/index.ts");
-  const recipe = await istioRecipe(versions.istio, { places: { mirror, digests }, signal });
-  const istio = await ensureEntry(recipe, { cache: cacheRoot(), progress, signal });
+  const istio = await ensureIstio(versions.istio, { images: { mirror, digests }, progress, signal });
   return istioManifests({
     istioctl: join(istio.dir, "bin/istioctl"),
     identity: istio.digest,

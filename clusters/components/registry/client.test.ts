@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { createServer, type RequestListener } from "node:http";
-import { rm } from "node:fs/promises";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { isOwnRealm, MOST_JSON_BYTES, openImage, readDigest } from "./client.ts";
+import { openImage, readDigest } from "./client.ts";
+import { startRegistry } from "./registry.fixture.ts";
+import { isOwnRealm, MOST_JSON_BYTES, registryErrorOf } from "./transport.ts";
 
 const INDEX = JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
 const DIGEST = `sha256:${createHash("sha256").update(INDEX).digest("hex")}`;
@@ -165,4 +167,85 @@ test("a manifest and a configuration have a limit", async (t) => {
   });
   await assert.rejects(readDigest(`${host}/large/pilot:1`), /sends more than 4194304 bytes of JSON/);
   await assert.rejects(openImage(`${host}/istio/pilot:1`, "amd64"), /its configuration has 4194305 bytes/);
+});
+
+/** A registry with one image of one layer, and a file to download it to. */
+async function image(t: TestContext) {
+  const registry = await startRegistry([{ name: "a/b:1", files: { "/x": randomBytes(300_000) } }]);
+  t.after(() => registry[Symbol.asyncDispose]());
+  const folder = await mkdtemp(join(tmpdir(), "meshproof-client-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const before = process.env["DOCKER_CONFIG"];
+  process.env["DOCKER_CONFIG"] = folder;
+  t.after(() => {
+    if (before === undefined) delete process.env["DOCKER_CONFIG"];
+    else process.env["DOCKER_CONFIG"] = before;
+  });
+  const download = async (): Promise<number> => {
+    const opened = await openImage(`${registry.host}/a/b:1`, process.arch === "x64" ? "amd64" : process.arch);
+    const layer = opened.layers.at(-1) ?? assert.fail("no layer");
+    let bytes = 0;
+    await opened.download(layer, join(folder, "layer"), (more) => (bytes += more));
+    assert.equal(layer.size, (await stat(join(folder, "layer"))).size);
+    return bytes / layer.size;
+  };
+  return { registry, folder, download };
+}
+
+test("a blob whose connection is cut is taken up where it was cut", async (t) => {
+  const { registry, download } = await image(t);
+  registry.cutEachOnce();
+  assert.equal(await download(), 1);
+});
+
+test("a spoiled byte is refused, whether or not the connection was cut", async (t) => {
+  const { registry, download } = await image(t);
+  registry.spoil(registry.layersOf("a/b:1").at(-1) ?? "");
+  registry.cutEachOnce();
+  await assert.rejects(download(), (error) => {
+    assert.match(String(error), /is not what the manifest says: it is sha256:/);
+    assert.equal(registryErrorOf(error), undefined);
+    return true;
+  });
+});
+
+test("a limit that ends soon is waited for, another one is told with the ways out", async (t) => {
+  const { registry, download } = await image(t);
+  registry.limitOnce({ "retry-after": "0" });
+  assert.equal(await download(), 1);
+  registry.limitOnce({ "retry-after": "3600" });
+  await assert.rejects(download(), { message: /429 Too Many Requests/, hint: /docker login .*--image-mirror .*wait/ });
+  registry.limitOnce();
+  await assert.rejects(download(), { message: /429 Too Many Requests/ });
+});
+
+test("a registry gets the login that Docker has for it", async (t) => {
+  const { registry, folder, download } = await image(t);
+  registry.demandLogin("me:secret");
+  await assert.rejects(download(), { message: /wants credentials/, hint: /docker login 127\.0\.0\.1/ });
+  const auth = (login: string) => ({ auths: { [registry.host]: { auth: Buffer.from(login).toString("base64") } } });
+  await writeFile(join(folder, "config.json"), JSON.stringify(auth("me:secret")));
+  assert.equal(await download(), 1);
+  await writeFile(join(folder, "config.json"), JSON.stringify(auth("me:wrong")));
+  await assert.rejects(download(), (error: Error) => {
+    assert.match(error.message, /the registry answers 401/);
+    assert.doesNotMatch(error.message, /wrong/);
+    return true;
+  });
+});
+
+test("a login goes to the place of the registry's tokens", async (t) => {
+  const { folder } = await image(t);
+  const host = await serve(t, ({ url, headers }, response) => {
+    const basic = `Basic ${Buffer.from("me:secret").toString("base64")}`;
+    if (url?.startsWith("/token")) {
+      if (headers.authorization === basic) return response.end('{"token":"t"}');
+      return response.writeHead(401).end();
+    }
+    if (headers.authorization === "Bearer t") return response.end(INDEX);
+    return response.writeHead(401, { "www-authenticate": `Bearer realm="http://${headers.host}/token"` }).end();
+  });
+  const auths = { [host]: { auth: Buffer.from("me:secret").toString("base64") } };
+  await writeFile(join(folder, "config.json"), JSON.stringify({ auths }));
+  assert.equal(await readDigest(`${host}/istio/pilot:1`), DIGEST);
 });

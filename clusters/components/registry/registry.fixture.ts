@@ -30,6 +30,12 @@ export interface TestRegistry extends AsyncDisposable {
   push(image: TestImage): Promise<void>;
   /** From now on one byte of this blob is another. */
   spoil(digest: string): void;
+  /** From now on the connection of each blob of a layer is cut in its middle, once; ranges are served. */
+  cutEachOnce(): void;
+  /** The next request is answered with 429 and these headers. */
+  limitOnce(headers?: Readonly<Record<string, string>>): void;
+  /** From now on `user:password` is wanted. */
+  demandLogin(login: string): void;
 }
 
 /** Starts a registry that answers until it is disposed of. */
@@ -66,12 +72,26 @@ export async function startRegistry(images: readonly TestImage[]): Promise<TestR
   };
 
   for (const image of images) await push(image);
-  const server = createServer(({ url = "" }, response) => {
+  let limited: Readonly<Record<string, string>> | undefined;
+  let login: string | undefined;
+  let uncut: Set<string> | undefined;
+  const server = createServer(({ url = "", headers }, response) => {
+    if (limited !== undefined) {
+      response.writeHead(429, limited).end();
+      limited = undefined;
+      return;
+    }
+    if (login !== undefined && headers.authorization !== `Basic ${Buffer.from(login).toString("base64")}`)
+      return void response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end();
     const [, repository, kind, what = ""] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(url) ?? [];
     asked.push(`${kind} ${what}`);
     const bytes = blobs.get(tags.get(`${repository}:${what}`)?.digest ?? what);
-    if (bytes) response.end(bytes);
-    else response.writeHead(404).end();
+    if (!bytes) return void response.writeHead(404).end();
+    const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? "")?.[1] ?? 0);
+    response.writeHead(from > 0 ? 206 : 200, { "content-length": bytes.length - from });
+    if (kind === "blobs" && uncut?.delete(what) && bytes.length > 1)
+      return void response.write(bytes.subarray(from, bytes.length >> 1), () => response.destroy());
+    response.end(bytes.subarray(from));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const entry = (name: string) => {
@@ -90,6 +110,15 @@ export async function startRegistry(images: readonly TestImage[]): Promise<TestR
       const middle = bytes.length >> 1;
       bytes.writeUInt8((bytes.readUInt8(middle) + 1) % 256, middle);
       blobs.set(digest, bytes);
+    },
+    cutEachOnce() {
+      uncut = new Set([...tags.values()].flatMap(({ layers }) => layers));
+    },
+    limitOnce(headers = {}) {
+      limited = headers;
+    },
+    demandLogin(wanted) {
+      login = wanted;
     },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

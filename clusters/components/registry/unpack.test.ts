@@ -10,7 +10,7 @@ import { test, type TestContext } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { pack, type Header } from "tar-stream";
 import { openImage, type Descriptor } from "./client.ts";
-import { takeFiles, type Limits } from "./unpack.ts";
+import { takeFiles, type TakeOptions } from "./unpack.ts";
 
 const ENVOY = "usr/local/bin/envoy";
 const OCI = "application/vnd.oci.image.layer.v1.tar";
@@ -61,9 +61,9 @@ async function serve(
   const folder = await mkdtemp(join(tmpdir(), "meshproof-registry-"));
   t.after(() => rm(folder, { recursive: true }));
   await mkdir(join(folder, "work"));
-  const take = async (path = ENVOY, limits?: Limits): Promise<string> => {
+  const take = async (path = ENVOY, limits: TakeOptions["limits"] = undefined): Promise<string> => {
     const image = await openImage(reference, "amd64");
-    await takeFiles(image, { [path]: join(folder, "taken") }, join(folder, "work"), limits);
+    await takeFiles(image, { [path]: join(folder, "taken") }, join(folder, "work"), limits && { limits });
     return readFile(join(folder, "taken"), "utf8");
   };
   return { reference, take, asked, digest: index.digest, layers: described, folder };
@@ -155,7 +155,9 @@ test("bytes that are not what a digest says are refused: others, fewer, more", a
     await assert.rejects(server.take(), (error: Error) => {
       assert.match(
         error.message,
-        which === "layer" ? /blob sha256:\w+ is not what the manifest says/ : /was asked for/,
+        which === "layer"
+          ? /blob sha256:\w+ is not what the manifest says|ended after \d+ of \d+ bytes of its blob/
+          : /was asked for/,
       );
       return true;
     });
@@ -164,6 +166,18 @@ test("bytes that are not what a digest says are refused: others, fewer, more", a
   await spoilt((bytes) => bytes.subarray(1), "layer");
   await spoilt((bytes) => Buffer.concat([bytes, Buffer.from("x")]), "layer");
   await spoilt((bytes) => Buffer.concat([bytes, Buffer.from(" ")]), "manifest");
+});
+
+test("of several places for one file the image's own is taken", async (t) => {
+  const bytes = await tar({ name: "bin", type: "symlink", linkname: "usr/bin" }, { name: "usr/bin/x", body: "found" });
+  const { reference, folder } = await serve(t, [{ mediaType: OCI, bytes }]);
+  const image = await openImage(reference, "amd64");
+  const file = join(folder, "taken");
+  const work = join(folder, "work");
+  await takeFiles(image, { "bin/x": file, "usr/bin/x": file, "usr/local/bin/x": file }, work);
+  assert.equal(await readFile(file, "utf8"), "found");
+  await assert.rejects(takeFiles(image, { "bin/x": file, "sbin/x": file }, work), /it has no sbin\/x/);
+  await assert.rejects(takeFiles(image, { "bin/x": file }, work), /bin\/x lies below bin, which is a symlink/);
 });
 
 test("an image is read by digest, and refused where it is for other platforms or of an unknown kind", async (t) => {

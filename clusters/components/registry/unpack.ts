@@ -16,24 +16,26 @@ const MOST_FILE_BYTES = 768 * 1024 * 1024;
 /** Of one layer, unpacked. */
 const MOST_LAYER_BYTES = 4 * 1024 * 1024 * 1024;
 
-/** For tests. */
-export interface Limits {
-  readonly file: number;
-  readonly layer: number;
+export interface TakeOptions {
+  readonly received?: (bytes: number) => void;
+  /** For tests. */
+  readonly limits?: { readonly file: number; readonly layer: number };
 }
 
 /**
  * Writes files of an image. Layers are read from the top, and no further than needed; nothing but what is wanted is
  * written, and only to where the caller says, so a hostile name or link in a layer leads nowhere.
- * @param wanted path in the image, such as `usr/local/bin/envoy`, to absolute path here
+ * @param wanted path in the image, such as `usr/local/bin/envoy`, to absolute path here; of several paths to the same place one
+ *   must be there
  * @param work an empty folder for one layer at a time
+ * @param options.received told how many bytes have come, each time that some have
  * @throws MeshproofError ERR_COMPONENT where a file is missing, removed, or no plain file; see openImage for the rest
  */
 export async function takeFiles(
   image: RegistryImage,
   wanted: Readonly<Record<string, string>>,
   work: string,
-  limits: Limits = { file: MOST_FILE_BYTES, layer: MOST_LAYER_BYTES },
+  { received, limits = { file: MOST_FILE_BYTES, layer: MOST_LAYER_BYTES } }: TakeOptions = {},
 ): Promise<void> {
   const left = new Map(Object.entries(wanted));
   for (const layer of image.layers.toReversed()) {
@@ -44,7 +46,7 @@ export async function takeFiles(
         `its layer ${layer.digest} has ${layer.size} bytes, and more than ${limits.layer} are not read`,
       );
     const file = join(work, "layer");
-    await image.download(layer, file);
+    await image.download(layer, file, received);
     const taken = new Set<string>();
     const hidden = new Map<string, string>();
     const unpacking = extract();
@@ -74,10 +76,16 @@ export async function takeFiles(
       throw failure(image, `its layer ${layer.digest} cannot be unpacked: ${(cause as Error).message}`, cause);
     }
     await rm(file);
-    for (const path of taken) left.delete(path);
+    const done = new Set([...taken].map((path) => left.get(path)));
+    for (const [path, destination] of left) if (done.has(destination)) left.delete(path);
     // A whiteout holds for the layers below, not for what its own layer has (same section, "Whiteouts").
-    const [gone] = [...hidden].filter(([path]) => left.has(path));
-    if (gone) throw failure(image, `${gone[0]} ${gone[1]}`);
+    for (const [path, why] of hidden) {
+      const destination = left.get(path);
+      if (destination === undefined) continue;
+      left.delete(path);
+      if ([...left.values()].includes(destination)) continue;
+      throw failure(image, `${path} ${why}`);
+    }
   }
   if (left.size > 0) throw failure(image, `it has no ${[...left.keys()].join(", ")}`);
 }

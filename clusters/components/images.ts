@@ -1,0 +1,201 @@
+/** Components out of published images' layers: no container engine, no build. */
+
+import { chmod, mkdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+import { MeshproofError } from "../../harness/model/errors.ts";
+import { inLanes } from "../../harness/lanes.ts";
+import type { InstalledComponent } from "./entry.ts";
+import type { Recipe, Workshop } from "./recipe.ts";
+import { openImage, readDigest } from "./registry/client.ts";
+import { mirrored, placeOf, type ImagePlaces } from "./registry/names.ts";
+import { takeFiles } from "./registry/unpack.ts";
+import { rememberDigests, rememberedDigests } from "./remembered.ts";
+
+/** What is taken out of one image. */
+export interface PublishedImage {
+  /** A full name with its tag, such as `registry.k8s.io/kube-apiserver:v1.36.3`. */
+  readonly name: string;
+  /** By path in the component: where it is in the image; several places where images differ. */
+  readonly files: Readonly<Record<string, readonly string[]>>;
+  /** The digest that is meant, where it is known; else what the tag leads to at first use. */
+  readonly digest?: string;
+}
+
+/** A component that is published as images. */
+export interface ImageComponent {
+  readonly name: string;
+  readonly version: string;
+  readonly images: readonly PublishedImage[];
+  /** For the progress line, such as `a download of about 150 MB`. */
+  readonly effort: string;
+  /** What else decides what comes out. */
+  readonly inputs?: readonly string[];
+  /** Looks at what was taken, and says what is worth knowing about it. Not called for another machine's architecture. */
+  readonly inspect?: (shop: Workshop, images: readonly FoundImage[]) => Promise<Readonly<Record<string, string>>>;
+}
+
+export interface ImageOptions {
+  /** Where the images come from; the registry that they are published in where it is left out. */
+  readonly places?: ImagePlaces | undefined;
+  /** Asks the registry even for a tag whose digest is remembered. */
+  readonly refresh?: boolean | undefined;
+  readonly cache: string;
+  readonly signal?: AbortSignal | undefined;
+  /** What to do where an image cannot be had, one sentence. */
+  readonly hint: string;
+}
+
+/** An image with the digest that is meant. */
+export interface FoundImage extends PublishedImage {
+  /** Where it is pulled from, by its tag. */
+  readonly reference: string;
+  readonly digest: string;
+  /** Whether somebody demands this digest, whatever the tag leads to. */
+  readonly given: boolean;
+}
+
+/** As Go, and so an image, calls it. */
+const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
+
+const MIB = 1024 * 1024;
+
+/** A line of progress for so many bytes. */
+const TOLD_BYTES = 25 * MIB;
+
+/**
+ * The recipe of a component out of its images. Its digests are the given ones, else those that are remembered from the last
+ * time, else what its tags lead to now.
+ * @throws a RegistryError where the registry is needed and cannot be reached, or has no such image
+ */
+export async function imageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe> {
+  const images = await findImages(component.images, options);
+  const digests = Object.fromEntries(images.map(({ name, digest }) => [name, digest]));
+  const files = component.images.map(({ files }) => files);
+  return {
+    name: component.name,
+    version: component.version,
+    source: `images ${component.images.map(({ name }) => name).join(" ")}`,
+    effort: component.effort,
+    inputs: () => Promise.resolve([JSON.stringify(digests), JSON.stringify(files), ...(component.inputs ?? [])]),
+    async build(shop) {
+      await mkdir(join(shop.files, "bin"));
+      const meter = createMeter(component, shop);
+      await inLanes(images, (image) => unpack(image, shop, options.hint, meter));
+      return { ...digests, ...(await component.inspect?.(shop, images)) };
+    },
+    async installed() {
+      const byTag = images.filter(({ given }) => !given);
+      await rememberDigests(
+        options.cache,
+        Object.fromEntries(byTag.map(({ reference, digest }) => [reference, digest])),
+      );
+    },
+  };
+}
+
+/**
+ * The recipe of a component whose digests are known without asking a registry: given, or remembered.
+ * @returns undefined where a registry would have to be asked
+ */
+export async function knownImageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe | undefined> {
+  if (options.refresh === true) return undefined;
+  const remembered = await rememberedDigests(options.cache);
+  const places = options.places ?? {};
+  const isKnown = ({ name, digest }: PublishedImage): boolean =>
+    placeOf(name, places, digest).digest !== undefined || remembered[mirrored(name, places.mirror)] !== undefined;
+  return component.images.every(isKnown) ? imageRecipe(component, options) : undefined;
+}
+
+function findImages(images: readonly PublishedImage[], options: ImageOptions): Promise<FoundImage[]> {
+  const { cache, places = {}, refresh = false, hint, signal } = options;
+  return inLanes(images, async (image) => {
+    const reference = mirrored(image.name, places.mirror);
+    const pinned = placeOf(image.name, places, image.digest).digest;
+    const remembered = refresh ? {} : await rememberedDigests(cache);
+    const digest = pinned ?? remembered[reference] ?? (await readDigest(reference, { hint, signal }));
+    return { ...image, reference, digest, given: pinned !== undefined };
+  });
+}
+
+async function unpack(
+  { name, files: wanted, reference, digest }: FoundImage,
+  shop: Workshop,
+  hint: string,
+  meter: (bytes: number) => void,
+): Promise<void> {
+  const { files, signal } = shop;
+  const work = join(shop.work, name.replaceAll(/[^\w.-]/g, "_"));
+  await mkdir(work);
+  const places = Object.entries(wanted).flatMap(([to, from]) => from.map((path) => [path, join(files, to)] as const));
+  for (const [, file] of places) await mkdir(dirname(file), { recursive: true });
+  const opened = await openImage(`${reference}@${digest}`, ARCHITECTURE, { hint, signal });
+  await takeFiles(opened, Object.fromEntries(places), work, { received: meter });
+  for (const to of Object.keys(wanted)) if (!to.startsWith("bin/")) await chmod(join(files, to), 0o644);
+}
+
+/** Tells how much has come, and how fast. */
+function createMeter({ name, version }: ImageComponent, { progress }: Workshop): (bytes: number) => void {
+  const started = performance.now();
+  let [all, told] = [0, 0];
+  return (bytes) => {
+    all += bytes;
+    if (all - told < TOLD_BYTES) return;
+    told = all;
+    const perSecond = all / ((performance.now() - started) / 1000);
+    progress(`${name} ${version}: ${Math.round(all / MIB)} MiB, ${(perSecond / MIB).toFixed(1)} MiB/s`);
+  };
+}
+
+/** What a program prints; an error names its image, since the program's own folder is gone when it is read. */
+export async function askProgram(
+  path: string,
+  args: readonly string[],
+  images: readonly FoundImage[],
+  shop: Workshop,
+): Promise<string> {
+  return shop.run([join(shop.files, path), ...args]).catch((cause: unknown) => {
+    if (!(cause instanceof MeshproofError) || cause.code === "ERR_INTERRUPTED") throw cause;
+    throw new MeshproofError(
+      "ERR_COMPONENT",
+      `${basename(path)} of ${placeOfProgram(path, images)} does not run here`,
+      {
+        ...(cause.hint === undefined ? {} : { hint: cause.hint }),
+        cause,
+      },
+    );
+  });
+}
+
+/** @throws MeshproofError ERR_COMPONENT where a program is of another version than its image's tag says */
+export function assertSaid(
+  said: string | undefined,
+  version: string,
+  path: string,
+  images: readonly FoundImage[],
+): void {
+  if (said === version) return;
+  const found = said === undefined ? "does not say which version it is" : `says that it is ${said}`;
+  throw new MeshproofError(
+    "ERR_COMPONENT",
+    `${basename(path)} of ${placeOfProgram(path, images)} ${found}, not ${version}`,
+    {
+      hint: "an image's tag must be the version of what is in it: choose the version that the program says, or another registry",
+    },
+  );
+}
+
+export function placeOfProgram(path: string, images: readonly FoundImage[]): string {
+  const image = images.find(({ files }) => path in files);
+  return image ? `${image.reference}@${image.digest}` : "no image";
+}
+
+/** The digests of the images that a component was taken from, by their full names; empty where it was built here. */
+export function imageDigestsOf({ details }: Pick<InstalledComponent, "details">): Record<string, string> {
+  return Object.fromEntries(Object.entries(details).filter(([name]) => /^[\w.-]+\.[a-z]+\/\S+:\S+$/.test(name)));
+}
+
+/** Whether a component was taken from images. */
+export function isFromImages(component: Pick<InstalledComponent, "details">): boolean {
+  return Object.keys(imageDigestsOf(component)).length > 0;
+}

@@ -1,0 +1,117 @@
+/** Where each component comes from: the cache, published images, or a build here. */
+
+import { MeshproofError } from "../../harness/model/errors.ts";
+import type { Progress } from "../../harness/progress.ts";
+import { entryName, inspectEntry } from "./entry.ts";
+import { imageRecipe, knownImageRecipe, type ImageOptions } from "./images.ts";
+import type { Component } from "./list.ts";
+import type { Recipe } from "./recipe.ts";
+import { digestsByName } from "./registry/names.ts";
+import { registryErrorOf, type RegistryError } from "./registry/transport.ts";
+
+/**
+ * `images`: published ones where there are some. `source`: built here where that can be. `auto`: what the cache has, else
+ * images, and a build where no registry gives them.
+ */
+export const COMPONENT_SOURCES = ["auto", "images", "source"] as const;
+export type ComponentSource = (typeof COMPONENT_SOURCES)[number];
+
+/** Names the way for a whole shell, such as a CI job's. */
+export const SOURCE_VARIABLE = "MESHPROOF_COMPONENTS";
+
+/** @throws MeshproofError ERR_USAGE for a value of {@link SOURCE_VARIABLE} that is not one */
+export function sourceFrom(environment: NodeJS.ProcessEnv = process.env): ComponentSource {
+  const value = environment[SOURCE_VARIABLE] || "auto";
+  const found = COMPONENT_SOURCES.find((source) => source === value);
+  if (found !== undefined) return found;
+  throw new MeshproofError("ERR_USAGE", `${SOURCE_VARIABLE} is "${value}", which is not a way to get components`, {
+    hint: `use one of ${COMPONENT_SOURCES.join(", ")}, or unset it`,
+  });
+}
+
+export interface SourceOptions extends ImageOptions {
+  readonly source: ComponentSource;
+  readonly progress: Progress;
+}
+
+/** A component by the way that was chosen. */
+export interface Chosen {
+  readonly component: Component;
+  readonly recipe: Recipe;
+  readonly from: "images" | "source";
+  /** What to build where the images turn out not to come. */
+  readonly otherwise?: Recipe;
+}
+
+/**
+ * Chooses a way for each component. Only `auto` takes a build in the place of images, and says so in one line; an image whose
+ * digest somebody demands is never replaced by a build.
+ * @throws a RegistryError where images are needed and no registry gives them
+ */
+export async function chooseSources(components: readonly Component[], options: SourceOptions): Promise<Chosen[]> {
+  const chosen: Chosen[] = [];
+  const failed: { readonly component: Component; readonly error: RegistryError }[] = [];
+  for (const component of components) {
+    const { source, images } = component;
+    if (source !== undefined && (images === undefined || options.source === "source")) {
+      chosen.push({ component, recipe: source, from: "source" });
+      continue;
+    }
+    if (images === undefined) throw new Error(`${component.name} can be had in no way`);
+    const otherwise = options.source === "auto" && !isDemanded(component, options) ? source : undefined;
+    const present = otherwise && options.refresh !== true ? await presentOf(component, options) : undefined;
+    if (present !== undefined) {
+      chosen.push({ component, ...present });
+      continue;
+    }
+    // After one registry could not be reached the next would take as long to say the same.
+    const unreached = failed.find(({ error }) => !error.reached)?.error;
+    const found = otherwise && unreached ? unreached : await imageRecipe(images, options).catch(registryErrorOrThrow);
+    if ("build" in found) chosen.push({ component, recipe: found, from: "images", ...(otherwise && { otherwise }) });
+    else if (otherwise === undefined) throw found;
+    else {
+      failed.push({ component, error: found });
+      chosen.push({ component, recipe: otherwise, from: "source" });
+    }
+  }
+  for (const [{ message }, those] of Map.groupBy(failed, ({ error }) => error))
+    options.progress(
+      tellFallback(
+        those.map(({ component }) => component),
+        message,
+      ),
+    );
+  return chosen;
+}
+
+/** Why images are not used, what is built instead, and how long that takes. */
+export function tellFallback(components: readonly Component[], why: string): string {
+  const built = components.map(({ source }) => `${source?.name} (${source?.effort})`).join(", ");
+  return `${why}; built here instead: ${built}`;
+}
+
+function registryErrorOrThrow(error: unknown): RegistryError {
+  if (registryErrorOf(error) === error) return error as RegistryError;
+  throw error;
+}
+
+/** Whether somebody names the digest of one of its images. */
+function isDemanded({ images }: Component, { places = {} }: SourceOptions): boolean {
+  const digests = digestsByName(places);
+  return images?.images.some(({ name }) => digests.has(name)) === true;
+}
+
+/** The way by which the cache has it already. */
+async function presentOf(
+  { source, images }: Component,
+  options: SourceOptions,
+): Promise<Pick<Chosen, "recipe" | "from"> | undefined> {
+  const known = images && (await knownImageRecipe(images, options));
+  for (const [from, recipe] of [
+    ["images", known],
+    ["source", source],
+  ] as const)
+    if (recipe && (await inspectEntry(options.cache, await entryName(recipe))).state !== "missing")
+      return { from, recipe };
+  return undefined;
+}
