@@ -7,6 +7,7 @@ import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/components/components.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/embedded.ts";
 import { digestsByName, type ImagePlaces } from "../clusters/components/registry/names.ts";
+import type { ComponentSource } from "../clusters/components/ways.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
 import type { Progress } from "../harness/progress.ts";
 import type { Flags } from "./command-line.ts";
@@ -33,6 +34,8 @@ export interface ImageFlags extends PlaceFlags {
   readonly images?: string;
   /** For a kind cluster alone. */
   readonly kubernetes?: string;
+  /** For an embedded cluster alone. */
+  readonly components?: ComponentSource;
 }
 
 /** As the clusters take them. */
@@ -41,8 +44,9 @@ export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces 
 }
 
 /** As a person types them. */
-export function flagsOf({ images, kubernetes, imageMirror, imageDigest = {} }: ImageFlags): Flags {
+export function flagsOf({ images, kubernetes, components, imageMirror, imageDigest = {} }: ImageFlags): Flags {
   return {
+    "--components": components,
     ...{ "--images": images, "--kubernetes": kubernetes, "--image-mirror": imageMirror },
     "--image-digest": Object.entries(imageDigest).map(([name, digest]) => `${name}@${digest}`),
   };
@@ -68,6 +72,7 @@ const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
           ...{ name, keep, progress, signal },
           meshes: meshes.map((wanted) => chooseMesh(wanted)),
           images: placesOf(flags),
+          source: flags.components,
         }),
       stop: stopEmbedded,
     }),
@@ -111,7 +116,7 @@ export async function openCluster(
   worker: Pick<LeaseOptions, "id" | "verb">,
   work: Work,
 ): Promise<OpenedCluster> {
-  const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes } = options;
+  const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes, components } = options;
   const { istio, envoy } = options;
   const { progress, signal } = work;
   chooseMesh({ istio, envoy }); // refuses versions that there are not, before anything is started
@@ -135,6 +140,7 @@ export async function openCluster(
       ...(imageMirror === undefined ? {} : { imageMirror }),
       ...(imageDigest === undefined ? {} : { imageDigest }),
       ...(kubernetes === undefined ? {} : { kubernetes }),
+      ...(components === undefined ? {} : { components }),
     }));
   const started = running === undefined;
   const held = await occupy(cluster, worker, work, started && !keep);

@@ -1,6 +1,7 @@
 /** What the commands of several verbs have in common: options, and how a command is made. */
 
 import { Command, CommanderError, Option } from "commander";
+import { COMPONENT_SOURCES } from "../clusters/components/ways.ts";
 import { LANES } from "../harness/run/settings.ts";
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { leave } from "./streams.ts";
@@ -25,6 +26,11 @@ export const option = {
   imageMirror: () => new Option("--image-mirror <prefix>", "the registry that images are read from instead"),
   imageDigest: () =>
     new Option("--image-digest <name@digest>", "take an image by this digest; repeat it for more").argParser(digest),
+  components: () =>
+    new Option(
+      "--components <way>",
+      "embedded: what the cluster is made of comes from published images, is built from source, or auto: whichever can be had",
+    ).choices(COMPONENT_SOURCES),
   kubernetes: () =>
     new Option("--kubernetes <version>", "kind: the node image's tag, such as v1.36.4, or v1.36.4@sha256:…"),
   istio: () => new Option("--istio <version>", "Istio's version, such as 1.30, or 1.29.2 out of its released images"),

@@ -7,6 +7,7 @@ import {
   listComponents,
   type WantedMesh,
 } from "../../clusters/components/components.ts";
+import type { ComponentSource } from "../../clusters/components/ways.ts";
 import { formatBytes } from "../../reports/text.ts";
 import { placesOf, type PlaceFlags } from "../cluster.ts";
 import { table } from "../table.ts";
@@ -21,18 +22,20 @@ export const command = verb("components", [
   "components --verify",
   "components --json",
 ])
-  .option("--build", "build what is missing; a run does so by itself")
-  .option("--refresh", "like --build, and ask the registry again which images a released Istio's tags lead to")
+  .option("--build", "get what is missing, out of images or by a build; a run does so by itself")
+  .option("--refresh", "like --build, and ask the registries again which images the tags lead to")
   .option("--verify", "read everything again and compare it with its checksums")
   .option("--clean", "remove what no current component needs from the cache")
   .addOption(option.istio())
   .addOption(option.envoy())
+  .addOption(option.components())
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
   .addOption(option.json())
   .action(async (options) => finish(components(options)));
 
 interface ComponentsOptions extends WantedMesh, PlaceFlags {
+  readonly components?: ComponentSource;
   readonly build?: boolean;
   /** Builds, and asks the registry even for a tag whose digest is remembered. */
   readonly refresh?: boolean;
@@ -49,8 +52,8 @@ export async function components(options: ComponentsOptions): Promise<number> {
   }
   if (options.build === true || options.refresh === true)
     await work(async ({ progress, signal }) => {
-      const { refresh } = options;
-      await ensureComponents({ progress, signal, meshes: [mesh], images: placesOf(options), refresh });
+      const { refresh, components: source } = options;
+      await ensureComponents({ progress, signal, meshes: [mesh], images: placesOf(options), refresh, source });
       return 0;
     });
   const found = await listComponents({ verify: options.verify ?? false });
@@ -70,7 +73,8 @@ export async function components(options: ComponentsOptions): Promise<number> {
       const images = Object.entries(imageDigestsOf({ details }));
       if (images.length === 0) continue;
       const filters = hasOwnFilters({ details }) ? "and its own filters" : "without filters of its own";
-      print(`\n${name} ${version}, with Envoy ${details["envoy"] ?? ""} ${filters}, is pinned by`);
+      const envoy = details["envoy"] === undefined ? "" : `, with Envoy ${details["envoy"]} ${filters},`;
+      print(`\n${name} ${version}${envoy} is pinned by`);
       for (const [image, digest] of images) print(`  --image-digest ${image}@${digest}`);
     }
     for (const { name, damage } of damaged) warn(`${name} is damaged: ${damage}; the next run builds it again`);

@@ -32,6 +32,7 @@ export const command = verb("run", [
   .addOption(option.istio())
   .addOption(option.envoy())
   .addOption(option.images())
+  .addOption(option.components())
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
   .addOption(option.kubernetes())
@@ -150,10 +151,10 @@ function settingsOf(
   options: RunVerbOptions,
   { shard, elsewhere }: { readonly shard: Shard | undefined; readonly elsewhere: ReadonlySet<string> },
 ): RunSettings {
-  const { cluster: kind, name, keep, istio, envoy, images, imageMirror, imageDigest, kubernetes } = options;
+  const { cluster: kind, name, keep, istio, envoy, images, components, imageMirror, imageDigest, kubernetes } = options;
   const { kubeconfig, context, allowExec, revision, allowMeshWide } = options;
   const existing = kind === "existing";
-  const made = { name, keep, istio, envoy, images, imageMirror, imageDigest, kubernetes };
+  const made = { name, keep, istio, envoy, images, components, imageMirror, imageDigest, kubernetes };
   const given = { kubeconfig, context, allowExec, revision, allowMeshWide };
   const alone = { ...options, shard: undefined, tag: [], keep: !existing };
   return {

@@ -34,6 +34,7 @@ export const command = verb("upgrade", [
   .requiredOption("--to <istio>", "the version to upgrade to, likewise")
   .addOption(new Option("--cluster <kind>", "where to do it").choices(MADE_KINDS).default("embedded"))
   .addOption(option.images())
+  .addOption(option.components())
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
   .addOption(option.kubernetes())

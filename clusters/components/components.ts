@@ -8,6 +8,7 @@ import { digestsByName } from "./registry/names.ts";
 import type { ImagePlaces } from "./registry/names.ts";
 import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
+import type { Recipe } from "./recipe.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
 import { isFromImages } from "./images.ts";
@@ -15,8 +16,10 @@ import { ALL_MESHES, DEFAULT_MESH, PUBLISHED_NAMES, allComponents, allRecipes } 
 import type { Component, MeshChoice, MeshVersions } from "./list.ts";
 import { registryErrorOf } from "./registry/transport.ts";
 import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
-import { chooseSources, sourceFrom, tellFallback } from "./sources.ts";
-import type { Chosen, ComponentSource } from "./sources.ts";
+import { chooseSources, tellFallback } from "./sources.ts";
+import type { Chosen } from "./sources.ts";
+import { sourceFrom } from "./ways.ts";
+import type { ComponentSource } from "./ways.ts";
 
 export { cleanComponents } from "./clean.ts";
 export { checkHost, checkShortages, installMissing } from "./host.ts";
@@ -27,8 +30,6 @@ export { chooseMesh } from "./mesh-versions.ts";
 export type { WantedMesh } from "./mesh-versions.ts";
 export { imageDigestsOf } from "./images.ts";
 export { hasOwnFilters } from "./release.ts";
-export { COMPONENT_SOURCES } from "./sources.ts";
-export type { ComponentSource } from "./sources.ts";
 
 /** A mesh on this machine's disk, by what was chosen. */
 export interface InstalledMesh {
@@ -243,9 +244,19 @@ export async function listComponents({ verify = false } = {}): Promise<Component
       statuses.push({ ...base, ...(verify ? await recordVerified(cache, entry, found.component) : found.component) });
     else statuses.push(found.state === "corrupt" ? { ...base, damage: found.damage } : base);
   };
-  for (const recipe of await allRecipes(ALL_MESHES)) await add(await entryName(recipe), recipe);
+  const fromImages: string[] = [];
   for (const component of PUBLISHED_NAMES)
-    for (const [entry, described] of await describedEntries(cache, component))
-      if (isFromImages(described)) await add(entry, described);
+    for (const [entry, described] of await describedEntries(cache, component)) {
+      if (!isFromImages(described)) continue;
+      await add(entry, described);
+      fromImages.push(`${described.name} ${described.version}`);
+    }
+  const built: [string, Recipe][] = [];
+  for (const recipe of await allRecipes(ALL_MESHES)) built.push([await entryName(recipe), recipe]);
+  for (const [entry, recipe] of built) {
+    const { state } = await inspectEntry(cache, entry);
+    // What came out of images is not missing because it was not built.
+    if (state !== "missing" || !fromImages.includes(`${recipe.name} ${recipe.version}`)) await add(entry, recipe);
+  }
   return statuses;
 }

@@ -11,7 +11,9 @@ import { cacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
 import { entryName, inspectEntry } from "./entry.ts";
 import { compareVersions, goToolchain, machineGo } from "./go.ts";
-import { allRecipes } from "./list.ts";
+import { allComponents } from "./list.ts";
+import { isPresent } from "./sources.ts";
+import { sourceFrom } from "./ways.ts";
 
 /** One line of `meshproof doctor`. */
 export interface HostFinding {
@@ -36,6 +38,8 @@ const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
 const SUBORDINATE_IDS = 65536;
 /** Measured: components, Go's module cache and Go's build cache after a build of everything. */
 const BUILD_SPACE = 10 * GIB;
+/** Measured: components out of images, with the layers that are unpacked at once. */
+const IMAGE_SPACE = 2 * GIB;
 /** Measured: all of a cluster, resident. */
 const MEMORY = 2 * GIB;
 
@@ -221,16 +225,15 @@ const disk: Question = async () => {
   const cache = cacheRoot();
   const space = await statfs(await nearestExisting(cache));
   const free = space.bavail * space.bsize;
-  const states = await Promise.all(
-    (await allRecipes()).map(async (recipe) => (await inspectEntry(cache, await entryName(recipe))).state),
-  );
-  const needed = states.every((state) => state === "present") ? GIB / 4 : BUILD_SPACE;
+  const present = await Promise.all((await allComponents()).map((component) => isPresent(component, cache)));
+  const builds = sourceFrom() === "source";
+  const needed = present.every(Boolean) ? GIB / 4 : builds ? BUILD_SPACE : IMAGE_SPACE;
   const ok = free >= needed;
   return {
     name: "disk",
     ok,
     found: `${gib(free)} free at ${cache}`,
-    needed: needed === BUILD_SPACE ? `${gib(needed)} to build the components` : gib(needed),
+    needed: `${gib(needed)}${needed === IMAGE_SPACE ? `; ${gib(BUILD_SPACE)} where components are built` : ""}`,
     ...(ok ? {} : { fix: "free some space, or name a folder on another disk: export MESHPROOF_CACHE=…" }),
   };
 };

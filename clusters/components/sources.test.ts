@@ -8,7 +8,8 @@ import { imageRecipe } from "./images.ts";
 import type { Component } from "./list.ts";
 import type { Recipe } from "./recipe.ts";
 import { startRegistry } from "./registry/registry.fixture.ts";
-import { chooseSources, sourceFrom, type SourceOptions } from "./sources.ts";
+import { chooseSources, type SourceOptions } from "./sources.ts";
+import { sourceFrom } from "./ways.ts";
 
 const recipe = (name: string): Recipe => ({
   ...{ name, version: "1", source: "here", effort: "1 program, about 1 min" },

@@ -1,6 +1,5 @@
 /** Where each component comes from: the cache, published images, or a build here. */
 
-import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { entryName, inspectEntry } from "./entry.ts";
 import { imageRecipe, knownImageRecipe, type ImageOptions } from "./images.ts";
@@ -8,26 +7,7 @@ import type { Component } from "./list.ts";
 import type { Recipe } from "./recipe.ts";
 import { digestsByName } from "./registry/names.ts";
 import { registryErrorOf, type RegistryError } from "./registry/transport.ts";
-
-/**
- * `images`: published ones where there are some. `source`: built here where that can be. `auto`: what the cache has, else
- * images, and a build where no registry gives them.
- */
-export const COMPONENT_SOURCES = ["auto", "images", "source"] as const;
-export type ComponentSource = (typeof COMPONENT_SOURCES)[number];
-
-/** Names the way for a whole shell, such as a CI job's. */
-export const SOURCE_VARIABLE = "MESHPROOF_COMPONENTS";
-
-/** @throws MeshproofError ERR_USAGE for a value of {@link SOURCE_VARIABLE} that is not one */
-export function sourceFrom(environment: NodeJS.ProcessEnv = process.env): ComponentSource {
-  const value = environment[SOURCE_VARIABLE] || "auto";
-  const found = COMPONENT_SOURCES.find((source) => source === value);
-  if (found !== undefined) return found;
-  throw new MeshproofError("ERR_USAGE", `${SOURCE_VARIABLE} is "${value}", which is not a way to get components`, {
-    hint: `use one of ${COMPONENT_SOURCES.join(", ")}, or unset it`,
-  });
-}
+import type { ComponentSource } from "./ways.ts";
 
 export interface SourceOptions extends ImageOptions {
   readonly source: ComponentSource;
@@ -101,10 +81,15 @@ function isDemanded({ images }: Component, { places = {} }: SourceOptions): bool
   return images?.images.some(({ name }) => digests.has(name)) === true;
 }
 
+/** Whether the cache has a component, by whichever way. */
+export async function isPresent(component: Component, cache: string): Promise<boolean> {
+  return (await presentOf(component, { cache, hint: "" })) !== undefined;
+}
+
 /** The way by which the cache has it already. */
 async function presentOf(
   { source, images }: Component,
-  options: SourceOptions,
+  options: ImageOptions,
 ): Promise<Pick<Chosen, "recipe" | "from"> | undefined> {
   const known = images && (await knownImageRecipe(images, options));
   for (const [from, recipe] of [

@@ -7,6 +7,7 @@ import type { Progress } from "../../harness/progress.ts";
 import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { ImagePlaces } from "../components/registry/names.ts";
+import type { ComponentSource } from "../components/ways.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
 import { cacheRoot } from "../components/cache.ts";
 import { proxyTag } from "../components/catalogue.ts";
@@ -44,8 +45,10 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
   /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
   readonly meshes?: readonly MeshChoice[];
-  /** Where the images of an Istio that is not built here come from. */
+  /** Where images come from. */
   readonly images?: ImagePlaces | undefined;
+  /** Images, a build here, or what can be had. */
+  readonly source?: ComponentSource | undefined;
 }
 
 /** What another process must know of a complete cluster; nothing secret. */
@@ -66,9 +69,9 @@ interface Facts {
  *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
  */
 export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
-  const { name, keep, progress, signal, meshes = [chooseMesh({})], images } = options;
+  const { name, keep, progress, signal, meshes = [chooseMesh({})], images, source } = options;
   findRunDir(name); // refuses what is not a name, or somebody else's folder, before anything is built
-  const installed = await ensureComponents({ progress, signal, meshes, images });
+  const installed = await ensureComponents({ progress, signal, meshes, images, source });
   throwIfInterrupted(signal);
   const { dir, launched } = await claimAndLaunch(runDirOf(name), installed, options);
   const abort = (): void => void launched.stop();

@@ -10,6 +10,7 @@ export interface ClusterChoice {
   readonly istio?: string;
   readonly envoy?: string;
   readonly images?: string;
+  readonly components?: "auto" | "images" | "source";
   readonly imageMirror?: string;
   readonly imageDigest?: Readonly<Record<string, string>>;
   readonly kubernetes?: string;

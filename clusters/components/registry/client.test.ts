@@ -249,3 +249,26 @@ test("a login goes to the place of the registry's tokens", async (t) => {
   await writeFile(join(folder, "config.json"), JSON.stringify({ auths }));
   assert.equal(await readDigest(`${host}/istio/pilot:1`), DIGEST);
 });
+
+test("a registry elsewhere is asked through the proxy of the environment, one on this machine is not", async (t) => {
+  const asked: string[] = [];
+  const proxy = createServer();
+  proxy.on("connect", ({ url = "" }, socket) => {
+    asked.push(url);
+    socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  t.after(() => proxy.close());
+  const before = process.env["HTTPS_PROXY"];
+  process.env["HTTPS_PROXY"] = process.env["HTTP_PROXY"] = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  t.after(() => {
+    delete process.env["HTTP_PROXY"];
+    if (before === undefined) delete process.env["HTTPS_PROXY"];
+    else process.env["HTTPS_PROXY"] = before;
+  });
+  await assert.rejects(readDigest("registry.invalid/a/b:1"), /registry\.invalid cannot be reached/);
+  assert.deepEqual(asked, ["registry.invalid:443"]);
+  const host = await serve(t, (_, response) => response.end(INDEX));
+  assert.equal(await readDigest(`${host}/a/b:1`), DIGEST);
+  assert.equal(asked.length, 1);
+});

@@ -50,6 +50,13 @@ test("a credential helper is asked, for its own registry before the store", asyn
   assert.equal(await findLogin("quay.io", folder), undefined);
 });
 
+test("a config that others may write is not read", async () => {
+  await config({ credsStore: "own" });
+  await chmod(join(folder, "config.json"), 0o666);
+  await assert.rejects(findLogin("a.example", folder), { code: "ERR_FOREIGN_FILE" });
+  await chmod(join(folder, "config.json"), 0o600);
+});
+
 test("what cannot be read is an error without a secret in it", async () => {
   await helper("broken", 'echo \'{"Secret": "hunter2"\'');
   await helper("failing", "echo hunter2; exit 1");

@@ -1,10 +1,9 @@
 /** Logins to registries, as `docker login` keeps them (Docker's config.json; docker/docker-credential-helpers, "get"). */
 
-import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { MeshproofError } from "../../../harness/model/errors.ts";
+import { findOwnFolder, placeInHome, readOwnFile } from "../../../harness/own.ts";
 
 export interface Login {
   readonly user: string;
@@ -29,17 +28,18 @@ const HELPER_LIMIT_MS = 20_000;
  * @param registry as image names have it, such as `docker.io` or `mirror.example:5000`
  * @param folder of config.json; `$DOCKER_CONFIG` or ~/.docker where it is left out
  * @returns undefined where there is none
- * @throws MeshproofError ERR_COMPONENT where config.json or what a credential helper answers cannot be read
+ * @throws MeshproofError ERR_COMPONENT where config.json or what a credential helper answers cannot be read; ERR_FOREIGN_FILE
+ *   where others may write config.json
  */
 export async function findLogin(
   registry: string,
-  folder = process.env["DOCKER_CONFIG"] || join(homedir(), ".docker"),
+  folder = process.env["DOCKER_CONFIG"] || placeInHome(".docker"),
 ): Promise<Login | undefined> {
   const file = join(folder, "config.json");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-    throw failure(`${file} cannot be read: ${error.message}`, error);
-  });
+  // It may name a program that is run.
+  const options = { hint: "name a folder of your own in DOCKER_CONFIG" };
+  const own = findOwnFolder(folder, options);
+  const text = own && readOwnFile(own, "config.json", options);
   if (text === undefined) return undefined;
   const config = parse<DockerConfig>(text, file);
   const names = registry === "docker.io" ? [DOCKER_HUB, "docker.io"] : [registry, `https://${registry}`];
@@ -86,9 +86,8 @@ function parse<T>(text: string, what: string): T {
   }
 }
 
-function failure(message: string, cause?: unknown): MeshproofError {
+function failure(message: string): MeshproofError {
   return new MeshproofError("ERR_COMPONENT", message, {
     hint: "docker login writes a login that meshproof can use; DOCKER_CONFIG names another folder",
-    cause,
   });
 }
