@@ -7,6 +7,7 @@ import type { Progress } from "../../harness/progress.ts";
 import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { ImagePlaces } from "../components/registry/names.ts";
+import { releaseImages } from "../components/release.ts";
 import type { ComponentSource } from "../components/ways.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
 import { cacheRoot } from "../components/cache.ts";
@@ -267,9 +268,10 @@ async function clusterOf(
       const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
       // Before the gateway is there, Envoy is what its program says.
       const envoy = proxies[0] ?? facts.envoy;
-      const isImage = (name: string): boolean => name.includes("/");
+      // Of several Istios the one that runs now.
+      const istios = new Set(releaseImages(versions.istio));
       const components = Object.keys(facts.digests).filter((name) =>
-        isImage(name) ? name.endsWith(`:${versions.istio}`) : !name.includes("@"),
+        name.startsWith("docker.io/istio/") ? istios.has(name) : !name.includes("@"),
       );
       const running: Readonly<Record<string, string>> = { istio: versions.istio, envoy };
       const ofRunning = (facts: Readonly<Record<string, string>>): Record<string, string> =>
