@@ -31,7 +31,11 @@ interface Stage {
   readonly name: string;
   readonly counts: Counts;
   readonly ms: number;
+  readonly output?: string;
 }
+
+/** So many last lines of a stage that failed are shown again before the counts: CI systems cut the middle of a long log. */
+const AGAIN_LINES = 40;
 
 // Every signature and private key of the scenarios' stage goes there, to be looked for in what it wrote.
 process.env["MESHPROOF_SECRETS_FILE"] = path.join(makeTempDir(), "secrets.txt");
@@ -44,6 +48,10 @@ for (const [name, command] of Object.entries(STAGES)) {
   console.log(`\n── ${name}: ${command}`);
   stages.push(await runTool(name, command, { live: true }));
 }
+
+for (const { name, counts, output } of stages)
+  if (counts.failed > 0 && output !== undefined)
+    console.log(`\n── failed: ${name}, its last lines\n${output.trimEnd().split("\n").slice(-AGAIN_LINES).join("\n")}`);
 
 const total = stages.map(({ counts }) => counts).reduce(add);
 const rows = stages.map(({ name, counts, ms }) => [name, formatCounts(counts), formatDuration(ms)]);
