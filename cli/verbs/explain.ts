@@ -128,7 +128,32 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
     connectTo(options),
     import("../../harness/mesh/proxy-dump.ts"),
   ]);
-  return await dumpRequestConfig(kube, { namespace, pod });
+  return await dumpRequestConfig(kube, { namespace, pod: await findProxyPod(kube, namespace, pod) });
+}
+
+/**
+ * The pod of this name, or the only one whose name begins with it, as a Deployment's pods begin with the Deployment's name.
+ * @throws MeshproofError ERR_USAGE with the pods that have a proxy
+ */
+export async function findProxyPod(kube: Pick<Kube, "core">, namespace: string, name: string): Promise<string> {
+  const { items } = await kube.core.listNamespacedPod({ namespace });
+  const pods = items.flatMap(({ metadata, spec }) => {
+    const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
+    return containers.some((container) => container.name === "istio-proxy") ? (metadata?.name ?? []) : [];
+  });
+  if (pods.includes(name)) return name;
+  const [first, ...others] = pods.filter((pod) => pod.startsWith(`${name}-`));
+  if (first !== undefined && others.length === 0) return first;
+  const exists = items.some(({ metadata }) => metadata?.name === name);
+  throw new MeshproofError(
+    "ERR_USAGE",
+    exists
+      ? `the pod ${namespace}/${name} has no container istio-proxy`
+      : first === undefined
+        ? `the namespace ${namespace} has no pod ${name} with a container istio-proxy`
+        : `the namespace ${namespace} has several pods whose name begins with ${name}`,
+    { hint: pods.length === 0 ? `no pod in ${namespace} has one` : `choose one of ${pods.sort().join(", ")}` },
+  );
 }
 
 async function connectTo(options: ExplainOptions): Promise<Kube> {

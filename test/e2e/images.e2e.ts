@@ -94,6 +94,19 @@ describe("a first run out of images", () => {
     assert.equal((await readdir(path.join(cache, "components"))).filter((name) => !name.startsWith(".")).length, 7);
   });
 
+  it("is killed at any moment, and the next one is whole", async () => {
+    for (let kills = 0; kills < 10; kills++) {
+      const child = meshproof("components", "--build", "--components", "images");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 500 + Math.random() * 6000);
+      await child;
+      clearTimeout(timer);
+    }
+    const { exitCode, all } = await meshproof("components", "--build", "--verify", "--components", "images");
+    assert.equal(exitCode, 0, all);
+    const left = (await readdir(path.join(cache, "components"))).filter((name) => name !== ".locks");
+    assert.equal(left.length, 7, left.join(" "));
+  });
+
   it("refuses one wrong byte, keeps nothing of it, and does not build instead", async () => {
     registry.spoil(registry.layersOf(`hub/coreos/etcd:v3.6.16`).at(-1) ?? "");
     const { exitCode, all } = await meshproof("components", "--build");
