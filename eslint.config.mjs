@@ -91,7 +91,9 @@ const READERS = /^(includes|startsWith|endsWith|match|matchAll|search|split|inde
 /** What makes English of facts (reports/words.ts, reports/explanation.ts, reports/describe.ts). */
 const MAKERS = /^(sentences?|describe[A-Z]\w*|formatExplanation)$/;
 /** Where English made of facts is kept beside them, for people. */
-const KEPT = /^(reason|reasons|note|notes|explanation)$/;
+const KEPT = /^(reason|reasons|note|notes|explanation|why|complaint|complaints)$/;
+/** The same as members alone: a variable of this name holds a command's or a line's words. */
+const KEPT_MEMBERS = /^(words)$/;
 
 /** Facts are data, and sentences are made of them last: code that reads one back breaks when a wording changes. */
 const noReadingBack = {
@@ -114,7 +116,7 @@ const noReadingBack = {
         case "Identifier":
           return KEPT.test(node.name);
         case "MemberExpression":
-          return KEPT.test(node.property.name);
+          return KEPT.test(node.property.name) || KEPT_MEMBERS.test(node.property.name);
         case "CallExpression":
           return MAKERS.test(node.callee.name);
         default:
@@ -122,6 +124,10 @@ const noReadingBack = {
       }
     };
     return {
+      // One sentence compared with another. `reason` beside a literal is Kubernetes' own code.
+      "BinaryExpression[operator=/^[!=]==?$/]"(node) {
+        if (isEnglish(node.left) && isEnglish(node.right)) context.report({ node, messageId: "read" });
+      },
       "CallExpression[callee.type='MemberExpression']"(node) {
         const { object, property } = node.callee;
         const read = READERS.test(property.name)

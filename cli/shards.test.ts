@@ -6,7 +6,7 @@ import { redRun } from "../test/recorded/results.ts";
 import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { exitCode } from "../reports/index.ts";
 import { loadScenarios } from "../harness/scenario/index.ts";
-import { mergeRuns, noteOf, parseShard, runSetOf, selectionOf, takeShard } from "../harness/shards.ts";
+import { mergeRuns, parseShard, runSetOf, selectionOf, takeShard } from "../harness/shards.ts";
 
 const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../scenarios"));
 /** Of the selection of a/a, b/b and c/c. */
@@ -65,11 +65,13 @@ describe("a shard", () => {
   });
 });
 
+const KEPT = { kind: "recorded", text: "kept" } as const;
+
 describe("merged runs", () => {
   it("have all scenarios in the order of the shards, counts added, and say where they come from", () => {
     const own = selectionOf([...redRun().scenarios, scenario("other/one")]);
     const shard = { index: 1, count: 2, selection: own };
-    const a = { ...redRun(), id: "a", shard, notes: [noteOf(shard) ?? "", "kept"] };
+    const a = { ...redRun(), id: "a", shard, notes: [KEPT] };
     const second = {
       command: "meshproof run --shard 2/2",
       inputs: redRun().inputs!,
@@ -84,7 +86,7 @@ describe("merged runs", () => {
     assert.equal(merged.counts.failed, a.counts.failed + b.result.counts.failed);
     assert.equal(merged.counts.passed, a.counts.passed + b.result.counts.passed);
     assert.equal(merged.command, "meshproof run");
-    assert.deepEqual(merged.notes, ["merged from the runs a, run-2", "kept"]);
+    assert.deepEqual(merged.notes, [{ kind: "merged", runs: ["a", "run-2"] }, KEPT]);
     assert.equal(merged.shard, undefined);
   });
 

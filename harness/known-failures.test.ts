@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { describeNote } from "../reports/words.ts";
 import { excuseRun, parseKnownFailures } from "./known-failures.ts";
 import type { Answer, CheckResult, RunResult, ScenarioResult, Status, StepResult } from "./model/result.ts";
 
@@ -33,6 +34,7 @@ function runOf(checks: readonly CheckResult[]): RunResult {
   for (const each of statuses) counts[each]++;
   return { scenarios: [scenario], counts } as unknown as RunResult;
 }
+const noteOf = ({ notes = [] }: RunResult): string => notes.map(describeNote).join();
 const statusesOf = ({ scenarios }: RunResult): Status[] => scenarios[0]!.steps[0]!.checks.map(({ status }) => status);
 
 test("a known failure counts as one in check, step, scenario and counts, until the end of its last day", () => {
@@ -67,7 +69,7 @@ test("a request that was admitted and must be refused is excused by nothing that
       assert.deepEqual(statusesOf(result), [failed.status], `${entry} ${JSON.stringify(failed)}`);
       assert.equal(result.counts["known-failure"], 0);
       assert.equal(result.scenarios[0]?.status, failed.status);
-      assert.match(result.notes?.[0] ?? "", /does not excuse a request that was admitted and must be refused/);
+      assert.match(noteOf(result), /does not excuse a request that was admitted and must be refused/);
     }
 });
 
@@ -78,7 +80,7 @@ test("an entry that names the answer excuses that answer alone", () => {
   assert.equal(excused.notes, undefined);
   const other = excuseRun(run("failed"), entry, "2026-11-25");
   assert.deepEqual(statusesOf(other), ["failed"]);
-  assert.match(other.notes?.[0] ?? "", /names 200 from workload, and there were other answers: they count$/);
+  assert.match(noteOf(other), /names 200 from workload, and there were other answers: they count$/);
   const two = [admitted, answer(503, "proxy")];
   const both = runOf([checkOf("flaky", { got: answer(403, "authorization"), wrong: two })]);
   assert.deepEqual(statusesOf(excuseRun(both, entry, "2026-11-25")), ["flaky"], "one of two answers");
@@ -108,7 +110,7 @@ test("an expired one fails, and is told", () => {
   const result = excuseRun(run("failed"), parse("expires: 2026-11-24"), "2026-11-25");
   assert.deepEqual([statusesOf(result), result.counts.failed], [["failed"], 1]);
   assert.match(
-    result.notes?.[0] ?? "",
+    noteOf(result),
     /^known failure of mesh-team \(known\.yaml:2, a\/b\) expired on 2026-11-24: its failures count$/,
   );
 });
@@ -123,14 +125,14 @@ test("only the named check is excused, the other one still fails the scenario", 
 test("an error of the environment is not excused", () => {
   const result = excuseRun(run("error"), parse("expires: 2027-01-01"), "2026-11-25");
   assert.deepEqual(statusesOf(result), ["error"]);
-  assert.match(result.notes?.[0] ?? "", /was not judged$/);
+  assert.match(noteOf(result), /was not judged$/);
 });
 
 test("one that passes now is to be removed, one that matches nothing is told", () => {
   const passes = excuseRun(run("passed"), parse("expires: 2027-01-01"), "2026-11-25");
-  assert.match(passes.notes?.[0] ?? "", /passes now: remove it$/);
+  assert.match(noteOf(passes), /passes now: remove it$/);
   const nothing = excuseRun(run("failed"), parse("expires: 2027-01-01, step: other"), "2026-11-25");
-  assert.match(nothing.notes?.[0] ?? "", /a\/b: other\) matches nothing in this run$/);
+  assert.match(noteOf(nothing), /a\/b: other\) matches nothing in this run$/);
   assert.deepEqual(statusesOf(nothing), ["failed"]);
 });
 

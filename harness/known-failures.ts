@@ -2,6 +2,7 @@
 
 import { MeshproofError } from "./model/errors.ts";
 import { knownFailuresFile, type KnownFailure } from "./model/known.ts";
+import type { RunNote } from "./model/finding.ts";
 import type { RunResult } from "./model/result.ts";
 import type { Scenario } from "./model/scenario.ts";
 import { formatProblem } from "./scenario/problem.ts";
@@ -76,20 +77,17 @@ export function excuseRun(result: RunResult, known: readonly KnownFailureEntry[]
   };
 }
 
-function noteOf(entry: KnownFailureEntry, seen: ReadonlySet<Excused>): string[] {
-  const what = [entry.scenario, entry.step, entry.check].filter((part) => part !== undefined).join(": ");
-  const name = `known failure of ${entry.owner} (${entry.at}, ${what})`;
-  if (seen.size === 0) return [`${name} matches nothing in this run`];
-  const other =
-    entry.got === undefined
-      ? "does not excuse a request that was admitted and must be refused: such a failure counts, unless got names the answer"
-      : `names ${entry.got.status} from ${entry.got.by}, and there were other answers: they count`;
-  return [
-    ...(seen.has("expired") ? [`${name} expired on ${entry.expires}: its failures count`] : []),
-    ...(seen.has("other answer") ? [`${name} ${other}`] : []),
-    ...([...seen].every((each) => each === "passed") ? [`${name} passes now: remove it`] : []),
-    ...([...seen].every((each) => each === "passed" || each === "not judged") && seen.has("not judged")
-      ? [`${name} was not judged`]
-      : []),
+function noteOf(
+  { reason: _reason, ...entry }: KnownFailureEntry,
+  seen: ReadonlySet<Excused>,
+): Extract<RunNote, { kind: "known-failure-note" }>[] {
+  const all = (...states: readonly Excused[]): boolean => [...seen].every((each) => states.includes(each));
+  const states = [
+    ...(seen.size === 0 ? (["matches-nothing"] as const) : []),
+    ...(seen.has("expired") ? (["expired"] as const) : []),
+    ...(seen.has("other answer") ? (["other-answer"] as const) : []),
+    ...(seen.size > 0 && all("passed") ? (["passes"] as const) : []),
+    ...(seen.has("not judged") && all("passed", "not judged") ? (["not-judged"] as const) : []),
   ];
+  return states.map((state) => ({ kind: "known-failure-note", state, ...entry }));
 }

@@ -1,5 +1,6 @@
 /** A selection split over several runs, and what they found put together again. */
 
+import { isDeepStrictEqual } from "node:util";
 import { createHash } from "node:crypto";
 import { MeshproofError } from "./model/errors.ts";
 import type { RunResult, Shard } from "./model/result.ts";
@@ -92,7 +93,8 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
   const results = [...runs]
     .sort((a, b) => (a.result.shard?.index ?? 0) - (b.result.shard?.index ?? 0))
     .map(({ result }) => result);
-  const notes = [...new Set(results.flatMap(({ notes = [], shard }) => notes.filter((n) => n !== noteOf(shard))))];
+  const told = results.flatMap(({ notes = [] }) => notes);
+  const notes = told.filter((note, index) => told.findIndex((other) => isDeepStrictEqual(other, note)) === index);
   const scenarios = results.flatMap((result) => result.scenarios);
   const latest = (pick: (timing: RunResult["timing"]) => number): number =>
     Math.max(...results.map(({ timing }) => pick(timing)));
@@ -118,13 +120,8 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
     counts: countOf(scenarios),
     ...(first.result.inputs && { inputs: first.result.inputs }),
     ...(results.some(({ interrupted }) => interrupted) ? { interrupted: true as const } : {}),
-    notes: [`merged from the runs ${results.map((result) => result.id).join(", ")}`, ...notes],
+    notes: [{ kind: "merged", runs: results.map((result) => result.id) }, ...notes],
   };
-}
-
-/** What a report of a part says about itself. */
-export function noteOf(shard: Shard | undefined): string | undefined {
-  return shard && `shard ${shard.index} of ${shard.count}: the rest of the selection is in the other shards' results`;
 }
 
 function refuseDiffering(a: ReadRun, b: ReadRun): void {

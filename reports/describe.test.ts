@@ -29,7 +29,7 @@ test("a path is told as it was sent", () => {
     to: "ingress",
     method: "GET",
     url: "http://10.0.0.1:80/a/../%2e//b?c=d",
-    token: "no token",
+    tokens: [],
   };
   assert.equal(describeRequest(check("a", { request })), "GET /a/../%2e//b?c=d from outside to ingress, no token");
 });

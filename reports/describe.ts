@@ -14,7 +14,7 @@ import type { Finding } from "../harness/model/finding.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
-import { nameObject, sentences } from "./words.ts";
+import { describeNote, describeTokens, nameObject, sentences } from "./words.ts";
 
 /** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
 export function describeExpected(check: CheckResult): string {
@@ -53,19 +53,13 @@ export function describeAnswerer(check: CheckResult, by: string): string {
 /** `GET /headers from sleep to httpbin, token forged (iss …)`. */
 export function describeRequest(check: CheckResult): string {
   const { method, from, to } = check.request;
-  const token = nameToken(check);
-  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token === "no token" ? token : `token ${token}`}`;
+  const token = check.request.tokens.length === 0 ? "" : "token ";
+  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token}${describeTokens(check.request.tokens)}`;
 }
 
-/** `forged (iss …)`, `no token`. */
-export function nameToken({ request: { token } }: CheckResult): string {
-  return token === "none" || token === "" ? "no token" : token;
-}
-
-/** The token's name alone, where its words begin with one. */
-export function shortToken(check: CheckResult): string {
-  const name = /^(\S+) \(/.exec(check.request.token)?.[1];
-  return name ?? (nameToken(check) === "no token" ? "no token" : "a token");
+/** The names of the tokens alone: `forged`. */
+export function nameTokens({ request: { tokens } }: CheckResult): string {
+  return tokens.map(({ name }) => name).join(" and ") || "no token";
 }
 
 /** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
@@ -187,7 +181,11 @@ export function firstLine(text: string): string {
 export function notesOf(result: RunResult): string[] {
   const left = unfinishedOf(result).length;
   const interrupted = `this run was interrupted: ${left} of ${plural(result.scenarios.length, "scenario")} did not run to the end`;
-  return [...(result.interrupted === true ? [interrupted] : []), ...(result.notes ?? [])];
+  return [
+    ...(result.interrupted === true ? [interrupted] : []),
+    ...partOf(result),
+    ...(result.notes ?? []).map(describeNote),
+  ];
 }
 
 export function repeatOf({ id, repeat }: ScenarioResult): string {
@@ -197,4 +195,10 @@ export function repeatOf({ id, repeat }: ScenarioResult): string {
 /** Whether a check got what was expected, but only after other answers. A flaky check may be a known failure. */
 export function isFlaky({ status, findings = [] }: CheckResult): boolean {
   return status === "flaky" || (status === "known-failure" && findings.some(({ kind }) => kind === "inconsistent"));
+}
+
+/** What a report of a part says of the rest. */
+function partOf({ shard }: RunResult): string[] {
+  if (shard === undefined) return [];
+  return [`shard ${shard.index} of ${shard.count}: the rest of the selection is in the other shards' results`];
 }

@@ -81,7 +81,7 @@ function everything(): RunResult {
   const result: Required<RunResult> = {
     ...run([one]),
     interrupted: true,
-    notes: ["n"],
+    notes: [{ kind: "merged", runs: ["a"] }],
     shard: { index: 1, count: 2, selection: "s" },
     inputs: {
       scenarios: "0123456789abcdef",

@@ -1,7 +1,7 @@
 import type { AppliedObject, CheckResult, RunResult } from "../harness/model/result.ts";
 import { describeConfig } from "./describe.ts";
 import { prepare } from "./prepare.ts";
-import { sentences } from "./words.ts";
+import { describeNote, sentences } from "./words.ts";
 
 /**
  * The result as JSON (schema: results.schema.json). Characters that act on a terminal or reorder text are written as
@@ -22,6 +22,7 @@ function withTexts(result: RunResult): unknown {
   };
   return {
     ...result,
+    ...(result.notes && { notes: result.notes.map((note) => ({ ...note, text: describeNote(note) })) }),
     scenarios: result.scenarios.map((scenario) => ({
       ...scenario,
       steps: scenario.steps.map((step) => ({

@@ -14,10 +14,12 @@ import type {
   ObjectFinding,
   ObjectRef,
   PodRef,
+  RunNote,
   ThrownError,
   TicketNote,
 } from "../harness/model/finding.ts";
-import type { Disturbance } from "../harness/model/result.ts";
+import type { CheckResult, Disturbance } from "../harness/model/result.ts";
+import { describeReach } from "./reach.ts";
 import {
   describeConditions,
   describeDecision,
@@ -113,7 +115,7 @@ export function sentence(finding: Finding): string {
     case "no-access-log":
       return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
     case "reaches-beyond":
-      return `${finding.why}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "nothing permits that on a mesh that is not ours"}`;
+      return `${describeReach(finding)}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "nothing permits that on a mesh that is not ours"}`;
     case "profile-algorithm":
       return `ASM before 1.13 verifies RSA signatures alone, and it needs ${finding.alg}`;
     case "profile-jwks-uri":
@@ -139,6 +141,44 @@ export function sentence(finding: Finding): string {
     case "foreign-policies":
       return `${namePod(finding.proxy)} enforces what this scenario did not apply: ${finding.policies.map(nameForeign).join(", ")}`;
   }
+}
+
+export { describeReach };
+
+/** What a reader must know of a run. */
+export function describeNote(note: RunNote): string {
+  switch (note.kind) {
+    case "recorded":
+      return note.text;
+    case "merged":
+      return `merged from the runs ${note.runs.join(", ")}`;
+    case "known-failure-note": {
+      const what = [note.scenario, note.step, note.check].filter((part) => part !== undefined).join(": ");
+      return `known failure of ${note.owner} (${note.at}, ${what}) ${describeState(note)}`;
+    }
+  }
+}
+
+function describeState({ state, expires, got }: Extract<RunNote, { kind: "known-failure-note" }>): string {
+  switch (state) {
+    case "matches-nothing":
+      return "matches nothing in this run";
+    case "expired":
+      return `expired on ${expires}: its failures count`;
+    case "other-answer":
+      return got === undefined
+        ? "does not excuse a request that was admitted and must be refused: such a failure counts, unless got names the answer"
+        : `names ${got.status} from ${got.by}, and there were other answers: they count`;
+    case "passes":
+      return "passes now: remove it";
+    case "not-judged":
+      return "was not judged";
+  }
+}
+
+/** `forged (iss …)`, `no token`. */
+export function describeTokens(tokens: CheckResult["request"]["tokens"]): string {
+  return tokens.map(({ name, words }) => `${name} (${words})`).join(" and ") || "no token";
 }
 
 /** Findings as one text; empty without any. */

@@ -42,9 +42,14 @@ test("no code reads back a sentence that was made of facts", async () => {
     '/placeholder/.test(object.note ?? "");',
     'sentence(finding).match("denied");',
     'const [first] = formatExplanation(explanation).split("\\n");',
+    'reach.why.includes("namespace");',
+    "/^forged/.test(token.words);",
+    "const kept = notes.filter((note) => note !== describeNote(shard));",
   ];
   const right = [
     'body.includes("Jwt");',
+    'status.reason === "AlreadyExists";',
+    'words.indexOf("repro");',
     "check.reason?.slice(0, 400);",
     'findings.some(({ kind }) => kind === "recorded");',
   ];

@@ -11,7 +11,7 @@ function check(name: string, got: Partial<Answer>, changes: Partial<CheckResult>
   return {
     name,
     position,
-    request: { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin/", token: "no token" },
+    request: { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin/", tokens: [] },
     expected: { status: 200, by: "workload" },
     got: { status: 200, by: "workload", body: "{}", headers: {}, totalMs: 1, ...got },
     status: "passed",

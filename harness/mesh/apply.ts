@@ -1,7 +1,7 @@
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { messageOf, statusOf, UnknownKindError, type Manifest } from "./client.ts";
+import { messageOf, reasonOf, statusOf, UnknownKindError, type Manifest } from "./client.ts";
 
 /** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
 export function parseManifests(text: string): Manifest[] {
@@ -79,10 +79,10 @@ export async function applyManifests(
 /** A refusal that a moment changes: a webhook without endpoint, a busy server, a namespace or CRD that is just being made. */
 function isTransient(error: unknown): boolean {
   const status = statusOf(error);
-  const message = messageOf(error);
   if (status === 429 || status === 503 || status === 504) return true;
-  if (status === 500 && /failed calling webhook|failed to call webhook/.test(message)) return true;
-  // Our own, which is on its way out.
-  if (status === 409 && /object is being deleted/.test(message)) return true;
+  // The API server has no code for this: it answers 500 to other things, too.
+  if (status === 500 && /failed calling webhook|failed to call webhook/.test(messageOf(error))) return true;
+  // Our own, which is on its way out: what is applied is created only where it is not there.
+  if (status === 409 && reasonOf(error) === "AlreadyExists") return true;
   return error instanceof UnknownKindError;
 }

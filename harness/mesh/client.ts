@@ -15,6 +15,7 @@ import { shareConnections } from "./connections.ts";
 import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
 import { keyOf, type ObjectRecord, type ObjectRef } from "./journal.ts";
 import { Ledger, type Own } from "./ledger.ts";
+import { describeReach } from "../../reports/words.ts";
 import { reachOf } from "./reach.ts";
 
 /** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
@@ -220,7 +221,7 @@ export class ObjectApi extends KubernetesObjectApi {
     const { namespaces, meshWide } = ledger.scope;
     const reach = reachOf(manifest, new Set(namespaces));
     if (reach !== undefined && (reach.permitted === "never" || !meshWide))
-      throw new MeshproofError("ERR_CLUSTER_REFUSED", reach.why);
+      throw new MeshproofError("ERR_CLUSTER_REFUSED", describeReach(reach));
     // The server knows best what is namespaced: it does not look at the namespace of what is not.
     const resource = await this.resource(manifest.apiVersion, manifest.kind);
     if (resource !== undefined && !resource.namespaced && manifest.kind !== "Namespace")
@@ -344,13 +345,6 @@ function namedAs({ kind, namespace, name }: ObjectRef): string {
   return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
 }
 
-/** The API server's own word for why: `AlreadyExists`, `Conflict`. */
-function reasonOf(error: unknown): string | undefined {
-  if (!(error instanceof ApiException)) return undefined;
-  const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
-  return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
-}
-
 /** The API server has no such kind, so it was not asked about the object. */
 export class UnknownKindError extends Error {
   constructor(apiVersion: string, kind: string) {
@@ -362,6 +356,13 @@ export class UnknownKindError extends Error {
 /** The HTTP status of an API error; undefined where the request never got one. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined;
+}
+
+/** The API server's code for why it refused a request, such as `AlreadyExists`; undefined where it gave none. */
+export function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof ApiException)) return undefined;
+  const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+  return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
 }
 
 /** What the API server said, without the client's own decoration. */

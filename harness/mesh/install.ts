@@ -2,7 +2,7 @@ import type { V1CustomResourceDefinition, V1Pod } from "@kubernetes/client-node"
 import { setTimeout as delay } from "node:timers/promises";
 import { MeshproofError } from "../model/errors.ts";
 import { applyManifest, applyManifests } from "./apply.ts";
-import { messageOf, type Kube, type Manifest } from "./client.ts";
+import { messageOf, statusOf, type Kube, type Manifest } from "./client.ts";
 import { waitFor, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
 
@@ -114,9 +114,7 @@ async function validates(kube: Kube): Promise<string | undefined> {
     await kube.objects.apply(INVALID_GATEWAY, { dryRun: true });
     return "Istio's validation webhook accepts a Gateway without servers";
   } catch (error) {
-    const message = messageOf(error);
-    return message.includes("denied the request")
-      ? undefined
-      : `Istio's validation webhook does not answer: ${message}`;
+    // A webhook that denies is 400, one that does not answer is 500.
+    return statusOf(error) === 400 ? undefined : `Istio's validation webhook does not answer: ${messageOf(error)}`;
   }
 }

@@ -4,6 +4,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
+import { describeReach } from "../../reports/words.ts";
 import { reachOf } from "./reach.ts";
 
 const OWN = new Set(["${ns}", "${outside.ns}"]);
@@ -97,7 +98,7 @@ for (const [what, manifest, permitted, why] of [
   test(`an object that is or has ${what}`, () => {
     const reach = reachOf(manifest, OWN);
     assert.equal(reach?.permitted, permitted);
-    if (why !== undefined) assert.match(reach?.why ?? "", why);
+    if (why !== undefined) assert.match(reach === undefined ? "" : describeReach(reach), why);
   });
 
 test("every object of the scenarios and their workloads may be applied, some with the flag", () => {
@@ -108,7 +109,7 @@ test("every object of the scenarios and their workloads may be applied, some wit
   const never = files.flatMap((file) =>
     parseManifests(readFileSync(path.join(root, file), "utf8")).flatMap((manifest) => {
       const reach = reachOf(manifest, OWN);
-      return reach?.permitted === "never" ? [`${file}: ${reach.why}`] : [];
+      return reach?.permitted === "never" ? [`${file}: ${describeReach(reach)}`] : [];
     }),
   );
   assert.deepEqual(never, []);

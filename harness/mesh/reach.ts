@@ -1,14 +1,8 @@
 /** How far an object reaches on a cluster that is somebody else's. Whatever is not known to stay within the run does not. */
 
 import { groupOf } from "./journal.ts";
+import type { Beyond, Reach } from "../model/finding.ts";
 import type { Manifest } from "./client.ts";
-
-/** Why an object must not be applied: `mesh` with the flag `--allow-mesh-wide` it may, `never` not even then. */
-export interface Reach {
-  readonly permitted: "mesh" | "never";
-  /** A sentence. */
-  readonly why: string;
-}
 
 type Rule = (manifest: Manifest, own: ReadonlySet<string>) => Reach | undefined;
 
@@ -30,7 +24,7 @@ const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   apps: { Deployment: templateReach, StatefulSet: templateReach },
   "security.istio.io": { AuthorizationPolicy: inside, RequestAuthentication: inside, PeerAuthentication: inside },
   "networking.istio.io": {
-    Gateway: (manifest) => meshWide(manifest, "opens the mesh's own gateway"),
+    Gateway: (manifest) => meshWide(manifest, { kind: "mesh-gateway" }),
     VirtualService: exportedReach,
     DestinationRule: exportedReach,
     ServiceEntry: exportedReach,
@@ -44,7 +38,7 @@ const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   "extensions.istio.io": { WasmPlugin: inside },
   "gateway.networking.k8s.io": {
     // istiod makes a Service of the type LoadBalancer for each.
-    Gateway: (manifest) => meshWide(manifest, "makes a gateway with a load balancer"),
+    Gateway: (manifest) => meshWide(manifest, { kind: "load-balancer" }),
     HTTPRoute: routeReach,
     GRPCRoute: routeReach,
     TCPRoute: routeReach,
@@ -61,40 +55,35 @@ export function reachOf(manifest: Manifest, own: ReadonlySet<string>): Reach | u
   const group = groupOf(apiVersion);
   const kinds = Object.hasOwn(KINDS, group) ? KINDS[group] : undefined;
   const rule = kinds !== undefined && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
-  if (rule === undefined)
-    return never(
-      manifest,
-      `is of the kind ${kind}${group === "" ? "" : `.${group}`}, which a run does not create on a cluster that exists`,
-    );
-  if ((metadata.finalizers ?? []).length > 0)
-    return never(manifest, "has finalizers, which may keep it from being removed");
-  if ((metadata.ownerReferences ?? []).length > 0) return never(manifest, "has ownerReferences");
+  if (rule === undefined) return never(manifest, { kind: "kind", group });
+  if ((metadata.finalizers ?? []).length > 0) return never(manifest, { kind: "finalizers" });
+  if ((metadata.ownerReferences ?? []).length > 0) return never(manifest, { kind: "owner-references" });
   // What is never permitted is said before what a flag permits.
   const ruled = rule(manifest, own);
   if (ruled?.permitted === "never" || kind === "Namespace") return ruled;
-  if (metadata.namespace === undefined)
-    return meshWide(manifest, "names no namespace, so it is applied to the context's");
-  if (!own.has(metadata.namespace)) return meshWide(manifest, `is applied to ${metadata.namespace}, where others work`);
+  if (metadata.namespace === undefined) return meshWide(manifest, { kind: "no-namespace" });
+  if (!own.has(metadata.namespace)) return meshWide(manifest, { kind: "namespace", namespace: metadata.namespace });
   return ruled;
 }
 
-function never({ kind, metadata }: Manifest, what: string): Reach {
-  return { permitted: "never", why: `${kind} ${metadata.name} ${what}` };
+function never({ kind, metadata: { name } }: Manifest, beyond: Beyond): Reach {
+  return { permitted: "never", object: { kind, name }, beyond };
 }
 
-function meshWide({ kind, metadata }: Manifest, what: string): Reach {
-  return { permitted: "mesh", why: `${kind} ${metadata.name} ${what}` };
+function meshWide({ kind, metadata: { name } }: Manifest, beyond: Beyond): Reach {
+  return { permitted: "mesh", object: { kind, name }, beyond };
 }
 
 function namespaceReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undefined {
-  return own.has(manifest.metadata.name) ? undefined : never(manifest, "is not the run's own");
+  return own.has(manifest.metadata.name) ? undefined : never(manifest, { kind: "other-namespace" });
 }
 
 function serviceReach(manifest: Manifest): Reach | undefined {
   const { type = "ClusterIP", externalIPs, loadBalancerIP } = fieldsOf(manifest["spec"]);
-  if (type !== "ClusterIP" && type !== "ExternalName") return never(manifest, `is of the type ${String(type)}`);
-  if (hasAny(externalIPs)) return never(manifest, "has externalIPs, which takes the traffic to these addresses");
-  return loadBalancerIP ? never(manifest, "has a loadBalancerIP") : undefined;
+  if (type !== "ClusterIP" && type !== "ExternalName")
+    return never(manifest, { kind: "service-type", type: String(type) });
+  if (hasAny(externalIPs)) return never(manifest, { kind: "external-ips" });
+  return loadBalancerIP ? never(manifest, { kind: "load-balancer-ip" }) : undefined;
 }
 
 function templateReach(manifest: Manifest): Reach | undefined {
@@ -104,21 +93,22 @@ function templateReach(manifest: Manifest): Reach | undefined {
 /** What a pod must not ask for: the node's namespaces, files and ports, more rights than a container has, the place of others. */
 function podReach(manifest: Manifest, spec: unknown): Reach | undefined {
   const pod = fieldsOf(spec);
-  for (const field of ["hostNetwork", "hostPID", "hostIPC"]) if (pod[field]) return never(manifest, `has ${field}`);
+  for (const field of ["hostNetwork", "hostPID", "hostIPC"])
+    if (pod[field]) return never(manifest, { kind: "host-field", field });
   for (const field of ["nodeName", "priorityClassName", "priority"])
-    if (pod[field]) return never(manifest, `has ${field}, which may take the place of others' pods`);
+    if (pod[field]) return never(manifest, { kind: "place-field", field });
   for (const volume of listOf(pod["volumes"])) {
     const { name, ...source } = fieldsOf(volume);
     const other = Object.keys(source).find((key) => !OWN_VOLUMES.has(key));
-    if (other !== undefined) return never(manifest, `has the volume ${String(name)} of the type ${other}`);
+    if (other !== undefined) return never(manifest, { kind: "volume", volume: String(name), type: other });
   }
   for (const container of ["containers", "initContainers", "ephemeralContainers"].flatMap((key) => listOf(pod[key]))) {
     const { name, securityContext, ports } = fieldsOf(container);
     const { privileged, capabilities } = fieldsOf(securityContext);
-    if (privileged) return never(manifest, `has the privileged container ${String(name)}`);
+    if (privileged) return never(manifest, { kind: "privileged", container: String(name) });
     if (hasAny(fieldsOf(capabilities)["add"]))
-      return never(manifest, `adds capabilities to the container ${String(name)}`);
-    if (listOf(ports).some((port) => fieldsOf(port)["hostPort"])) return never(manifest, "has a hostPort");
+      return never(manifest, { kind: "capabilities", container: String(name) });
+    if (listOf(ports).some((port) => fieldsOf(port)["hostPort"])) return never(manifest, { kind: "host-port" });
   }
   return undefined;
 }
@@ -130,17 +120,17 @@ const OWN_VOLUMES = new Set(["emptyDir", "configMap", "secret", "projected", "do
 function exportedReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undefined {
   const exportTo = listOf(fieldsOf(manifest["spec"])["exportTo"]);
   const kept = exportTo.length > 0 && exportTo.every((to) => to === "." || own.has(String(to)));
-  return kept ? undefined : meshWide(manifest, "is exported to every namespace");
+  return kept ? undefined : meshWide(manifest, { kind: "exported" });
 }
 
 function routeReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undefined {
   for (const parent of listOf(fieldsOf(manifest["spec"])["parentRefs"])) {
     const { kind = "Gateway", name, namespace } = fieldsOf(parent);
     if (namespace !== undefined && !own.has(String(namespace)))
-      return meshWide(
-        manifest,
-        `is attached to the ${String(kind)} ${String(namespace)}/${String(name)}, where others work`,
-      );
+      return meshWide(manifest, {
+        kind: "attached",
+        parent: { kind: String(kind), namespace: String(namespace), name: String(name) },
+      });
   }
   return undefined;
 }

@@ -181,10 +181,50 @@ export type SkipFinding =
   | { readonly kind: "fixed-mesh-setting"; readonly setting: string; readonly value: string }
   | { readonly kind: "no-extension-provider"; readonly provider: string }
   | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-access-log" }
-  /** `why` says how an object reaches beyond the run's namespaces. */
-  | { readonly kind: "reaches-beyond"; readonly permitted: "mesh" | "never"; readonly why: string }
+  | ({ readonly kind: "reaches-beyond" } & Reach)
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };
+
+/** An object that reaches beyond the run's namespaces: `mesh` with the flag `--allow-mesh-wide` it may, `never` not even then. */
+export interface Reach {
+  readonly permitted: "mesh" | "never";
+  readonly object: { readonly kind: string; readonly name: string };
+  readonly beyond: Beyond;
+}
+
+/** How an object reaches beyond the run's namespaces. */
+export type Beyond =
+  /** A kind that a run does not create on a cluster that exists. */
+  | { readonly kind: "kind"; readonly group: string }
+  | { readonly kind: "finalizers" | "owner-references" | "other-namespace" | "external-ips" | "load-balancer-ip" }
+  | { readonly kind: "no-namespace" | "exported" | "mesh-gateway" | "load-balancer" | "host-port" }
+  /** Applied to a namespace that is not the run's own. */
+  | { readonly kind: "namespace"; readonly namespace: string }
+  | { readonly kind: "service-type"; readonly type: string }
+  /** The node's own namespaces. */
+  | { readonly kind: "host-field"; readonly field: string }
+  /** What decides which pods get a place. */
+  | { readonly kind: "place-field"; readonly field: string }
+  | { readonly kind: "volume"; readonly volume: string; readonly type: string }
+  | { readonly kind: "privileged" | "capabilities"; readonly container: string }
+  | { readonly kind: "attached"; readonly parent: ObjectRef };
+
+/** What a reader must know of a run beside the statuses. */
+export type RunNote =
+  | { readonly kind: "merged"; readonly runs: readonly string[] }
+  /** What became of a known failure where it did not simply excuse: `at` is `file:line`. */
+  | {
+      readonly kind: "known-failure-note";
+      readonly state: "matches-nothing" | "expired" | "other-answer" | "passes" | "not-judged";
+      readonly at: string;
+      readonly owner: string;
+      readonly expires: string;
+      readonly scenario: string;
+      readonly step?: string;
+      readonly check?: string;
+      readonly got?: AnswerKind;
+    }
+  | RecordedText;
 
 /** Why a scenario has its status, beside its steps. */
 export type ScenarioFinding =

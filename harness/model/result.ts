@@ -2,7 +2,7 @@
 
 import type { ClusterInfo, MeshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
-import type { CheckFinding, ObjectFinding, ScenarioFinding, StepFinding } from "./finding.ts";
+import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
 import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario.ts";
 
 export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";
@@ -34,8 +34,8 @@ export interface CheckResult {
     readonly to: string;
     readonly method: string;
     readonly url: string;
-    /** The token in words: `forged (iss testing@secure.istio.io, alg RS256, kid …)`; never the token. */
-    readonly token: string;
+    /** Its tokens, by the names that the scenario gives them, each in words; never the token. */
+    readonly tokens: readonly { readonly name: string; readonly words: string }[];
   };
   readonly expected: Expectation;
   readonly got: Answer;
@@ -214,7 +214,7 @@ export interface RunResult {
   /** It ended before its end: scenarios that did not run are in error, and say why. */
   readonly interrupted?: true;
   /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
-  readonly notes?: readonly string[];
+  readonly notes?: readonly RunNote[];
   readonly shard?: Shard;
   /** Not in results of before there was such a thing. */
   readonly inputs?: Inputs;

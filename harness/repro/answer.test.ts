@@ -53,7 +53,7 @@ function answerOf(
     return {
       curl: "curl",
       settled: true,
-      request: { token: column },
+      request: { tokens: [{ name: column, words: "w" }] },
       cell: { matrix: 0, row: 0, column: index },
       got: { status: 200, by: "workload", body: "", headers: {}, totalMs: 1, ...got },
       ...(explanation === undefined ? {} : { explanation }),
@@ -145,7 +145,7 @@ describe("readAnswer", () => {
     assert.equal(given, "given");
     assert.deepEqual(
       [cell?.token, cell?.details, cell?.curl],
-      ["given", "rbac[ns[shop]-policy[policy]-rule[0]]", "curl"],
+      ["given (w)", "rbac[ns[shop]-policy[policy]-rule[0]]", "curl"],
     );
     const reason = cell?.explanation?.decision.reason;
     const rule = { name: "ns[shop]-policy[policy]-rule[0]", policy: { namespace: "shop", name: "policy" }, index: 0 };

@@ -8,6 +8,7 @@ import type { Expectation } from "../model/scenario.ts";
 import type { Answered, Cell, Observation, ReproAnswer } from "../model/ticket.ts";
 import { STAND_IN } from "./stand-in.ts";
 import type { Ticket, Translation } from "./translate.ts";
+import { describeTokens } from "../../reports/words.ts";
 
 /** What was asked, when and where, and what came back. */
 export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "command"> {
@@ -81,7 +82,7 @@ function cellOf({ got, request, explanation, curl }: Observation, there: <Data>(
   return {
     status,
     by,
-    token: request.token,
+    token: describeTokens(request.tokens),
     body: body.slice(0, 200).trim(),
     ...(details === undefined ? {} : { details: there(details) }),
     ...(error === undefined ? {} : { error }),

@@ -17,7 +17,7 @@ function check(name: string, expected: Partial<Expectation>, status: Status = "p
     ...{ status: 403, by: "authorization", body: "RBAC: access denied", headers: {}, totalMs: 1 },
     userAgent: `meshproof/run/a/b/1.${name}/3`,
   };
-  const request = { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin.foo:8000/", token: "no token" };
+  const request = { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin.foo:8000/", tokens: [] };
   const more = { enforcedMs: 1, changes: [], curl: "" };
   return { name, position, request, expected: { status: 403, by: "authorization", ...expected }, got, status, ...more };
 }

@@ -56,11 +56,11 @@ export async function observe(
     return { ...request, to, settled, got: withDetails(got, mesh.accessLog.find(got.userAgent ?? ""), to) };
   });
   const said = await explain({ ...mesh, dump }, seen);
-  return seen.map(({ spec, request, token, got, settled, curl }, index): Observation => {
+  return seen.map(({ spec, request, tokens, got, settled, curl }, index): Observation => {
     const { from, to, method } = spec.request;
     const explanation = said[index];
     return {
-      request: { from, to, method, url: mesh.tokens.redact(request.url), token },
+      request: { from, to, method, url: mesh.tokens.redact(request.url), tokens },
       got: { ...got, body: mesh.tokens.redact(got.body).slice(0, BODY_KEPT) },
       ...{ settled, curl },
       ...(explanation !== undefined && { explanation }),

@@ -25,10 +25,10 @@ async function requestWith(places: TokenPlace[] | undefined, path = "/x"): Promi
 
 describe("a request is prepared", () => {
   it("with its token as a bearer, and a command that does not hold the token", async () => {
-    const { request, token, curl } = await requestWith(undefined);
+    const { request, tokens, curl } = await requestWith(undefined);
     assert.deepEqual(request.headers, [["Authorization", "Bearer corp.token.signature"]]);
     assert.equal(request.url, "http://httpbin.foo:8000/x");
-    assert.equal(token, "one (iss corp)");
+    assert.deepEqual(tokens, [{ name: "one", words: "iss corp" }]);
     assert.match(curl, /^kubectl exec -n foo deploy\/sleep -c sleep -- curl .*"Authorization: Bearer \$TOKEN"/);
     assert.doesNotMatch(curl, /signature/);
   });
@@ -53,7 +53,10 @@ describe("a request is prepared", () => {
     const spec = checkOf("/", { token: "a+b", variant: "expired" });
     const tokens = { a: { issuer: "a", header: { jku: "http://${outside.ip}/${ns}" } }, b: { issuer: "b" } };
     const [prepared] = await prepare(minting, [{ spec, place: SLEEP, target: HTTPBIN }], { tokens }, values);
-    assert.equal(prepared?.token, "a (iss a) and b (iss b)");
+    assert.deepEqual(prepared?.tokens, [
+      { name: "a", words: "iss a" },
+      { name: "b", words: "iss b" },
+    ]);
     assert.deepEqual(minted, [
       [{ issuer: "a", header: { jku: "http://10.0.0.9/foo" } }, "expired"],
       [{ issuer: "b" }, "expired"],
@@ -67,7 +70,7 @@ describe("a request is prepared", () => {
       { tokens: {} },
       values,
     );
-    assert.equal(prepared?.token, "no token");
+    assert.deepEqual(prepared?.tokens, []);
     assert.deepEqual(named(prepared.request, "meshproof/r").headers, [["User-Agent", "meshproof/r"]]);
   });
 });

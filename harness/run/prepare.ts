@@ -3,6 +3,7 @@
 import { curlLine, type WireRequest } from "../probe/curl.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
 import type { CheckSpec, Scenario } from "../model/scenario.ts";
+import type { CheckResult } from "../model/result.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
 import type { Token, TokenFactory } from "../tokens/factory.ts";
 import { inLanes } from "../lanes.ts";
@@ -22,8 +23,8 @@ export interface Located<Spec extends RequestOfCheck = CheckSpec> {
 export interface Prepared<Spec extends RequestOfCheck = CheckSpec> extends Located<Spec> {
   /** With every token where it belongs, and without a User-Agent. */
   readonly request: WireRequest;
-  /** The tokens in words. */
-  readonly token: string;
+  /** The tokens by name, in words. */
+  readonly tokens: CheckResult["request"]["tokens"];
   /** The stand-alone command; a token stands as `$TOKEN`. */
   readonly curl: string;
 }
@@ -71,7 +72,7 @@ export async function prepare<Spec extends RequestOfCheck>(
     const { namespace, container } = place.container;
     return {
       ...{ ...one, request },
-      token: placed.map(({ name, token }) => `${name} (${token.words})`).join(" and ") || "no token",
+      tokens: placed.map(({ name, token }) => ({ name, words: token.words })),
       curl: curlLine(
         { namespace, workload: place.workload, container },
         request,

@@ -4,7 +4,6 @@ import { readFile } from "node:fs/promises";
 import type { FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
 import { inLanes } from "../lanes.ts";
 import type { RunResult, ScenarioResult, Status } from "../model/result.ts";
-import { noteOf } from "../shards.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { interruptionBy } from "./interruption.ts";
 import { tellParent } from "./parent.ts";
@@ -75,8 +74,7 @@ export function createRecorder(): Recorder {
       const known = await knownFailuresOf(settings, selected);
       const found = gatherRun({ ...ground, command, known, ...repeat }, selected, new Map(recorded), ending);
       const { shard } = settings;
-      const notes = shard === undefined ? [] : [noteOf(shard) ?? "", ...(found.notes ?? [])];
-      return { result: shard === undefined ? found : { ...found, shard, notes }, folder: ground.folder };
+      return { result: shard === undefined ? found : { ...found, shard }, folder: ground.folder };
     },
   };
 

@@ -1,6 +1,7 @@
 import type { TestInfo } from "@playwright/test";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
+import type { TestInfoError } from "@playwright/test";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
 import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
@@ -15,6 +16,7 @@ import type { InStep } from "./scenario.ts";
 import { KEEP_WORKER_VARIABLE, projectOf, readSettings } from "./settings.ts";
 import { excuseScenario } from "../verdict/index.ts";
 import { sweep } from "./sweep.ts";
+import { describeTokens } from "../../reports/words.ts";
 
 const settings = readSettings();
 const project = projectOf(settings);
@@ -97,9 +99,15 @@ async function expectAll({ checks, asked }: StepResult): Promise<void> {
             ...expectedOf(item),
             verdict: "passed",
           });
+          placeError(test.info().errors.at(-1), locationOf(item.position));
         },
-        { box: true, location: locationOf(item.position) },
+        { location: locationOf(item.position) },
       );
+}
+
+/** Playwright shows the lines around the first place in an error's stack: here the check's line of the scenario's file. */
+function placeError(error: TestInfoError | undefined, { file, line, column }: Position): void {
+  if (error !== undefined) error.stack = `Error: ${error.message ?? ""}\n    at ${file}:${line}:${column}`;
 }
 
 const locationOf = (position: Position) => ({ ...position, file: path.resolve(project, position.file) });
@@ -130,7 +138,7 @@ function describeExchange({ request, curl, got, reason, explanation }: CheckResu
   const headers = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}`);
   const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
   return [
-    ...[`${request.method} ${request.url}`, `from ${request.from} with ${request.token}`, curl, ""],
+    ...[`${request.method} ${request.url}`, `from ${request.from} with ${describeTokens(request.tokens)}`, curl, ""],
     ...[answer, ...headers, "", got.body, ""],
     ...(reason === undefined ? [] : [reason]),
     ...(explanation === undefined ? [] : ["", JSON.stringify(explanation, undefined, 2)]),

@@ -165,7 +165,7 @@ function timingOf(at: Record<"started" | "appliedAt" | "inForceAt" | "probedAt",
 
 function toResult(
   { tokens }: Pick<Session, "tokens">,
-  { spec, target, request, token, curl }: Prepared,
+  { spec, target, request, tokens: sent, curl }: Prepared,
   outcome: CheckOutcome,
   objects: StepResult["objects"],
 ): CheckResult {
@@ -177,7 +177,7 @@ function toResult(
   return {
     name: spec.name,
     position: spec.position,
-    request: { from, to, method, url: tokens.redact(request.url), token },
+    request: { from, to, method, url: tokens.redact(request.url), tokens: sent },
     expected: spec.expect,
     // A workload may echo the token: no signature may get into a report, not even a piece of one.
     got: { ...got, body: tokens.redact(got.body).slice(0, BODY_KEPT) },

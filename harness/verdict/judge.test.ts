@@ -96,7 +96,7 @@ for (const [expected, got, to, reason] of CASES)
   });
 
 function check(expected: Expectation, got: Answer, more: Partial<CheckResult> = {}): CheckResult {
-  const request = { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin.foo:8000/", token: "no token" };
+  const request = { from: "sleep", to: "httpbin", method: "GET", url: "http://httpbin.foo:8000/", tokens: [] };
   const position = { file: "scenario.yaml", line: 1, column: 1 };
   return {
     name: "x",

@@ -10,10 +10,10 @@ import {
   describeGot,
   describeSeenAskers,
   describeWhy,
-  nameToken,
 } from "../describe.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
+import { describeTokens } from "../words.ts";
 
 /** How a check is shown: what the reader must see stands open, what agrees waits until its cell is chosen. */
 export interface CheckView {
@@ -44,7 +44,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
           html`<code>${check.request.method} ${check.request.url}</code>
             <span class="aside">from ${check.request.from} to ${check.request.to}</span>`,
         ),
-        entry("token", html`${nameToken(check)}`),
+        entry("token", html`${describeTokens(check.request.tokens)}`),
         view.status === "passed" && entry("expected", html`${describeExpected(check)}`),
         entry("answered by", renderAnswerer(check)),
         check.explanation !== undefined &&

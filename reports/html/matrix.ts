@@ -1,7 +1,8 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, isFlaky, nameToken, pathOf, shortToken } from "../describe.ts";
+import { describeAnswerer, isFlaky, nameTokens, pathOf } from "../describe.ts";
+import { describeTokens } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 
@@ -62,7 +63,7 @@ export function renderList(cells: readonly CellView[]): Html {
                 <th scope="row" data-find>${cell.check.name}</th>
                 <td class="request">
                   ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>,
-                  ${shortToken(cell.check)}
+                  ${nameTokens(cell.check)}
                 </td>
                 ${renderCell(cell)}
               </tr> `,
@@ -132,13 +133,13 @@ function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
 /** What each column's token is, where the column is one token. */
 function renderTokens(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const words = matrix.columns.flatMap((name, column) => {
-    const tokens = new Set(
-      cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => nameToken(check)),
-    );
-    const [token] = tokens;
-    if (tokens.size !== 1 || token === undefined || token === "no token") return [];
-    const text = token.startsWith(`${name} (`) ? token.slice(name.length + 2, -1) : token;
-    return text === name ? [] : [html`<li><b>${name}</b> ${text}</li>`];
+    const sent = cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => check);
+    const [first] = sent;
+    if (first === undefined || new Set(sent.map(({ request }) => describeTokens(request.tokens))).size > 1) return [];
+    const [token, ...others] = first.request.tokens;
+    if (token === undefined) return [];
+    const alone = token.name === name && others.length === 0;
+    return [html`<li><b>${name}</b> ${alone ? token.words : describeTokens(first.request.tokens)}</li>`];
   });
   return words.length === 0
     ? html``

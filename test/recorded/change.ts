@@ -140,7 +140,12 @@ export function hostile(): RunResult {
     curl: `curl '${hostileText}'`,
     request: {
       ...check("").request,
-      ...{ from: "sleep", to: attacks.attribute, url: `http://x/${hostileText}`, token: hostileText },
+      ...{
+        from: "sleep",
+        to: attacks.attribute,
+        url: `http://x/${hostileText}`,
+        tokens: [{ name: hostileText, words: hostileText }],
+      },
     },
   };
   const endless: Partial<CheckResult> = {
