@@ -58,7 +58,7 @@ test("an image that a registry does not have is built here, the others are not",
   assert.equal(told.length, 1);
   assert.match(
     told[0] ?? "",
-    /a:1 cannot be read: the registry answers 404.*; built here instead: a \(1 program, about 1 min\)/,
+    /^built from source: a \(1 program, about 1 min\), since the digest of \S+a:1 cannot be read: the registry answers 404/,
   );
   await assert.rejects(choose([A], { source: "images" }), /the registry answers 404/);
 });
@@ -68,7 +68,7 @@ test("of registries that cannot be reached one is asked, and one line says what 
   await registry[Symbol.asyncDispose]();
   assert.deepEqual(await choose([A, B, BUILT]), ["a source", "b source", "built source"]);
   assert.equal(told.length, 1);
-  assert.match(told[0] ?? "", /cannot be reached: .*built here instead: a \(.*\), b \(/);
+  assert.match(told[0] ?? "", /^built from source: a \(.*\), b \(.*\), since .* cannot be reached: /);
   await assert.rejects(choose([PUBLISHED]), /cannot be reached/);
 });
 

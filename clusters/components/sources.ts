@@ -67,7 +67,7 @@ export async function chooseSources(components: readonly Component[], options: S
 /** Why images are not used, what is built instead, and how long that takes. */
 export function tellFallback(components: readonly Component[], why: string): string {
   const built = components.map(({ source }) => `${source?.name} (${source?.effort})`).join(", ");
-  return `${why}; built here instead: ${built}`;
+  return `built from source: ${built}, since ${why}`;
 }
 
 function registryErrorOrThrow(error: unknown): RegistryError {

@@ -77,7 +77,7 @@ describe("a first run out of images", () => {
     }
     assert.equal(cluster.versions.istio, DEFAULT_MESH.istio);
     assert.ok(!(await readdir(cache)).includes("go"), "Go's caches are there");
-    assert.doesNotMatch(all, /built here instead/);
+    assert.doesNotMatch(all, /built from source/);
   });
 
   it("gets through a registry that cuts each blob, limits once, and wants a login", async () => {
@@ -115,7 +115,7 @@ describe("a first run out of images", () => {
       all,
       /coreos\/etcd:\S+ cannot be read: its blob sha256:\w+ is not what the manifest says: it is sha256:/,
     );
-    assert.doesNotMatch(all, /built here instead/);
+    assert.doesNotMatch(all, /built from source/);
     assert.deepEqual(
       (await readdir(path.join(cache, "components"))).filter((name) => name.includes("etcd")),
       [],
