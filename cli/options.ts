@@ -36,7 +36,7 @@ export const option = {
   istio: () => new Option("--istio <version>", "Istio's version, such as 1.30, or 1.29.2 out of its released images"),
   envoy: () =>
     new Option("--envoy <version>", "Envoy's version, such as 1.36, where it does not come with Istio's images"),
-  kubeconfig: () => new Option("--kubeconfig <file>", "existing: where the context stands"),
+  kubeconfig: () => new Option("--kubeconfig <file>", "existing: the file that has the context"),
   context: () => new Option("--context <name>", "existing: the context to use; never the current one"),
   allowExec: () =>
     new Option(

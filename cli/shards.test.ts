@@ -119,7 +119,7 @@ describe("merged runs", () => {
       [last({ shard: { index: 2, count: 2, selection: "t" } }), /not of the same selection/],
       [last({}, []), /hold 2 scenarios, which are not those of the selection/],
       [last({}, ["b/b", "d/d"]), /hold 4 scenarios, which are not those of the selection/],
-      [{ place: "whole", result: { ...allPassed(), inputs: INPUTS } }, /whole is no shard/],
+      [{ place: "whole", result: { ...allPassed(), inputs: INPUTS } }, /whole is not a shard/],
     ] as const)
       assert.throws(() => mergeRuns([a, other], "x"), message(pattern));
     assert.throws(() => mergeRuns([a], "x"), message(/whole already/));

@@ -343,7 +343,7 @@ function busy(holder: LeaseHolder, otherwise: string | undefined): MeshproofErro
 function foreign(): MeshproofError {
   const { namespace, name } = LEASE;
   return new MeshproofError("ERR_CLUSTER_BUSY", `there is a Lease ${namespace}/${name} that meshproof did not make`, {
-    hint: `if nobody needs it: kubectl delete lease -n ${namespace} ${name}`,
+    hint: `if no run uses it: kubectl delete lease -n ${namespace} ${name}`,
   });
 }
 

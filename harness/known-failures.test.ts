@@ -138,7 +138,7 @@ test("one that passes now is to be removed, one that matches nothing is told", (
 
 test("a wrong file is refused with its line", () => {
   assert.throws(() => parse("expires: soon"), /known\.yaml:2:\d+ expires must be a date such as 2027-01-31/);
-  assert.throws(() => parse("expires: 2026-02-30"), /known\.yaml:2 2026-02-30 is no date/);
+  assert.throws(() => parse("expires: 2026-02-30"), /known\.yaml:2 2026-02-30 is not a date/);
   assert.throws(() => parse("until: 2026-02-20"), /known\.yaml:2:\d+ unknown key "until"/);
   assert.throws(() => parse("expires: 2026-02-20, check: x"), /names the check "x" and no step/);
   assert.throws(

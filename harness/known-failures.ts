@@ -38,7 +38,7 @@ export function parseKnownFailures(content: string, file: string): KnownFailureE
     const at = `${file}:${source.positionAt(node.range?.[0] ?? 0).line}`;
     const day = new Date(`${entry.expires}T00:00:00Z`);
     if (Number.isNaN(day.getTime()) || day.toISOString().slice(0, 10) !== entry.expires)
-      throw new MeshproofError("ERR_USAGE", `${at} ${entry.expires} is no date`);
+      throw new MeshproofError("ERR_USAGE", `${at} ${entry.expires} is not a date`);
     if (entry.check !== undefined && entry.step === undefined)
       throw new MeshproofError("ERR_USAGE", `${at} names the check "${entry.check}" and no step`, {
         hint: "a check's name is unique in its step: add step",

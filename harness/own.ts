@@ -143,7 +143,7 @@ function refuseForeign(path: string, status: Status, { secret = false, hint }: O
   if (open)
     throw foreign(
       `${path} is open to others: its mode is ${modeOf(status)}, expected ${secret ? "0700" : "no more than 0755"}`,
-      `see that nobody else put something there, then chmod go-${secret ? "rwx" : "w"} ${path}, or ${hint}`,
+      `check that no other user put something there, then chmod go-${secret ? "rwx" : "w"} ${path}, or ${hint}`,
     );
 }
 

@@ -165,7 +165,7 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
   if (first === undefined) return;
   const whole = runs.find(({ result }) => result.shard === undefined);
   if (whole !== undefined)
-    throw refuse(`${whole.place} is no shard, and ${first.place} is one`, "merge all shards of one selection");
+    throw refuse(`${whole.place} is not a shard, and ${first.place} is one`, "merge all shards of one selection");
   const other = shards.find(({ count, selection }) => count !== first.count || selection !== first.selection);
   if (other !== undefined)
     throw refuse(

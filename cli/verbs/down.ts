@@ -29,7 +29,7 @@ export async function down({ cluster: kind, name, force = false }: DownOptions):
       const lease = await takeClusterLease(running, { id: newRunId(), verb: "down", otherwise }, work).catch(
         (error: unknown) => {
           if (!(error instanceof MeshproofError) || error.code !== "ERR_CLUSTER_UNREACHABLE") throw error;
-          throw new MeshproofError(error.code, `nobody knows whether a run is at work on it: ${error.message}`, {
+          throw new MeshproofError(error.code, `it is not known whether a run uses it: ${error.message}`, {
             hint: otherwise,
             cause: error,
           });

@@ -116,7 +116,7 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw new MeshproofError("ERR_USAGE", `the config dump ${options.configDump} is no JSON`, {
+      throw new MeshproofError("ERR_USAGE", `the config dump ${options.configDump} is not JSON`, {
         hint: "save one: pilot-agent request GET config_dump > dump.json, in the container istio-proxy",
         cause,
       });

@@ -102,7 +102,7 @@ export async function findDamage(
     if (now.kind !== then.kind) return `${now.path} is a ${now.kind}, was a ${then.kind}`;
     if (now.size !== then.size) return `${now.path} has ${now.size} bytes, had ${then.size}`;
     if (!isFile(now)) {
-      if (now.content !== then.content) return `${now.path} leads to ${now.content}, led to ${then.content}`;
+      if (now.content !== then.content) return `${now.path} points to ${now.content}, pointed to ${then.content}`;
     } else if (full || now.mtime !== then.mtime) {
       const file = join(dir, now.path);
       if ((await sha256OfFile(file)) !== then.content) return `${now.path} has other content`;

@@ -159,7 +159,7 @@ async function cleanCluster(options: CleanUpOptions, [expected]: readonly Cluste
   if (other !== undefined)
     throw new MeshproofError(
       "ERR_CLUSTER_REFUSED",
-      `the context "${pinned.context}" leads to another cluster than the run used: ${other}`,
+      `the context "${pinned.context}" is of another cluster than the run used: ${other}`,
       {
         hint: "--context NAME, with --kubeconfig FILE, cleans up the cluster that you name, by what is written down there",
       },

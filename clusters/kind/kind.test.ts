@@ -69,7 +69,7 @@ test("two meshes' images are in the list, and what is not published is refused b
     mesh.map(({ name }) => name),
     ["pilot:1.29.2", "proxyv2:1.29.2", "pilot:1.31.0", "proxyv2:1.31.0"].map((name) => `docker.io/istio/${name}`),
   );
-  assert.match(whyNotPublished({ istio: "1.30" }) ?? "", /Istio 1\.30-\d+ is no release/);
+  assert.match(whyNotPublished({ istio: "1.30" }) ?? "", /Istio 1\.30-\d+ is not a release/);
   assert.match(whyNotPublished({ istio: "1.31", envoy: "1.36" }) ?? "", /have the Envoy of their Istio/);
   assert.equal(whyNotPublished({}), undefined);
   assert.throws(() => publishedMesh({ istio: "1.30" }), { code: "ERR_USAGE", hint: /--images offline/ });

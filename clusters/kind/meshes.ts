@@ -38,7 +38,7 @@ export function whyNotPublished({ istio, envoy }: WantedMesh): string | undefine
   if (envoy !== undefined)
     return `Envoy ${envoy} cannot be chosen: Istio's published images have the Envoy of their Istio`;
   const { istio: version } = chooseMesh({ istio });
-  return isReleaseVersion(version) ? undefined : `Istio ${version} is no release, so no images of it are published`;
+  return isReleaseVersion(version) ? undefined : `Istio ${version} is not a release, so no images of it are published`;
 }
 
 /** A mesh out of images that are made here. */

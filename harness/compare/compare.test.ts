@@ -182,6 +182,6 @@ test("a list that is wrong is refused with line and column", () => {
   refuse(entry.replace("sentence:", "sentense:"), /known\.yaml:3:5 unknown key "sentense"/);
   refuse(entry.replace('"1.38.0"', '"soon"'), /known\.yaml:5:\d+ since must be a version/);
   refuse(entry.replace("source: Envoy's release notes", "source: ''"), /source is empty/);
-  refuse(`${entry}${entry.slice("changes:\n".length)}`, /"semicolons" stands twice/);
+  refuse(`${entry}${entry.slice("changes:\n".length)}`, /"semicolons" is used twice/);
   refuse("", /list/);
 });

@@ -28,7 +28,7 @@ export function parseKnownChanges(content: string, file: string): KnownChange[] 
     throw new MeshproofError("ERR_USAGE", problems.map(formatProblem).join("\n") || `${file} is empty`);
   const { changes } = document.toJS() as { changes: KnownChange[] };
   const twice = changes.find(({ id }, index) => changes.findIndex((other) => other.id === id) !== index);
-  if (twice !== undefined) throw new MeshproofError("ERR_USAGE", `${file}: the id "${twice.id}" stands twice`);
+  if (twice !== undefined) throw new MeshproofError("ERR_USAGE", `${file}: the id "${twice.id}" is used twice`);
   return changes;
 }
 

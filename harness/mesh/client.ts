@@ -254,7 +254,7 @@ export class ObjectApi extends KubernetesObjectApi {
     options?: Configuration,
   ): Promise<T> {
     if (this.#ledger !== undefined && request.getHttpMethod() !== "GET" && !this.#permitted.has(request))
-      throw new Error("on a cluster that is somebody else's, objects are changed by apply and remove alone");
+      throw new Error("on a cluster that meshproof did not create, objects are changed by apply and remove alone");
     return await super.requestPromise<T>(request, type, options);
   }
 

@@ -45,7 +45,7 @@ export function expandChecks(
     if (checks.some(({ name }) => name === check.name))
       report(
         at,
-        `the check name "${check.name}" stands twice in this step`,
+        `the check name "${check.name}" is used twice in this step`,
         check.cell ? "give the matrix a title" : "give the check a name",
       );
     const { by, body, jsonKey } = check.expect;

@@ -296,8 +296,8 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
         "checks:\n        - { from: sleep, to: httpbin, path: /a, expect: 200 }\n        - { from: outside, to: httpbin, path: /a, expect: 200 }\n",
       ),
     problems: [
-      `${FILE}:23:13 the step name "authentication rejects bad tokens" stands twice in this scenario`,
-      `${FILE}:27:11 the check name "/a none" stands twice in this step; give the check a name`,
+      `${FILE}:23:13 the step name "authentication rejects bad tokens" is used twice in this scenario`,
+      `${FILE}:27:11 the check name "/a none" is used twice in this step; give the check a name`,
     ],
   },
   {
@@ -332,9 +332,9 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ),
     problems: [
       `${FILE}:11:33 issuer corp has no HS256 key; it has RS256, ES256`,
-      `${FILE}:11:33 a published token is taken as it stands: "alg" cannot change it`,
+      `${FILE}:11:33 a published token is used unchanged: "alg" cannot change it`,
       `${FILE}:11:51 issuer corp publishes no token`,
-      `${FILE}:12:65 a published token is taken as it stands: "expiresIn" cannot change it`,
+      `${FILE}:12:65 a published token is used unchanged: "expiresIn" cannot change it`,
     ],
   },
   {
@@ -358,7 +358,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
       "scenarios/jwt/example/second.yaml:3:1 this is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",
       'scenarios/jwt/example/third.yaml:7:6 unknown issuer "crp" in ${jwks.crp}; did you mean "corp"?',
       'scenarios/jwt/example/third.yaml:8:8 unknown substitution ${nss}; did you mean "ns"?',
-      "scenarios/jwt/example/third.yaml:9:3 ${ns} stands in a key; substitutions are made in values only",
+      "scenarios/jwt/example/third.yaml:9:3 ${ns} is in a key; substitutions are made in values only",
     ],
   },
   {
@@ -495,7 +495,7 @@ test("a range of Istio versions is kept, and must be one", () => {
   const ranged = (range: string): string => change("  level: core\n", `  level: core\n  istio: "${range}"\n`);
   assert.equal(parseScenario(ranged(">=1.29"), FILE, surroundings()).scenario!.istio, ">=1.29");
   assert.deepEqual(problemsOf(ranged("from 1.29 on")), [
-    `${FILE}:8:10 "from 1.29 on" is no range of versions; such as >=1.29, or >=1.27 <1.30`,
+    `${FILE}:8:10 "from 1.29 on" is not a range of versions; such as >=1.29, or >=1.27 <1.30`,
   ]);
 });
 

@@ -104,7 +104,7 @@ export function parseScenario(
     report(name, `metadata.name is "${textOf(name)}" in the folder "${basename(folder)}"`, "they must be the same");
   const istio = valueOf(metadata, "istio");
   if (istio !== undefined && isSound(istio) && validRange(textOf(istio)) === null)
-    report(istio, `"${textOf(istio)}" is no range of versions`, "such as >=1.29, or >=1.27 <1.30");
+    report(istio, `"${textOf(istio)}" is not a range of versions`, "such as >=1.29, or >=1.27 <1.30");
   for (const workload of itemsOf(valueOf(spec, "workloads")))
     if (!workloads.includes(textOf(workload)))
       report(
@@ -115,7 +115,7 @@ export function parseScenario(
 
   const tokens = entriesOf(valueOf(spec, "tokens"));
   for (const { key, keyNode, value } of tokens) {
-    if (key === "none") report(keyNode, 'the name "none" stands for no token');
+    if (key === "none") report(keyNode, 'the name "none" means no token');
     if (isSound(value)) checkToken(value, issuers, report);
   }
 
@@ -135,7 +135,7 @@ export function parseScenario(
     if (!isSound(step)) continue;
     const stepName = valueOf(step, "name")!;
     if (steps.some((earlier) => earlier.name === textOf(stepName)))
-      report(stepName, `the step name "${textOf(stepName)}" stands twice in this scenario`);
+      report(stepName, `the step name "${textOf(stepName)}" is used twice in this scenario`);
     const expanded = expandChecks(valueOf(step, "checks"), source, tokenNames, requests);
     problems.push(...expanded.problems);
     const asked = itemsOf(valueOf(step, "jwksFetchedBy"));
@@ -232,7 +232,7 @@ function checkToken(
     report(valueOf(node, "published")!, `issuer ${spec.issuer} publishes no token`);
   for (const key of ["alg", "signedBy", "claims", "expiresIn", "notBefore", "issuedAt", "header", "size"] as const)
     if (spec[key] !== undefined)
-      report(valueOf(node, key)!, `a published token is taken as it stands: "${key}" cannot change it`);
+      report(valueOf(node, key)!, `a published token is used unchanged: "${key}" cannot change it`);
 }
 
 function pickManifest(

@@ -117,7 +117,7 @@ for (const [text, message] of [
   ["a: ${jwksUri.corp@inside}", `p.yaml:1:4 unknown substitution \${jwksUri.corp@inside}; ${ALL}`],
   ["a: ${jwks}", `p.yaml:1:4 unknown substitution \${jwks}; ${ALL}`],
   ["a: ${ns", `p.yaml:1:4 unknown substitution \${ns; did you mean "ns"?`],
-  ["${ns}: a", "p.yaml:1:1 ${ns} stands in a key; substitutions are made in values only"],
+  ["${ns}: a", "p.yaml:1:1 ${ns} is in a key; substitutions are made in values only"],
   [
     "a: [",
     "p.yaml:1:5 this is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ]",

@@ -86,7 +86,7 @@ export function readSubstitutions(source: Source): { substitutions: Substitution
           if (key === "key") {
             problems.push({
               position,
-              message: `${match[0]} stands in a key`,
+              message: `${match[0]} is in a key`,
               hint: "substitutions are made in values only",
             });
             continue;

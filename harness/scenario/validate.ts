@@ -70,7 +70,7 @@ function describeIssue(issue: Issue, start: Place): Found[] {
     }
     case "custom":
       return issue.params?.["twice"] === true
-        ? problem(`"${textOf(node)}" stands twice in ${where}`)
+        ? problem(`"${textOf(node)}" is twice in ${where}`)
         : problem(`${where} is empty`);
     case "invalid_union": {
       const { options } = unwrap(place.schema) as z.ZodUnion;

@@ -101,7 +101,7 @@ export const BREAKAGES: Partial<Record<TokenVariant, Breakage>> = {
   "alg-missing": { words: "no alg", make: named(undefined) },
   "alg-empty": { words: "alg is empty", make: named("") },
   "alg-not-text": { words: "alg is a number", make: named(256) },
-  "alg-unknown": { words: "an alg that nobody knows", make: named("XX256") },
+  "alg-unknown": { words: "an unknown alg", make: named("XX256") },
   "alg-lower-case": {
     words: "alg in small letters",
     make: (good) => named(good.key.alg.toLowerCase())(good),
@@ -174,12 +174,12 @@ export const BREAKAGES: Partial<Record<TokenVariant, Breakage>> = {
     make: rearrange((h, p, s) => `${h}.${p}.${replaceMiddle(s)}`),
   },
   "header-not-json": {
-    words: "the header is no JSON",
+    words: "the header is not JSON",
     ...malformed,
     make: (good) => signText(good, encodeText(`{"alg":${JSON.stringify(good.key.alg)},`), partsOf(good)[1]),
   },
   "payload-not-json": {
-    words: "the payload is no JSON, signed well",
+    words: "the payload is not JSON, signed well",
     ...malformed,
     make: (good) => signText(good, partsOf(good)[0], encodeText(JSON.stringify(good.claims).slice(0, -1))),
   },

@@ -71,7 +71,7 @@ for (const alg of ALGORITHMS) {
     ["other-key", { signed: false }, `iss ${CORP}, alg ${alg}, kid ${alg}, signed by another key`],
     ["other-issuer", { issued: false }, `iss https://other-issuer.example, alg ${alg}, kid ${alg}`],
     ["expired", { inTime: false }, `iss ${CORP}, alg ${alg}, kid ${alg}, expired 3600 s ago`],
-    ["not-a-jwt", { wellFormed: false, signed: false, issued: false, inTime: false }, "text that is no JWT"],
+    ["not-a-jwt", { wellFormed: false, signed: false, issued: false, inTime: false }, "text that is not a JWT"],
   ];
   for (const [variant, differs, words] of wrong)
     test(`${alg}: ${variant} is wrong in that way and no other`, async () => {

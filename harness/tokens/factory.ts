@@ -242,7 +242,7 @@ function assertFindings(found: Findings, expected: Findings): void {
 }
 
 function describe(compact: string, spec: TokenSpec, variant: TokenVariant, strange: boolean): string {
-  if (variant === "not-a-jwt") return "text that is no JWT";
+  if (variant === "not-a-jwt") return "text that is not a JWT";
   const breakage = BREAKAGES[variant];
   if (breakage !== undefined) return `a token of ${spec.issuer}, ${breakage.words}`;
   const { alg, kid } = JSON.parse(Buffer.from(compact.split(".")[0]!, "base64url").toString()) as Record<

@@ -31,7 +31,7 @@ export function fullName(image: string): string {
 export function mirrored(image: string, mirror: string | undefined): string {
   if (mirror === undefined) return image;
   if (!/^[\w.-]+(:\d+)?(\/[\w./-]+)?$/.test(mirror) || mirror.endsWith("/"))
-    throw new MeshproofError("ERR_USAGE", `"${mirror}" is no prefix of image names`, {
+    throw new MeshproofError("ERR_USAGE", `"${mirror}" is not a prefix of image names`, {
       hint: "such as --image-mirror mirror.example/hub",
     });
   return `${mirror}/${image.slice(image.indexOf("/") + 1)}`;

@@ -185,6 +185,6 @@ test("an image is read by digest, and refused where it is for other platforms or
   const pinned = await openImage(`${server.reference}@${server.digest}`, "amd64");
   assert.equal(pinned.digest, server.digest);
   await assert.rejects(openImage(server.reference, "s390x"), /for linux\/arm64, linux\/amd64, not for linux\/s390x/);
-  await assert.rejects(server.take(), /squashfs, which is no known kind of tar/);
+  await assert.rejects(server.take(), /squashfs, which is not a known kind of tar/);
   await assert.rejects((await serve(t, [])).take(), /it has no usr\/local\/bin\/envoy/);
 });

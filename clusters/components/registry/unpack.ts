@@ -106,7 +106,7 @@ function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): 
   if (/tar[.+]gzip$/.test(mediaType)) return createGunzip();
   if (/tar[.+]zstd$/.test(mediaType)) return createZstdDecompress();
   if (/tar$/.test(mediaType)) return new PassThrough();
-  throw failure(image, `its layer ${digest} is ${mediaType}, which is no known kind of tar`);
+  throw failure(image, `its layer ${digest} is ${mediaType}, which is not a known kind of tar`);
 }
 
 /**
