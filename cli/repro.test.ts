@@ -10,7 +10,7 @@ describe("the command that asks a ticket again", () => {
   it("has what was asked, quoted for a shell", () => {
     const request = readRequest("GET /it's", ["x-a: 1"]);
     assert.equal(
-      againBy(["a ticket/"], { expect: "403", jwks: "unreachable", minimize: true, name: "t" }, { request }),
+      againBy(["a ticket/"], { expect: 403, jwks: "unreachable", minimize: true, name: "t" }, { request }),
       `meshproof repro 'a ticket/' --request 'GET /it'\\''s' --header 'x-a: 1' --expect 403 --jwks unreachable --minimize --name t`,
     );
   });
@@ -23,7 +23,11 @@ describe("the command that asks a ticket again", () => {
       [{ token: ` Bearer ${TOKEN}\n` }, { request }, `--request 'GET /' --token ${UNSIGNED}`],
       [{ token: "@token.jwt" }, { request }, "--request 'GET /' --token @token.jwt"],
       [{ claims: '{"iss":"x"}' }, { request }, `--request 'GET /' --claims '{"iss":"x"}'`],
-      [{}, { request: curl }, `--request 'GET http://shop.example/orders' --token ${UNSIGNED}`],
+      [
+        {},
+        { request: curl },
+        `--request 'GET https://shop.example/orders' --header 'Authorization: Basic this-is-not-a-jwt' --token ${UNSIGNED}`,
+      ],
     ] as const)
       assert.equal(againBy(["t"], { ...options, jwks: "reachable" }, ticket), `meshproof repro t ${expected}`);
   });

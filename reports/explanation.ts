@@ -175,7 +175,7 @@ function describeGot({ field, got }: Condition): string {
   return `${describeField(field)}: ${describeValue(got)}`;
 }
 
-function describeField(field: Field): string {
+export function describeField(field: Field): string {
   switch (field.kind) {
     case "header":
     case "claim":
@@ -195,7 +195,7 @@ function describeField(field: Field): string {
   }
 }
 
-function describeValue(value: Value): string {
+export function describeValue(value: Value): string {
   switch (value.kind) {
     case "text":
       return value.text;
@@ -296,7 +296,7 @@ function signOf({ kind }: TokenFound): string {
 }
 
 /** What a provider made of the request's tokens, a clause. */
-function describeFound(found: TokenFound, issuer: string | undefined): string {
+export function describeFound(found: TokenFound, issuer: string | undefined): string {
   const show = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
   const day = (seconds: number): string => new Date(seconds * 1000).toISOString();
   switch (found.kind) {

@@ -7,7 +7,14 @@ import { formatReproHtml } from "./html/repro.ts";
 import { escapeJson } from "./json.ts";
 import { prepareData } from "./prepare.ts";
 import { writerIn } from "./index.ts";
-import { describeCause, describeTicketNote } from "./words.ts";
+import {
+  describeDifference,
+  describeHint,
+  describeNeed,
+  describeOutcome,
+  describeReproduction,
+} from "./ticket-words.ts";
+import { comparisonsOf, describeCause, describeTicketNote } from "./words.ts";
 
 /** Makes an answer fit to be shown and written, as {@link prepareData} does: no token signature, no private key, nothing endless. */
 export function prepareRepro(answer: ReproAnswer): ReproAnswer {
@@ -39,34 +46,65 @@ function withTexts(answer: ReproAnswer): unknown {
   }));
   return {
     ...answer,
-    text: { cause: describeCause(cause), notes: notes.map(describeTicketNote) },
+    text: {
+      verdict: describeReproduction(answer),
+      cause: describeCause(cause),
+      notes: notes.map(describeTicketNote),
+      hints: answer.hints.map(describeHint),
+      differences: answer.differences.map(describeDifference),
+      needs: answer.differences.flatMap((difference) => describeNeed(difference) ?? []),
+    },
     matrix: { ...matrix, rows },
   };
 }
 
-/** Plain text, the cause first. What came from the mesh or the ticket has no character that acts on a terminal. */
+/** Plain text, the verdict first. What came from the mesh or the ticket has no character that acts on a terminal. */
 export function formatAnswer(answer: ReproAnswer): string {
-  const { cause, verdict, request, expected, matrix, inForce, notes, changes, notCarriedOver, versions } = answer;
+  const { cause, verdict, request, expected, matrix, inForce, notes, differences, hints, versions, reproduced } =
+    answer;
+  const open = differences.filter(({ decides }) => decides !== "no");
+  const said = verdict.body.split("\n")[0] ?? "";
+  const body = verdict.by === "workload" || said === "" ? "" : `: ${said}`;
   const wanted =
     expected === undefined
       ? []
-      : [`expected   ${expected.status}: ${expected.met ? "the mesh answers so" : "the mesh answers otherwise"}`];
+      : [
+          `expected   ${describeOutcome(expected.outcome)}: ${expected.met ? "the mesh answers so" : "the mesh answers otherwise"}`,
+        ];
+  const refusal = reproduced
+    ? []
+    : [
+        "Not reproduced: what follows decides the answer, or may.",
+        ...open.flatMap((difference) => {
+          const need = describeNeed(difference);
+          return [`  - ${describeDifference(difference)}`, ...(need === undefined ? [] : [`      To do: ${need}.`])];
+        }),
+        ...(open.length === 0 ? ["  - the answers went on to change (see below)"] : []),
+        "",
+        "The reduced ticket, without all that:",
+      ];
   return [
+    ...refusal,
     describeCause(cause),
+    ...hints.map((hint) => `Hint: ${describeHint(hint)}`),
+    ...comparisonLines(cause),
     "",
     `request    ${request}`,
-    `answer     ${wordsOf(verdict)}${verdict.by === "workload" || verdict.body === "" ? "" : `: ${verdict.body.split("\n")[0]}`}`,
+    `answer     ${wordsOf(verdict)}${body}`,
     ...(verdict.details === undefined ? [] : [`details    ${verdict.details}`]),
     ...wanted,
+    `verdict    ${describeReproduction(answer)}`,
     "",
     ...grid(
       ["", ...matrix.columns],
       matrix.rows.map((row) => [row.request, ...row.cells.map(({ status }) => String(status || "-"))]),
     ),
-    ...(inForce === undefined ? [] : ["", ...formatInForce(inForce)]),
     ...list("Policies without effect and other findings", notes.map(describeTicketNote)),
-    ...list("Changed", changes),
-    ...list("Not carried over", notCarriedOver),
+    ...list(
+      "Changed, without an effect on the answer",
+      differences.filter(({ decides }) => decides === "no").map(describeDifference),
+    ),
+    ...(inForce === undefined ? [] : ["", ...formatInForce(inForce)]),
     ...(answer.minimized === undefined ? [] : minimizedLines(answer.minimized)),
     "",
     Object.entries(versions)
@@ -75,6 +113,18 @@ export function formatAnswer(answer: ReproAnswer): string {
   ]
     .map((line) => visible(line, { lines: true }))
     .join("\n");
+}
+
+/** What each rule that decides requires, beside what the request has. */
+function comparisonLines(cause: ReproAnswer["cause"]): string[] {
+  return comparisonsOf(cause).flatMap(({ rule, rows }) => [
+    "",
+    rule,
+    ...grid(
+      ["  field", "rule requires", "request has"],
+      rows.map(([field = "", ...more]) => [`  ${field}`, ...more]),
+    ),
+  ]);
 }
 
 /** The rules in force, under a heading. */

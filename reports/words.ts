@@ -18,14 +18,19 @@ import type {
   ThrownError,
   TicketNote,
 } from "../harness/model/finding.ts";
+import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
 import { describeReach } from "./reach.ts";
 import {
   describeConditions,
   describeDecision,
   describeMatcher,
+  describeField,
+  describeFound,
   describePolicy,
   describeReason,
+  describeRule,
+  describeValue,
 } from "./explanation.ts";
 
 /** A finding, a clause. */
@@ -342,20 +347,74 @@ export function describeCause(cause: Cause): string {
     case "untrusted-issuer":
       return `The token's issuer ${JSON.stringify(cause.iss)} is not among the trusted ${JSON.stringify(cause.trusted)}, so jwt_authn answers ${cause.status}.`;
     case "token-refused":
-      return `jwt_authn answers ${cause.status} "${cause.said}"${cause.reason === undefined ? "" : `: ${describeReason(cause.reason)}`}.`;
+      return `jwt_authn answers ${cause.status} "${cause.said}"${describeRefusals(cause)}.`;
     case "path-bypass":
       return `The path bypasses the policy: the proxy compares it as ${cause.compared}${cause.reason === undefined ? "" : ` (${describeReason(cause.reason)})`} and lets it through, while ${cause.other}, which a server may take for the same, gets ${cause.status}.`;
     case "selects-no-pod":
       return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}, and the pods have ${nameLabels(cause.pods) || "no labels"}${cause.elsewhere ? " and are in another namespace" : ""}; nothing else refuses the request.`;
+    case "leaves-mesh":
+      return `The request goes through: ${cause.host} is outside of the mesh, and AuthorizationPolicies are enforced where requests arrive, not where they leave.`;
     case "tcp-port":
       return `Port ${cause.port} is named "${cause.name}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${cause.status === 0 ? "no answer" : cause.status}.`;
     case "path-not-exempt":
       return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), so the answer is ${cause.status}.`;
     case "decision":
-      return describeDecision(cause.decision);
+      return describeTicketDecision(cause.decision);
     case "answer":
       return `${cause.lost ? "No rule or policy refuses the request, but it" : "The request"} got ${describeCaused(cause.answer)}${cause.said === undefined ? "" : ` (${cause.said})`}.`;
   }
+}
+
+/** What each provider says beside Envoy's own text. */
+function describeRefusals({ said, reason }: Extract<Cause, { kind: "token-refused" }>): string {
+  if (reason?.kind !== "token-refused") return reason === undefined ? "" : `: ${describeReason(reason)}`;
+  const more = reason.providers.flatMap(({ issuer, found }) =>
+    found.kind === "refused" && found.status === said
+      ? []
+      : [`${issuer ?? "any issuer"}: ${describeFound(found, issuer)}`],
+  );
+  return more.length === 0 ? "" : `: ${more.join("; ")}`;
+}
+
+/** What decided, in short: {@link comparisonsOf} has the conditions. */
+function describeTicketDecision(decision: Decision): string {
+  const { reason, status } = decision;
+  if (reason.kind === "denied")
+    return `${describeRule(reason.rule)} denies the request, so the answer is ${status}.`.replace(/^r/, "R");
+  if (reason.kind === "not-allowed") {
+    const names = [
+      ...new Set(reason.rules.map(({ policy, name }) => (policy === undefined ? name : describePolicy(policy)))),
+    ];
+    if (names.length === 0) return `An ALLOW policy without rules refuses every request, so the answer is ${status}.`;
+    return `No rule of an ALLOW policy matches the request (${names.join(", ")}), so the answer is ${status}.`;
+  }
+  return describeDecision(decision);
+}
+
+/** For each rule that decides, its conditions: field, what the rule requires, what the request has. */
+export function comparisonsOf(
+  cause: Cause,
+): { readonly rule: string; readonly rows: readonly (readonly string[])[] }[] {
+  const reason =
+    cause.kind === "decision" ? cause.decision.reason : cause.kind === "token-refused" ? cause.reason : undefined;
+  const rules = reason?.kind === "denied" ? [reason.rule] : reason?.kind === "not-allowed" ? reason.rules : [];
+  return rules.flatMap((rule) =>
+    rule.conditions.length === 0
+      ? []
+      : [
+          {
+            rule: `${describeRule(rule)} ${reason?.kind === "denied" ? "matches by" : "does not match by"}`.replace(
+              /^r/,
+              "R",
+            ),
+            rows: rule.conditions.map(({ field, requires, got }) => [
+              describeField(field),
+              describeMatcher(requires),
+              describeValue(got),
+            ]),
+          },
+        ],
+  );
 }
 
 function describeCaused({ status, by }: AnswerKind): string {

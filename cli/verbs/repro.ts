@@ -3,6 +3,8 @@ import path from "node:path";
 import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { MeshproofError } from "../../harness/model/errors.ts";
+import type { Outcome } from "../../harness/model/ticket.ts";
+import type { TokenPlace } from "../../harness/model/token.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import {
   exportTicket,
@@ -36,13 +38,15 @@ export const command = verb("repro", [
   .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
   .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
   .option("--claims <json>", "the token's claims instead, or @FILE")
+  .option("--in <place>", "where the request has that token: header:NAME, cookie:NAME or query:NAME")
+  .option("--from <caller>", "who sends: NAMESPACE/SERVICEACCOUNT, outside (no sidecar) or gateway")
   .addOption(
-    new Option("--expect <status>", "what the reporter expected: 200 (goes through), 401 or 403").choices([
-      "200",
-      "401",
-      "403",
-    ]),
+    new Option(
+      "--expect <answer>",
+      "what the reporter expected: 200 (goes through), another status, or closed",
+    ).argParser(outcome("--expect")),
   )
+  .addOption(new Option("--seen <answer>", "what the reporter saw").argParser(outcome("--seen")))
   .addOption(
     new Option("--jwks <state>", "whether a jwksUri answers")
       .choices(["reachable", "unreachable"])
@@ -55,12 +59,17 @@ export const command = verb("repro", [
   .option("--check <folder>", "ask every ticket of a folder whose right answers are known, and print a table")
   .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
   .addOption(option.json())
+  .addHelpText(
+    "after",
+    "\nExit codes: 0 reproduced, and as expected; 1 the mesh answers otherwise; 2 wrong usage, or YAML that the API server rejects; 3 a problem of the environment; 4 not reproduced: what is missing decides the answer, or may.",
+  )
   .action(async (files: string[], options: ReproOptions) =>
     finish(options.check === undefined ? repro(files, options) : checkTickets(options.check, options)),
   );
 
 interface ReproOptions extends TicketOptions {
-  readonly expect?: "200" | "401" | "403";
+  readonly expect?: Outcome;
+  readonly seen?: Outcome;
   readonly name?: string;
   readonly keep?: boolean;
   readonly json?: boolean;
@@ -70,12 +79,28 @@ interface ReproOptions extends TicketOptions {
   readonly results: string;
 }
 
-/** @returns 0; 1 where `--expect` is given and the mesh answers otherwise */
+/** An HTTP status or `closed`. */
+function outcome(flag: string): (text: string) => Outcome {
+  return (text) => {
+    if (text === "closed") return text;
+    if (/^[1-5]\d\d$/.test(text)) return Number(text);
+    throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status or "closed", not "${text}"`);
+  };
+}
+
+/** Standard input, whole. */
+async function readStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** @returns 0; 1 where `--expect` is given and the mesh answers otherwise; 4 where the ticket was not reproduced */
 export async function repro(files: readonly string[], options: ReproOptions): Promise<number> {
   if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
   return work(async (work) => {
-    const { name, expect, minimize = false } = options;
-    const ticket = await readTicket(files, options, SCENARIOS);
+    const { name, expect, seen, minimize = false } = options;
+    const ticket = await readTicket(files, options, SCENARIOS, readStdin);
     if (options.export !== undefined) await refuseExisting(options.export);
     translated(files, ticket); // what cannot be translated needs no cluster
     const keep = options.keep ?? name !== undefined;
@@ -91,7 +116,7 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
       {
         ...{ ticket, files, minimize, version: packageJson.version, scenariosRoot: SCENARIOS },
         command: againBy(files, options, ticket),
-        expected: expect === undefined ? undefined : Number(expect),
+        wanted: { expected: expect, seen },
       },
       { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
     );
@@ -101,6 +126,7 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
     work.clear();
     if (options.json === true) printJsonText(formatReproJson(answer));
     else print([formatAnswer(answer), "", `page: ${path.relative("", page.html)}`, ...written].join("\n"));
+    if (!answer.reproduced) return 4;
     return answer.expected?.met === false ? 1 : 0;
   });
 }
@@ -113,7 +139,10 @@ async function exportAll(folder: string, translation: Translation, answer: Repro
   return written;
 }
 
-type ReproCommand = Pick<ReproOptions, "token" | "claims" | "expect" | "jwks" | "minimize" | "name">;
+type ReproCommand = Pick<
+  ReproOptions,
+  "token" | "claims" | "expect" | "seen" | "jwks" | "minimize" | "name" | "from" | "in"
+>;
 
 /**
  * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
@@ -121,18 +150,43 @@ type ReproCommand = Pick<ReproOptions, "token" | "claims" | "expect" | "jwks" | 
  */
 export function againBy(
   files: readonly string[],
-  { token, claims, expect, jwks, minimize, name }: ReproCommand,
+  { token, claims, expect, seen, jwks, minimize, name, from, in: where }: ReproCommand,
   { request }: Pick<Ticket, "request">,
 ): string {
-  const { method, path: target, host, headers } = request;
-  const compact = token?.startsWith("@") === true ? token : (token ?? request.token);
+  const { method, path: target, scheme, authority, host, headers, tokens } = request;
+  const written = tokens.find(({ value }) => value.kind === "jwt")?.value;
+  const compact = token ?? (written?.kind === "jwt" ? written.compact : undefined);
   const unsigned =
     compact?.startsWith("@") === true ? compact : compact?.trim().replace(/^(?:Bearer +)?([^.]*\.[^.]*).*$/is, "$1.");
+  const known = claims ?? unsigned;
+  const place = where ?? (known === undefined ? undefined : tokens.map(({ place: at }) => nameOfPlace(at))[0]);
+  const opaque = tokens.slice(known === undefined ? 0 : 1).map(({ place: at }) => headerOf(at));
   return commandOf("repro", files, {
-    "--request": `${method} ${host === undefined ? "" : `http://${host}`}${target}`,
-    "--header": headers.map(([header, value]) => `${header}: ${value}`),
+    "--request": `${method} ${authority === undefined ? "" : `${scheme}://${authority}`}${target}`,
+    "--header": [
+      ...(host === undefined ? [] : [`Host: ${host}`]),
+      ...headers.map(([header, value]) => `${header}: ${value}`),
+      ...opaque.filter((line) => line !== undefined),
+    ],
     ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
-    ...{ "--expect": expect, "--jwks": jwks === "reachable" ? undefined : jwks },
+    ...{ "--in": place, "--from": from },
+    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks === "reachable" ? undefined : jwks },
     ...{ "--minimize": minimize, "--name": name },
   });
+}
+
+function text(value: Outcome | undefined): string | undefined {
+  return value === undefined ? undefined : String(value);
+}
+
+function nameOfPlace(place: TokenPlace): string | undefined {
+  if ("cookie" in place) return `cookie:${place.cookie}`;
+  if ("query" in place) return `query:${place.query}`;
+  return place.header.toLowerCase() === "authorization" ? undefined : `header:${place.header}`;
+}
+
+/** A credential that is not a JWT, without it. */
+function headerOf(place: TokenPlace): string | undefined {
+  if ("cookie" in place) return `Cookie: ${place.cookie}=this-is-not-a-jwt`;
+  return "header" in place ? `${place.header}: ${place.prefix ?? ""}this-is-not-a-jwt` : undefined;
 }

@@ -32,7 +32,7 @@ export class MeshproofError extends Error {
   }
 }
 
-/** Exit codes: 0 conformant, 1 a check failed or flaked, 2 usage or invalid input, 3 environment, 130 interrupted. */
+/** Exit codes: 0 conformant, 1 a check failed or flaked, 2 usage or invalid input, 3 environment, 130 interrupted; `repro` alone: 4 not reproduced. */
 export function exitCodeOf(error: unknown): 2 | 3 | 130 {
   if (!(error instanceof MeshproofError)) return 3;
   switch (error.code) {

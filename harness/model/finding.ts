@@ -289,6 +289,8 @@ export type Cause =
       readonly elsewhere: boolean;
       readonly pods: Labels;
     }
+  /** The host is nowhere in the mesh, and no policy is enforced on the way out. */
+  | { readonly kind: "leaves-mesh"; readonly host: string }
   | { readonly kind: "tcp-port"; readonly port: number; readonly name: string; readonly status: number }
   | {
       readonly kind: "path-not-exempt";

@@ -9,6 +9,8 @@ export interface WireRequest {
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
+  /** `host:port` that is connected to in the place of the URL's. */
+  readonly connectTo?: string;
 }
 
 /** An answer as curl saw it. */
@@ -48,14 +50,20 @@ function targetOf(url: string): string {
  * knowledge ("Error in the HTTP2 framing layer"), so each such request goes to a name of its own, which is the same
  * server: no connection is used twice, and `Host` (`:authority`) stays what it was.
  */
-function destinationOf({ url, headers, protocol }: WireRequest, index: number): string[] {
+function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index: number): string[] {
   const [, host = "", port = ":80"] = /^http:\/\/([\w.-]+)(:\d+)?(?=[/?]|$)/.exec(url) ?? [];
-  if (protocol !== "h2c" || host === "") return [`url = ${quote(url)}`];
+  if (protocol !== "h2c" || host === "")
+    return [
+      `url = ${quote(url)}`,
+      ...(connectTo === undefined ? [] : [`connect-to = ${quote(`::${connectTo}`)}`]),
+      // A certificate of a ticket is one that nobody has signed.
+      ...(url.startsWith("https:") ? ["insecure"] : []),
+    ];
   const name = `h2c-${index}.invalid`;
   const hasHost = headers.some(([header]) => header.toLowerCase() === "host");
   return [
     `url = ${quote(url.replace(host, name))}`,
-    `connect-to = ${quote(`${name}${port}:${host}${port}`)}`,
+    `connect-to = ${quote(`${name}${port}:${connectTo ?? `${host}${port}`}`)}`,
     ...(hasHost ? [] : [`header = ${quote(`Host: ${host}${port === ":80" ? "" : port}`)}`]),
   ];
 }
@@ -180,6 +188,8 @@ export function curlLine(
   if (/\/\.|\/\/|[[\]{}]/.test(request.url.replace(/^https?:\/\//, ""))) words.push("--path-as-is", "--globoff");
   if (request.protocol !== undefined && request.protocol !== "http/1.1")
     words.push(`--${PROTOCOL_OPTION[request.protocol]}`);
+  if (request.connectTo !== undefined) words.push("--connect-to", `::${request.connectTo}`);
+  if (request.url.startsWith("https:")) words.push("--insecure");
   if (!isPlain(request.url)) words.push("--request-target", quoteWith(tokens, targetOf(request.url)));
   for (const [name, value] of request.headers)
     words.push("-H", quoteWith(tokens, value === "" ? `${name};` : `${name}: ${value}`));

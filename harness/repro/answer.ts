@@ -1,12 +1,16 @@
 /** What a run of a translated ticket says about it. Pure. */
 
-import { contradicts, type Condition, type Decision, type Reason } from "../model/explanation.ts";
-import type { Cause, ObjectRef, TicketNote } from "../model/finding.ts";
+import { contradicts, type Decision, type Field, type RuleFact } from "../model/explanation.ts";
+import type { TicketNote } from "../model/finding.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Answered, Cell, Observation, ReproAnswer } from "../model/ticket.ts";
+import type { Answered, Caller, Cell, Difference, Hint, Observation, Outcome, ReproAnswer } from "../model/ticket.ts";
+import type { TicketRequest } from "./curl-line.ts";
+import { findCause } from "./cause.ts";
 import { STAND_IN } from "./stand-in.ts";
+import { addressesIn, looksAtIdentity } from "./callers.ts";
+import { isPolicy, refOf } from "./understood.ts";
 import type { Ticket, Translation } from "./translate.ts";
 import { describeTokens } from "../../reports/words.ts";
 
@@ -14,8 +18,14 @@ import { describeTokens } from "../../reports/words.ts";
 export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "command"> {
   readonly versions: ClusterInfo["versions"];
   readonly objects: readonly AppliedObject[];
-  /** One for each cell of the matrix. */
+  /** One for each cell of the matrix, then one for each other caller. */
   readonly observations: readonly Observation[];
+}
+
+/** What the reporter says. */
+export interface Wanted {
+  readonly expected?: Outcome | undefined;
+  readonly seen?: Outcome | undefined;
 }
 
 /** Reads the answer out of what was observed. */
@@ -23,16 +33,14 @@ export function readAnswer(
   { observations, objects, versions, ...asked }: Asked,
   translation: Translation,
   ticket: Ticket,
-  expected: number | undefined,
-  namespaces: Namespaces,
+  { expected, seen }: Wanted,
 ): ReproAnswer {
   const { columns, rows, given } = translation;
   const at = (row: number, column: number): Observation =>
     observations.find(({ cell }) => cell?.row === row && cell.column === column)!;
-  const there = <Data>(data: Data): Data => renamed(data, translation, namespaces);
   const answered = at(0, columns.indexOf(given));
   const { explanation, ...bare } = answered;
-  const disputed = explanation !== undefined && contradicts(explanation.decision, answered.got);
+  const disputed = explanation !== undefined && isOtherwise(explanation.decision, answered.got);
   // What the mesh answered counts.
   const main: Observation = disputed ? bare : answered;
   const undecided = explanation?.decision.verdict === "undecided";
@@ -41,59 +49,173 @@ export function readAnswer(
   );
   const notes: TicketNote[] = [
     ...(restless.length > 0 ? [{ kind: "not-settled", requests: restless } as const] : []),
-    ...objects.flatMap(({ findings = [] }) => findings),
+    // What is sent out of the mesh is judged by no proxy at all.
+    ...(translation.topology.way.kind === "egress" ? [] : objects.flatMap(({ findings = [] }) => findings)),
     ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
     ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
   ];
   const told = main.explanation?.filtersAsked === true && !undecided ? main.explanation : undefined;
-  const met = expected === undefined ? undefined : agrees(main.got, expected);
+  const others = observations.filter(({ cell }) => cell === undefined);
+  const differences = [
+    ...translation.differences,
+    ...translation.topology.others.flatMap(({ caller, open }, index): Difference[] => {
+      const other = others[index];
+      return other === undefined ? [] : [compareCallers(caller, open, main.got, other.got)];
+    }),
+    ...addressesOf(ticket, main),
+    ...accountsOf(ticket, translation, main),
+    ...(seen !== undefined && !agrees(main.got, seen)
+      ? [{ kind: "seen-otherwise", seen, decides: "yes" } as const]
+      : []),
+  ].sort((a, b) => ORDER.indexOf(a.decides) - ORDER.indexOf(b.decides));
   return {
-    schemaVersion: 2,
+    schemaVersion: 3,
     ...asked,
-    cause: there(findCause({ main, objects, translation, ticket, at })),
+    ticket: ticket.name,
+    reproduced: differences.every(({ decides }) => decides === "no") && restless.length === 0,
+    cause: findCause({ main, objects, translation, ticket, at, told: explanation }),
     verdict: {
       status: main.got.status,
       by: main.got.by,
       body: main.got.body.slice(0, 200).trim(),
-      ...(main.got.details === undefined ? {} : { details: there(main.got.details) }),
+      ...(main.got.details === undefined ? {} : { details: main.got.details }),
+      ...(main.got.error === undefined ? {} : { error: main.got.error }),
     },
-    request: `${rows[0]}${given === "none" ? " without a token" : " with the token as given"}`,
-    ...(expected === undefined ? {} : { expected: { status: expected, met: met! } }),
+    request: `${nameRequest(ticket.request, rows[0]!)}${given === "none" ? " without a token" : " with the token as given"}`,
+    ...(expected === undefined ? {} : { expected: { outcome: expected, met: agrees(main.got, expected) } }),
     matrix: {
       columns,
       rows: rows.map((request, row) => ({
         request,
-        cells: columns.map((_, column) => cellOf(at(row, column), there)),
+        cells: columns.map((_, column) => cellOf(at(row, column))),
       })),
       given,
     },
-    ...(told && { inForce: there({ providers: told.providers, rules: told.rules }) }),
-    notes: there(notes),
-    changes: translation.changes.map((text) => text.replaceAll("${ns}", namespaces.ns)),
-    notCarriedOver: translation.left,
+    ...(told && { inForce: { providers: told.providers, rules: told.rules } }),
+    notes,
+    differences,
+    hints: hintsFor(translation, main),
     versions,
     applied: objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
-    standIn: (translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "").replaceAll("${ns}", namespaces.ns),
+    standIn: translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "",
   };
 }
 
-function cellOf({ got, request, explanation, curl }: Observation, there: <Data>(data: Data) => Data): Cell {
+const ORDER: readonly Difference["decides"][] = ["yes", "unknown", "no"];
+
+function nameRequest({ authority, scheme, headers, host }: TicketRequest, row: string): string {
+  const [method = "", path = ""] = row.split(/ (.*)/s);
+  const url = authority === undefined ? path : `${scheme}://${authority}${path}`;
+  const more = [
+    ...(host === undefined ? [] : [`Host: ${host}`]),
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+  ];
+  return `${method} ${url}${more.map((line) => `, ${line}`).join("")}`;
+}
+
+function cellOf({ got, request, explanation, curl }: Observation): Cell {
   const { status, by, body, details, error } = got;
   return {
     status,
     by,
     token: describeTokens(request.tokens),
     body: body.slice(0, 200).trim(),
-    ...(details === undefined ? {} : { details: there(details) }),
+    ...(details === undefined ? {} : { details }),
     ...(error === undefined ? {} : { error }),
-    ...(explanation === undefined ? {} : { explanation: there(explanation) }),
+    ...(explanation === undefined ? {} : { explanation }),
     curl,
   };
 }
 
 /** 200 stands for "goes through": what the workload then says is its own affair. */
-function agrees({ status, by }: Answered, expected: number): boolean {
+export function agrees({ status, by }: Answered, expected: Outcome): boolean {
+  if (expected === "closed") return status === 0;
   return expected === 200 ? by === "workload" : status === expected && by !== "workload";
+}
+
+/** What the ticket leaves open decides nothing where the answer is the same. */
+function compareCallers(
+  caller: Caller,
+  open: Extract<Difference, { kind: "other-caller" }>["open"],
+  main: Answered,
+  other: Answered,
+): Difference {
+  const same = main.status === other.status && main.by === other.by;
+  const bare = ({ status, by }: Answered): Answered => ({ status, by });
+  return { kind: "other-caller", caller, open, main: bare(main), other: bare(other), decides: same ? "no" : "yes" };
+}
+
+/** Where rules compare the sender's address, it decides unless each of them comes to the same with any other. */
+function addressesOf({ objects, request }: Ticket, { explanation }: Observation): Difference[] {
+  const policies = objects.filter((object) => isPolicy(object));
+  const forwarded = request.headers.some(([name]) => name.toLowerCase() === "x-forwarded-for");
+  return addressesIn(policies).map(({ object, fields, values }): Difference => {
+    // A proxy that forwards for somebody has an address of its own.
+    const elsewhere = values.every(isPublic) && (forwarded || request.sender !== undefined);
+    const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
+    const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["source-ip", "remote-ip"]));
+    return { kind: "address", object, fields, decides: open && !elsewhere ? "unknown" : "no" };
+  });
+}
+
+/** The account that the ingress gateway has here. */
+const GATEWAY_ACCOUNT = "istio-ingressgateway-service-account";
+
+/** Where rules compare identities behind a gateway, that of the ticket's gateway may be another. */
+function accountsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
+  if (topology.way.kind !== "gateway") return [];
+  const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
+  const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["principal"]));
+  return objects.flatMap((object): Difference[] => {
+    if (!isPolicy(object) || !looksAtIdentity(object)) return [];
+    const named = JSON.stringify(object.spec).includes(`/ns/istio-system/sa/${GATEWAY_ACCOUNT}"`);
+    const decides = open && !named ? "unknown" : "no";
+    return [{ kind: "gateway-account", object: refOf(object), account: `istio-system/${GATEWAY_ACCOUNT}`, decides }];
+  });
+}
+
+/** A gRPC request is answered with 200 and a grpc-status. */
+function isOtherwise(decision: Decision, got: Observation["got"]): boolean {
+  if (decision.verdict === "denied" && decision.by === got.by) return false;
+  return contradicts(decision, got);
+}
+
+/** Whether a rule would come to something else if these fields were others. */
+function turns({ matched, conditions }: RuleFact, fields: readonly Field["kind"][]): boolean {
+  const about = conditions.filter(({ field }) => fields.includes(field.kind));
+  if (matched === "undecided") return true;
+  return matched ? about.length > 0 : about.length > 0 && about.length === conditions.length;
+}
+
+/** Addresses that no pod, node or load balancer inside has (RFC 1918, 6598, 3927), and that are no large part of all. */
+function isPublic(block: string): boolean {
+  const [address = "", bits = "32"] = block.split("/");
+  return (
+    /^\d+\.\d+\.\d+\.\d+$/.test(address) &&
+    Number(bits) >= 8 &&
+    !/^(0|10|127)\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\.|^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|^169\.254\./.test(
+      address,
+    )
+  );
+}
+
+function hintsFor({ hints }: Translation, { got, explanation }: Observation): Hint[] {
+  const rules = explanation?.rules ?? [];
+  const forwarded = rules
+    .flatMap(({ conditions }) => conditions)
+    .find(({ field, got: has }) => field.kind === "remote-ip" && has.kind === "text");
+  const sidecar = explanation?.listener?.name === "virtualInbound";
+  return [
+    ...hints,
+    ...(got.by === "authentication" && rules.length > 0 ? [{ kind: "token-before-policy" } as const] : []),
+    ...(sidecar && got.by === "authorization" && forwarded?.got.kind === "text"
+      ? [{ kind: "forwarded-for-at-sidecar", trusted: forwarded.got.text } as const]
+      : []),
+    ...(got.by === "authorization" && got.status === 200 ? [{ kind: "grpc-answer", status: 7 } as const] : []),
+    ...(hints.length === 0 && explanation?.decision.reason.kind === "not-allowed"
+      ? [{ kind: "allow-refuses-the-rest" } as const]
+      : []),
+  ];
 }
 
 /**
@@ -114,182 +236,4 @@ export function expectations(
       return { status, by: by as Expectation["by"] };
     },
   };
-}
-
-interface Evidence {
-  /** The request as given. */
-  readonly main: Observation;
-  readonly objects: readonly AppliedObject[];
-  readonly translation: Translation;
-  readonly ticket: Ticket;
-  readonly at: (row: number, column: number) => Observation;
-}
-
-/** The first of these that fits; the proxy's own config where none does. */
-function findCause(evidence: Evidence): Cause {
-  return (
-    whyKeys(evidence) ??
-    whyAudience(evidence) ??
-    whyAuthentication(evidence) ??
-    whySpelling(evidence) ??
-    whyNotChosen(evidence) ??
-    whyTcp(evidence) ??
-    whyPath(evidence) ??
-    whyExplained(evidence)
-  );
-}
-
-function whyKeys({ main, objects }: Evidence): Cause | undefined {
-  // Envoy looks at issuer, times and audience before it looks for a key.
-  if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
-    return undefined;
-  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
-  if (finding?.kind !== "keys-not-fetched") return undefined;
-  return { kind: "keys-not-fetched", issuers: finding.issuers, status: main.got.status };
-}
-
-function whyAudience({ main, translation, ticket, at }: Evidence): Cause | undefined {
-  const aud = [ticket.token?.claims["aud"] ?? []].flat();
-  if (main.got.body.includes("Audiences in Jwt are not allowed")) {
-    const rule = translation.rules.find(({ iss }) => iss === ticket.token?.claims["iss"]);
-    return { kind: "token-audience", aud, allowed: rule?.audiences ?? [], status: main.got.status };
-  }
-  // A policy that looks at the audience: with another one the answer is the same, and the rule says so.
-  const decisive = ruleAboutAudience(main.explanation?.decision.reason);
-  if (main.got.by !== "authorization" || decisive === undefined || ticket.token === undefined) return undefined;
-  const { policy, conditions } = decisive;
-  return {
-    kind: "policy-audience",
-    ...(policy && { policy: { kind: "AuthorizationPolicy", ...policy } }),
-    aud,
-    conditions,
-    without: at(0, 0).got.status,
-  };
-}
-
-/** The rule that denies for the audience, or one that would allow the request with another audience. */
-function ruleAboutAudience(reason: Reason | undefined) {
-  const isAudience = ({ field }: Condition): boolean => field.kind === "claim" && field.name === "aud";
-  if (reason?.kind === "denied") return reason.rule.conditions.some(isAudience) ? reason.rule : undefined;
-  if (reason?.kind !== "not-allowed") return undefined;
-  return reason.rules.find(({ conditions }) => conditions.length > 0 && conditions.every(isAudience));
-}
-
-function whyAuthentication({ main, translation, ticket }: Evidence): Cause | undefined {
-  if (main.got.by !== "authentication") return undefined;
-  const { status } = main.got;
-  const said = main.got.body.trim().split("\n")[0] ?? "";
-  if (/issuer is not configured/i.test(said)) {
-    const trusted = [...new Set(translation.rules.map((rule) => rule.iss))];
-    return { kind: "untrusted-issuer", iss: ticket.token?.claims["iss"], trusted, status };
-  }
-  const reason = main.explanation?.decision.reason;
-  return { kind: "token-refused", status, said, ...(reason && { reason }) };
-}
-
-/** Two spellings of a path, one refused and one let through. */
-function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
-  const { rows, columns, given } = translation;
-  if (rows.length < 2) return undefined;
-  const other = at(1, columns.indexOf(given));
-  if (main.got.by !== "workload" || other.got.by === "workload") return undefined;
-  const [mine = "", plain = ""] = rows.map((row) => row.replace(/^\S+ /, ""));
-  const { path = mine, decision } = main.explanation ?? {};
-  return {
-    kind: "path-bypass",
-    compared: path,
-    ...(decision && { reason: decision.reason }),
-    other: plain,
-    status: other.got.status,
-  };
-}
-
-/** A policy that no judging proxy has explains that a request goes through. */
-function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefined {
-  if (main.got.by !== "workload") return undefined;
-  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
-  if (finding?.kind !== "selects-no-pod") return undefined;
-  const { object, selector, pods } = finding;
-  const elsewhere = pods.some(({ namespace }) => namespace !== object.namespace);
-  return { kind: "selects-no-pod", object, selector, elsewhere, pods: translation.standIn.labels };
-}
-
-/** Rules about HTTP on a port that the mesh takes for TCP. */
-function whyTcp({ main, translation }: Evidence): Cause | undefined {
-  const { portName, port } = translation.standIn;
-  if (translation.rows.length === 0 || !/^(tcp|tls|mongo|mysql|redis)(-|$)/.test(portName)) return undefined;
-  return { kind: "tcp-port", port, name: portName, status: main.got.status };
-}
-
-/** A path that a DENY rule does not list among those that it leaves alone. */
-function whyPath({ main }: Evidence): Cause | undefined {
-  const reason = main.explanation?.decision.reason;
-  if (main.got.by !== "authorization" || reason?.kind !== "denied" || reason.rule.policy === undefined)
-    return undefined;
-  for (const { field, requires, got } of reason.rule.conditions) {
-    if (field.kind !== "path" || requires.kind !== "not" || got.kind !== "text") continue;
-    const { matcher } = requires;
-    return {
-      kind: "path-not-exempt",
-      policy: { kind: "AuthorizationPolicy", ...reason.rule.policy },
-      path: got.text,
-      exempt: matcher.kind === "one-of" ? matcher.matchers : [matcher],
-      status: main.got.status,
-    };
-  }
-  return undefined;
-}
-
-function whyExplained({ main }: Evidence): Cause {
-  const { status, by, details, error } = main.got;
-  const decision: Decision | undefined = main.explanation?.decision;
-  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
-  const lost = by !== "workload" && decision?.verdict === "admitted";
-  if (decision !== undefined && decision.verdict !== "undecided" && !lost) return { kind: "decision", decision };
-  const said = details ?? error;
-  return { kind: "answer", answer: { status, by }, lost, ...(said && { said }) };
-}
-
-interface Namespaces {
-  readonly ns: string;
-  readonly outside: string;
-}
-
-/** Policies by their names in the ticket, also where Envoy names a rule, and the ticket's own labels. */
-function renamed<Data>(data: Data, { names }: Translation, { ns, outside }: Namespaces): Data {
-  const known = new Map(
-    names.map(({ here, there }) => [here.replace("${ns}", ns).replace("${outside.ns}", outside), there]),
-  );
-  const rename = ({
-    namespace,
-    name,
-  }: Pick<ObjectRef, "namespace" | "name">): Pick<ObjectRef, "namespace" | "name"> => {
-    const there = known.get(`${namespace}/${name}`);
-    if (there === undefined) return { namespace, name };
-    const slash = there.indexOf("/");
-    return { namespace: there.slice(0, Math.max(0, slash)), name: there.slice(slash + 1) };
-  };
-  const map = (value: unknown, key = ""): unknown => {
-    if (typeof value === "string")
-      return key === "app" ? value.replace(`${STAND_IN}-`, "") : inEnvoysNames(value, rename);
-    if (Array.isArray(value)) return value.map((inner) => map(inner));
-    if (typeof value !== "object" || value === null) return value;
-    const mapped = Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, map(inner, name)]));
-    const { namespace, name } = mapped;
-    return typeof namespace === "string" && typeof name === "string"
-      ? { ...mapped, ...rename({ namespace, name }) }
-      : mapped;
-  };
-  return map(data) as Data;
-}
-
-/** Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName. */
-function inEnvoysNames(
-  text: string,
-  rename: (ref: Pick<ObjectRef, "namespace" | "name">) => Pick<ObjectRef, "namespace" | "name">,
-): string {
-  return text.replaceAll(/ns\[([^\]]*)\]-policy\[([^\]]*)\]/g, (_, namespace: string, name: string) => {
-    const there = rename({ namespace, name });
-    return `ns[${there.namespace || namespace}]-policy[${there.name}]`;
-  });
 }

@@ -25,7 +25,9 @@ export interface CheckedTicket {
   readonly right: RightAnswer;
 }
 
-/** `answer.yaml` */
+/** The right answer, beside the ticket's YAML. */
+export const ANSWER_FILE = "answer.yaml";
+
 const answerFile = z.strictObject({
   answer: z.union([z.int().min(100).max(599), z.enum(["closed", "refused"])]),
   by: z.enum(["authentication", "authorization"]).optional(),
@@ -46,10 +48,9 @@ export async function readCheckedTickets(folder: string): Promise<CheckedTicket[
     const dir = path.join(folder, name);
     const command = await readFile(path.join(dir, "command.sh"), "utf8").catch(() => undefined);
     if (command === undefined) continue;
-    const written = await readFile(path.join(dir, "answer.yaml"), "utf8").catch(() => undefined);
+    const written = await readFile(path.join(dir, ANSWER_FILE), "utf8").catch(() => undefined);
     const prose = await readFile(path.join(dir, "ticket.md"), "utf8").catch(() => "");
-    const right =
-      written === undefined ? readRightAnswer(prose) : readAnswerFile(written, path.join(dir, "answer.yaml"));
+    const right = written === undefined ? readRightAnswer(prose) : readAnswerFile(written, path.join(dir, ANSWER_FILE));
     tickets.push({ name, args: argumentsOf(command, dir), right });
   }
   if (tickets.length === 0)

@@ -8,11 +8,21 @@ describe("readCurlLine", () => {
       --header "X-Tenant: a b" -d '{"a":1}' 'https://shop.example:8443/orders?x=1&y=2#part' | jq .`;
     assert.deepEqual(readCurlLine(line), {
       method: "POST",
+      scheme: "https",
       path: "/orders?x=1&y=2",
-      host: "shop.example:8443",
-      headers: [["X-Tenant", "a b"]],
-      token: "eyJh.eyJi.c2ln",
-      left: ["curl's --data was left out"],
+      authority: "shop.example:8443",
+      headers: [
+        ["X-Tenant", "a b"],
+        ["Content-Type", "application/x-www-form-urlencoded"],
+      ],
+      tokens: [
+        {
+          place: { header: "Authorization", prefix: "Bearer " },
+          part: "header Authorization",
+          value: { kind: "jwt", compact: "eyJh.eyJi.c2ln" },
+        },
+      ],
+      differences: [{ kind: "part-left-out", part: "the body", decides: "no" }],
     });
   });
 
@@ -20,9 +30,35 @@ describe("readCurlLine", () => {
     const request = readCurlLine(
       `kubectl exec deploy/sleep -c sleep -- curl -s -o /dev/null -H Host:shop.example 10.0.0.1/a`,
     );
-    assert.equal(request.host, "shop.example");
+    assert.deepEqual([request.authority, request.host], ["10.0.0.1", "shop.example"]);
+    assert.deepEqual(request.sender, { container: "sleep", workload: "sleep" });
     assert.equal(request.path, "/a");
     assert.equal(request.method, "GET");
+  });
+
+  it("knows who sends, by the words before", () => {
+    const sender = (line: string) => readCurlLine(`${line} -- curl http://shop/`).sender;
+    assert.deepEqual(sender("kubectl exec -it deploy/sleep -n sleep"), { namespace: "sleep", workload: "sleep" });
+    assert.deepEqual(sender("$ kubectl --context c -n a exec web-0 -c istio-proxy"), {
+      namespace: "a",
+      workload: "web-0",
+      container: "istio-proxy",
+    });
+    assert.equal(readCurlLine("curl http://shop/").sender, undefined);
+  });
+
+  it("sends dot segments as curl does", () => {
+    assert.equal(readCurlLine("curl http://shop/a/../b/./c").path, "/b/c");
+    assert.equal(readCurlLine("curl --path-as-is http://shop/a/../b").path, "/a/../b");
+  });
+
+  it("leaves out nothing in silence", () => {
+    const { differences } = readCurlLine("curl --cert c.pem --interface eth0 --odd-option http://shop/");
+    assert.deepEqual(differences.map((one) => ("part" in one ? `${one.part} ${one.decides}` : one.kind)).sort(), [
+      "curl --cert unknown",
+      "curl --interface unknown",
+      "curl --odd-option unknown",
+    ]);
   });
 
   it("keeps a path as it is written", () => {
@@ -35,21 +71,35 @@ describe("readCurlLine", () => {
     assert.equal(readCurlLine("curl http://shop?a=b").path, "/?a=b");
   });
 
-  it("leaves secrets out and says so", () => {
+  it("has a place for each token and for each secret, and no secret", () => {
     const request = readCurlLine(
-      `curl -u me:pass -b session=1 -H 'X-Api-Key: k1' -H 'Cookie: a=b' -H 'Authorization: Basic bWU=' -H 'X-Jwt: eyJh.eyJi.c2ln' 'http://shop/a?access_token=eyJh.eyJi.c2ln'`,
+      `curl -u me:pass -b session=k1 -H 'Cookie: a=b; t=eyJh.eyJi.c2ln' -H 'Proxy-Authorization: bearer opaque' -H 'X-Jwt: v1 eyJh.eyJi.c2ln' 'http://shop/a?access_token=eyJh.eyJi.c2ln&b=1'`,
     );
-    // Its value becomes a placeholder where no policy looks at it.
-    assert.deepEqual(request.headers, [["X-Api-Key", "k1"]]);
-    assert.equal(request.path, "/a?access_token=TOKEN");
-    assert.equal(request.left.length, 6);
-    assert.doesNotMatch(JSON.stringify(request), /pass|session=1|c2ln|bWU/);
+    assert.equal(request.path, "/a?b=1");
+    assert.deepEqual(
+      request.tokens.map(({ place, value }) => [place, value.kind]),
+      [
+        [{ cookie: "a" }, "opaque"],
+        [{ cookie: "t" }, "jwt"],
+        [{ header: "Proxy-Authorization", prefix: "bearer " }, "opaque"],
+        [{ header: "X-Jwt", prefix: "v1 " }, "jwt"],
+        [{ header: "Authorization", prefix: "Basic " }, "opaque"],
+        [{ cookie: "session" }, "opaque"],
+        [{ query: "access_token" }, "jwt"],
+      ],
+    );
+    assert.doesNotMatch(JSON.stringify(request), /pass"|k1|"opaque [a-z]/);
   });
 
   it("does not take a variable for a token", () => {
     const request = readCurlLine(`curl -H "Authorization: Bearer $TOKEN" http://shop/a`);
-    assert.equal(request.token, undefined);
-    assert.match(request.left[0] ?? "", /\$TOKEN/);
+    assert.deepEqual(request.tokens, [
+      {
+        place: { header: "Authorization", prefix: "Bearer " },
+        part: "header Authorization",
+        value: { kind: "variable" },
+      },
+    ]);
   });
 
   for (const [line, complaint] of [
@@ -65,11 +115,13 @@ describe("readRequest", () => {
   it("takes a path or a URL", () => {
     assert.deepEqual(readRequest("GET /a", ["X-A: b"]), {
       method: "GET",
+      scheme: "http",
       path: "/a",
       headers: [["X-A", "b"]],
-      left: [],
+      tokens: [],
+      differences: [],
     });
-    assert.equal(readRequest("DELETE http://shop.ns/a", []).host, "shop.ns");
+    assert.equal(readRequest("DELETE http://shop.ns/a", []).authority, "shop.ns");
   });
   it("refuses what is none", () => {
     assert.throws(() => readRequest("/a", []), /METHOD \/path/);

@@ -1,55 +1,141 @@
-/** A curl line that somebody pasted into a ticket. Words as a shell takes them, by shell-quote. */
+/** The request of a ticket: a curl line that somebody pasted, or method and path. Words as a shell takes them, by shell-quote. */
 
 import { parseArgs } from "node:util";
 import { parse } from "shell-quote";
 import { MeshproofError } from "../model/errors.ts";
+import type { Difference } from "../model/ticket.ts";
+import type { TokenPlace } from "../model/token.ts";
+
+/** What a request has where a token may be. An opaque one is never kept: another takes its place. */
+export interface CarriedToken {
+  readonly place: TokenPlace;
+  /** `header Authorization` */
+  readonly part: string;
+  readonly value: { readonly kind: "jwt"; readonly compact: string } | { readonly kind: "opaque" | "variable" };
+}
+
+/** Behind `kubectl exec`. */
+export interface Sender {
+  readonly namespace?: string;
+  /** Name of a workload or a pod. */
+  readonly workload?: string;
+  readonly container?: string;
+}
 
 /** The request of a ticket. */
 export interface TicketRequest {
   readonly method: string;
+  readonly scheme: "http" | "https";
   /** Path and query as sent. */
   readonly path: string;
-  /** Host, with its port where one is written. */
+  /** What is connected to, with its port where one is written; undefined where only a path is given. */
+  readonly authority?: string;
+  /** The Host header where it is another than `authority`. */
   readonly host?: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** A token found in `Authorization: Bearer`: only ever decoded. */
-  readonly token?: string;
-  /** What was left out of the request, a sentence each. */
-  readonly left: readonly string[];
-  /** What is not as it was given, a sentence each. */
-  readonly changed?: readonly string[];
+  readonly protocol?: "http/1.0" | "h2c";
+  readonly tokens: readonly CarriedToken[];
+  readonly sender?: Sender;
+  readonly differences: readonly Difference[];
 }
 
-const VALUED = {
-  request: { type: "string", short: "X" },
-  header: { type: "string", short: "H", multiple: true },
-  url: { type: "string", multiple: true },
-  data: { type: "string", short: "d", multiple: true },
-  "data-raw": { type: "string", multiple: true },
-  "data-binary": { type: "string", multiple: true },
-  "data-urlencode": { type: "string", multiple: true },
-  form: { type: "string", short: "F", multiple: true },
-  json: { type: "string", multiple: true },
-  user: { type: "string", short: "u" },
-  cookie: { type: "string", short: "b", multiple: true },
-  "oauth2-bearer": { type: "string" },
-  cert: { type: "string", short: "E" },
-  key: { type: "string" },
-  cacert: { type: "string" },
-  resolve: { type: "string", multiple: true },
-  "connect-to": { type: "string", multiple: true },
-  "user-agent": { type: "string", short: "A" },
-  referer: { type: "string", short: "e" },
-  output: { type: "string", short: "o" },
-  "write-out": { type: "string", short: "w" },
-  "max-time": { type: "string", short: "m" },
-  "connect-timeout": { type: "string" },
-  proxy: { type: "string", short: "x" },
-  head: { type: "boolean", short: "I" },
-} as const;
+const TEXTS = [
+  ...[
+    "request:X",
+    "header:H",
+    "url",
+    "data:d",
+    "data-raw",
+    "data-binary",
+    "data-urlencode",
+    "data-ascii",
+    "form:F",
+    "json",
+  ],
+  ...[
+    "user:u",
+    "cookie:b",
+    "oauth2-bearer",
+    "cert:E",
+    "key",
+    "cacert",
+    "capath",
+    "resolve",
+    "connect-to",
+    "user-agent:A",
+  ],
+  ...["referer:e", "output:o", "write-out:w", "max-time:m", "connect-timeout", "proxy:x", "retry", "retry-delay"],
+  ...[
+    "retry-max-time",
+    "range:r",
+    "interface",
+    "cert-type",
+    "key-type",
+    "pass",
+    "ciphers",
+    "dump-header:D",
+    "cookie-jar:c",
+  ],
+  ...[
+    "limit-rate",
+    "trace",
+    "trace-ascii",
+    "stderr",
+    "noproxy",
+    "upload-file:T",
+    "config:K",
+    "unix-socket",
+    "request-target",
+  ],
+];
+const FLAGS = [
+  ...[
+    "head:I",
+    "silent:s",
+    "show-error:S",
+    "verbose:v",
+    "include:i",
+    "insecure:k",
+    "location:L",
+    "fail:f",
+    "globoff:g",
+  ],
+  ...[
+    "path-as-is",
+    "compressed",
+    "no-buffer:N",
+    "no-progress-meter",
+    "http1.0:0",
+    "http1.1",
+    "http2",
+    "http2-prior-knowledge",
+  ],
+  ...[
+    "get:G",
+    "remote-name:O",
+    "retry-connrefused",
+    "retry-all-errors",
+    "ipv4:4",
+    "ipv6:6",
+    "no-keepalive",
+    "progress-bar:#",
+  ],
+  ...["fail-with-body", "trace-time", "tcp-nodelay", "remote-header-name:J", "parallel:Z"],
+];
+const OPTIONS = Object.fromEntries([
+  ...TEXTS.map((text) => optionOf(text, { type: "string", multiple: true } as const)),
+  ...FLAGS.map((text) => optionOf(text, { type: "boolean" } as const)),
+]);
 
-/** Options whose effect the reproduced request does not have. */
-const UNSENT = ["data", "data-raw", "data-binary", "data-urlencode", "form", "json", "user", "cookie", "cert", "proxy"];
+function optionOf<Rest extends object>(text: string, rest: Rest): [string, Rest & { short?: string }] {
+  const [name = "", short] = text.split(":");
+  return [name, { ...rest, ...(short === undefined ? {} : { short }) }];
+}
+
+const BODIES = ["data", "data-raw", "data-binary", "data-urlencode", "data-ascii", "form", "json", "upload-file"];
+
+/** Options whose effect the reproduced request does not have, and that may decide. */
+const UNSENT = ["cert", "proxy", "interface", "config", "unix-socket", "request-target", "get"];
 
 /**
  * Reads `curl …`, also behind `kubectl exec … --`.
@@ -69,68 +155,181 @@ export function readCurlLine(line: string): TicketRequest {
   if (start < 0) throw usage("--curl takes a line with curl in it");
   const { values, positionals } = parseArgs({
     args: words.slice(start + 1),
-    options: VALUED,
+    options: OPTIONS,
     strict: false,
     allowPositionals: true,
   });
-  const given = values as Record<string, string | boolean | (string | boolean)[] | undefined>;
   const all = (name: string): string[] =>
-    [given[name] ?? []].flat().filter((value): value is string => typeof value === "string");
+    [values[name] ?? []].flat().filter((value): value is string => typeof value === "string");
+  const has = (name: string): boolean => values[name] !== undefined;
   const urls = [...all("url"), ...positionals];
   if (urls.length !== 1) throw usage(`the curl line has ${urls.length} URLs, and one is needed`);
-  const hasBody = ["data", "data-raw", "data-binary", "data-urlencode", "form", "json"].some((n) => all(n).length > 0);
-  const method = all("request")[0] ?? (given["head"] === true ? "HEAD" : hasBody ? "POST" : "GET");
-  const left = UNSENT.filter((name) => given[name] !== undefined).map((name) => `curl's --${name} was left out`);
-  const bearer = all("oauth2-bearer")[0];
-  const agent =
-    all("user-agent").length > 0 ? ["curl's --user-agent was left out: a run names its requests itself"] : [];
-  const request = readRequest(`${method} ${/^[a-z]+:\/\//i.test(urls[0]!) ? urls[0] : `http://${urls[0]}`}`, [
-    ...all("header"),
-    ...(bearer === undefined ? [] : [`Authorization: Bearer ${bearer}`]),
+  const differences: Difference[] = [];
+  for (const name of Object.keys(values)) {
+    if (OPTIONS[name] === undefined || UNSENT.includes(name))
+      differences.push({ kind: "part-left-out", part: `curl --${name}`, decides: "unknown" });
+  }
+  const hasBody = BODIES.some((name) => has(name));
+  if (hasBody) differences.push({ kind: "part-left-out", part: "the body", decides: "no" });
+  const method = all("request")[0] ?? (has("head") ? "HEAD" : has("upload-file") ? "PUT" : hasBody ? "POST" : "GET");
+  const typed = all("header").map((header) => header.toLowerCase());
+  const type = has("json")
+    ? "application/json"
+    : ["data", "data-raw", "data-binary", "data-urlencode", "data-ascii"].some(has)
+      ? "application/x-www-form-urlencoded"
+      : undefined;
+  const url = /^[a-z]+:\/\//i.test(urls[0]!) ? urls[0]! : `http://${urls[0]}`;
+  const request = readRequest(`${method} ${has("path-as-is") ? url : withoutDots(url)}`, [
+    ...all("header").map((header) => header.replace(/;$/, ": ")),
+    ...(type === undefined || typed.some((header) => header.startsWith("content-type:"))
+      ? []
+      : [`Content-Type: ${type}`]),
+    ...all("oauth2-bearer").map((token) => `Authorization: Bearer ${token}`),
+    ...all("user").map(() => "Authorization: Basic placeholder"),
+    ...all("cookie").flatMap((cookie) => (cookie.includes("=") ? [`Cookie: ${cookie}`] : [])),
+    ...all("user-agent").map((agent) => `User-Agent: ${agent}`),
+    ...all("referer").map((referer) => `Referer: ${referer}`),
   ]);
-  return { ...request, left: [...left, ...agent, ...request.left] };
+  const protocol = has("http2-prior-knowledge") ? "h2c" : has("http1.0") ? "http/1.0" : undefined;
+  const sender = senderOf(words.slice(0, start));
+  return {
+    ...request,
+    ...(protocol && { protocol }),
+    ...(sender && { sender }),
+    differences: [...differences, ...request.differences],
+  };
 }
 
+/** `kubectl exec -it deploy/sleep -n sleep -c sleep --` */
+function senderOf(words: readonly string[]): Sender | undefined {
+  const start = words.findIndex(
+    (word, index) => word === "exec" && /(^|\/)(kubectl|oc|k)$/.test(words[index - 1] ?? ""),
+  );
+  const anywhere = words.findIndex((word) => /(^|\/)(kubectl|oc)$/.test(word.replace(/^[$%>#]\s*/, "")));
+  if (start < 0 && (anywhere < 0 || !words.includes("exec"))) return undefined;
+  const { values, positionals } = parseArgs({
+    args: words
+      .slice(Math.max(start, anywhere))
+      .filter((word) => word !== "exec" && !/(^|\/)(kubectl|oc)$/.test(word) && word !== "--"),
+    options: {
+      namespace: { type: "string", short: "n" },
+      container: { type: "string", short: "c" },
+      context: { type: "string" },
+      stdin: { type: "boolean", short: "i" },
+      tty: { type: "boolean", short: "t" },
+    },
+    strict: false,
+    allowPositionals: true,
+  });
+  const text = (value: unknown): string | undefined =>
+    typeof value === "string" && !value.includes("$") ? value : undefined;
+  const namespace = text(values["namespace"]);
+  const container = text(values["container"]);
+  const workload = text(positionals[0])?.replace(/^.*\//, "");
+  return {
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(container === undefined ? {} : { container }),
+    ...(workload === undefined ? {} : { workload }),
+  };
+}
+
+/** curl resolves dot segments before it sends (RFC 3986 section 5.2.4), unless it is told `--path-as-is`. */
+function withoutDots(url: string): string {
+  const [, start = "", path = "", rest = ""] = /^([a-z]+:\/\/[^/?#]*)([^?#]*)(.*)$/is.exec(url) ?? [];
+  if (!/(^|\/)\.{1,2}(\/|$)/.test(path)) return url;
+  const kept: string[] = [];
+  const segments = path.split("/").slice(1);
+  for (const [index, segment] of segments.entries()) {
+    const last = index === segments.length - 1;
+    if (segment === "..") kept.pop();
+    if (segment !== ".." && segment !== ".") kept.push(segment);
+    else if (last) kept.push("");
+  }
+  return `${start}/${kept.join("/")}${rest}`;
+}
+
+/** A JWT, its dots as they are or encoded. */
+const JWT = /eyJ[\w-]+(?:\.|%(?:25)*2e)[\w-]*(?:\.|%(?:25)*2e)[\w-]*/i;
+
 /**
- * Reads `GET /path` or `GET http://host/path`, and header lines. Headers that are secrets by their nature are left out.
+ * Reads `GET /path` or `GET http://host/path`, and header lines. What may be a token is taken out of them, with its place.
  * @throws MeshproofError ERR_USAGE for what is no request
  */
 export function readRequest(text: string, headerLines: readonly string[]): TicketRequest {
-  const [, method, authority, path] = /^([A-Z]+) (?:https?:\/\/([^/?#\s]+))?((?:[/?]\S*)?)$/i.exec(text.trim()) ?? [];
+  const [, method, scheme, authority, path] =
+    /^([A-Z]+) (?:(https?|grpc|tcp):\/\/([^/?#\s]+))?((?:[/?]\S*)?)$/i.exec(text.trim()) ?? [];
   if (method === undefined || path === undefined || (authority === undefined && path === ""))
-    throw usage(`a request is "METHOD /path" or "METHOD http://host/path", not "${text}"`);
-  const left: string[] = [];
+    throw usage(`a request is "METHOD /path" or "METHOD http://host/path", not "${text.replace(JWT, "TOKEN")}"`);
+  const differences: Difference[] = [];
   const headers: (readonly [string, string])[] = [];
-  let token: string | undefined;
-  let host = authority?.replace(/^.*@/, "");
-  if (host !== authority) left.push("the user info of the URL was left out");
+  const tokens: CarriedToken[] = [];
+  const bare = authority?.replace(/^.*@/, "");
+  let host: string | undefined;
+  if (bare !== authority)
+    tokens.push({
+      place: { header: "Authorization", prefix: "Basic " },
+      part: "the user info of the URL",
+      value: { kind: "opaque" },
+    });
   for (const line of headerLines) {
     const [, name, value] = /^([^:\s]+):\s*(.*)$/s.exec(line) ?? [];
-    if (name === undefined || value === undefined) throw usage(`a header is "name: value", not "${line.slice(0, 20)}"`);
+    if (name === undefined || value === undefined)
+      throw usage(`a header is "name: value", not "${line.slice(0, 12)}…"`);
     const lower = name.toLowerCase();
+    const part = `header ${name}`;
     if (lower === "host") host = value;
-    else if (lower === "user-agent") left.push("header User-Agent was left out: a run names its requests itself");
-    else if (lower === "authorization" && /^bearer /i.test(value)) {
-      const compact = value.replace(/^bearer +/i, "").trim();
-      // Anything else that is no variable may be a secret.
-      const shown = /^\$\w+$/.test(compact) ? ` (${compact})` : "";
-      if (compact.startsWith("eyJ")) token = compact;
-      else left.push(`the token in Authorization is not a JWT${shown}: give it by --token or --claims`);
-    } else if (/^(authorization|proxy-authorization|cookie)$/.test(lower) || /eyJ[\w-]+(?:\.|%(?:25)*2e)/i.test(value))
-      left.push(`header ${name} was left out: it may be a secret`);
-    else headers.push([name, value]);
+    else if (lower === "user-agent")
+      differences.push({ kind: "part-left-out", part: "header User-Agent", decides: "no" });
+    else if (lower === "cookie") {
+      for (const [cookie, held] of cookiesOf(value)) {
+        const found = tokenIn(held) ?? { kind: "opaque" as const };
+        tokens.push({ place: { cookie }, part: `cookie ${cookie}`, value: found });
+      }
+    } else if (/^(proxy-)?authorization$/.test(lower)) {
+      const [, prefix = "", held = ""] = /^([A-Za-z][\w-]* +)?(.*)$/s.exec(value) ?? [];
+      tokens.push({ place: { header: name, prefix }, part, value: tokenIn(held) ?? { kind: "opaque" } });
+    } else {
+      const found = tokenIn(value);
+      const at = found?.kind === "jwt" ? value.indexOf(found.compact) : found === undefined ? -1 : value.indexOf("$");
+      if (found === undefined) headers.push([name, value]);
+      else tokens.push({ place: { header: name, prefix: value.slice(0, Math.max(0, at)) }, part, value: found });
+    }
   }
-  const target = path === "" ? "/" : path.startsWith("?") ? `/${path}` : path.replace(/#.*$/, "");
-  const safe = target.replaceAll(/eyJ[\w-]+(?:\.|%(?:25)*2e)[\w-]+(?:\.|%(?:25)*2e)[\w-]*/gi, "TOKEN");
-  if (safe !== target) left.push("a token in the query was left out: give it by --token");
+  const target = path === "" ? "/" : path.startsWith("?") ? `/${path}` : path.replace(/#.*$/s, "");
+  const [, before = "", query] = /^([^?]*)(?:\?(.*))?$/s.exec(target) ?? [];
+  const kept = query?.split("&").filter((parameter) => {
+    const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(parameter) ?? [];
+    const found = tokenIn(value);
+    if (found === undefined) return true;
+    tokens.push({ place: { query: name }, part: `query parameter ${name}`, value: found });
+    return false;
+  });
+  const rest = kept === undefined || (kept.length === 0 && query !== "") ? "" : `?${kept.join("&")}`;
+  const safe = `${before.replaceAll(new RegExp(JWT, "gi"), "TOKEN")}${rest}`;
+  if (!safe.startsWith(before))
+    differences.push({ kind: "placeholder", part: "a token in the path", decides: "unknown" });
   return {
     method: method.toUpperCase(),
+    scheme: scheme?.toLowerCase() === "https" ? "https" : "http",
     path: safe,
-    ...(host === undefined ? {} : { host }),
-    headers,
-    ...(token === undefined ? {} : { token }),
-    left,
+    ...(bare === undefined ? {} : { authority: bare }),
+    ...(host === undefined || host === bare ? {} : { host }),
+    ...{ headers, tokens, differences },
   };
+}
+
+/** A JWT, or a variable whose value the ticket does not have. */
+function tokenIn(value: string): Exclude<CarriedToken["value"], { kind: "opaque" }> | undefined {
+  const found = JWT.exec(value)?.[0];
+  if (found !== undefined) return { kind: "jwt", compact: found.replaceAll(/%(?:25)*2e/gi, ".") };
+  return /\$\{?\w+\}?|\$\(|<[\w -]*token[\w -]*>/i.test(value) ? { kind: "variable" } : undefined;
+}
+
+function cookiesOf(header: string): [name: string, value: string][] {
+  return header.split(";").flatMap((pair): [string, string][] => {
+    const [, name, value = ""] = /^\s*([^=]+)=(.*)$/s.exec(pair) ?? [];
+    return name === undefined ? [] : [[name, value.trim()]];
+  });
 }
 
 function usage(message: string, hint = "meshproof repro --help shows examples"): MeshproofError {

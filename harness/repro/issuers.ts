@@ -1,9 +1,12 @@
 /** Issuers of a ticket, each with keys of our own. */
 
 import { ALGORITHMS, type Algorithm } from "../model/token.ts";
-import { withoutCredentials } from "./placeholders.ts";
+import type { Difference } from "../model/ticket.ts";
 import type { TokenPlace } from "../model/token.ts";
+import { withoutCredentials } from "./placeholders.ts";
+import type { KeySet } from "./stand-in.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";
+import { isKind } from "./understood.ts";
 import type { TicketObject } from "./translate.ts";
 
 export interface MadeIssuer {
@@ -44,25 +47,17 @@ export function slug(text: string): string {
 }
 
 /** The issuers that the jwtRules and the token name. One that only the token names is in no policy. */
-export function issuersOf(
-  objects: readonly TicketObject[],
-  token: GivenToken | undefined,
-): { readonly made: readonly MadeIssuer[]; readonly changes: readonly string[] } {
+export function issuersOf(objects: readonly TicketObject[], tokens: readonly GivenToken[]): readonly MadeIssuer[] {
   const rules = objects
-    .filter(({ kind }) => kind === "RequestAuthentication")
+    .filter((object) => isKind(object, "RequestAuthentication"))
     .flatMap(({ spec }) => (spec?.["jwtRules"] ?? []) as RawRule[]);
-  const all = [
-    ...rules.map(({ issuer = "" }) => issuer),
-    ...(token === undefined ? [] : [String(token.claims["iss"] ?? "")]),
-  ];
-  const changes: string[] = [];
+  const all = [...rules.map(({ issuer = "" }) => issuer), ...tokens.map(({ claims }) => String(claims["iss"] ?? ""))];
   const made = [...new Set(all)].map((iss): MadeIssuer => {
     const inline = rules.find((rule) => rule.issuer === iss && rule.jwks !== undefined)?.jwks;
-    const own = token !== undefined && String(token.claims["iss"] ?? "") === iss;
+    const token = tokens.find(({ claims }) => String(claims["iss"] ?? "") === iss);
     const published = inline === undefined ? [] : keysOfJwks(inline);
-    const alg = (own && token && algorithmOf(token)) || "RS256";
-    const kid =
-      own && typeof token?.header["kid"] === "string" && token.header["kid"] !== "" ? token.header["kid"] : "key-1";
+    const alg = (token && algorithmOf(token)) ?? "RS256";
+    const kid = typeof token?.header["kid"] === "string" && token.header["kid"] !== "" ? token.header["kid"] : "key-1";
     const keys = published.length > 0 ? published : [{ kid, alg }];
     // Its name must not be one of the issuers that meshproof brings.
     return {
@@ -73,16 +68,11 @@ export function issuersOf(
     };
   });
   const names = new Map<string, number>();
-  const unique = made.map((issuer) => {
+  return made.map((issuer) => {
     const count = (names.get(issuer.name) ?? 0) + 1;
     names.set(issuer.name, count);
     return count === 1 ? issuer : { ...issuer, name: `${issuer.name}-${count}` };
   });
-  for (const { iss, keys } of unique)
-    changes.push(
-      `issuer ${iss} has keys of ours instead of its own: ${keys.map(({ kid, alg }) => `kid ${kid} (${alg})`).join(", ")}`,
-    );
-  return { made: unique, changes };
 }
 
 /** Kids and algorithms of a JWKS (RFC 7517 section 5); no key material. */
@@ -101,36 +91,60 @@ function keysOfJwks(text: string): MadeIssuer["keys"] {
   return keys.filter(({ kid }, index) => keys.findIndex((other) => other.kid === kid) === index);
 }
 
-/** jwtRules that trust our keys. */
+type Served = Extract<Difference, { kind: "keys" }>["served"];
+
+/**
+ * jwtRules that trust our keys.
+ * @param inMesh the Service of the ticket that a URL names, where there is one
+ */
 export function rewriteRules(
   what: string,
   spec: Record<string, unknown>,
   issuers: readonly MadeIssuer[],
   jwks: "reachable" | "unreachable",
-): { readonly spec: Record<string, unknown>; readonly rules: readonly JwtRule[]; readonly changes: readonly string[] } {
-  const changes: string[] = [];
+  inMesh: (uri: string) => { readonly namespace: string; readonly service: string } | undefined,
+): {
+  readonly spec: Record<string, unknown>;
+  readonly rules: readonly JwtRule[];
+  readonly differences: readonly Difference[];
+  readonly keySets: readonly KeySet[];
+} {
+  const differences: Difference[] = [];
+  const keySets: KeySet[] = [];
   const raw = (spec["jwtRules"] ?? []) as RawRule[];
   const jwtRules = raw.map((rule) => {
-    const { name } = issuers.find(({ iss }) => iss === rule.issuer) ?? issuers[0]!;
+    const { name, iss, keys } = issuers.find((one) => one.iss === rule.issuer) ?? issuers[0]!;
     // Istio takes `jwks_uri` for the same.
     const { jwks: inline, jwksUri: camel, jwks_uri: snake, ...rest } = rule as RawRule & { jwks_uri?: string };
-    const jwksUri = camel ?? snake;
-    if (inline !== undefined && jwksUri === undefined) {
-      changes.push(`${what}: the JWKS of ${rule.issuer} became one with our keys`);
+    const uri = camel ?? snake;
+    const tell = (served: Served, decides: Difference["decides"] = "no"): void =>
+      void differences.push({
+        ...{ kind: "keys", iss, keys, served },
+        ...(uri === undefined ? {} : { uri: withoutCredentials(String(uri)).uri }),
+        decides,
+      });
+    if (inline !== undefined && uri === undefined) {
+      tell("inline");
       return { ...rest, jwks: `\${jwks.${name}}` };
     }
-    const bare = jwksUri === undefined ? undefined : withoutCredentials(String(jwksUri));
-    const from =
-      bare === undefined
-        ? "found by OpenID discovery"
-        : `at ${bare.uri}${bare.cut ? ", its user info and query left out" : ""}`;
+    // istiod looks for the keys of an issuer without them at the issuer's own URL (OpenID Connect Discovery 1.0, section 4).
+    if (uri === undefined && !/^https?:\/\//.test(rule.issuer ?? "")) {
+      tell("no-url");
+      return rest;
+    }
     if (jwks === "unreachable") {
-      changes.push(`${what}: the jwksUri of ${rule.issuer} (${from}) became one that answers 500`);
+      tell("unreachable");
       return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/fault/500/${name}` };
     }
-    changes.push(
-      `${what}: the keys of ${rule.issuer} (${from}) are served by a host of ours, outside the mesh: no policy of the ticket is in the way`,
-    );
+    const own = uri === undefined ? undefined : inMesh(uri);
+    if (own !== undefined && uri?.startsWith("http://") === true) {
+      tell({ service: `${own.namespace}/${own.service}` });
+      const { pathname } = new URL(uri);
+      keySets.push({ ...own, path: pathname, issuer: name });
+      return { ...rest, jwksUri: withoutCredentials(uri).uri };
+    }
+    // A Service of the mesh that speaks TLS itself is not made again.
+    tell("outside", own === undefined ? "no" : "unknown");
     return { ...rest, jwksUri: `\${jwksUri.${name}@outside-http}` };
   });
   const rules = raw.map((rule): JwtRule => ({
@@ -141,7 +155,17 @@ export function rewriteRules(
     fromParams: rule.fromParams ?? [],
     fromCookies: rule.fromCookies ?? [],
   }));
-  return { spec: raw.length === 0 ? spec : { ...spec, jwtRules }, rules, changes };
+  return { spec: raw.length === 0 ? spec : { ...spec, jwtRules }, rules, differences, keySets };
+}
+
+/** Whether a rule looks for tokens in a place. */
+export function looksIn({ fromHeaders, fromParams, fromCookies }: JwtRule, place: TokenPlace): boolean {
+  if ("cookie" in place) return fromCookies.includes(place.cookie);
+  const nothing = fromHeaders.length + fromParams.length + fromCookies.length === 0;
+  if ("query" in place) return nothing ? place.query === "access_token" : fromParams.includes(place.query);
+  const name = place.header.toLowerCase();
+  if (nothing) return name === "authorization" && place.prefix === "Bearer ";
+  return fromHeaders.some((one) => one.name.toLowerCase() === name && (place.prefix ?? "") === (one.prefix ?? ""));
 }
 
 /** Where a rule looks first; undefined for Istio's default, `Authorization: Bearer`. */

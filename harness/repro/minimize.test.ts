@@ -163,12 +163,14 @@ describe("sameAnswer", () => {
     return { kind: "decision", decision: { verdict: "denied", status: 403, by: "authorization", details, reason } };
   };
   const denied = {
+    reproduced: true,
     cause: deniedBy("a", 3),
     verdict: { status: 403, by: "authorization", body: "" },
   } as const;
   it("is about status, who answered, and the cause but for the numbers of rules", () => {
     assert.ok(sameAnswer(denied, { ...denied, cause: deniedBy("a", 0) }));
     assert.ok(!sameAnswer(denied, { ...denied, cause: deniedBy("b", 3) }));
+    assert.ok(!sameAnswer(denied, { ...denied, reproduced: false }));
     assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, status: 401 } }));
     assert.ok(!sameAnswer(denied, { ...denied, verdict: { ...denied.verdict, by: "workload" } }));
   });

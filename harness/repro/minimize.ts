@@ -156,10 +156,11 @@ function nameOf(objects: readonly TicketObject[], [index, , ...rest]: Path): str
  * which change where a rule before them goes. What the cause names (a policy, a field, a list) therefore stays.
  */
 export function sameAnswer(
-  one: Pick<ReproAnswer, "cause" | "verdict">,
-  other: Pick<ReproAnswer, "cause" | "verdict">,
+  one: Pick<ReproAnswer, "cause" | "verdict" | "reproduced">,
+  other: Pick<ReproAnswer, "cause" | "verdict" | "reproduced">,
 ): boolean {
   return (
+    one.reproduced === other.reproduced &&
     one.verdict.status === other.verdict.status &&
     one.verdict.by === other.verdict.by &&
     isDeepStrictEqual(withoutPlaces(one.cause), withoutPlaces(other.cause))

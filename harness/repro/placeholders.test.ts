@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readCurlLine, readRequest } from "./curl-line.ts";
+import { readCurlLine, readRequest, type TicketRequest } from "./curl-line.ts";
 import { rewriteRules } from "./issuers.ts";
 import { withPlaceholders } from "./placeholders.ts";
-import { readObjects, stringifyObjects } from "./stand-in.ts";
+import { readObjects, stringifyObjects } from "./read-objects.ts";
 import { translate } from "./translate.ts";
 
 const HIDDEN = ["hunter2", "s3cr3t", "c0de", "xsession", "apikey", "amz", "me:pw"];
+const partsOf = ({ differences }: TicketRequest): string[] =>
+  differences.flatMap((one) => (one.kind === "placeholder" ? [one.part] : []));
 const policy = (conditions: string): string => `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -24,9 +26,15 @@ describe("a ticket's request, as it is written", () => {
     for (const value of HIDDEN) assert.ok(!text.includes(value), `${value} in ${text}`);
     assert.equal(safe.path, "/orders?password=placeholder&api_key=placeholder&code=placeholder&page=placeholder&flag");
     assert.deepEqual(safe.headers.at(-1), ["Accept", "text/html"]);
-    assert.equal(safe.changed?.length, 6);
-    assert.match(safe.changed[5] ?? "", /query parameters password, api_key, code, page became placeholders/);
-    assert.deepEqual(safe.left, ["the user info of the URL was left out"]);
+    const hidden = ["X-Auth", "X-Session-Id", "X-Passwd", "X-Auth-Key", "X-Amz-Credential"].map(
+      (name) => `header ${name}`,
+    );
+    const parameters = ["password", "api_key", "code", "page"].map((name) => `query parameter ${name}`);
+    assert.deepEqual(partsOf(safe), [...hidden, ...parameters]);
+    assert.deepEqual(
+      safe.tokens.map(({ part, value }) => [part, value]),
+      [["the user info of the URL", { kind: "opaque" }]],
+    );
   });
 
   it("keeps what a policy or a route compares with something, and says what looks at it", () => {
@@ -44,24 +52,55 @@ describe("a ticket's request, as it is written", () => {
     const safe = withPlaceholders(readRequest("GET /a?t=odd&v=2&code=c0de", headers), objects);
     assert.deepEqual(
       safe.headers.map(([, value]) => value),
-      ["blue", "placeholder", "opaque", "red"],
+      ["blue", "placeholder", "red"],
     );
-    assert.equal(safe.path, "/a?t=odd&v=2&code=placeholder");
-    assert.match(
-      safe.changed?.join("\n") ?? "",
-      /header x-tenant keeps its value, which AuthorizationPolicy a looks at/,
+    assert.equal(safe.path, "/a?v=2&code=placeholder");
+    const kept = safe.differences.filter(({ kind }) => kind === "value-kept");
+    assert.deepEqual(kept[0], {
+      ...{ kind: "value-kept", part: "header x-tenant", decides: "no" },
+      by: { kind: "AuthorizationPolicy", namespace: "shop", name: "a" },
+    });
+    // What is no JWT where a token is looked for is opaque, and another takes its place.
+    assert.deepEqual(
+      safe.tokens.map(({ place, value }) => [place, value.kind]),
+      [
+        [{ header: "x-jwt" }, "opaque"],
+        [{ query: "t" }, "opaque"],
+      ],
     );
+    assert.doesNotMatch(JSON.stringify(safe), /odd|apikey/);
+  });
+
+  it("decides nothing by a secret that a rule compares", () => {
+    const objects = readObjects(
+      policy(
+        `{ key: "request.headers[authorization]", values: ["Basic *"] }, { key: "request.headers[x-secret]", values: ["a*"] }`,
+      ),
+      "t.yaml",
+    );
+    const safe = withPlaceholders(readRequest("GET /", ["Authorization: Basic bWU6cHc=", "X-Secret: abc"]), objects);
+    assert.deepEqual(
+      safe.differences.map(({ kind, decides }) => [kind, decides]),
+      [
+        ["placeholder", "unknown"],
+        ["placeholder", "unknown"],
+      ],
+    );
+    assert.doesNotMatch(JSON.stringify(safe), /bWU6|abc/);
   });
 
   it("keeps the query where a policy looks at the path as it is sent", () => {
     const objects = readObjects(policy(`{ key: "request.headers[:path]", values: ["/a?b=1"] }`), "t.yaml");
     const safe = withPlaceholders(readRequest("GET /a?b=1", []), objects);
     assert.equal(safe.path, "/a?b=1");
-    assert.match(safe.changed?.[0] ?? "", /AuthorizationPolicy a looks at the path/);
+    assert.deepEqual(
+      safe.differences.map(({ kind }) => kind),
+      ["value-kept"],
+    );
   });
 
   it("has no token whose dots are encoded, and no half of an opaque one", () => {
-    assert.equal(readRequest("GET /a?x=eyJhbGciOiJI%2EeyJpc3MiOiJq%2Ec2lnbmF0", []).path, "/a?x=TOKEN");
+    assert.equal(readRequest("GET /a?x=eyJhbGciOiJI%2EeyJpc3MiOiJq%2Ec2lnbmF0", []).path, "/a");
     assert.deepEqual(readRequest("GET /", ["x-a: eyJhbGciOiJI%2EeyJpc3MiOiJq%2Ec2lnbmF0"]).headers, []);
     const opaque = readRequest("GET /", ["Authorization: Bearer hunter2-and-more"]);
     assert.doesNotMatch(JSON.stringify(opaque), /hunter2/);
@@ -70,26 +109,27 @@ describe("a ticket's request, as it is written", () => {
   it("has no credential that a route sets", () => {
     const route =
       "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: { hosts: ['*'], http: [{ headers: { request: { set: { Authorization: Basic bWU6aHVudGVyMg== } } }, route: [] }] }";
-    const { files, changes } = translate({
+    const { files, differences } = translate({
       ...{ name: "t", objects: readObjects(route, "t.yaml"), request: readRequest("GET /", []), jwks: "reachable" },
-      image: "  image: nginx:1",
+      ...{ image: "nginx:1", tokens: [] },
     });
     assert.ok(![...files.values()].join("\n").includes("bWU6aHVudGVyMg"));
-    assert.match(changes.join("\n"), /VirtualService v: what may be a credential was taken out/);
+    assert.ok(differences.some((one) => one.kind === "placeholder" && one.part === "VirtualService v"));
   });
 
   it("says where keys were, without user info and query", () => {
     const rule = { issuer: "x", jwksUri: "https://svc:hunter2@idp.example/keys?client_secret=s3cr3t#a" };
-    const { changes } = rewriteRules(
+    const { differences } = rewriteRules(
       "RequestAuthentication r",
       { jwtRules: [rule] },
       [{ name: "ticket-x", iss: "x", keys: [], fromJwks: false }],
       "reachable",
+      () => undefined,
     );
     const yaml = stringifyObjects([
       { apiVersion: "v1", kind: "RequestAuthentication", metadata: { name: "r" }, spec: { jwtRules: [rule] } },
     ]);
-    for (const value of HIDDEN) assert.ok(!`${changes.join()}${yaml}`.includes(value), value);
-    assert.match(changes.join(), /at https:\/\/idp\.example\/keys, its user info and query left out/);
+    for (const value of HIDDEN) assert.ok(!`${JSON.stringify(differences)}${yaml}`.includes(value), value);
+    assert.match(JSON.stringify(differences), /"uri":"https:\/\/idp\.example\/keys"/);
   });
 });

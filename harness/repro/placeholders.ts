@@ -1,8 +1,11 @@
 /** A ticket's request without what may be a credential: what is written of a ticket is attached to it. */
 
 import { redact } from "../safe/redact.ts";
+import type { ObjectRef } from "../model/finding.ts";
+import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { TicketObject } from "./translate.ts";
+import { refOf } from "./understood.ts";
 
 /** Stands for a value of a header or of a query parameter. */
 export const PLACEHOLDER = "placeholder";
@@ -14,57 +17,92 @@ const PLAIN =
 /** What a ticket's objects compare with something. */
 interface Compared {
   /** In small letters, with what compares it. */
-  readonly headers: ReadonlyMap<string, string>;
-  readonly parameters: ReadonlyMap<string, string>;
+  readonly headers: ReadonlyMap<string, ObjectRef>;
+  /** Headers in which a jwtRule looks for a token. */
+  readonly jwt: ReadonlySet<string>;
+  readonly jwtParameters: ReadonlySet<string>;
+  /** Headers that a condition or a route compares. */
+  readonly ruled: ReadonlySet<string>;
+  readonly parameters: ReadonlyMap<string, ObjectRef>;
   /** What looks at path and query as they are sent. */
-  readonly query: string | undefined;
+  readonly query: ObjectRef | undefined;
 }
 
 /**
  * The request with placeholders for the values of its headers and query parameters, but for those that a policy or route of the
  * ticket compares with something, and headers that are no credentials by what they are.
- * @returns the request, whose `changed` says what was done, a sentence each
  */
 export function withPlaceholders(request: TicketRequest, objects: readonly TicketObject[]): TicketRequest {
   const compared = comparedBy(objects);
-  const changed: string[] = [];
-  const headers = request.headers.map(([name, value]): readonly [string, string] => {
+  const differences: Difference[] = [];
+  const keep = (part: string, by: ObjectRef): void =>
+    void differences.push({ kind: "value-kept", part, by, decides: "no" });
+  const hide = (part: string): void => void differences.push({ kind: "placeholder", part, decides: "no" });
+  // What takes the place of a credential is another text: where a rule compares it, that decides.
+  for (const { place, part, value } of request.tokens) {
+    const name = "header" in place ? place.header.toLowerCase() : "cookie" in place ? "cookie" : undefined;
+    if (name !== undefined && value.kind !== "jwt" && compared.ruled.has(name))
+      differences.push({ kind: "placeholder", part, decides: "unknown" });
+  }
+  const agent = compared.headers.has("user-agent");
+  const yaml = JSON.stringify(objects);
+  const tokens = [...request.tokens];
+  const headers = request.headers.flatMap(([name, value]): (readonly [string, string])[] => {
     const lower = name.toLowerCase();
     const by = compared.headers.get(lower);
-    if (by !== undefined) changed.push(`header ${name} keeps its value, which ${by} looks at`);
-    else if (!PLAIN.test(lower) || redact(value) !== value) {
-      changed.push(`the value of header ${name} became a placeholder: no policy of the ticket looks at it`);
-      return [name, PLACEHOLDER];
+    if (compared.jwt.has(lower) && !compared.ruled.has(lower)) {
+      tokens.push({ place: { header: name }, part: `header ${name}`, value: { kind: "opaque" } });
+      return [];
     }
-    return [name, value];
+    // A rule has the value itself, or the header is not one for secrets.
+    if (
+      by !== undefined &&
+      (yaml.includes(JSON.stringify(value)) || !/key|token|secret|auth|pass|session|cookie/.test(lower))
+    )
+      keep(`header ${name}`, by);
+    else if (by !== undefined) {
+      differences.push({ kind: "placeholder", part: `header ${name}`, decides: "unknown" });
+      return [[name, PLACEHOLDER]];
+    } else if (!PLAIN.test(lower) || redact(value) !== value) {
+      hide(`header ${name}`);
+      return [[name, PLACEHOLDER]];
+    }
+    return [[name, value]];
   });
   const [, path = "", query] = /^([^?]*)(?:\?(.*))?$/s.exec(request.path) ?? [];
   const safe = withoutSecrets(path);
-  if (safe !== path) changed.push("a secret in the path became a placeholder");
-  if (query === undefined) return { ...request, path: safe, headers, changed };
+  if (safe !== path) differences.push({ kind: "placeholder", part: "a secret in the path", decides: "unknown" });
+  const told = (): readonly Difference[] => [
+    ...request.differences.map((one) =>
+      agent && one.kind === "part-left-out" && one.part === "header User-Agent"
+        ? { ...one, decides: "unknown" as const }
+        : one,
+    ),
+    ...differences,
+  ];
+  if (query === undefined) return { ...request, path: safe, headers, tokens, differences: told() };
   if (compared.query !== undefined) {
-    changed.push(`the query keeps its values: ${compared.query} looks at the path with it`);
-    return { ...request, headers, changed };
+    keep("the query", compared.query);
+    return { ...request, headers, tokens, differences: told() };
   }
-  const hidden: string[] = [];
-  const parameters = query.split("&").map((parameter) => {
+  const parameters = query.split("&").flatMap((parameter) => {
     const [, name = "", value] = /^([^=]*)(?:=(.*))?$/s.exec(parameter) ?? [];
     if (value === undefined && withoutSecrets(name) !== name) return PLACEHOLDER;
-    // `TOKEN` is in place of a token already.
-    if (value === undefined || value === "" || value === "TOKEN") return parameter;
+    if (value === undefined || value === "") return parameter;
+    if (compared.jwtParameters.has(decoded(name))) {
+      tokens.push({ place: { query: name }, part: `query parameter ${name}`, value: { kind: "opaque" } });
+      return [];
+    }
     const by = compared.parameters.get(decoded(name));
     if (by !== undefined) {
-      changed.push(`query parameter ${name} keeps its value, which ${by} looks at`);
+      keep(`query parameter ${name}`, by);
       return parameter;
     }
-    hidden.push(name);
+    hide(`query parameter ${name}`);
     return `${name}=${PLACEHOLDER}`;
   });
-  if (hidden.length > 0)
-    changed.push(
-      `the values of the query parameters ${hidden.join(", ")} became placeholders: no policy of the ticket looks at them`,
-    );
-  return { ...request, path: `${safe}?${parameters.join("&")}`, headers, changed };
+  const rest = parameters.length === 0 ? "" : `?${parameters.join("&")}`;
+  return { ...request, path: `${safe}${rest}`, headers, tokens, differences: told() };
 }
 
 /** A URI without user info, query and fragment. */
@@ -103,31 +141,44 @@ interface Route {
 }
 
 function comparedBy(objects: readonly TicketObject[]): Compared {
-  const headers = new Map<string, string>();
-  const parameters = new Map<string, string>();
-  let query: string | undefined;
-  for (const { kind, metadata, spec = {} } of objects) {
-    const what = `${kind} ${metadata.name}`;
+  const headers = new Map<string, ObjectRef>();
+  const jwt = new Set<string>();
+  const jwtParameters = new Set<string>();
+  const ruled = new Set<string>();
+  const parameters = new Map<string, ObjectRef>();
+  let query: ObjectRef | undefined;
+  const rule = (name: string, by: ObjectRef): void => {
+    headers.set(name, by);
+    ruled.add(name);
+  };
+  for (const object of objects) {
+    const { kind, spec = {} } = object;
+    const what = refOf(object);
     for (const { when } of entries<Rule>(spec["rules"]))
       for (const { key, values, notValues } of entries<NonNullable<Rule["when"]>[number]>(when)) {
         const name = /^request\.headers\[(.*)\]$/.exec(String(key))?.[1]?.toLowerCase();
         // `*` asks whether the header is there.
         if (name === undefined || [values ?? [], notValues ?? []].flat().every((value) => value === "*")) continue;
         if (name === ":path") query = what;
-        else headers.set(name, what);
+        else {
+          rule(name, what);
+        }
       }
     for (const { fromHeaders, fromParams } of entries<TokenRule>(spec["jwtRules"])) {
-      for (const { name } of entries<{ name?: unknown }>(fromHeaders)) headers.set(String(name).toLowerCase(), what);
-      for (const name of entries<unknown>(fromParams)) parameters.set(String(name), what);
+      for (const { name } of entries<{ name?: unknown }>(fromHeaders)) {
+        headers.set(String(name).toLowerCase(), what);
+        jwt.add(String(name).toLowerCase());
+      }
+      for (const name of entries<unknown>(fromParams)) jwtParameters.add(String(name));
     }
     if (kind !== "VirtualService") continue;
     for (const match of entries<Route>(spec["http"]).flatMap(({ match }) => entries<Record<string, object>>(match))) {
       for (const name of Object.keys({ ...match["headers"], ...match["withoutHeaders"] }))
-        headers.set(name.toLowerCase(), what);
+        rule(name.toLowerCase(), what);
       for (const name of Object.keys({ ...match["queryParams"] })) parameters.set(name, what);
     }
   }
-  return { headers, parameters, query };
+  return { headers, jwt, jwtParameters, ruled, parameters, query };
 }
 
 /** The entries of what should be a list; a ticket may have anything there. */

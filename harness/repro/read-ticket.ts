@@ -7,7 +7,9 @@ import { ofFile, readUserFile } from "../user-file.ts";
 import { readCurlLine, readRequest, type TicketRequest } from "./curl-line.ts";
 import { slug } from "./issuers.ts";
 import { withPlaceholders } from "./placeholders.ts";
-import { readObjects } from "./stand-in.ts";
+import { ANSWER_FILE } from "./check.ts";
+import { readObjects } from "./read-objects.ts";
+import { imageIn } from "./stand-in.ts";
 import { decodeToken, readClaims } from "./token.ts";
 import { translate, type Ticket, type Translation } from "./translate.ts";
 
@@ -20,38 +22,59 @@ export interface TicketOptions {
   readonly curl?: string;
   readonly header: readonly string[];
   readonly jwks: Ticket["jwks"];
+  /** `NAMESPACE/SERVICEACCOUNT`, `outside` or `gateway`. */
+  readonly from?: string;
+  /** `header:NAME`, `cookie:NAME` or `query:NAME`. */
+  readonly in?: string;
 }
 
 /**
  * @param scenariosRoot the scenarios that meshproof brings
+ * @param stdin reads standard input, for the file `-`
  * @throws MeshproofError ERR_USAGE, without a word of a token
  */
 export async function readTicket(
   files: readonly string[],
   options: TicketOptions,
   scenariosRoot: string,
+  stdin: () => Promise<string>,
 ): Promise<Ticket> {
   if (options.token !== undefined && options.claims !== undefined)
     throw usage("--token and --claims exclude each other");
+  if (options.from !== undefined && !/^(outside|gateway|[a-z0-9-]+\/[a-z0-9.-]+)$/.test(options.from))
+    throw usage(`--from takes NAMESPACE/SERVICEACCOUNT, outside or gateway, not "${options.from}"`);
   const request = requestOf(options);
-  const compact = options.token === undefined ? request.token : await valueOf(options.token, "token");
-  const token =
+  const given =
     options.claims !== undefined
-      ? readClaims(await valueOf(options.claims, "claims"))
-      : compact === undefined
-        ? undefined
-        : decodeToken(compact);
-  const texts = (await Promise.all(files.map(readYaml))).flat();
+      ? [readClaims(await valueOf(options.claims, "claims"))]
+      : options.token !== undefined
+        ? [decodeToken(await valueOf(options.token, "token"))]
+        : [];
+  const written = request.tokens.flatMap(({ value }) => (value.kind === "jwt" ? [decodeToken(value.compact)] : []));
+  const texts = (await Promise.all(files.map((file) => readYaml(file, stdin)))).flat();
   const objects = texts.flatMap(({ text, file }) => readObjects(text, file));
-  if (objects.length === 0) throw usage("there is no Kubernetes object in what was given");
+  if (objects.length === 0) throw usage(`there is no Kubernetes object in ${files.join(", ")}`);
   const [first = "ticket"] = files;
-  const name = slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
-  const image = await readFile(path.join(scenariosRoot, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8");
+  const name = first === "-" ? "stdin" : slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
+  const image = imageIn(await readFile(path.join(scenariosRoot, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8"));
   return {
     ...{ name, objects, image, jwks: options.jwks },
-    request: ofFile(files.join(", "), () => withPlaceholders(request, objects)),
-    ...(token === undefined ? {} : { token }),
+    ...(options.from === undefined ? {} : { from: options.from }),
+    request: ofFile(files.join(", "), () => withPlaceholders(placed(request, options, given.length > 0), objects)),
+    // One that is given takes the place of the request's first.
+    tokens: given.length > 0 ? [...given, ...written.slice(1)] : written,
   };
+}
+
+/** The request with the place of `--in`, where it says where the token is. */
+function placed(request: TicketRequest, { in: where }: TicketOptions, given: boolean): TicketRequest {
+  if (where === undefined) return request;
+  const [, kind, name = ""] = /^(header|cookie|query):(.+)$/.exec(where) ?? [];
+  if (kind === undefined) throw usage(`--in takes header:NAME, cookie:NAME or query:NAME, not "${where}"`);
+  if (!given) throw usage("--in says where a token is: name the token, by --token or --claims");
+  const bearer = name.toLowerCase() === "authorization" ? { prefix: "Bearer " } : {};
+  const place = kind === "cookie" ? { cookie: name } : kind === "query" ? { query: name } : { header: name, ...bearer };
+  return { ...request, tokens: [{ place, part: `${kind} ${name}`, value: { kind: "variable" } }, ...request.tokens] };
 }
 
 /** @throws MeshproofError ERR_USAGE where the ticket's objects are not what their kinds say */
@@ -60,20 +83,33 @@ export function translated(files: readonly string[], ticket: Ticket): Translatio
 }
 
 function requestOf({ request: line, curl, header }: TicketOptions): TicketRequest {
-  if (curl === undefined && line !== undefined) return readRequest(line, header);
-  if (curl === undefined || line !== undefined) throw usage("name the request, by --request or by --curl");
+  if (curl !== undefined && line !== undefined) throw usage("name the request by --request or by --curl, not both");
+  if (line !== undefined) return readRequest(line, header);
+  if (curl === undefined) throw usage("name the request, by --request or by --curl");
   const asked = readCurlLine(curl);
   const more = readRequest(`${asked.method} ${asked.path}`, header);
-  return { ...asked, headers: [...asked.headers, ...more.headers], left: [...asked.left, ...more.left] };
+  return {
+    ...asked,
+    ...(more.host === undefined ? {} : { host: more.host }),
+    headers: [...asked.headers, ...more.headers],
+    tokens: [...asked.tokens, ...more.tokens],
+    differences: [...asked.differences, ...more.differences],
+  };
 }
 
-/** The YAML of a file, or of the files directly in a folder. */
-async function readYaml(file: string): Promise<{ readonly file: string; readonly text: string }[]> {
+/** The YAML of a file, of the files directly in a folder, or of standard input. */
+async function readYaml(
+  file: string,
+  stdin: () => Promise<string>,
+): Promise<{ readonly file: string; readonly text: string }[]> {
+  if (file === "-") return [{ file: "standard input", text: await stdin() }];
   const found = await stat(file).catch((cause: unknown) => {
     throw new MeshproofError("ERR_USAGE", `${file} cannot be read`, { cause });
   });
   const names = found.isDirectory()
-    ? (await readdir(file)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).map((name) => path.join(file, name))
+    ? (await readdir(file))
+        .filter((name) => /^[^.].*\.ya?ml$/.test(name) && name !== ANSWER_FILE)
+        .map((name) => path.join(file, name))
     : [file];
   return await Promise.all(names.sort().map(async (name) => ({ file: name, text: await readUserFile(name) })));
 }

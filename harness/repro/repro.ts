@@ -16,9 +16,11 @@ import { preflight } from "../run/preflight.ts";
 import { openSession } from "../run/session.ts";
 import { sweep } from "../run/sweep.ts";
 import { setUpWorkloads } from "../run/workloads.ts";
-import { readAnswer } from "./answer.ts";
+import { readAnswer, type Wanted } from "./answer.ts";
 import { minimize, sameAnswer } from "./minimize.ts";
-import { STAND_IN, stringifyObjects } from "./stand-in.ts";
+import { stringifyObjects } from "./read-objects.ts";
+import { makeReady, placed } from "./stage.ts";
+import { STAND_IN } from "./stand-in.ts";
 import { translated } from "./read-ticket.ts";
 import type { Ticket, Translation } from "./translate.ts";
 import { writeScenarios } from "./write-scenario.ts";
@@ -36,8 +38,8 @@ export interface ReproTask {
   /** How a person asks this again. */
   readonly command: string;
   readonly version: string;
-  /** The status that the reporter expected. */
-  readonly expected: number | undefined;
+  /** What the reporter expected, and saw. */
+  readonly wanted: Wanted;
   readonly minimize: boolean;
   /** The scenarios that meshproof brings. */
   readonly scenariosRoot: string;
@@ -102,7 +104,8 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
   const root = path.join(tempDir, "scenarios");
   await writeScenarios(
     root,
-    translation,
+    translation.id,
+    translation.files,
     task.scenariosRoot,
     translation.scenario(() => ANYTHING),
   );
@@ -115,10 +118,12 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     ...{ podsDir: path.join(tempDir, "pods"), diagnosticsDir: path.join(tempDir, "diagnostics") },
     unchosenIsNote: true,
   };
-  const session = await openSession(plan, handle);
+  const opened = await openSession(plan, handle);
+  const session = { ...opened, ...placed(opened, translation, ticket) };
   try {
     // A run before this one may have ended in the middle of a scenario.
-    await Promise.all([sweep(session, scenarios), setUpWorkloads(session, scenarios, { ...place, signal })]);
+    await Promise.all([sweep(session, scenarios), makeReady(session, translation)]);
+    await setUpWorkloads(session, scenarios, { ...place, signal });
     const refusals = (await preflight(session, scenarios)).get(scenario);
     if (refusals)
       throw new MeshproofError(
@@ -134,8 +139,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
       ...{ id, ...observed, command: task.command, versions: handle.info.versions },
       ...{ tool: { name: "meshproof", version: task.version }, startedAt: new Date(startedAt).toISOString() },
     };
-    const spaces = { ns: handle.namespace, outside: handle.outsideNamespace };
-    return { ticket, translation, answer: readAnswer(asked, translation, ticket, task.expected, spaces) };
+    return { ticket, translation, answer: readAnswer(asked, translation, ticket, task.wanted) };
   } finally {
     await sweep(session, scenarios).finally(() => session.close());
   }
@@ -175,8 +179,10 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
 }
 
 /** On a kept cluster it would answer to the policies of whoever comes next. */
-async function removeStandIn({ files }: Translation, { kubeconfig, namespace }: ClusterHandle): Promise<void> {
-  const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${ns}", namespace);
-  const kube = connect(kubeconfig);
-  for (const manifest of parseManifests(text).reverse()) await kube.objects.remove(manifest);
+async function removeStandIn({ files }: Translation, handle: ClusterHandle): Promise<void> {
+  const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!;
+  const kube = connect(handle.kubeconfig);
+  const manifests = parseManifests(text.replaceAll("${outside.ns}", handle.outsideNamespace));
+  // Namespaces stay: to remove one takes longer than the next ticket may wait.
+  for (const manifest of manifests.reverse()) if (manifest.kind !== "Namespace") await kube.objects.remove(manifest);
 }

@@ -57,7 +57,9 @@ const LIFETIME_SECONDS = 3600;
  */
 export function shiftToNow(claims: GivenToken["claims"]): {
   readonly spec: Pick<TokenSpec, "claims" | "expiresIn" | "notBefore" | "issuedAt">;
-  readonly changes: readonly string[];
+  /** Names of the claims that were moved. */
+  readonly moved: readonly string[];
+  readonly expired: boolean;
 } {
   const { exp, nbf, iat, ...rest } = claims;
   const seconds = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
@@ -78,11 +80,7 @@ export function shiftToNow(claims: GivenToken["claims"]): {
       ...(from === undefined ? {} : { notBefore: from > (at ?? from) ? from - (at ?? from) : -60 }),
       ...(at === undefined ? {} : { issuedAt: 0 }),
     },
-    changes:
-      moved.length === 0
-        ? []
-        : [
-            `the token's ${moved.join(", ")} were moved to now: it is sent ${stillborn ? "expired, as it was from the start" : "not expired"}`,
-          ],
+    moved,
+    expired: stillborn,
   };
 }

@@ -7,15 +7,24 @@ import type { Issuer } from "../model/token.ts";
 import { parseIssuer } from "../tokens/issuer.ts";
 import { readCurlLine, readRequest } from "./curl-line.ts";
 import { otherSpellings } from "./spellings.ts";
-import { readObjects } from "./stand-in.ts";
+import { readObjects } from "./read-objects.ts";
+import { imageIn } from "./stand-in.ts";
 import { translate, type Ticket, type Translation } from "./translate.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
-const IMAGE = readFileSync(path.join(ROOT, "scenarios/workloads/nginx-proxy/nginx-proxy.yaml"), "utf8");
+const IMAGE = imageIn(readFileSync(path.join(ROOT, "scenarios/workloads/nginx-proxy/nginx-proxy.yaml"), "utf8"));
 
 function ticket(yaml: string, more: Partial<Ticket> = {}): Ticket {
   const request = readRequest("GET /orders", []);
-  return { name: "t", objects: readObjects(yaml, "t.yaml"), request, jwks: "reachable", image: IMAGE, ...more };
+  return {
+    name: "t",
+    objects: readObjects(yaml, "t.yaml"),
+    request,
+    tokens: [],
+    jwks: "reachable",
+    image: IMAGE,
+    ...more,
+  };
 }
 
 /** The loader's own opinion of what was written. */
@@ -36,6 +45,12 @@ function problemsOf(made: Translation): string[] {
     ({ message }) => message,
   );
 }
+
+const scenarioOf = (made: Translation): string => made.scenario(() => ({ status: 200, by: "workload" }));
+
+/** What decides, or may, before anything is asked. */
+const deciding = (made: Translation): string[] =>
+  made.differences.flatMap(({ kind, decides }) => (decides === "no" ? [] : [`${kind} ${decides}`]));
 
 const textOf = (made: Translation): string => [...made.files.values()].join("\n");
 
@@ -70,10 +85,9 @@ describe("translate", () => {
       '{"keys":[{"kty":"EC","crv":"P-256","kid":"one","x":"TICKETX","y":"TICKETY"},{"kty":"RSA","kid":"two","alg":"RS512","n":"TICKETN","e":"AQAB"}]}';
     const made = translate(
       ticket(AUTHENTICATION(`{ issuer: https://me.example, audiences: [a], jwks: '${jwks}' }`), {
-        token: {
-          header: { alg: "RS512", kid: "two" },
-          claims: { iss: "https://me.example", aud: "b", iat: 1, exp: 2 },
-        },
+        tokens: [
+          { header: { alg: "RS512", kid: "two" }, claims: { iss: "https://me.example", aud: "b", iat: 1, exp: 2 } },
+        ],
       }),
     );
     assert.deepEqual(problemsOf(made), []);
@@ -93,73 +107,72 @@ describe("translate", () => {
       "other-key",
       "other-algorithm",
     ]);
-    const scenario = made.scenario(() => ({ status: 200, by: "workload" }));
-    assert.match(scenario, /alg: RS512/);
-    assert.doesNotMatch(scenario, /stranger/);
+    assert.match(scenarioOf(made), /alg: RS512/);
+    assert.doesNotMatch(scenarioOf(made), /stranger/);
   });
 
   it("signs with a stranger's key what the ticket's JWKS has no key for", () => {
     const made = translate(
       ticket(AUTHENTICATION(`{ issuer: me, jwks: '{"keys":[{"kty":"RSA","kid":"old"}]}' }`), {
-        token: { header: { alg: "RS256", kid: "new" }, claims: { iss: "me" } },
+        tokens: [{ header: { alg: "RS256", kid: "new" }, claims: { iss: "me" } }],
       }),
     );
     assert.deepEqual(problemsOf(made), []);
-    assert.match(
-      made.scenario(() => ({ status: 200, by: "workload" })),
-      /signedBy: unknown-key\s+header:\s+kid: new/,
-    );
-    assert.match(made.changes.join("\n"), /no key of the ticket's JWKS has the token's kid "new"/);
+    assert.match(scenarioOf(made), /signedBy: unknown-key\s+header:\s+kid: new/);
+    assert.ok(made.differences.some(({ kind }) => kind === "token-without-key"));
   });
 
-  it("serves a jwksUri where no policy of the ticket is in the way, or lets it fail", () => {
+  it("serves keys where the ticket has them: outside, nowhere, not at all, or by a Service of its own", () => {
     const rule = "{ issuer: https://me.example, jwksUri: https://me.example/keys }";
-    assert.match(
-      textOf(translate(ticket(AUTHENTICATION(rule)))),
-      /jwksUri: \$\{jwksUri\.ticket-me-example@outside-http\}/,
-    );
+    const served = (made: Translation) => made.differences.flatMap((one) => (one.kind === "keys" ? [one.served] : []));
+    const outside = translate(ticket(AUTHENTICATION(rule)));
+    assert.match(textOf(outside), /jwksUri: \$\{jwksUri\.ticket-me-example@outside-http\}/);
+    assert.deepEqual(served(outside), ["outside"]);
     const failing = translate(ticket(AUTHENTICATION(rule), { jwks: "unreachable" }));
     assert.match(textOf(failing), /jwksUri: http:\/\/nginx-proxy\.\$\{ns\}\S*\/fault\/500/);
-    assert.match(failing.changes.join("\n"), /at https:\/\/me.example\/keys\) became one that answers 500/);
-    assert.deepEqual(problemsOf(failing), []);
-  });
-
-  it("keeps a policy that is in another namespace than the workload apart from it", () => {
-    const made = translate(
-      ticket(AUTHENTICATION("{ issuer: me }", "other") + SERVICE + POLICY("{ action: DENY, rules: [{}] }")),
+    assert.deepEqual(served(failing), ["unreachable"]);
+    const named = translate(ticket(AUTHENTICATION("{ issuer: mobile }")));
+    assert.doesNotMatch(textOf(named), /jwksUri/);
+    assert.deepEqual(served(named), ["no-url"]);
+    const inside = translate(
+      ticket(AUTHENTICATION("{ issuer: me, jwksUri: http://auth.login.svc.cluster.local/jwks }") + SERVICE),
     );
-    assert.deepEqual(problemsOf(made), []);
-    assert.match(made.files.get("tickets/t/01-requestauthentication-jwt.yaml")!, /namespace: \$\{outside\.ns\}/);
-    assert.match(made.files.get("tickets/t/02-authorizationpolicy-policy.yaml")!, /namespace: \$\{ns\}/);
-    assert.match(made.changes.join("\n"), /RequestAuthentication jwt is in namespace other, not in shop/);
-    assert.doesNotMatch(textOf(made), /resourceVersion|last-applied/);
+    assert.match(textOf(inside), /location = \/jwks \{/);
+    assert.deepEqual(served(inside), [{ service: "login/auth" }]);
+    for (const made of [outside, failing, named, inside]) assert.deepEqual(problemsOf(made), []);
   });
 
-  it("takes labels, port and port name from the ticket", () => {
+  it("keeps namespaces, labels, ports and names as the ticket has them", () => {
     const deployment = `
 ---
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: shop, namespace: shop }
-spec: { template: { metadata: { labels: { app: shop, version: v2 } } } }
+spec: { template: { metadata: { labels: { app: shop, version: v2 } }, spec: { serviceAccountName: web, containers: [{ name: a, ports: [{ containerPort: 9090 }] }] } } }
 `;
-    const made = translate(ticket(POLICY("{ selector: { matchLabels: { app: shopp } } }") + SERVICE + deployment));
+    const made = translate(
+      ticket(
+        AUTHENTICATION("{ issuer: me }", "other") +
+          SERVICE +
+          POLICY("{ selector: { matchLabels: { app: shopp } } }") +
+          deployment,
+      ),
+    );
     assert.deepEqual(problemsOf(made), []);
-    assert.deepEqual(made.standIn.labels, { app: "shop", version: "v2" });
+    assert.match(made.files.get("tickets/t/02-requestauthentication-jwt.yaml")!, /namespace: other/);
+    assert.match(made.files.get("tickets/t/01-authorizationpolicy-policy.yaml")!, /namespace: shop/);
     const yaml = made.files.get("workloads/ticket/ticket.yaml")!;
     assert.match(yaml, /name: tcp-web\s+port: 81\s+targetPort: 9090/);
     assert.match(yaml, /listen 9090;/);
-    // Without a Deployment and a Service, what policies choose is taken to exist.
-    assert.deepEqual(translate(ticket(POLICY("{ selector: { matchLabels: { app: a, v: b } } }"))).standIn.labels, {
-      app: "a",
-      v: "b",
-    });
+    assert.match(yaml, /version: v2/);
+    assert.match(yaml, /serviceAccountName: web/);
+    assert.doesNotMatch(textOf(made), /resourceVersion|last-applied/);
   });
 
-  it("sends to the gateway where the ticket does, and routes from there to the stand-in", () => {
+  it("sends to the gateway where the ticket does, by its own routes", () => {
     const made = translate(
       ticket(
-        `${POLICY('{ selector: { matchLabels: { istio: ingress } }, rules: [{ to: [{ operation: { hosts: ["shop.example", "shop.shop.svc.cluster.local"] } }] }] }', "gateways")}
+        `${POLICY('{ selector: { matchLabels: { istio: ingress } }, rules: [{ to: [{ operation: { hosts: ["shop.example"] } }] }] }', "istio-system")}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -169,68 +182,161 @@ spec: { selector: { istio: ingress }, servers: [{ port: { number: 443, name: htt
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: shop, namespace: shop }
-spec: { hosts: [shop.example], gateways: [gateways/open], http: [{ route: [{ destination: { host: shop, subset: v1, port: { number: 99 } } }] }] }
+spec: { hosts: [shop.example], gateways: [gateways/open], http: [{ route: [{ destination: { host: shop, port: { number: 81 } } }] }] }
 ${SERVICE}`,
         { request: readCurlLine("curl https://shop.example/orders") },
       ),
     );
     assert.deepEqual(problemsOf(made), []);
-    const all = textOf(made);
-    assert.match(all, /namespace: istio-system/);
-    assert.match(all, /protocol: HTTP\n/);
-    assert.doesNotMatch(all, /credentialName|subset/);
-    assert.match(all, /host: ticket\.\$\{ns\}\.svc\.cluster\.local\s+port:\s+number: 81/);
-    assert.match(all, /- shop\.example\s+- ticket\.\$\{ns\}\.svc/);
-    assert.match(
-      made.scenario(() => ({ status: 200, by: "workload" })),
-      /from: outside\s+to: ingress\s+headers:\s+Host: shop\.example/,
-    );
+    assert.deepEqual(made.topology.way, { kind: "gateway", tls: true, passthrough: false });
+    assert.deepEqual(made.certificate.secrets, [{ namespace: "istio-system", name: "c" }]);
+    assert.match(textOf(made), /istio: ingressgateway/);
+    assert.match(scenarioOf(made), /from: outside\s+to: ingress/);
+    assert.deepEqual(deciding(made), []);
   });
 
-  it("adds a route to a gateway that has none, and names what it does not carry over", () => {
+  it("adds a route to a gateway that has none", () => {
     const made = translate(
-      ticket(`${POLICY("{ selector: { matchLabels: { app: istio-ingressgateway } } }", "istio-system")}
----
-apiVersion: networking.istio.io/v1alpha3
-kind: EnvoyFilter
-metadata: { name: filter, namespace: shop }
-`),
+      ticket(POLICY("{ selector: { matchLabels: { app: istio-ingressgateway } } }", "istio-system")),
     );
     assert.deepEqual(problemsOf(made), []);
     assert.match(textOf(made), /kind: VirtualService/);
-    assert.deepEqual(made.left, ["EnvoyFilter filter: this kind is not carried over"]);
+    assert.deepEqual(made.topology.way, { kind: "gateway", tls: false, passthrough: false });
   });
 
-  it("sends a token where the rule looks for it", () => {
-    const made = translate(
-      ticket(AUTHENTICATION('{ issuer: me, fromHeaders: [{ name: x-jwt, prefix: "Token " }] }'), {
-        token: { header: {}, claims: { iss: "me" } },
-      }),
-    );
+  it("sends a token where the request has it, and does not know where that is by itself", () => {
+    const rule = AUTHENTICATION('{ issuer: me, fromHeaders: [{ name: x-jwt, prefix: "Token " }] }');
+    const tokens = [{ header: {}, claims: { iss: "me" } }];
+    const open = translate(ticket(rule, { tokens }));
+    assert.deepEqual(problemsOf(open), []);
+    assert.match(scenarioOf(open), /header: x-jwt\s+prefix: "Token "/);
+    assert.deepEqual(deciding(open), ["token-place unknown"]);
+    const request = readCurlLine("curl -b 'session=$JWT' http://shop.shop:81/");
+    const made = translate(ticket(rule + SERVICE, { tokens, request }));
+    assert.match(scenarioOf(made), /cookie: session/);
+    assert.deepEqual(deciding(made), []);
+    assert.deepEqual(deciding(translate(ticket(rule + SERVICE, { request }))), ["token-not-given unknown"]);
+  });
+
+  it("sends text that is not a JWT for an opaque token", () => {
+    const request = readCurlLine("curl -H 'authorization: bearer 7f3c-opaque' http://shop.shop:81/");
+    const made = translate(ticket(AUTHENTICATION("{ issuer: me }") + SERVICE, { request }));
     assert.deepEqual(problemsOf(made), []);
-    assert.match(
-      made.scenario(() => ({ status: 200, by: "workload" })),
-      /header: x-jwt\s+prefix: "Token "/,
-    );
+    assert.match(scenarioOf(made), /variant: not-a-jwt\s+in:\s+header: authorization\s+prefix: "bearer "/);
+    assert.doesNotMatch(scenarioOf(made) + textOf(made), /7f3c/);
+    assert.equal(made.given, "given");
   });
 
-  it("keeps the ticket's labels apart from those of meshproof's own pods", () => {
-    const made = translate(ticket(POLICY("{ selector: { matchLabels: { app: httpbin } } }")));
-    assert.deepEqual(made.standIn.labels, { app: "ticket-httpbin" });
-    assert.match(made.files.get("tickets/t/01-authorizationpolicy-policy.yaml")!, /app: ticket-httpbin/);
-    assert.match(made.changes.join("\n"), /app=httpbin is that of a pod of ours/);
+  it("sends as whom the ticket names, and as somebody else where it does not", () => {
+    const policy = '{ rules: [{ from: [{ source: { principals: ["cluster.local/ns/web/sa/front"] } }] }] }';
+    const made = translate(ticket(POLICY(policy) + SERVICE));
+    assert.deepEqual(made.topology.caller, { kind: "pod", namespace: "web", serviceAccount: "front", sidecar: true });
+    assert.deepEqual(
+      made.topology.others.map(({ open }) => open),
+      ["identity", "sidecar"],
+    );
+    const asked = translate(ticket(POLICY(policy) + SERVICE, { from: "a/b" }));
+    assert.deepEqual(asked.topology.caller, { kind: "pod", namespace: "a", serviceAccount: "b", sidecar: true });
+    assert.deepEqual(asked.topology.others, []);
+    const outside = translate(ticket(POLICY(policy) + SERVICE, { from: "outside" }));
+    assert.equal(outside.topology.caller.sidecar, false);
+    const exec = readCurlLine("kubectl exec -n web deploy/front -- curl http://shop.shop:81/");
+    assert.equal(translate(ticket(POLICY(policy) + SERVICE, { request: exec })).topology.caller.namespace, "web");
   });
 
-  it("says what principals are compared with", () => {
-    const made = translate(
-      ticket(
-        POLICY(
-          '{ rules: [{ from: [{ source: { principals: ["cluster.local/ns/shop/sa/web"], ipBlocks: ["10.0.0.0/8"] } }] }] }',
-        ),
-      ),
-    );
-    assert.match(textOf(made), /cluster\.local\/ns\/\$\{ns\}\/sa\/web/);
-    assert.match(made.left.join("\n"), /ipBlocks/);
+  it("knows a host that is not in the mesh", () => {
+    const request = readCurlLine("kubectl exec -n shop deploy/a -- curl https://www.example.org/");
+    const made = translate(ticket(POLICY("{}"), { request }));
+    assert.deepEqual(problemsOf(made), []);
+    assert.deepEqual(made.topology.way, { kind: "egress", host: "www.example.org" });
+    assert.ok(made.hints.some(({ kind }) => kind === "egress-not-checked"));
+  });
+
+  it("comes to the same whatever the order of the objects", () => {
+    const documents = [
+      AUTHENTICATION("{ issuer: me }"),
+      AUTHENTICATION("{ issuer: you }").replace("name: jwt", "name: other"),
+      POLICY("{ action: DENY, rules: [{}] }").replace("---", ""),
+      SERVICE.replace("---", ""),
+      SERVICE.replace("---", "").replaceAll("shop", "cart"),
+    ];
+    const request = readRequest("GET http://shop.shop:81/", []);
+    const made = (order: readonly string[]) => {
+      const { files, differences, topology } = translate(ticket(order.join("\n---\n"), { request }));
+      return {
+        files: [...files].sort(),
+        differences: differences.map((one) => JSON.stringify(one)).sort(),
+        topology: topology.way,
+      };
+    };
+    assert.deepEqual(made([...documents].reverse()), made(documents));
+  });
+});
+
+describe("what is not understood", () => {
+  const unknown = (yaml: string, more: Partial<Ticket> = {}) =>
+    deciding(translate(ticket(`${POLICY("{}")}${SERVICE}---\n${yaml}`, more)));
+
+  for (const [name, yaml] of Object.entries({
+    "a kind that nothing here knows": "apiVersion: example.com/v1\nkind: Magic\nmetadata: { name: m }",
+    "a WasmPlugin":
+      "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: { name: w, namespace: shop }",
+    "a Gateway that is not Istio's":
+      "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: { name: g, namespace: shop }\nspec: {}",
+    "an AuthorizationPolicy of another group":
+      "apiVersion: policy.example.com/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: shop }",
+    "a targetRef":
+      "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: shop }\nspec: { targetRefs: [{ kind: Service, group: '', name: shop }] }",
+    "an external authorizer":
+      "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: shop }\nspec: { action: CUSTOM, provider: { name: oauth2 }, rules: [{}] }",
+    "an EnvoyFilter that asks a cluster":
+      "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: { name: f, namespace: shop }\nspec: { configPatches: [{ patch: { value: { grpc_service: {} } } }] }",
+    "a NetworkPolicy": "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: n, namespace: shop }",
+    "a field of a Service":
+      "apiVersion: v1\nkind: Service\nmetadata: { name: s, namespace: shop }\nspec: { selector: { app: s }, ports: [{ port: 1 }], trafficDistribution: x }",
+    "a pod on the host's network":
+      "apiVersion: v1\nkind: Pod\nmetadata: { name: p, namespace: shop }\nspec: { hostNetwork: true, containers: [] }",
+    "ambient mode":
+      "apiVersion: v1\nkind: Namespace\nmetadata: { name: shop, labels: { istio.io/dataplane-mode: ambient } }",
+    "a setting of the mesh":
+      "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: { name: i, namespace: istio-system }\nspec: { meshConfig: { trustDomain: x } }",
+    "istiod's ConfigMap":
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: istio, namespace: istio-system }\ndata: { mesh: 'a: b' }",
+  }))
+    it(`may decide: ${name}`, () =>
+      assert.match(unknown(yaml).join(), /^(object-left-out|field-left-out|mesh-setting) unknown/));
+
+  it("may decide: an option of curl", () =>
+    assert.deepEqual(
+      unknown("apiVersion: v1\nkind: Secret\nmetadata: { name: s, namespace: shop }", {
+        request: readCurlLine("curl --proxy http://p http://shop.shop:81/"),
+      }),
+      ["part-left-out unknown"],
+    ));
+
+  it("decides nothing where nothing looks at it", () => {
+    const quiet = [
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: app, namespace: shop }",
+      "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: { name: h, namespace: shop }",
+      "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: { name: i, namespace: istio-system }\nspec: { profile: default, meshConfig: { accessLogFile: /dev/stdout } }",
+    ];
+    assert.deepEqual(unknown(quiet.join("\n---\n")), []);
+  });
+
+  it("may decide: which workload is meant, its labels, and the port of its container", () => {
+    const two = POLICY("{}") + SERVICE + SERVICE.replaceAll("shop", "cart");
+    assert.deepEqual(deciding(translate(ticket(two))), ["workload-open unknown"]);
+    const labels = POLICY("{ selector: { matchLabels: { app: shop, version: v1 } } }") + SERVICE;
+    assert.deepEqual(deciding(translate(ticket(labels))), ["label-assumed unknown"]);
+    const port = POLICY('{ rules: [{ to: [{ operation: { ports: ["8080"] } }] }] }');
+    assert.deepEqual(deciding(translate(ticket(port))), ["port-assumed unknown"]);
+  });
+
+  it("may decide: whether a gateway is in a policy's namespace", () => {
+    const policy = POLICY("{ selector: { matchLabels: { istio: ingressgateway } } }", "shop");
+    const made = translate(ticket(policy + SERVICE));
+    assert.deepEqual(deciding(made), ["gateway unknown"]);
+    assert.ok(made.hints.some(({ kind }) => kind === "other-namespace"));
   });
 });
 

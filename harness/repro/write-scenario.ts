@@ -8,7 +8,7 @@ import { expectations } from "./answer.ts";
 import type { Translation } from "./translate.ts";
 
 /** What a translated scenario needs beside its own files. */
-const WORKLOADS = ["nginx-proxy", "outside", "outside-host", "sleep"];
+const WORKLOADS = ["neighbour", "nginx-proxy", "outside", "outside-host", "sleep"];
 
 /**
  * Writes a folder `scenarios`.
@@ -17,7 +17,8 @@ const WORKLOADS = ["nginx-proxy", "outside", "outside-host", "sleep"];
  */
 export async function writeScenarios(
   root: string,
-  { files, id }: Translation,
+  id: string,
+  files: Translation["files"],
   brought: string,
   scenario: string | undefined,
 ): Promise<void> {
@@ -56,8 +57,17 @@ export async function exportTicket(
 ): Promise<string[]> {
   await mkdir(folder, { recursive: true });
   const kept = expectations(answer);
-  const scenario = "expect" in kept ? translation.scenario(kept.expect) : undefined;
-  await writeScenarios(path.join(folder, "scenarios"), translation, brought, scenario);
+  const { exported, id } = translation;
+  const why = !answer.reproduced
+    ? "the ticket was not reproduced"
+    : "why" in exported
+      ? exported.why
+      : "why" in kept
+        ? kept.why
+        : undefined;
+  const scenario = why === undefined && "expect" in kept ? translation.scenario(kept.expect, true) : undefined;
+  const files = "files" in exported ? exported.files : translation.files;
+  await writeScenarios(path.join(folder, "scenarios"), id, files, brought, scenario);
   const versions = Object.entries(answer.versions).map(([name, version]) => `${name} ${version}`);
   await writeFile(
     path.join(folder, "requests.sh"),
@@ -71,7 +81,7 @@ export async function exportTicket(
     ].join("\n"),
   );
   const shown = path.relative("", folder) || ".";
-  if ("why" in kept) return [`wrote ${shown}, without a scenario.yaml: ${kept.why}`];
+  if (why !== undefined) return [`wrote ${shown}, without a scenario.yaml: ${why}`];
   return [
     `wrote ${shown}`,
     `  meshproof run ${translation.id} --scenarios ${shown}/scenarios    # passes while the mesh answers like this`,

@@ -44,7 +44,10 @@ export async function explain(
     const config = await dumpOf(proxy);
     if (config === undefined) return undefined;
     const sent = named(request, got.userAgent ?? "");
-    const asked = toOracleRequest(sent, place, proxy, to, trustDomainOf(config));
+    const asked = {
+      ...toOracleRequest(sent, place, proxy, to, trustDomainOf(config)),
+      ...(target.port !== undefined && { port: target.port }),
+    };
     const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
     const { by, status } = got;
@@ -78,6 +81,8 @@ async function explainBehind(
           ...asked.headers,
           ...(asked.sourceIp === undefined ? [] : ([["X-Forwarded-For", asked.sourceIp]] as const)),
         ],
+        // The gateway's own port says nothing of the workload's.
+        ...(asked.port === undefined ? {} : { port: undefined }),
         sourceIp: gateway.ip,
         destinationIp: proxy.ip,
         peer: identityOf(gateway, trustDomainOf(config)),
@@ -119,7 +124,7 @@ export function toOracleRequest(
     path,
     authority: host,
     headers: request.headers,
-    ...(sender === undefined ? {} : { sourceIp: sender.ip }),
+    ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
     ...(proxy.gateway ? {} : { destinationIp: proxy.ip }),
     ...mutual,
   };

@@ -17,6 +17,8 @@ export interface Place {
   readonly workload: string;
   /** Its own sidecar. */
   readonly proxy?: Proxy;
+  /** Its address, where a proxy sees it as it is. */
+  readonly ip?: string;
 }
 
 /** A pod whose proxy judges requests. */
@@ -33,6 +35,10 @@ export interface Proxy {
 /** Where requests go: a URL without path, and the proxies that judge there. */
 export interface Target {
   readonly url: string;
+  /** `host:port` that is connected to in the place of the URL's. */
+  readonly connectTo?: string;
+  /** The port of the pods, where it is known. */
+  readonly port?: number;
   readonly readyPods: number;
   readonly proxies: readonly Proxy[];
   /** The gateway's: those of the workloads that may be behind it. */

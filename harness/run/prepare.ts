@@ -104,6 +104,7 @@ function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly
     url: target.url + joined,
     headers: [...carried, ...request.headers],
     ...(protocol && { protocol }),
+    ...(target.connectTo !== undefined && { connectTo: target.connectTo }),
   };
 }
 

@@ -92,7 +92,7 @@ describe("the page of a ticket", () => {
     assert.match(page, /<h2 class="cause">AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies/);
     assert.equal(page.match(/<td class="differs failed">/g)?.length, 1);
     assert.match(page, /403 from authorization, expected 200/);
-    const met = formatReproHtml({ ...ticket(), expected: { status: 403, met: true } });
+    const met = formatReproHtml({ ...ticket(), expected: { outcome: 403, met: true } });
     assert.match(met, /<td class="differs passed">/);
     assert.match(met, /403 from authorization, as expected/);
   });
@@ -106,7 +106,7 @@ describe("the page of a ticket", () => {
 
   it("tells what was not minimized, and leaves out what there is nothing of", () => {
     const { inForce: _, ...some } = ticket();
-    const answer = { ...some, notes: [], changes: [], notCarriedOver: [] };
+    const answer = { ...some, notes: [], differences: [] };
     const { minimized } = ticket("health-check-minimized");
     assert.match(
       formatReproHtml({ ...answer, minimized: { ...minimized!, confirmed: false } }),

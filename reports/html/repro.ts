@@ -5,7 +5,8 @@ import { prepareData } from "../prepare.ts";
 import { cut, plural } from "../text.ts";
 import { firstLine } from "../describe.ts";
 import { describeHeadline, formatExplanation, formatFilters } from "../explanation.ts";
-import { describeCause, describeTicketNote } from "../words.ts";
+import { describeDifference, describeHint, describeNeed, describeOutcome } from "../ticket-words.ts";
+import { comparisonsOf, describeCause, describeTicketNote } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderTop } from "./frame.ts";
 import { copyable, sign } from "./marks.ts";
@@ -37,7 +38,9 @@ export function formatReproHtml(result: ReproAnswer): string {
         ),
       })}
       <main id="results" tabindex="-1" class="diff repro">
+        ${renderOpen(answer)}
         <h2 class="cause">${cut(describeCause(answer.cause), headline)}</h2>
+        ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)} ${renderComparisons(answer)}
         <section id="requests">
           ${renderCells(answer, status)}
           <div class="checks">
@@ -54,7 +57,55 @@ export function formatReproHtml(result: ReproAnswer): string {
       </main>
     </div>
     ${renderNoScript("Copying needs JavaScript; all answers are here.")}`;
-  return renderPage({ title: `${answer.request}: ${describeVerdict(answer)} – meshproof repro`, status, body });
+  return renderPage({ title: `${answer.ticket}: ${describeVerdict(answer)} – meshproof repro`, status, body });
+}
+
+/** What decides, or may, and what would make it possible to reproduce. */
+function renderOpen({ reproduced, differences }: ReproAnswer): Html | false {
+  if (reproduced) return false;
+  const open = differences.filter(({ decides }) => decides !== "no");
+  return html`<section id="open" class="open">
+    <h2>Not reproduced: this decides the answer, or may</h2>
+    <ul class="plain">
+      ${open.map((difference) => {
+        const need = describeNeed(difference);
+        return html`<li>
+          ${describeDifference(difference)}${need !== undefined && html`<br /><b>To do:</b> ${need}.`}
+        </li>`;
+      })}
+      ${open.length === 0 && html`<li>the answers went on to change</li>`}
+    </ul>
+    <p>Below is the answer of the reduced ticket, without all that.</p>
+  </section>`;
+}
+
+/** The conditions that decide, as a table. */
+function renderComparisons({ cause }: ReproAnswer): Html[] {
+  return comparisonsOf(cause).map(
+    ({ rule, rows }) =>
+      html`<figure class="compared">
+        <figcaption>${cut(rule, headline)}</figcaption>
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">field</th>
+                <th scope="col">rule requires</th>
+                <th scope="col">request has</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${rows.map(
+                (row) =>
+                  html`<tr>
+                    ${row.map((text) => html`<td>${cut(text, headline)}</td>`)}
+                  </tr>`,
+              )}
+            </tbody>
+          </table>
+        </div>
+      </figure>`,
+  );
 }
 
 interface Section {
@@ -66,7 +117,7 @@ interface Section {
 
 /** What there is to tell; what is empty is left out. */
 function sectionsOf(answer: ReproAnswer): Section[] {
-  const { inForce, notes, changes, notCarriedOver, minimized, applied, standIn } = answer;
+  const { inForce, notes, differences, minimized, applied, standIn } = answer;
   return [
     ...(inForce === undefined
       ? []
@@ -80,8 +131,11 @@ function sectionsOf(answer: ReproAnswer): Section[] {
         ]),
     ...listed("findings", "Policies without effect and other findings", notes.map(describeTicketNote)),
     ...(minimized === undefined ? [] : [renderMinimized(minimized)]),
-    ...listed("changed", "What had to be changed", changes),
-    ...listed("left-out", "What could not be carried over", notCarriedOver),
+    ...listed(
+      "changed",
+      "What is not as in the ticket, without an effect on the answer",
+      differences.filter(({ decides }) => decides === "no").map(describeDifference),
+    ),
     {
       id: "applied",
       title: "Manifests as applied",
@@ -136,7 +190,7 @@ function renderRun(answer: ReproAnswer): Html {
     <summary>
       <span>${answer.request}</span>
       <span><time datetime="${answer.startedAt}">${started}</time></span>
-      <span>ticket ${answer.id}</span>
+      <span>ticket ${answer.ticket}, ${answer.id}</span>
     </summary>
     <dl>
       ${entry("repeat", copyable(answer.command))} ${entry("tool", html`${answer.tool.name} ${answer.tool.version}`)}
@@ -175,7 +229,7 @@ function renderCells({ matrix: { columns, rows, given }, expected }: ReproAnswer
                     <a href="${href}"
                       ><span class="seen"><span class="unseen">the request as given, got </span>${numberOf(cell)}</span
                       ><span class="by">${describeAnswerer(cell)}</span
-                      >${expected !== undefined && html`<span class="want">expected <b>${expected.status}</b></span>`}</a
+                      >${expected !== undefined && html`<span class="want">expected <b>${describeOutcome(expected.outcome)}</b></span>`}</a
                     >
                   </td>`;
                 })}
@@ -199,7 +253,7 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
     <summary>
       ${wanted && sign(status)}<span class="name">${rows.length > 1 && `${rows[row]?.request ?? ""} `}${name}</span>
       <span class="verdict"
-        >${wanted && html`expected <b>${expected.status}</b>, got `}${describeAnswered(cell)}${asked && ", the request as given"}</span
+        >${wanted && html`expected <b>${describeOutcome(expected.outcome)}</b>, got `}${describeAnswered(cell)}${asked && ", the request as given"}</span
       >
     </summary>
     <dl>
@@ -237,17 +291,19 @@ function placeOf(row: number, column: string): string {
   return row === 0 ? `cell-${name}` : `cell-${row + 1}-${name}`;
 }
 
-/** Without an expectation nothing is right or wrong. */
-function statusOf({ expected }: ReproAnswer): Status {
+/** Without an expectation nothing is right or wrong; what was not reproduced is never green. */
+function statusOf({ expected, reproduced }: ReproAnswer): Status {
+  if (!reproduced) return "error";
   if (expected === undefined) return "skipped";
   return expected.met ? "passed" : "failed";
 }
 
 /** `403 from authorization, expected 200`. */
-function describeVerdict({ verdict, expected }: ReproAnswer): string {
+function describeVerdict({ verdict, expected, reproduced }: ReproAnswer): string {
   const got = verdict.status === 0 ? "no answer" : `${verdict.status} ${describeAnswerer(verdict)}`;
+  if (!reproduced) return `not reproduced; the reduced ticket gets ${got}`;
   if (expected === undefined) return got;
-  return expected.met ? `${got}, as expected` : `${got}, expected ${expected.status}`;
+  return expected.met ? `${got}, as expected` : `${got}, expected ${describeOutcome(expected.outcome)}`;
 }
 
 /** `401 from authentication ("Jwt is missing")`. */

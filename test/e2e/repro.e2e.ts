@@ -117,7 +117,7 @@ describe("repro", () => {
       ]);
       assert.deepEqual(Object.fromEntries(rows), matrix);
       assert.match(answer.versions["istio"] ?? "", /^\d/);
-      assert.ok(answer.changes.length > 0);
+      assert.ok(answer.reproduced && answer.differences.length > 0);
       assert.ok(answer.applied.length > 0 && answer.applied.every(({ yaml }) => yaml !== ""));
       const page = path.join(folder, "pages", answer.id);
       assert.deepEqual(JSON.parse(await readFile(path.join(page, "repro.json"), "utf8")), answer);
@@ -188,7 +188,7 @@ describe("repro", () => {
       /^The token is valid, but its audience \["billing"\] is not among \["orders"\], so jwt_authn answers 403\.\n/,
     );
     assert.match(done.stdout, /^GET \/orders +200 +403 +200 +401 +401 +403 +401 +401$/m);
-    assert.match(done.stdout, /issuer https:\/\/login\.example\.com\/ has keys of ours .* kid theirs \(RS256\)/);
+    assert.match(done.stdout, /issuer https:\/\/login\.example\.com\/ has keys of meshproof .* kid theirs \(RS256\)/);
 
     const secrets = [token.split(".")[2]!, jwk.n!];
     assert.ok(secrets.every((secret) => secret.length > 100));

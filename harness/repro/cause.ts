@@ -1,0 +1,161 @@
+/** Why a ticket's request got its answer: the first explanation that fits. */
+
+import type { Condition, Decision, Explanation, Reason } from "../model/explanation.ts";
+import type { Cause } from "../model/finding.ts";
+import type { AppliedObject } from "../model/result.ts";
+import type { Observation } from "../model/ticket.ts";
+import type { Ticket, Translation } from "./translate.ts";
+
+export interface Evidence {
+  /** What the proxy's config says of the request as given, also where it leaves something open. */
+  readonly told: Explanation | undefined;
+  /** The request as given. */
+  readonly main: Observation;
+  readonly objects: readonly AppliedObject[];
+  readonly translation: Translation;
+  readonly ticket: Ticket;
+  readonly at: (row: number, column: number) => Observation;
+}
+
+/** The first of these that fits; the proxy's own config where none does. */
+export function findCause(evidence: Evidence): Cause {
+  return (
+    whyElsewhere(evidence) ??
+    whyKeys(evidence) ??
+    whyAudience(evidence) ??
+    whyAuthentication(evidence) ??
+    whySpelling(evidence) ??
+    whyNotChosen(evidence) ??
+    whyTcp(evidence) ??
+    whyPath(evidence) ??
+    whyExplained(evidence)
+  );
+}
+
+/** A policy is enforced where a request arrives, and this one leaves. */
+function whyElsewhere({ main, translation: { topology } }: Evidence): Cause | undefined {
+  if (topology.way.kind !== "egress" || main.got.by !== "workload") return undefined;
+  return { kind: "leaves-mesh", host: topology.way.host };
+}
+
+function whyKeys({ main, objects }: Evidence): Cause | undefined {
+  // Envoy looks at issuer, times and audience before it looks for a key.
+  if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
+    return undefined;
+  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
+  if (finding?.kind !== "keys-not-fetched") return undefined;
+  return { kind: "keys-not-fetched", issuers: finding.issuers, status: main.got.status };
+}
+
+function whyAudience({ main, translation, ticket, at }: Evidence): Cause | undefined {
+  const aud = [ticket.tokens[0]?.claims["aud"] ?? []].flat();
+  if (main.got.body.includes("Audiences in Jwt are not allowed")) {
+    const rule = translation.rules.find(({ iss }) => iss === ticket.tokens[0]?.claims["iss"]);
+    return { kind: "token-audience", aud, allowed: rule?.audiences ?? [], status: main.got.status };
+  }
+  // A policy that looks at the audience: with another one the answer is the same, and the rule says so.
+  const decisive = ruleAboutAudience(main.explanation?.decision.reason);
+  if (main.got.by !== "authorization" || decisive === undefined || ticket.tokens.length === 0) return undefined;
+  const { policy, conditions } = decisive;
+  return {
+    kind: "policy-audience",
+    ...(policy && { policy: { kind: "AuthorizationPolicy", ...policy } }),
+    aud,
+    conditions,
+    without: at(0, 0).got.status,
+  };
+}
+
+/** The rule that denies for the audience, or one that would allow the request with another audience. */
+function ruleAboutAudience(reason: Reason | undefined) {
+  const isAudience = ({ field }: Condition): boolean => field.kind === "claim" && field.name === "aud";
+  if (reason?.kind === "denied") return reason.rule.conditions.some(isAudience) ? reason.rule : undefined;
+  if (reason?.kind !== "not-allowed") return undefined;
+  return reason.rules.find(({ conditions }) => conditions.length > 0 && conditions.every(isAudience));
+}
+
+function whyAuthentication({ main, translation, ticket }: Evidence): Cause | undefined {
+  if (main.got.by !== "authentication") return undefined;
+  const { status } = main.got;
+  const said = main.got.body.trim().split("\n")[0] ?? "";
+  if (/issuer is not configured/i.test(said)) {
+    const trusted = [...new Set(translation.rules.map((rule) => rule.iss))];
+    return { kind: "untrusted-issuer", iss: ticket.tokens[0]?.claims["iss"], trusted, status };
+  }
+  const reason = main.explanation?.decision.reason;
+  return { kind: "token-refused", status, said, ...(reason && { reason }) };
+}
+
+/** Two spellings of a path, one refused and one let through. */
+function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
+  const { rows, columns, given } = translation;
+  if (rows.length < 2) return undefined;
+  const other = at(1, columns.indexOf(given));
+  if (main.got.by !== "workload" || other.got.by === "workload") return undefined;
+  const [mine = "", plain = ""] = rows.map((row) => row.replace(/^\S+ /, ""));
+  const { path = mine, decision } = main.explanation ?? {};
+  return {
+    kind: "path-bypass",
+    compared: path,
+    ...(decision && { reason: decision.reason }),
+    other: plain,
+    status: other.got.status,
+  };
+}
+
+/** A policy that no judging proxy has explains that a request goes through. */
+function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefined {
+  if (main.got.by !== "workload") return undefined;
+  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
+  if (finding?.kind !== "selects-no-pod") return undefined;
+  const { object, selector, pods } = finding;
+  const elsewhere = pods.some(({ namespace }) => namespace !== object.namespace);
+  const labels = translation.topology.workloads[0]?.labels ?? {};
+  return { kind: "selects-no-pod", object, selector, elsewhere, pods: labels };
+}
+
+/** Rules about HTTP on a port that the mesh takes for TCP. */
+function whyTcp({ main, translation }: Evidence): Cause | undefined {
+  const { way } = translation.topology;
+  if (way.kind !== "service") return undefined;
+  const { name: portName = "", port } = way.port;
+  if (!/^(tcp|tls|mongo|mysql|redis)(-|$)/.test(portName)) return undefined;
+  return { kind: "tcp-port", port, name: portName, status: main.got.status };
+}
+
+/** A path that a DENY rule does not list among those that it leaves alone. */
+function whyPath({ main }: Evidence): Cause | undefined {
+  const reason = main.explanation?.decision.reason;
+  if (main.got.by !== "authorization" || reason?.kind !== "denied" || reason.rule.policy === undefined)
+    return undefined;
+  for (const { field, requires, got } of reason.rule.conditions) {
+    if (field.kind !== "path" || requires.kind !== "not" || got.kind !== "text") continue;
+    const { matcher } = requires;
+    return {
+      kind: "path-not-exempt",
+      policy: { kind: "AuthorizationPolicy", ...reason.rule.policy },
+      path: got.text,
+      exempt: matcher.kind === "one-of" ? matcher.matchers : [matcher],
+      status: main.got.status,
+    };
+  }
+  return undefined;
+}
+
+function whyExplained({ main, told }: Evidence): Cause {
+  const { status, by, details, error } = main.got;
+  // A filter that cannot be read may have changed the request before; the rule that denied is named all the same.
+  const rule = told?.rules.find(({ name }) => by === "authorization" && details?.includes(`[${name}]`));
+  if (told?.decision.verdict === "undecided" && rule !== undefined)
+    return {
+      kind: "decision",
+      decision: { verdict: "denied", status, by: "authorization", reason: { kind: "denied", rule } },
+    };
+  const decision: Decision | undefined = main.explanation?.decision;
+  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
+  const lost = by !== "workload" && decision?.verdict === "admitted";
+  if (decision !== undefined && decision.verdict !== "undecided" && !lost)
+    return { kind: "decision", decision: decision.verdict === "denied" ? { ...decision, status } : decision };
+  const said = details ?? error;
+  return { kind: "answer", answer: { status, by }, lost, ...(said && { said }) };
+}

@@ -1,0 +1,166 @@
+/** Well-known traps that a ticket may have met, by its YAML and its request alone. They decide nothing. */
+
+import type { Hint } from "../model/ticket.ts";
+import { fitsHost, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
+import { type Topology } from "./topology.ts";
+import type { JwtRule } from "./issuers.ts";
+import type { Ticket, TicketObject } from "./translate.ts";
+import { groupOf, isKind, isPolicy, refOf } from "./understood.ts";
+
+type Fields = Readonly<Record<string, readonly unknown[] | undefined>>;
+
+interface Rule {
+  readonly from?: readonly { readonly source?: Fields }[];
+  readonly to?: readonly { readonly operation?: Fields }[];
+  readonly when?: readonly {
+    readonly key?: string;
+    readonly values?: readonly unknown[];
+    readonly notValues?: readonly unknown[];
+  }[];
+}
+
+/** Fields of operations and sources that mean nothing outside of HTTP. */
+const HTTP_ONLY = /^(not)?(hosts|methods|paths|requestPrincipals|remoteIpBlocks)$/i;
+
+export function hintsOf(
+  { objects, request, tokens }: Ticket,
+  topology: Topology,
+  rules: readonly JwtRule[],
+  nsOf: (object: TicketObject) => string,
+): Hint[] {
+  const hints: Hint[] = [];
+  const add = (hint: Hint): void =>
+    void (hints.some((one) => JSON.stringify(one) === JSON.stringify(hint)) || hints.push(hint));
+  const claims = tokens[0]?.claims ?? {};
+  const { way } = topology;
+  if (way.kind === "egress" && objects.some((one) => one.kind === "AuthorizationPolicy"))
+    add({ kind: "egress-not-checked", host: way.host });
+  for (const { place } of request.tokens)
+    if ("cookie" in place && !rules.some(({ fromCookies }) => fromCookies.includes(place.cookie)) && rules.length > 0)
+      add({ kind: "cookie-not-looked-at", cookie: place.cookie });
+  if (request.method === "OPTIONS" && request.headers.some(([name]) => /^access-control-request-method$/i.test(name)))
+    add({ kind: "preflight" });
+  for (const object of objects) {
+    const spec = object.spec ?? {};
+    if (object.kind === "RequestAuthentication")
+      for (const rule of (spec["jwtRules"] ?? []) as { issuer?: string; jwks?: unknown; jwksUri?: string }[]) {
+        const { issuer = "", jwks, jwksUri } = rule;
+        if (jwks === undefined && jwksUri === undefined && !/^https?:\/\//.test(issuer))
+          add({ kind: "no-url-issuer", iss: issuer });
+        const strict = jwksUri === undefined ? undefined : strictFor(jwksUri, objects, topology, nsOf);
+        if (strict !== undefined) add({ kind: "jwks-behind-mtls", iss: issuer, ...strict });
+      }
+    if (object.kind === "PeerAuthentication" && isPolicy(object)) {
+      const chosen = selectorOf(object);
+      for (const port of Object.keys(spec["portLevelMtls"] ?? {}).map(Number)) servicePort(object, port, chosen);
+    }
+    if (object.kind !== "AuthorizationPolicy" || groupOf(object.apiVersion) !== "security.istio.io") continue;
+    if (spec["action"] === "CUSTOM" && rules.length > 0) add({ kind: "custom-before-token", object: refOf(object) });
+    const chosen = selectorOf(object);
+    if (isAtGateway(object, objects) && nsOf(object) !== ROOT)
+      add({ kind: "other-namespace", object: refOf(object), needed: "the gateway's" });
+    for (const gateway of objects.filter(
+      (one) => one.kind === "Gateway" && groupOf(one.apiVersion) === "gateway.networking.k8s.io",
+    ))
+      if (nsOf(gateway) !== nsOf(object) && nsOf(object) !== ROOT)
+        add({ kind: "other-namespace", object: refOf(object), needed: nsOf(gateway) });
+    const all = ((spec["rules"] ?? []) as (Rule | null)[]).filter((rule) => rule !== null);
+    for (const rule of all) {
+      for (const { source = {} } of rule.from ?? []) {
+        for (const value of [...(source["requestPrincipals"] ?? []), ...(source["notRequestPrincipals"] ?? [])].map(
+          String,
+        )) {
+          const iss = String(claims["iss"] ?? "");
+          const joined = `${iss}/${String(claims["sub"] ?? "")}`;
+          const slash = value.lastIndexOf("/");
+          if (
+            iss !== "" &&
+            value !== "*" &&
+            slash > 0 &&
+            value.slice(0, slash) !== iss &&
+            joined.startsWith(value.replace(/\*$/, ""))
+          )
+            add({ kind: "principal-last-slash", value, iss });
+        }
+      }
+      for (const { operation = {} } of rule.to ?? []) {
+        for (const method of (operation["methods"] ?? []).map(String))
+          if (method.includes("/")) add({ kind: "grpc-method", method });
+        for (const port of (operation["ports"] ?? []).map(Number)) servicePort(object, port, chosen);
+        for (const [field, values = []] of Object.entries(operation))
+          for (const value of values.map(String))
+            if (/.\*./.test(value) && !(/paths$/i.test(field) && /\{/.test(value)))
+              add({ kind: "star-inside", value, field });
+      }
+      for (const { key = "", values = [], notValues = [] } of rule.when ?? []) {
+        const claim = /^request\.auth\.claims\[([^\]]+)\]$/.exec(key)?.[1];
+        if (claim === undefined) continue;
+        if (claim === "scope" && [...values, ...notValues].some((value) => String(value).includes(" ")))
+          add({ kind: "scope-is-split", claim });
+        const held = claims[claim];
+        if (typeof held === "number" || typeof held === "boolean")
+          add({ kind: "claim-not-text", claim, type: typeof held });
+        if (
+          typeof held === "string" &&
+          held.includes(" ") &&
+          claim !== "scope" &&
+          values.some((value) => held.split(" ").includes(String(value)))
+        )
+          add({ kind: "scope-is-split", claim });
+      }
+    }
+    const fields = [
+      ...new Set(
+        all.flatMap((rule) =>
+          [
+            ...(rule.from ?? []).flatMap(({ source = {} }) => Object.keys(source)),
+            ...(rule.to ?? []).flatMap(({ operation = {} }) => Object.keys(operation)),
+            ...(rule.when ?? []).flatMap(({ key = "" }) => (/^request\./.test(key) ? [key] : [])),
+          ].filter((field) => HTTP_ONLY.test(field) || field.startsWith("request.")),
+        ),
+      ),
+    ];
+    const raw =
+      (way.kind === "gateway" && way.passthrough) ||
+      (way.kind === "service" && /^(tcp|tls|https|mongo|mysql|redis)(-|$)/.test(way.port.name ?? ""));
+    if (raw && fields.length > 0) add({ kind: "tcp-drops-http", object: refOf(object), fields });
+  }
+  return hints;
+
+  /** A port of the Service that is none of the container's. */
+  function servicePort(object: TicketObject, port: number, chosen: Readonly<Record<string, string>>): void {
+    for (const service of topology.services) {
+      if (
+        service.object === undefined ||
+        service.namespace !== nsOf(object) ||
+        !service.ports.some((one) => one.port === port)
+      )
+        continue;
+      const workload = topology.workloads.find(
+        (one) => isOf(service, one) && Object.entries(chosen).every(([key, value]) => one.labels[key] === value),
+      );
+      if (workload === undefined) continue;
+      const container = targetPortsOf(service, workload);
+      if (!container.includes(port)) add({ kind: "service-port", object: refOf(object), port, container });
+    }
+  }
+}
+
+/** A PeerAuthentication that demands mTLS of the Service that serves the keys: istiod has no sidecar. */
+function strictFor(
+  uri: string,
+  objects: readonly TicketObject[],
+  topology: Topology,
+  nsOf: (object: TicketObject) => string,
+) {
+  const host = /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(uri)?.[1] ?? "";
+  const [name, namespace] = inCluster(host, new Set(topology.namespaces.keys())) ?? [];
+  if (name === undefined || namespace === undefined || !fitsHost("*", host)) return undefined;
+  const strict = objects.find(
+    (one) =>
+      isKind(one, "PeerAuthentication") &&
+      [namespace, ROOT].includes(nsOf(one)) &&
+      (one.spec?.["mtls"] as { mode?: string } | undefined)?.mode === "STRICT",
+  );
+  return strict && { service: `${namespace}/${name}`, object: refOf(strict) };
+}

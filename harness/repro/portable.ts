@@ -1,0 +1,82 @@
+/** A translated ticket for any cluster: with `${ns}` and `${outside.ns}` in the place of its namespaces. */
+
+import { STAND_IN, toYaml } from "./stand-in.ts";
+import { ROOT } from "./services.ts";
+import { type Topology } from "./topology.ts";
+import type { MadeIssuer } from "./issuers.ts";
+import type { Ticket, TicketObject, Translation } from "./translate.ts";
+import { isPolicy } from "./understood.ts";
+
+interface Parts {
+  readonly ticket: Ticket;
+  readonly topology: Topology;
+  readonly applied: readonly { readonly file: string; readonly object: TicketObject }[];
+  /** Of the stand-ins and callers. */
+  readonly made: readonly object[];
+  readonly issuers: readonly MadeIssuer[];
+  readonly folder: string;
+  readonly secured: boolean;
+}
+
+/** A scenario has two namespaces, clients of its own, and no TLS. */
+export function portable({
+  ticket,
+  topology,
+  applied,
+  made,
+  issuers,
+  folder,
+  secured,
+}: Parts): Translation["exported"] {
+  const { way, caller } = topology;
+  if (secured) return { why: "a scenario sends no HTTPS" };
+  if (way.kind === "egress") return { why: "a scenario does not send to hosts outside of the cluster" };
+  const home = way.kind === "service" ? way.service.namespace : topology.workloads[0]?.namespace;
+  const spaces = new Set([
+    ...applied.map(({ object }) => object.metadata.namespace),
+    ...topology.workloads.map(({ namespace }) => namespace),
+  ]);
+  spaces.delete(undefined);
+  spaces.delete(ROOT);
+  if (home !== undefined) spaces.delete(home);
+  if (spaces.size > 1) return { why: "a scenario has two namespaces, and the ticket has more" };
+  const [other] = spaces;
+  const accounts = /"(?:not)?(?:principals|serviceAccounts|namespaces)"|source\.(?:principal|namespace)/i;
+  const identity = ticket.objects.some(
+    (object) => isPolicy(object) && accounts.test(JSON.stringify(object.spec ?? {})),
+  );
+  if (way.kind === "service" && (identity || !caller.sidecar))
+    return { why: "a scenario sends from a client of its own, and the ticket's caller is another" };
+  const rename = (text: string): string => {
+    let named = text;
+    for (const [from, to] of [
+      [home, "${ns}"],
+      [other, "${outside.ns}"],
+    ] as const) {
+      if (from === undefined) continue;
+      named =
+        named === from
+          ? to
+          : named.replaceAll(
+              new RegExp(`^${from}/|(?<=/ns/)${from}(?=/)|(?<=^[a-z0-9-]+\\.)${from}(?=$|[.:])`, "g"),
+              (found) => found.replace(from, to),
+            );
+    }
+    return named;
+  };
+  const mapped = (value: unknown, key = ""): unknown => {
+    if (typeof value === "string") return key === "name" || key === "nginx.conf" ? value : rename(value);
+    if (Array.isArray(value)) return value.map((inner) => mapped(inner));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, mapped(inner, name)]));
+  };
+  const files = new Map<string, string>();
+  for (const { name, iss, keys } of issuers) files.set(`issuers/${name}.yaml`, toYaml({ iss, keys }));
+  for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(mapped(object)));
+  const kept = made.filter((object) => {
+    const { kind, metadata } = object as TicketObject;
+    return kind !== "Namespace" && !metadata.name.startsWith("ticket-caller");
+  });
+  files.set(`workloads/${STAND_IN}/${STAND_IN}.yaml`, kept.map((object) => toYaml(mapped(object))).join("---\n"));
+  return { files, rename };
+}

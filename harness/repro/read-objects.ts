@@ -1,0 +1,45 @@
+/** Kubernetes objects out of a ticket's YAML, and back. */
+
+import { parseAllDocuments, stringify } from "yaml";
+import { MeshproofError } from "../model/errors.ts";
+import { ofFile } from "../user-file.ts";
+import { withoutCredentials } from "./placeholders.ts";
+import type { TicketObject } from "./translate.ts";
+
+/** Objects of YAML text; a List is taken apart. @throws MeshproofError ERR_USAGE naming the file */
+export function readObjects(text: string, file: string): TicketObject[] {
+  return ofFile(file, () => objectsOf(text, file));
+}
+
+function objectsOf(text: string, file: string): TicketObject[] {
+  return parseAllDocuments(text).flatMap((document) => {
+    const [problem] = document.errors;
+    if (problem)
+      throw new MeshproofError("ERR_USAGE", `${file} is no YAML: ${problem.message.split("\n")[0]}`, {
+        hint: "give files with Kubernetes objects",
+      });
+    const value = document.toJS() as (TicketObject & { items?: TicketObject[] }) | null;
+    if (value === null) return [];
+    const found =
+      typeof value.kind === "string" && value.kind.endsWith("List") && Array.isArray(value.items)
+        ? value.items
+        : [value];
+    for (const one of found)
+      if (typeof one?.kind !== "string" || typeof one.metadata?.name !== "string")
+        throw new MeshproofError("ERR_USAGE", `${file} has a document without kind and metadata.name`, {
+          hint: "give files with Kubernetes objects",
+        });
+    return found;
+  });
+}
+
+/** Objects as YAML. Key sets are `…`, and a jwksUri has no user info and no query: no secret of a user's gets into a report. */
+export function stringifyObjects(objects: readonly TicketObject[]): string {
+  const blank = (key: unknown, value: unknown): unknown => {
+    if (key === "jwks") return "…";
+    return key === "jwksUri" || key === "jwks_uri" ? withoutCredentials(String(value)).uri : value;
+  };
+  return objects
+    .map((object) => stringify(object, blank, { aliasDuplicateObjects: false, lineWidth: 0 }))
+    .join("---\n");
+}

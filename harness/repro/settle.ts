@@ -1,0 +1,146 @@
+/** Objects of a ticket as they work with meshproof's gateway and certificates. */
+
+import type { Labels } from "../model/finding.ts";
+import type { Difference } from "../model/ticket.ts";
+import { STAND_IN } from "./stand-in.ts";
+import { inCluster, isOurGateway, ROOT, selectorOf, type Service } from "./services.ts";
+import type { TicketObject } from "./translate.ts";
+import { isKind, refOf } from "./understood.ts";
+
+/** A policy for an ingress gateway, where ours is. */
+export function settleAtGateway(
+  policy: TicketObject,
+  namespace: string,
+  objects: readonly TicketObject[],
+): { readonly namespace: string; readonly selector?: Labels; readonly difference?: Difference } {
+  const selector = selectorOf(policy);
+  const object = refOf(policy);
+  const known = isOurGateway(selector);
+  if (namespace === ROOT)
+    return known
+      ? { namespace }
+      : {
+          namespace,
+          selector: { istio: "ingressgateway" },
+          difference: { kind: "gateway", object, selector, elsewhere: false, decides: "no" },
+        };
+  // Where the ticket shows the gateway's own pods or Service beside the policy, both are moved together.
+  const shown = objects.some(
+    (one) =>
+      (isKind(one, "Deployment") || isKind(one, "Service") || isKind(one, "Pod")) &&
+      one.metadata.namespace === namespace &&
+      Object.entries(selector).every(([key, value]) => JSON.stringify(one).includes(`"${key}":"${value}"`)),
+  );
+  if (shown)
+    return {
+      namespace: ROOT,
+      selector: { istio: "ingressgateway" },
+      difference: { kind: "gateway", object, selector, elsewhere: true, decides: "no" },
+    };
+  return { namespace, difference: { kind: "gateway", object, selector, elsewhere: true, decides: "unknown" } };
+}
+
+/** Certificates of a Gateway's servers are ours. @returns names of the Secrets */
+export function settleServers(
+  object: TicketObject,
+  spec: Record<string, unknown>,
+  named: boolean,
+  differences: Difference[],
+): string[] {
+  const servers = (spec["servers"] ?? []) as {
+    tls?: Record<string, unknown>;
+    port?: { protocol?: string; number?: number };
+  }[];
+  return servers.flatMap(({ tls, port }) => {
+    // Our gateway's Service has the ports 80 and 443.
+    const here = /^(HTTPS|TLS)$/.test(port?.protocol ?? "") ? 443 : 80;
+    if (port?.number !== undefined && port.number !== here) {
+      const taken = servers.some((one) => one.port !== port && one.port?.number === here);
+      differences.push({
+        kind: "server-port",
+        object: refOf(object),
+        port: port.number,
+        here,
+        decides: taken || named ? "unknown" : "no",
+      });
+      port.number = here;
+    }
+    if (tls === undefined || tls["httpsRedirect"] === true) return [];
+    const mode = String(tls["mode"] ?? "SIMPLE");
+    if (mode === "PASSTHROUGH") return [];
+    if (mode !== "SIMPLE" || !/^(HTTPS|TLS)$/.test(port?.protocol ?? "")) {
+      differences.push({
+        kind: "field-left-out",
+        object: refOf(object),
+        field: `tls.mode ${mode}`,
+        decides: "unknown",
+      });
+      return [];
+    }
+    for (const field of ["serverCertificate", "privateKey", "caCertificates"]) delete tls[field];
+    tls["credentialName"] = typeof tls["credentialName"] === "string" ? tls["credentialName"] : "ticket-gateway";
+    differences.push({ kind: "certificate", object: refOf(object), decides: "no" });
+    return [tls["credentialName"] as string];
+  });
+}
+
+/** A host outside of the cluster cannot be reached: a server of ours has its place. */
+export function settleEntry(spec: Record<string, unknown>): void {
+  if (spec["location"] === "MESH_INTERNAL" || spec["workloadSelector"] !== undefined) return;
+  spec["resolution"] = "DNS";
+  spec["endpoints"] = [{ address: "ticket-elsewhere.${outside.ns}.svc.cluster.local" }];
+  const hosts = (spec["hosts"] ?? []) as string[];
+  // Istio takes no wildcard with a resolution by DNS.
+  if (hosts.some((host) => host.startsWith("*"))) {
+    delete spec["endpoints"];
+    spec["resolution"] = "NONE";
+  }
+}
+
+export function originatesTls(
+  objects: readonly TicketObject[],
+  service: Service,
+  nsOf: (object: TicketObject) => string,
+): boolean {
+  return objects.some((one) => {
+    if (!isKind(one, "DestinationRule")) return false;
+    const { host, trafficPolicy } = (one.spec ?? {}) as { host?: string; trafficPolicy?: { tls?: { mode?: string } } };
+    const [name, namespace = nsOf(one)] = inCluster(host ?? "", new Set([service.namespace])) ?? [];
+    return name === service.name && namespace === service.namespace && trafficPolicy?.tls?.mode === "SIMPLE";
+  });
+}
+
+export function defaultRoute(
+  service: { readonly name: string; readonly namespace: string; readonly ports: readonly { readonly port: number }[] },
+  gateway: { readonly namespace: string; readonly name: string } | undefined,
+): TicketObject[] {
+  const apiVersion = "networking.istio.io/v1";
+  const open: TicketObject = {
+    ...{ apiVersion, kind: "Gateway", metadata: { name: STAND_IN, namespace: service.namespace } },
+    spec: {
+      selector: { istio: "ingressgateway" },
+      servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: ["*"] }],
+    },
+  };
+  const to = gateway ?? { namespace: service.namespace, name: STAND_IN };
+  const route: TicketObject = {
+    ...{ apiVersion, kind: "VirtualService", metadata: { name: STAND_IN, namespace: to.namespace } },
+    spec: {
+      hosts: ["*"],
+      gateways: [`${to.namespace}/${to.name}`],
+      http: [
+        {
+          route: [
+            {
+              destination: {
+                host: `${service.name}.${service.namespace}.svc.cluster.local`,
+                port: { number: service.ports[0]?.port ?? 80 },
+              },
+            },
+          ],
+        },
+      ],
+    },
+  };
+  return gateway === undefined ? [open, route] : [route];
+}

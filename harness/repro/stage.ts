@@ -1,0 +1,137 @@
+/** Where a ticket's request is sent from and to, on a cluster: its own namespaces, stand-ins and certificates. */
+
+import type { V1Pod } from "@kubernetes/client-node";
+import { MeshproofError } from "../model/errors.ts";
+import { applyManifest, parseManifests } from "../mesh/apply.ts";
+
+import { readyPods } from "../mesh/wait.ts";
+import { issueLeaf } from "../run/certificate.ts";
+import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
+import type { Session } from "../run/session.ts";
+import { MANAGED_LABEL } from "../run/workloads.ts";
+import { CALLER_LABEL, CERTIFICATE, STAND_IN, STAND_IN_LABEL } from "./stand-in.ts";
+import { isOf, targetPortsOf, type Service, type ServicePort } from "./services.ts";
+import type { Ticket, Translation } from "./translate.ts";
+
+const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";
+
+/** Namespaces, and certificates that nobody has signed: what pods need before they can start. */
+export async function makeReady({ kube, handle }: Session, { files, certificate }: Translation): Promise<void> {
+  const text = files
+    .get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!
+    .replaceAll("${outside.ns}", handle.outsideNamespace);
+  const manifests = parseManifests(text);
+  const labels = { ...MANAGED_LABEL };
+  const namespaces = manifests.filter(({ kind }) => kind === "Namespace");
+  for (const namespace of namespaces) await applyManifest(kube, namespace, { labels });
+  const users = new Set(
+    manifests.flatMap((manifest) =>
+      JSON.stringify(manifest).includes(CERTIFICATE) ? (manifest.metadata.namespace ?? []) : [],
+    ),
+  );
+  const secrets = [...certificate.secrets, ...[...users].map((namespace) => ({ namespace, name: CERTIFICATE }))];
+  if (secrets.length === 0) return;
+  const leaf = await issueLeaf(undefined, certificate.hosts.length > 0 ? certificate.hosts : ["ticket.example"]);
+  const encoded = (value: string): string => Buffer.from(value).toString("base64");
+  for (const { namespace, name } of secrets)
+    await applyManifest(
+      kube,
+      {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name, namespace },
+        type: "kubernetes.io/tls",
+        data: { "tls.crt": encoded(leaf.certificate), "tls.key": encoded(leaf.privateKey) },
+      },
+      { labels },
+    );
+}
+
+/** The places of a scenario, as the ticket has them. */
+export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
+  const { kube } = session;
+  const { way, services, workloads, others } = topology;
+  const podsOf = async (namespace: string, service?: Service): Promise<V1Pod[]> =>
+    (await readyPods(kube, namespace, STAND_IN_LABEL)).filter(
+      (pod) =>
+        service === undefined ||
+        Object.entries(service.selector).every(([key, value]) => pod.metadata?.labels?.[key] === value),
+    );
+  const proxiesOf = (pods: readonly V1Pod[]): Proxy[] => pods.filter(hasSidecar).map((pod) => proxyOf(pod, false));
+  const toService = async (service: Service, port: ServicePort, named: boolean): Promise<Target> => {
+    const pods = await podsOf(service.namespace, service);
+    const workload = workloads.find((one) => isOf(service, one));
+    const number = workload && targetPortsOf(service, workload)[service.ports.indexOf(port)];
+    const [bare = ""] = (request.authority ?? "").split(":");
+    const alone = others.length === 0 && topology.caller.namespace === service.namespace;
+    const host = named && bare !== "" && (bare.includes(".") || alone) ? bare : `${service.name}.${service.namespace}`;
+    const usual = request.scheme === "https" ? 443 : 80;
+    return {
+      url: `${request.scheme}://${host}${port.port === usual ? "" : `:${port.port}`}`,
+      connectTo: `${service.name}.${service.namespace}.svc.cluster.local:${port.port}`,
+      ...(number === undefined ? {} : { port: number }),
+      readyPods: pods.length,
+      proxies: proxiesOf(pods),
+      behind: [],
+    };
+  };
+  return {
+    place: async (name): Promise<Place> => {
+      const at = callers.findIndex(({ place }) => place === name);
+      const caller = callers[at]?.caller;
+      if (caller === undefined || caller.kind === "gateway" || caller.namespace === "meshproof-outside") {
+        const found = await session.place(name);
+        const { namespace, pod } = found.container;
+        const { status } = await kube.core.readNamespacedPod({ namespace, name: pod });
+        return { ...found, ...(status?.podIP === undefined ? {} : { ip: status.podIP }) };
+      }
+      const own = callers.filter(({ caller: one }) => one.kind === "pod" && one.namespace !== "meshproof-outside");
+      const workload = `ticket-caller-${own.indexOf(callers[at]!) + 1}`;
+      const [pod] = await readyPods(kube, caller.namespace, `${CALLER_LABEL}=${workload}`);
+      if (pod === undefined)
+        throw new MeshproofError(
+          "ERR_WORKLOAD_NOT_READY",
+          `the caller ${workload} has no ready pod in ${caller.namespace}`,
+        );
+      return {
+        container: { namespace: caller.namespace, pod: pod.metadata?.name ?? "", container: "curl" },
+        workload: `deploy/${workload}`,
+        ...(pod.status?.podIP === undefined ? {} : { ip: pod.status.podIP }),
+        ...(hasSidecar(pod) ? { proxy: proxyOf(pod, false) } : {}),
+      };
+    },
+    target: async (name): Promise<Target> => {
+      if (way.kind === "gateway" && name === "ingress") {
+        const found = await session.target("ingress");
+        const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
+        const behind = proxiesOf((await Promise.all(spaces.map((space) => podsOf(space)))).flat());
+        const authority = request.authority ?? "ticket.example";
+        return way.tls
+          ? { ...found, behind, url: `https://${authority}`, connectTo: `${GATEWAY}:443` }
+          : { ...found, behind };
+      }
+      if (way.kind === "egress") {
+        const [pod] = await readyPods(kube, session.handle.outsideNamespace, `${STAND_IN_LABEL}=ticket-elsewhere`);
+        const port = request.scheme === "https" ? 443 : 80;
+        return {
+          url: `${request.scheme}://${request.authority ?? way.host}`,
+          connectTo: `${pod?.status?.podIP ?? "127.0.0.1"}:${port}`,
+          readyPods: pod === undefined ? 0 : 1,
+          proxies: [],
+          behind: [],
+        };
+      }
+      const main = way.kind === "service" && way.service.name === name ? way : undefined;
+      const service = main?.service ?? services.find((one) => one.name === name);
+      if (service === undefined)
+        throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no Service ${name} to send to`);
+      return await toService(service, main?.port ?? service.ports[0] ?? { port: 80 }, true);
+    },
+  };
+}
+
+function hasSidecar(pod: V1Pod): boolean {
+  return [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some(
+    ({ name }) => name === "istio-proxy",
+  );
+}

@@ -1,0 +1,279 @@
+/** Which way a ticket's request takes, and what stands at its end. Pure; the order of the objects decides nothing. */
+
+import type { Caller, Difference } from "../model/ticket.ts";
+import { callersOf, OTHER_IDENTITY } from "./callers.ts";
+import type { TicketRequest } from "./curl-line.ts";
+import {
+  fallbackOf,
+  hasSidecars,
+  inCluster,
+  isAtGateway,
+  isOf,
+  keysFrom,
+  labelsAssumed,
+  podsOf,
+  portAssumed,
+  ROOT,
+  routesOf,
+  selectorOf,
+  serverModes,
+  sorted,
+  workloadsOf,
+  type RouteTo,
+  type Service,
+  type ServicePort,
+  type Workload,
+} from "./services.ts";
+import { isKind, isPolicy } from "./understood.ts";
+import type { TicketObject } from "./translate.ts";
+
+/** The way that a request takes. */
+export type Way =
+  | { readonly kind: "service"; readonly service: Service; readonly port: ServicePort }
+  | { readonly kind: "gateway"; readonly tls: boolean; readonly passthrough: boolean }
+  | { readonly kind: "egress"; readonly host: string };
+
+export interface Topology {
+  readonly way: Way;
+  readonly caller: Caller;
+  /** Who else may have sent it, or on which other way it may have come. */
+  readonly others: readonly {
+    readonly caller: Caller;
+    readonly open: "identity" | "sidecar" | "way";
+    readonly to?: Service;
+  }[];
+  readonly services: readonly Service[];
+  /** Those that a request may reach, or keys come from. */
+  readonly workloads: readonly Workload[];
+  /** Namespaces with sidecars or without. */
+  readonly namespaces: ReadonlyMap<string, { readonly sidecars: boolean }>;
+  /** Namespace of an object, where it has none of its own. */
+  readonly fallback: string;
+  readonly differences: readonly Difference[];
+}
+
+export interface TopologyOptions {
+  /** `NAMESPACE/SERVICEACCOUNT`, `outside` or `gateway`. */
+  readonly from?: string | undefined;
+}
+
+export function topologyOf(
+  objects: readonly TicketObject[],
+  request: TicketRequest,
+  options: TopologyOptions,
+): Topology {
+  const differences: Difference[] = [];
+  const [, host, written] = /^(.*?)(?::(\d+))?$/.exec(request.authority ?? "") ?? [];
+  const named = (request.host ?? host ?? "").replace(/:\d+$/, "").toLowerCase();
+  const fallback = fallbackOf(objects, named, differences);
+  const nsOf = (object: TicketObject): string => object.metadata.namespace ?? fallback;
+  const namespaces = new Map<string, { sidecars: boolean }>();
+  for (const object of objects)
+    if (isKind(object, "Namespace")) namespaces.set(object.metadata.name, { sidecars: hasSidecars(object) });
+  const workloads = workloadsOf(objects, nsOf, (namespace) => namespaces.get(namespace)?.sidecars ?? true);
+  const services: Service[] = sorted(objects.filter((object) => isKind(object, "Service"))).flatMap((object) => {
+    const selector = (object.spec?.["selector"] ?? {}) as Record<string, string>;
+    if (nsOf(object) === ROOT && /ingress|istiod/.test(JSON.stringify([object.metadata.name, selector]))) return [];
+    const ports = (object.spec?.["ports"] ?? []) as ServicePort[];
+    return [{ namespace: nsOf(object), name: object.metadata.name, selector, ports, object }];
+  });
+  const routes = routesOf(objects, nsOf);
+  const spaces = new Set([...objects.map(nsOf), ...services.map(({ namespace }) => namespace)]);
+  const policies = objects.filter((object) => isPolicy(object));
+  const atGateway =
+    objects.some((object) => isKind(object, "Gateway")) ||
+    routes.some(({ gateway }) => gateway) ||
+    policies.some((one) => isAtGateway(one, objects));
+  const find = (name: string, near: string | undefined): Service | undefined => {
+    const [service, namespace] = inCluster(name, spaces) ?? [];
+    return services.find((one) => one.name === service && one.namespace === (namespace ?? near ?? one.namespace));
+  };
+  const assume = (namespace: string, name: string, port: number): Service => {
+    const known = services.find((one) => one.name === name && one.namespace === namespace);
+    if (known !== undefined) return known;
+    const selector = labelsAssumed(policies, workloads, namespace, nsOf, name, differences);
+    const made = {
+      namespace,
+      name,
+      selector,
+      ports: [{ name: "http", port, targetPort: portAssumed(policies, differences) ?? 8080 }],
+    };
+    services.push(made);
+    differences.push({ kind: "service-assumed", service: `${namespace}/${name}`, port, decides: "no" });
+    return made;
+  };
+
+  // Where VirtualServices send to must be there.
+  for (const { destination, namespace, port } of routes) {
+    const [name, space = namespace] = inCluster(destination, new Set([...spaces, namespace])) ?? [];
+    if (name !== undefined && find(destination, namespace) === undefined) assume(space, name, port ?? 80);
+  }
+  // Keys that a Service of the mesh serves are fetched under the ticket's policies.
+  for (const uri of keysFrom(objects)) {
+    const [name, space] = inCluster(uri, spaces) ?? [];
+    if (name !== undefined && space !== undefined && find(uri, undefined) === undefined) assume(space, name, 80);
+  }
+  const near = request.sender?.namespace;
+  const asked = written === undefined ? undefined : Number(written);
+  const cluster = named === "" ? undefined : inCluster(named, spaces);
+  const own = options.from === "gateway" || named === "" ? undefined : find(named, near);
+  const home = (): string => homeOf(policies, objects, nsOf, fallback, differences);
+  let way: Way;
+  let direct: Service | undefined;
+  if (own !== undefined) way = toService(own, asked, request, differences);
+  else if (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
+    way = toService(assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? 80), asked, request, differences);
+  else if (/^(localhost|127\.|\[?::1)/.test(named)) {
+    differences.push({ kind: "part-left-out", part: `the way to ${named}`, decides: "unknown" });
+    way = toService(
+      defaultService(services, routes, policies, nsOf, home, assume, differences),
+      undefined,
+      request,
+      differences,
+    );
+  } else if (
+    named !== "" &&
+    !atGateway &&
+    (request.sender !== undefined || objects.some((one) => isKind(one, "ServiceEntry")))
+  ) {
+    way = { kind: "egress", host: named };
+    differences.push({ kind: "leaves-mesh", host: named, decides: "no" });
+  } else if (atGateway || options.from === "gateway" || /\./.test(named)) {
+    const passthrough =
+      request.scheme === "https" &&
+      objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).includes("PASSTHROUGH"));
+    const tls =
+      request.scheme === "https" && objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).length > 0);
+    way = { kind: "gateway", tls, passthrough };
+    if (!routes.some(({ gateway }) => gateway))
+      direct = defaultService(services, routes, policies, nsOf, home, assume, differences);
+    if (!atGateway && direct !== undefined) differences.push({ kind: "route-added", decides: "no" });
+  } else
+    way = toService(
+      defaultService(services, routes, policies, nsOf, home, assume, differences),
+      undefined,
+      request,
+      differences,
+    );
+
+  for (const service of services)
+    if (!workloads.some((one) => isOf(service, one)))
+      workloads.push(podsOf(service, policies, nsOf, namespaces, differences));
+  const reached = services.filter(
+    (service) =>
+      (way.kind === "service" && way.service === service) ||
+      service === direct ||
+      (way.kind === "gateway" &&
+        routes.some(({ destination, namespace }) => find(destination, namespace) === service)) ||
+      keysFrom(objects).some((uri) => find(uri, undefined) === service),
+  );
+  const { caller, others } = callersOf(request, options, way, {
+    policies,
+    workloads,
+    nsOf,
+    namespaces,
+    fallback: way.kind === "service" ? way.service.namespace : (near ?? home()),
+    differences,
+  });
+  return {
+    ...{ way, caller, services, fallback, differences },
+    others: [
+      ...others,
+      ...(direct !== undefined && !atGateway && options.from === undefined
+        ? [{ caller: OTHER_IDENTITY, open: "way" as const, to: direct }]
+        : []),
+    ],
+    workloads: workloads.filter((one) => reached.some((service) => isOf(service, one))),
+    namespaces: new Map(
+      [...spaces, caller.namespace, ...services.map(({ namespace }) => namespace)].flatMap((name) =>
+        name === "" || name === ROOT ? [] : [[name, { sidecars: namespaces.get(name)?.sidecars ?? true }] as const],
+      ),
+    ),
+  };
+}
+
+export function toService(
+  service: Service,
+  asked: number | undefined,
+  { scheme, authority }: TicketRequest,
+  differences: Difference[],
+): Way {
+  const wanted = asked ?? (authority === undefined ? undefined : scheme === "https" ? 443 : 80);
+  const port =
+    service.ports.find((one) => one.port === wanted) ??
+    service.ports.find(({ name }) => /^(http|grpc)/.test(name ?? "")) ??
+    service.ports[0];
+  if (port === undefined) {
+    differences.push({ kind: "part-left-out", part: `the port of Service ${service.name}`, decides: "unknown" });
+    return { kind: "service", service, port: { port: 80 } };
+  }
+  // A port that is not there would not answer at all, unless somebody left it out in writing.
+  if (wanted !== undefined && port.port !== wanted)
+    differences.push({
+      kind: "part-left-out",
+      part: `port ${wanted}, which Service ${service.name} does not have`,
+      decides: asked === undefined && service.ports.length === 1 ? "no" : "unknown",
+    });
+  if (wanted === undefined && service.ports.length > 1)
+    differences.push({
+      kind: "workload-open",
+      candidates: service.ports.map(({ port: one }) => `${service.namespace}/${service.name}:${one}`),
+      decides: "unknown",
+    });
+  return { kind: "service", service, port };
+}
+
+/** The namespace that most policies are in. */
+export function homeOf(
+  policies: readonly TicketObject[],
+  objects: readonly TicketObject[],
+  nsOf: (object: TicketObject) => string,
+  fallback: string,
+  differences: Difference[],
+): string {
+  const inner = policies.filter((one) => !isAtGateway(one, objects) && nsOf(one) !== ROOT);
+  const counted = [...Map.groupBy(inner, nsOf)].sort(([a, x], [b, y]) => y.length - x.length || (a < b ? -1 : 1));
+  const names = counted.map(([name]) => name);
+  if (names.length > 1 && !differences.some(({ kind }) => kind === "workload-open"))
+    differences.push({
+      kind: "workload-open",
+      candidates: names.sort().map((name) => `namespace ${name}`),
+      decides: "unknown",
+    });
+  if (counted[0] !== undefined) return counted[0][0];
+  const rest = [...new Set(objects.map(nsOf))].filter((name) => name !== ROOT).sort();
+  return rest[0] ?? (fallback === ROOT ? "default" : fallback);
+}
+
+export function defaultService(
+  services: readonly Service[],
+  routes: readonly RouteTo[],
+  policies: readonly TicketObject[],
+  nsOf: (object: TicketObject) => string,
+  home: () => string,
+  assume: (namespace: string, name: string, port: number) => Service,
+  differences: Difference[],
+): Service {
+  const routed = services.filter(({ namespace, name }) =>
+    routes.some(
+      ({ destination }) => destination.split(".")[0] === name && (destination.split(".")[1] ?? namespace) === namespace,
+    ),
+  );
+  const chosen = services.filter((service) =>
+    policies.some(
+      (one) =>
+        nsOf(one) === service.namespace &&
+        Object.entries(selectorOf(one)).some(([key, value]) => service.selector[key] === value),
+    ),
+  );
+  const candidates = routed.length > 0 ? routed : chosen.length > 0 ? chosen : services;
+  const [first] = candidates;
+  if (first === undefined) return assume(home(), "workload", 8000);
+  if (candidates.length > 1)
+    differences.push({
+      kind: "workload-open",
+      candidates: candidates.map(({ namespace, name }) => `${namespace}/${name}`),
+      decides: "unknown",
+    });
+  return first;
+}

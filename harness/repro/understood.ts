@@ -1,0 +1,229 @@
+/**
+ * What of a ticket's objects is carried over, what cannot matter, and what is not understood. Nothing is dropped in silence: a kind, a
+ * field or a label that no list here names may decide.
+ */
+
+import type { Difference, LeftOut } from "../model/ticket.ts";
+import type { ObjectRef } from "../model/finding.ts";
+import type { TicketObject } from "./translate.ts";
+
+/** Of Istio's API groups: applied as they are, the API server and the mesh read every field themselves. */
+const APPLIED: Readonly<Record<string, readonly string[]>> = {
+  "security.istio.io": ["RequestAuthentication", "AuthorizationPolicy", "PeerAuthentication"],
+  "networking.istio.io": ["VirtualService", "Gateway", "ServiceEntry", "DestinationRule", "Sidecar", "EnvoyFilter"],
+};
+
+/** Kubernetes objects that become stand-ins: of these fields each is read, or cannot matter. */
+const WORKLOADS: Readonly<Record<string, readonly string[]>> = {
+  "": ["Service", "Pod", "Namespace", "ServiceAccount"],
+  apps: ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
+};
+
+/** Nothing that judges a request looks at them. */
+const IRRELEVANT: Readonly<Record<string, readonly string[]>> = {
+  "": ["ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "LimitRange", "ResourceQuota", "Event"],
+  autoscaling: ["HorizontalPodAutoscaler"],
+  policy: ["PodDisruptionBudget"],
+  "rbac.authorization.k8s.io": ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"],
+  "telemetry.istio.io": ["Telemetry"],
+  "scheduling.k8s.io": ["PriorityClass"],
+  "storage.k8s.io": ["StorageClass"],
+  "monitoring.coreos.com": ["ServiceMonitor", "PodMonitor", "PrometheusRule"],
+  "cert-manager.io": ["Certificate", "Issuer", "ClusterIssuer"],
+};
+
+export function groupOf(apiVersion: string | undefined): string {
+  return apiVersion?.includes("/") === true ? apiVersion.replace(/\/.*$/s, "") : "";
+}
+
+function isIn(lists: Readonly<Record<string, readonly string[]>>, { apiVersion, kind }: TicketObject): boolean {
+  return lists[groupOf(apiVersion)]?.includes(kind) === true;
+}
+
+export function isApplied(object: TicketObject): boolean {
+  return isIn(APPLIED, object) && whyLeftOut(object) === undefined;
+}
+
+/** `security.istio.io` and not another group with a kind of that name. */
+export function isPolicy(object: TicketObject): boolean {
+  return groupOf(object.apiVersion) === "security.istio.io" && isApplied(object);
+}
+
+export function isKind(object: TicketObject, kind: string): boolean {
+  return object.kind === kind && (isApplied(object) || isIn(WORKLOADS, object));
+}
+
+export function refOf({ kind, metadata }: TicketObject): ObjectRef {
+  return { kind, namespace: metadata.namespace ?? "", name: metadata.name };
+}
+
+/** Why an object is not in the cluster; undefined where it is. */
+function whyLeftOut(object: TicketObject): LeftOut | undefined {
+  const { kind, spec = {} } = object;
+  const group = groupOf(object.apiVersion);
+  if (group === "gateway.networking.k8s.io" || group === "gateway.networking.x-k8s.io") return "gateway-api";
+  if (isIn(IRRELEVANT, object)) return isMeshConfig(object) ? undefined : "irrelevant";
+  if (isIn(WORKLOADS, object)) return undefined;
+  if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
+  if (spec["targetRef"] !== undefined || spec["targetRefs"] !== undefined) return "target-ref";
+  if (kind === "AuthorizationPolicy" && spec["action"] === "CUSTOM") return "external-authorizer";
+  // A filter that asks somebody else, or that is loaded from elsewhere, asks for what is not here.
+  if (
+    kind === "EnvoyFilter" &&
+    /cluster|grpc_service|httpCall|uri:|filename|address/i.test(JSON.stringify(spec["configPatches"]))
+  )
+    return "not-supported";
+  return undefined;
+}
+
+/** istiod's own ConfigMap: `istio`, or `istio-<revision>`. */
+function isMeshConfig({ kind, metadata, apiVersion }: TicketObject): boolean {
+  return (
+    kind === "ConfigMap" &&
+    groupOf(apiVersion) === "" &&
+    /^istio(-|$)/.test(metadata.name) &&
+    !/sidecar-injector/.test(metadata.name)
+  );
+}
+
+/** What of the ticket's objects is not carried over. */
+export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
+  return objects.flatMap((object): Difference[] => {
+    const because = whyLeftOut(object);
+    if (because !== undefined) {
+      const { apiVersion, spec } = object;
+      const provider = (spec?.["provider"] as { name?: unknown } | undefined)?.name;
+      return [
+        {
+          kind: "object-left-out",
+          ...{ object: refOf(object), apiVersion, because },
+          ...(because === "external-authorizer" && { provider: String(provider ?? "") }),
+          decides: because === "irrelevant" ? "no" : "unknown",
+        },
+      ];
+    }
+    if (groupOf(object.apiVersion) === "install.istio.io") return settingsOf(object, object.spec ?? {});
+    if (isMeshConfig(object))
+      return [{ kind: "mesh-setting", object: refOf(object), field: "data.mesh", decides: "unknown" }];
+    const fields = [...unknownLabels(object), ...(isApplied(object) ? [] : unknownFields(object))];
+    return fields.map((field) => ({ kind: "field-left-out", object: refOf(object), field, decides: "unknown" }));
+  });
+}
+
+/** Settings of the mesh that no answer depends on. */
+const QUIET_SETTINGS = new RegExp(
+  "^(profile|hub|tag|revision|namespace|values\\.global\\.(hub|tag|logging|imagePullPolicy|imagePullSecrets|proxy\\.(resources|logLevel))" +
+    "|meshConfig\\.(accessLog\\w+|enableTracing|enablePrometheusMerge|defaultConfig\\.(tracing|holdApplicationUntilProxyStarts|terminationDrainDuration|concurrency)|defaultProviders|tracing)" +
+    "|components\\.\\w+(\\[\\d+\\])?\\.(enabled|name|k8s\\.(resources|hpaSpec|replicaCount|podDisruptionBudget|strategy|nodeSelector|tolerations|affinity)))(\\.|\\[|$)",
+);
+
+function settingsOf(object: TicketObject, spec: unknown): Difference[] {
+  return leavesOf(spec, "").map((field) => ({
+    kind: "mesh-setting",
+    object: refOf(object),
+    field,
+    decides: QUIET_SETTINGS.test(field) ? "no" : "unknown",
+  }));
+}
+
+/** `a.b[0].c` of every value that is no map and no list. */
+function leavesOf(value: unknown, path: string): string[] {
+  if (Array.isArray(value)) return value.flatMap((inner, index) => leavesOf(inner, `${path}[${index}]`));
+  if (typeof value === "object" && value !== null && Object.keys(value).length > 0)
+    return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, path === "" ? key : `${path}.${key}`));
+  return [path];
+}
+
+/** Labels and annotations by which the mesh treats an object in another way; others are carried over or mean nothing to it. */
+function unknownLabels(object: TicketObject): string[] {
+  const { labels = {}, annotations = {} } = object.metadata;
+  const known = /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|topology\.istio\.io\/|istio\.io\/dry-run)/;
+  const all = { ...labels, ...annotations };
+  return Object.keys(all)
+    .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key))
+    .map((key) => `metadata: ${key}=${all[key]}`);
+}
+
+type Shape = { readonly [field: string]: true | Shape };
+
+/** A field with `true` is read, or cannot matter to who may reach the workload. */
+const METADATA: Shape = { metadata: true, apiVersion: true, kind: true, status: true, data: true };
+
+const CONTAINER: Shape = Object.fromEntries(
+  [
+    ...["name", "image", "imagePullPolicy", "command", "args", "workingDir", "env", "envFrom", "ports", "resources"],
+    ...["volumeMounts", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "terminationMessagePath"],
+    ...["terminationMessagePolicy", "stdin", "tty", "volumeDevices"],
+  ].map((field) => [field, true]),
+);
+
+const POD: Shape = {
+  containers: { ...CONTAINER, securityContext: true },
+  initContainers: true,
+  ...Object.fromEntries(
+    [
+      ...["serviceAccountName", "serviceAccount", "volumes", "nodeSelector", "affinity", "tolerations"],
+      ...["imagePullSecrets", "restartPolicy", "terminationGracePeriodSeconds", "securityContext", "nodeName"],
+      ...["priorityClassName", "schedulerName", "topologySpreadConstraints", "automountServiceAccountToken"],
+      ...["dnsPolicy", "enableServiceLinks", "hostname", "subdomain", "preemptionPolicy", "priority"],
+    ].map((field) => [field, true]),
+  ),
+};
+
+const REPLICAS: Shape = Object.fromEntries(
+  [
+    ...["replicas", "strategy", "updateStrategy", "selector", "minReadySeconds", "revisionHistoryLimit", "serviceName"],
+    ...["progressDeadlineSeconds", "podManagementPolicy", "volumeClaimTemplates", "paused"],
+  ].map((field) => [field, true]),
+);
+
+const SHAPES: Readonly<Record<string, Shape>> = {
+  Namespace: { ...METADATA, spec: true },
+  ServiceAccount: { ...METADATA, secrets: true, imagePullSecrets: true, automountServiceAccountToken: true },
+  Service: {
+    ...METADATA,
+    spec: {
+      selector: true,
+      ports: { name: true, port: true, targetPort: true, protocol: true, appProtocol: true, nodePort: true },
+      type: true,
+      ...Object.fromEntries(
+        [
+          ...["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "sessionAffinity", "internalTrafficPolicy"],
+          ...["allocateLoadBalancerNodePorts", "loadBalancerIP", "healthCheckNodePort"],
+        ].map((field) => [field, true]),
+      ),
+    },
+  },
+  Pod: { ...METADATA, spec: POD },
+};
+
+function unknownFields(object: TicketObject): string[] {
+  const shape = SHAPES[object.kind] ?? { ...METADATA, spec: { ...REPLICAS, template: { metadata: true, spec: POD } } };
+  const unknown = beyond(object, shape, "");
+  const spec = podSpecOf(object);
+  const users = [
+    spec?.["securityContext"],
+    ...((spec?.["containers"] ?? []) as { securityContext?: unknown }[]).map((one) => one.securityContext),
+  ];
+  // The proxy's own user: what it sends passes its sidecar unseen.
+  if (users.some((one) => (one as { runAsUser?: unknown } | undefined)?.runAsUser === 1337))
+    unknown.push("securityContext.runAsUser");
+  if (object.kind === "Service" && object.spec?.["type"] === "ExternalName") unknown.push("spec.type");
+  return unknown;
+}
+
+export function podSpecOf({ kind, spec = {} }: TicketObject): Readonly<Record<string, unknown>> | undefined {
+  if (kind === "Pod") return spec;
+  return (spec["template"] as { spec?: Record<string, unknown> } | undefined)?.spec;
+}
+
+function beyond(value: unknown, shape: Shape | true, path: string): string[] {
+  if (shape === true) return [];
+  if (Array.isArray(value)) return value.flatMap((inner, index) => beyond(inner, shape, `${path}[${index}]`));
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const place = path === "" ? key : `${path}.${key}`;
+    const known = shape[key];
+    return known === undefined ? [place] : beyond(inner, known, place);
+  });
+}

@@ -1,0 +1,264 @@
+/** What is not as in a ticket, and known traps, in words. Plain text that may hold hostile text: each format escapes it. */
+
+import type { Labels, ObjectRef } from "../harness/model/finding.ts";
+import type { Answered, Caller, Difference, Hint, LeftOut, Outcome, ReproAnswer } from "../harness/model/ticket.ts";
+
+/** Whether the answer is the ticket's: the first words of every report. */
+export function describeReproduction({ reproduced, expected }: Pick<ReproAnswer, "reproduced" | "expected">): string {
+  if (!reproduced) return "not reproduced";
+  if (expected === undefined) return "reproduced";
+  return expected.met ? "as expected" : `expected ${describeOutcome(expected.outcome)}`;
+}
+
+export function describeOutcome(outcome: Outcome): string {
+  return outcome === "closed" ? "a closed connection" : String(outcome);
+}
+
+/** What is not as in the ticket, a clause. */
+export function describeDifference(difference: Difference): string {
+  switch (difference.kind) {
+    case "object-left-out":
+      return `${nameOf(difference.object)} was left out: ${describeLeftOut(difference.because, difference)}`;
+    case "field-left-out":
+      return `${difference.field} of ${nameOf(difference.object)} was left out: meshproof does not know what it does`;
+    case "mesh-setting":
+      return `the setting ${difference.field} of ${nameOf(difference.object)} was left out: the mesh has Istio's default`;
+    case "part-left-out":
+      return `${difference.part} was left out of the request`;
+    case "placeholder":
+      return `the value of ${difference.part} became a placeholder${difference.decides === "no" ? ": no policy of the ticket looks at it" : ", and a policy or a route looks at it"}`;
+    case "value-kept":
+      return `${difference.part} keeps its value, which ${nameOf(difference.by)} looks at`;
+    case "token-anew":
+      return `the token was made again from its header and claims and signed by a key of meshproof, as if its signature were good${difference.moved.length === 0 ? "" : `; its ${difference.moved.join(", ")} were moved to now, and it is sent ${difference.expired ? "expired, as it was from the start" : "not expired"}`}`;
+    case "token-without-key":
+      return `no key of the ticket's JWKS has the token's kid ${JSON.stringify(difference.kid)} and alg ${JSON.stringify(difference.alg)}: it is signed by a key that the proxy does not have either`;
+    case "token-not-given":
+      return `the ticket does not show what is in ${difference.part}: something that is not a JWT was sent there`;
+    case "opaque-token":
+      return `${difference.part} is not a JWT: other text that is not a JWT was sent there`;
+    case "token-place":
+      return `the ticket does not say where the request has its token: it was sent in the ${difference.place}, where ${difference.by} looks`;
+    case "keys":
+      return describeKeys(difference);
+    case "stand-in":
+      return `a stand-in that answers 200 replaces ${difference.of}: labels ${describeLabels(difference.labels)}, port ${difference.ports.join(", ") || "8080"}, ${difference.sidecar ? "with" : "without"} a sidecar`;
+    case "label-assumed":
+      return `the ticket does not show the pods: they were given the label ${difference.label}, which ${nameOf(difference.by)} selects`;
+    case "service-assumed":
+      return `the ticket does not show the Service ${difference.service}: it was added, with port ${difference.port}`;
+    case "port-assumed":
+      return `the ticket does not show the container's port: ${difference.port} was taken, which ${nameOf(difference.by)} names`;
+    case "namespace-assumed":
+      return `${nameOf(difference.object)} has no namespace: it was put into ${difference.namespace}`;
+    case "workload-open":
+      return `the ticket does not say which of these the request is for: ${difference.candidates.join(", ")}`;
+    case "caller":
+      return `the request comes from ${describeCaller(difference.caller)}${BECAUSE[difference.because]}`;
+    case "other-caller":
+      return describeOther(difference);
+    case "address":
+      return `${nameOf(difference.object)} compares addresses (${difference.fields.join(", ")}): the sender's is that of a pod of meshproof${difference.decides === "no" ? ", and any other that the ticket's sender may have gets the same answer" : ", and another address may get another answer"}`;
+    case "gateway-account":
+      return `${nameOf(difference.object)} compares who sends: the gateway here has the service account ${difference.account}${difference.decides === "no" ? "" : ", and that of the ticket's gateway may be another"}`;
+    case "server-port":
+      return `port ${difference.port} of ${nameOf(difference.object)} became ${difference.here}, which the gateway here serves`;
+    case "route-added":
+      return difference.gateway === undefined
+        ? "the ticket shows no gateway: a Gateway and a VirtualService were added that route everything to the workload"
+        : `the ticket shows no VirtualService for ${nameOf(difference.gateway)}: one was added that routes everything to the workload`;
+    case "gateway":
+      return difference.elsewhere
+        ? difference.decides === "no"
+          ? `the gateway with ${describeLabels(difference.selector)} is meshproof's, in istio-system: ${nameOf(difference.object)} went there as well`
+          : `${nameOf(difference.object)} selects a gateway (${describeLabels(difference.selector)}) in its own namespace, and the gateway here is in istio-system`
+        : `the gateway with ${describeLabels(difference.selector)} is meshproof's, which ${nameOf(difference.object)} selects instead`;
+    case "certificate":
+      return `${nameOf(difference.object)} has a certificate of meshproof instead of its own`;
+    case "leaves-mesh":
+      return `${difference.host} is not in the cluster: a server of meshproof outside of the mesh answers for it`;
+    case "row-added":
+      return `${difference.requests.join(" and ")} was added: many servers take it for the same as the ticket's path`;
+    case "seen-otherwise":
+      return `the reporter saw ${describeOutcome(difference.seen)}, and the answer here is another one`;
+  }
+}
+
+/** What would make it possible to reproduce, a clause; undefined where nothing is needed. */
+export function describeNeed(difference: Difference): string | undefined {
+  if (difference.decides === "no") return undefined;
+  switch (difference.kind) {
+    case "object-left-out":
+      return NEEDS[difference.because];
+    case "field-left-out":
+      return "take it out of the YAML if it does not matter, or ask a mesh that has it";
+    case "mesh-setting":
+      return "take it out of the YAML if it does not matter, or ask a mesh that has this setting";
+    case "part-left-out":
+      return "write the request without it if it does not matter";
+    case "placeholder":
+      return "write a value that is not a secret into the request and into the YAML";
+    case "token-not-given":
+      return "give the token by --token, or its claims by --claims";
+    case "token-place":
+      return "say it by --in header:NAME, --in cookie:NAME or --in query:NAME";
+    case "label-assumed":
+    case "port-assumed":
+      return "add the Deployment and the Service to the YAML";
+    case "namespace-assumed":
+      return "write the namespace into each object";
+    case "workload-open":
+      return "name the Service and its port in the request: --request 'GET http://SERVICE.NAMESPACE:PORT/path'";
+    case "other-caller":
+      return difference.open === "way"
+        ? "add the Gateway and the VirtualService to the YAML, or name the Service in the request"
+        : "say who sends, by --from NAMESPACE/SERVICEACCOUNT, --from outside (no sidecar) or --from gateway";
+    case "address":
+      return "no option sets the sender's address: compare it with the list in the policy";
+    case "gateway-account":
+      return "compare the policy with the service account of your gateway";
+    case "server-port":
+      return "write the Gateway with the ports 80 and 443, and the policy without ports, if that does not matter";
+    case "keys":
+      return "write a jwksUri with http://, or jwks, if that does not matter";
+    case "gateway":
+      return "add the gateway's Deployment or Service to the YAML, or put the policy where the gateway is";
+    case "seen-otherwise":
+      return "look at what was changed or left out below, and at the keys, the times and the place of the token";
+    default:
+      return undefined;
+  }
+}
+
+const NEEDS: Readonly<Record<LeftOut, string>> = {
+  irrelevant: "",
+  "not-supported": "take it out of the YAML if it does not matter, or ask a mesh that has it",
+  "gateway-api":
+    "meshproof's cluster has no Gateway API: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
+  ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
+  "external-authorizer":
+    "what the provider answers is not in the ticket: ask it, since its answer counts before any token is looked at",
+  "target-ref": "meshproof's cluster has no Gateway API and no waypoints: ask a mesh that has them, or use a selector",
+};
+
+function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provider?: string }): string {
+  switch (because) {
+    case "irrelevant":
+      return "nothing that judges a request looks at it";
+    case "not-supported":
+      return "meshproof does not know what it does to a request";
+    case "gateway-api":
+      return "it belongs to the Kubernetes Gateway API";
+    case "ambient":
+      return "it is for ambient mode";
+    case "external-authorizer":
+      return `the external authorizer ${provider === "" ? "" : `${provider} `}decides`;
+    case "target-ref":
+      return "it is for what its targetRef names, a gateway of the Gateway API or a waypoint";
+  }
+}
+
+const BECAUSE: Readonly<Record<Extract<Difference, { kind: "caller" }>["because"], string>> = {
+  asked: "",
+  command: ", as the command says",
+  policy: ", whom a policy names",
+  default: "",
+};
+
+export function describeCaller({ kind, namespace, serviceAccount, sidecar }: Caller): string {
+  if (kind === "gateway") return "a client outside of the mesh, through the ingress gateway";
+  return sidecar
+    ? `a pod with a sidecar (namespace ${namespace}, service account ${serviceAccount})`
+    : `a pod without a sidecar (namespace ${namespace})`;
+}
+
+function describeOther({ caller, open, main, other, decides }: Extract<Difference, { kind: "other-caller" }>): string {
+  const what = {
+    identity: "who sends",
+    sidecar: "whether the sender has a sidecar",
+    way: "which way the request comes",
+  };
+  const who = open === "way" ? "directly from another pod" : `from ${describeCaller(caller)}`;
+  return decides === "no"
+    ? `the ticket does not say ${what[open]}: ${who} the answer is the same`
+    : `the ticket does not say ${what[open]}: ${who} the answer is ${describeAnswered(other)}, and not ${describeAnswered(main)}`;
+}
+
+function describeAnswered({ status, by }: Answered): string {
+  if (status === 0) return "a closed connection";
+  return by === "workload" || by === "nobody" ? String(status) : `${status} by ${by}`;
+}
+
+function describeKeys({ iss, keys, served, uri }: Extract<Difference, { kind: "keys" }>): string {
+  const named = keys.map(({ kid, alg }) => `kid ${kid} (${alg})`).join(", ");
+  const at = uri === undefined ? "" : ` (${uri})`;
+  const mine = `issuer ${iss} has keys of meshproof instead of its own, ${named}`;
+  if (typeof served === "object")
+    return `${mine}: the stand-in of Service ${served.service} serves them, under the policies of the ticket${at}`;
+  switch (served) {
+    case "inline":
+      return `${mine}, in the jwtRule`;
+    case "outside":
+      return `${mine}: a host outside of the mesh serves them${uri === undefined ? ", where istiod would look for them at the issuer's URL" : at}`;
+    case "unreachable":
+      return `the jwksUri of issuer ${iss}${at} answers 500, as --jwks unreachable asks`;
+    case "no-url":
+      return `issuer ${iss} has no keys, as in the ticket: it names none, and istiod cannot ask an issuer that is not a URL`;
+  }
+}
+
+/** A known trap, a sentence. */
+export function describeHint(hint: Hint): string {
+  switch (hint.kind) {
+    case "principal-last-slash":
+      return `Istio splits a request principal at its last slash: ${JSON.stringify(hint.value)} requires the issuer ${JSON.stringify(hint.value.slice(0, hint.value.lastIndexOf("/")))}, and the token's is ${JSON.stringify(hint.iss)}. ${JSON.stringify(`${hint.iss}/*`)} matches it.`;
+    case "grpc-method":
+      return `The HTTP method of a gRPC call is always POST. ${JSON.stringify(hint.method)} is its path and belongs in paths.`;
+    case "grpc-answer":
+      return `The request says content-type: application/grpc, so Envoy answers with HTTP 200 and grpc-status ${hint.status} (PermissionDenied) instead of 403.`;
+    case "star-inside":
+      return `${JSON.stringify(hint.value)} in ${hint.field}: a * counts as a wildcard only at the beginning or the end.`;
+    case "service-port":
+      return `${nameOf(hint.object)} names port ${hint.port}, which is the Service's. Ports of policies are those of the container (${hint.container.join(", ")}), so the rule for ${hint.port} has no effect.`;
+    case "other-namespace":
+      return `${nameOf(hint.object)} holds for pods of its own namespace only. For the gateway it has to be in ${hint.needed === "the gateway's" ? "the gateway's namespace" : `namespace ${hint.needed}`}.`;
+    case "egress-not-checked":
+      return `An AuthorizationPolicy is enforced where a request arrives. What a pod sends to ${hint.host} passes its own sidecar unchecked; an egress gateway with a policy, REGISTRY_ONLY or a NetworkPolicy can limit it.`;
+    case "token-before-policy":
+      return "Tokens are checked before policies: an AuthorizationPolicy that allows the request does not excuse a token that is not valid.";
+    case "no-url-issuer":
+      return `The jwtRule of ${JSON.stringify(hint.iss)} has neither jwks nor jwksUri, and istiod can look for keys only where the issuer is a URL. It pushes a placeholder key, so every token of this issuer is refused. No setting leaves a listed issuer unverified.`;
+    case "jwks-behind-mtls":
+      return `The keys of ${JSON.stringify(hint.iss)} are served by Service ${hint.service}, and ${nameOf(hint.object)} demands mTLS there. istiod has no sidecar and asks in plain text, so it cannot fetch them.`;
+    case "forwarded-for-at-sidecar":
+      return `A sidecar compares remoteIpBlocks with the last address of X-Forwarded-For (${hint.trusted}), which the gateway added: that of the gateway's own client, such as a load balancer. numTrustedProxies holds for gateways only, so the policy belongs at the gateway.`;
+    case "custom-before-token":
+      return `${nameOf(hint.object)} is a CUSTOM policy: the external authorizer is asked before the token is looked at, and what it answers (such as a redirect to a login) counts.`;
+    case "cookie-not-looked-at":
+      return `No jwtRule looks for a token in the cookie ${hint.cookie}; fromCookies (Istio 1.23 and later) names one.`;
+    case "tcp-drops-http":
+      return `There is no HTTP on this connection. In an ALLOW policy a rule with ${hint.fields.join(", ")} never matches there; a DENY rule loses these fields and denies more (${nameOf(hint.object)}).`;
+    case "scope-is-split":
+      return `The claim ${hint.claim} is compared as a list only if it is "scope" (split at blanks), a JSON list, or named in spaceDelimitedClaims.`;
+    case "claim-not-text":
+      return `The claim ${hint.claim} is a ${hint.type}: conditions match text and lists of text only.`;
+    case "preflight":
+      return "A CORS preflight (OPTIONS) carries no token: jwt_authn lets it pass, and a policy that requires a token refuses it.";
+    case "allow-refuses-the-rest":
+      return "As soon as one ALLOW policy selects a workload, what none of their rules matches is refused.";
+    case "hyphen-makes-or":
+      return `Each entry with a hyphen in from, to or rules of ${nameOf(hint.object)} is an alternative: conditions that must hold together belong in one entry.`;
+  }
+}
+
+function nameOf({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}`;
+}
+
+function describeLabels(labels: Labels): string {
+  return (
+    Object.entries(labels)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(",") || "none"
+  );
+}
