@@ -1,6 +1,6 @@
 import { defineConfig } from "@playwright/test";
 import { hasParent } from "./harness/run/parent.ts";
-import { LANES, readSettings } from "./harness/run/settings.ts";
+import { lanesFor, readSettings } from "./harness/run/settings.ts";
 
 /**
  * The scenarios. `npx playwright test` starts a cluster for them, or uses the one that MESHPROOF_CLUSTER names (`NAME`,
@@ -13,7 +13,7 @@ export default defineConfig({
   globalSetup: "./cli/playwright/setup.ts",
   globalTeardown: "./cli/playwright/teardown.ts",
   // Each worker is a lane with workloads of its own; what concerns the whole mesh has Playwright's exclusive lock.
-  workers: readSettings().lanes ?? LANES,
+  workers: lanesFor(readSettings()),
   fullyParallel: true,
   // A scenario repeats its rounds itself: whatever disagrees once has failed or flaked.
   retries: 0,

@@ -2,7 +2,6 @@
 
 import { Command, CommanderError, Option } from "commander";
 import { COMPONENT_SOURCES } from "../clusters/components/ways.ts";
-import { LANES } from "../harness/run/settings.ts";
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 import { leave } from "./streams.ts";
 
@@ -53,7 +52,7 @@ export const option = {
   lanes: () =>
     new Option(
       "--lanes <n>",
-      `how many scenarios run side by side, each on workloads of its own (default: ${LANES})`,
+      "how many scenarios run side by side, each on workloads of its own (default: 2 for many on an embedded cluster, else 1)",
     ).argParser(lanes),
   json: () => new Option("--json", "print JSON"),
   install: () => new Option("--install", "install the programs that this machine lacks (as root), or say how"),

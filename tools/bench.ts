@@ -31,6 +31,7 @@ const WORDS: Record<keyof Measures, string> = {
   workloadsReady: "workloads ready",
   firstVerdict: "first verdict",
   end: "end",
+  scenarios: "all its scenarios",
   scenarioMedian: "scenario, median",
   stepMedian: "step, median",
   stepP95: "step, 95th percentile",
@@ -39,21 +40,36 @@ const WORDS: Record<keyof Measures, string> = {
   requestsPerSecond: "checks a second",
 };
 
+/** All scenarios. */
+const GROUPS = ["authn", "authz", "bypass", "jwks", "jwt", "paths", "tokens"];
+
+/** How many scenarios run side by side; the goal is for the best of them. */
+const LANES = [1, 2, 4];
+const LANES_GOAL = "75 s";
+
 const folder = makeTempDir();
 // First, since it builds what is not in the cache.
-const warm = await runWarm();
+const { warm, lanes } = await runWarm();
 const cold = await run("a run from nothing");
 const docker = await requireDocker().then(
   () => true,
   () => false,
 );
 const kind = docker ? await run("a run on kind from nothing, one scenario", STARTER, "--cluster", "kind") : undefined;
-console.log(`\n${describe(cold, warm, kind)}`);
+console.log(`\n${describe(cold, warm, kind)}\n\n${describeLanes(lanes)}`);
 
-async function runWarm(): Promise<RunResult> {
+async function runWarm(): Promise<{ readonly warm: RunResult; readonly lanes: RunResult[] }> {
   await meshproof("up", "--name", NAME);
   try {
-    return await run("a run on a warm cluster", "--name", NAME);
+    const warm = await run("a run on a warm cluster", "--name", NAME);
+    const lanes: RunResult[] = [];
+    for (const count of LANES) {
+      const options = ["--name", NAME, "--lanes", String(count)];
+      // The workloads of a new lane are not measured.
+      if (count > 1) await run(`the workloads of ${count} lanes`, "authn", ...options);
+      lanes.push(await run(`all scenarios, lanes: ${count}`, ...GROUPS, ...options));
+    }
+    return { warm, lanes };
   } finally {
     await meshproof("down", "--name", NAME);
   }
@@ -65,10 +81,19 @@ async function run(title: string, ...options: string[]): Promise<RunResult> {
     "run",
     "--results",
     folder,
-    ...(options.includes(STARTER) ? [] : ["--tag", "documented"]),
+    ...((options[0]?.startsWith("--") ?? true) ? ["--tag", "documented"] : []),
     ...options,
   );
   return JSON.parse(await readFile(path.join(folder, "latest", "results.json"), "utf8")) as RunResult;
+}
+
+function describeLanes(runs: readonly RunResult[]): string {
+  const rows = runs.map((result, index) => {
+    const { passed, ...others } = result.counts;
+    const rest = Object.values(others).reduce((total, count) => total + count, 0);
+    return [String(LANES[index]), formatDuration(measure(result).scenarios), String(passed), String(rest)];
+  });
+  return `${table([["LANES", "ALL SCENARIOS, WARM", "PASSED", "OTHERS"], ...rows])}\n\ngoal with the best number of lanes: ${LANES_GOAL}`;
 }
 
 async function meshproof(...args: string[]): Promise<void> {

@@ -8,6 +8,8 @@ export interface Measures {
   readonly workloadsReady: number;
   readonly firstVerdict: number;
   readonly end: number;
+  /** From the first scenario's beginning to the last one's end, changes of the mesh setting included. */
+  readonly scenarios: number;
   readonly scenarioMedian: number;
   readonly stepMedian: number;
   readonly stepP95: number;
@@ -22,12 +24,16 @@ export function measure({ timing, scenarios }: RunResult): Measures {
   const steps = scenarios.flatMap((scenario) => scenario.steps);
   const durations = steps.map((step) => step.timing.totalMs);
   const enforced = enforcementOf(scenarios);
+  const ran = scenarios.filter((scenario) => scenario.steps.length > 0);
+  const begins = ran.map(({ startedAt }) => Date.parse(startedAt));
+  const ends = ran.map(({ durationMs }, index) => (begins[index] as number) + durationMs);
   const requests = sum(steps.map((step) => step.checks.length * step.rounds));
   return {
     meshReady: timing.meshReadyMs,
     workloadsReady: timing.workloadsReadyMs,
     firstVerdict: timing.firstVerdictMs,
     end: timing.totalMs,
+    scenarios: Math.max(...ends) - Math.min(...begins),
     scenarioMedian: quantile(
       scenarios.map((scenario) => scenario.durationMs),
       0.5,

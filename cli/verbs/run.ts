@@ -168,7 +168,7 @@ function settingsOf(
     limitMs: options.limit === undefined ? LIMIT_MS : options.limit * 1000,
     inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
     shard,
-    lanes: options.lanes ?? (existing ? 1 : undefined),
+    lanes: options.lanes,
     startedAt: performance.timeOrigin,
     command: againBy(asked, options),
     repeat: againBy([SCENARIO], alone),

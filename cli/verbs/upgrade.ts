@@ -162,7 +162,8 @@ async function runOn(
   const results = path.join(folder, `.${side}`);
   const main = path.resolve(import.meta.dirname, "../main.ts");
   const where = ["--cluster", cluster.kind, "--name", cluster.name, "--results", results];
-  const args = [main, "run", ...selection, ...where];
+  // An upgrade knows the pods of one lane.
+  const args = [main, "run", ...selection, ...where, "--lanes", "1"];
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
     ...{ cancelSignal: signal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Manifest } from "../mesh/client.ts";
-import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
+import { PLACEHOLDER_MODULUS, readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import { sentences } from "../../reports/words.ts";
 import type { Change } from "./changes.ts";
 import { waitInForce, type Awaited, type InForce, type PushingMesh } from "./in-force.ts";
@@ -250,6 +250,23 @@ describe("in force", () => {
     assert.deepEqual([names.slice(0, 2).sort(), names.slice(2).sort()], [both, both]);
     assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin", "foo/sleep"]);
+  });
+
+  it("marks a second time where a proxy has istiod's placeholder instead of keys", async () => {
+    const placeholder = {
+      ...{ "@type": "x.jwt_authn.v3.JwtAuthentication" },
+      providers: { a: { issuer: "a", local_jwks: { inline_string: `{"keys":[{"n":"${PLACEHOLDER_MODULUS}"}]}` } } },
+    };
+    const { mesh, marks } = meshOf((_, nonce) => {
+      const dump = dumpOf({ nonce }) as { configs: [{ active_state: { listener: unknown[] } }] };
+      dump.configs[0].active_state.listener.push(placeholder);
+      return dump;
+    });
+    const spec = { jwtRules: [{ issuer: "a", jwksUri: "http://a" }] };
+    const { problems } = await wait(mesh, {
+      changes: [change("apply", { ...policy("a", spec), kind: "RequestAuthentication" })],
+    });
+    assert.deepEqual([problems, marks.length], [[], 2]);
   });
 
   it("marks the gateway alone in the root namespace, and wants it in each of its listeners", async () => {

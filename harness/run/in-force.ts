@@ -97,7 +97,11 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
   if (unchosen.size === 0 && expects === "nowhere") return end([{ kind: "selects-a-pod" }]);
   // istiod sends a proxy its clusters and listeners first and its routes last (pilot/pkg/xds, PushOrder): a second mark in the
   // listeners proves that the routes which came after the first one have arrived.
-  for (let marks = wide ? 2 : 1; marks > 0 && waiting.length > 0; marks--) {
+  // Where istiod could not fetch keys, the first push may have an empty key set in some filter chains and istiod's placeholder in
+  // others (jwks_resolver.go, errEmptyPubKeyFoundInCache); from the second on it is the same everywhere.
+  const isSecondNeeded = (): boolean =>
+    wide || reached.values().some(({ config }) => config.jwt.some(({ keys }) => keys === "placeholder"));
+  for (let marks = 0; waiting.length > 0 && (marks === 0 || (marks === 1 && isSecondNeeded())); marks++) {
     const nonce = randomBytes(8).toString("hex");
     await mark(mesh, waiting, nonce, signal);
     const until = performance.now() + mesh.plan.inForceLimitMs;

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
 import type { Shard } from "../model/result.ts";
@@ -61,8 +62,20 @@ export const IN_FORCE_LIMIT_MS = 30_000;
 /** How long a step may take by default, in milliseconds. */
 export const LIMIT_MS = 10_000;
 
-/** How many scenarios run side by side by default. */
-export const LANES = 1;
+/** A lane more must be worth its start: the pods of another lane take as long as some scenarios. */
+const FEW = 20;
+
+/**
+ * How many scenarios run side by side. By default two on an embedded cluster, where there are two cores and enough scenarios; it is
+ * measured there and nowhere else. On a mesh of others it is one.
+ */
+export function lanesFor(
+  { cluster: { kind }, lanes, ids }: Pick<RunSettings, "cluster" | "lanes" | "ids">,
+  cores = availableParallelism(),
+): number {
+  if (kind === "existing") return 1;
+  return lanes ?? (kind === "embedded" && cores > 1 && (ids?.length ?? Infinity) > FEW ? 2 : 1);
+}
 
 /** The environment variable by which `meshproof run` gives Playwright its settings, as JSON. */
 export const SETTINGS_VARIABLE = "MESHPROOF_RUN";
