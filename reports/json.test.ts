@@ -61,7 +61,7 @@ function everything(): RunResult {
     cell: { matrix: 0, row: 0, column: 0 },
   };
   const who: Required<AskedResult> = { ...asked(), findings: [recorded("r")], reason: "r" };
-  const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, findings: [keysNotFetched("i")] };
+  const object: Required<AppliedObject> = { ...policy(), inForceMs: 1, findings: [keysNotFetched("i")], note: "n" };
   const mesh: Required<MeshSetting> = { jwksFetch: "hybrid", pathNormalization: "NONE", extAuthz: true };
   const steps = [step("s", { checks: [full], asked: [who], objects: [object] })];
   const one: Required<ScenarioResult> = {

@@ -2,17 +2,15 @@ import { stat } from "node:fs/promises";
 import path from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { MeshproofError } from "../harness/model/errors.ts";
-import type { RunResult } from "../harness/model/result.ts";
+import { runResult, type RunResult } from "../harness/model/result.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { countOf } from "../harness/verdict/status.ts";
 import { STATUSES } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
-import schema from "./results.schema.json" with { type: "json" };
 import schemaOf1 from "./results.v1.schema.json" with { type: "json" };
 import { upgradeResult, type ResultOf1 } from "./version-1.ts";
 
 const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
-const validate = ajv.compile<RunResult>(schema);
 const validateVersion1 = ajv.compile<ResultOf1>(schemaOf1);
 
 /**
@@ -42,11 +40,11 @@ export async function readResults(place: string, { unjudged = false, old = true 
         : `has schemaVersion ${JSON.stringify(version)}, expected 2`,
       version === undefined ? "name a run's results.json" : "use the meshproof that wrote it, or run again",
     );
-  const check = version === 1 ? validateVersion1 : validate;
-  if (!ofFile(file, () => check(value)))
+  const damage = ofFile(file, () => (version === 1 ? damageOf1(value) : damageOf(value)));
+  if (damage !== undefined)
     throw refuse(
-      `is damaged: ${ajv.errorsText(check.errors, { dataVar: "it" })}`,
-      `reports/results${version === 1 ? ".v1" : ""}.schema.json says what belongs there`,
+      `is damaged: ${damage}`,
+      `reports/results${version === 1 ? ".v1" : ""}.schema.json describes what belongs there`,
     );
   const result = version === 1 ? upgradeResult(value as ResultOf1) : (value as RunResult);
   const malformed = [result.id, ...result.scenarios.map(({ id }) => id)].find((id) => !id.isWellFormed());
@@ -65,6 +63,20 @@ export async function readResults(place: string, { unjudged = false, old = true 
   if (!unjudged && counts.passed + counts.failed + counts.flaky + counts["known-failure"] === 0)
     throw refuse("is of a run that judged nothing", "its report says why; run again");
   return prepare(result);
+}
+
+function damageOf1(value: unknown): string | undefined {
+  return validateVersion1(value) ? undefined : ajv.errorsText(validateVersion1.errors, { dataVar: "it" });
+}
+
+/** The first of all that does not fit, with its place: `it/scenarios/0/status is missing`. */
+function damageOf(value: unknown): string | undefined {
+  const [first] = runResult.safeParse(value).error?.issues ?? [];
+  if (first === undefined) return undefined;
+  const place = ["it", ...first.path.map(String)].join("/");
+  let found: unknown = value;
+  for (const key of first.path) found = (found as Record<PropertyKey, unknown> | undefined)?.[key];
+  return found === undefined ? `${place} is missing` : `${place}: ${first.message}`;
 }
 
 async function isFolder(place: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 /** The files of the repository that are made from others, and what must stand in them. */
 
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
+import { printResultsSchema } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { readScenarios, SCENARIOS } from "../cli/context.ts";
 import { renderedFiles } from "../test/recorded/rendered.ts";
@@ -10,6 +11,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const scenarios = await readScenarios(SCENARIOS, [], []);
   return new Map([
     ["schema/scenario.schema.json", printScenarioSchema()],
+    ["reports/results.schema.json", printResultsSchema()],
     ["docs/scenarios.md", describeScenarios(scenarios)],
     ...renderedFiles(),
   ]);

@@ -1,221 +1,283 @@
-/** What a run found. Plain data: written as results.json, read by every report. Times are milliseconds unless named otherwise. */
+/**
+ * What a run found. Plain data: written as results.json, read by every report. Types, the check of a file and its JSON Schema
+ * (reports/results.schema.json) come from the schemas here. Times are milliseconds unless named otherwise.
+ */
 
-import type { ClusterInfo, MeshSetting } from "./cluster.ts";
+import * as z from "zod";
+import { clusterInfo, meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
-import type { Answerer, Expectation, Level, MatrixSpec, Position } from "./scenario.ts";
+import type { Expectation } from "./scenario.ts";
+import { toJsonSchema, type Immutable } from "./schema.ts";
 
-export type Status = "passed" | "failed" | "flaky" | "error" | "skipped" | "known-failure";
+const status = z.enum(["passed", "failed", "flaky", "error", "skipped", "known-failure"]).meta({ id: "status" });
+export type Status = z.infer<typeof status>;
 
+const count = z.int().min(0);
+const time = z.number().min(0);
+const texts = z.array(z.string());
+const by = z
+  .enum(["authentication", "authorization", "workload", "proxy", "nobody"])
+  .meta({ id: "by", description: "Who answered." });
+
+const position = z
+  .strictObject({ file: z.string(), line: count, column: count })
+  .meta({ id: "position", description: "A place in a file, counted from 1; 0 where there is none." });
+
+const finding = z
+  .looseObject({ kind: z.string() })
+  .meta({ id: "finding", description: "One fact, as data: the closed union of harness/model/finding.ts." });
+/** Facts whose shape only the compiler checks: a file may come from a newer meshproof, which knows more of them. */
+const findings = <F>(description: string) =>
+  (z.array(finding) as unknown as z.ZodType<readonly F[]>).meta({ description }).optional();
+const WHY = "Why it has this status, as data.";
+const reason = z.string().describe("The findings in words, for people.").optional();
+
+const expectation = z
+  .strictObject({
+    status: z.int(),
+    by: by.exclude(["nobody"]),
+    body: z.string().optional(),
+    jsonKey: z.string().optional(),
+    details: z.string().optional(),
+    policy: z.string().describe("The AuthorizationPolicy whose rule must have decided.").optional(),
+    received: z
+      .strictObject({ headers: z.record(z.string(), z.unknown()).optional(), path: z.string().optional() })
+      .optional(),
+  })
+  .meta({ id: "expectation" }) as unknown as z.ZodType<Expectation>;
+
+const answer = z
+  .strictObject({
+    status: count.describe("HTTP status; 0 where no answer came."),
+    by,
+    body: z.string().describe("At most 2 KiB, then a note of what was cut."),
+    headers: z
+      .record(z.string(), z.string())
+      .describe("Headers that explain the answer, by lower-case name; values of at most 2 KiB."),
+    details: z.string().describe("Envoy's response code details from the access log.").optional(),
+    error: z.string().describe("curl's error text.").optional(),
+    userAgent: z.string().describe("What the request called itself, to find it in any access log.").optional(),
+    totalMs: time,
+  })
+  .meta({ id: "answer" });
 /** One answer as seen by the probe. Hostile text: escape before showing. */
-export interface Answer {
-  /** HTTP status; 0 where no answer came. */
-  readonly status: number;
-  /** Who answered, as far as body, headers and details tell. */
-  readonly by: Answerer | "nobody";
-  /** The first bytes of the body (at most 2 KiB), as text. */
-  readonly body: string;
-  /** Headers that explain the answer (`server`, `www-authenticate`, `x-envoy-…`), lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Envoy's response code details from the access log, where seen: `jwt_authn_access_denied{…}`, `rbac_access_denied_matched_policy[…]`. */
-  readonly details?: string;
-  /** curl's error text where no answer came. */
-  readonly error?: string;
-  /** What the request called itself: finds it in any access log. */
-  readonly userAgent?: string;
-  readonly totalMs: number;
-}
+export type Answer = Immutable<z.infer<typeof answer>>;
 
-export interface CheckResult {
-  readonly name: string;
-  readonly position: Position;
-  readonly request: {
-    readonly from: string;
-    readonly to: string;
-    readonly method: string;
-    readonly url: string;
-    /** Its tokens, by the names that the scenario gives them, each in words; never the token. */
-    readonly tokens: readonly { readonly name: string; readonly words: string }[];
-  };
-  readonly expected: Expectation;
-  readonly got: Answer;
-  readonly status: Status;
-  /** Why it has this status. Always there unless passed. */
-  readonly findings?: readonly CheckFinding[];
-  /** The findings in words, for people. */
-  readonly reason?: string;
-  /** Of a check that did not pass: what the judging proxy's own config says about the request. */
-  readonly explanation?: Explanation;
-  /** From the end of `apply` until the first of the final agreeing answers. */
-  readonly enforcedMs: number;
-  /** Every answer that differed from its predecessor, after the flush round. */
-  readonly changes: readonly {
-    readonly round: number;
-    readonly atMs: number;
-    readonly status: number;
-    readonly by: string;
-  }[];
-  /** Of a check that failed or flaked: every answer that counted and was wrong, each kind once. */
-  readonly wrong?: readonly { readonly status: number; readonly by: Answer["by"] }[];
-  /** The answer of the flush round where it differed from the final one (pooled connections on the old policy). */
-  readonly stale?: { readonly status: number; readonly by: string };
-  /** Stand-alone equivalent; the token stands as `$TOKEN`. */
-  readonly curl: string;
-  readonly cell?: { readonly matrix: number; readonly row: number; readonly column: number };
-}
+const check = z
+  .strictObject({
+    name: z.string(),
+    position,
+    request: z.strictObject({
+      from: z.string(),
+      to: z.string(),
+      method: z.string(),
+      url: z.string(),
+      tokens: z
+        .array(z.strictObject({ name: z.string(), words: z.string() }))
+        .describe("Its tokens by name, each in words; never the token."),
+    }),
+    expected: expectation,
+    got: answer,
+    status,
+    findings: findings<CheckFinding>(WHY),
+    reason,
+    explanation: (z.looseObject({ decision: z.unknown() }) as unknown as z.ZodType<Explanation>)
+      .meta({
+        description:
+          "What the judging proxy's own config says about the request: Explanation in harness/model/explanation.ts, and the same in words in text. Only where the check did not pass.",
+      })
+      .optional(),
+    enforcedMs: time.describe("From the end of apply until the first of the final agreeing answers."),
+    changes: z
+      .array(z.strictObject({ round: count, atMs: time, status: count, by: z.string() }))
+      .describe("Every answer that differed from its predecessor, after the flush round."),
+    wrong: z
+      .array(z.strictObject({ status: count, by }))
+      .describe("Of a check that failed or flaked: every answer that counted and was wrong, each kind once.")
+      .optional(),
+    stale: z
+      .strictObject({ status: count, by: z.string() })
+      .describe("The flush round's answer where it differed from the final one (pooled connections on the old policy).")
+      .optional(),
+    curl: z.string().describe("Stand-alone equivalent, with $TOKEN in the token's place."),
+    cell: z
+      .strictObject({ matrix: count, row: count, column: count })
+      .describe("Its place in the step's matrices, counted from 0.")
+      .optional(),
+  })
+  .meta({ id: "check" });
+export type CheckResult = Immutable<z.infer<typeof check>>;
 
-export interface AskedResult {
-  readonly position: Position;
-  readonly server: string;
-  readonly expected: "istiod" | "proxy" | "nobody";
-  readonly got: readonly string[];
-  readonly status: Status;
-  readonly findings?: readonly CheckFinding[];
-  /** The findings in words, for people. */
-  readonly reason?: string;
-}
+const asked = z
+  .strictObject({
+    position,
+    server: z.string(),
+    expected: z.enum(["istiod", "proxy", "nobody"]),
+    got: texts,
+    status,
+    findings: findings<CheckFinding>(WHY),
+    reason,
+  })
+  .meta({ id: "asked", description: "Who asked a JWKS server, by its own access log." });
+export type AskedResult = Immutable<z.infer<typeof asked>>;
 
-/** What was applied or deleted in a step, as sent: substitutions made. */
-export interface AppliedObject {
-  readonly verb: "apply" | "delete";
-  readonly kind: string;
-  readonly name: string;
-  readonly namespace: string;
-  readonly file: string;
-  readonly yaml: string;
-  /** When each involved proxy's own config dump showed it, from the end of `apply`. Undefined: never seen within the limit. */
-  readonly inForceMs?: number;
-  /** The proxies that have it (`foo/httpbin-…`); empty where no proxy does. */
-  readonly proxies: readonly string[];
-  /** What is strange about it. */
-  readonly findings?: readonly ObjectFinding[];
-}
+const object = z
+  .strictObject({
+    verb: z.enum(["apply", "delete"]),
+    kind: z.string(),
+    name: z.string(),
+    namespace: z.string(),
+    file: z.string(),
+    yaml: z.string().describe("As sent, this object alone: substitutions made, secret keys removed."),
+    inForceMs: time
+      .describe(
+        "When every involved proxy's own config showed it, from the end of apply; left out where that was never seen.",
+      )
+      .optional(),
+    proxies: texts.describe("The proxies that have it (`foo/httpbin-…`)."),
+    findings: findings<ObjectFinding>("What is strange about it."),
+    note: z.string().describe("The findings in words, for people. Written to the file alone.").optional(),
+  })
+  .meta({ id: "object" });
+/** What was applied or deleted in a step. */
+export type AppliedObject = Immutable<z.infer<typeof object>>;
 
-export interface StepResult {
-  readonly name: string;
-  readonly position: Position;
-  readonly status: Status;
-  /** Why it could not be judged; such a step is in error and has no checks. */
-  readonly findings?: readonly StepFinding[];
-  /** The findings in words, for people. */
-  readonly reason?: string;
-  readonly objects: readonly AppliedObject[];
-  readonly checks: readonly CheckResult[];
-  readonly asked: readonly AskedResult[];
-  readonly matrices: readonly MatrixSpec[];
-  readonly rounds: number;
-  readonly timing: {
-    readonly applyMs: number;
-    readonly inForceMs: number;
-    readonly probeMs: number;
-    readonly totalMs: number;
-  };
-}
+const step = z
+  .strictObject({
+    name: z.string(),
+    position,
+    status,
+    findings: findings<StepFinding>("Why it could not be judged; such a step is in error and has no checks."),
+    reason,
+    objects: z.array(object),
+    checks: z.array(check),
+    asked: z.array(asked),
+    matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
+    rounds: count,
+    timing: z.strictObject({ applyMs: time, inForceMs: time, probeMs: time, totalMs: time }),
+  })
+  .meta({ id: "step" });
+export type StepResult = Immutable<z.infer<typeof step>>;
 
-/** An object of a scenario's manifests that the API server does not take. */
-export interface Refusal {
-  readonly position: Position;
-  /** `RequestAuthentication foo/broken` */
-  readonly object: string;
-  /** The API server's own words. Hostile text. */
-  readonly message: string;
-}
+const refusal = z.strictObject({
+  position,
+  object: z.string().describe("Such as `RequestAuthentication foo/broken`."),
+  message: z.string().describe("The API server's own words."),
+});
+/** An object of a scenario's manifests that the API server does not take. Its message is hostile text. */
+export type Refusal = Immutable<z.infer<typeof refusal>>;
 
+const disturbance = z.strictObject({
+  kind: z
+    .enum(["died", "gone", "came"])
+    .describe(
+      "A container died; a pod went, or came beside others of its Deployment, and not because of the scenario.",
+    ),
+  namespace: z.string(),
+  pod: z.string(),
+  container: z.string().describe("Of a death.").optional(),
+  last: z
+    .strictObject({
+      reason: z.string().optional(),
+      exitCode: z.int().optional(),
+      signal: z.int().optional(),
+      finishedAt: z.string().describe("By the clock of its node, in whole seconds.").optional(),
+    })
+    .describe("How the container ended, as its pod's status says (`lastState.terminated`).")
+    .optional(),
+});
 /** What happened to a pod while a scenario ran, so that its answers prove nothing. */
-export interface Disturbance {
-  /** A container died; a pod went, or came beside others of its Deployment, and not by the scenario's own doing. */
-  readonly kind: "died" | "gone" | "came";
-  readonly namespace: string;
-  readonly pod: string;
-  /** Of a death. */
-  readonly container?: string;
-  /** How a container ended, as its pod's status says (`lastState.terminated`); left out where that is not known. */
-  readonly last?: {
-    readonly reason?: string;
-    readonly exitCode?: number;
-    readonly signal?: number;
-    /** By the clock of its node, in whole seconds. */
-    readonly finishedAt?: string;
-  };
-}
+export type Disturbance = Immutable<z.infer<typeof disturbance>>;
 
-export interface ScenarioResult {
-  readonly id: string;
-  readonly title: string;
-  readonly source: string;
-  readonly level: Level;
-  readonly tags: readonly string[];
-  readonly position: Position;
-  readonly mesh: MeshSetting;
-  readonly status: Status;
-  /** Why it is skipped, in error, or a known failure. */
-  readonly findings?: readonly ScenarioFinding[];
-  /** The findings in words, for people. */
-  readonly reason?: string;
-  /** What the API server refused of its manifests before anything ran: such a scenario is in error and has no steps. */
-  readonly refused?: readonly Refusal[];
-  /** Crashes and the like while it ran: each makes it an error. */
-  readonly disturbances?: readonly Disturbance[];
-  /** The command that repeats it; default `meshproof run <id> --keep`. */
-  readonly repeat?: string;
-  readonly startedAt: string;
-  readonly durationMs: number;
-  readonly steps: readonly StepResult[];
-  /** Folders beside results.json with what was kept of the steps that failed: `diagnostics/jwt__x/1`. */
-  readonly diagnostics?: readonly string[];
-}
+const scenario = z
+  .strictObject({
+    id: z.string(),
+    title: z.string(),
+    source: z.string(),
+    level: z.enum(["core", "extended", "provisional"]),
+    tags: texts,
+    position,
+    mesh: meshSetting,
+    status,
+    findings: findings<ScenarioFinding>("Why it is skipped or in error, as data."),
+    reason,
+    refused: z
+      .array(refusal)
+      .describe(
+        "What the API server refused of its manifests before anything ran: such a scenario is in error and has no steps.",
+      )
+      .optional(),
+    disturbances: z
+      .array(disturbance)
+      .describe("Crashes and the like while it ran: each makes it an error.")
+      .optional(),
+    repeat: z.string().describe("The command that repeats it; default `meshproof run <id> --keep`.").optional(),
+    startedAt: z.iso.datetime(),
+    durationMs: time,
+    steps: z.array(step),
+    diagnostics: texts
+      .describe("Folders beside results.json with what was kept of the steps that failed: `diagnostics/jwt__x/1`.")
+      .optional(),
+  })
+  .meta({ id: "scenario" });
+export type ScenarioResult = Immutable<z.infer<typeof scenario>>;
 
-/** Counts of checks (asked-checks included). A skipped or broken scenario counts as one. */
-export type Counts = Readonly<Record<Status, number>>;
+const counts = z
+  .strictObject({ passed: count, failed: count, flaky: count, error: count, skipped: count, "known-failure": count })
+  .describe("Checks by status; a skipped or broken scenario counts as one.");
+export type Counts = Immutable<z.infer<typeof counts>>;
 
-/** Which part of a selection a run was (`--shard`). */
-export interface Shard {
-  /** Counted from 1. */
-  readonly index: number;
-  readonly count: number;
-  /** The same for all shards of the same scenarios. */
-  readonly selection: string;
-}
+const shard = z
+  .strictObject({ index: z.int().min(1), count: z.int().min(1), selection: z.string() })
+  .describe("Which part of a selection this was (--shard); selection is the same for all parts of one.");
+export type Shard = Immutable<z.infer<typeof shard>>;
 
-/** What a run's verdicts depend on beside the cluster. Runs that differ in it are not parts of one. */
-export interface Inputs {
-  /** Of all files below the folder of the scenarios. */
-  readonly scenarios: string;
-  readonly profile: string;
-  /** Of the file of known failures. */
-  readonly knownFailures?: string;
-  /** What the runs of one pipeline have in common. */
-  readonly runSet?: string;
+const inputs = z
+  .strictObject({
+    scenarios: z.string().describe("Of all files below the folder of the scenarios."),
+    profile: z.string(),
+    knownFailures: z.string().describe("Of the file of known failures.").optional(),
+    runSet: z.string().describe("What the runs of one pipeline have in common.").optional(),
+  })
+  .describe("What the verdicts depend on beside the cluster. Runs that differ in it cannot be merged.");
+export type Inputs = Immutable<z.infer<typeof inputs>>;
+
+export const runResult = z
+  .strictObject({
+    schemaVersion: z.literal(2),
+    id: z.string(),
+    tool: z.strictObject({ name: z.literal("meshproof"), version: z.string() }),
+    startedAt: z.iso.datetime(),
+    finishedAt: z.iso.datetime(),
+    command: z.string().describe("How to run this again, one command."),
+    cluster: clusterInfo,
+    timing: z
+      .strictObject({ meshReadyMs: time, workloadsReadyMs: time, firstVerdictMs: time, totalMs: time })
+      .describe("From the start of the command."),
+    scenarios: z.array(scenario),
+    counts,
+    interrupted: z
+      .literal(true)
+      .describe("It ended before its end; scenarios that did not run are in error, without steps, and say why.")
+      .optional(),
+    notes: findings<RunNote>("What a reader must know beside the statuses, each in words in text."),
+    shard: shard.optional(),
+    inputs: inputs.optional(),
+  })
+  .meta({
+    title: "meshproof results",
+    description:
+      "What a run found (results.json). Times are milliseconds unless named otherwise. Text from a mesh is hostile: escape it before showing.",
+  });
+export type RunResult = Immutable<z.infer<typeof runResult>>;
+
+/** The JSON Schema of results.json. */
+export function printResultsSchema(): string {
+  return `${JSON.stringify(toJsonSchema(runResult, "draft-2020-12"), undefined, 2)}\n`;
 }
 
 /** The scenarios that a run which was interrupted did not come to, or did not finish: nothing is known of them. */
 export function unfinishedOf({ interrupted, scenarios }: RunResult): ScenarioResult[] {
   return interrupted === true ? scenarios.filter(({ status, steps }) => status === "error" && steps.length === 0) : [];
-}
-
-export interface RunResult {
-  readonly schemaVersion: 2;
-  readonly id: string;
-  readonly tool: { readonly name: "meshproof"; readonly version: string };
-  readonly startedAt: string;
-  readonly finishedAt: string;
-  /** How to run this again, one command. */
-  readonly command: string;
-  readonly cluster: ClusterInfo;
-  /** From the start of the command: cluster and mesh ready, workloads ready, first verdict, end. */
-  readonly timing: {
-    readonly meshReadyMs: number;
-    readonly workloadsReadyMs: number;
-    readonly firstVerdictMs: number;
-    readonly totalMs: number;
-  };
-  readonly scenarios: readonly ScenarioResult[];
-  readonly counts: Counts;
-  /** It ended before its end: scenarios that did not run are in error, and say why. */
-  readonly interrupted?: true;
-  /** What a reader must know beside the statuses: known failures that expired, match nothing or pass now. */
-  readonly notes?: readonly RunNote[];
-  readonly shard?: Shard;
-  /** Not in results of before there was such a thing. */
-  readonly inputs?: Inputs;
 }

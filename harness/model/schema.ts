@@ -51,11 +51,15 @@ export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-
     target,
     io: "input",
     override: ({ jsonSchema: json }) => {
+      if (json.format === "date-time") delete json.pattern;
       if (Math.abs(json.minimum ?? 0) === Number.MAX_SAFE_INTEGER) delete json.minimum;
       if (Math.abs(json.maximum ?? 0) === Number.MAX_SAFE_INTEGER) delete json.maximum;
       if (JSON.stringify(json.additionalProperties) === "{}") delete json.additionalProperties;
       if (JSON.stringify(json.propertyNames) === '{"type":"string"}') delete json.propertyNames;
     },
   });
+  // zod writes the names of the definitions into them, which no validator knows.
+  const definitions = (rest as { $defs?: Record<string, { id?: string }> }).$defs ?? {};
+  for (const definition of Object.values(definitions)) delete definition.id;
   return { $schema, ...rest };
 }
