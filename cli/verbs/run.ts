@@ -156,7 +156,7 @@ function settingsOf(
   const existing = kind === "existing";
   const made = { name, keep, istio, envoy, images, components, imageMirror, imageDigest, kubernetes };
   const given = { kubeconfig, context, allowExec, revision, allowMeshWide };
-  const alone = { ...options, shard: undefined, tag: [], keep: !existing };
+  const alone = { ...options, shard: undefined, lanes: undefined, tag: [], keep: !existing };
   return {
     cluster: { kind, ...(existing ? given : made) },
     scenarios: path.resolve(options.scenarios),
