@@ -97,10 +97,11 @@ function argumentsOf(command: string, dir: string): string[] {
 
 type Answered = Pick<ReproAnswer, "verdict" | "cause"> & { readonly reproduced?: boolean };
 
-/** @param told the answer as a person reads it */
-export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, told: string): Verdict {
+/** @param text the answer as a person reads it */
+export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, text: string): Verdict {
   if (answer === undefined) return "error";
-  if (answer.reproduced === false) return right.outcome === "refused" ? "right" : "refused";
+  const told = (right.says ?? []).every((one) => text.includes(one));
+  if (answer.reproduced === false) return right.outcome === "refused" ? (told ? "right" : "wrong") : "refused";
   if (right.outcome === undefined) return "unread";
   const { status, by } = answer.verdict;
   const agrees =
@@ -110,11 +111,11 @@ export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, to
         ? status === 0
         : right.outcome === "denied"
           ? by === right.by
-          : right.outcome === 200
+          : right.outcome === 200 && right.by === undefined
             ? by === "workload"
             : status === right.outcome && by !== "workload" && (right.by === undefined || by === right.by);
   const caused = right.cause === undefined || answer.cause.kind === right.cause;
-  return agrees && caused && (right.says ?? []).every((text) => told.includes(text)) ? "right" : "wrong";
+  return agrees && caused && told ? "right" : "wrong";
 }
 
 /** `403 by authorization` */

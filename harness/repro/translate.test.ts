@@ -240,6 +240,7 @@ ${SERVICE}`,
     assert.deepEqual(asked.topology.others, []);
     const outside = translate(ticket(POLICY(policy) + SERVICE, { from: "outside" }));
     assert.equal(outside.topology.caller.sidecar, false);
+    assert.match(scenarioOf(outside), /from: outside/);
     const exec = readCurlLine("kubectl exec -n web deploy/front -- curl http://shop.shop:81/");
     assert.equal(translate(ticket(POLICY(policy) + SERVICE, { request: exec })).topology.caller.namespace, "web");
   });

@@ -238,7 +238,7 @@ export function translate(given: Ticket): Translation {
       secured: secrets.size > 0 || request.scheme === "https",
     }),
     scenario: (expect, forExport = false) => {
-      const main = way.kind === "gateway" ? "outside" : "sleep";
+      const main = places[0]!.place;
       const headers = headersOf(request, way, forExport);
       const check = {
         ...(request.protocol && { protocol: request.protocol }),
@@ -306,8 +306,11 @@ function dedupe(differences: readonly Difference[]): Difference[] {
 }
 
 /** A scenario has three places to send from; who stands there is the ticket's. */
-function placesOf({ way, caller, others }: Topology): Translation["callers"] {
-  const main = { place: way.kind === "gateway" ? "outside" : "sleep", caller } as const;
+function placesOf({ caller, others }: Topology): Translation["callers"] {
+  // Outside of the mesh the scenario's own places stand, under their own names.
+  const elsewhere = caller.sidecar ? ("neighbour" as const) : ("outside" as const);
+  const own = caller.kind === "pod" && caller.namespace !== "meshproof-outside";
+  const main = { place: own ? ("sleep" as const) : elsewhere, caller };
   return [
     main,
     ...others.map(({ caller: one }) => ({

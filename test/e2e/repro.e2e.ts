@@ -124,6 +124,26 @@ describe("repro", () => {
       assert.match(await readFile(path.join(page, "repro.html"), "utf8"), /<h2 class="cause">/);
     });
 
+  it("answers the tickets made up for tests, and refuses what it cannot reproduce", async () => {
+    const pages = path.join(folder, "checked");
+    const { exitCode, stdout, stderr } = await meshproof(
+      ...["repro", "--check", path.join(ROOT, "test/tickets"), "--name", NAME, "--results", pages],
+    );
+    assert.equal(exitCode, 0, stdout + stderr);
+    assert.match(stdout, /^\d+ tickets: \d+ right, 0 wrong, 0 refused, 0 error, 0 unread$/m);
+    assert.doesNotMatch(
+      (await Promise.all((await filesIn(pages)).map((file) => readFile(file, "utf8")))).join(),
+      /9d8f/,
+    );
+  });
+
+  it("ends with exit code 4 where it does not reproduce, and says what to do", async () => {
+    const ticket = path.join(ROOT, "test/tickets/strict-caller-open");
+    const { exitCode, stdout } = await repro(ticket, "--request", "GET http://basket.sales/");
+    assert.equal(exitCode, 4);
+    assert.match(stdout, /^Not reproduced: [^]*without a sidecar[^]*To do: say who sends, by --from/);
+  });
+
   it("drops what is needless for the answer, keeps what decides, and exports what is left", async () => {
     const noise = path.join(folder, "noise.yaml");
     const kept = path.join(folder, "minimized");

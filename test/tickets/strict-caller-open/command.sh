@@ -1,0 +1,1 @@
+meshproof repro test/tickets/strict-caller-open --request 'GET http://basket.sales/'

@@ -1,0 +1,1 @@
+meshproof repro test/tickets/strict-caller --expect closed --from outside --request 'GET http://basket.sales/'
