@@ -47,7 +47,9 @@ export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces 
 export function flagsOf({ images, kubernetes, components, imageMirror, imageDigest = {} }: ImageFlags): Flags {
   return {
     "--components": components,
-    ...{ "--images": images, "--kubernetes": kubernetes, "--image-mirror": imageMirror },
+    "--images": images,
+    "--kubernetes": kubernetes,
+    "--image-mirror": imageMirror,
     "--image-digest": Object.entries(imageDigest).map(([name, digest]) => `${name}@${digest}`),
   };
 }
@@ -69,7 +71,10 @@ const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
       attach: attachEmbedded,
       start: ({ name, keep, progress, signal, meshes, ...flags }) =>
         startEmbedded({
-          ...{ name, keep, progress, signal },
+          name,
+          keep,
+          progress,
+          signal,
           meshes: meshes.map((wanted) => chooseMesh(wanted)),
           images: placesOf(flags),
           source: flags.components,

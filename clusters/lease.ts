@@ -136,8 +136,12 @@ async function holderOfNow(server: LeaseServer): Promise<string | undefined> {
 function borrowed(identity: string, world: LeaseWorld): HeldLease {
   const never = new AbortController().signal;
   return {
-    ...{ identity, forChild: { [LEASE_VARIABLE]: identity }, lost: never },
-    ...{ heldAt: () => world.now(), stop: () => undefined, release: () => Promise.resolve() },
+    identity,
+    forChild: { [LEASE_VARIABLE]: identity },
+    lost: never,
+    heldAt: () => world.now(),
+    stop: () => undefined,
+    release: () => Promise.resolve(),
   };
 }
 
@@ -247,7 +251,8 @@ function renewing(server: LeaseServer, identity: string, taken: Taken, world: Le
   };
   const done = loop();
   return {
-    ...{ identity, forChild: { [LEASE_VARIABLE]: identity } },
+    identity,
+    forChild: { [LEASE_VARIABLE]: identity },
     lost: lost.signal,
     heldAt: () => heldAt,
     stop: () => stopped.abort(),
@@ -321,7 +326,9 @@ export function holderOf({ metadata }: V1Lease): LeaseHolder | undefined {
     const { host: where, pid, started } = (its ?? {}) as Partial<Record<keyof ProcessIdentity, unknown>>;
     const known = typeof where === "string" && Number.isSafeInteger(pid) && typeof started === "string";
     return {
-      ...{ id: id as string, verb: verb as string, hostname: host as string },
+      id: id as string,
+      verb: verb as string,
+      hostname: host as string,
       ...(known ? { process: { host: where, pid: pid as number, started } } : {}),
     };
   } catch {

@@ -22,9 +22,13 @@ export async function attachInProcess(name: string, folder: string, inForceLimit
   const cluster = await attachEmbedded(name);
   if (!cluster) throw new Error(`no cluster named ${name} runs`);
   const plan: SessionPlan = {
-    ...{ runId: randomBytes(4).toString("hex"), scenariosRoot: SCENARIOS, startedAt: Date.now() },
-    ...{ limitMs: 8_000, inForceLimitMs },
-    ...{ podsDir: path.join(folder, "pods"), diagnosticsDir: path.join(folder, "diagnostics") },
+    runId: randomBytes(4).toString("hex"),
+    scenariosRoot: SCENARIOS,
+    startedAt: Date.now(),
+    limitMs: 8_000,
+    inForceLimitMs,
+    podsDir: path.join(folder, "pods"),
+    diagnosticsDir: path.join(folder, "diagnostics"),
   };
   return { cluster, session: await openSession(plan, await toHandle(cluster)) };
 }

@@ -96,9 +96,18 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
     await mkdir(folder, { recursive: true });
     const selection = [...names, ...tag.flatMap((one) => ["--tag", one]), "--scenarios", options.scenarios];
     const { upgrade, comparison } = await onCluster(id, [from, to], options, work, (cluster, child, signal) => ({
-      ...{ id, cluster, scenarios, maxUnavailable, strategy: options.strategy, rate: options.rate, signal },
-      ...{ command: againBy(names, [from, to], options), version: packageJson.version, knownChanges },
-      ...{ issuersDir: path.resolve(options.scenarios, "issuers"), progress: work.progress },
+      id,
+      cluster,
+      scenarios,
+      maxUnavailable,
+      strategy: options.strategy,
+      rate: options.rate,
+      signal,
+      command: againBy(names, [from, to], options),
+      version: packageJson.version,
+      knownChanges,
+      issuersDir: path.resolve(options.scenarios, "issuers"),
+      progress: work.progress,
       run: (side) => runOn(cluster, side, { folder, selection, child, signal }, work),
     }));
     await writeDiff(comparison, folder);
@@ -132,8 +141,12 @@ async function onCluster(
 ): ReturnType<typeof RunUpgrade> {
   const { start } = await makerOf(options.cluster);
   await using cluster = await start({
-    ...{ ...options, name: options.name ?? `upgrade-${process.pid}`, keep: false, meshes },
-    ...{ progress: work.progress, signal: work.signal },
+    ...options,
+    name: options.name ?? `upgrade-${process.pid}`,
+    keep: false,
+    meshes,
+    progress: work.progress,
+    signal: work.signal,
   });
   const lease = await takeClusterLease(cluster, { id, verb: "upgrade" }, work);
   await using stack = new AsyncDisposableStack();
@@ -166,7 +179,10 @@ async function runOn(
   const args = [main, "run", ...selection, ...where, "--lanes", "1"];
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
-    ...{ cancelSignal: signal, reject: false, stdin: "ignore", forceKillAfterDelay: 20_000 },
+    cancelSignal: signal,
+    reject: false,
+    stdin: "ignore",
+    forceKillAfterDelay: 20_000,
     env: { NO_COLOR: "1", ...child },
   });
   for await (const line of run.iterable({ from: "stderr" })) {
@@ -195,8 +211,12 @@ function againBy(
     return wanted.envoy === undefined ? istio : `${istio}@${envoy}`;
   };
   return commandOf("upgrade", names, {
-    ...{ "--from": pair(from), "--to": pair(to), "--strategy": options.strategy, "--tag": options.tag },
-    ...{ "--cluster": options.cluster === "embedded" ? undefined : options.cluster, ...flagsOf(options) },
+    "--from": pair(from),
+    "--to": pair(to),
+    "--strategy": options.strategy,
+    "--tag": options.tag,
+    "--cluster": options.cluster === "embedded" ? undefined : options.cluster,
+    ...flagsOf(options),
     "--max-unavailable": formatAllowance(parseAllowance(options.maxUnavailable)),
   });
 }

@@ -74,7 +74,8 @@ export function canaries(): Canary[] {
     ["prod", { "istio-injection": "enabled" }],
   ];
   const object = (apiVersion: string, kind: string, name: string, more: object, body: Body): Canary => ({
-    ...{ apiVersion, kind },
+    apiVersion,
+    kind,
     ...body,
     metadata: { name, labels: { [CANARY_LABEL]: "yes" }, ...more },
   });
@@ -129,9 +130,12 @@ export function canaries(): Canary[] {
 /** A journal of somebody else, that names objects which are not meshproof's by their uids. */
 export function plantedJournal(victims: readonly { readonly kind: string; readonly uid: string }[]): Canary {
   const records = victims.map(({ kind, uid }) => ({
-    ...{ apiVersion: "v1", kind, name: kind === "Namespace" ? "prod" : "own" },
+    apiVersion: "v1",
+    kind,
+    name: kind === "Namespace" ? "prod" : "own",
     ...(kind === "Namespace" ? {} : { namespace: "prod" }),
-    ...{ nonce: "00000000000000000000000000000000", uid },
+    nonce: "00000000000000000000000000000000",
+    uid,
   }));
   return {
     apiVersion: "v1",

@@ -115,7 +115,9 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   const head = {
     ...scope,
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: path.resolve(options.kubeconfig) }),
-    ...{ context: pinned.context, allowExec: options.allowExec, cluster },
+    context: pinned.context,
+    allowExec: options.allowExec,
+    cluster,
   };
   // Before the Lease, so that whoever kills this process leaves a trace of it.
   const file = beginJournal(head);

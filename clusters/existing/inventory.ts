@@ -79,9 +79,13 @@ export async function takeInventory(kube: Kube, run?: string): Promise<Inventory
         listed++;
         for (const { metadata: { namespace, name = "", uid = "", labels, annotations } = {} } of items ?? [])
           found.push({
-            ...{ apiVersion, kind, name, uid },
+            apiVersion,
+            kind,
+            name,
+            uid,
             ...(namespace === undefined ? {} : { namespace }),
-            ...{ run: labels?.[RUN_LABEL] ?? "", nonce: annotations?.[NONCE_ANNOTATION] ?? "" },
+            run: labels?.[RUN_LABEL] ?? "",
+            nonce: annotations?.[NONCE_ANNOTATION] ?? "",
           });
       } catch (error) {
         unlisted.push({ group, kind, why: messageOf(error) });

@@ -43,7 +43,10 @@ export async function judgeAsked(mesh: KeyServerMesh, step: Asking, marks: Marks
     const got = await askersSince(mesh, step, { position, server, by }, marks.get(server) ?? "");
     const agrees = by === "nobody" ? got.length === 0 : got.length === 1 && got[0] === by;
     return {
-      ...{ position, server, expected: by, got },
+      position,
+      server,
+      expected: by,
+      got,
       ...(agrees
         ? { status: "passed" }
         : { status: "failed", ...explainedBy([{ kind: "unexpected-askers", server, expected: by, got }]) }),

@@ -62,7 +62,8 @@ export async function observe(
     return {
       request: { from, to, method, url: mesh.tokens.redact(request.url), tokens },
       got: { ...got, body: mesh.tokens.redact(got.body).slice(0, BODY_KEPT) },
-      ...{ settled, curl },
+      settled,
+      curl,
       ...(explanation !== undefined && { explanation }),
       ...(spec.cell && { cell: spec.cell }),
     };

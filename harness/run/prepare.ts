@@ -71,7 +71,8 @@ export async function prepare<Spec extends RequestOfCheck>(
     const request = requestOf(spec, target, placed);
     const { namespace, container } = place.container;
     return {
-      ...{ ...one, request },
+      ...one,
+      request,
       tokens: placed.map(({ name, token }) => ({ name, words: token.words })),
       curl: curlLine(
         { namespace, workload: place.workload, container },

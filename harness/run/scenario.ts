@@ -32,7 +32,10 @@ export async function runScenario(
   const diagnostics: string[] = [];
   const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
     const folder = await collectDiagnostics(session, {
-      ...{ scenario, index, since, ...found },
+      scenario,
+      index,
+      since,
+      ...found,
       manifests: [...applied.values()],
     });
     if (folder !== undefined) diagnostics.push(folder);

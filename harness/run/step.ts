@@ -93,7 +93,9 @@ export async function apply(
   const judges = judgesOf(located.map(({ target }) => target));
   session.accessLog.follow(judges.proxies);
   const awaited = {
-    ...{ changes, judges, applied: [...applied.values()] },
+    changes,
+    judges,
+    applied: [...applied.values()],
     clients: located.flatMap(({ place }) => place.proxy ?? []),
     ...(step.inForce && { expects: step.inForce }),
   };
@@ -124,7 +126,11 @@ async function explainFailures(
   const said = await explain(
     session,
     failed.map(({ result: { got }, request, place, target, spec }) => ({
-      ...{ request, place, target, got, to: spec.request.to },
+      request,
+      place,
+      target,
+      got,
+      to: spec.request.to,
     })),
   );
   return checks.map((check) => {

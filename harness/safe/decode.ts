@@ -18,8 +18,20 @@ const WRITTEN =
   /%(?:25)*([0-9a-f]{2})|\\+(?:u\{?0{0,4}([0-9a-f]{2})\}?|x([0-9a-f]{2})|([nrtbf/"'\\]))|&(?:amp;)*(?:#(\d{1,3});|#x0*([0-9a-f]{2});|(quot|apos|amp|lt|gt|sol|period|equals|colon);)/gi;
 
 const NAMED: Readonly<Record<string, string>> = {
-  ...{ quot: '"', apos: "'", amp: "&", lt: "<", gt: ">", sol: "/", period: ".", equals: "=", colon: ":" },
-  ...{ n: "\n", r: "\r", t: "\t", b: " ", f: " " },
+  quot: '"',
+  apos: "'",
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  sol: "/",
+  period: ".",
+  equals: "=",
+  colon: ":",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  b: " ",
+  f: " ",
 };
 
 /** No secret here is written in anything but ASCII: other characters may stay as they are written. */

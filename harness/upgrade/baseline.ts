@@ -120,7 +120,10 @@ async function guard(
       { ...ask, name: `${place}, valid token`, expected: 200, perSecond, headers: [...headers, bearer(valid.compact)] },
       { ...ask, name: `${place}, no token`, expected: 403, perSecond: half },
       {
-        ...{ ...ask, name: `${place}, forged token`, expected: 401, perSecond: half },
+        ...ask,
+        name: `${place}, forged token`,
+        expected: 401,
+        perSecond: half,
         headers: [...headers, bearer(forged.compact)],
       },
     ];

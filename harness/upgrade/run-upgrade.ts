@@ -46,7 +46,12 @@ export async function runUpgrade(
   const meshWide = task.scenarios.filter(policesWholeMesh).map(({ id }) => id);
   progress("preparing the streams of requests");
   await using watch = await startWatch({
-    ...{ kube, handle: await toHandle(cluster), perSecond: task.rate, meshWide, signal, progress },
+    kube,
+    handle: await toHandle(cluster),
+    perSecond: task.rate,
+    meshWide,
+    signal,
+    progress,
     tokens: await createTokenFactory({ issuersDir: task.issuersDir }),
   });
   watch.phase(RUN_PHASES.from);
@@ -59,9 +64,18 @@ export async function runUpgrade(
   const streamed = await watch.end();
   const comparison = compareRuns(before, after, task.knownChanges);
   const upgrade: UpgradeResult = {
-    ...{ schemaVersion: 1, id: task.id, tool: { name: "meshproof", version: task.version }, command: task.command },
-    ...{ strategy: task.strategy, startedAt, finishedAt: new Date().toISOString(), from: old, to: fresh },
-    ...{ ...streamed, meshWide, maxUnavailable: task.maxUnavailable },
+    schemaVersion: 1,
+    id: task.id,
+    tool: { name: "meshproof", version: task.version },
+    command: task.command,
+    strategy: task.strategy,
+    startedAt,
+    finishedAt: new Date().toISOString(),
+    from: old,
+    to: fresh,
+    ...streamed,
+    meshWide,
+    maxUnavailable: task.maxUnavailable,
     checks: { from: before.counts, to: after.counts },
     unexpected: comparison.unexpected,
   };
@@ -78,9 +92,15 @@ async function replaceMesh(
   // A scenario may have left a setting, which the new manifests would take back in the middle.
   await cluster.setMesh({});
   await upgradeIstio({
-    ...{ kube: connect(cluster.kubeconfig), strategy, revision: revision ?? "" },
-    ...{ from: await from.manifests(), to: await to.manifests(revision), versions: to.versions },
+    kube: connect(cluster.kubeconfig),
+    strategy,
+    revision: revision ?? "",
+    from: await from.manifests(),
+    to: await to.manifests(revision),
+    versions: to.versions,
     namespaces: [STREAM_NAMESPACE, cluster.namespace, cluster.outsideNamespace],
-    ...{ phase, progress, signal },
+    phase,
+    progress,
+    signal,
   });
 }

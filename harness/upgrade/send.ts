@@ -84,7 +84,13 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
       // Connecting to the pod is no part of the stream.
       const first = answers[0]?.atMs ?? startedMs;
       return {
-        ...{ name, expected, perSecond, startedMs: first, endedMs, steadyFromMs, clockSteps },
+        name,
+        expected,
+        perSecond,
+        startedMs: first,
+        endedMs,
+        steadyFromMs,
+        clockSteps,
         answers: answers.filter(({ atMs }) => atMs <= endedMs),
         ...(broken === undefined ? {} : { broken }),
       };

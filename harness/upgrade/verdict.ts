@@ -135,7 +135,13 @@ export function judgeStream(
     }),
   );
   const result = {
-    ...{ name, expected, perSecond, sent: answers.length, due: dueOf(record), right: right.length, perPhase },
+    name,
+    expected,
+    perSecond,
+    sent: answers.length,
+    due: dueOf(record),
+    right: right.length,
+    perPhase,
     longestGap: longestGapOf(record, all, phases),
     breaches: incidentsOf(all, "breach"),
     failures: incidentsOf(all, "failure"),
@@ -174,7 +180,9 @@ function longestGapOf(record: StreamRecord, answers: readonly Judged[], phases: 
   const until = fromMs + forMs;
   return {
     phases: phasesBetween(phases, fromMs, until, periodOf(record)),
-    ...{ fromMs, forMs, sent: answers.filter(({ atMs }) => atMs > fromMs && atMs < until).length },
+    fromMs,
+    forMs,
+    sent: answers.filter(({ atMs }) => atMs > fromMs && atMs < until).length,
   };
 }
 
@@ -186,7 +194,9 @@ function problemsOf(
 ): StreamProblem[] {
   const { broken, steadyFromMs, clockSteps } = record;
   const problems: StreamProblem[] = clockSteps.map(({ atMs, byMs }) => ({
-    ...{ kind: "clock", phase: phaseAt(phases, atMs), byMs },
+    kind: "clock",
+    phase: phaseAt(phases, atMs),
+    byMs,
   }));
   if (broken !== undefined) problems.push({ kind: "broken", words: broken });
   const unseen = perPhase.filter(({ right }) => right === 0).map(({ phase }) => phase);
@@ -219,7 +229,12 @@ function incidentsOf(answers: readonly Judged[], kind: AnswerVerdict): Incident[
       incidents[incidents.length - 1] = { ...last, toMs: atMs + totalMs, count: last.count + 1 };
     else
       incidents.push({
-        ...{ phase, fromMs: atMs, toMs: atMs + totalMs, count: 1, status, by },
+        phase,
+        fromMs: atMs,
+        toMs: atMs + totalMs,
+        count: 1,
+        status,
+        by,
         ...(error === undefined ? {} : { error }),
       });
     open = true;

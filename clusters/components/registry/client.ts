@@ -97,7 +97,9 @@ export async function openImage(
   const { os, architecture: found } = parse<{ os?: string; architecture?: string }>(await readConfig(config));
   if (os !== "linux" || found !== architecture) throw wrong(`it is for ${os}/${found}, not for linux/${architecture}`);
   return {
-    ...{ reference, layers, digest: top.digest },
+    reference,
+    layers,
+    digest: top.digest,
     download: (blob, file, received) => downloadBlob(repository, blob, file, { signal, received }),
   };
 
