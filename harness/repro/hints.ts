@@ -20,7 +20,7 @@ interface Rule {
 }
 
 /** Fields of operations and sources that mean nothing outside of HTTP. */
-const HTTP_ONLY = /^(not)?(hosts|methods|paths|requestPrincipals|remoteIpBlocks)$/i;
+const HTTP_ONLY = /^(not)?(hosts|methods|paths|requestPrincipals)$/i;
 
 export function hintsOf(
   { objects, request, tokens }: Ticket,
