@@ -120,10 +120,7 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
     const { id, position } = scenario;
     for (const step of scenario.steps) {
       for (const check of step.checks)
-        put(
-          { scenario: id, step: step.name, check: check.name, position: check.position },
-          seenInCheck(check),
-        );
+        put({ scenario: id, step: step.name, check: check.name, position: check.position }, seenInCheck(check));
       for (const asked of step.asked)
         put(
           {
