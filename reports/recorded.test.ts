@@ -16,14 +16,18 @@ for (const [file, text] of rendered)
     assert.ok(before === text, `${file} differs:\n${firstDifference(before ?? "", text)}\n${HOW}`);
   });
 
-for (const page of ["docs/reading-a-failure.md", "README.md"])
+const SAMPLE = "docs/samples/terminal.txt";
+for (const [page, sample] of [
+  ["docs/reading-a-failure.md", SAMPLE],
+  ["README.md", SAMPLE],
+  ["docs/tickets.md", "test/recorded/rendered/ticket-health-check/terminal.txt"],
+] as const)
   test(`${page} quotes the terminal as it is`, () => {
-    const terminal = rendered.get("docs/samples/terminal.txt") ?? "";
+    const terminal = rendered.get(sample) ?? "";
     const quotes = readFileSync(path.join(PROJECT, page), "utf8").matchAll(/^```text\n([\s\S]*?)^```$/gm);
     const texts = [...quotes].map(([, text]) => text ?? "");
     assert.ok(texts.length > 0);
-    for (const text of texts)
-      assert.ok(terminal.includes(text.trimEnd()), `not in docs/samples/terminal.txt:\n${text}`);
+    for (const text of texts) assert.ok(terminal.includes(text.trimEnd()), `not in ${sample}:\n${text}`);
   });
 
 /** The first lines that differ, with one line of what is before them. */

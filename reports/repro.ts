@@ -65,12 +65,7 @@ export function formatAnswer(answer: ReproAnswer): string {
   const open = differences.filter(({ decides }) => decides !== "no");
   const said = verdict.body.split("\n")[0] ?? "";
   const body = verdict.by === "workload" || said === "" ? "" : `: ${said}`;
-  const wanted =
-    expected === undefined
-      ? []
-      : [
-          `expected   ${describeOutcome(expected.outcome)}: ${expected.met ? "the mesh answers so" : "the mesh answers otherwise"}`,
-        ];
+  const wanted = expected === undefined ? [] : [`expected   ${describeOutcome(expected.outcome)}`];
   const refusal = reproduced
     ? []
     : [

@@ -7,7 +7,9 @@ import type { Answered, Caller, Difference, Hint, LeftOut, Outcome, ReproAnswer 
 export function describeReproduction({ reproduced, expected }: Pick<ReproAnswer, "reproduced" | "expected">): string {
   if (!reproduced) return "not reproduced";
   if (expected === undefined) return "reproduced";
-  return expected.met ? "as expected" : `expected ${describeOutcome(expected.outcome)}`;
+  return expected.met
+    ? "reproduced, and as expected"
+    : `reproduced: the mesh does not give the expected ${describeOutcome(expected.outcome)}`;
 }
 
 export function describeOutcome(outcome: Outcome): string {
