@@ -15,7 +15,7 @@ function objectsOf(text: string, file: string): TicketObject[] {
   return parseAllDocuments(text).flatMap((document) => {
     const [problem] = document.errors;
     if (problem)
-      throw new MeshproofError("ERR_USAGE", `${file} is no YAML: ${problem.message.split("\n")[0]}`, {
+      throw new MeshproofError("ERR_USAGE", `${file} is not YAML: ${problem.message.split("\n")[0]}`, {
         hint: "give files with Kubernetes objects",
       });
     const value = document.toJS() as (TicketObject & { items?: TicketObject[] }) | null;

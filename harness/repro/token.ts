@@ -29,7 +29,7 @@ export function readClaims(text: string): GivenToken {
 function readPart(part: string | undefined, what: string): Record<string, unknown> {
   return readObject(
     Buffer.from(part ?? "", "base64url").toString(),
-    `--token is no JWT: its ${what} is no JSON object in base64url`,
+    `--token is not a JWT: its ${what} is not a JSON object in base64url`,
   );
 }
 

@@ -358,6 +358,6 @@ describe("readObjects", () => {
   it("takes lists apart and refuses what is no object", () => {
     assert.equal(readObjects("kind: List\nmetadata: {}\nitems: [{ kind: A, metadata: { name: a } }]", "f").length, 1);
     assert.throws(() => readObjects("a: 1", "f.yaml"), /f\.yaml has a document without kind/);
-    assert.throws(() => readObjects("a: [", "f.yaml"), /f\.yaml is no YAML/);
+    assert.throws(() => readObjects("a: [", "f.yaml"), /f\.yaml is not YAML/);
   });
 });
