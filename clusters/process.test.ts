@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import type { Writable } from "node:stream";
 import { test } from "node:test";
-import { lifeOf, thisProcess, type ProcessIdentity } from "./process.ts";
+import { lifeOf, startOf, thisProcess, type ProcessIdentity } from "./process.ts";
 
 const own = thisProcess() as ProcessIdentity;
 
@@ -19,15 +21,17 @@ test("a process that has ended is dead", async () => {
 });
 
 test("one that has ended and is not collected is dead", async () => {
-  // The shell's child ends, and what became of the shell never collects it.
-  const parent = spawn("sh", ["-c", "sh -c 'echo $$' & exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
-  const [line] = (await once(parent.stdout, "data")) as [Buffer];
+  // The shell's child ends when it is told to, and what became of the shell never collects it.
+  const parent = spawn("sh", ["-c", "sh -c 'echo $$; read line' <&3 & exec sleep 60"], {
+    stdio: ["ignore", "pipe", "ignore", "pipe"],
+  });
+  const [line] = (await once(parent.stdout ?? assert.fail(), "data")) as [Buffer];
   const pid = Number(line.toString());
-  const { startOf } = await import("./process.ts");
-  const started = startOf(pid) ?? "";
-  assert.notEqual(started, "");
-  while (lifeOf({ ...own, pid, started }) === "alive") await new Promise((resolve) => setImmediate(resolve));
-  assert.notEqual(startOf(pid), undefined, "it is still there");
+  const started = startOf(pid) ?? assert.fail("it does not live");
+  assert.equal(lifeOf({ ...own, pid, started }), "alive");
+  (parent.stdio[3] as Writable).end("\n");
+  while (startOf(pid) !== undefined) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(existsSync(`/proc/${pid}/stat`), "it is still there");
   assert.equal(lifeOf({ ...own, pid, started }), "dead");
   parent.kill();
   await once(parent, "close");

@@ -1,14 +1,23 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
-/** The boot and the clock ticks since it at which a process began (proc(5): field 22 of `stat`). */
-export function startOf(pid: number): string | undefined {
+/** Fields of proc(5)'s `stat` from the state on, which is field 3; undefined where there is no process that can be seen. */
+function statOf(pid: number): readonly string[] | undefined {
   try {
     // The name in parentheses may hold blanks.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ");
-    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields[19]}`;
+    return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\)/s, "").trim().split(" ");
   } catch {
     return undefined;
   }
+}
+
+/** One that has ended and is not collected has a number still (proc(5): the states Z and X). */
+const hasEnded = ([state]: readonly string[]): boolean => state === "Z" || state === "X";
+
+/** The boot and the clock ticks since it at which a process began (field 22 of `stat`); undefined for one that does not live. */
+export function startOf(pid: number): string | undefined {
+  const fields = statOf(pid);
+  if (fields === undefined || hasEnded(fields)) return undefined;
+  return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${fields[19]}`;
 }
 
 /** A process as it can be known again, also by who cannot see it. */
@@ -41,9 +50,8 @@ export type Life = "alive" | "dead" | "unknown";
 /** Whether a process lives. Of another machine, or another PID namespace, nobody here can tell. */
 export function lifeOf({ host, pid, started }: ProcessIdentity): Life {
   if (!(pid > 0) || host !== processHost()) return "unknown";
-  const now = startOf(pid);
-  // A process that has ended and is not collected has a number still (proc(5): the state Z).
-  if (now !== undefined) return now === started && !isZombie(pid) ? "alive" : "dead";
+  const fields = statOf(pid);
+  if (fields !== undefined) return startOf(pid) === started ? "alive" : "dead";
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -51,12 +59,4 @@ export function lifeOf({ host, pid, started }: ProcessIdentity): Life {
   }
   // It is there, and /proc hides whose it is (proc(5): hidepid).
   return "unknown";
-}
-
-function isZombie(pid: number): boolean {
-  try {
-    return /^[ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, ""));
-  } catch {
-    return true;
-  }
 }
