@@ -19,7 +19,7 @@ import { setUpWorkloads } from "../run/workloads.ts";
 import { readAnswer, type Wanted } from "./answer.ts";
 import { minimize, sameAnswer } from "./minimize.ts";
 import { stringifyObjects } from "./read-objects.ts";
-import { makeReady, placed } from "./stage.ts";
+import { keyServersOf, makeReady, placed } from "./stage.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { translated } from "./read-ticket.ts";
 import type { Ticket, Translation } from "./translate.ts";
@@ -133,7 +133,10 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     await ready;
     await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
     place.progress("asking the mesh");
-    const observed = await observeStep(session, scenario, signal);
+    const observed = await observeStep(session, scenario, {
+      keyServers: await keyServersOf(session, translation),
+      signal,
+    });
     place.progress("every request has its answer");
     const asked = {
       ...{ id, ...observed, command: task.command, versions: handle.info.versions },

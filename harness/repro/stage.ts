@@ -47,6 +47,19 @@ export async function makeReady({ kube, handle }: Session, { files, certificate 
     );
 }
 
+/** The proxies of the stand-ins, one of which may serve the keys of an issuer. */
+export async function keyServersOf(
+  { kube }: Pick<Session, "kube">,
+  { topology }: Pick<Translation, "topology">,
+): Promise<Proxy[]> {
+  const namespaces = new Set(topology.workloads.map(({ namespace }) => namespace));
+  const pods = await Promise.all([...namespaces].map((namespace) => readyPods(kube, namespace, STAND_IN_LABEL)));
+  return pods
+    .flat()
+    .filter(hasSidecar)
+    .map((pod) => proxyOf(pod, false));
+}
+
 /** The places of a scenario, as the ticket has them. */
 export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
   const { kube } = session;

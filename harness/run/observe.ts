@@ -7,8 +7,9 @@ import type { Observation } from "../model/ticket.ts";
 import { describeDisturbance, sentences } from "../../reports/words.ts";
 import { withDetails, type Round } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
-import { changesOf, removeApplied, type Applied } from "./changes.ts";
+import { changesOf, makeChanges, removeApplied, type Applied } from "./changes.ts";
 import { explain, type ExplainingMesh } from "./explain.ts";
+import { waitInForce } from "./in-force.ts";
 import type { Proxy } from "./places.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { BODY_KEPT, probe, type Onlooker, type ProbeOptions, type ProbingMesh } from "./probe.ts";
@@ -107,9 +108,15 @@ export interface ObservedStep {
 
 /**
  * Applies a scenario's first step, observes what the mesh answers to its requests, and removes what it applied.
+ * @param options.keyServers the proxies of workloads that may serve keys: they have all the rest before a RequestAuthentication is
+ *   there. istiod asks for keys at once, and must find the policies by which it may not.
  * @throws MeshproofError ERR_PROBE where nothing can be said: the proxies do not have what was applied, or something died
  */
-export async function observeStep(session: Session, scenario: Scenario, signal?: AbortSignal): Promise<ObservedStep> {
+export async function observeStep(
+  session: Session,
+  scenario: Scenario,
+  { keyServers, signal }: { readonly keyServers: readonly Proxy[]; readonly signal?: AbortSignal },
+): Promise<ObservedStep> {
   const step = scenario.steps[0] as StepSpec;
   const applied: Applied = new Map();
   session.forget();
@@ -117,6 +124,14 @@ export async function observeStep(session: Session, scenario: Scenario, signal?:
   try {
     const values = await stepValues(session, scenario, 0);
     const changes = changesOf(step, values);
+    const rest = changes.filter(({ manifest }) => manifest.kind !== "RequestAuthentication");
+    if (keyServers.length > 0 && rest.length < changes.length) {
+      await makeChanges(session, rest, applied, signal);
+      const judges = { proxies: keyServers, behind: [] };
+      const before = { changes: [], judges, clients: [], applied: [...applied.values()] };
+      const { problems } = await waitInForce(session, before, signal);
+      if (problems.length > 0) throw new MeshproofError("ERR_PROBE", sentences(problems));
+    }
     const { problems, objects, located, appliedAt } = await apply(
       session,
       { step, changes, applied, changed: true },
