@@ -12,7 +12,15 @@ import type { Recipe } from "./recipe.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
 import { isFromImages } from "./images.ts";
-import { ALL_MESHES, DEFAULT_MESH, PUBLISHED_NAMES, allComponents, allRecipes } from "./list.ts";
+import {
+  ALL_MESHES,
+  DEFAULT_MESH,
+  ISTIO_VERSIONS,
+  PUBLISHED_NAMES,
+  allComponents,
+  allRecipes,
+  listVersions,
+} from "./list.ts";
 import type { Component, MeshChoice, MeshVersions } from "./list.ts";
 import { registryErrorOf } from "./registry/transport.ts";
 import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
@@ -119,7 +127,7 @@ export async function ensureIstio(
 async function provide(components: readonly Component[], options: EnsureOptions): Promise<InstalledComponent[]> {
   const { progress, signal, refresh, images: places, source = sourceFrom() } = options;
   const cache = cacheRoot();
-  const hint = "--image-mirror names another registry; --components source builds what can be built here";
+  const hint = `--image-mirror names another registry; --components source builds Istio ${listVersions(ISTIO_VERSIONS)} and the rest here`;
   const chosen = await chooseSources(components, { source, progress, signal, refresh, cache, hint, places });
   const ensure = async ({ component, recipe, otherwise }: Chosen): Promise<InstalledComponent> => {
     try {
