@@ -150,7 +150,7 @@ test("a trend shows what is flaky now, and all of its runs with it", async ({ pa
 
 test("a ticket's page has the cause, then the matrix, and each cell on demand", async ({ page, report, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  await report.openHtml(formatReproHtml(ticket(MINIMIZED)), "cell-expired");
+  await report.openHtml(formatReproHtml(ticket("health-check")), "cell-expired");
   const details = (name: string) => page.locator(`details.check[id="cell-${name}"] > dl`);
   await expect(details("expired")).toBeInViewport();
   await expect(details("none")).toBeVisible();
@@ -174,6 +174,10 @@ test("a ticket's page has the cause, then the matrix, and each cell on demand", 
   await expect(applied.locator("pre")).toContainText("kind: AuthorizationPolicy");
   await page.locator(".run > summary").click();
   await expect(page.locator(".run")).toContainText("--request 'GET /healthz' --expect 200");
+});
+
+test("a minimized ticket's page shows what is left of it", async ({ page, report }) => {
+  await report.openHtml(formatReproHtml(ticket(MINIMIZED)));
   await goTo(page, "#minimized");
   await expect(page.locator("#minimized")).toBeInViewport();
 });
