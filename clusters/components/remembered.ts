@@ -1,8 +1,10 @@
 /** Which digest a tag had when a component was made from it, so that the next start asks no registry. */
 
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { replaceFile } from "../../harness/replace-file.ts";
+import { lockOf } from "./entry.ts";
+import { withLock } from "./lock.ts";
 
 /** Digest (`sha256:…`) by reference: registry, repository, tag. */
 export type Digests = Readonly<Record<string, string>>;
@@ -21,15 +23,17 @@ export async function rememberedDigests(cache: string): Promise<Digests> {
 }
 
 /**
- * Adds to what is remembered. A cache that cannot be written is no error: the registry is asked again then. Of two
- * processes that do this at once one may be forgotten, with the same consequence.
+ * Adds to what is remembered. Components that come side by side, also in several processes, take turns. A cache that cannot be
+ * written is no error: the registry is asked again then.
  */
 export async function rememberDigests(cache: string, digests: Digests): Promise<void> {
-  const before = await rememberedDigests(cache);
-  if (Object.entries(digests).every(([reference, digest]) => before[reference] === digest)) return;
+  const known = await rememberedDigests(cache);
+  if (Object.entries(digests).every(([reference, digest]) => known[reference] === digest)) return;
   try {
-    await mkdir(cache, { recursive: true });
-    await replaceFile(fileOf(cache), `${JSON.stringify({ ...before, ...digests }, undefined, 2)}\n`);
+    await withLock(lockOf(cache, "image-digests"), { onWait: () => undefined }, async () => {
+      const before = await rememberedDigests(cache);
+      await replaceFile(fileOf(cache), `${JSON.stringify({ ...before, ...digests }, undefined, 2)}\n`);
+    });
   } catch {
     return;
   }
