@@ -12,8 +12,8 @@ import { rememberedDigests } from "./remembered.ts";
 
 /**
  * Removes from the cache what no component of this version of meshproof is: entries of other keys, what an interrupted
- * build left, logs, and Go's caches if they lie inside it. What somebody builds right now stays, and what comes from
- * images that are what their tags led to. Other versions of meshproof that share the cache build theirs again.
+ * build left, logs, and Go's caches if they lie inside it. Two things stay: an entry that another process builds now, and an
+ * entry from images whose digests are remembered. Other versions of meshproof that share the cache build theirs again.
  *
  * @returns the paths removed, relative to the cache.
  */

@@ -8,7 +8,6 @@ import { digestsByName } from "./registry/names.ts";
 import type { ImagePlaces } from "./registry/names.ts";
 import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { debianRoot } from "./debian.ts";
-import type { Recipe } from "./recipe.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
 import { isFromImages } from "./images.ts";
@@ -19,6 +18,7 @@ import {
   PUBLISHED_NAMES,
   allComponents,
   allRecipes,
+  envoyRecipe,
   listVersions,
 } from "./list.ts";
 import type { Component, MeshChoice, MeshVersions } from "./list.ts";
@@ -102,8 +102,8 @@ export async function ensureComponents(options: EnsureOptions): Promise<Installe
     const own = envoy === undefined || (anyEnvoy === true && isFromImage(istio));
     return { istio, envoy: own ? undefined : envoy };
   });
-  const envoys = (await allComponents(choices)).flatMap(({ name, source }) => (name === "envoy" && source) || []);
-  for (const recipe of envoys) all.push(await ensureEntry(recipe, { cache: cacheRoot(), progress, signal }));
+  for (const envoy of new Set(choices.flatMap((choice) => choice.envoy ?? [])))
+    all.push(await ensureEntry(envoyRecipe(envoy), { cache: cacheRoot(), progress, signal }));
   const root = all.findIndex(({ name }) => name === debianRoot.name);
   if (all[root] !== undefined) all[root] = await ownRoot(all[root], { progress, signal });
   return installedOf(all, choices);
@@ -139,18 +139,10 @@ async function provide(components: readonly Component[], options: EnsureOptions)
       return ensureEntry(otherwise, { cache, progress, signal });
     }
   };
-  const inTurn = async (those: readonly Chosen[]): Promise<InstalledComponent[]> => {
-    const done: InstalledComponent[] = [];
-    for (const each of those) done.push(await ensure(each));
-    return done;
-  };
-  const [downloaded, built] = await Promise.all([
-    inLanes(
-      chosen.filter(({ from }) => from === "images"),
-      ensure,
-      DOWNLOADS,
-    ),
-    inTurn(chosen.filter(({ from }) => from === "source")),
+  const those = (way: Chosen["from"]): Chosen[] => chosen.filter(({ from }) => from === way);
+  const [built, downloaded] = await Promise.all([
+    inLanes(those("source"), ensure, 1),
+    inLanes(those("images"), ensure, DOWNLOADS),
   ]);
   return [...built, ...downloaded];
 }
@@ -245,8 +237,10 @@ export async function listComponents({ verify = false } = {}): Promise<Component
   const add = async (
     entry: string,
     { name, version, source }: Pick<ComponentStatus, "name" | "version" | "source">,
+    isWanted = true,
   ) => {
     const found = await inspectEntry(cache, entry, verify);
+    if (found.state === "missing" && !isWanted) return;
     const base = { name, version, source, state: found.state, dir: join(cache, "components", entry, "files") };
     if (found.state === "present")
       statuses.push({ ...base, ...(verify ? await recordVerified(cache, entry, found.component) : found.component) });
@@ -259,12 +253,8 @@ export async function listComponents({ verify = false } = {}): Promise<Component
       await add(entry, described);
       fromImages.push(`${described.name} ${described.version}`);
     }
-  const built: [string, Recipe][] = [];
-  for (const recipe of await allRecipes(ALL_MESHES)) built.push([await entryName(recipe), recipe]);
-  for (const [entry, recipe] of built) {
-    const { state } = await inspectEntry(cache, entry);
-    // What came out of images is not missing because it was not built.
-    if (state !== "missing" || !fromImages.includes(`${recipe.name} ${recipe.version}`)) await add(entry, recipe);
-  }
+  // What came out of images is not missing because it was not built.
+  for (const recipe of await allRecipes(ALL_MESHES))
+    await add(await entryName(recipe), recipe, !fromImages.includes(`${recipe.name} ${recipe.version}`));
   return statuses;
 }

@@ -18,8 +18,6 @@ export interface PublishedImage {
   readonly name: string;
   /** By path in the component: where it is in the image; several places where images differ. */
   readonly files: Readonly<Record<string, readonly string[]>>;
-  /** The digest that is meant, where it is known; else what the tag leads to at first use. */
-  readonly digest?: string;
 }
 
 /** A component that is published as images. */
@@ -31,7 +29,7 @@ export interface ImageComponent {
   readonly effort: string;
   /** What else decides what comes out. */
   readonly inputs?: readonly string[];
-  /** Looks at what was taken, and says what is worth knowing about it. Not called for another machine's architecture. */
+  /** Looks at what was taken, and returns what is worth knowing about it. */
   readonly inspect?: (shop: Workshop, images: readonly FoundImage[]) => Promise<Readonly<Record<string, string>>>;
 }
 
@@ -51,7 +49,7 @@ export interface FoundImage extends PublishedImage {
   /** Where it is pulled from, by its tag. */
   readonly reference: string;
   readonly digest: string;
-  /** Whether somebody demands this digest, whatever the tag leads to. */
+  /** Whether `--image-digest` names this digest, whatever digest the tag has. */
   readonly given: boolean;
 }
 
@@ -69,7 +67,39 @@ const TOLD_BYTES = 25 * MIB;
  * @throws a RegistryError where the registry is needed and cannot be reached, or has no such image
  */
 export async function imageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe> {
-  const images = await findImages(component.images, options);
+  const { hint, signal } = options;
+  const images = await inLanes(await knownImages(component, options), async (image): Promise<FoundImage> => {
+    return { ...image, digest: image.digest ?? (await readDigest(image.reference, { hint, signal })) };
+  });
+  return recipeOf(component, images, options);
+}
+
+/**
+ * The recipe of a component whose digests are known without asking a registry: given, or remembered.
+ * @returns undefined where a registry would have to be asked
+ */
+export async function knownImageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe | undefined> {
+  const images = await knownImages(component, options);
+  const found = images.flatMap(({ digest, ...image }): FoundImage[] =>
+    digest === undefined ? [] : [{ ...image, digest }],
+  );
+  return found.length === images.length ? recipeOf(component, found, options) : undefined;
+}
+
+/** Where the images are, and their digests as far as they are known. */
+async function knownImages(
+  { images }: ImageComponent,
+  { cache, places = {}, refresh = false }: ImageOptions,
+): Promise<(Omit<FoundImage, "digest"> & { readonly digest: string | undefined })[]> {
+  const remembered = refresh ? {} : await rememberedDigests(cache);
+  return images.map((image) => {
+    const reference = mirrored(image.name, places.mirror);
+    const given = placeOf(image.name, places).digest;
+    return { ...image, reference, digest: given ?? remembered[reference], given: given !== undefined };
+  });
+}
+
+function recipeOf(component: ImageComponent, images: readonly FoundImage[], { cache, hint }: ImageOptions): Recipe {
   const digests = Object.fromEntries(images.map(({ name, digest }) => [name, digest]));
   const files = component.images.map(({ files }) => files);
   return {
@@ -81,41 +111,14 @@ export async function imageRecipe(component: ImageComponent, options: ImageOptio
     async build(shop) {
       await mkdir(join(shop.files, "bin"));
       const meter = createMeter(component, shop);
-      await inLanes(images, (image) => unpack(image, shop, options.hint, meter));
+      await inLanes(images, (image) => unpack(image, shop, hint, meter));
       return { ...digests, ...(await component.inspect?.(shop, images)) };
     },
     async installed() {
       const byTag = images.filter(({ given }) => !given);
-      await rememberDigests(
-        options.cache,
-        Object.fromEntries(byTag.map(({ reference, digest }) => [reference, digest])),
-      );
+      await rememberDigests(cache, Object.fromEntries(byTag.map(({ reference, digest }) => [reference, digest])));
     },
   };
-}
-
-/**
- * The recipe of a component whose digests are known without asking a registry: given, or remembered.
- * @returns undefined where a registry would have to be asked
- */
-export async function knownImageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe | undefined> {
-  if (options.refresh === true) return undefined;
-  const remembered = await rememberedDigests(options.cache);
-  const places = options.places ?? {};
-  const isKnown = ({ name, digest }: PublishedImage): boolean =>
-    placeOf(name, places, digest).digest !== undefined || remembered[mirrored(name, places.mirror)] !== undefined;
-  return component.images.every(isKnown) ? imageRecipe(component, options) : undefined;
-}
-
-function findImages(images: readonly PublishedImage[], options: ImageOptions): Promise<FoundImage[]> {
-  const { cache, places = {}, refresh = false, hint, signal } = options;
-  return inLanes(images, async (image) => {
-    const reference = mirrored(image.name, places.mirror);
-    const pinned = placeOf(image.name, places, image.digest).digest;
-    const remembered = refresh ? {} : await rememberedDigests(cache);
-    const digest = pinned ?? remembered[reference] ?? (await readDigest(reference, { hint, signal }));
-    return { ...image, reference, digest, given: pinned !== undefined };
-  });
 }
 
 async function unpack(

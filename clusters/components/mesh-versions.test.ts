@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, allRecipes } from "./list.ts";
 import { chooseMesh } from "./mesh-versions.ts";
 
-/** What is chosen where nobody asks for an Envoy. */
+/** What is chosen without --envoy. */
 const USUAL = { ...DEFAULT_MESH, anyEnvoy: true };
 
 test("a mesh is chosen by minor version, with or without .x, or by the whole version", () => {

@@ -1,16 +1,12 @@
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, isBuiltHere, listVersions, minorOf } from "./list.ts";
 import type { MeshChoice, MeshVersions } from "./list.ts";
+import { isReleaseVersion } from "./release.ts";
 
 /** What somebody asked for; the default where a key is missing. */
 export interface WantedMesh {
   readonly istio?: string | undefined;
   readonly envoy?: string | undefined;
-}
-
-/** Whether it is a whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
-export function isReleaseVersion(istio: string): boolean {
-  return /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/.test(istio);
 }
 
 /**

@@ -32,6 +32,11 @@ export function releaseImages(version: string): string[] {
   return Object.keys(FILES).map((image) => nameOf(image, version));
 }
 
+/** Whether it is a whole version, as Istio tags its images: `1.29.2`, `1.30.0-rc.1`. */
+export function isReleaseVersion(istio: string): boolean {
+  return /^\d+\.\d+\.\d+(-[0-9A-Za-z][0-9A-Za-z.-]*)?$/.test(istio);
+}
+
 /** A release, with the Envoy that comes with it. */
 export function releaseComponent(version: string): ImageComponent {
   return {

@@ -24,8 +24,8 @@ export interface Chosen {
 }
 
 /**
- * Chooses a way for each component. Only `auto` takes a build in the place of images, and says so in one line; an image whose
- * digest somebody demands is never replaced by a build.
+ * Chooses a way for each component. Only `auto` takes a build in the place of images, and says so in one line; a build never
+ * replaces an image that `--image-digest` names.
  * @throws a RegistryError where images are needed and no registry gives them
  */
 export async function chooseSources(components: readonly Component[], options: SourceOptions): Promise<Chosen[]> {
@@ -75,7 +75,7 @@ function registryErrorOrThrow(error: unknown): RegistryError {
   throw error;
 }
 
-/** Whether somebody names the digest of one of its images. */
+/** Whether `--image-digest` names one of its images. */
 function isDemanded({ images }: Component, { places = {} }: SourceOptions): boolean {
   const digests = digestsByName(places);
   return images?.images.some(({ name }) => digests.has(name)) === true;

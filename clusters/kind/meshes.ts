@@ -1,6 +1,6 @@
 import { chooseMesh, type InstalledMesh, type WantedMesh } from "../components/components.ts";
 import { proxyTag } from "../components/catalogue.ts";
-import { isReleaseVersion } from "../components/mesh-versions.ts";
+import { isReleaseVersion } from "../components/release.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 
 /** One mesh of a kind cluster, by the images that there are of it. */

@@ -6,6 +6,7 @@ import { ensureEntry, entryName, formatSeconds } from "../../clusters/components
 import type { EnsureOptions, Installed, InstalledComponent } from "../../clusters/components/components.ts";
 import { ensureComponents } from "../../clusters/components/components.ts";
 import { nodeRecipes } from "../../clusters/components/list.ts";
+import { inLanes } from "../../harness/lanes.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { docker, hasImage } from "../../clusters/kind/docker.ts";
 import { workloadImages } from "../../clusters/kind/images.ts";
@@ -36,7 +37,7 @@ export async function ensureOfflineImages(options: EnsureOptions): Promise<Offli
   const entry = { cache: cacheRoot(), progress, signal };
   const installed = await ensureComponents(options);
   const root = await ensureEntry(nodeRoot, entry);
-  const [kubernetes, ...others] = await inTurn(await nodeRecipes(), entry);
+  const [kubernetes, ...others] = await inLanes(await nodeRecipes(), (recipe) => ensureEntry(recipe, entry), 1);
   if (!kubernetes) throw new Error("no recipe of Kubernetes' node programs");
   const version = `v${kubernetes.version}`;
   const controlPlane = await controlPlaneImages(kubernetes, version);
@@ -70,15 +71,6 @@ export async function ensureOfflineImages(options: EnsureOptions): Promise<Offli
     );
   }
   return { node, kubernetes: version, installed };
-}
-
-async function inTurn(
-  recipes: Awaited<ReturnType<typeof nodeRecipes>>,
-  entry: Parameters<typeof ensureEntry>[1],
-): Promise<InstalledComponent[]> {
-  const components = [];
-  for (const recipe of recipes) components.push(await ensureEntry(recipe, entry));
-  return components;
 }
 
 /** The images that this kubeadm asks for, by their exact names. */

@@ -115,11 +115,13 @@ export async function openImage(
     if (!(size <= MOST_JSON_BYTES))
       throw wrong(`its configuration has ${size} bytes, and more than ${MOST_JSON_BYTES} are not read`);
     const body = await repository.read(await repository.ask(`blobs/${digest}`, {}, soon()));
-    const has = `sha256:${createHash("sha256").update(body).digest("hex")}`;
+    const has = digestOf(body);
     if (has !== digest) throw wrong(`its blob ${digest} is not what the manifest says: it is ${has}`);
     return body;
   }
 }
+
+const digestOf = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
 /** A manifest by tag or digest, with the digest of what was sent. */
 async function readManifest(
@@ -128,7 +130,7 @@ async function readManifest(
 ): Promise<{ readonly body: Buffer; readonly digest: string }> {
   const response = await ask(`manifests/${name}`, { Accept: ACCEPT }, soon());
   const body = await read(response);
-  const digest = `sha256:${createHash("sha256").update(body).digest("hex")}`;
+  const digest = digestOf(body);
   const told = name.startsWith("sha256:") ? name : response.headers.get("docker-content-digest");
   if (told?.startsWith("sha256:") && told !== digest)
     throw wrong(

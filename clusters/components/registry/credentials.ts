@@ -20,7 +20,7 @@ interface DockerConfig {
 /** How config.json names Docker's own registry. */
 const DOCKER_HUB = "https://index.docker.io/v1/";
 
-/** A helper that asks somebody something would never end. */
+/** A helper may wait for input, which it never gets. */
 const HELPER_LIMIT_MS = 20_000;
 
 /**
