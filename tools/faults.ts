@@ -22,6 +22,7 @@ import { needsAccessLog } from "../harness/verdict/index.ts";
 import { PROJECT, SCENARIOS } from "../cli/context.ts";
 import { attachInProcess } from "./in-process.ts";
 import { cutOff, nodeOf, type Route } from "./processes.ts";
+import { hasProxyContainer } from "../harness/mesh/proxy-container.ts";
 
 /** How long a change may take to be in force where it cannot be, in milliseconds. */
 const CUT_OFF_LIMIT_MS = 2_000;
@@ -105,9 +106,7 @@ async function runCutOff(
 /** Between every istiod and every pod with a proxy; the API server still reaches istiod. */
 async function cutOffProxies(kube: Kube): Promise<() => Promise<void>> {
   const { items } = await kube.core.listPodForAllNamespaces();
-  const proxies = items.filter(({ spec }) =>
-    [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(({ name }) => name === "istio-proxy"),
-  );
+  const proxies = items.filter(hasProxyContainer);
   const istiods = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
   const routes = istiods.flatMap(({ status: istiod }) =>
     proxies.flatMap(({ status: proxy }): Route[] =>

@@ -10,6 +10,7 @@ import { MADE_KINDS, type MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { print, printJson } from "../streams.ts";
 import { collect, finish, option, verb } from "../options.ts";
+import { hasProxyContainer } from "../../harness/mesh/proxy-container.ts";
 
 export const command = verb("explain", [
   "explain --config-dump dump.json --request 'GET /headers' --token @token.jwt --peer cluster.local/ns/foo/sa/sleep",
@@ -137,10 +138,7 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
  */
 export async function findProxyPod(kube: Pick<Kube, "core">, namespace: string, name: string): Promise<string> {
   const { items } = await kube.core.listNamespacedPod({ namespace });
-  const pods = items.flatMap(({ metadata, spec }) => {
-    const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
-    return containers.some((container) => container.name === "istio-proxy") ? (metadata?.name ?? []) : [];
-  });
+  const pods = items.filter(hasProxyContainer).flatMap(({ metadata }) => metadata?.name ?? []);
   if (pods.includes(name)) return name;
   const [first, ...others] = pods.filter((pod) => pod.startsWith(`${name}-`));
   if (first !== undefined && others.length === 0) return first;

@@ -14,6 +14,7 @@ import { beginClusterJournal, clusterJournalOf, listClusterJournals } from "./cl
 import { beginJournal, endJournal, identify, listJournals, openJournal, type ClusterIdentity } from "./journal.ts";
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
+import { proxyContainerOf } from "../../harness/mesh/proxy-container.ts";
 
 /** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
 const ROOT_NAMESPACE = "istio-system";
@@ -210,8 +211,7 @@ async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
   try {
     // eslint-disable-next-line no-restricted-syntax -- a dry run makes nothing
     const pod = await kube.core.createNamespacedPod({ namespace, body, dryRun: "All" });
-    const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-    const image = containers.find(({ name }) => name === "istio-proxy")?.image;
+    const image = proxyContainerOf(pod)?.image;
     if (image !== undefined) return image.split("/").slice(-1)[0] ?? image;
   } catch (error) {
     problem = messageOf(error);

@@ -5,6 +5,7 @@ import { applyManifest, applyManifests } from "./apply.ts";
 import { messageOf, statusOf, type Kube, type Manifest } from "./client.ts";
 import { waitFor, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
+import { hasProxyContainer } from "./proxy-container.ts";
 
 export const ISTIO_NAMESPACE = "istio-system";
 export const GATEWAY = "istio-ingressgateway";
@@ -100,10 +101,7 @@ async function untilWebhooksAnswer(kube: Kube, options: { signal?: AbortSignal }
 async function injects(kube: Kube): Promise<string | undefined> {
   try {
     const pod = await kube.core.createNamespacedPod({ namespace: "default", body: PROBE_POD, dryRun: "All" });
-    const names = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].map(({ name }) => name);
-    return names.includes("istio-proxy")
-      ? undefined
-      : "Istio's webhook injects no sidecar into a pod that asks for one";
+    return hasProxyContainer(pod) ? undefined : "Istio's webhook injects no sidecar into a pod that asks for one";
   } catch (error) {
     return `Istio's injection webhook does not answer: ${messageOf(error)}`;
   }

@@ -9,6 +9,7 @@ import { statusOf, type Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
+import { hasProxyContainer } from "./proxy-container.ts";
 
 /** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod`, its default, `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
@@ -207,10 +208,10 @@ async function untilProxiesSynced(kube: Kube, istiod: string, options: { signal?
 }
 
 /** A gateway or an injected pod (there as a native sidecar) that takes requests. */
-export function hasProxy({ metadata, spec, status }: V1Pod): boolean {
-  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+export function hasProxy(pod: V1Pod): boolean {
+  const { metadata, status } = pod;
   const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
-  return ready === true && !metadata?.deletionTimestamp && containers.some(({ name }) => name === "istio-proxy");
+  return ready === true && !metadata?.deletionTimestamp && hasProxyContainer(pod);
 }
 
 /** One entry of istiod's `/debug/syncz`: what was sent to a proxy and what it acknowledged, as nonces. */

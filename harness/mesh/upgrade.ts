@@ -7,6 +7,7 @@ import type { Progress } from "../progress.ts";
 import { GATEWAY, installIstio, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
 import { hasProxy, untilMeshSynced } from "./mesh-setting.ts";
 import { proxyVersions, versionsOf } from "./versions.ts";
+import { proxyContainerOf } from "./proxy-container.ts";
 
 export type UpgradeStrategy = "in-place" | "revision";
 
@@ -170,7 +171,6 @@ async function assertVersions(kube: Kube, wanted: UpgradeOptions["versions"]): P
     throw new MeshproofError("ERR_CLUSTER_START", `the upgrade is not complete: ${wrong.join("; ")}`);
 }
 
-function agentImage({ spec }: V1Pod): string {
-  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
-  return containers.find(({ name }) => name === "istio-proxy")?.image ?? "";
+function agentImage(pod: V1Pod): string {
+  return proxyContainerOf(pod)?.image ?? "";
 }

@@ -12,6 +12,7 @@ import { MANAGED_LABEL } from "../run/workloads.ts";
 import { CALLER_LABEL, CERTIFICATE, STAND_IN, STAND_IN_LABEL } from "./stand-in.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort } from "./services.ts";
 import type { Ticket, Translation } from "./translate.ts";
+import { hasProxyContainer } from "../mesh/proxy-container.ts";
 
 const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";
 
@@ -56,7 +57,7 @@ export async function keyServersOf(
   const pods = await Promise.all([...namespaces].map((namespace) => readyPods(kube, namespace, STAND_IN_LABEL)));
   return pods
     .flat()
-    .filter(hasSidecar)
+    .filter(hasProxyContainer)
     .map((pod) => proxyOf(pod, false));
 }
 
@@ -70,7 +71,8 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         service === undefined ||
         Object.entries(service.selector).every(([key, value]) => pod.metadata?.labels?.[key] === value),
     );
-  const proxiesOf = (pods: readonly V1Pod[]): Proxy[] => pods.filter(hasSidecar).map((pod) => proxyOf(pod, false));
+  const proxiesOf = (pods: readonly V1Pod[]): Proxy[] =>
+    pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false));
   const toService = async (service: Service, port: ServicePort, named: boolean): Promise<Target> => {
     const pods = await podsOf(service.namespace, service);
     const workload = workloads.find((one) => isOf(service, one));
@@ -110,7 +112,7 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         container: { namespace: caller.namespace, pod: pod.metadata?.name ?? "", container: "curl" },
         workload: `deploy/${workload}`,
         ...(pod.status?.podIP === undefined ? {} : { ip: pod.status.podIP }),
-        ...(hasSidecar(pod) ? { proxy: proxyOf(pod, false) } : {}),
+        ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod, false) } : {}),
       };
     },
     target: async (name): Promise<Target> => {
@@ -141,10 +143,4 @@ export function placed(session: Session, { topology, callers }: Translation, { r
       return await toService(service, main?.port ?? service.ports[0] ?? { port: 80 }, true);
     },
   };
-}
-
-function hasSidecar(pod: V1Pod): boolean {
-  return [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some(
-    ({ name }) => name === "istio-proxy",
-  );
 }

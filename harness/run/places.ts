@@ -6,6 +6,7 @@ import { MeshproofError } from "../model/errors.ts";
 import { messageOf, type Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { readyPods } from "../mesh/wait.ts";
+import { hasProxyContainer } from "../mesh/proxy-container.ts";
 
 /** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
 export const ROOT_NAMESPACE = "istio-system";
@@ -61,7 +62,7 @@ export async function findPlace(kube: Kube, handle: Namespaces, name: string): P
   return {
     container: { namespace: where, pod: pod.metadata?.name ?? "", container },
     workload: `deploy/${name}`,
-    ...(hasSidecar(pod) ? { proxy: proxyOf(pod, false) } : {}),
+    ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod, false) } : {}),
   };
 }
 
@@ -75,7 +76,7 @@ export async function findTarget(kube: Kube, handle: Namespaces, name: string): 
       url: handle.ingressUrl,
       readyPods: pods.length,
       proxies: pods.map((pod) => proxyOf(pod, true)),
-      behind: workloads.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+      behind: workloads.filter(hasProxyContainer).map((pod) => proxyOf(pod, false)),
     };
   }
   const namespace = handle.namespace;
@@ -92,13 +93,9 @@ export async function findTarget(kube: Kube, handle: Namespaces, name: string): 
   return {
     url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
     readyPods: pods.length,
-    proxies: pods.filter(hasSidecar).map((pod) => proxyOf(pod, false)),
+    proxies: pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false)),
     behind: [],
   };
-}
-
-function hasSidecar(pod: V1Pod): boolean {
-  return [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].some((c) => c.name === "istio-proxy");
 }
 
 export function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
