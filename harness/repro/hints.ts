@@ -1,7 +1,7 @@
 /** Well-known traps that a ticket may have met, by its YAML and its request alone. They decide nothing. */
 
 import type { Hint } from "../model/ticket.ts";
-import { fitsHost, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
+import { fitsHost, hostOf, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
 import { type Topology } from "./topology.ts";
 import type { JwtRule } from "./issuers.ts";
 import type { Ticket, TicketObject } from "./translate.ts";
@@ -153,7 +153,7 @@ function strictFor(
   topology: Topology,
   nsOf: (object: TicketObject) => string,
 ) {
-  const host = /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(uri)?.[1] ?? "";
+  const host = hostOf(uri) ?? "";
   const [name, namespace] = inCluster(host, new Set(topology.namespaces.keys())) ?? [];
   if (name === undefined || namespace === undefined || !fitsHost("*", host)) return undefined;
   const strict = objects.find(

@@ -237,10 +237,12 @@ export function keysFrom(objects: readonly TicketObject[]): string[] {
   return objects
     .filter((object) => isKind(object, "RequestAuthentication"))
     .flatMap(({ spec }) => (spec?.["jwtRules"] ?? []) as { jwksUri?: unknown; jwks_uri?: unknown }[])
-    .flatMap(
-      ({ jwksUri, jwks_uri }) =>
-        /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(String(jwksUri ?? jwks_uri ?? ""))?.[1] ?? [],
-    );
+    .flatMap(({ jwksUri, jwks_uri }) => hostOf(String(jwksUri ?? jwks_uri ?? "")) ?? []);
+}
+
+/** The host of an HTTP URL, also where the rest of it is not valid. */
+export function hostOf(url: string): string | undefined {
+  return /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(url)?.[1];
 }
 
 export function serverModes(gateway: TicketObject, host: string): string[] {

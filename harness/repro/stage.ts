@@ -2,6 +2,7 @@
 
 import type { V1Pod } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
+import type { Labels } from "../model/finding.ts";
 import { applyManifest, parseManifests } from "../mesh/apply.ts";
 
 import { readyPods } from "../mesh/wait.ts";
@@ -48,33 +49,39 @@ export async function makeReady({ kube, handle }: Session, { files, certificate 
     );
 }
 
-/** The proxies of the stand-ins, one of which may serve the keys of an issuer. */
+/** The proxies of the Services of a ticket that serve keys. */
 export async function keyServersOf(
   { kube }: Pick<Session, "kube">,
-  { topology }: Pick<Translation, "topology">,
+  { topology, differences }: Pick<Translation, "topology" | "differences">,
 ): Promise<Proxy[]> {
-  const namespaces = new Set(topology.workloads.map(({ namespace }) => namespace));
-  const pods = await Promise.all([...namespaces].map((namespace) => readyPods(kube, namespace, STAND_IN_LABEL)));
-  return pods
-    .flat()
-    .filter(hasProxyContainer)
-    .map((pod) => proxyOf(pod, false));
+  const names = new Set(
+    differences.flatMap((one) => (one.kind === "keys" && typeof one.served === "object" ? one.served.service : [])),
+  );
+  const servers = topology.services.filter(({ namespace, name }) => names.has(`${namespace}/${name}`));
+  const pods = await Promise.all(servers.map((service) => podsBehind(kube, service)));
+  return proxiesOf(pods.flat());
+}
+
+/** The ready stand-ins in a namespace, of a Service where it has a selector. */
+async function podsBehind(
+  kube: Session["kube"],
+  { namespace, selector = {} }: { readonly namespace: string; readonly selector?: Labels },
+): Promise<V1Pod[]> {
+  return (await readyPods(kube, namespace, STAND_IN_LABEL)).filter(({ metadata }) =>
+    Object.entries(selector).every(([key, value]) => metadata?.labels?.[key] === value),
+  );
+}
+
+function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
+  return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false));
 }
 
 /** The places of a scenario, as the ticket has them. */
 export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
   const { kube } = session;
   const { way, services, workloads, others } = topology;
-  const podsOf = async (namespace: string, service?: Service): Promise<V1Pod[]> =>
-    (await readyPods(kube, namespace, STAND_IN_LABEL)).filter(
-      (pod) =>
-        service === undefined ||
-        Object.entries(service.selector).every(([key, value]) => pod.metadata?.labels?.[key] === value),
-    );
-  const proxiesOf = (pods: readonly V1Pod[]): Proxy[] =>
-    pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false));
   const toService = async (service: Service, port: ServicePort, named: boolean): Promise<Target> => {
-    const pods = await podsOf(service.namespace, service);
+    const pods = await podsBehind(kube, service);
     const workload = workloads.find((one) => isOf(service, one));
     const number = workload && targetPortsOf(service, workload)[service.ports.indexOf(port)];
     const [bare = ""] = (request.authority ?? "").split(":");
@@ -119,7 +126,9 @@ export function placed(session: Session, { topology, callers }: Translation, { r
       if (way.kind === "gateway" && name === "ingress") {
         const found = await session.target("ingress");
         const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
-        const behind = proxiesOf((await Promise.all(spaces.map((space) => podsOf(space)))).flat());
+        const behind = proxiesOf(
+          (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat(),
+        );
         const authority = request.authority ?? "ticket.example";
         return way.tls
           ? { ...found, behind, url: `https://${authority}`, connectTo: `${GATEWAY}:443` }

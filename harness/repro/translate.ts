@@ -14,7 +14,7 @@ import { otherSpellings } from "./spellings.ts";
 import { standIns, STAND_IN, toYaml, type KeySet } from "./stand-in.ts";
 import type { GivenToken } from "./token.ts";
 import { columnsOf } from "./tokens-of.ts";
-import { inCluster, isAtGateway, isOurGateway, ROOT, routesOf } from "./services.ts";
+import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT, routesOf } from "./services.ts";
 import { topologyOf, type Topology } from "./topology.ts";
 import { isApplied, isKind, isPolicy, notUnderstood, refOf } from "./understood.ts";
 import type { Hint } from "../model/ticket.ts";
@@ -107,8 +107,7 @@ export function translate(given: Ticket): Translation {
   const keySets: KeySet[] = [];
   const secrets = new Map<string, { namespace: string; name: string }>();
   const inMesh = (uri: string): { namespace: string; service: string } | undefined => {
-    const host = /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(uri)?.[1] ?? "";
-    const [name, namespace] = inCluster(host, new Set(topology.namespaces.keys())) ?? [];
+    const [name, namespace] = inCluster(hostOf(uri) ?? "", new Set(topology.namespaces.keys())) ?? [];
     const found = topology.services.find((one) => one.name === name && one.namespace === namespace);
     return found && { namespace: found.namespace, service: found.name };
   };

@@ -70,6 +70,18 @@ describe("a step's changes", () => {
     assert.match(changes[1]?.yaml ?? "", /namespace: "?foo/);
   });
 
+  it("makes none again that was made before the others", async () => {
+    const { mesh, done } = cluster();
+    const applied: Applied = new Map();
+    const changes = step([yaml("ConfigMap", "a"), yaml("ConfigMap", "b")]);
+    await makeChanges(mesh, changes.slice(1), applied);
+    await makeChanges(mesh, changes, applied);
+    assert.deepEqual(done, ["apply b of r", "apply a of r"]);
+    await makeChanges(mesh, step([yaml("ConfigMap", "a")]), applied);
+    assert.equal(done.at(-1), "apply a of r");
+    assert.equal(done.length, 3);
+  });
+
   it("are made in order, and the scenario's objects are kept", async () => {
     const { mesh, done } = cluster();
     const applied: Applied = new Map();

@@ -47,7 +47,8 @@ export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: Subs
 }
 
 /**
- * Makes the changes one after the other, and waits for the workloads among them.
+ * Makes the changes one after the other, and waits for the workloads among them. A change that was made already, since a step makes
+ * some before the others, is not made again.
  * @param applied what the scenario has in the cluster; kept true
  * @throws ERR_MANIFEST_REJECTED where the API server refuses an object, or it is not the run's own
  */
@@ -64,6 +65,7 @@ export async function makeChanges(
       applied.delete(identity);
       continue;
     }
+    if (applied.get(identity) === manifest) continue;
     // On a cluster that exists, an apply is a creation and refuses by itself.
     if (!applied.has(identity) && mesh.handle.ours) await refuseForeign(mesh, manifest);
     applied.set(identity, manifest);

@@ -108,8 +108,8 @@ export interface ObservedStep {
 
 /**
  * Applies a scenario's first step, observes what the mesh answers to its requests, and removes what it applied.
- * @param options.keyServers the proxies of workloads that may serve keys: they have all the rest before a RequestAuthentication is
- *   there. istiod asks for keys at once, and must find the policies by which it may not.
+ * @param options.keyServers the proxies of workloads that serve keys. They have everything else of the step before a
+ *   RequestAuthentication is applied, since istiod asks them for keys at once, and their policies may refuse it.
  * @throws MeshproofError ERR_PROBE where nothing can be said: the proxies do not have what was applied, or something died
  */
 export async function observeStep(
