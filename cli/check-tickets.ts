@@ -4,6 +4,7 @@ import path from "node:path";
 import { execa } from "execa";
 import { judgeAnswer, nameRight, readCheckedTickets, type Verdict } from "../harness/repro/check.ts";
 import type { ReproAnswer } from "../harness/repro/index.ts";
+import { nameAnswer } from "../reports/ticket-words.ts";
 import { table } from "./table.ts";
 import { print, printJson } from "./streams.ts";
 import { work } from "./work.ts";
@@ -38,7 +39,8 @@ export async function checkTickets(folder: string, options: CheckOptions): Promi
         const done = await meshproof("repro", ...args, "--json", "--name", name, "--results", options.results);
         signal.throwIfAborted();
         const answer = done.stdout.startsWith("{") ? (JSON.parse(done.stdout) as ReproAnswer) : undefined;
-        const answered = answer === undefined ? `error ${done.exitCode}: ${lastLine(done.stderr)}` : nameAnswer(answer);
+        const answered =
+          answer === undefined ? `error ${done.exitCode}: ${lastLine(done.stderr)}` : nameVerdict(answer);
         rows.push({ ticket, expected: nameRight(right), answered, verdict: judgeAnswer(right, answer, done.stdout) });
       }
     } finally {
@@ -62,9 +64,8 @@ export async function checkTickets(folder: string, options: CheckOptions): Promi
   });
 }
 
-function nameAnswer({ verdict: { status, by } }: ReproAnswer): string {
-  const number = status === 0 ? "no answer" : String(status);
-  return by === "workload" || by === "nobody" ? number : `${number} by ${by}`;
+function nameVerdict({ verdict }: ReproAnswer): string {
+  return verdict.status === 0 ? "no answer" : nameAnswer(verdict);
 }
 
 function lastLine(text: string): string {

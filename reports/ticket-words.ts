@@ -186,8 +186,12 @@ function describeOther({ caller, open, main, other, decides }: Extract<Differenc
     : `the ticket does not say ${what[open]}: ${who} the answer is ${describeAnswered(other)}, and not ${describeAnswered(main)}`;
 }
 
-function describeAnswered({ status, by }: Answered): string {
-  if (status === 0) return "a closed connection";
+function describeAnswered(answer: Answered): string {
+  return answer.status === 0 ? "a closed connection" : nameAnswer(answer);
+}
+
+/** `200` from the workload, `403 by authorization`. */
+export function nameAnswer({ status, by }: Answered): string {
   return by === "workload" || by === "nobody" ? String(status) : `${status} by ${by}`;
 }
 

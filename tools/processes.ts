@@ -41,12 +41,17 @@ async function startOf(pid: number): Promise<string | undefined> {
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
+/** NaN where there is no such process. */
+async function parentOf(pid: number): Promise<number> {
+  return Number(/^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1]);
+}
+
 /** Every process below another one, by who started whom: the nearest first. */
 export async function descendantsOf(ancestor: number): Promise<number[]> {
   const children = new Map<number, number[]>();
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const parent = Number(/^PPid:\s+(\d+)$/m.exec(await read(Number(name), "status"))?.[1]);
+    const parent = await parentOf(Number(name));
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   const found = [ancestor];
@@ -59,7 +64,7 @@ export async function nodeOf(pod: string): Promise<string[]> {
   let pid = await findProcess(pod, "pilot-agent");
   const networkOf = (of: number): Promise<string> => readlink(`/proc/${of}/ns/net`);
   const own = await networkOf(pid);
-  while ((await networkOf(pid)) === own) pid = Number(/^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1]);
+  while ((await networkOf(pid)) === own) pid = await parentOf(pid);
   return ["--target", String(pid), "--net", ...(process.getuid?.() === 0 ? [] : ["--user", "--preserve-credentials"])];
 }
 

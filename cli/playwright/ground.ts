@@ -5,11 +5,12 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
+import { replaceFile } from "../../harness/replace-file.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Inputs } from "../../harness/model/result.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
@@ -83,8 +84,7 @@ export async function closeGround(): Promise<void> {
     session.close();
     over.abort();
     const ending: Ending = { ...(interruption && { interruption }), ...(last && { last }) };
-    await writeFile(`${ground.endingFile}.new`, JSON.stringify(ending), { mode: 0o600 });
-    await rename(`${ground.endingFile}.new`, ground.endingFile);
+    await replaceFile(ground.endingFile, JSON.stringify(ending), 0o600);
   }
   if (cluster.lost.aborted) tellParent(errorOf(cluster.lost.reason));
   await refuseLateDeaths(ground.plan, scenarios, last);

@@ -1,8 +1,7 @@
 import { test as base, type TestInfo } from "@playwright/test";
 import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { findAlone } from "./lane.ts";
-import { scenariosOf } from "./loaded.ts";
+import { aloneOf, scenariosOf } from "./loaded.ts";
 import { readGround, type Ground } from "./plan.ts";
 import { readSettings } from "./settings.ts";
 import { openWorkerLane, type WorkerLane } from "./worker-lane.ts";
@@ -38,7 +37,7 @@ export const test = base.extend<object, WorkerFixtures>({
       const runId = workerIndex === 0 ? ground.plan.runId : `${ground.plan.runId}-w${workerIndex}`;
       const settings = readSettings();
       const scenarios = await scenariosOf(settings);
-      const alone = await findAlone(settings, scenarios);
+      const alone = await aloneOf(settings);
       const able = ({ id }: Scenario): boolean => !alone.has(id) && !(id in ground.skipped) && !(id in ground.refused);
       const needing = scenarios.filter(able);
       const lanes = new Map<number, Promise<WorkerLane>>();

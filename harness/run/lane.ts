@@ -40,7 +40,7 @@ const SHARED_FEATURES = new Set(["ingress-gateway", "outside-host", "jwks-author
 
 /**
  * The scenarios that must run while no other does: they change what the whole mesh shares, or name the run's namespaces
- * themselves and so mean lane 1's.
+ * themselves and so mean lane 1's. Reads the manifests of all workloads.
  */
 export async function findAlone(
   settings: Pick<RunSettings, "cluster" | "scenarios">,

@@ -2,9 +2,12 @@ import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "../known-failures.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { readUserFile } from "../user-file.ts";
+import { findAlone } from "./lane.ts";
 import { projectOf, type RunSettings } from "./settings.ts";
 
+/** What a process has read, by the folder that it was read from. A process has one cluster. */
 const loading = new Map<string, Promise<readonly Scenario[]>>();
+const alone = new Map<string, Promise<ReadonlySet<string>>>();
 
 /**
  * All scenarios of a run's folder, read once in each process: it takes half a second, and a worker is replaced after each test
@@ -12,8 +15,17 @@ const loading = new Map<string, Promise<readonly Scenario[]>>();
  * @throws MeshproofError ERR_SCENARIO_INVALID
  */
 export function scenariosOf(settings: RunSettings): Promise<readonly Scenario[]> {
-  const found = loading.get(settings.scenarios) ?? load(settings);
-  loading.set(settings.scenarios, found);
+  return once(loading, settings.scenarios, () => load(settings));
+}
+
+/** Which of them run alone, found once in each process. See {@link findAlone}. */
+export function aloneOf(settings: RunSettings): Promise<ReadonlySet<string>> {
+  return once(alone, settings.scenarios, async () => findAlone(settings, await scenariosOf(settings)));
+}
+
+function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const found = known.get(key) ?? make();
+  known.set(key, found);
   return found;
 }
 

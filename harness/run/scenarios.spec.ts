@@ -1,15 +1,13 @@
-import type { TestInfo } from "@playwright/test";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import type { TestInfoError } from "@playwright/test";
+import type { TestInfo, TestInfoError } from "@playwright/test";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
 import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
 import type { Position, Scenario } from "../model/scenario.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
-import { findAlone } from "./lane.ts";
-import { knownFailuresOf, scenariosOf } from "./loaded.ts";
+import { aloneOf, knownFailuresOf, scenariosOf } from "./loaded.ts";
 import { inRunOrder } from "./plan.ts";
 import { unableOf } from "./record.ts";
 import type { InStep } from "./scenario.ts";
@@ -21,7 +19,7 @@ import { describeTokens } from "../../reports/words.ts";
 const settings = readSettings();
 const project = projectOf(settings);
 const scenarios = await scenariosOf(settings);
-const alone = await findAlone(settings, scenarios);
+const alone = await aloneOf(settings);
 const known = await knownFailuresOf(settings, scenarios);
 
 /** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */

@@ -24,8 +24,13 @@ export function statusOfStep({ findings, checks, asked }: Pick<StepResult, "find
   return findings === undefined ? worst([...checks, ...asked].map(({ status }) => status)) : "error";
 }
 
-/** The status of a scenario that ran: an error where it has findings of its own. */
-export function statusOfScenario({ findings, steps }: Pick<ScenarioResult, "findings" | "steps">): Status {
+/** The status of a scenario: one that was skipped stays so, and one with findings of its own is an error. */
+export function statusOfScenario({
+  status,
+  findings,
+  steps,
+}: Pick<ScenarioResult, "findings" | "steps"> & Partial<Pick<ScenarioResult, "status">>): Status {
+  if (status === "skipped") return status;
   return findings === undefined ? worst(steps.map(({ status }) => status)) : "error";
 }
 
@@ -73,8 +78,7 @@ export function excuseScenario<E extends KnownFailure>(
     const asked = step.asked.map((each) => decide(each, step.name, `${each.server} asked by ${each.expected}`));
     return { ...step, checks, asked, status: statusOfStep({ ...step, checks, asked }) };
   });
-  const status = scenario.status === "skipped" ? "skipped" : statusOfScenario({ ...scenario, steps });
-  return { ...scenario, steps, status };
+  return { ...scenario, steps, status: statusOfScenario({ ...scenario, steps }) };
 }
 
 /** Everything that a check got although it must not; one undefined for who was asked by whom. */
