@@ -1,22 +1,15 @@
-/** `meshproof repro --check`: asks every ticket of a folder, each by its own command, and compares with the right answers. */
+/** `meshproof repro --check`: asks every ticket of a folder as its command does, and compares with the right answers. */
 
-import path from "node:path";
-import { execa } from "execa";
+import { Command } from "commander";
 import { judgeAnswer, nameRight, readCheckedTickets, type Verdict } from "../harness/repro/check.ts";
 import type { ReproAnswer } from "../harness/repro/index.ts";
+import { formatReproJson } from "../reports/repro.ts";
 import { nameAnswer } from "../reports/ticket-words.ts";
+import { makerOf } from "./cluster.ts";
 import { table } from "./table.ts";
 import { print, printJson } from "./streams.ts";
-import { work } from "./work.ts";
-
-interface CheckOptions {
-  readonly name?: string;
-  readonly keep?: boolean;
-  readonly results: string;
-  readonly json?: boolean;
-}
-
-const MESHPROOF = path.join(import.meta.dirname, "meshproof.mjs");
+import { askTicket, ticketOptions, type ReproOptions } from "./ticket.ts";
+import { work, type Work } from "./work.ts";
 
 interface Row {
   readonly ticket: string;
@@ -26,27 +19,23 @@ interface Row {
 }
 
 /** @returns 0; 1 where an answer is wrong, or a ticket ended in an error */
-export async function checkTickets(folder: string, options: CheckOptions): Promise<number> {
-  return await work(async ({ progress, clear, signal }) => {
+export async function checkTickets(folder: string, options: ReproOptions): Promise<number> {
+  return await work(async (work) => {
     const tickets = await readCheckedTickets(folder);
-    const name = options.name ?? `check-${process.pid}`;
-    const meshproof = (...args: string[]) =>
-      execa(process.execPath, [MESHPROOF, ...args], { reject: false, cancelSignal: signal, stdin: "ignore" });
+    const { results, name = `check-${process.pid}` } = options;
     const rows: Row[] = [];
     try {
       for (const { name: ticket, args, right } of tickets) {
-        progress(`asking ${ticket} (${rows.length + 1} of ${tickets.length})`);
-        const done = await meshproof("repro", ...args, "--json", "--name", name, "--results", options.results);
-        signal.throwIfAborted();
-        const answer = done.stdout.startsWith("{") ? (JSON.parse(done.stdout) as ReproAnswer) : undefined;
-        const answered =
-          answer === undefined ? `error ${done.exitCode}: ${lastLine(done.stderr)}` : nameVerdict(answer);
-        rows.push({ ticket, expected: nameRight(right), answered, verdict: judgeAnswer(right, answer, done.stdout) });
+        const which = `${ticket} (${rows.length + 1} of ${tickets.length})`;
+        const progress = (line: string): void => work.progress(`${which}: ${line}`);
+        const { answer, answered } = await ask(args, { name, results }, { ...work, progress });
+        const text = answer === undefined ? "" : formatReproJson(answer);
+        rows.push({ ticket, expected: nameRight(right), answered, verdict: judgeAnswer(right, answer, text) });
       }
     } finally {
-      if (options.name === undefined && options.keep !== true) await meshproof("down", "--name", name);
+      if (options.name === undefined && options.keep !== true) await (await makerOf("embedded")).stop(name);
     }
-    clear();
+    work.clear();
     const count = (verdict: Verdict): number => rows.filter((row) => row.verdict === verdict).length;
     if (options.json === true) printJson(rows);
     else
@@ -64,15 +53,20 @@ export async function checkTickets(folder: string, options: CheckOptions): Promi
   });
 }
 
-function nameVerdict({ verdict }: ReproAnswer): string {
-  return verdict.status === 0 ? "no answer" : nameAnswer(verdict);
-}
-
-function lastLine(text: string): string {
-  return (
-    text
-      .trim()
-      .split("\n")
-      .findLast((line) => line.startsWith("error")) ?? ""
-  ).slice(0, 100);
+/** A ticket, by its own command, on the cluster of the check. */
+async function ask(
+  args: readonly string[],
+  own: Pick<ReproOptions, "name" | "results">,
+  work: Work,
+): Promise<{ readonly answer?: ReproAnswer; readonly answered: string }> {
+  try {
+    const command = ticketOptions(new Command("repro").exitOverride().configureOutput({ writeErr: () => undefined }));
+    command.parse(args, { from: "user" });
+    const { answer } = await askTicket(command.args, { ...command.opts<ReproOptions>(), ...own }, work);
+    return { answer, answered: answer.verdict.status === 0 ? "no answer" : nameAnswer(answer.verdict) };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    const { code = "", message } = error as Error & { readonly code?: string };
+    return { answered: `error ${code}: ${message.slice(0, 100)}` };
+  }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readCurlLine, readRequest } from "../harness/repro/index.ts";
-import { againBy } from "./verbs/repro.ts";
+import { againBy } from "./ticket.ts";
 
 const TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
 const UNSIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.";

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { ApiException, type V1Lease } from "@kubernetes/client-node";
 import { execa } from "execa";
 import { MeshproofError } from "../harness/model/errors.ts";
-import { holderOf, holdLease, type HeldLease, type LeaseOptions, type LeaseServer, type LeaseWorld } from "./lease.ts";
+import { holderOf, holdLease, type HeldLease, type LeaseOptions, type LeaseWorld } from "./lease.ts";
+import type { LeaseServer } from "./lease-server.ts";
 import type { Life } from "./process.ts";
 
 /** One Lease at an API server, and what may go wrong on the way to it. */

@@ -6,17 +6,13 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { CoordinationV1Api, V1MicroTime, type KubeConfig, type V1Lease } from "@kubernetes/client-node";
+import { V1MicroTime, type V1Lease } from "@kubernetes/client-node";
 import { MeshproofError } from "../harness/model/errors.ts";
-import { messageOf, statusOf, type Kube } from "../harness/mesh/client.ts";
+import { statusOf } from "../harness/mesh/api-error.ts";
+import type { Kube } from "../harness/mesh/client.ts";
 import type { Progress } from "../harness/progress.ts";
+import { LEASE, leaseServer, translated, type LeaseServer } from "./lease-server.ts";
 import { lifeOf, thisProcess, type Life, type ProcessIdentity } from "./process.ts";
-
-/**
- * The same on every kind of cluster, since a kubeconfig leads to one of ours as well as to a foreign one. The namespace is
- * one that every cluster has: none has to be made for it, and none removed.
- */
-export const LEASE = { namespace: "default", name: "run.meshproof.dev" } as const;
 
 /** Who holds it, as JSON; a Lease without it is not meshproof's. */
 const HOLDER = "meshproof.dev/holder";
@@ -41,16 +37,6 @@ export interface LeaseHolder {
   readonly hostname: string;
   /** Undefined where its machine has no /proc. */
   readonly process?: ProcessIdentity;
-}
-
-/** The one Lease, at an API server. A call fails with what the client throws, after `limitMs` at the latest. */
-export interface LeaseServer {
-  create(lease: V1Lease, limitMs: number): Promise<V1Lease>;
-  read(limitMs: number): Promise<V1Lease>;
-  /** Fails with 409 where its resourceVersion is old. */
-  replace(lease: V1Lease, limitMs: number): Promise<V1Lease>;
-  /** Fails with 409 where it has another uid or resourceVersion. */
-  remove(lease: V1Lease, limitMs: number): Promise<void>;
 }
 
 export interface LeaseOptions {
@@ -352,45 +338,4 @@ function foreign(): MeshproofError {
   return new MeshproofError("ERR_CLUSTER_BUSY", `there is a Lease ${namespace}/${name} that meshproof did not make`, {
     hint: `if no run uses it: kubectl delete lease -n ${namespace} ${name}`,
   });
-}
-
-function translated(error: unknown): unknown {
-  if (error instanceof MeshproofError) return error;
-  const { namespace, name } = LEASE;
-  const status = statusOf(error);
-  if (status === 401 || status === 403)
-    return new MeshproofError(
-      "ERR_CLUSTER_REFUSED",
-      `this user may not hold the Lease ${namespace}/${name}: ${messageOf(error)}`,
-      { cause: error },
-    );
-  return new MeshproofError(
-    "ERR_CLUSTER_UNREACHABLE",
-    `the API server does not give the Lease ${namespace}/${name}: ${messageOf(error)}`,
-    { cause: error },
-  );
-}
-
-function leaseServer(kube: Kube): LeaseServer {
-  const { namespace, name } = LEASE;
-  return {
-    create: (body, limitMs) => within(kube, limitMs).createNamespacedLease({ namespace, body }),
-    read: (limitMs) => within(kube, limitMs).readNamespacedLease({ namespace, name }),
-    replace: (body, limitMs) => within(kube, limitMs).replaceNamespacedLease({ namespace, name, body }),
-    async remove({ metadata }, limitMs) {
-      const { uid, resourceVersion } = metadata ?? {};
-      const preconditions = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
-      await within(kube, limitMs).deleteNamespacedLease({ namespace, name, body: { preconditions } });
-    },
-  };
-}
-
-/** A client whose requests end in time: an API server that hangs must not keep a holder from noticing it. */
-function within({ config }: Kube, limitMs: number): CoordinationV1Api {
-  const timed = Object.create(config) as KubeConfig;
-  timed.applySecurityAuthentication = async (context) => {
-    await config.applySecurityAuthentication(context);
-    context.setSignal(AbortSignal.timeout(limitMs));
-  };
-  return timed.makeApiClient(CoordinationV1Api);
 }

@@ -5,7 +5,7 @@ import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { cut, formatDuration, plural } from "./text.ts";
+import { beginning, formatDuration, plural } from "./text.ts";
 
 /** What a line holds of a reply. */
 const excerpt = 120;
@@ -245,5 +245,6 @@ function flat(text: string): string {
 
 export function shorten(text: string, bytes = excerpt): string {
   const safe = redact(text);
-  return Buffer.byteLength(safe) > bytes ? `${cut(safe, bytes).replace(/… \(cut: .*$/s, "")}…` : safe;
+  const kept = beginning(safe, bytes);
+  return kept === safe ? safe : `${kept}…`;
 }

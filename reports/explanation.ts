@@ -1,3 +1,4 @@
+/* eslint-disable max-lines -- each part is one switch over a closed union */
 /** What a proxy's config says about a request, in words. Plain text that may hold hostile text: each format escapes it. */
 
 import {

@@ -1,6 +1,6 @@
 import type { RunResult } from "../harness/model/result.ts";
 import { redact, redactNamed } from "../harness/safe/redact.ts";
-import { cut } from "./text.ts";
+import { cut, isCut } from "./text.ts";
 
 /** Limits in bytes of UTF-8. A body and a header value are read as evidence, not as documents; YAML is what a person applied. */
 const evidenceLimit = 2048;
@@ -54,5 +54,5 @@ function prepareHeaders(headers: Record<string, unknown>): unknown {
 function prepareText(text: string, limit: number): string {
   // Half a character of UTF-16 is in no file and no address.
   const safe = redact(text.toWellFormed());
-  return /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(safe) && safe.length < limit + 64 ? safe : cut(safe, limit);
+  return isCut(safe) && safe.length < limit + 64 ? safe : cut(safe, limit);
 }

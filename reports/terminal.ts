@@ -2,6 +2,7 @@ import path from "node:path";
 import type { Finding } from "../harness/model/finding.ts";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
+import { drawMatrix } from "./matrix-text.ts";
 import { prepare } from "./prepare.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { visible } from "../harness/safe/visible.ts";
@@ -12,7 +13,6 @@ import {
   describeExpected,
   describeExpectedAsker,
   describeForce,
-  isFlaky,
   describeGot,
   describeObject,
   describePolicy,
@@ -33,6 +33,12 @@ export interface TerminalOptions {
 /** So many disagreeing cells of one matrix are told together. */
 const groupFrom = 2;
 const labelWidth = 10;
+
+/** A line with what it is, so that colour needs no reading of its text: a field has a label, `expected` says what differs. */
+type Line =
+  | string
+  | { readonly kind: "head" | "expected" | "table"; readonly text: string }
+  | { readonly kind: "field"; readonly label: string; readonly text: string };
 
 /**
  * One outcome that did not pass, as a person reads it: file and line, name, expected and got, the request, the policies in
@@ -72,7 +78,7 @@ export function formatSummary(result: RunResult, options: TerminalOptions = {}):
 }
 
 /** The report, and the folder of what was kept of failures. */
-function where({ scenarios }: RunResult, { report }: TerminalOptions): string[] {
+function where({ scenarios }: RunResult, { report }: TerminalOptions): Line[] {
   if (report === undefined) return [];
   const kept = scenarios.some(({ diagnostics = [] }) => diagnostics.length > 0);
   return [
@@ -102,7 +108,7 @@ function closing(result: RunResult, options: TerminalOptions): string[] {
   return [lines.join("\n")];
 }
 
-function times(result: RunResult, outcomes: readonly Outcome[]): string[] {
+function times(result: RunResult, outcomes: readonly Outcome[]): Line[] {
   const { meshReadyMs, workloadsReadyMs, firstVerdictMs, totalMs } = result.timing;
   const { kind, versions } = result.cluster;
   const slowest = outcomes
@@ -143,7 +149,7 @@ export function formatGroups(outcomes: readonly Outcome[], options: TerminalOpti
 function formatList(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
   if (outcomes.length === 0) return [];
   const reasonOf = ({ scenario, reason }: Outcome): string => scenario.reason ?? reason ?? "no reason was given";
-  const lines = [...Map.groupBy(outcomes, reasonOf)].flatMap(([reason, those]) => [
+  const lines = [...Map.groupBy(outcomes, reasonOf)].flatMap(([reason, those]): Line[] => [
     ...[...Map.groupBy(those, ({ scenario }) => scenario)].map(([scenario, own]) =>
       own.length > 1 ? `${scenario.id}  ${plural(own.length, "check")}` : scenario.id,
     ),
@@ -172,17 +178,16 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
   const index = check.cell?.matrix ?? 0;
   const all = step.checks.filter((each) => each.cell?.matrix === index).length;
   const differences = [...new Set(group.map(({ check: own }) => difference(first.status, own as CheckResult)))];
-  const more = differences.length > 3 ? [`  ${differences.length - 3} more kinds of difference in the report`] : [];
-  const lines = [
+  const more = differences.length > 3 ? [`${differences.length - 3} more kinds of difference in the report`] : [];
+  const lines: Line[] = [
     head(
       first.position.file,
       first.position.line,
       `${step.name}: ${group.length} of ${plural(all, "check")} differ`,
       first.status,
     ),
-    ...differences.slice(0, 3),
-    ...more,
-    ...drawMatrix(group, step, index).map((line) => `  ${line}`),
+    ...differences.slice(0, 3).map((text) => ({ kind: "expected" as const, text })),
+    ...[...more, ...drawMatrix(group, step, index)].map((text) => ({ kind: "table" as const, text })),
     field("request", describeRequest(check), "and the like"),
     ...circumstances(group),
     repeat(first),
@@ -190,55 +195,15 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
   return finish(lines, options);
 }
 
-/** Cells read `seen≠expected`, or `flaky` where the last answer was right; a dot agrees. */
-function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
-  const matrix = step.matrices[index];
-  if (matrix === undefined) return group.map((outcome) => `${outcome.name}: ${cellText(outcome.check as CheckResult)}`);
-  const cells = new Map(
-    group.map((outcome) => [`${outcome.check?.cell?.row} ${outcome.check?.cell?.column}`, outcome]),
-  );
-  const columns = matrix.columns
-    .map((_, column) => column)
-    .filter((c) => group.some((o) => o.check?.cell?.column === c));
-  const rows = matrix.rows.map((_, row) => row).filter((r) => group.some((o) => o.check?.cell?.row === r));
-  const table = [
-    ["", ...columns.map((column) => visible(matrix.columns[column] ?? ""))],
-    ...rows.map((row) => [
-      visible(matrix.rows[row] ?? ""),
-      ...columns.map((column) => {
-        const check = cells.get(`${row} ${column}`)?.check;
-        return check === undefined ? "·" : cellText(check);
-      }),
-    ]),
-  ];
-  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((line) => (line[column] ?? "").length)));
-  const drawn = table.map((line) =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  const left = matrix.rows.length - rows.length;
-  return [...drawn, ...(left > 0 ? [`(${plural(left, "more row")} agree${left === 1 ? "s" : ""})`] : [])];
-}
-
-function cellText(check: CheckResult): string {
-  const { got, expected } = check;
-  if (got.status === 0) return `none≠${expected.status}`;
-  if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
-  if (isFlaky(check)) return `${got.status}, flaky`;
-  return got.by === expected.by ? `${got.status}, other text` : `${got.status} by ${got.by}≠${expected.by}`;
-}
-
 function label(outcome: Outcome): string {
   return outcome.step === undefined ? `${outcome.scenario.id}: ${outcome.name}` : outcome.name;
 }
 
-function body(outcome: Outcome): string[] {
+function body(outcome: Outcome): Line[] {
   const { check, asked } = outcome;
   if (check !== undefined) {
     return [
-      difference(outcome.status, check),
+      { kind: "expected", text: difference(outcome.status, check) },
       field("request", describeRequest(check)),
       ...circumstances([outcome]),
       // A plain failure has one answer; what came before it matters only where answers changed.
@@ -249,17 +214,19 @@ function body(outcome: Outcome): string[] {
     ];
   }
   const wanted =
-    asked === undefined ? [] : [`  expected ${describeExpectedAsker(asked)}; ${describeSeenAskers(asked)}`];
+    asked === undefined
+      ? []
+      : [{ kind: "expected" as const, text: `${describeExpectedAsker(asked)}; ${describeSeenAskers(asked)}` }];
   return [...wanted, ...circumstances([outcome]), repeat(outcome)];
 }
 
 function difference(status: Status, check: CheckResult): string {
   const seen = status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
-  return `  expected ${describeExpected(check)}, ${seen}`;
+  return `${describeExpected(check)}, ${seen}`;
 }
 
 /** What does not depend on the single check: policies, why, the proxy's details. */
-function circumstances(group: readonly Outcome[]): string[] {
+function circumstances(group: readonly Outcome[]): Line[] {
   const { scenario, step } = group[0] as Outcome;
   const details = [...new Set(group.flatMap((outcome) => outcome.check?.got.details ?? []))].filter(
     (text) => text !== "via_upstream",
@@ -277,7 +244,7 @@ function circumstances(group: readonly Outcome[]): string[] {
   ];
 }
 
-function repeat(outcome: Outcome): string {
+function repeat(outcome: Outcome): Line {
   return field("repeat", repeatOf(outcome.scenario));
 }
 
@@ -309,32 +276,37 @@ function reasons(group: readonly Outcome[]): string[] {
   return lines.length > 5 ? [...lines.slice(0, 5), `${lines.length - 5} more reasons in the report`] : lines;
 }
 
-function head(file: string, line: number, name: string, status: Status): string {
+function head(file: string, line: number, name: string, status: Status): Line {
   const mark = status === "failed" ? "" : `  [${status}]`;
-  return `${file}:${line}  ${name}${mark}`;
+  return { kind: "head", text: `${file}:${line}  ${name}${mark}` };
 }
 
-function field(name: string, value: string, more = ""): string {
-  return `  ${name.padEnd(labelWidth)}${value}${more === "" ? "" : `, ${more}`}`;
+function field(label: string, value: string, more = ""): Line {
+  return { kind: "field", label, text: `${value}${more === "" ? "" : `, ${more}`}` };
 }
 
-function list(name: string, values: readonly string[]): string[] {
-  return values.map((value, index) => field(index === 0 ? name : "", value));
+function list(label: string, values: readonly string[]): Line[] {
+  return values.map((value, index) => field(index === 0 ? label : "", value));
 }
 
-/** Makes every line safe for a terminal, then colours: the head bold, the labels dim. */
-function finish(lines: readonly string[], options: TerminalOptions): string {
-  return lines
-    .map((line) => visible(redact(line)))
-    .map((line, index) => {
-      if (!line.startsWith("  ")) return index === 0 ? paint(options, "1", line) : line;
-      if (line.startsWith("  expected ")) return paint(options, "31", line);
-      return line.replace(
-        /^ {2}([a-z]+)( +)/,
-        (_, word: string, space: string) => `  ${paint(options, "2", word)}${space}`,
-      );
-    })
-    .join("\n");
+/** Makes every line safe for a terminal, then colours: the head bold, the labels dim, what differs red. */
+function finish(lines: readonly Line[], options: TerminalOptions): string {
+  return lines.map((line) => draw(line, options)).join("\n");
+}
+
+function draw(line: Line, options: TerminalOptions): string {
+  if (typeof line === "string") return visible(redact(line));
+  const text = visible(redact(line.text));
+  switch (line.kind) {
+    case "head":
+      return paint(options, "1", text);
+    case "expected":
+      return paint(options, "31", `  expected ${text}`);
+    case "table":
+      return `  ${text}`;
+    case "field":
+      return `  ${line.label === "" ? "" : paint(options, "2", line.label)}${" ".repeat(labelWidth - line.label.length)}${text}`;
+  }
 }
 
 function paint(options: TerminalOptions, code: string, text: string): string {

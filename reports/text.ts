@@ -1,12 +1,20 @@
 /** Text for people: cut, counted, with units. What is safe to put into HTML, XML or Markdown is each format's own business. */
 
-/** Cuts text to so many bytes of UTF-8, never within a character, and says how much there was. */
-export function cut(text: string, bytes: number): string {
+/** The beginning of a text: at most so many bytes of UTF-8, never half a character. */
+export function beginning(text: string, bytes: number): string {
   if (text.length <= bytes && Buffer.byteLength(text) <= bytes) return text;
   const head = Buffer.from(text.slice(0, bytes)).subarray(0, bytes);
-  const kept = new TextDecoder("utf-8", { ignoreBOM: true }).decode(head, { stream: true });
-  return `${kept}… (cut: ${formatBytes(bytes)} of ${formatBytes(Buffer.byteLength(text))})`;
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(head, { stream: true });
 }
+
+/** The same, followed by how much there was: `… (cut: 2 KiB of 10 MiB)`. */
+export function cut(text: string, bytes: number): string {
+  const kept = beginning(text, bytes);
+  return kept === text ? text : `${kept}… (cut: ${formatBytes(bytes)} of ${formatBytes(Buffer.byteLength(text))})`;
+}
+
+/** Whether `cut` shortened a text, which a result that was written and read again keeps. */
+export const isCut = (text: string): boolean => /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(text);
 
 /** `512 B`, `2 KiB`, `10.0 MiB`. */
 export function formatBytes(bytes: number): string {

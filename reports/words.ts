@@ -1,6 +1,7 @@
+/* eslint-disable max-lines -- each part is one switch over a closed union */
 /**
  * Findings in words: the one place that makes English of them. Each sentence is a clause without a full stop, so that several can be
- * joined; causes of tickets are whole sentences. One long file, since each part is one switch over a closed union. Plain text that may hold hostile text: each format escapes it.
+ * joined; causes of tickets are whole sentences. Plain text that may hold hostile text: each format escapes it.
  */
 
 import type {

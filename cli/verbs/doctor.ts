@@ -44,7 +44,10 @@ async function leftovers({ config, context }: PinnedContext): Promise<string[]> 
   const { findLeftovers, unprovenWords } = await import("../../clusters/existing/clean-up.ts");
   const { identify } = await import("../../clusters/existing/journal.ts");
   const { readHolder } = await import("../../clusters/lease.ts");
-  const { connectWith, messageOf, statusOf } = await import("../../harness/mesh/client.ts");
+  const [{ connectWith }, { messageOf, statusOf }] = await Promise.all([
+    import("../../harness/mesh/client.ts"),
+    import("../../harness/mesh/api-error.ts"),
+  ]);
   const kube = connectWith(config);
   try {
     const holder = await readHolder(kube);

@@ -1,131 +1,39 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { Option } from "commander";
-import packageJson from "../../package.json" with { type: "json" };
-import { MeshproofError } from "../../harness/model/errors.ts";
-import type { Outcome } from "../../harness/model/ticket.ts";
-import type { TokenPlace } from "../../harness/model/token.ts";
-import { makeTempDir } from "../../clusters/temp-dir.ts";
-import {
-  exportTicket,
-  readTicket,
-  refuseExisting,
-  translated,
-  type Ticket,
-  type ReproAnswer,
-  type TicketOptions,
-  type Translation,
-} from "../../harness/repro/index.ts";
-import { formatAnswer, formatReproJson, prepareRepro, writeRepro } from "../../reports/repro.ts";
-import { commandOf } from "../command-line.ts";
-import { openCluster } from "../cluster.ts";
-import { SCENARIOS } from "../context.ts";
-import { newRunId } from "../run-id.ts";
-import { work } from "../work.ts";
+import { exportTicket, type ReproAnswer, type Translation } from "../../harness/repro/index.ts";
+import { formatAnswer, formatReproJson, writeRepro } from "../../reports/repro.ts";
 import { checkTickets } from "../check-tickets.ts";
+import { SCENARIOS } from "../context.ts";
+import { finish, verb } from "../options.ts";
 import { print, printJsonText } from "../streams.ts";
-import { collect, finish, option, verb } from "../options.ts";
+import { askTicket, ticketOptions, type ReproOptions } from "../ticket.ts";
+import { work } from "../work.ts";
 
-export const command = verb("repro", [
-  "repro ticket/ --request 'GET /orders' --token @token.jwt --expect 200",
-  "repro policies.yaml --curl \"curl -H 'Authorization: Bearer eyJ…' https://shop.example/orders\"",
-  "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
-  "repro ticket/ --request 'GET /orders' --minimize",
-])
-  .argument("[files...]", "a folder or files with the ticket's Kubernetes objects")
-  .option("--request <request>", "METHOD and path, or METHOD and URL")
-  .option("--curl <line>", "the curl line of the ticket instead; of its token only header and claims are used")
-  .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
-  .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
-  .option("--claims <json>", "the token's claims instead, or @FILE")
-  .option("--in <place>", "where the request has that token: header:NAME, cookie:NAME or query:NAME")
-  .option("--from <caller>", "who sends: NAMESPACE/SERVICEACCOUNT, outside (no sidecar) or gateway")
-  .addOption(
-    new Option(
-      "--expect <answer>",
-      "what the reporter expected: 200 (goes through), another status, or closed",
-    ).argParser(outcome("--expect")),
-  )
-  .addOption(new Option("--seen <answer>", "what the reporter saw").argParser(outcome("--seen")))
-  .addOption(
-    new Option("--jwks <state>", "whether a jwksUri answers")
-      .choices(["reachable", "unreachable"])
-      .default("reachable"),
-  )
-  .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
-  .option("--keep", "leave the cluster running for the next ticket")
-  .option("--minimize", "drop what is needless for this answer; each try takes seconds")
-  .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
+export const command = ticketOptions(
+  verb("repro", [
+    "repro ticket/ --request 'GET /orders' --token @token.jwt --expect 200",
+    "repro policies.yaml --curl \"curl -H 'Authorization: Bearer eyJ…' https://shop.example/orders\"",
+    "repro ticket/ --request 'GET /orders' --claims '{\"iss\":\"https://me.example\"}' --export kept",
+    "repro ticket/ --request 'GET /orders' --minimize",
+  ]),
+)
   .option("--check <folder>", "ask every ticket of a folder whose right answers are known, and print a table")
-  .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
-  .addOption(option.json())
   .addHelpText(
     "after",
     "\nExit codes: 0 reproduced, and as expected; 1 the mesh answers otherwise; 2 wrong usage, or YAML that the API server rejects; 3 a problem of the environment; 4 not reproduced: what is missing decides the answer, or may.",
   )
-  .action(async (files: string[], options: ReproOptions) =>
+  .action(async (files: string[], options: ReproOptions & { readonly check?: string }) =>
     finish(options.check === undefined ? repro(files, options) : checkTickets(options.check, options)),
   );
 
-interface ReproOptions extends TicketOptions {
-  readonly expect?: Outcome;
-  readonly seen?: Outcome;
-  readonly name?: string;
-  readonly keep?: boolean;
-  readonly json?: boolean;
-  readonly minimize?: boolean;
-  readonly export?: string;
-  readonly check?: string;
-  readonly results: string;
-}
-
-/** An HTTP status or `closed`. */
-function outcome(flag: string): (text: string) => Outcome {
-  return (text) => {
-    if (text === "closed") return text;
-    if (/^[1-5]\d\d$/.test(text)) return Number(text);
-    throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status or "closed", not "${text}"`);
-  };
-}
-
-/** Standard input, whole. */
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("utf8");
-}
-
 /** @returns 0; 1 where `--expect` is given and the mesh answers otherwise; 4 where the ticket was not reproduced */
 export async function repro(files: readonly string[], options: ReproOptions): Promise<number> {
-  if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
   return work(async (work) => {
-    const { name, expect, seen, minimize = false } = options;
-    const ticket = await readTicket(files, options, SCENARIOS, readStdin);
-    if (options.export !== undefined) await refuseExisting(options.export);
-    translated(files, ticket); // what cannot be translated needs no cluster
-    const keep = options.keep ?? name !== undefined;
-    const opened = openCluster(
-      { cluster: "embedded", ...(name !== undefined && { name }), keep },
-      { id: newRunId(), verb: "repro" },
-      work,
-    );
-    opened.catch(() => undefined); // told where it is awaited
-    // The Kubernetes client takes a moment to load, in which the cluster is opened.
-    const { repro } = await import("../../harness/repro/repro.ts");
-    const found = await repro(
-      {
-        ...{ ticket, files, minimize, version: packageJson.version, scenariosRoot: SCENARIOS },
-        command: againBy(files, options, ticket),
-        wanted: { expected: expect, seen },
-      },
-      { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
-    );
-    const answer = prepareRepro(found.answer);
-    const page = await writeRepro(answer, path.resolve(options.results, answer.id));
-    const written = options.export === undefined ? [] : await exportAll(options.export, found.translation, answer);
+    const { answer, translation, html } = await askTicket(files, options, work);
+    const written = options.export === undefined ? [] : await exportAll(options.export, translation, answer);
     work.clear();
     if (options.json === true) printJsonText(formatReproJson(answer));
-    else print([formatAnswer(answer), "", `page: ${path.relative("", page.html)}`, ...written].join("\n"));
+    else print([formatAnswer(answer), "", `page: ${path.relative("", html)}`, ...written].join("\n"));
     if (!answer.reproduced) return 4;
     return answer.expected?.met === false ? 1 : 0;
   });
@@ -137,56 +45,4 @@ async function exportAll(folder: string, translation: Translation, answer: Repro
   await writeRepro(answer, folder);
   await writeFile(path.join(folder, "answer.txt"), `${formatAnswer(answer)}\n`);
   return written;
-}
-
-type ReproCommand = Pick<
-  ReproOptions,
-  "token" | "claims" | "expect" | "seen" | "jwks" | "minimize" | "name" | "from" | "in"
->;
-
-/**
- * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
- * token without its signature, of which nothing is used.
- */
-export function againBy(
-  files: readonly string[],
-  { token, claims, expect, seen, jwks, minimize, name, from, in: where }: ReproCommand,
-  { request }: Pick<Ticket, "request">,
-): string {
-  const { method, path: target, scheme, authority, host, headers, tokens } = request;
-  const written = tokens.find(({ value }) => value.kind === "jwt")?.value;
-  const compact = token ?? (written?.kind === "jwt" ? written.compact : undefined);
-  const unsigned =
-    compact?.startsWith("@") === true ? compact : compact?.trim().replace(/^(?:Bearer +)?([^.]*\.[^.]*).*$/is, "$1.");
-  const known = claims ?? unsigned;
-  const place = where ?? (known === undefined ? undefined : tokens.map(({ place: at }) => nameOfPlace(at))[0]);
-  const opaque = tokens.slice(known === undefined ? 0 : 1).map(({ place: at }) => headerOf(at));
-  return commandOf("repro", files, {
-    "--request": `${method} ${authority === undefined ? "" : `${scheme}://${authority}`}${target}`,
-    "--header": [
-      ...(host === undefined ? [] : [`Host: ${host}`]),
-      ...headers.map(([header, value]) => `${header}: ${value}`),
-      ...opaque.filter((line) => line !== undefined),
-    ],
-    ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
-    ...{ "--in": place, "--from": from },
-    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks === "reachable" ? undefined : jwks },
-    ...{ "--minimize": minimize, "--name": name },
-  });
-}
-
-function text(value: Outcome | undefined): string | undefined {
-  return value === undefined ? undefined : String(value);
-}
-
-function nameOfPlace(place: TokenPlace): string | undefined {
-  if ("cookie" in place) return `cookie:${place.cookie}`;
-  if ("query" in place) return `query:${place.query}`;
-  return place.header.toLowerCase() === "authorization" ? undefined : `header:${place.header}`;
-}
-
-/** A credential that is not a JWT, without it. */
-function headerOf(place: TokenPlace): string | undefined {
-  if ("cookie" in place) return `Cookie: ${place.cookie}=this-is-not-a-jwt`;
-  return "header" in place ? `${place.header}: ${place.prefix ?? ""}this-is-not-a-jwt` : undefined;
 }

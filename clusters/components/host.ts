@@ -1,3 +1,5 @@
+/* eslint-disable max-lines -- each check of doctor is a few lines of one list */
+
 import { access, constants, readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { release, userInfo } from "node:os";
 import { delimiter, dirname, join } from "node:path";

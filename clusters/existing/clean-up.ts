@@ -1,7 +1,8 @@
 /** Removes what runs left that were killed: on this machine or on another one. */
 
 import { MeshproofError, type ErrorCode } from "../../harness/model/errors.ts";
-import { connectWith, messageOf, type Kube } from "../../harness/mesh/client.ts";
+import { messageOf } from "../../harness/mesh/api-error.ts";
+import { connectWith, type Kube } from "../../harness/mesh/client.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { takeLease } from "../lease.ts";
 import { endClusterJournal, listClusterJournals, type FoundClusterJournals } from "./cluster-journal.ts";

@@ -1,7 +1,8 @@
 /** Every kind of a cluster listed for what bears a label of a run. */
 
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { messageOf, type Kube } from "../../harness/mesh/client.ts";
+import { messageOf } from "../../harness/mesh/api-error.ts";
+import { type Kube } from "../../harness/mesh/client.ts";
 import { NONCE_ANNOTATION, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 
 /** An object that bears a run's label. That proves nothing: whose it is, a journal says. */

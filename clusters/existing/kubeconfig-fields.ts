@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { messageOf } from "../../harness/mesh/client.ts";
+import { messageOf } from "../../harness/mesh/api-error.ts";
 import { placeInHome } from "../../harness/own.ts";
 
 /** The fields of a cluster, a user or a context, as the file writes them. */

@@ -8,7 +8,8 @@ import {
 } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { messageOf, statusOf, type Kube } from "../../harness/mesh/client.ts";
+import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
+import { type Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../../harness/model/cluster.ts";
 import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 

@@ -1,6 +1,6 @@
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { messageOf } from "../mesh/client.ts";
+import { messageOf } from "../mesh/api-error.ts";
 
 /** What one file and all files of a run may take, in bytes. */
 const FILE_LIMIT = 4 * 1024 * 1024;

@@ -1,7 +1,8 @@
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { messageOf, reasonOf, statusOf, UnknownKindError, type Manifest } from "./client.ts";
+import { messageOf, reasonOf, statusOf, UnknownKindError } from "./api-error.ts";
+import { type Manifest } from "./client.ts";
 
 /** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
 export function parseManifests(text: string): Manifest[] {

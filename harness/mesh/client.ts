@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename, dirname } from "node:path";
 import {
-  ApiException,
   AppsV1Api,
   CoreV1Api,
   KubeConfig,
@@ -11,6 +10,7 @@ import {
   type RequestContext,
 } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
+import { UnknownKindError, messageOf, reasonOf, statusOf } from "./api-error.ts";
 import { shareConnections } from "./connections.ts";
 import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
 import { keyOf, type ObjectRecord, type ObjectRef } from "./journal.ts";
@@ -343,45 +343,4 @@ function manifestOf({ apiVersion, kind, namespace, name }: ObjectRef): Manifest 
 
 function namedAs({ kind, namespace, name }: ObjectRef): string {
   return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
-}
-
-/** The API server has no such kind, so it was not asked about the object. */
-export class UnknownKindError extends Error {
-  constructor(apiVersion: string, kind: string) {
-    super(`Unrecognized API version and kind: ${apiVersion} ${kind}`);
-    this.name = "UnknownKindError";
-  }
-}
-
-/** The HTTP status of an API error; undefined where the request never got one. */
-export function statusOf(error: unknown): number | undefined {
-  return error instanceof ApiException ? error.code : undefined;
-}
-
-/** The API server's code for why it refused a request, such as `AlreadyExists`; undefined where it gave none. */
-export function reasonOf(error: unknown): string | undefined {
-  if (!(error instanceof ApiException)) return undefined;
-  const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
-  return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
-}
-
-/** What the API server said, without the client's own decoration. */
-export function messageOf(error: unknown): string {
-  if (error instanceof ApiException) {
-    const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
-    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string")
-      return body.message;
-    return `HTTP ${error.code}: ${String(error.body).slice(0, 500)}`;
-  }
-  if (error instanceof Error)
-    return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
-  return String(error);
-}
-
-function parseOr(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { PassThrough, Writable } from "node:stream";
 import { Exec } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
-import { messageOf, type Kube } from "./client.ts";
+import { messageOf } from "./api-error.ts";
+import { type Kube } from "./client.ts";
 import type { ContainerRef, ExecResult } from "./exec.ts";
 
 /** A command that stands ready in a container: each run is a fresh process of it, without the price of another `exec`. */

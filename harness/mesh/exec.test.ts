@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import type { Kube } from "./client.ts";
-import { statusOf } from "./client.ts";
+import { statusOf } from "./api-error.ts";
 import { followLog } from "./exec.ts";
 
 const WHERE = { namespace: "foo", pod: "httpbin-1", container: "istio-proxy" };

@@ -3,7 +3,8 @@ import { request as requestTls, type RequestOptions } from "node:https";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { ApiException, Exec, Log, type V1Status } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
-import { messageOf, type Kube } from "./client.ts";
+import { messageOf } from "./api-error.ts";
+import { type Kube } from "./client.ts";
 
 /** A container of a running pod. */
 export interface ContainerRef {

@@ -2,7 +2,8 @@ import type { V1CustomResourceDefinition, V1Pod } from "@kubernetes/client-node"
 import { setTimeout as delay } from "node:timers/promises";
 import { MeshproofError } from "../model/errors.ts";
 import { applyManifest, applyManifests } from "./apply.ts";
-import { messageOf, statusOf, type Kube, type Manifest } from "./client.ts";
+import { messageOf, statusOf } from "./api-error.ts";
+import { type Kube, type Manifest } from "./client.ts";
 import { waitFor, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
 import { hasProxyContainer } from "./proxy-container.ts";

@@ -1,2 +1,3 @@
-export { explainRequest, trustDomainOf } from "./explain.ts";
+export { explainRequest } from "./explain.ts";
+export { trustDomainOf } from "./listeners.ts";
 export type { OracleRequest } from "./types.ts";

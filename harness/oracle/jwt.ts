@@ -2,14 +2,12 @@
 
 import type { JsonWebKey } from "node:crypto";
 import { verifySignature } from "../tokens/verify.ts";
-import { ALGORITHMS } from "../model/token.ts";
 import { PLACEHOLDER_MODULUS } from "../verdict/proxy-config.ts";
 import type { KeyFact, Missing, ProviderFact, TokenFound } from "../model/explanation.ts";
-import { notRead } from "./match.ts";
-import { at, list, record, text, type Tree } from "./tree.ts";
-
-/** Headers with lower-case names; the filter takes accepted tokens out. */
-export type Headers = Map<string, readonly string[]>;
+import { OK, parse, type Parsed } from "./parse-token.ts";
+import { ASSUMED, extract, placesOf, withoutParameter, type Headers, type Location } from "./token-places.ts";
+import { at, list, record, text, texts, type Tree } from "./tree.ts";
+import { notRead } from "./undecided.ts";
 
 export interface JwtRequest {
   readonly method: string;
@@ -38,14 +36,11 @@ export interface JwtOutcome {
   readonly providers: readonly ProviderFact[];
 }
 
-const OK = "Ok";
 const MISSING = "Jwt is missing";
 const UNKNOWN_ISSUER = "Jwt issuer is not configured";
 const AUDIENCE = "Audiences in Jwt are not allowed";
 /** JwtProvider.clock_skew_seconds' default. */
 const CLOCK_SKEW = 60;
-/** A token that stands for {@link JwtRequest.claims}. */
-const ASSUMED = "assumed";
 
 /** Envoy's text, or why it is not known here. */
 type Status = string | { readonly unknown: Missing };
@@ -154,12 +149,12 @@ function judgeAny(requirements: readonly unknown[], context: Context): Status {
 function judgeProvider(name: string, audiences: readonly string[] | undefined, context: Context): Status {
   const provider = context.providers.get(name);
   if (provider === undefined) return { unknown: { kind: "no-provider", name } };
-  const tokens = extract([provider], context);
+  const tokens = tokensIn([provider], context);
   let status: Status = tokens.length === 0 ? MISSING : OK;
   let token: Parsed | undefined;
   // All tokens must be valid; Envoy begins with the last one (authenticator.cc, startVerify and doneWithStatus).
   for (const location of tokens.reverse()) {
-    token = parse(location.token, context.request);
+    token = parse(location.token, context.request.claims);
     status = verify(token, location, provider, audiences, context);
     if (status !== OK) break;
   }
@@ -167,12 +162,16 @@ function judgeProvider(name: string, audiences: readonly string[] | undefined, c
   return status;
 }
 
+function tokensIn(providers: readonly unknown[], { request, path }: Context): Location[] {
+  return extract(providers, { path, headers: request.headers, assumed: request.claims !== undefined });
+}
+
 /** The tokens in the places of all providers; the first place's decides, which is the last that is verified. */
 function judgeBypass(context: Context, allowFailed: boolean): Status {
   const providers = [...context.providers.values()];
   let status: Status = MISSING;
-  for (const location of extract(providers, context).reverse()) {
-    const token = parse(location.token, context.request);
+  for (const location of tokensIn(providers, context).reverse()) {
+    const token = parse(location.token, context.request.claims);
     const issuer = text(token.claims?.["iss"]);
     const own = providers.filter((provider) => text(at(provider, "issuer")) === issuer);
     const candidates = own.length > 0 ? own : providers.filter((provider) => text(at(provider, "issuer")) === "");
@@ -182,168 +181,6 @@ function judgeBypass(context: Context, allowFailed: boolean): Status {
     if (typeof status !== "string") return status;
   }
   return allowFailed || status === MISSING ? OK : status;
-}
-
-interface Location {
-  readonly token: string;
-  /** Issuers that name this place; `""` means all. */
-  readonly issuers: readonly string[];
-  /** Where an accepted token is taken out of the request; a cookie stays. */
-  readonly header?: string;
-  readonly parameter?: string;
-}
-
-/** extractor.cc: headers, then parameters, then cookies; the places of all providers together, sorted. */
-function extract(providers: readonly unknown[], { request, path }: Context): Location[] {
-  const places = providers.flatMap((provider) =>
-    placesOf(provider).map((place) => ({ ...place, issuer: text(at(provider, "issuer")) })),
-  );
-  const ordered = (["header", "parameter", "cookie"] as const).flatMap((kind) =>
-    [
-      ...Map.groupBy(
-        places.filter((place) => place.kind === kind),
-        (place) => place.name + place.prefix,
-      ),
-    ].sort(([a], [b]) => (a < b ? -1 : 1)),
-  );
-  const query = parametersOf(path);
-  const cookies = cookiesOf(request.headers.get("cookie") ?? []);
-  return ordered.flatMap(([, same]): Location[] => {
-    const { kind, name, prefix } = same[0]!;
-    const issuers = same.map((place) => place.issuer);
-    if (kind === "header") {
-      if (request.claims !== undefined && name === "authorization") return [{ token: ASSUMED, issuers }];
-      return (request.headers.get(name) ?? []).flatMap((value) => {
-        const token = behind(value, prefix);
-        return token === undefined ? [] : [{ token, issuers, header: name }];
-      });
-    }
-    const token = kind === "parameter" ? query.get(name) : cookies.get(name);
-    if (token === undefined) return [];
-    return [{ token, issuers, ...(kind === "parameter" ? { parameter: name } : {}) }];
-  });
-}
-
-interface Place {
-  readonly kind: "header" | "parameter" | "cookie";
-  readonly name: string;
-  readonly prefix: string;
-}
-
-function placesOf(provider: unknown): Place[] {
-  const headers = list(at(provider, "from_headers")).map((header): Place => ({
-    kind: "header",
-    name: text(at(header, "name")).toLowerCase(),
-    prefix: text(at(header, "value_prefix")),
-  }));
-  const parameters = texts(at(provider, "from_params")).map((name): Place => ({ kind: "parameter", name, prefix: "" }));
-  const cookies = texts(at(provider, "from_cookies")).map((name): Place => ({ kind: "cookie", name, prefix: "" }));
-  const all = [...headers, ...parameters, ...cookies];
-  if (all.length > 0) return all;
-  return [
-    { kind: "header", name: "authorization", prefix: "Bearer " },
-    { kind: "parameter", name: "access_token", prefix: "" },
-  ];
-}
-
-/** The prefix may stand anywhere; what follows begins with the first character that a token may have. */
-function behind(value: string, prefix: string): string | undefined {
-  if (prefix === "") return value;
-  const start = value.indexOf(prefix);
-  if (start < 0) return undefined;
-  const rest = value.slice(start + prefix.length);
-  const first = rest.search(/[A-Za-z0-9\-_.]/);
-  return first < 0 ? value : rest.slice(first);
-}
-
-/** Utility::QueryParamsMulti: names and values with their escapes taken out, a plus stays; the first of a name counts. */
-function parametersOf(path: string): Map<string, string> {
-  const parameters = new Map<string, string>();
-  const [, query = ""] = /\?(.*)$/s.exec(path) ?? [];
-  for (const part of query.split("&").filter(Boolean)) {
-    const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(part) ?? [];
-    if (!parameters.has(unescape(name))) parameters.set(unescape(name), unescape(value));
-  }
-  return parameters;
-}
-
-function unescape(value: string): string {
-  return value.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
-/** The path without a parameter. Envoy writes the others anew, sorted by name. */
-function withoutParameter(path: string, name: string): string {
-  const [, start = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(path) ?? [];
-  const kept = query.split("&").filter((part) => part !== "" && unescape(part.replace(/=.*$/s, "")) !== name);
-  return kept.length === 0 ? start : `${start}?${kept.sort().join("&")}`;
-}
-
-function cookiesOf(headers: readonly string[]): Map<string, string> {
-  const pairs = headers.flatMap((header) => header.split(";")).map((pair) => pair.trim());
-  const cookies = new Map<string, string>();
-  for (const pair of pairs) {
-    const [, name, value = ""] = /^([^=]+)=(.*)$/.exec(pair) ?? [];
-    if (name !== undefined && !cookies.has(name)) cookies.set(name, value.replace(/^"(.*)"$/, "$1"));
-  }
-  return cookies;
-}
-
-interface Parsed {
-  /** `Ok`, or why it is no token. */
-  readonly status: string;
-  readonly header?: Tree;
-  readonly claims?: Tree;
-  readonly compact: string;
-}
-
-/** jwt.cc, in its order. */
-function parse(compact: string, { claims }: JwtRequest): Parsed {
-  if (compact === ASSUMED) return checkClaims({ status: OK, compact, ...(claims && { claims }) });
-  const fail = (status: string, more: Partial<Parsed> = {}): Parsed => ({ ...more, status, compact });
-  const parts = compact.split(".");
-  if (parts.length !== 3 || parts.some((part) => part === ""))
-    return fail("Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections");
-  const [head = "", body = "", signature = ""] = parts;
-  if (!isBase64Url(head)) return fail("Jwt header is an invalid Base64url encoded");
-  const header = parseObject(head);
-  if (header === undefined) return fail("Jwt header is an invalid JSON");
-  if (typeof header["alg"] !== "string")
-    return fail("Jwt header [alg] field is required and must be a string", { header });
-  if (!ALGORITHMS.some((alg) => alg === header["alg"])) return fail("Jwt header [alg] is not supported", { header });
-  if (header["kid"] !== undefined && typeof header["kid"] !== "string")
-    return fail("Jwt header [kid] field is not a string", { header });
-  if (!isBase64Url(body)) return fail("Jwt payload is an invalid Base64url encoded", { header });
-  const payload = parseObject(body);
-  if (payload === undefined) return fail("Jwt payload is an invalid JSON", { header });
-  const checked = checkClaims({ status: OK, header, claims: payload, compact });
-  if (checked.status !== OK) return checked;
-  return isBase64Url(signature) ? checked : { ...checked, status: "Jwt signature is an invalid Base64url encoded" };
-}
-
-function checkClaims(parsed: Parsed): Parsed {
-  const claims = parsed.claims ?? {};
-  for (const name of ["iss", "sub"])
-    if (claims[name] !== undefined && typeof claims[name] !== "string")
-      return { ...parsed, status: `Jwt payload [${name}] field is not a string` };
-  for (const name of ["iat", "nbf", "exp"]) {
-    const value = claims[name];
-    if (value === undefined || (typeof value === "number" && value >= 0)) continue;
-    return {
-      ...parsed,
-      status:
-        typeof value === "number"
-          ? `Jwt payload [${name}] field is not a positive integer`
-          : `Jwt payload [${name}] field is not an integer`,
-    };
-  }
-  const { aud } = claims;
-  if (
-    aud !== undefined &&
-    typeof aud !== "string" &&
-    !(Array.isArray(aud) && aud.every((one) => typeof one === "string"))
-  )
-    return { ...parsed, status: "Jwt payload [aud] field is not a string or string list" };
-  return parsed;
 }
 
 /** authenticator.cc, startVerify. Leaves the payload behind where all is well. */
@@ -496,23 +333,5 @@ function describeFound(status: Status, token: Parsed | undefined, provider: unkn
       return { kind: "bad-signature", kid, alg };
     default:
       return { kind: "refused", status };
-  }
-}
-
-function texts(node: unknown): string[] {
-  return list(node).filter((one) => typeof one === "string");
-}
-
-/** Envoy's Base64Url::decode takes no padding. */
-function isBase64Url(part: string): boolean {
-  return /^[\w-]+$/.test(part) && part.length % 4 !== 1;
-}
-
-function parseObject(part: string): Tree | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Tree) : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -1,9 +1,12 @@
 /** Which route of a proxy takes a request (source/common/router/config_impl.cc). What is not known is never guessed. */
 
 import type { Missing, RouteFact, Unsupported } from "../model/explanation.ts";
-import { allOf, matchHeader, matchMetadata, notRead, type Facts, type Match, type Unknown } from "./match.ts";
+import { matchHeader, matchMetadata } from "./fields.ts";
+import { allOf } from "./combine.ts";
+import type { Facts, Match, Unknown } from "./types.ts";
 import { compileRegex, templateRegex } from "./regex.ts";
 import { at, list, record, text } from "./tree.ts";
+import { notRead } from "./undecided.ts";
 
 /** Settings of a route or virtual host that decide nothing: preflights are asked about before. */
 const HARMLESS_SETTINGS: readonly string[] = ["envoy.filters.http.cors", "istio_authn", "istio.stats"];

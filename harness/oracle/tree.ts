@@ -19,3 +19,8 @@ export function at(node: unknown, ...path: readonly string[]): unknown {
 export function text(node: unknown): string {
   return typeof node === "string" || typeof node === "number" ? String(node) : "";
 }
+
+/** The texts of a list. */
+export function texts(node: unknown): string[] {
+  return list(node).filter((one) => typeof one === "string");
+}

@@ -3,7 +3,8 @@
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { applyManifest, nameOf, type Applying } from "../mesh/apply.ts";
-import { statusOf, type Manifest } from "../mesh/client.ts";
+import { statusOf } from "../mesh/api-error.ts";
+import { type Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";

@@ -1,7 +1,7 @@
 /** Deaths that are published when their scenario has ended: the pods around all scenarios are compared once more. */
 
 import { readFile } from "node:fs/promises";
-import { messageOf } from "../mesh/client.ts";
+import { messageOf } from "../mesh/api-error.ts";
 import { sentences } from "../../reports/words.ts";
 import { inLanes } from "../lanes.ts";
 import type { ScenarioFinding } from "../model/finding.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
-import { UnknownKindError, type Manifest } from "../mesh/client.ts";
+import { UnknownKindError } from "../mesh/api-error.ts";
+import { type Manifest } from "../mesh/client.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { parseManifest } from "../scenario/index.ts";
 import { sentences } from "../../reports/words.ts";

@@ -1,7 +1,7 @@
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
 import { applyManifest, nameOf } from "../mesh/apply.ts";
-import { messageOf } from "../mesh/client.ts";
+import { messageOf } from "../mesh/api-error.ts";
 import type { Refusal } from "../model/result.ts";
 import { substitute } from "../scenario/index.ts";
 import type { Position, Scenario } from "../model/scenario.ts";

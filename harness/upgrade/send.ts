@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Writable } from "node:stream";
 import { MeshproofError } from "../model/errors.ts";
 import type { Kube } from "../mesh/client.ts";
-import { messageOf } from "../mesh/client.ts";
+import { messageOf } from "../mesh/api-error.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { judgeAnswer, type StreamAnswer, type StreamRecord, type StreamSpec } from "./verdict.ts";
 

@@ -1,5 +1,5 @@
 import type { AskedResult, CheckResult, Status } from "../../harness/model/result.ts";
-import { formatBytes, formatDuration } from "../text.ts";
+import { formatBytes, formatDuration, isCut } from "../text.ts";
 import {
   describeAnswerer,
   describeAsked,
@@ -84,7 +84,7 @@ function renderHeaders(headers: Readonly<Record<string, string>>): Html {
 
 /** The size, unless the text itself says how much was cut. */
 function bodySize(body: string): Html {
-  if (body.includes("… (cut: ")) return html``;
+  if (isCut(body)) return html``;
   return html`<span class="size">${formatBytes(Buffer.byteLength(body))}</span>`;
 }
 

@@ -1,3 +1,5 @@
+/* eslint-disable max-lines -- the life of one container is one state machine */
+
 import { randomBytes } from "node:crypto";
 import { mkdirSync, chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { V1Container, V1Pod } from "@kubernetes/client-node";

@@ -1,3 +1,5 @@
+/* eslint-disable max-lines -- the life of one pod is one state machine */
+
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { V1Container, V1Pod, V1PodStatus, V1Service } from "@kubernetes/client-node";
 import { type Api, isStatus } from "./api.ts";

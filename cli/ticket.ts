@@ -1,0 +1,178 @@
+/** One ticket of `meshproof repro`: what is typed, the mesh asked, the page written. */
+
+import path from "node:path";
+import { Option, type Command } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { makeTempDir } from "../clusters/temp-dir.ts";
+import { MeshproofError } from "../harness/model/errors.ts";
+import type { Outcome } from "../harness/model/ticket.ts";
+import type { TokenPlace } from "../harness/model/token.ts";
+import {
+  readTicket,
+  refuseExisting,
+  translated,
+  type ReproAnswer,
+  type Ticket,
+  type TicketOptions,
+  type Translation,
+} from "../harness/repro/index.ts";
+import { prepareRepro, writeRepro } from "../reports/repro.ts";
+import { openCluster } from "./cluster.ts";
+import { commandOf } from "./command-line.ts";
+import { SCENARIOS } from "./context.ts";
+import { collect, option } from "./options.ts";
+import { newRunId } from "./run-id.ts";
+import type { Work } from "./work.ts";
+
+export interface ReproOptions extends TicketOptions {
+  readonly expect?: Outcome;
+  readonly seen?: Outcome;
+  readonly name?: string;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+  readonly minimize?: boolean;
+  readonly export?: string;
+  readonly results: string;
+}
+
+/** What a ticket's command takes, wherever it is read: typed, or in a ticket's command.sh. */
+export function ticketOptions(command: Command): Command {
+  return command
+    .argument("[files...]", "a folder or files with the ticket's Kubernetes objects")
+    .option("--request <request>", "METHOD and path, or METHOD and URL")
+    .option("--curl <line>", "the curl line of the ticket instead; of its token only header and claims are used")
+    .addOption(
+      new Option("--header <line>", "a header, 'name: value'; repeat it for more")
+        .default([], "none")
+        .argParser(collect),
+    )
+    .option("--token <token>", "the ticket's token, or @FILE: only its header and claims are used")
+    .option("--claims <json>", "the token's claims instead, or @FILE")
+    .option("--in <place>", "where the request has that token: header:NAME, cookie:NAME or query:NAME")
+    .option("--from <caller>", "who sends: NAMESPACE/SERVICEACCOUNT, outside (no sidecar) or gateway")
+    .addOption(
+      new Option(
+        "--expect <answer>",
+        "what the reporter expected: 200 (goes through), another status, or closed",
+      ).argParser(outcome("--expect")),
+    )
+    .addOption(new Option("--seen <answer>", "what the reporter saw").argParser(outcome("--seen")))
+    .addOption(
+      new Option("--jwks <state>", "whether a jwksUri answers")
+        .choices(["reachable", "unreachable"])
+        .default("reachable"),
+    )
+    .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
+    .option("--keep", "leave the cluster running for the next ticket")
+    .option("--minimize", "drop what is needless for this answer; each try takes seconds")
+    .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
+    .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
+    .addOption(option.json());
+}
+
+/** An HTTP status or `closed`. */
+function outcome(flag: string): (text: string) => Outcome {
+  return (text) => {
+    if (text === "closed") return text;
+    if (/^[1-5]\d\d$/.test(text)) return Number(text);
+    throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status or "closed", not "${text}"`);
+  };
+}
+
+/** Standard input, whole. */
+async function readStdin(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+interface Asked {
+  readonly answer: ReproAnswer;
+  readonly translation: Translation;
+  /** The page. */
+  readonly html: string;
+}
+
+/**
+ * Asks the mesh about one ticket, and writes its page into a folder of its own below `--results`.
+ * @throws MeshproofError ERR_USAGE, ERR_MANIFEST_REJECTED, and what opening a cluster throws
+ */
+export async function askTicket(files: readonly string[], options: ReproOptions, work: Work): Promise<Asked> {
+  if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
+  const { name, expect, seen, minimize = false } = options;
+  const ticket = await readTicket(files, options, SCENARIOS, readStdin);
+  if (options.export !== undefined) await refuseExisting(options.export);
+  translated(files, ticket); // what cannot be translated needs no cluster
+  const keep = options.keep ?? name !== undefined;
+  const opened = openCluster(
+    { cluster: "embedded", ...(name !== undefined && { name }), keep },
+    { id: newRunId(), verb: "repro" },
+    work,
+  );
+  opened.catch(() => undefined); // told where it is awaited
+  // The Kubernetes client takes a moment to load, in which the cluster is opened.
+  const { repro } = await import("../harness/repro/repro.ts");
+  const found = await repro(
+    {
+      ...{ ticket, files, minimize, version: packageJson.version, scenariosRoot: SCENARIOS },
+      command: againBy(files, options, ticket),
+      wanted: { expected: expect, seen },
+    },
+    { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
+  );
+  const answer = prepareRepro(found.answer);
+  const { html } = await writeRepro(answer, path.resolve(options.results, answer.id));
+  return { answer, translation: found.translation, html };
+}
+
+type ReproCommand = Pick<
+  ReproOptions,
+  "token" | "claims" | "expect" | "seen" | "jwks" | "minimize" | "name" | "from" | "in"
+>;
+
+/**
+ * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
+ * token without its signature, of which nothing is used.
+ */
+export function againBy(
+  files: readonly string[],
+  { token, claims, expect, seen, jwks, minimize, name, from, in: where }: ReproCommand,
+  { request }: Pick<Ticket, "request">,
+): string {
+  const { method, path: target, scheme, authority, host, headers, tokens } = request;
+  const written = tokens.find(({ value }) => value.kind === "jwt")?.value;
+  const compact = token ?? (written?.kind === "jwt" ? written.compact : undefined);
+  const unsigned =
+    compact?.startsWith("@") === true ? compact : compact?.trim().replace(/^(?:Bearer +)?([^.]*\.[^.]*).*$/is, "$1.");
+  const known = claims ?? unsigned;
+  const place = where ?? (known === undefined ? undefined : tokens.map(({ place: at }) => nameOfPlace(at))[0]);
+  const opaque = tokens.slice(known === undefined ? 0 : 1).map(({ place: at }) => headerOf(at));
+  return commandOf("repro", files, {
+    "--request": `${method} ${authority === undefined ? "" : `${scheme}://${authority}`}${target}`,
+    "--header": [
+      ...(host === undefined ? [] : [`Host: ${host}`]),
+      ...headers.map(([header, value]) => `${header}: ${value}`),
+      ...opaque.filter((line) => line !== undefined),
+    ],
+    ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
+    ...{ "--in": place, "--from": from },
+    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks === "reachable" ? undefined : jwks },
+    ...{ "--minimize": minimize, "--name": name },
+  });
+}
+
+function text(value: Outcome | undefined): string | undefined {
+  return value === undefined ? undefined : String(value);
+}
+
+function nameOfPlace(place: TokenPlace): string | undefined {
+  if ("cookie" in place) return `cookie:${place.cookie}`;
+  if ("query" in place) return `query:${place.query}`;
+  return place.header.toLowerCase() === "authorization" ? undefined : `header:${place.header}`;
+}
+
+/** A credential that is not a JWT, without it. */
+function headerOf(place: TokenPlace): string | undefined {
+  if ("cookie" in place) return `Cookie: ${place.cookie}=this-is-not-a-jwt`;
+  return "header" in place ? `${place.header}: ${place.prefix ?? ""}this-is-not-a-jwt` : undefined;
+}

@@ -1,0 +1,44 @@
+/** What an error of the API server says. */
+
+import { ApiException } from "@kubernetes/client-node";
+
+/** The API server has no such kind, so it was not asked about the object. */
+export class UnknownKindError extends Error {
+  constructor(apiVersion: string, kind: string) {
+    super(`Unrecognized API version and kind: ${apiVersion} ${kind}`);
+    this.name = "UnknownKindError";
+  }
+}
+
+/** The HTTP status of an API error; undefined where the request never got one. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof ApiException ? error.code : undefined;
+}
+
+/** The API server's code for why it refused a request, such as `AlreadyExists`; undefined where it gave none. */
+export function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof ApiException)) return undefined;
+  const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+  return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
+}
+
+/** What the API server said, without the client's own decoration. */
+export function messageOf(error: unknown): string {
+  if (error instanceof ApiException) {
+    const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
+    if (typeof body === "object" && body !== null && "message" in body && typeof body.message === "string")
+      return body.message;
+    return `HTTP ${error.code}: ${String(error.body).slice(0, 500)}`;
+  }
+  if (error instanceof Error)
+    return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+  return String(error);
+}
+
+function parseOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,101 @@
+/** Which of a proxy's filter chains takes a request. */
+
+import type { Decision, ListenerFact } from "../model/explanation.ts";
+import { at, list, text } from "./tree.ts";
+import type { OracleRequest } from "./types.ts";
+import { undecidedBy } from "./undecided.ts";
+
+export interface Chain {
+  readonly manager: unknown;
+  readonly listener: ListenerFact;
+  readonly port: number | undefined;
+}
+
+interface Candidate {
+  readonly manager: unknown;
+  readonly name: string;
+  readonly port: number | undefined;
+  readonly transport: string;
+}
+
+/** Of a whole dump, or of its `resource=dynamic_listeners`. */
+function listenersOf(dump: unknown): readonly unknown[] {
+  return list(at(dump, "configs")).flatMap((config) =>
+    [
+      at(config, "active_state", "listener"),
+      ...list(at(config, "dynamic_listeners")).map((one) => at(one, "active_state", "listener")),
+    ].filter((listener) => listener !== undefined),
+  );
+}
+
+/** The inbound chain of a sidecar (port, then mTLS or plain text), or a gateway's listener. */
+export function findChain(dump: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
+  const listeners = listenersOf(dump);
+  const inbound = listeners.find((one) => at(one, "name") === "virtualInbound");
+  if (inbound !== undefined) return findInbound(inbound, request);
+  const gateways = listeners.flatMap((one) => {
+    const chains = [...list(at(one, "filter_chains")), ...[at(one, "default_filter_chain")].filter(Boolean)];
+    const port = Number(at(one, "address", "socket_address", "port_value"));
+    return chains.map((chain) => candidate(chain, text(at(one, "name")), port)).filter((c) => c.manager !== undefined);
+  });
+  const fitting = gateways.filter((one) => request.port === undefined || one.port === request.port);
+  const [only, ...more] = fitting;
+  if (only === undefined) {
+    const asked = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
+    return { decision: undecidedBy({ kind: "no-listener", ...asked }) };
+  }
+  if (more.length > 0)
+    return { decision: undecidedBy({ kind: "several-listeners", names: fitting.map(({ name }) => name) }) };
+  return { manager: only.manager, listener: { name: only.name }, port: only.port };
+}
+
+function findInbound(listener: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
+  const chains = list(at(listener, "filter_chains")).map((chain) => {
+    const match = at(chain, "filter_chain_match");
+    const port = at(match, "destination_port");
+    return candidate(
+      chain,
+      text(at(chain, "name")),
+      typeof port === "number" ? port : undefined,
+      text(at(match, "transport_protocol")),
+    );
+  });
+  const ports = [...new Set(chains.flatMap((one) => (one.manager === undefined ? [] : (one.port ?? []))))];
+  if (request.port === undefined && ports.length !== 1) return { decision: undecidedBy({ kind: "port", ports }) };
+  const port = request.port ?? ports[0];
+  const transport = request.peer === undefined ? "raw_buffer" : "tls";
+  // A port with chains of its own has no other (Envoy's filter chain manager does not go back).
+  const own = chains.filter((one) => one.port === port);
+  const here = own.length > 0 ? own : chains.filter((one) => one.port === undefined);
+  const suited = here.filter((one) => one.transport === transport || one.transport === "");
+  const chosen = suited.find((one) => one.manager !== undefined) ?? suited[0];
+  const sent = request.peer === undefined ? "plain-text" : "mtls";
+  if (chosen === undefined) {
+    const reason = { kind: "connection-closed", accepts: sent === "mtls" ? "plain-text" : "mtls" } as const;
+    return { decision: { verdict: "refused", status: 0, by: "nobody", reason } };
+  }
+  const placed = port === undefined ? {} : { port };
+  if (chosen.manager === undefined) return { decision: undecidedBy({ kind: "tcp-port", ...placed }) };
+  return { manager: chosen.manager, listener: { name: "virtualInbound", ...placed, transport: sent }, port };
+}
+
+function candidate(chain: unknown, name: string, port: number | undefined, transport = ""): Candidate {
+  const manager = list(at(chain, "filters"))
+    .map((filter) => at(filter, "typed_config"))
+    .find((config) => text(at(config, "@type")).endsWith(".HttpConnectionManager"));
+  return { manager, name, port, transport };
+}
+
+/** The trust domain whose clients the proxy's inbound chains take; Istio's default where none says it. */
+export function trustDomainOf(dump: unknown): string {
+  const found = listenersOf(dump)
+    .flatMap((listener) => list(at(listener, "filter_chains")))
+    .flatMap((chain) => {
+      const tls = at(chain, "transport_socket", "typed_config", "common_tls_context");
+      const context = at(tls, "combined_validation_context", "default_validation_context");
+      return list(at(context, "match_subject_alt_names")).map((matcher) => text(at(matcher, "prefix")));
+    })
+    .map((prefix) => /^spiffe:\/\/([^/]+)\/$/.exec(prefix)?.[1])
+    .find((domain) => domain !== undefined);
+  return found ?? "cluster.local";
+}

@@ -1,0 +1,84 @@
+/** A token as Envoy's JWT library reads it, before its signature is verified (jwt_verify_lib, jwt.cc). */
+
+import { ALGORITHMS } from "../model/token.ts";
+import { ASSUMED } from "./token-places.ts";
+import type { Tree } from "./tree.ts";
+
+/** What the library says of a token that is well. */
+export const OK = "Ok";
+
+/** A token as the filter reads it. */
+export interface Parsed {
+  /** `Ok`, or why it is no token. */
+  readonly status: string;
+  readonly header?: Tree;
+  readonly claims?: Tree;
+  readonly compact: string;
+}
+
+/**
+ * jwt.cc, in its order.
+ * @param assumed the claims that {@link ASSUMED} stands for
+ */
+export function parse(compact: string, assumed: Tree | undefined): Parsed {
+  if (compact === ASSUMED) return checkClaims({ status: OK, compact, ...(assumed && { claims: assumed }) });
+  const fail = (status: string, more: Partial<Parsed> = {}): Parsed => ({ ...more, status, compact });
+  const parts = compact.split(".");
+  if (parts.length !== 3 || parts.some((part) => part === ""))
+    return fail("Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections");
+  const [head = "", body = "", signature = ""] = parts;
+  if (!isBase64Url(head)) return fail("Jwt header is an invalid Base64url encoded");
+  const header = parseObject(head);
+  if (header === undefined) return fail("Jwt header is an invalid JSON");
+  if (typeof header["alg"] !== "string")
+    return fail("Jwt header [alg] field is required and must be a string", { header });
+  if (!ALGORITHMS.some((alg) => alg === header["alg"])) return fail("Jwt header [alg] is not supported", { header });
+  if (header["kid"] !== undefined && typeof header["kid"] !== "string")
+    return fail("Jwt header [kid] field is not a string", { header });
+  if (!isBase64Url(body)) return fail("Jwt payload is an invalid Base64url encoded", { header });
+  const payload = parseObject(body);
+  if (payload === undefined) return fail("Jwt payload is an invalid JSON", { header });
+  const checked = checkClaims({ status: OK, header, claims: payload, compact });
+  if (checked.status !== OK) return checked;
+  return isBase64Url(signature) ? checked : { ...checked, status: "Jwt signature is an invalid Base64url encoded" };
+}
+
+function checkClaims(parsed: Parsed): Parsed {
+  const claims = parsed.claims ?? {};
+  for (const name of ["iss", "sub"])
+    if (claims[name] !== undefined && typeof claims[name] !== "string")
+      return { ...parsed, status: `Jwt payload [${name}] field is not a string` };
+  for (const name of ["iat", "nbf", "exp"]) {
+    const value = claims[name];
+    if (value === undefined || (typeof value === "number" && value >= 0)) continue;
+    return {
+      ...parsed,
+      status:
+        typeof value === "number"
+          ? `Jwt payload [${name}] field is not a positive integer`
+          : `Jwt payload [${name}] field is not an integer`,
+    };
+  }
+  const { aud } = claims;
+  if (
+    aud !== undefined &&
+    typeof aud !== "string" &&
+    !(Array.isArray(aud) && aud.every((one) => typeof one === "string"))
+  )
+    return { ...parsed, status: "Jwt payload [aud] field is not a string or string list" };
+  return parsed;
+}
+
+/** Envoy's Base64Url::decode takes no padding. */
+function isBase64Url(part: string): boolean {
+  return /^[\w-]+$/.test(part) && part.length % 4 !== 1;
+}
+
+function parseObject(part: string): Tree | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Tree) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,13 @@
+/** What is not known, as data. */
+
+import type { Admission, Decision, Field, Missing, Unsupported } from "../model/explanation.ts";
+
+export function notRead(what: Unsupported, name?: string, field?: Field): Missing {
+  return { kind: "unsupported", what, ...(name !== undefined && { name }), ...(field && { field }) };
+}
+
+/** @param admission what the policies say, where only what follows them is not known */
+export function undecidedBy(missing: Missing, admission?: Admission): Decision {
+  const reason = { kind: "undecided", missing, ...(admission && { admission }) } as const;
+  return { verdict: "undecided", by: "nobody", reason };
+}

@@ -1,0 +1,47 @@
+/** The cells of a matrix that differ, as lines of text. */
+
+import type { CheckResult, StepResult } from "../harness/model/result.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { isFlaky } from "./describe.ts";
+import type { Outcome } from "./outcome.ts";
+import { plural } from "./text.ts";
+
+/** Cells read `seen≠expected`, or `flaky` where the last answer was right; a dot agrees. */
+export function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
+  const matrix = step.matrices[index];
+  if (matrix === undefined) return group.map((outcome) => `${outcome.name}: ${cellText(outcome.check as CheckResult)}`);
+  const cells = new Map(
+    group.map((outcome) => [`${outcome.check?.cell?.row} ${outcome.check?.cell?.column}`, outcome]),
+  );
+  const columns = matrix.columns
+    .map((_, column) => column)
+    .filter((c) => group.some((o) => o.check?.cell?.column === c));
+  const rows = matrix.rows.map((_, row) => row).filter((r) => group.some((o) => o.check?.cell?.row === r));
+  const table = [
+    ["", ...columns.map((column) => visible(matrix.columns[column] ?? ""))],
+    ...rows.map((row) => [
+      visible(matrix.rows[row] ?? ""),
+      ...columns.map((column) => {
+        const check = cells.get(`${row} ${column}`)?.check;
+        return check === undefined ? "·" : cellText(check);
+      }),
+    ]),
+  ];
+  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((line) => (line[column] ?? "").length)));
+  const drawn = table.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+  const left = matrix.rows.length - rows.length;
+  return [...drawn, ...(left > 0 ? [`(${plural(left, "more row")} agree${left === 1 ? "s" : ""})`] : [])];
+}
+
+function cellText(check: CheckResult): string {
+  const { got, expected } = check;
+  if (got.status === 0) return `none≠${expected.status}`;
+  if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
+  if (isFlaky(check)) return `${got.status}, flaky`;
+  return got.by === expected.by ? `${got.status}, other text` : `${got.status} by ${got.by}≠${expected.by}`;
+}
