@@ -3,7 +3,15 @@ import { describe, it } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import type { Manifest } from "../mesh/client.ts";
 import { parseManifest } from "../scenario/index.ts";
-import { changesOf, makeChanges, removeApplied, type Applied, type ChangingMesh } from "./changes.ts";
+import {
+  changesOf,
+  leave,
+  makeChanges,
+  removeApplied,
+  removeLeft,
+  type Applied,
+  type ChangingMesh,
+} from "./changes.ts";
 
 const yaml = (kind: string, name: string): string =>
   `apiVersion: v1\nkind: ${kind}\nmetadata: { name: ${name}, namespace: "\${ns}" }\n`;
@@ -117,5 +125,52 @@ describe("a step's changes", () => {
     await assert.rejects(make({ ...MANAGED, "meshproof.dev/run": "other" }), /was made by another run/);
     await make({ ...MANAGED, "meshproof.dev/run": "r" });
     await make(MANAGED); // a workload of ours
+  });
+});
+
+describe("the end of a scenario", () => {
+  const policy = (name: string, app: string | undefined, namespace = "foo"): Manifest => ({
+    apiVersion: "security.istio.io/v1",
+    kind: "AuthorizationPolicy",
+    metadata: { name, namespace },
+    spec: app === undefined ? {} : { selector: { matchLabels: { app } } },
+  });
+  const keep = (...manifests: readonly Manifest[]): Applied =>
+    new Map(manifests.map((manifest) => [`${manifest.kind} ${manifest.metadata.name}`, manifest]));
+  const other = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "other", namespace: "foo" } };
+
+  it("leaves policies of one workload to the next scenario, which removes them", async () => {
+    const { mesh, done } = cluster();
+    const ending = { ...mesh, left: new Map() as Applied };
+    const applied = keep(policy("a", "httpbin"), other, policy("b", "httpbin"));
+    await leave(ending, applied);
+    assert.deepEqual(done, ["remove other"]);
+    assert.equal(applied.size, 0);
+    await removeLeft(ending);
+    assert.deepEqual(done, ["remove other", "remove a", "remove b"]);
+    assert.equal(ending.left.size, 0);
+  });
+
+  it("removes at once what may refuse others than the next scenario's own requests", async () => {
+    const { mesh, done } = cluster();
+    const ending = { ...mesh, left: new Map() as Applied };
+    const all = policy("all", undefined);
+    await leave(ending, keep(all, policy("root", "httpbin", "istio-system"), policy("keys", "nginx-proxy")));
+    assert.deepEqual(done, ["remove keys", "remove root", "remove all"]);
+    assert.equal(ending.left.size, 0);
+  });
+
+  it("leaves nothing on a cluster of others", async () => {
+    const { mesh, done } = cluster();
+    await leave({ ...mesh, handle: { ...mesh.handle, ours: false }, left: new Map() }, keep(policy("a", "httpbin")));
+    assert.deepEqual(done, ["remove a"]);
+  });
+
+  it("still knows what could not be removed", async () => {
+    const { mesh } = cluster();
+    const left = keep(policy("a", "httpbin"));
+    const kube = { objects: { ...mesh.kube.objects, remove: () => Promise.reject(new Error("away")) } };
+    await assert.rejects(removeLeft({ kube, left }), /away/);
+    assert.equal(left.size, 1);
   });
 });

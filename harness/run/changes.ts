@@ -9,6 +9,7 @@ import { inLanes } from "../lanes.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { StepSpec } from "../model/scenario.ts";
+import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
 
@@ -81,6 +82,44 @@ export async function removeApplied({ kube }: Pick<ChangingMesh, "kube">, applie
     await kube.objects.remove(manifest);
     applied.delete(identity);
   }
+}
+
+/** What ending a scenario takes of a session. */
+export interface Leaving extends Pick<ChangingMesh, "kube" | "handle"> {
+  /** What the scenario before has left, for the next one to remove. */
+  readonly left: Applied;
+}
+
+/**
+ * Ends a scenario: removes what it still has in the cluster, but for what the next one removes together with its own first change,
+ * so that istiod pushes both at once. Only what the next scenario's wait proves to be gone is left to it, and only on clusters that
+ * are meshproof's own.
+ */
+export async function leave(mesh: Leaving, applied: Applied): Promise<void> {
+  for (const [identity, manifest] of applied) {
+    if (!mesh.handle.ours || !mayStay(manifest)) continue;
+    mesh.left.set(identity, manifest);
+    applied.delete(identity);
+  }
+  await removeApplied(mesh, applied);
+}
+
+/** Removes what the scenario before has left. What is gone already is well. */
+export async function removeLeft({ kube, left }: Pick<Leaving, "kube" | "left">): Promise<void> {
+  const manifests = [...left.values()];
+  await inLanes(manifests, (manifest) => kube.objects.remove(manifest));
+  left.clear();
+}
+
+/** Workloads that are asked on the way to an answer, by istiod or by proxies: nothing may refuse what they are asked. */
+const ASKED_APPS = new Set(["nginx-proxy", "outside-host", "ext-authz"]);
+
+/** Whether a manifest is a policy of one workload that only its own proxy knows, so that the proxy's config shows when it is gone. */
+function mayStay({ kind, metadata, spec }: Manifest): boolean {
+  if (kind !== "RequestAuthentication" && kind !== "AuthorizationPolicy") return false;
+  const { selector } = (spec ?? {}) as { selector?: { matchLabels?: Record<string, string> } };
+  const app = selector?.matchLabels?.["app"];
+  return metadata.namespace !== ROOT_NAMESPACE && app !== undefined && !ASKED_APPS.has(app);
 }
 
 /** Kinds that decide where a request goes and who judges it. */

@@ -7,14 +7,14 @@ import { sentences } from "../../reports/words.ts";
 import { statusOfScenario } from "../verdict/index.ts";
 import { openLookout } from "./restarts.ts";
 import type { Session } from "./session.ts";
-import { removeApplied, type Applied } from "./changes.ts";
+import { leave, type Applied } from "./changes.ts";
 import { runStep } from "./step.ts";
 
 /** What is around a step while it runs: Playwright's own step, for one. */
 export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise<StepResult>;
 
 /**
- * Runs one scenario and removes what it applied, whatever happens. Never throws for what the mesh or the environment does:
+ * Runs one scenario and removes what it applied, whatever happens, or leaves it to the next one ({@link leave}). Never throws for what the mesh or the environment does:
  * an environment error is the scenario's status.
  * @returns what was found, with nothing excused
  */
@@ -64,7 +64,7 @@ export async function runScenario(
   }
   try {
     await lookout?.beforeRemoval();
-    await removeApplied(session, applied);
+    await leave(session, applied);
   } catch (error) {
     findings.push({ kind: "clean-up-failed", error: errorOf(error) });
   }

@@ -30,6 +30,7 @@ export function fakeSession(parts: Partial<Session>): Session {
     },
     ...{ lane: 1, isOthers: () => false, shown: (data) => data },
     kube: fakeKube({}),
+    left: new Map(),
     tokens: { mint: refuse, jwks: refuse, keys: refuse, secrets: () => [], redact: (text) => text },
     accessLog: {
       ...{ follow: nothing, expect: nothing, drop: nothing, close: nothing },

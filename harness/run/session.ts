@@ -9,6 +9,7 @@ import { CURL_COMMAND } from "../probe/curl.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/factory.ts";
 import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
+import type { Applied } from "./changes.ts";
 import { inLane, laneOf, withoutLanes } from "./lane.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
@@ -33,6 +34,8 @@ export interface Session extends Places, Proxies {
   readonly kube: Kube;
   readonly tokens: TokenFactory;
   readonly accessLog: AccessLog;
+  /** What the scenario before has left, for the next one to remove. */
+  readonly left: Applied;
   /** The JWKS server's container and address. */
   server(name: string): Promise<ContainerRef & { readonly ip: string }>;
   /** What a container has logged since. */
@@ -82,6 +85,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     kube,
     tokens,
     accessLog,
+    left: new Map(),
     curl,
     log: (where, since) => readLog(kube, where, since),
     deploymentReady: (namespace, name, signal) => waitForDeployment(kube, namespace, name, signal ? { signal } : {}),

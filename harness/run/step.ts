@@ -7,7 +7,7 @@ import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
 import { explainedBy, startConvergence, statusOfStep, type CheckOutcome } from "../verdict/index.ts";
-import { changesOf, makeChanges, type Applied, type Change } from "./changes.ts";
+import { changesOf, makeChanges, removeLeft, type Applied, type Change } from "./changes.ts";
 import { judgeDemands } from "./details.ts";
 import { explain } from "./explain.ts";
 import { judgesOf, waitInForce, type InForce } from "./in-force.ts";
@@ -32,6 +32,7 @@ export async function runStep(
   const started = performance.now();
   const values = await stepValues(session, scenario, index);
   const changes = changesOf(step, values);
+  if (index === 0) await removeLeft(session);
   const unclean = index === 0 && needsCleanGround(step) ? await waitForCleanGround(session, step, signal) : undefined;
   if (unclean !== undefined && unclean.problems.length > 0)
     return unjudged(step, unclean, { started, appliedAt: performance.now() });

@@ -7,6 +7,7 @@ import type { Scenario } from "../model/scenario.ts";
 import type { ScenarioResult } from "../model/result.ts";
 import { replaceFile } from "../replace-file.ts";
 import { PODS, RESULT } from "./attachments.ts";
+import { removeLeft } from "./changes.ts";
 import { errorOf, readError, type Told } from "./parent.ts";
 import type { Ground } from "./plan.ts";
 import { podsFileOf } from "./restarts.ts";
@@ -69,6 +70,7 @@ export async function openWorkerLane({ ground, lane, runId, scenarios, needing }
       });
     },
     async close() {
+      await removeLeft(session);
       await reviewer.end();
       session.close();
       return worse;
