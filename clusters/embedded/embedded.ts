@@ -286,7 +286,9 @@ async function clusterOf(
       };
     },
     ready: () => orLost(own.lost, istio.waitForGateway(kube)),
-    setMesh: (setting, options) => orLost(own.lost, istio.setMesh(kube, setting, options)),
+    setMesh: async (setting, options) => {
+      await orLost(own.lost, istio.setMesh(kube, setting, options));
+    },
     async [Symbol.asyncDispose](): Promise<void> {
       if (!own.stop) return;
       await own.stop();

@@ -334,7 +334,9 @@ async function clusterOf(
       };
     },
     ready: () => istio.waitForGateway(kube),
-    setMesh: (setting, options) => istio.setMesh(kube, setting, options),
+    setMesh: async (setting, options) => {
+      await istio.setMesh(kube, setting, options);
+    },
     async [Symbol.asyncDispose](): Promise<void> {
       watch.stop();
       await stop?.();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Deployment } from "@kubernetes/client-node";
-import { hasSetting, jwksFetcherOf, syncedProxies, withSetting } from "./mesh-setting.ts";
+import { hasSetting, jwksFetcherOf, sentListeners, syncedProxies, withSetting } from "./mesh-setting.ts";
 
 const istiod = (value?: string): V1Deployment => ({
   spec: {
@@ -41,6 +41,26 @@ test("a proxy is in sync once it has acknowledged what was sent, and something w
   ]);
   assert.deepEqual([...syncedProxies(text)], ["same.foo", "no-routes.foo"]);
   assert.equal(syncedProxies("null").size, 0);
+});
+
+test("after a reload, a proxy is in sync once it has acknowledged other listeners than before", () => {
+  const acked = { cluster_sent: "1", cluster_acked: "1" };
+  const at = (proxy: string, sent: string, last = sent) => ({
+    proxy,
+    ...acked,
+    listener_sent: sent,
+    listener_acked: last,
+  });
+  const before = sentListeners(JSON.stringify([at("old.foo", "a"), at("new.foo", "b"), { proxy: "none.foo" }]));
+  assert.deepEqual(
+    [...before],
+    [
+      ["old.foo", "a"],
+      ["new.foo", "b"],
+    ],
+  );
+  const after = JSON.stringify([at("old.foo", "a"), at("new.foo", "c"), at("late.foo", "d", "c"), at("came.foo", "e")]);
+  assert.deepEqual([...syncedProxies(after, before)], ["new.foo", "came.foo"]);
 });
 
 test("a setting goes into the mesh config and out of it again", () => {

@@ -48,11 +48,16 @@ export async function runOnGround(
   inStep?: InStep,
   { alone = true }: { readonly alone?: boolean } = {},
 ): Promise<ScenarioResult> {
+  let reloaded = false;
   try {
     if (session.handle.ours)
-      await setMesh(session.kube, scenario.mesh, { restart: await mayHoldOldKeys(session, scenario), fixed: !alone });
+      reloaded = await setMesh(session.kube, scenario.mesh, {
+        ...{ restart: await mayHoldOldKeys(session, scenario), fixed: !alone },
+        // A kubelet of Kubernetes' own may take a minute to hand a ConfigMap to its pods.
+        reload: session.handle.kind === "embedded",
+      });
   } catch (error) {
     return unrun(scenario, "error", [{ kind: "mesh-setting-refused", error: errorOf(error) }]);
   }
-  return await runScenario(session, scenario, signal, inStep);
+  return await runScenario(session, scenario, signal, inStep, { meshReloaded: reloaded });
 }

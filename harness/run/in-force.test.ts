@@ -252,6 +252,19 @@ describe("in force", () => {
     assert.deepEqual(objects[0]?.proxies, ["foo/httpbin", "foo/sleep"]);
   });
 
+  it("waits for clients, with one mark, where the whole mesh may have changed before", async () => {
+    const asked = new Set<string>();
+    const { mesh, marks } = meshOf((proxy, nonce) => {
+      asked.add(proxy.pod);
+      return dumpOf({ nonce, rules: proxy.pod === "httpbin" ? [RULE] : [] });
+    });
+    const { problems, objects } = await wait(mesh, { everywhere: true });
+    assert.deepEqual(problems, []);
+    assert.equal(marks.length, 2);
+    assert.deepEqual([...asked].sort(), ["httpbin", "sleep"]);
+    assert.deepEqual(objects[0]?.proxies, ["foo/httpbin"]);
+  });
+
   it("marks a second time where a proxy has istiod's placeholder instead of keys", async () => {
     const placeholder = {
       ...{ "@type": "x.jwt_authn.v3.JwtAuthentication" },

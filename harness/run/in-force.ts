@@ -39,6 +39,8 @@ export interface Awaited {
   readonly judges: Judges;
   /** The sidecars of the clients: they hold routes and mTLS settings for what they call. */
   readonly clients: readonly Proxy[];
+  /** Whether these are waited for whatever the changes are. */
+  readonly everywhere?: boolean;
   /** What the step says of itself, where it is not that all of this gets into force. */
   readonly expects?: StepSpec["inForce"];
 }
@@ -72,11 +74,11 @@ const DEBOUNCE_MS = 100;
  * is a problem, whatever the answers would be. So is, at once, a policy that chooses none of the judging proxies.
  */
 export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
-  const { changes, judges, clients, expects } = awaited;
+  const { changes, judges, clients, everywhere = false, expects } = awaited;
   const started = performance.now();
   const judging = unique([...judges.proxies, ...judges.behind]);
   const wide = changes.some(({ manifest }) => !isPolicy(manifest));
-  const waiting = wide ? unique([...judging, ...clients]) : judging;
+  const waiting = wide || everywhere ? unique([...judging, ...clients]) : judging;
   const reached = new Map<Proxy, { readonly ms: number; readonly config: ProxyConfig }>();
   const unchosen = new Map(
     changes.flatMap((change) => {

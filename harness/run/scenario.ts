@@ -16,6 +16,7 @@ export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise
 /**
  * Runs one scenario and removes what it applied, whatever happens, or leaves it to the next one ({@link leave}). Never throws for what the mesh or the environment does:
  * an environment error is the scenario's status.
+ * @param options.meshReloaded the mesh config has just changed, and it is not proved which proxies have it
  * @returns what was found, with nothing excused
  */
 export async function runScenario(
@@ -23,6 +24,7 @@ export async function runScenario(
   scenario: Scenario,
   signal?: AbortSignal,
   inStep: InStep = (_, run) => run(),
+  { meshReloaded = false }: { readonly meshReloaded?: boolean } = {},
 ): Promise<ScenarioResult> {
   const startedAt = new Date();
   const started = performance.now();
@@ -46,7 +48,12 @@ export async function runScenario(
     const since = new Date();
     try {
       const step = await inStep(spec, async () =>
-        session.shown(await runStep(session, scenario, index, applied, signal)),
+        session.shown(
+          await runStep(session, scenario, index, applied, {
+            ...(signal && { signal }),
+            everywhere: meshReloaded && index === 0,
+          }),
+        ),
       );
       steps.push(step);
       // A step with findings of its own could not be judged as a whole.

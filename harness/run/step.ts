@@ -20,13 +20,19 @@ import { stepValues } from "./substitution.ts";
 /** Rounds in a row that must agree before a step is judged. */
 export const ROUNDS = 3;
 
+export interface StepOptions {
+  readonly signal?: AbortSignal;
+  /** Also the proxies of the clients must have taken a new config. */
+  readonly everywhere?: boolean;
+}
+
 /** Applies, waits, probes and judges one step. @throws where the environment, not the mesh's answer, is at fault. */
 export async function runStep(
   session: Session,
   scenario: Scenario,
   index: number,
   applied: Applied,
-  signal?: AbortSignal,
+  { signal, everywhere = false }: StepOptions = {},
 ): Promise<StepResult> {
   const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
@@ -40,7 +46,7 @@ export async function runStep(
 
   // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
   const changed = changes.length > 0 || index === 0;
-  const found = await apply(session, { step, changes, applied, changed }, signal);
+  const found = await apply(session, { step, changes, applied, changed, everywhere }, signal);
   const { objects, located, appliedAt } = found;
   const inForceAt = performance.now();
   if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
@@ -79,12 +85,13 @@ interface ToApply {
   readonly applied: Applied;
   /** Whether there is anything to wait for. */
   readonly changed: boolean;
+  readonly everywhere?: boolean;
 }
 
 /** Makes a step's changes, and waits until the proxies that judge its requests have them and nothing else. */
 export async function apply(
   session: Session,
-  { step, changes, applied, changed }: ToApply,
+  { step, changes, applied, changed, everywhere = false }: ToApply,
   signal?: AbortSignal,
 ): Promise<InForce & { readonly located: Located[]; readonly appliedAt: number }> {
   await makeChanges(session, changes, applied, signal);
@@ -98,6 +105,7 @@ export async function apply(
     judges,
     applied: [...applied.values()],
     clients: located.flatMap(({ place }) => place.proxy ?? []),
+    everywhere,
     ...(step.inForce && { expects: step.inForce }),
   };
   const found = changed ? await waitInForce(session, awaited, signal) : { objects: [], problems: [] };
