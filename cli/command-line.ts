@@ -1,3 +1,5 @@
+import { shellWords } from "../harness/shell-words.ts";
+
 /** Flags with their values: `true` for a flag alone, a list for one that is repeated; undefined leaves it out. */
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
@@ -7,10 +9,5 @@ export function commandOf(verb: string, names: readonly string[], flags: Flags):
     if (value === undefined || value === false) return [];
     return value === true ? [flag] : [value].flat().flatMap((one) => [flag, one]);
   });
-  return commandLine(["meshproof", verb, ...names, ...given]);
-}
-
-/** The words as a person types them into a shell: quoted where it needs that. */
-function commandLine(words: readonly string[]): string {
-  return words.map((word) => (/^[\w./@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(" ");
+  return shellWords(["meshproof", verb, ...names, ...given]);
 }

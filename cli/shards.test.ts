@@ -94,6 +94,19 @@ describe("merged runs", () => {
     assert.throws(() => mergeRuns([part(1, 3, ["a/a"]), part(3, 3, ["c/c"])], "x"), message(/^missing: shard 2\/3$/));
   });
 
+  it("of Playwright are one selection by its arguments: none may be missing, nor of another selection", () => {
+    const of = (index: number, ids: string[], arguments_ = "s") =>
+      part(index, 2, ids, { shard: { index, count: 2, selection: arguments_, of: "arguments" } });
+    assert.equal(mergeRuns([of(2, ["b/b"]), of(1, ["a/a"])], "x").scenarios.length, 2);
+    assert.throws(() => mergeRuns([of(1, ["a/a"]), of(1, ["b/b"])], "x"), message(/shard 1\/2 is there twice/));
+    const three = [1, 3].map((index) =>
+      part(index, 3, [`${index}/a`], { shard: { index, count: 3, selection: "s", of: "arguments" } }),
+    );
+    assert.throws(() => mergeRuns(three, "x"), message(/^missing: shard 2\/3$/));
+    for (const other of [of(2, ["b/b"], "t"), part(2, 2, ["b/b"])])
+      assert.throws(() => mergeRuns([of(1, ["a/a"]), other], "x"), message(/not of the same selection/));
+  });
+
   it("are refused where they do not belong together", () => {
     const a = part(1, 2, ["a/a", "c/c"], { inputs: INPUTS });
     const { cluster } = a.result;

@@ -108,7 +108,7 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
         .map(({ finishedAt }) => finishedAt)
         .sort()
         .at(-1) ?? "",
-    command: [...new Set(results.map(({ command }) => command.replace(/ --shard \d+\/\d+/, "")))].join(" && "),
+    command: [...new Set(results.map(({ command }) => command.replace(/ --shard[ =]\d+\/\d+/, "")))].join(" && "),
     cluster: first.result.cluster,
     timing: {
       meshReadyMs: latest((t) => t.meshReadyMs),
@@ -170,7 +170,7 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
   if (other !== undefined)
     throw refuse(
       `${other.place} (shard ${other.index}/${other.count}) and ${first.place} (shard ${first.index}/${first.count}) are not of the same selection`,
-      "run all shards with the same names, tags and number of shards",
+      "run all shards with the same names, tags (or arguments of Playwright) and number of shards",
     );
   const twice = shards.find(({ index }, at) => shards.findIndex((other) => other.index === index) < at);
   if (twice !== undefined)
@@ -185,6 +185,7 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
       `missing: shard ${missing.map((index) => `${index}/${first.count}`).join(", ")}`,
       "name the results of every shard; did one end before it wrote any?",
     );
+  if (first.of === "arguments") return;
   const held = runs.flatMap(({ result }) => result.scenarios);
   const selection = selectionOf(uniqueById(held));
   if (selection !== first.selection)

@@ -27,8 +27,8 @@ export default class MeshproofReporter implements Reporter {
     return hasParent();
   }
 
-  onBegin(_: FullConfig, suite: Suite): void {
-    this.#recorder.begin(suite);
+  onBegin(config: FullConfig, suite: Suite): void {
+    this.#recorder.begin(suite, config);
     process.on("SIGINT", this.#onInterrupt);
   }
 

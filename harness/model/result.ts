@@ -229,7 +229,15 @@ const counts = z
 export type Counts = Immutable<z.infer<typeof counts>>;
 
 const shard = z
-  .strictObject({ index: z.int().min(1), count: z.int().min(1), selection: z.string() })
+  .strictObject({
+    index: z.int().min(1),
+    count: z.int().min(1),
+    selection: z.string(),
+    of: z
+      .literal("arguments")
+      .describe("Playwright made the parts: selection is of its arguments, and not of the scenarios' ids.")
+      .optional(),
+  })
   .describe("Which part of a selection this was (--shard); selection is the same for all parts of one.");
 export type Shard = Immutable<z.infer<typeof shard>>;
 

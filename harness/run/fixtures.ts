@@ -59,7 +59,15 @@ export const test = base.extend<object, WorkerFixtures>({
   ],
 });
 
-/** Everything that the harness kept of a failure, as attachments. */
+/** Everything that the harness kept of a failure, as attachments of one step. */
 export async function attachFiles(info: TestInfo, files: readonly string[]): Promise<void> {
-  await inLanes(files, (path) => info.attach(path.split("/").slice(-2).join("/"), { path }));
+  if (files.length === 0) return;
+  await base.step("keep what explains it", () =>
+    inLanes(files, (file) => {
+      const [step = "", name = ""] = file.split("/").slice(-2);
+      // Playwright does not know what JSON lines are.
+      const type = name.endsWith(".jsonl") ? { contentType: "text/plain" } : {};
+      return info.attach(`step ${step}: ${name}`, { path: file, ...type });
+    }),
+  );
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { Suite, TestCase, TestResult } from "@playwright/test/reporter";
+import type { FullConfig, Suite, TestCase, TestResult } from "@playwright/test/reporter";
 import type { Status } from "../model/result.ts";
 import { loadScenarios } from "../scenario/index.ts";
 import { sentence } from "../../reports/words.ts";
@@ -46,15 +46,17 @@ describe("what Playwright tells of a run", async () => {
     attachments: [],
     errors: [{ message: "\u001b[31mworker exited\u001b[39m" }],
   } as unknown as TestResult;
-  const statusesOf = async (tests: Record<string, TestResult[]>, ending = "{}"): Promise<unknown> => {
+  const gather = async (tests: Record<string, TestResult[]>, ending: string, shard: FullConfig["shard"] = null) => {
     await writeFile(path.join(folder, "ending.json"), ending);
     const cases = Object.entries(tests).map(([title, results]) => ({ title, results }) as unknown as TestCase);
     const recorder = createRecorder();
-    recorder.begin({ allTests: () => cases } as unknown as Suite);
+    recorder.begin({ allTests: () => cases } as unknown as Suite, { shard });
     const gathered = await recorder.gather({ status: "passed" });
     assert.equal(gathered?.folder, folder);
-    return gathered?.result.scenarios.map(({ id, status, reason }) => [id, status, reason]);
+    return gathered.result;
   };
+  const statusesOf = async (tests: Record<string, TestResult[]>, ending = "{}"): Promise<unknown> =>
+    (await gather(tests, ending)).scenarios.map(({ id, status, reason }) => [id, status, reason]);
 
   it("is read from attachments; a test without one did not come to its end", async () => {
     const tests = { [one.id]: [await ended(one.id, "a", "passed")], [two.id]: [broken], [three.id]: [] };
@@ -70,6 +72,13 @@ describe("what Playwright tells of a run", async () => {
     assert.deepEqual(await statusesOf({ [one.id]: [bad, good] }), [[one.id, "flaky", ""]]);
     const reason = "it did not run to its end; Playwright says: worker exited";
     assert.deepEqual(await statusesOf({ [one.id]: [good, broken] }), [[one.id, "error", reason]]);
+  });
+
+  it("says that it is a shard: the rest must not be forgotten", async () => {
+    const tests = { [one.id]: [await ended(one.id, "a", "passed")] };
+    const { shard } = await gather(tests, "{}", { current: 2, total: 3 });
+    assert.deepEqual([shard?.index, shard?.count], [2, 3]);
+    assert.equal((await gather(tests, "{}")).shard, undefined);
   });
 
   it("is cut off where the run was interrupted", async () => {

@@ -1,9 +1,9 @@
 /** What Playwright's reporters are told, as the result of a run. Playwright's own types and ours meet here. */
 
 import { readFile } from "node:fs/promises";
-import type { FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
+import type { FullConfig, FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
 import { inLanes } from "../lanes.ts";
-import type { RunResult, ScenarioResult, Status } from "../model/result.ts";
+import type { RunResult, ScenarioResult, Shard, Status } from "../model/result.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { interruptionBy } from "./interruption.ts";
 import { tellParent } from "./parent.ts";
@@ -11,6 +11,7 @@ import { knownFailuresOf, scenariosOf } from "./loaded.ts";
 import { GROUND_VARIABLE, readGround, type Ground } from "./plan.ts";
 import { gatherRun, type Ending, type Recorded } from "./record.ts";
 import type { Around } from "./restarts.ts";
+import { commandOf, shardOf } from "./playwright-command.ts";
 import { readSettings } from "./settings.ts";
 
 /** The result of a run, and where it belongs. */
@@ -21,7 +22,7 @@ export interface Gathered {
 }
 
 export interface Recorder {
-  begin(suite: Suite): void;
+  begin(suite: Suite, config: Pick<FullConfig, "shard">): void;
   end(test: TestCase, result: TestResult): void;
   /** Waits until global teardown has said how an interrupted run ended; some seconds at most. */
   ending(): Promise<void>;
@@ -32,14 +33,19 @@ export interface Recorder {
 /** How long the end of an interrupted run is waited for: what {@link inTime} gives a sweep and a last look. */
 const ENDING_LIMIT_MS = 12_000;
 
+/** Reporters run in the process that a person started. */
+const ARGUMENTS = process.argv.slice(2);
+
 export function createRecorder(): Recorder {
   const settings = readSettings();
   const tests: TestCase[] = [];
   let ground: Ground | undefined;
+  let shard: Shard | undefined = settings.shard;
   let done = 0;
   let of = 0;
   return {
-    begin(suite) {
+    begin(suite, config) {
+      shard ??= shardOf(config, ARGUMENTS);
       if (process.env[GROUND_VARIABLE] === undefined) return;
       ground = readGround();
       tests.push(...suite.allTests());
@@ -69,11 +75,10 @@ export function createRecorder(): Recorder {
         async (id) => [id, await readRecorded(tests.filter(({ title }) => title === id))] as const,
       );
       const selected = scenarios.filter(({ id }) => ids.has(id));
-      const command = settings.command ?? "npx playwright test";
+      const command = settings.command ?? commandOf(ARGUMENTS, process.env);
       const repeat = settings.repeat === undefined ? {} : { repeat: settings.repeat };
       const known = await knownFailuresOf(settings, selected);
       const found = gatherRun({ ...ground, command, known, ...repeat }, selected, new Map(recorded), ending);
-      const { shard } = settings;
       return { result: shard === undefined ? found : { ...found, shard }, folder: ground.folder };
     },
   };

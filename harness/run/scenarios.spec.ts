@@ -1,10 +1,12 @@
 import { readdir } from "node:fs/promises";
 import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { TestInfo, TestInfoError } from "@playwright/test";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
-import type { AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
+import type { Answer, AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
 import type { Position, Scenario } from "../model/scenario.ts";
+import { describeDifference, describeExchange, isCheck, safeText, type Redact } from "./failure-text.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
 import { aloneOf, knownFailuresOf, scenariosOf } from "./loaded.ts";
@@ -13,8 +15,8 @@ import { unableOf } from "./record.ts";
 import type { InStep } from "./scenario.ts";
 import { KEEP_WORKER_VARIABLE, projectOf, readSettings } from "./settings.ts";
 import { excuseScenario } from "../verdict/index.ts";
+import { visible } from "../safe/visible.ts";
 import { sweep } from "./sweep.ts";
-import { describeTokens } from "../../reports/words.ts";
 
 const settings = readSettings();
 const project = projectOf(settings);
@@ -33,8 +35,9 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
     const unable = unableOf(ground, scenario);
     if (unable !== undefined) {
       info.annotations.push({ type: "status", description: unable.status });
-      test.skip(unable.status === "skipped", unable.reason);
-      throw new Error(unable.reason);
+      const reason = visible(unable.reason ?? unable.status, { lines: true });
+      test.skip(unable.status === "skipped", reason);
+      throw new Error(reason);
     }
     info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
     // What is known, or wrong on purpose, is none of Playwright's failures.
@@ -45,13 +48,14 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
         name,
         async () => {
           const step = await run();
-          await tell(step);
-          if (!excused) await expectAll(step);
+          await tell(step, redact);
+          if (!excused) await expectAll(step, redact);
           return step;
         },
         { location: locationOf(position) },
       );
     const lane = await laneFor(scenario);
+    const { redact } = lane.session.tokens;
     const result = await runOnGround(lane.session, scenario, undefined, inStep, { alone: isAlone(scenario, info) });
     if (result.status === "error") await sweep(lane.session, scenarios);
     await lane.keep(result, info);
@@ -62,10 +66,11 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
         info.annotations.push({ type: "known failure", description: `until ${expires}, ${owner}: ${reason}` });
     if (told.status === "passed" || told.status === "known-failure" || KEPT) return;
     await attachFiles(info, await filesOf(result, ground.folder));
-    test.skip(told.status === "skipped", told.reason);
-    if (excused) for (const step of told.steps) await expectAll(step);
-    if (result.reason !== undefined) throw new Error(result.reason);
-    expect(info.errors, `${scenario.id} is ${told.status}`).not.toEqual([]);
+    const reason = result.reason === undefined ? undefined : safeText(result.reason, redact);
+    test.skip(told.status === "skipped", reason);
+    if (excused) for (const step of told.steps) await expectAll(step, redact);
+    if (reason !== undefined) throw new Error(reason);
+    if (info.errors.length === 0) throw new Error(`${scenario.id} is ${told.status}`);
   });
 
 /** Playwright retries what failed when all else has ended. */
@@ -86,17 +91,14 @@ function detailsOf({ id, title, source, tags, level, position }: Scenario) {
 }
 
 /** A check that differs is a failed expectation at its line of the scenario's file, whose message is the reason. */
-async function expectAll({ checks, asked }: StepResult): Promise<void> {
+async function expectAll({ checks, asked }: StepResult, redact: Redact): Promise<void> {
   for (const item of [...checks, ...asked])
     if (item.status !== "passed" && item.status !== "known-failure")
       await test.step(
         nameOf(item),
         () => {
-          // The verdict is compared as well: a flaky check may have got what was expected in the end.
-          expect.soft({ ...gotOf(item), verdict: item.status }, item.reason ?? item.status).toEqual({
-            ...expectedOf(item),
-            verdict: "passed",
-          });
+          const { got, expected } = comparedOf(item);
+          expect.soft(got, describeDifference(item, redact)).toEqual(expected);
           placeError(test.info().errors.at(-1), locationOf(item.position));
         },
         { location: locationOf(item.position) },
@@ -105,42 +107,34 @@ async function expectAll({ checks, asked }: StepResult): Promise<void> {
 
 /** Playwright shows the lines around the first place in an error's stack: here the check's line of the scenario's file. */
 function placeError(error: TestInfoError | undefined, { file, line, column }: Position): void {
-  if (error !== undefined) error.stack = `Error: ${error.message ?? ""}\n    at ${file}:${line}:${column}`;
+  if (error !== undefined) error.stack = `${error.message ?? ""}\n    at ${file}:${line}:${column}`;
 }
 
 const locationOf = (position: Position) => ({ ...position, file: path.resolve(project, position.file) });
 
-const isCheck = (item: CheckResult | AskedResult): item is CheckResult => "request" in item;
-
 const nameOf = (item: CheckResult | AskedResult): string =>
   isCheck(item) ? item.name : `${item.server} asked by ${item.expected}`;
 
-function gotOf(item: CheckResult | AskedResult): object {
-  return isCheck(item) ? { status: item.got.status, by: item.got.by } : { by: item.got };
-}
-
-function expectedOf(item: CheckResult | AskedResult): object {
-  return isCheck(item) ? { ...item.expected } : { by: [item.expected] };
+/** What Playwright compares. Where the status is the wanted one and something else is not, the verdict differs. */
+function comparedOf(item: CheckResult | AskedResult): Record<"got" | "expected", object> {
+  const pick = ({ status, by }: Pick<Answer, "status" | "by">) => ({ status, by });
+  const [got, expected] = isCheck(item)
+    ? [pick(item.got), pick(item.expected)]
+    : [{ by: item.got }, { by: [item.expected] }];
+  if (!isDeepStrictEqual(got, expected)) return { got, expected };
+  return { got: { ...got, verdict: item.status }, expected: { ...expected, verdict: "passed" } };
 }
 
 /** What was sent and answered where a step did not pass, and the policies that decided. */
-async function tell({ checks, objects, status }: StepResult): Promise<void> {
+async function tell({ checks, objects, status }: StepResult, redact: Redact): Promise<void> {
   if (status === "passed") return;
   for (const check of checks.filter((one) => one.status !== "passed"))
-    await test.info().attach(`exchange: ${check.name}`, { body: describeExchange(check), contentType: "text/plain" });
+    await test
+      .info()
+      .attach(`exchange: ${check.name}`, { body: describeExchange(check, redact), contentType: "text/plain" });
   const yaml = [...new Set(objects.filter(({ verb }) => verb === "apply").map((object) => object.yaml))];
-  if (yaml.length > 0) await test.info().attach("policies", { body: yaml.join("---\n"), contentType: "text/yaml" });
-}
-
-function describeExchange({ request, curl, got, reason, explanation }: CheckResult): string {
-  const headers = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}`);
-  const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
-  return [
-    ...[`${request.method} ${request.url}`, `from ${request.from} with ${describeTokens(request.tokens)}`, curl, ""],
-    ...[answer, ...headers, "", got.body, ""],
-    ...(reason === undefined ? [] : [reason]),
-    ...(explanation === undefined ? [] : ["", JSON.stringify(explanation, undefined, 2)]),
-  ].join("\n");
+  if (yaml.length > 0)
+    await test.info().attach("policies", { body: safeText(yaml.join("---\n"), redact), contentType: "text/yaml" });
 }
 
 /** @param folder of this run's results, which the names are relative to */
