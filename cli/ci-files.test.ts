@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { execa } from "execa";
 import { parse } from "yaml";
 import packageJson from "../package.json" with { type: "json" };
 import { PROJECT } from "./context.ts";
+import { meshproof } from "./meshproof.fixture.ts";
 
 interface Github {
   jobs: Record<
@@ -47,9 +47,7 @@ describe("the workflow files", () => {
       }
       assert.deepEqual([program, verb], ["npx", "meshproof"]);
       const [name = "", ...options] = args;
-      const help = await execa(process.execPath, [path.join(PROJECT, "cli", "meshproof.mjs"), name, "--help"], {
-        reject: false,
-      });
+      const help = await meshproof([name, "--help"]);
       assert.equal(help.exitCode, 0);
       assert.match(help.stdout, new RegExp(`^Usage: meshproof ${name} `));
       for (const option of options.filter((word) => word.startsWith("--")))

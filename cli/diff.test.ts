@@ -3,22 +3,17 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import { execa } from "execa";
 import type { Comparison } from "../harness/model/comparison.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { allPassed, attacks, hostile } from "../test/recorded/change.ts";
 import { redRun } from "../test/recorded/results.ts";
 import { formatJson } from "../reports/json.ts";
+import { meshproof } from "./meshproof.fixture.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const diff = (...args: string[]) =>
-  execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), "diff", ...args], {
-    reject: false,
-    stdin: "ignore",
-    cwd: folder,
-  });
+const diff = (...args: string[]) => meshproof(["diff", ...args], { cwd: folder });
 
 function write(name: string, result: RunResult | string): string {
   mkdirSync(path.join(folder, name), { recursive: true });

@@ -9,6 +9,8 @@ interface Surroundings {
   /** Milliseconds. */
   readonly now?: () => number;
   readonly exit?: (code: number) => void;
+  /** Signals mean again what they meant before, once this is aborted. */
+  readonly until?: AbortSignal;
 }
 
 /**
@@ -17,7 +19,7 @@ interface Surroundings {
  */
 export function watchInterrupt(
   tell: (line: string) => void,
-  { now = () => performance.now(), exit = (code) => process.exit(code) }: Surroundings = {},
+  { now = () => performance.now(), exit = (code) => process.exit(code), until }: Surroundings = {},
 ): AbortSignal {
   const controller = new AbortController();
   let first: number | undefined;
@@ -30,6 +32,9 @@ export function watchInterrupt(
       exit(130);
     }
   };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, onSignal);
+    until?.addEventListener("abort", () => process.off(signal, onSignal), { once: true });
+  }
   return controller.signal;
 }

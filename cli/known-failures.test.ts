@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, it } from "node:test";
-import { execa } from "execa";
 import { exitCode, formatSummary } from "../reports/index.ts";
 import { formatConformance } from "../reports/conformance.ts";
 import { formatHtml } from "../reports/html/document.ts";
@@ -13,6 +12,7 @@ import { excuseRun } from "../harness/known-failures.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { knownFailuresOf } from "../harness/run/loaded.ts";
 import { run, redScenario } from "../test/recorded/change.ts";
+import { meshproof } from "./meshproof.fixture.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -51,15 +51,11 @@ it("every report of a run tells a known failure, which is none of the exit code'
 });
 
 it("run refuses a file that is missing or wrong before anything starts", async () => {
-  const meshproof = (file: string) =>
-    execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), "run", "--known-failures", file], {
-      reject: false,
-      stdin: "ignore",
-    });
-  const missing = await meshproof(path.join(folder, "nowhere.yaml"));
+  const run = (file: string) => meshproof(["run", "--known-failures", file]);
+  const missing = await run(path.join(folder, "nowhere.yaml"));
   assert.equal(missing.exitCode, 2);
   assert.match(missing.stderr, /^error: the known failures cannot be read: \S+nowhere\.yaml does not exist/);
-  const wrong = await meshproof(write("knownFailures:\n  - { scenario: a/b }\n"));
+  const wrong = await run(write("knownFailures:\n  - { scenario: a/b }\n"));
   assert.equal(wrong.exitCode, 2);
   assert.match(wrong.stderr, /known\.yaml:2:5 .* has no "owner"/);
 });

@@ -3,23 +3,18 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import { execa } from "execa";
 import type { RunResult, ScenarioResult } from "../harness/model/result.ts";
 import { selectionOf } from "../harness/shards.ts";
 import { allPassed, run, scenario, redScenario } from "../test/recorded/change.ts";
 import { formatJson } from "../reports/json.ts";
 import { readScenarios, SCENARIOS } from "./context.ts";
+import { meshproof as runHere } from "./meshproof.fixture.ts";
 import { onlyFailed } from "./verbs/run.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const meshproof = (...args: string[]) =>
-  execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
-    reject: false,
-    stdin: "ignore",
-    cwd: folder,
-  });
+const meshproof = (...args: string[]) => runHere(args, { cwd: folder });
 
 function write(name: string, result: RunResult): string {
   mkdirSync(path.join(folder, name), { recursive: true });

@@ -6,8 +6,11 @@ import { after, describe, it } from "node:test";
 import { execa } from "execa";
 import { parseAllDocuments } from "yaml";
 import { SCENARIOS } from "./context.ts";
+import { meshproof as run } from "./meshproof.fixture.ts";
 
-const meshproof = (...args: string[]) =>
+const meshproof = (...args: string[]) => run(args, { env: { CI: "true" } });
+/** As a shell starts it: help, a mistake and a verb that does something; all others are in this process. */
+const inProcessOfItsOwn = (...args: string[]) =>
   execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
     reject: false,
     stdin: "ignore",
@@ -16,7 +19,7 @@ const meshproof = (...args: string[]) =>
 
 describe("help", () => {
   it("names every verb and every exit code", async () => {
-    const { stdout, exitCode } = await meshproof("--help");
+    const { stdout, exitCode } = await inProcessOfItsOwn("--help");
     assert.equal(exitCode, 0);
     for (const verb of ["run", "up", "down", "list", "new", "lint", "render", "doctor", "components", "kubectl"])
       assert.match(stdout, new RegExp(`^  ${verb} `, "m"));
@@ -39,7 +42,7 @@ describe("help", () => {
 
 describe("mistakes are exit code 2 and a sentence", () => {
   it("an unknown verb, with the one that was meant", async () => {
-    const { stderr, exitCode } = await meshproof("rum");
+    const { stderr, exitCode } = await inProcessOfItsOwn("rum");
     assert.equal(exitCode, 2);
     assert.match(stderr, /^error: unknown command 'rum'\n\(Did you mean run\?\)/);
   });
@@ -172,7 +175,7 @@ describe("what needs no cluster", () => {
   });
 
   it("finds the project's scenarios sound", async () => {
-    const { stdout, exitCode } = await meshproof("lint");
+    const { stdout, exitCode } = await inProcessOfItsOwn("lint");
     assert.equal(exitCode, 0);
     assert.match(stdout, /^\d+ scenarios can run, 0 problems$/);
   });

@@ -3,17 +3,25 @@
 import { Command, CommanderError, Option } from "commander";
 import { COMPONENT_SOURCES } from "../clusters/components/ways.ts";
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
-import { leave } from "./streams.ts";
 
-/** A verb with examples below its help; cli/main.ts has its description. */
+/** A verb with examples below its help; cli/program.ts has its description. */
 export function verb(name: string, examples: readonly string[]): Command {
   const shown = examples.map((example) => `  $ meshproof ${example}`).join("\n");
   return new Command(name).addHelpText("after", `\nExamples:\n${shown}`);
 }
 
-/** A verb gives its exit code. */
+/** A verb has ended with this exit code: commander passes nothing that an action returns. */
+export class Ended extends Error {
+  readonly code: number;
+  constructor(code: number) {
+    super(`ended with ${code}`);
+    this.code = code;
+  }
+}
+
+/** A verb gives its exit code. @throws Ended */
 export async function finish(verb: Promise<number>): Promise<never> {
-  return leave(await verb);
+  throw new Ended(await verb);
 }
 
 /** Options that more than one verb takes. Each call makes a new one. */

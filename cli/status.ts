@@ -3,7 +3,7 @@
 import type { Progress } from "../harness/progress.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { printableLine } from "../harness/safe/visible.ts";
-import { statusStream } from "./streams.ts";
+import { statusStream, type Stream } from "./streams.ts";
 
 export interface StatusLine {
   readonly progress: Progress;
@@ -11,18 +11,12 @@ export interface StatusLine {
   clear(): void;
 }
 
-interface Terminal {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
-
 /**
  * Draws on `stream`, standard error by default: what a command prints stays clean for pipes.
  * @param now milliseconds; the elapsed time counts from this call
  */
 export function createStatusLine(
-  stream: Terminal = statusStream(),
+  stream: Stream = statusStream(),
   env = process.env,
   now = () => performance.now(),
 ): StatusLine {

@@ -5,6 +5,7 @@ import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
 import { createStatusLine } from "./status.ts";
+import { meshproof } from "./meshproof.fixture.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-streams-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -21,11 +22,9 @@ const place = (name: string, text: string): string => {
 };
 
 const inActions = async (...args: string[]): Promise<string> => {
-  const { all } = await execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
-    ...{ reject: false, stdin: "ignore", all: true },
-    env: { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: "", HOME: folder },
-  });
-  return all ?? "";
+  const env = { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: "", HOME: folder };
+  const { stdout, stderr } = await meshproof(args, { env });
+  return `${stdout}\n${stderr}`;
 };
 
 function assertHarmless(text: string, seen: RegExp): void {

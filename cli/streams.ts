@@ -10,6 +10,16 @@ import { printable } from "../harness/safe/visible.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { escapeJson } from "../reports/json.ts";
 
+/** What is written to, as much of it as is used here. */
+export interface Stream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** A test has others than the process's. */
+let streams: { readonly stdout: Stream; readonly stderr: Stream } = process;
+
 let unprinted: NodeJS.ErrnoException | undefined;
 
 /** To be called once, before anything is written. */
@@ -33,24 +43,40 @@ export async function leave(code: number): Promise<never> {
   process.exit(code);
 }
 
+/** What an act writes, as text instead, and what it returns. */
+export async function capture<T>(act: () => Promise<T>): Promise<{ stdout: string; stderr: string; returned: T }> {
+  const before = streams;
+  const text = { stdout: "", stderr: "" };
+  streams = {
+    stdout: { write: (more) => (text.stdout += more) },
+    stderr: { write: (more) => (text.stderr += more) },
+  };
+  try {
+    const returned = await act();
+    return { ...text, returned };
+  } finally {
+    streams = before;
+  }
+}
+
 /** Whether a person reads standard output. */
 export function isTerminal(): boolean {
-  return process.stdout.isTTY;
+  return streams.stdout.isTTY === true;
 }
 
 /** Lines for a person, on standard output. A line feed is added. */
 export function print(text: string): void {
-  process.stdout.write(`${printable(redact(text), { ci: inCi() })}\n`);
+  streams.stdout.write(`${printable(redact(text), { ci: inCi() })}\n`);
 }
 
 /** The same of what reports/ drew: its text is visible already, and its colours are ours. */
 export function printPainted(text: string): void {
-  process.stdout.write(`${printable(text, { ci: inCi(), colours: true })}\n`);
+  streams.stdout.write(`${printable(text, { ci: inCi(), colours: true })}\n`);
 }
 
 /** Lines for a person, on standard error. A line feed is added. */
 export function warn(text: string): void {
-  process.stderr.write(`${printable(redact(text), { ci: inCi() })}\n`);
+  streams.stderr.write(`${printable(redact(text), { ci: inCi() })}\n`);
 }
 
 /** JSON for a program. Within its strings everything that acts is an escape, so that a person may look at it. */
@@ -60,22 +86,22 @@ export function printJson(value: unknown): void {
 
 /** The same of JSON that is text already, with its line feed. */
 export function printJsonText(json: string): void {
-  process.stdout.write(escapeJson(json));
+  streams.stdout.write(escapeJson(json));
 }
 
 /** YAML for a program, byte for byte; made safe where a person or a CI system reads it. */
 export function printYaml(yaml: string): void {
-  process.stdout.write(`${isTerminal() || inCi() ? printable(yaml, { ci: inCi() }) : yaml}\n`);
+  streams.stdout.write(`${isTerminal() || inCi() ? printable(yaml, { ci: inCi() }) : yaml}\n`);
 }
 
 /** A workflow command of ours for GitHub Actions, with its values escaped. */
 export function printCommand(command: string): void {
-  process.stdout.write(`${command}\n`);
+  streams.stdout.write(`${command}\n`);
 }
 
 /** Where the status line is drawn. */
-export function statusStream(): NodeJS.WriteStream {
-  return process.stderr;
+export function statusStream(): Stream {
+  return streams.stderr;
 }
 
 /** Whether a CI system reads the output and obeys some of its lines. */

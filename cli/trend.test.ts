@@ -3,22 +3,17 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import { execa } from "execa";
 import type { RunResult, Status } from "../harness/model/result.ts";
 import { findTrend } from "../harness/trend/trend.ts";
 import type { Trend } from "../harness/model/trend.ts";
 import { allPassed, attacks, check, hostile, run, scenario, step } from "../test/recorded/change.ts";
 import { formatJson } from "../reports/json.ts";
+import { meshproof } from "./meshproof.fixture.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const trend = (...args: string[]) =>
-  execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), "trend", ...args], {
-    reject: false,
-    stdin: "ignore",
-    cwd: folder,
-  });
+const trend = (...args: string[]) => meshproof(["trend", ...args], { cwd: folder });
 
 /** The run of a day, in which the checks `a`, `b`, … have these statuses. */
 function day(number: number, statuses: readonly (Status | undefined)[], changes: Partial<RunResult> = {}): RunResult {

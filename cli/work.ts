@@ -11,7 +11,8 @@ export interface Work extends StatusLine {
 /** Does long work. What fails after ctrl-C failed because of it, so ERR_INTERRUPTED takes its place. */
 export async function work(act: (work: Work) => Promise<number>): Promise<number> {
   const status = createStatusLine();
-  const signal = watchInterrupt(status.progress);
+  const over = new AbortController();
+  const signal = watchInterrupt(status.progress, { until: over.signal });
   try {
     return await act({ ...status, signal });
   } catch (error) {
@@ -19,5 +20,6 @@ export async function work(act: (work: Work) => Promise<number>): Promise<number
     throw error;
   } finally {
     status.clear();
+    over.abort();
   }
 }

@@ -141,6 +141,7 @@ export function sentence(finding: Finding): string {
     case "mesh-setting-refused":
       return `the mesh did not take the setting: ${describeThrown(finding.error)}`;
     case "not-finished":
+      if (finding.because === "not-begun") return "Playwright stopped before it began, as --max-failures asks, for one";
       return finding.because === "worker"
         ? `it did not run to its end; Playwright says: ${finding.said ?? "nothing"}`
         : `it did not run to its end: ${finding.said ?? "the run was interrupted"}`;

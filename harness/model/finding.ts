@@ -237,8 +237,12 @@ export type ScenarioFinding =
   | { readonly kind: "error"; readonly error: ThrownError }
   | { readonly kind: "clean-up-failed"; readonly error: ThrownError }
   | { readonly kind: "mesh-setting-refused"; readonly error: ThrownError }
-  /** The run was interrupted, lost its cluster, or its worker ended. */
-  | { readonly kind: "not-finished"; readonly because: "interrupted" | "cluster" | "worker"; readonly said?: string };
+  /** The run was interrupted, lost its cluster, its worker ended, or Playwright stopped before. */
+  | {
+      readonly kind: "not-finished";
+      readonly because: "interrupted" | "cluster" | "worker" | "not-begun";
+      readonly said?: string;
+    };
 
 /** Text of a results.json of schema version 1, which had no findings. */
 export interface RecordedText {

@@ -53,7 +53,7 @@ describe("the result of a run", async () => {
     assert.deepEqual(statusesOf(facts, [one, two, three], recorded, {}), [
       [one.id, "failed", ""],
       [two.id, "error", "it did not run to its end; Playwright says: worker process exited"],
-      [three.id, "error", sentence({ kind: "not-finished", because: "worker" })],
+      [three.id, "error", sentence({ kind: "not-finished", because: "not-begun" })],
     ]);
   });
 

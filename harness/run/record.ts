@@ -42,6 +42,7 @@ export interface RunFacts extends Pick<Ground, "handle" | "plan" | "skipped" | "
  * Puts together what was found of each scenario: late deaths are charged, what was interrupted is cut off, known failures are
  * excused, and all is counted.
  * @param scenarios all of the run, also those that could not run
+ * @param recorded those that began
  */
 export function gatherRun(
   facts: RunFacts,
@@ -114,7 +115,8 @@ const isRefused = ({ refused }: ScenarioResult): boolean => refused !== undefine
 
 /** The worst of all times that it ran: one that failed is not made good by another that passed. */
 function resultOf(scenario: Scenario, recorded: Recorded | undefined): ScenarioResult {
-  const { results, complaint } = recorded ?? { results: [], complaint: undefined };
+  if (recorded === undefined) return unrun(scenario, "error", [{ kind: "not-finished", because: "not-begun" }]);
+  const { results, complaint } = recorded;
   const status = worst(results.map((result) => result.status));
   return (
     results.find((result) => result.status === status) ??

@@ -67,6 +67,11 @@ describe("what Playwright tells of a run", async () => {
     ]);
   });
 
+  it("has an error for a test that never began", async () => {
+    const reason = sentence({ kind: "not-finished", because: "not-begun" });
+    assert.deepEqual(await statusesOf({ [one.id]: [] }), [[one.id, "error", reason]]);
+  });
+
   it("is as bad as the worst of several times, also where one did not come to its end", async () => {
     const [good, bad] = [await ended(one.id, "a", "passed"), await ended(one.id, "b", "flaky")];
     assert.deepEqual(await statusesOf({ [one.id]: [bad, good] }), [[one.id, "flaky", ""]]);

@@ -70,9 +70,10 @@ export function createRecorder(): Recorder {
       const ending = full.status === "interrupted" ? { interruption: interruptionBy(undefined), ...ended } : ended;
       const scenarios = await scenariosOf(settings);
       const ids = new Set(tests.map(({ title }) => title));
+      const begun = tests.filter(({ results }) => results.length > 0);
       const recorded = await inLanes(
-        ids,
-        async (id) => [id, await readRecorded(tests.filter(({ title }) => title === id))] as const,
+        new Set(begun.map(({ title }) => title)),
+        async (id) => [id, await readRecorded(begun.filter(({ title }) => title === id))] as const,
       );
       const selected = scenarios.filter(({ id }) => ids.has(id));
       const command = settings.command ?? commandOf(ARGUMENTS, process.env);
