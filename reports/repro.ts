@@ -9,6 +9,7 @@ import { prepareData } from "./prepare.ts";
 import { writerIn } from "./index.ts";
 import {
   describeDifference,
+  describeMesh,
   describeHint,
   describeNeed,
   describeOutcome,
@@ -102,6 +103,7 @@ export function formatAnswer(answer: ReproAnswer): string {
     ...(inForce === undefined ? [] : ["", ...formatInForce(inForce)]),
     ...(answer.minimized === undefined ? [] : minimizedLines(answer.minimized)),
     "",
+    ...(answer.mesh === undefined ? [] : [`mesh: ${describeMesh(answer.mesh)}, as in the ticket`]),
     Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(", "),

@@ -1,5 +1,6 @@
 /** What is not as in a ticket, and known traps, in words. Plain text that may hold hostile text: each format escapes it. */
 
+import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Labels, ObjectRef } from "../harness/model/finding.ts";
 import type { Answered, Caller, Difference, Hint, LeftOut, Outcome, ReproAnswer } from "../harness/model/ticket.ts";
 
@@ -267,4 +268,11 @@ function describeLabels(labels: Labels): string {
       .map(([name, value]) => `${name}=${value}`)
       .join(",") || "none"
   );
+}
+
+/** `pathNormalization MERGE_SLASHES, jwksFetch envoy` */
+export function describeMesh(mesh: MeshSetting): string {
+  return Object.entries(mesh)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
 }

@@ -1,5 +1,6 @@
 /** The answer to a ticket. Plain data: the reports draw it, `meshproof repro --json` prints it. Hostile text: escape before showing. */
 
+import type { MeshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Cause, Labels, ObjectRef, TicketNote } from "./finding.ts";
 import type { AppliedObject, CheckResult } from "./result.ts";
@@ -188,6 +189,8 @@ export interface ReproAnswer {
   /** Well-known traps that the ticket may have met. */
   readonly hints: readonly Hint[];
   readonly versions: Readonly<Record<string, string>>;
+  /** Settings of the mesh that are as in the ticket; the others are Istio's defaults. */
+  readonly mesh?: MeshSetting;
   /** What of the ticket's YAML gives the same answer (`--minimize`). */
   readonly minimized?: Minimization;
   /** The ticket's objects as the API server got them: namespaces, names and keys are ours. */

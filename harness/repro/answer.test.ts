@@ -7,7 +7,8 @@ import type { ObjectFinding } from "../model/finding.ts";
 import { expectations, readAnswer, type Asked } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
 import { readObjects } from "./read-objects.ts";
-import { translate, type Ticket } from "./translate.ts";
+import type { Ticket } from "./ticket.ts";
+import { translate } from "./translate.ts";
 import type { Outcome, ReproAnswer } from "../model/ticket.ts";
 
 const YAML = (portName = "http"): string => `

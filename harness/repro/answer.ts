@@ -11,7 +11,7 @@ import { findCause } from "./cause.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { addressesIn, looksAtIdentity } from "./callers.ts";
 import { isPolicy, refOf } from "./understood.ts";
-import type { Ticket, Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
 import { describeTokens } from "../../reports/words.ts";
 
 /** What was asked, when and where, and what came back. */
@@ -96,6 +96,7 @@ export function readAnswer(
     differences,
     hints: hintsFor(translation, main),
     versions,
+    ...(Object.keys(translation.mesh).length > 0 && { mesh: translation.mesh }),
     applied: objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
     standIn: translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "",
   };

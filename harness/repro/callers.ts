@@ -6,7 +6,7 @@ import type { TicketRequest } from "./curl-line.ts";
 import { sorted, type Workload } from "./services.ts";
 import type { Topology, TopologyOptions, Way } from "./topology.ts";
 import { refOf } from "./understood.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 /** Where a pod of meshproof sends from, for what the ticket leaves open. */
 export const OTHER_IDENTITY: Caller = {

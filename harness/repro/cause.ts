@@ -4,7 +4,7 @@ import type { Condition, Decision, Explanation, Reason } from "../model/explanat
 import type { Cause } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Observation } from "../model/ticket.ts";
-import type { Ticket, Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
 
 export interface Evidence {
   /** What the proxy's config says of the request as given, also where it leaves something open. */

@@ -7,7 +7,7 @@ import { withoutCredentials } from "./placeholders.ts";
 import type { KeySet } from "./stand-in.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";
 import { isKind } from "./understood.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 export interface MadeIssuer {
   /** Name of its file in scenarios/issuers. */

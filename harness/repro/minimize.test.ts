@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Cause } from "../model/finding.ts";
 import { minimize, sameAnswer, type Outcome } from "./minimize.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 const policy = (name: string, spec: Record<string, unknown> = { rules: [{}] }): TicketObject => ({
   apiVersion: "security.istio.io/v1",

@@ -1,7 +1,7 @@
 /** What of a ticket's YAML the answer needs. Decides only which drops to try; whether one counts, the mesh says. */
 
 import { isDeepStrictEqual } from "node:util";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 
 /** What a ticket with less in it comes to: the same answer, another one, or YAML that is refused. */

@@ -4,7 +4,7 @@ import { redact } from "../safe/redact.ts";
 import type { ObjectRef } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 import { refOf } from "./understood.ts";
 
 /** Stands for a value of a header or of a query parameter. */

@@ -1,10 +1,11 @@
 /** Kubernetes objects out of a ticket's YAML, and back. */
 
+import path from "node:path";
 import { parseAllDocuments, stringify } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { ofFile } from "../user-file.ts";
 import { withoutCredentials } from "./placeholders.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 /** Objects of YAML text; a List is taken apart. @throws MeshproofError ERR_USAGE naming the file */
 export function readObjects(text: string, file: string): TicketObject[] {
@@ -18,7 +19,7 @@ function objectsOf(text: string, file: string): TicketObject[] {
       throw new MeshproofError("ERR_USAGE", `${file} is not YAML: ${problem.message.split("\n")[0]}`, {
         hint: "give files with Kubernetes objects",
       });
-    const value = document.toJS() as (TicketObject & { items?: TicketObject[] }) | null;
+    const value = named(document.toJS(), file) as (TicketObject & { items?: TicketObject[] }) | null;
     if (value === null) return [];
     const found =
       typeof value.kind === "string" && value.kind.endsWith("List") && Array.isArray(value.items)
@@ -31,6 +32,20 @@ function objectsOf(text: string, file: string): TicketObject[] {
         });
     return found;
   });
+}
+
+/** An IstioOperator needs no name, and Helm values (of the charts istio-base, istiod or of istioctl) are an IstioOperator without a head. */
+function named(value: unknown, file: string): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const { kind, metadata, apiVersion, ...more } = value as Partial<TicketObject> & Record<string, unknown>;
+  const name = path.basename(file).replace(/\.ya?ml$/, "");
+  if (kind === "IstioOperator") return { ...value, metadata: { ...metadata, name: metadata?.name ?? name } };
+  const isValues =
+    kind === undefined && apiVersion === undefined && ["meshConfig", "pilot", "global"].some((key) => key in more);
+  if (!isValues) return value;
+  const { meshConfig, ...values } = more;
+  const spec = { ...(meshConfig === undefined ? {} : { meshConfig }), values };
+  return { apiVersion: "install.istio.io/v1alpha1", kind: "HelmValues", metadata: { name }, spec };
 }
 
 /** Objects as YAML. Key sets are `…`, and a jwksUri has no user info and no query: no secret of a user's gets into a report. */

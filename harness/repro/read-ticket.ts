@@ -11,7 +11,8 @@ import { ANSWER_FILE } from "./check.ts";
 import { readObjects } from "./read-objects.ts";
 import { imageIn } from "./stand-in.ts";
 import { decodeToken, readClaims } from "./token.ts";
-import { translate, type Ticket, type Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
+import { translate } from "./translate.ts";
 
 export interface TicketOptions {
   /** The token, or `@FILE`. */

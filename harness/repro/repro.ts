@@ -22,7 +22,7 @@ import { stringifyObjects } from "./read-objects.ts";
 import { keyServersOf, makeReady, placed } from "./stage.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { translated } from "./read-ticket.ts";
-import type { Ticket, Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
 import { writeScenarios } from "./write-scenario.ts";
 
 /** How often `--minimize` asks the mesh. */

@@ -3,7 +3,7 @@
 import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { isKind, isPolicy, podSpecOf, refOf } from "./understood.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 /** The namespace whose policies hold for the whole mesh, and where the gateway is. */
 export const ROOT = "istio-system";

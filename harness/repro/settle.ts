@@ -4,7 +4,7 @@ import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { inCluster, isOurGateway, ROOT, selectorOf, type Service } from "./services.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 import { isKind, refOf } from "./understood.ts";
 
 /** A policy for an ingress gateway, where ours is. */

@@ -12,7 +12,7 @@ import type { Session } from "../run/session.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
 import { CALLER_LABEL, CERTIFICATE, STAND_IN, STAND_IN_LABEL } from "./stand-in.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort } from "./services.ts";
-import type { Ticket, Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";
 
 const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";

@@ -4,7 +4,7 @@ import type { Difference } from "../model/ticket.ts";
 import type { Algorithm, TokenPlace, TokenSpec, TokenVariant } from "../model/token.ts";
 import { looksIn, placeOf, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { algorithmOf, shiftToNow, type GivenToken } from "./token.ts";
-import type { Ticket } from "./translate.ts";
+import type { Ticket } from "./ticket.ts";
 
 const BEARER: TokenPlace = { header: "Authorization", prefix: "Bearer " };
 

@@ -25,7 +25,7 @@ import {
   type Workload,
 } from "./services.ts";
 import { isKind, isPolicy } from "./understood.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 /** The way that a request takes. */
 export type Way =

@@ -9,7 +9,8 @@ import { readCurlLine, readRequest } from "./curl-line.ts";
 import { otherSpellings } from "./spellings.ts";
 import { readObjects } from "./read-objects.ts";
 import { imageIn } from "./stand-in.ts";
-import { translate, type Ticket, type Translation } from "./translate.ts";
+import type { Ticket, Translation } from "./ticket.ts";
+import { translate } from "./translate.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
 const IMAGE = imageIn(readFileSync(path.join(ROOT, "scenarios/workloads/nginx-proxy/nginx-proxy.yaml"), "utf8"));

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { redactValue } from "../safe/redact.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Caller, Difference } from "../model/ticket.ts";
+import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { hintsOf } from "./hints.ts";
 import { issuersOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
@@ -12,72 +12,12 @@ import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServer
 import { portable } from "./portable.ts";
 import { otherSpellings } from "./spellings.ts";
 import { standIns, STAND_IN, toYaml, type KeySet } from "./stand-in.ts";
-import type { GivenToken } from "./token.ts";
 import { columnsOf } from "./tokens-of.ts";
 import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT, routesOf } from "./services.ts";
 import { topologyOf, type Topology } from "./topology.ts";
+import type { Ticket, TicketObject, Translation } from "./ticket.ts";
+import { meshSettingsOf } from "./mesh-settings.ts";
 import { isApplied, isKind, isPolicy, notUnderstood, refOf } from "./understood.ts";
-import type { Hint } from "../model/ticket.ts";
-
-/** A Kubernetes object as it stands in a ticket. */
-export interface TicketObject {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace?: string;
-    readonly labels?: Readonly<Record<string, string>>;
-    readonly annotations?: Readonly<Record<string, string>>;
-  };
-  readonly spec?: Readonly<Record<string, unknown>>;
-}
-
-export interface Ticket {
-  /** Small letters, digits and hyphens. */
-  readonly name: string;
-  readonly objects: readonly TicketObject[];
-  readonly request: TicketRequest;
-  /** The tokens of the request that are known, in its order. */
-  readonly tokens: readonly GivenToken[];
-  /** `--from` */
-  readonly from?: string;
-  /** Whether a `jwksUri` answers. */
-  readonly jwks: "reachable" | "unreachable";
-  /** The image of the stand-in. */
-  readonly image: string;
-}
-
-export interface Translation {
-  /** `tickets/<name>` */
-  readonly id: string;
-  /** Text by path below the folder `scenarios`, but scenario.yaml. */
-  readonly files: ReadonlyMap<string, string>;
-  readonly columns: readonly string[];
-  /** The first is the request of the ticket; the others are paths that a workload may take for the same. */
-  readonly rows: readonly string[];
-  /** The column that stands for the request as given. */
-  readonly given: string;
-  readonly issuers: readonly MadeIssuer[];
-  readonly rules: readonly JwtRule[];
-  readonly topology: Topology;
-  /** Who sends: the name of a scenario's place, and whom it stands for. */
-  readonly callers: readonly { readonly place: Place; readonly caller: Caller }[];
-  /** Hosts that the certificate of the stand-ins and of the gateway names; empty where there is no TLS. */
-  readonly certificate: {
-    readonly hosts: readonly string[];
-    readonly secrets: readonly { readonly namespace: string; readonly name: string }[];
-  };
-  readonly differences: readonly Difference[];
-  readonly hints: readonly Hint[];
-  /** Files and a scenario for any cluster; or why there are none. */
-  readonly exported:
-    | { readonly files: ReadonlyMap<string, string>; readonly rename: (scenario: string) => string }
-    | { readonly why: string };
-  /** scenario.yaml with what each cell expects. */
-  scenario(expect: (row: number, column: number) => Expectation, forExport?: boolean): string;
-}
-
-export type Place = "sleep" | "neighbour" | "outside";
 
 const NOBODY: MadeIssuer = {
   name: "ticket-nobody",
@@ -92,7 +32,13 @@ export function translate(given: Ticket): Translation {
   const ticket = { ...given, objects: [...given.objects].sort(byName) };
   const { objects, request } = ticket;
   const topology = topologyOf(objects, request, { from: ticket.from });
-  const differences: Difference[] = [...request.differences, ...notUnderstood(objects), ...topology.differences];
+  const settings = meshSettingsOf(objects);
+  const differences: Difference[] = [
+    ...request.differences,
+    ...notUnderstood(objects),
+    ...settings.differences,
+    ...topology.differences,
+  ];
   const nsOf = (object: TicketObject): string => object.metadata.namespace ?? topology.fallback;
   const named = issuersOf(objects, ticket.tokens);
   // What takes the place of an opaque token is made like a token.
@@ -217,6 +163,7 @@ export function translate(given: Ticket): Translation {
   const differs = dedupe(differences);
   return {
     ...{ id: folder, files, columns, rows, given: column, issuers, rules, topology },
+    mesh: settings.mesh,
     callers: places,
     certificate: {
       hosts:
@@ -262,7 +209,12 @@ export function translate(given: Ticket): Translation {
         ),
       };
       const gateway = way.kind === "gateway";
-      const features = [...(gateway ? ["ingress-gateway"] : []), ...(fetches ? ["outside-host"] : [])];
+      const set = Object.keys(settings.mesh).length > 0;
+      const features = [
+        ...(gateway ? ["ingress-gateway"] : []),
+        ...(fetches ? ["outside-host"] : []),
+        ...(set ? ["mesh-setting"] : []),
+      ];
       return toYaml({
         apiVersion: "meshproof.dev/v1alpha1",
         kind: "Scenario",
@@ -282,6 +234,7 @@ export function translate(given: Ticket): Translation {
             ...(forExport ? ["outside", "sleep"] : []),
           ],
           ...(Object.keys(tokens).length > 0 ? { tokens } : {}),
+          ...(set ? { mesh: settings.mesh } : {}),
           steps: [
             {
               name: "the ticket's policies",

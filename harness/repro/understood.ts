@@ -5,7 +5,7 @@
 
 import type { Difference, LeftOut } from "../model/ticket.ts";
 import type { ObjectRef } from "../model/finding.ts";
-import type { TicketObject } from "./translate.ts";
+import type { TicketObject } from "./ticket.ts";
 
 /** Of Istio's API groups: applied as they are, the API server and the mesh read every field themselves. */
 const APPLIED: Readonly<Record<string, readonly string[]>> = {
@@ -76,8 +76,13 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   return undefined;
 }
 
+/** An object that sets something of the whole mesh: mesh-settings.ts reads it. */
+function isMeshSetting(object: TicketObject): boolean {
+  return groupOf(object.apiVersion) === "install.istio.io" || isMeshConfig(object);
+}
+
 /** istiod's own ConfigMap: `istio`, or `istio-<revision>`. */
-function isMeshConfig({ kind, metadata, apiVersion }: TicketObject): boolean {
+export function isMeshConfig({ kind, metadata, apiVersion }: TicketObject): boolean {
   return (
     kind === "ConfigMap" &&
     groupOf(apiVersion) === "" &&
@@ -102,36 +107,10 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
         },
       ];
     }
-    if (groupOf(object.apiVersion) === "install.istio.io") return settingsOf(object, object.spec ?? {});
-    if (isMeshConfig(object))
-      return [{ kind: "mesh-setting", object: refOf(object), field: "data.mesh", decides: "unknown" }];
+    if (isMeshSetting(object)) return [];
     const fields = [...unknownLabels(object), ...(isApplied(object) ? [] : unknownFields(object))];
     return fields.map((field) => ({ kind: "field-left-out", object: refOf(object), field, decides: "unknown" }));
   });
-}
-
-/** Settings of the mesh that no answer depends on. */
-const QUIET_SETTINGS = new RegExp(
-  "^(profile|hub|tag|revision|namespace|values\\.global\\.(hub|tag|logging|imagePullPolicy|imagePullSecrets|proxy\\.(resources|logLevel))" +
-    "|meshConfig\\.(accessLog\\w+|enableTracing|enablePrometheusMerge|defaultConfig\\.(tracing|holdApplicationUntilProxyStarts|terminationDrainDuration|concurrency)|defaultProviders|tracing)" +
-    "|components\\.\\w+(\\[\\d+\\])?\\.(enabled|name|k8s\\.(resources|hpaSpec|replicaCount|podDisruptionBudget|strategy|nodeSelector|tolerations|affinity)))(\\.|\\[|$)",
-);
-
-function settingsOf(object: TicketObject, spec: unknown): Difference[] {
-  return leavesOf(spec, "").map((field) => ({
-    kind: "mesh-setting",
-    object: refOf(object),
-    field,
-    decides: QUIET_SETTINGS.test(field) ? "no" : "unknown",
-  }));
-}
-
-/** `a.b[0].c` of every value that is no map and no list. */
-function leavesOf(value: unknown, path: string): string[] {
-  if (Array.isArray(value)) return value.flatMap((inner, index) => leavesOf(inner, `${path}[${index}]`));
-  if (typeof value === "object" && value !== null && Object.keys(value).length > 0)
-    return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, path === "" ? key : `${path}.${key}`));
-  return [path];
 }
 
 /** Labels and annotations by which the mesh treats an object in another way; others are carried over or mean nothing to it. */

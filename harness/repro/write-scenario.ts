@@ -5,7 +5,7 @@ import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 import { expectations } from "./answer.ts";
-import type { Translation } from "./translate.ts";
+import type { Translation } from "./ticket.ts";
 
 /** What a translated scenario needs beside its own files. */
 const WORKLOADS = ["neighbour", "nginx-proxy", "outside", "outside-host", "sleep"];

@@ -5,7 +5,7 @@ import { prepareData } from "../prepare.ts";
 import { cut, plural } from "../text.ts";
 import { firstLine } from "../describe.ts";
 import { describeHeadline, formatExplanation, formatFilters } from "../explanation.ts";
-import { describeDifference, describeHint, describeNeed, describeOutcome } from "../ticket-words.ts";
+import { describeDifference, describeMesh, describeHint, describeNeed, describeOutcome } from "../ticket-words.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderTop } from "./frame.ts";
@@ -27,7 +27,10 @@ export function formatReproHtml(result: ReproAnswer): string {
       status,
       signed: answer.expected !== undefined,
       verdict: describeVerdict(answer),
-      facts: Object.entries(answer.versions).map(([name, version]) => [properName(name), version]),
+      facts: [
+        ...Object.entries(answer.versions).map(([name, version]) => [properName(name), version] as const),
+        ...(answer.mesh === undefined ? [] : [["Mesh, as in the ticket", describeMesh(answer.mesh)] as const]),
+      ],
     })}
     ${renderRun(answer)}
     <div class="columns">
