@@ -1,7 +1,10 @@
+import { Option } from "commander";
 import {
   chooseMesh,
   cleanComponents,
   ensureComponents,
+  ensureImages,
+  ensureIstioctl,
   hasOwnFilters,
   imageDigestsOf,
   listComponents,
@@ -24,6 +27,14 @@ export const command = verb("components", [
 ])
   .option("--build", "get what is missing, out of images or by a build; a run does so by itself")
   .option("--refresh", "like --build, and ask the registries again which images the tags lead to")
+  .addOption(
+    new Option(
+      "--platform <platform>",
+      "unpack and verify the published images of this platform; another machine's are not run",
+    ).choices(["linux/amd64", "linux/arm64"]),
+  )
+  .option("--istioctl", "get istioctl of this Istio, and print only where it is")
+  .option("--keep-go-caches", "after a build, leave the caches of Go (several GB) for the next one")
   .option("--verify", "read everything again and compare it with its checksums")
   .option("--clean", "remove what no current component needs from the cache")
   .addOption(option.istio())
@@ -39,9 +50,17 @@ interface ComponentsOptions extends WantedMesh, PlaceFlags {
   readonly build?: boolean;
   /** Builds, and asks the registry even for a tag whose digest is remembered. */
   readonly refresh?: boolean;
+  readonly platform?: "linux/amd64" | "linux/arm64";
+  readonly istioctl?: boolean;
+  readonly keepGoCaches?: boolean;
   readonly verify?: boolean;
   readonly clean?: boolean;
   readonly json?: boolean;
+}
+
+function choicesOf(options: ComponentsOptions) {
+  const { refresh, components: source, keepGoCaches } = options;
+  return { images: placesOf(options), refresh, source, keepGoCaches };
 }
 
 export async function components(options: ComponentsOptions): Promise<number> {
@@ -50,10 +69,26 @@ export async function components(options: ComponentsOptions): Promise<number> {
     const removed = await cleanComponents();
     warn(removed.length === 0 ? "nothing to remove" : `removed ${removed.join(", ")}`);
   }
-  if (options.build === true || options.refresh === true)
+  if (options.platform === undefined && (options.build === true || options.refresh === true))
     await work(async ({ progress, signal }) => {
-      const { refresh, components: source } = options;
-      await ensureComponents({ progress, signal, meshes: [mesh], images: placesOf(options), refresh, source });
+      await ensureComponents({ ...choicesOf(options), progress, signal, meshes: [mesh] });
+      return 0;
+    });
+  if (options.platform !== undefined) {
+    const architecture = options.platform.replace("linux/", "");
+    return work(async ({ progress, signal, clear }) => {
+      const unpacked = await ensureImages(architecture, { ...choicesOf(options), progress, signal, meshes: [mesh] });
+      clear();
+      const rows = unpacked.map(({ name, version, bytes, dir }) => [name, version, formatBytes(bytes), dir]);
+      print(table([["NAME", "VERSION", "SIZE", "FOLDER"], ...rows]));
+      return 0;
+    });
+  }
+  if (options.istioctl === true)
+    return work(async ({ progress, signal, clear }) => {
+      const path = await ensureIstioctl(mesh.istio, { ...choicesOf(options), progress, signal });
+      clear();
+      print(path);
       return 0;
     });
   const found = await listComponents({ verify: options.verify ?? false });

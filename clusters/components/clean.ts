@@ -1,11 +1,10 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { execa } from "execa";
-
 import { cacheRoot } from "./cache.ts";
+import { goLockOf, removeTree } from "./compile.ts";
 import { describedEntries, entryName, lockOf } from "./entry.ts";
-import { ALL_MESHES, allRecipes, nodeRecipes, PUBLISHED_NAMES } from "./list.ts";
+import { ALL_MESHES, allRecipes, istioctlRecipe, ISTIO_VERSIONS, nodeRecipes, PUBLISHED_NAMES } from "./list.ts";
 import { withFreeLock } from "./lock.ts";
 import { imageDigestsOf, isFromImages } from "./images.ts";
 import { rememberedDigests } from "./remembered.ts";
@@ -19,7 +18,12 @@ import { rememberedDigests } from "./remembered.ts";
  */
 export async function cleanComponents(): Promise<string[]> {
   const cache = cacheRoot();
-  const current = await Promise.all([...(await allRecipes(ALL_MESHES)), ...(await nodeRecipes())].map(entryName));
+  const recipes = [
+    ...(await allRecipes(ALL_MESHES)),
+    ...(await nodeRecipes()),
+    ...(await Promise.all(ISTIO_VERSIONS.map(istioctlRecipe))),
+  ];
+  const current = await Promise.all(recipes.map(entryName));
   const remembered = Object.values(await rememberedDigests(cache));
   for (const component of PUBLISHED_NAMES)
     for (const [name, described] of await describedEntries(cache, component)) {
@@ -29,9 +33,7 @@ export async function cleanComponents(): Promise<string[]> {
   const list = async (dir: string) => readdir(join(cache, dir)).catch(() => []);
   const removed: string[] = [];
   const remove = async (path: string) => {
-    // The directories of Go's module cache are read-only.
-    await execa("chmod", ["-R", "u+w", join(cache, path)], { reject: false });
-    await execa("rm", ["-rf", join(cache, path)]);
+    await removeTree(join(cache, path));
     removed.push(path);
   };
   let busy = false;
@@ -42,6 +44,7 @@ export async function cleanComponents(): Promise<string[]> {
     const entry = name.replace(/^\.(.*)\.[^.]*$/, "$1");
     busy = !(await withFreeLock(lockOf(cache, entry), () => remove(join("components", name)))) || busy;
   }
-  for (const dir of ["logs", "go"]) if (!busy && (await list(dir)).length > 0) await remove(dir);
+  if (!busy && (await list("logs")).length > 0) await remove("logs");
+  if ((await list("go")).length > 0) await withFreeLock(goLockOf(cache), () => remove("go"));
   return removed;
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { cachePlace, goCaches } from "./cache.ts";
 import { compareVersions, requiredVersion } from "./go.ts";
-import { countSubordinateIds, firstFreeId, forbiddenBy } from "./host.ts";
+import { checkHost, countSubordinateIds, firstFreeId, forbiddenBy } from "./host.ts";
 import { allRecipes } from "./list.ts";
 
 test("the cache is MESHPROOF_CACHE, else in the XDG cache, else in ~/.cache", () => {
@@ -57,4 +57,15 @@ test("the setting that forbids user namespaces is named with the value that allo
     value: "1",
     wanted: "0",
   });
+});
+
+test("another system lacks Linux alone, and is told what works there", async () => {
+  for (const platform of ["darwin", "win32"] as const) {
+    const [system, docker, ...others] = await checkHost(platform);
+    assert.equal(system?.ok, false);
+    assert.match(system?.found ?? "", new RegExp(`^${platform} on`));
+    assert.match(system?.fix ?? "", /--cluster kind \(with Docker\), --cluster existing/);
+    assert.equal(docker?.name, "Docker");
+    assert.deepEqual(others, []);
+  }
 });

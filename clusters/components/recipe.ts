@@ -25,6 +25,8 @@ export interface Recipe {
   inputs(): Promise<readonly string[]>;
   /** Makes the files; returns what else is worth knowing about them (versions that only the build tells). */
   build(shop: Workshop): Promise<Readonly<Record<string, string>>>;
+  /** Of what is compiled: downloads the sources, while something else is compiled. Such recipes are built one after the other. */
+  download?(shop: Omit<Workshop, "files" | "work">): Promise<void>;
   /** Told once the component is in the cache, built now or long ago. */
   installed?(): Promise<void>;
 }

@@ -44,7 +44,7 @@ export function releaseComponent(version: string): ImageComponent {
     version,
     images: Object.entries(FILES).map(([image, files]) => ({ name: nameOf(image, version), files })),
     effort: "a download of about 150 MB",
-    inputs: [JSON.stringify(FILTER_MARKS)],
+    inputs: () => [JSON.stringify(FILTER_MARKS)],
     async inspect(shop, images) {
       for (const path of GO_PROGRAMS) {
         const remote = basename(path) === "istioctl" ? ["--remote=false"] : [];

@@ -32,7 +32,7 @@ export async function chooseSources(components: readonly Component[], options: S
   const chosen: Chosen[] = [];
   const failed: { readonly component: Component; readonly error: RegistryError }[] = [];
   for (const component of components) {
-    const { source, images } = component;
+    const { source, images, prefersSource } = component;
     if (source !== undefined && (images === undefined || options.source === "source")) {
       chosen.push({ component, recipe: source, from: "source" });
       continue;
@@ -42,6 +42,10 @@ export async function chooseSources(components: readonly Component[], options: S
     const present = otherwise && options.refresh !== true ? await presentOf(component, options) : undefined;
     if (present !== undefined) {
       chosen.push({ component, ...present });
+      continue;
+    }
+    if (source !== undefined && options.source === "auto" && (await prefersSource?.()) === true) {
+      chosen.push({ component, recipe: source, from: "source" });
       continue;
     }
     // After one registry could not be reached the next would take as long to say the same.
@@ -76,7 +80,8 @@ function registryErrorOrThrow(error: unknown): RegistryError {
 }
 
 /** Whether `--image-digest` names one of its images. */
-function isDemanded({ images }: Component, { places = {} }: SourceOptions): boolean {
+function isDemanded({ images, prefersSource }: Component, { places = {} }: SourceOptions): boolean {
+  if (prefersSource !== undefined) return false; // the digest is meant for the component whose image this is
   const digests = digestsByName(places);
   return images?.images.some(({ name }) => digests.has(name)) === true;
 }
@@ -87,7 +92,7 @@ export async function isPresent(component: Component, cache: string): Promise<bo
 }
 
 /** The way by which the cache has it already. */
-async function presentOf(
+export async function presentOf(
   { source, images }: Component,
   options: ImageOptions,
 ): Promise<Pick<Chosen, "recipe" | "from"> | undefined> {

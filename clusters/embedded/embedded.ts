@@ -19,6 +19,7 @@ import {
   type Installed,
   type InstalledMesh,
   type MeshChoice,
+  manifestCommand,
 } from "../components/components.ts";
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
@@ -231,7 +232,7 @@ async function manifestsOf(
   const component = installed.components.find(({ name, version }) => name === "istio" && version === istio);
   if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
   return istioManifests({
-    istioctl: join(component.dir, "bin", "istioctl"),
+    generator: manifestCommand(component),
     identity: component.digest,
     cache: join(cacheRoot(), "istio-manifests"),
     upstreamEnvoy: mesh.upstreamEnvoy,

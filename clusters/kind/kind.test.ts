@@ -6,6 +6,7 @@ import { chooseMesh } from "../components/components.ts";
 import { imagesIn, kindImages, workloadImages } from "./images.ts";
 import { kubeconfigOf } from "./kind.ts";
 import { isBuiltHere } from "../components/list.ts";
+import { istioctlInDocker } from "./generator.ts";
 import { meshImages, ownMesh, publishedMesh, whyNotPublished } from "./meshes.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
 import { startOf } from "../process.ts";
@@ -146,4 +147,14 @@ test("archives of docker save and OCI layouts name their images", () => {
   assert.deepEqual(namesOf([{ RepoTags: ["a:1", "b:2"] }, { RepoTags: null }]), ["a:1", "b:2"]);
   assert.deepEqual(namesOf({ manifests: [{ annotations: { "io.containerd.image.name": "c:3" } }, {}] }), ["c:3"]);
   assert.deepEqual(namesOf(undefined), []);
+});
+
+test("where this machine is not Linux, Docker runs the istioctl of the version, from the mirror and by its digest", () => {
+  const digests = { "istio/istioctl:1.29.2": `sha256:${"a".repeat(64)}` };
+  const { generator, identity } = istioctlInDocker("1.29.2", { mirror: "mirror.example/hub", digests });
+  assert.equal(identity, `mirror.example/hub/istio/istioctl:1.29.2@sha256:${"a".repeat(64)}`);
+  assert.equal(
+    generator.join(" "),
+    `docker run --rm --network=none --entrypoint=/usr/local/bin/istioctl ${identity} manifest generate`,
+  );
 });

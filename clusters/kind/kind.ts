@@ -9,7 +9,7 @@ import { cacheRoot } from "../components/cache.ts";
 import { baseDir, runDirOf } from "../embedded/run-dir.ts";
 import type { Manifest } from "../../harness/mesh/client.ts";
 import { findOwnFolder, makeOwnFolder, readOwnFile, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
-import { ensureIstio, type WantedMesh } from "../components/components.ts";
+import type { WantedMesh } from "../components/components.ts";
 import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
 import type { ClusterInfo } from "../../harness/model/cluster.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
@@ -17,6 +17,7 @@ import { docker, lastLines, requireDocker } from "./docker.ts";
 import { containerName, type StartedKindContainer } from "./kind-container.ts";
 import { cniManifest, kubeadmConfig } from "./kubeadm.ts";
 import { useRyukIfThere } from "./ryuk.ts";
+import { findGenerator } from "./generator.ts";
 import type { KindMesh } from "./meshes.ts";
 import { provideImages, type ImageOptions, type ImageSet } from "./source.ts";
 import { findOurs, removeFound, sweepKind } from "./sweep.ts";
@@ -196,10 +197,8 @@ async function istioManifestsFor(
   revision?: string,
 ): Promise<Manifest[]> {
   const { istioManifests } = await import("../../harness/mesh/index.ts");
-  const istio = await ensureIstio(versions.istio, { images: { mirror, digests }, progress, signal });
   return istioManifests({
-    istioctl: join(istio.dir, "bin/istioctl"),
-    identity: istio.digest,
+    ...(await findGenerator(versions.istio, { images: { mirror, digests }, progress, signal })),
     cache: join(cacheRoot(), "istio-manifests"),
     upstreamEnvoy,
     smallRequests: true,

@@ -57,8 +57,8 @@ function revisionSettings(revision: string): string[] {
 }
 
 export interface ManifestOptions {
-  /** Path of istioctl, which carries the charts. */
-  readonly istioctl: string;
+  /** The program that carries the charts, with its first arguments; it gets `--set` for each setting. */
+  readonly generator: readonly [string, ...string[]];
   /** What identifies its content: a digest or a version. */
   readonly identity: string;
   /** Folder in which generated manifests are kept. */
@@ -99,15 +99,15 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
 }
 
 async function generate(options: ManifestOptions, settings: readonly string[]): Promise<string> {
-  const args = ["manifest", "generate", ...settings.flatMap((setting) => ["--set", setting])];
+  const [program, ...first] = options.generator;
   try {
-    const { stdout } = await execa(options.istioctl, args, {
+    const { stdout } = await execa(program, [...first, ...settings.flatMap((setting) => ["--set", setting])], {
       ...(options.signal ? { cancelSignal: options.signal } : {}),
     });
     return JSON.stringify(parseManifests(stdout));
   } catch (cause) {
     options.signal?.throwIfAborted();
-    throw new MeshproofError("ERR_CLUSTER_START", "istioctl could not generate Istio's manifests", { cause });
+    throw new MeshproofError("ERR_CLUSTER_START", "Istio's manifests could not be generated", { cause });
   }
 }
 

@@ -35,9 +35,11 @@ export interface OfflineImages {
 export async function ensureOfflineImages(options: EnsureOptions): Promise<OfflineImages> {
   const { progress, signal } = options;
   const entry = { cache: cacheRoot(), progress, signal };
-  const installed = await ensureComponents(options);
+  const recipes = await nodeRecipes();
+  // Together, so that what these have in common with Kubernetes' servers is compiled once.
+  const installed = await ensureComponents({ ...options, also: recipes });
   const root = await ensureEntry(nodeRoot, entry);
-  const [kubernetes, ...others] = await inLanes(await nodeRecipes(), (recipe) => ensureEntry(recipe, entry), 1);
+  const [kubernetes, ...others] = await inLanes(recipes, (recipe) => ensureEntry(recipe, entry), 1);
   if (!kubernetes) throw new Error("no recipe of Kubernetes' node programs");
   const version = `v${kubernetes.version}`;
   const controlPlane = await controlPlaneImages(kubernetes, version);

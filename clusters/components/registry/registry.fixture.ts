@@ -1,11 +1,13 @@
 /** A registry on loopback for tests, whose images are made of files. */
 
 import { createHash } from "node:crypto";
+import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join, relative } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { createGzip } from "node:zlib";
-import { pack } from "tar-stream";
+import { pack, type Header } from "tar-stream";
 import type { Descriptor } from "./client.ts";
 
 export interface TestImage {
@@ -15,6 +17,8 @@ export interface TestImage {
   readonly architecture?: string;
   /** Content by absolute path. */
   readonly files: Readonly<Record<string, Buffer>>;
+  /** A folder whose file system is the lowest layer, as of an image that is made on a distribution's. */
+  readonly base?: string | undefined;
 }
 
 export interface TestRegistry extends AsyncDisposable {
@@ -51,9 +55,11 @@ export async function startRegistry(images: readonly TestImage[]): Promise<TestR
   };
   const addJson = (mediaType: string, value: unknown) => add(mediaType, Buffer.from(JSON.stringify(value)));
 
-  const push = async ({ name, files, architecture = hostArchitecture() }: TestImage): Promise<void> => {
+  const push = async (image: TestImage): Promise<void> => {
+    const { name, files, base: folder, architecture = hostArchitecture() } = image;
     const gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
-    const base = add(gzip, await layer({ "/etc/os-release": Buffer.from("NAME=test\n") }));
+    const small = { "/etc/os-release": Buffer.from("NAME=test\n") };
+    const base = add(gzip, await (folder === undefined ? layer(small) : layerOf(folder)));
     const layers = [base, add(gzip, await layer(files))];
     const manifests = [
       { own: [base], architecture: "riscv64" },
@@ -137,6 +143,26 @@ async function layer(files: TestImage["files"]): Promise<Buffer> {
     await new Promise<void>((resolve, reject) =>
       tar.entry({ name, mode: 0o755, mtime: new Date(0) }, content, (error) => (error ? reject(error) : resolve())),
     );
+  tar.finalize();
+  return packed;
+}
+
+/** A folder with its links and modes, as a container engine packs a distribution. */
+async function layerOf(folder: string): Promise<Buffer> {
+  const tar = pack();
+  const packed = buffer(tar.pipe(createGzip({ level: 1 })));
+  const add = (header: Partial<Header> & { readonly name: string }, content = Buffer.alloc(0)) =>
+    new Promise<void>((resolve, reject) =>
+      tar.entry({ ...header, mtime: new Date(0) }, content, (error) => (error ? reject(error) : resolve())),
+    );
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const name = relative(folder, path);
+    const { mode } = await lstat(path);
+    if (entry.isDirectory()) await add({ name, mode, type: "directory" });
+    else if (entry.isSymbolicLink()) await add({ name, type: "symlink", linkname: await readlink(path) });
+    else await add({ name, mode }, await readFile(path));
+  }
   tar.finalize();
   return packed;
 }

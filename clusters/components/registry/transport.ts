@@ -83,7 +83,7 @@ const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d+){3}|\[:
 let proxy: Dispatcher | undefined;
 
 /** HTTPS_PROXY, HTTP_PROXY and NO_PROXY hold; what is on this machine is asked directly. */
-function dispatcherFor(url: URL): { readonly dispatcher?: Dispatcher } {
+export function dispatcherFor(url: URL): { readonly dispatcher?: Dispatcher } {
   if (isLoopback(url.hostname)) return {};
   return { dispatcher: (proxy ??= new EnvHttpProxyAgent()) };
 }

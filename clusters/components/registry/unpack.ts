@@ -16,6 +16,8 @@ const MOST_FILE_BYTES = 768 * 1024 * 1024;
 /** Of one layer, unpacked. */
 const MOST_LAYER_BYTES = 4 * 1024 * 1024 * 1024;
 
+export const LIMITS = { file: MOST_FILE_BYTES, layer: MOST_LAYER_BYTES };
+
 export interface TakeOptions {
   readonly received?: (bytes: number) => void;
   /** For tests. */
@@ -35,7 +37,7 @@ export async function takeFiles(
   image: RegistryImage,
   wanted: Readonly<Record<string, string>>,
   work: string,
-  { received, limits = { file: MOST_FILE_BYTES, layer: MOST_LAYER_BYTES } }: TakeOptions = {},
+  { received, limits = LIMITS }: TakeOptions = {},
 ): Promise<void> {
   const left = new Map(Object.entries(wanted));
   for (const layer of image.layers.toReversed()) {
@@ -91,7 +93,7 @@ export async function takeFiles(
 }
 
 /** Passes bytes on, up to a number: a small layer may unpack to a large one. */
-function bounded(most: number): Transform {
+export function bounded(most: number): Transform {
   let bytes = 0;
   return new Transform({
     transform(chunk: Buffer, _, done) {
@@ -102,7 +104,7 @@ function bounded(most: number): Transform {
   });
 }
 
-function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): Duplex {
+export function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): Duplex {
   if (/tar[.+]gzip$/.test(mediaType)) return createGunzip();
   if (/tar[.+]zstd$/.test(mediaType)) return createZstdDecompress();
   if (/tar$/.test(mediaType)) return new PassThrough();
@@ -113,7 +115,7 @@ function decompressor({ mediaType, digest }: Descriptor, image: RegistryImage): 
  * As wanted paths are written. A name is relative to the image's root however it begins, as for container engines (Istio's
  * own builder writes `/usr/local/bin/envoy`); one that leads out of it stays so, and is never wanted.
  */
-function plainPath(name: string): string {
+export function plainPath(name: string): string {
   return posix.normalize(name).replace(/^\/+/, "").replace(/\/$/, "");
 }
 
@@ -128,6 +130,6 @@ export function hides(entry: string, type: string, path: string): string | undef
   return type !== "directory" && within(entry) ? `lies below ${entry}, which is a ${type}` : undefined;
 }
 
-function failure(image: RegistryImage, why: string, cause?: unknown): MeshproofError {
+export function failure(image: RegistryImage, why: string, cause?: unknown): MeshproofError {
   return new MeshproofError("ERR_COMPONENT", `the image ${image.reference} cannot be unpacked: ${why}`, { cause });
 }
