@@ -58,6 +58,12 @@ export function ticketOptions(command: Command): Command {
     )
     .addOption(new Option("--seen <answer>", "what the reporter saw").argParser(outcome("--seen")))
     .addOption(
+      new Option(
+        "--authorizer <status>",
+        "what the external authorizer of the ticket's CUSTOM policies answers: 200 allows, 302, 401, 403, …",
+      ).argParser(statusOf("--authorizer")),
+    )
+    .addOption(
       new Option("--jwks <state>", "whether a jwksUri answers")
         .choices(["reachable", "unreachable"])
         .default("reachable"),
@@ -74,8 +80,18 @@ export function ticketOptions(command: Command): Command {
 function outcome(flag: string): (text: string) => Outcome {
   return (text) => {
     if (text === "closed") return text;
-    if (/^[1-5]\d\d$/.test(text)) return Number(text);
+    if (STATUS.test(text)) return Number(text);
     throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status or "closed", not "${text}"`);
+  };
+}
+
+/** Of a final answer. */
+const STATUS = /^[1-5]\d\d$/;
+
+function statusOf(flag: string): (text: string) => number {
+  return (text) => {
+    if (STATUS.test(text)) return Number(text);
+    throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status, not "${text}"`);
   };
 }
 
@@ -127,7 +143,7 @@ export async function askTicket(files: readonly string[], options: ReproOptions,
 
 type ReproCommand = Pick<
   ReproOptions,
-  "token" | "claims" | "expect" | "seen" | "jwks" | "minimize" | "name" | "from" | "in"
+  "token" | "claims" | "expect" | "seen" | "jwks" | "authorizer" | "minimize" | "name" | "from" | "in"
 >;
 
 /**
@@ -136,7 +152,7 @@ type ReproCommand = Pick<
  */
 export function againBy(
   files: readonly string[],
-  { token, claims, expect, seen, jwks, minimize, name, from, in: where }: ReproCommand,
+  { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where }: ReproCommand,
   { request }: Pick<Ticket, "request">,
 ): string {
   const { method, path: target, scheme, authority, host, headers, tokens } = request;
@@ -157,6 +173,7 @@ export function againBy(
     ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
     ...{ "--in": place, "--from": from },
     ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks === "reachable" ? undefined : jwks },
+    ...{ "--authorizer": authorizer === undefined ? undefined : String(authorizer) },
     ...{ "--minimize": minimize, "--name": name },
   });
 }

@@ -24,6 +24,8 @@ export function describeDifference(difference: Difference): string {
       return `${nameOf(difference.object)} was left out: ${describeLeftOut(difference.because, difference)}`;
     case "field-left-out":
       return `${difference.field} of ${nameOf(difference.object)} was left out: meshproof does not know what it does`;
+    case "authorizer":
+      return `a server of meshproof answers ${difference.status} in the place of the external authorizer ${difference.provider} of ${nameOf(difference.object)}`;
     case "mesh-setting":
       return `the setting ${difference.field} of ${nameOf(difference.object)} was left out: the mesh has Istio's default`;
     case "part-left-out":
@@ -101,6 +103,8 @@ export function describeNeed(difference: Difference): string | undefined {
       return "write the request without it if it does not matter";
     case "placeholder":
       return "write a value that is not a secret into the request and into the YAML";
+    case "authorizer":
+      return "run it again on a new cluster (another --name): the server that answers in its place did not answer so";
     case "token-not-given":
       return "give the token by --token, or its claims by --claims";
     case "token-place":
@@ -140,7 +144,7 @@ const NEEDS: Readonly<Record<LeftOut, string>> = {
     "meshproof's cluster has no Gateway API: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
   ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
   "external-authorizer":
-    "what the provider answers is not in the ticket: ask it, since its answer counts before any token is looked at",
+    "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
   "target-ref": "meshproof's cluster has no Gateway API and no waypoints: ask a mesh that has them, or use a selector",
 };
 

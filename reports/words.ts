@@ -356,6 +356,8 @@ export function describeCause(cause: Cause): string {
       return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}, and the pods have ${nameLabels(cause.pods) || "no labels"}${cause.elsewhere ? " and are in another namespace" : ""}; nothing else refuses the request.`;
     case "leaves-mesh":
       return `The request goes through: ${cause.host} is outside of the mesh, and AuthorizationPolicies are enforced where requests arrive, not where they leave.`;
+    case "authorizer-answers":
+      return `The external authorizer of ${cause.policies.map(nameObject).join(" and ")} answers ${cause.status}, and the client gets this answer: a CUSTOM policy decides before any token is looked at.`;
     case "tcp-port":
       return `Port ${cause.port} is named "${cause.name}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${cause.status === 0 ? "no answer" : cause.status}.`;
     case "path-not-exempt":

@@ -295,6 +295,8 @@ export type Cause =
     }
   /** The host is nowhere in the mesh, and no policy is enforced on the way out. */
   | { readonly kind: "leaves-mesh"; readonly host: string }
+  /** What the external authorizer of a CUSTOM policy answers goes to the client. */
+  | { readonly kind: "authorizer-answers"; readonly policies: readonly ObjectRef[]; readonly status: number }
   | { readonly kind: "tcp-port"; readonly port: number; readonly name: string; readonly status: number }
   | {
       readonly kind: "path-not-exempt";

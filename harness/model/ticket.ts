@@ -97,6 +97,8 @@ export type Difference = { readonly decides: Decides } & (
       readonly provider?: string;
     }
   | { readonly kind: "field-left-out"; readonly object: ObjectRef; readonly field: string }
+  /** The authorizer of a CUSTOM policy is a server that gives every request this answer (`--authorizer`). */
+  | { readonly kind: "authorizer"; readonly object: ObjectRef; readonly provider: string; readonly status: number }
   | { readonly kind: "mesh-setting"; readonly object: ObjectRef; readonly field: string }
   /** A part of the request that is not sent: `curl --proxy`, `the body`. */
   | { readonly kind: "part-left-out"; readonly part: string }

@@ -57,7 +57,7 @@ export function readAnswer(
   const told = main.explanation?.filtersAsked === true && !undecided ? main.explanation : undefined;
   const others = observations.filter(({ cell }) => cell === undefined);
   const differences = [
-    ...translation.differences,
+    ...translation.differences.map((one) => authorizerAnswered(one, main.got)),
     ...translation.topology.others.flatMap(({ caller, open }, index): Difference[] => {
       const other = others[index];
       return other === undefined ? [] : [compareCallers(caller, open, main.got, other.got)];
@@ -126,6 +126,13 @@ function cellOf({ got, request, explanation, curl }: Observation): Cell {
     ...(explanation === undefined ? {} : { explanation }),
     curl,
   };
+}
+
+/** An answer of the filter that asks the authorizer, and not the authorizer's own: it was not asked, or is another one. */
+function authorizerAnswered(difference: Difference, { details = "", status }: Observation["got"]): Difference {
+  if (difference.kind !== "authorizer" || !details.startsWith("ext_authz_") || status === difference.status)
+    return difference;
+  return { ...difference, decides: "yes" };
 }
 
 /** 200 stands for "goes through": what the workload then says is its own affair. */

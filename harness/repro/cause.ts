@@ -21,6 +21,7 @@ export interface Evidence {
 export function findCause(evidence: Evidence): Cause {
   return (
     whyElsewhere(evidence) ??
+    whyAuthorizer(evidence) ??
     whyKeys(evidence) ??
     whyAudience(evidence) ??
     whyAuthentication(evidence) ??
@@ -36,6 +37,14 @@ export function findCause(evidence: Evidence): Cause {
 function whyElsewhere({ main, translation: { topology } }: Evidence): Cause | undefined {
   if (topology.way.kind !== "egress" || main.got.by !== "workload") return undefined;
   return { kind: "leaves-mesh", host: topology.way.host };
+}
+
+/** Envoy's own details name the filter: the answer is not another filter's of the same status. */
+function whyAuthorizer({ main, translation: { differences } }: Evidence): Cause | undefined {
+  if (main.got.details?.startsWith("ext_authz_denied") !== true) return undefined;
+  const asked = differences.filter((one) => one.kind === "authorizer");
+  if (asked.length === 0) return undefined;
+  return { kind: "authorizer-answers", policies: asked.map(({ object }) => object), status: main.got.status };
 }
 
 function whyKeys({ main, objects }: Evidence): Cause | undefined {
@@ -83,7 +92,8 @@ function whyAuthentication({ main, translation, ticket }: Evidence): Cause | und
     return { kind: "untrusted-issuer", iss: ticket.tokens[0]?.claims["iss"], trusted, status };
   }
   const reason = main.explanation?.decision.reason;
-  return { kind: "token-refused", status, said, ...(reason && { reason }) };
+  // What stays open in the config is no part of what the filter said.
+  return { kind: "token-refused", status, said, ...(reason && reason.kind !== "undecided" && { reason }) };
 }
 
 /** Two spellings of a path, one refused and one let through. */

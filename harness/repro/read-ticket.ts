@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
 import { ofFile, readUserFile } from "../user-file.ts";
+import { AUTHORIZER, authorizerOf } from "./authorizer.ts";
 import { readCurlLine, readRequest, type TicketRequest } from "./curl-line.ts";
 import { slug } from "./issuers.ts";
 import { withPlaceholders } from "./placeholders.ts";
@@ -27,6 +28,8 @@ export interface TicketOptions {
   readonly from?: string;
   /** `header:NAME`, `cookie:NAME` or `query:NAME`. */
   readonly in?: string;
+  /** The HTTP status that the external authorizer answers. */
+  readonly authorizer?: number;
 }
 
 /**
@@ -57,9 +60,12 @@ export async function readTicket(
   if (objects.length === 0) throw usage(`there is no Kubernetes object in ${files.join(", ")}`);
   const [first = "ticket"] = files;
   const name = first === "-" ? "stdin" : slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
-  const image = imageIn(await readFile(path.join(scenariosRoot, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8"));
+  const { authorizer: status } = options;
+  const workload = (app: string): Promise<string> =>
+    readFile(path.join(scenariosRoot, `workloads/${app}/${app}.yaml`), "utf8");
   return {
-    ...{ name, objects, image, jwks: options.jwks },
+    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), jwks: options.jwks },
+    ...(status === undefined ? {} : { authorizer: authorizerOf(status, await workload(AUTHORIZER)) }),
     ...(options.from === undefined ? {} : { from: options.from }),
     request: ofFile(files.join(", "), () => withPlaceholders(placed(request, options, given.length > 0), objects)),
     // One that is given takes the place of the request's first.

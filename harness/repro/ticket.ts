@@ -3,6 +3,7 @@
 import type { MeshSetting } from "../model/cluster.ts";
 import type { Expectation } from "../model/scenario.ts";
 import type { Caller, Difference, Hint } from "../model/ticket.ts";
+import type { Authorizer } from "./authorizer.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { JwtRule, MadeIssuer } from "./issuers.ts";
 import type { GivenToken } from "./token.ts";
@@ -21,6 +22,8 @@ export interface TicketObject {
   readonly spec?: Readonly<Record<string, unknown>>;
   /** Of a ConfigMap. */
   readonly data?: Readonly<Record<string, string>>;
+  /** A CUSTOM policy that asks the authorizer of `--authorizer`. */
+  readonly scripted?: true;
 }
 
 export interface Ticket {
@@ -32,6 +35,8 @@ export interface Ticket {
   readonly tokens: readonly GivenToken[];
   /** `--from` */
   readonly from?: string;
+  /** `--authorizer` */
+  readonly authorizer?: Authorizer;
   /** Whether a `jwksUri` answers. */
   readonly jwks: "reachable" | "unreachable";
   /** The image of the stand-in. */

@@ -6,6 +6,7 @@ import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
 import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
+import { AUTHORIZER, withAuthorizer } from "./authorizer.ts";
 import { hintsOf } from "./hints.ts";
 import { issuersOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServers } from "./settle.ts";
@@ -29,14 +30,18 @@ const NOBODY: MadeIssuer = {
 /** What a ticket becomes. */
 export function translate(given: Ticket): Translation {
   // The order of the objects in their files decides nothing.
-  const ticket = { ...given, objects: [...given.objects].sort(byName) };
+  const scripted = withAuthorizer([...given.objects].sort(byName), given.authorizer);
+  const ticket = { ...given, objects: scripted.objects };
   const { objects, request } = ticket;
   const topology = topologyOf(objects, request, { from: ticket.from });
   const settings = meshSettingsOf(objects);
+  const asked = given.authorizer !== undefined && scripted.differences.length > 0;
+  const mesh = asked ? { ...settings.mesh, extAuthz: true } : settings.mesh;
   const differences: Difference[] = [
     ...request.differences,
     ...notUnderstood(objects),
     ...settings.differences,
+    ...scripted.differences,
     ...topology.differences,
   ];
   const nsOf = (object: TicketObject): string => object.metadata.namespace ?? topology.fallback;
@@ -155,6 +160,7 @@ export function translate(given: Ticket): Translation {
   for (const { name, iss, keys } of issuers) files.set(`issuers/${name}.yaml`, toYaml({ iss, keys }));
   for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(object));
   files.set(`workloads/${STAND_IN}/${STAND_IN}.yaml`, made.map(toYaml).join("---\n"));
+  if (asked) files.set(`workloads/${AUTHORIZER}/${AUTHORIZER}.yaml`, given.authorizer.workload);
   const fetches = [...files.values()].some((text) => text.includes("@outside-http"));
   const to = way.kind === "gateway" ? "ingress" : way.kind === "egress" ? "elsewhere" : way.service.name;
   const hosts = [request.authority ?? "", request.host ?? ""]
@@ -163,7 +169,7 @@ export function translate(given: Ticket): Translation {
   const differs = dedupe(differences);
   return {
     ...{ id: folder, files, columns, rows, given: column, issuers, rules, topology },
-    mesh: settings.mesh,
+    mesh,
     callers: places,
     certificate: {
       hosts:
@@ -209,7 +215,7 @@ export function translate(given: Ticket): Translation {
         ),
       };
       const gateway = way.kind === "gateway";
-      const set = Object.keys(settings.mesh).length > 0;
+      const set = Object.keys(mesh).length > 0;
       const features = [
         ...(gateway ? ["ingress-gateway"] : []),
         ...(fetches ? ["outside-host"] : []),
@@ -230,11 +236,12 @@ export function translate(given: Ticket): Translation {
           workloads: [
             STAND_IN,
             ...(fetches ? ["outside-host"] : []),
+            ...(asked ? [AUTHORIZER] : []),
             "nginx-proxy",
             ...(forExport ? ["outside", "sleep"] : []),
           ],
           ...(Object.keys(tokens).length > 0 ? { tokens } : {}),
-          ...(set ? { mesh: settings.mesh } : {}),
+          ...(set ? { mesh } : {}),
           steps: [
             {
               name: "the ticket's policies",

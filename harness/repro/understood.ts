@@ -57,6 +57,16 @@ export function refOf({ kind, metadata }: TicketObject): ObjectRef {
   return { kind, namespace: metadata.namespace ?? "", name: metadata.name };
 }
 
+/** Whether an external authorizer decides about a policy's requests. */
+export function isCustom({ apiVersion, kind, spec }: TicketObject): boolean {
+  return groupOf(apiVersion) === "security.istio.io" && kind === "AuthorizationPolicy" && spec?.["action"] === "CUSTOM";
+}
+
+/** Its name in the mesh config; empty where the policy has none. */
+export function providerOf({ spec }: TicketObject): string {
+  return String((spec?.["provider"] as { name?: unknown } | undefined)?.name ?? "");
+}
+
 /** Why an object is not in the cluster; undefined where it is. */
 function whyLeftOut(object: TicketObject): LeftOut | undefined {
   const { kind, spec = {} } = object;
@@ -66,7 +76,7 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   if (isIn(WORKLOADS, object)) return undefined;
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
   if (spec["targetRef"] !== undefined || spec["targetRefs"] !== undefined) return "target-ref";
-  if (kind === "AuthorizationPolicy" && spec["action"] === "CUSTOM") return "external-authorizer";
+  if (isCustom(object) && object.scripted !== true) return "external-authorizer";
   // A filter that asks somebody else, or that is loaded from elsewhere, asks for what is not here.
   if (
     kind === "EnvoyFilter" &&
@@ -96,13 +106,12 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
   return objects.flatMap((object): Difference[] => {
     const because = whyLeftOut(object);
     if (because !== undefined) {
-      const { apiVersion, spec } = object;
-      const provider = (spec?.["provider"] as { name?: unknown } | undefined)?.name;
+      const { apiVersion } = object;
       return [
         {
           kind: "object-left-out",
           ...{ object: refOf(object), apiVersion, because },
-          ...(because === "external-authorizer" && { provider: String(provider ?? "") }),
+          ...(because === "external-authorizer" && { provider: providerOf(object) }),
           decides: because === "irrelevant" ? "no" : "unknown",
         },
       ];
