@@ -8,12 +8,12 @@ const file = (rest: string): string =>
   `knownFailures:\n  - { scenario: a/b, owner: mesh-team, reason: slow, ${rest} }\n`;
 const parse = (rest: string) => parseKnownFailures(file(rest), "known.yaml");
 
-/** As much of a result as known failures look at. */
+/** The part of a result that known failures read. */
 function run(...statuses: Status[]): RunResult {
   return runOf(statuses.map((status, index) => checkOf(status, { name: `check ${index}` })));
 }
 
-/** A check that wants 403 from authorization and got another refusal. */
+/** A check that expects 403 from authorization and got another denial. */
 function checkOf(status: Status, changes: Partial<CheckResult> = {}): CheckResult {
   const check = {
     name: "check",
@@ -50,7 +50,7 @@ test("a known failure counts as one in check, step, scenario and counts, until t
 const answer = (status: number, by: Answer["by"]) => ({ status, by }) as Answer;
 const admitted = answer(200, "workload");
 
-test("a request that was admitted and must be refused is excused by nothing that does not name the answer", () => {
+test("a request that was admitted and must be denied is excused only by an entry that names the answer", () => {
   for (const entry of [
     "expires: 2027-01-01",
     "expires: 2027-01-01, step: step",
@@ -59,7 +59,7 @@ test("a request that was admitted and must be refused is excused by nothing that
     for (const failed of [
       checkOf("failed", { got: admitted }),
       checkOf("failed", { got: answer(404, "workload") }),
-      // As the late review of the access log finds it: the workload's own 403.
+      // The workload's own 403, which the late review of the access log finds.
       checkOf("failed", { got: answer(403, "workload") }),
       checkOf("failed", { expected: { status: 401, by: "authentication" }, got: admitted }),
       checkOf("flaky", { got: answer(403, "authorization"), wrong: [admitted] }),
@@ -106,7 +106,7 @@ test("an answer is named by its status and who gave it", () => {
   );
 });
 
-test("an expired one fails, and is told", () => {
+test("an expired entry fails, with a note", () => {
   const result = excuseRun(run("failed"), parse("expires: 2026-11-24"), "2026-11-25");
   assert.deepEqual([statusesOf(result), result.counts.failed], [["failed"], 1]);
   assert.match(
@@ -128,7 +128,7 @@ test("an error of the environment is not excused", () => {
   assert.match(noteOf(result), /was not judged$/);
 });
 
-test("one that passes now is to be removed, one that matches nothing is told", () => {
+test("an entry that passes now is to be removed, one that matches nothing gets a note", () => {
   const passes = excuseRun(run("passed"), parse("expires: 2027-01-01"), "2026-11-25");
   assert.match(noteOf(passes), /passes now: remove it$/);
   const nothing = excuseRun(run("failed"), parse("expires: 2027-01-01, step: other"), "2026-11-25");
@@ -136,7 +136,7 @@ test("one that passes now is to be removed, one that matches nothing is told", (
   assert.deepEqual(statusesOf(nothing), ["failed"]);
 });
 
-test("a wrong file is refused with its line", () => {
+test("a wrong file is an error with its line", () => {
   assert.throws(() => parse("expires: soon"), /known\.yaml:2:\d+ expires must be a date such as 2027-01-31/);
   assert.throws(() => parse("expires: 2026-02-30"), /known\.yaml:2 2026-02-30 is not a date/);
   assert.throws(() => parse("until: 2026-02-20"), /known\.yaml:2:\d+ unknown key "until"/);

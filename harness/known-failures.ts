@@ -1,4 +1,4 @@
-/** Known failures, with owner, reason and expiry date: those that scenarios have of their own, those of a file, and what they make of a run. */
+/** Known failures, with owner, reason and expiry date, from scenarios and from a file, and how they change a run's result. */
 
 import { MeshproofError } from "./model/errors.ts";
 import { knownFailuresFile, type KnownFailure } from "./model/known.ts";
@@ -10,7 +10,7 @@ import { parseSource } from "./scenario/source.ts";
 import { validate } from "./scenario/validate.ts";
 import { countOf, excuseScenario, type Excused } from "./verdict/status.ts";
 
-/** A known failure, and what it is of. */
+/** A known failure, with the scenario that it belongs to. */
 export interface KnownFailureEntry extends KnownFailure {
   readonly scenario: string;
   /** `file:line`, for messages. */
@@ -47,7 +47,7 @@ export function parseKnownFailures(content: string, file: string): KnownFailureE
   });
 }
 
-/** The known failures that scenarios have of their own. */
+/** The known failures that scenarios declare in their own files. */
 export function ownKnownFailures(scenarios: readonly Scenario[]): KnownFailureEntry[] {
   return scenarios.flatMap(({ id, knownFailure, position }) =>
     knownFailure === undefined ? [] : [{ ...knownFailure, scenario: id, at: `${position.file}:${position.line}` }],
@@ -55,7 +55,7 @@ export function ownKnownFailures(scenarios: readonly Scenario[]): KnownFailureEn
 }
 
 /**
- * Makes failed and flaky checks that are known into known failures: see {@link excuseScenario}. An entry past its date excuses
+ * Turns failed and flaky checks that are known into known failures: see {@link excuseScenario}. An entry past its date excuses
  * nothing.
  * @param today YYYY-MM-DD, UTC
  * @returns the result with a note for each entry that has expired, matches nothing, does not name what was seen, was not judged,

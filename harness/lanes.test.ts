@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { inLanes } from "./lanes.ts";
 
-/** Lets everything that is ready to go on do so. */
+/** Runs every callback that is already queued. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("lanes", () => {
-  it("give what each item gave, in order, and never run more than so many at once", async () => {
+  it("return the results in the order of the items, and never run more than the given number at once", async () => {
     let running = 0;
     let most = 0;
     const numbers = Array.from({ length: 100 }, (_, i) => i);
@@ -28,12 +28,12 @@ describe("lanes", () => {
     assert.equal(most, 8);
   });
 
-  it("take what can be iterated, and nothing", async () => {
+  it("take any iterable, an empty one too", async () => {
     assert.deepEqual(await inLanes(new Set(["a", "b"]), (text) => Promise.resolve(text)), ["a", "b"]);
     assert.deepEqual(await inLanes([], () => Promise.reject(new Error("never called"))), []);
   });
 
-  it("begin nothing after a failure, and throw the first one when all is quiet", async () => {
+  it("start nothing after a failure, and throw the first one when the running items have ended", async () => {
     const begun: number[] = [];
     const ended: number[] = [];
     const work = async (n: number): Promise<void> => {

@@ -1,11 +1,11 @@
-/** How many pieces of work are under way at once where nothing else is said: what `kubectl apply` and a laptop's disk bear. */
+/** How many items run at once by default: an API server and a laptop's disk can handle this many. */
 const LANES = 8;
 
 /**
- * Like `Promise.all(items.map(work))`, but only so many at once: ten thousand scenarios must not open ten thousand files or
- * send ten thousand requests. After the first failure nothing more is begun.
- * @returns what each gave, in the order of the items
- * @throws the first failure, once nothing is under way any more
+ * Like `Promise.all(items.map(work))`, but with a limit: ten thousand scenarios must not open ten thousand files or
+ * send ten thousand requests at once. After the first failure no further item starts.
+ * @returns the results in the order of the items
+ * @throws the first failure, once every running item has ended
  */
 export async function inLanes<T, R>(
   items: Iterable<T>,
@@ -15,7 +15,7 @@ export async function inLanes<T, R>(
   const waiting = [...items].entries();
   const results: R[] = [];
   const failures: unknown[] = [];
-  // All lanes take from one iterator: an item is taken once.
+  // All lanes share one iterator, so each item is taken once.
   const lane = async (): Promise<void> => {
     for (const [index, item] of waiting) {
       try {

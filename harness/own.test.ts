@@ -7,7 +7,7 @@ import { findOwnFolder, isOwn, makeOwnFolder, ownTempFolder, placeOfUser, readOw
 
 const hint = "set X to a folder of your own";
 const code = "ERR_FOREIGN_FILE";
-/** Nobody's number. */
+/** A uid that no user has. */
 const SOMEBODY = 12345;
 
 let top: string;
@@ -23,14 +23,14 @@ const make = (name: string, mode = 0o755): string => {
   return path;
 };
 
-test("a folder that is not there is undefined, and made as a secret one where it is wanted", () => {
+test("a missing folder is undefined, and is created as a secret one on request", () => {
   const path = join(top, "a/b");
   assert.equal(findOwnFolder(path, { hint }), undefined);
   assert.equal(makeOwnFolder(path, { secret: true, hint }), path);
   assert.equal(findOwnFolder(path, { secret: true, hint }), path);
 });
 
-test("what others may write is refused, and what is secret where they may look", () => {
+test("a folder that others may write to is refused, and a secret one that they may read", () => {
   const open = make("open", 0o777);
   assert.throws(() => findOwnFolder(open, { hint }), { code, message: /open to others: its mode is 0777/ });
   const readable = make("readable", 0o755);
@@ -41,7 +41,7 @@ test("what others may write is refused, and what is secret where they may look",
   });
 });
 
-test("a folder below one in which others may rename is refused, unless that one is sticky", () => {
+test("a folder is refused if others may write to its parent, unless the parent is sticky", () => {
   const parent = make("parent", 0o777);
   mkdirSync(join(parent, "child"), { mode: 0o700 });
   assert.throws(() => findOwnFolder(join(parent, "child"), { secret: true, hint }), { code, message: /not sticky/ });
@@ -49,7 +49,7 @@ test("a folder below one in which others may rename is refused, unless that one 
   assert.equal(findOwnFolder(join(parent, "child"), { secret: true, hint }), join(parent, "child"));
 });
 
-test("one's own link is followed to where it leads, and not to a secret folder", () => {
+test("the user's own link is followed, but not to a secret folder", () => {
   const real = make("real", 0o700);
   symlinkSync("real", join(top, "link"));
   assert.equal(findOwnFolder(join(top, "link"), { hint }), real);
@@ -58,7 +58,7 @@ test("one's own link is followed to where it leads, and not to a secret folder",
   assert.throws(() => findOwnFolder(join(top, "loop"), { hint }), { code, message: /from link to link/ });
 });
 
-test("a file is read as it is, and no link, pipe or open file", () => {
+test("a file is read, but not a link, a pipe or a file that others may write to", () => {
   const folder = findOwnFolder(make("folder", 0o700), { hint });
   assert.ok(folder);
   assert.equal(readOwnFile(folder, "none", { hint }), undefined);
@@ -72,7 +72,7 @@ test("a file is read as it is, and no link, pipe or open file", () => {
   assert.throws(() => readOwnFile(folder, "good", { hint }), { code, message: /open to others/ });
 });
 
-test("the temporary folder must be there, and nobody may take away what is in it", () => {
+test("the temporary folder must exist, and no other user may remove files in it", () => {
   assert.throws(() => ownTempFolder(join(top, "none")), { code, message: /does not exist/ });
   const shared = make("shared", 0o777);
   assert.throws(() => ownTempFolder(shared), { code, message: /not sticky/ });
@@ -85,26 +85,26 @@ test("a relative path in an XDG variable is ignored", () => {
   assert.equal(placeOfUser("XDG_STATE_HOME", ".local/state", { HOME: "/h", XDG_STATE_HOME: "/x" }), "/x");
 });
 
-const skip = process.getuid?.() === 0 ? false : "only root can make what belongs to somebody else";
-describe("of somebody else", { skip }, () => {
+const skip = process.getuid?.() === 0 ? false : "only root can create files of another user";
+describe("of another user", { skip }, () => {
   const plant = (name: string, mode = 0o700): string => {
     const path = make(name, mode);
     chownSync(path, SOMEBODY, SOMEBODY);
     return path;
   };
 
-  test("a folder is refused, with its owner and what to do", () => {
+  test("a folder is refused, with its owner and a hint", () => {
     const path = plant("planted");
     for (const secret of [false, true])
       for (const open of [findOwnFolder, makeOwnFolder])
         assert.throws(() => open(path, { secret, hint }), {
           code,
           message: `${path} belongs to uid 12345, not to root; nothing in it was read or run`,
-          hint: `see who made it (ls -ld ${path}) and remove it, or ${hint}`,
+          hint: `find out who created it (ls -ld ${path}) and remove it, or ${hint}`,
         });
   });
 
-  test("a folder above is refused, sticky or not", () => {
+  test("a parent folder is refused, sticky or not", () => {
     const parent = plant("parent", 0o1777);
     mkdirSync(join(parent, "child"), { mode: 0o700 });
     assert.throws(() => findOwnFolder(join(parent, "child"), { hint }), {
@@ -117,7 +117,7 @@ describe("of somebody else", { skip }, () => {
     });
   });
 
-  test("a link is refused wherever it leads, also a dangling one", () => {
+  test("a link is refused, also a dangling one", () => {
     const real = make("real", 0o700);
     for (const [name, target] of [
       ["link", real],
@@ -132,7 +132,7 @@ describe("of somebody else", { skip }, () => {
     }
   });
 
-  test("a file in one's own folder is refused", () => {
+  test("a file in the user's own folder is refused", () => {
     const folder = findOwnFolder(make("folder", 0o700), { hint });
     assert.ok(folder);
     writeFileSync(join(folder, "file"), "planted", { mode: 0o600 });
@@ -142,7 +142,7 @@ describe("of somebody else", { skip }, () => {
     assert.equal(isOwn(folder), true);
   });
 
-  test("what may be written by a group that has others in it cannot be trusted", () => {
+  test("a file that a group with other users may write to cannot be trusted", () => {
     const mode = 0o100_664;
     assert.equal(whyForeign({ uid: 0, gid: 0, mode: 0o100_644 }), undefined);
     assert.match(whyForeign({ uid: 0, gid: SOMEBODY, mode }) ?? "", /may be written by others \(mode 0664\)/);

@@ -1,7 +1,7 @@
 /**
- * The only way to a folder whose content this program believes or runs: everything below the temporary folder, the caches
- * and the state folder is opened by a path that was proved here to be this user's. Anybody may have made a folder of that
- * name before: /tmp is everybody's.
+ * The only way to open a folder whose content meshproof trusts or runs: everything below the temporary folder, the caches
+ * and the state folder is opened by a path that was proved here to be this user's. Another user may have created a folder
+ * of that name before, since every user can write to /tmp.
  */
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -11,12 +11,12 @@ import { MeshproofError } from "./model/errors.ts";
 declare const proved: unique symbol;
 
 /**
- * An absolute path without links: a folder that belongs to this user (or to root, where that will do), that nobody else may
- * write, below folders in which nobody else can put another one in its place.
+ * An absolute path without links to a folder that belongs to this user (or to root, if `secret` is not set), that no other
+ * user may write to or can replace.
  */
 export type OwnFolder = string & { readonly [proved]: true };
 
-/** What of a file's status is looked at. */
+/** The parts of a file's status that are checked. */
 interface Status {
   readonly uid: number;
   readonly gid: number;
@@ -24,53 +24,53 @@ interface Status {
 }
 
 export interface OwnOptions {
-  /** Nobody else may even look into it, root's will not do, and no link leads to it. */
+  /** No other user may read it, it must not be root's (unless this user is root), and its path must not end in a link. */
   readonly secret?: boolean;
-  /** What to do instead of removing somebody else's folder, one sentence. */
+  /** What to do instead of removing another user's folder, one sentence. */
   readonly hint: string;
 }
 
 const STICKY = 0o1000;
 
-/** What to do about a temporary folder. */
+/** Hint for a temporary folder. */
 export const TEMP_HINT = "set TMPDIR to a folder of your own, which only you may write";
 
 let temp: string | undefined;
 
-/** As it was when it was first asked for: a library that needs another one is given it by TMPDIR. */
+/** Read once: TMPDIR may be changed later for a library that needs another folder. */
 const tempPlace = (): string => (temp ??= tmpdir());
 
-/** `${TMPDIR:-/tmp}/<name>`, not looked at: for messages and names. */
+/** `${TMPDIR:-/tmp}/<name>`, not checked: for messages and names. */
 export function placeInTemp(name: string): string {
   return join(tempPlace(), name);
 }
 
-/** The temporary folder itself, where everybody may have folders but only change their own. @throws ERR_FOREIGN_FILE */
+/** The temporary folder, in which each user may change only their own files. @throws ERR_FOREIGN_FILE */
 export function ownTempFolder(path = tempPlace()): string {
   const { real, status } = walk(path, TEMP_HINT, true);
   if (status === undefined)
     throw new MeshproofError("ERR_FOREIGN_FILE", `the temporary folder ${path} does not exist`, {
-      hint: "make it, or set TMPDIR to another folder",
+      hint: "create it, or set TMPDIR to another folder",
     });
   refuseUnsafeParent(real, status, TEMP_HINT);
   return real;
 }
 
-/** The user's own files, such as `~/.kube/config`, which meshproof does not write; not looked at. */
+/** A file of the user that meshproof does not write, such as `~/.kube/config`; not checked. */
 export function placeInHome(name: string): string {
   return join(homedir(), name);
 }
 
-/** `<variable>`, by the XDG Base Directory Specification, else the folder in the home folder; not looked at. */
+/** The folder in `<variable>` (XDG Base Directory Specification), else the one in the home folder; not checked. */
 export function placeOfUser(variable: string, inHome: string, env: NodeJS.ProcessEnv = process.env): string {
   const xdg = env[variable];
-  // A relative path there is invalid and to be ignored.
+  // The specification requires ignoring a relative path.
   return xdg && isAbsolute(xdg) ? xdg : join(env["HOME"] || homedir(), inHome);
 }
 
 /**
- * The folder at a path, proved to be this user's; undefined where there is none.
- * @throws ERR_FOREIGN_FILE where it is somebody else's, or somebody else may change it or put another in its place
+ * The folder at a path, proved to be this user's; undefined if there is none.
+ * @throws ERR_FOREIGN_FILE if it is another user's, or another user may change or replace it
  */
 export function findOwnFolder(path: string, { secret = false, hint }: OwnOptions): OwnFolder | undefined {
   const { real, status } = walk(path, hint, !secret);
@@ -81,11 +81,11 @@ export function findOwnFolder(path: string, { secret = false, hint }: OwnOptions
   return real as OwnFolder;
 }
 
-/** As {@link findOwnFolder}; makes it where it is not there, and what is missing above it. */
+/** Like {@link findOwnFolder}, but creates the folder and its parents if they are missing. */
 export function makeOwnFolder(path: string, options: OwnOptions): OwnFolder {
   const mode = options.secret ? 0o700 : 0o755;
-  // Made first and looked at afterwards: nobody can put another in its place in between. Again where another process of
-  // this user took it away meanwhile.
+  // Create first, then check: another user cannot replace it in between. Repeat if another process of this user removed
+  // it in between.
   for (let tries = 0; tries < 50; tries++) {
     const { real, status } = walk(path, options.hint, true);
     try {
@@ -96,18 +96,18 @@ export function makeOwnFolder(path: string, options: OwnOptions): OwnFolder {
     const made = findOwnFolder(path, options);
     if (made !== undefined) return made;
   }
-  throw foreign(`${path} is removed as often as it is made`, options.hint);
+  throw foreign(`${path} is removed each time it is created`, options.hint);
 }
 
 /**
- * The text of a file in such a folder; undefined where there is none.
- * @throws ERR_FOREIGN_FILE where it is a link or somebody else's
+ * The text of a file in such a folder; undefined if there is none.
+ * @throws ERR_FOREIGN_FILE if it is a link or another user's
  */
 export function readOwnFile(folder: OwnFolder, name: string, options: OwnOptions): string | undefined {
   const file = join(folder, name);
   let descriptor: number;
   try {
-    // Not blocked by a named pipe, not led away by a link.
+    // A named pipe must not block this, and a link must not be followed.
     descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
@@ -124,13 +124,13 @@ export function readOwnFile(folder: OwnFolder, name: string, options: OwnOptions
   }
 }
 
-/** Whether what is at a path is this user's and not a link: nobody else can lead its removal elsewhere. */
+/** Whether a path is this user's and not a link, so that removing it removes nothing elsewhere. */
 export function isOwn(path: string): boolean {
   const status = lstat(path);
   return status !== undefined && !isLink(status) && isMine(status.uid);
 }
 
-/** Why a file or folder cannot be trusted; undefined where it can: this user's or root's, and nobody else may write it. */
+/** Why a file or folder cannot be trusted; undefined if it is this user's or root's and no other user may write to it. */
 export function whyForeign(status: Status): string | undefined {
   if (status.uid !== 0 && !isMine(status.uid)) return `belongs to ${ownerOf(status)}`;
   return isWritableByOthers(status) ? `may be written by others (mode ${modeOf(status)})` : undefined;
@@ -147,7 +147,7 @@ function refuseForeign(path: string, status: Status, { secret = false, hint }: O
     );
 }
 
-/** A folder above: who may write it can rename what is in it, unless it is sticky and then only one's own. */
+/** Refuses a parent folder in which another user can rename entries; in a sticky one users can rename only their own. */
 function refuseUnsafeParent(path: string, status: Status, hint: string): void {
   if (status.uid !== 0 && !isMine(status.uid) && !isUnmapped(status.uid))
     throw foreign(`${path} belongs to ${ownerOf(status)}, who can replace what is in it`, hint);
@@ -159,14 +159,14 @@ function refuseUnsafeParent(path: string, status: Status, hint: string): void {
 }
 
 interface Walked {
-  /** Without links. */
+  /** The path without links. */
   readonly real: string;
-  /** Of what is there; undefined where something on the way is missing. */
+  /** Undefined if a part of the path is missing. */
   readonly status: (Status & { readonly mode: number }) | undefined;
 }
 
 /**
- * Goes from the root to a path as the kernel would, and looks at each folder and link on the way.
+ * Resolves a path from the root as the kernel does, and checks each folder and link.
  * @param follow whether the last part may be a link
  */
 function walk(path: string, hint: string, follow: boolean): Walked {
@@ -188,7 +188,7 @@ function walk(path: string, hint: string, follow: boolean): Walked {
     if (isLink(found) && (follow || left.length > 0)) {
       if (found.uid !== 0 && !isMine(found.uid))
         throw foreign(`${next} is a link that ${ownerOf(found)} made, not ${me()}`, hint, next);
-      if (++links > 40) throw foreign(`${path} leads from link to link`, hint);
+      if (++links > 40) throw foreign(`${path} goes from link to link`, hint);
       const target = readlinkSync(next);
       left.unshift(...parts(target));
       if (isAbsolute(target)) {
@@ -208,7 +208,7 @@ function lstat(path: string): Status | undefined {
     return lstatSync(path);
   } catch (cause) {
     if (codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR") return undefined;
-    throw new MeshproofError("ERR_FOREIGN_FILE", `${path} cannot be looked at: ${codeOf(cause)}`, { cause });
+    throw new MeshproofError("ERR_FOREIGN_FILE", `${path} cannot be read: ${codeOf(cause)}`, { cause });
   }
 }
 
@@ -216,10 +216,10 @@ const isLink = ({ mode }: Status): boolean => (mode & constants.S_IFMT) === cons
 const isFolder = ({ mode }: Status): boolean => (mode & constants.S_IFMT) === constants.S_IFDIR;
 const modeOf = ({ mode }: Status): string => (mode & 0o7777).toString(8).padStart(4, "0");
 
-/** Where there are no user ids (Windows), a home folder is the user's by its own rules. */
+/** Without user ids (Windows), access rights protect the home folder. */
 const isMine = (uid: number): boolean => process.getuid === undefined || uid === process.getuid();
 
-/** In a user namespace every user that has no number there has this one; the machine's root is one of them. */
+/** In a user namespace every unmapped user has this uid, the machine's root too. */
 function isUnmapped(uid: number): boolean {
   if (uid !== 65534 || process.platform !== "linux") return false;
   return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
@@ -230,7 +230,7 @@ function isWritableByOthers({ mode, gid }: Status): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && !isPrivateGroup(gid));
 }
 
-/** Whether this user is alone in a group: many distributions give each user one, and a umask that lets it write. */
+/** Whether the group has only this user: many distributions create such a group, with a umask that allows group writes. */
 function isPrivateGroup(gid: number): boolean {
   const uid = process.getuid?.() ?? -1;
   const lines = (file: string): string[][] => {
@@ -247,7 +247,7 @@ function isPrivateGroup(gid: number): boolean {
   const users = lines("/etc/passwd").filter(([, , id]) => id !== undefined && id !== "");
   const own = users.filter(([, , id]) => Number(id) === uid).map(([name]) => name);
   const members = (group[3] ?? "").split(",").filter((name) => name !== "");
-  // A group without anybody in it may get somebody: it must be the one that this user has.
+  // A group without members may get some later: it must be this user's primary group.
   const mine = users.some(([, , id, primary]) => Number(id) === uid && Number(primary) === gid);
   const others = users.some(([, , id, primary]) => Number(id) !== uid && Number(primary) === gid);
   return mine && !others && members.every((name) => own.includes(name));
@@ -268,15 +268,15 @@ function nameOf(uid: number): string {
       .find(([, , id]) => Number(id) === uid);
     if (line?.[0] !== undefined) return `${line[0]} (uid ${uid})`;
   } catch {
-    // Then by the number.
+    // The file cannot be read: the number has to do.
   }
   return `uid ${uid}`;
 }
 
-/** @param made what somebody else may have put there, to be looked at and removed */
+/** @param made a path that another user may have created, for the hint to check and remove it */
 function foreign(message: string, hint: string, made?: string): MeshproofError {
   return new MeshproofError("ERR_FOREIGN_FILE", `${message}; nothing in it was read or run`, {
-    hint: made === undefined ? hint : `see who made it (ls -ld ${made}) and remove it, or ${hint}`,
+    hint: made === undefined ? hint : `find out who created it (ls -ld ${made}) and remove it, or ${hint}`,
   });
 }
 

@@ -1,2 +1,2 @@
-/** Tells a person what is going on, one sentence a call; the command line decides how to draw it. */
+/** Reports progress to the user, one sentence per call; the command line decides how to show it. */
 export type Progress = (line: string) => void;

@@ -1,8 +1,8 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 
 /**
- * Writes a file whole or not at all, also where another process writes the same one at this moment.
- * @throws what the file system says; nothing half is left then
+ * Writes a file atomically, also if another process writes the same file.
+ * @throws the file system's error; no partial file is left then
  */
 export async function replaceFile(file: string, text: string, mode = 0o644): Promise<void> {
   const temporary = `${file}.${process.pid}`;

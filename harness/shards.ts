@@ -1,4 +1,4 @@
-/** A selection split over several runs, and what they found put together again. */
+/** Splits a selection into shards, and merges their results. */
 
 import { isDeepStrictEqual } from "node:util";
 import { createHash } from "node:crypto";
@@ -8,7 +8,7 @@ import { inRunOrder } from "./run/plan.ts";
 import type { Scenario } from "./model/scenario.ts";
 import { countOf } from "./verdict/status.ts";
 
-/** @throws MeshproofError ERR_USAGE where the text is not `i/n` with 1 <= i <= n */
+/** @throws MeshproofError ERR_USAGE if the text is not `i/n` with 1 <= i <= n */
 export function parseShard(text: string): Pick<Shard, "index" | "count"> {
   const [, index, count] = (/^([1-9]\d{0,3})\/([1-9]\d{0,3})$/.exec(text) ?? []).map(Number);
   if (index === undefined || count === undefined || index > count)
@@ -17,9 +17,9 @@ export function parseShard(text: string): Pick<Shard, "index" | "count"> {
 }
 
 /**
- * One part of a selection. Parts are runs of neighbours in run order, so that scenarios with the same mesh setting stay
- * together, with about as many steps each: a step is what takes time. Every scenario is in exactly one part. Where there are more
- * parts than scenarios the last ones are empty.
+ * Returns one shard of a selection. A shard is a contiguous part of the run order, so that scenarios with the same mesh
+ * setting stay together. Shards have about the same number of steps, since steps take the time. Every scenario is in exactly
+ * one shard. If there are more shards than scenarios, the last ones are empty.
  */
 export function takeShard(
   scenarios: readonly Scenario[],
@@ -41,18 +41,18 @@ export function takeShard(
   return { scenarios: own, shard: { index, count, selection: selectionOf(ordered) } };
 }
 
-/** The same for the same scenarios, in whatever order. */
+/** A hash of the selected scenarios, independent of their order. */
 export function selectionOf(scenarios: readonly Pick<Scenario, "id" | "mesh">[]): string {
   const ids = inRunOrder(scenarios).map(({ id }) => id);
   return createHash("sha256").update(ids.join("\n")).digest("hex").slice(0, 16);
 }
 
-/** So much later may the last of the runs that are merged have begun than the first, where nothing else says that they belong together. */
+/** Longest time between the starts of the first and the last of merged runs that have no run set in common. */
 const LONGEST_SET_MS = 24 * 3_600_000;
 
 /**
- * What the runs of one pipeline have in common, as its CI system tells it, or the user by MESHPROOF_RUN_SET. A job that is run
- * again belongs to its pipeline.
+ * An id that the runs of one pipeline share, from the CI system's variables or from MESHPROOF_RUN_SET. A repeated job keeps
+ * its pipeline's id.
  */
 export function runSetOf(env: Readonly<Record<string, string | undefined>>): string | undefined {
   const {
@@ -69,18 +69,18 @@ export function runSetOf(env: Readonly<Record<string, string | undefined>>): str
   return GITLAB_CI && CI_PIPELINE_ID ? `gitlab ${CI_PROJECT_PATH ?? ""} ${CI_PIPELINE_ID}` : undefined;
 }
 
-/** A run with where it was read from, for messages. */
+/** A run with the path that it was read from, for messages. */
 export interface ReadRun {
   readonly place: string;
   readonly result: RunResult;
 }
 
 /**
- * What several runs found, as one. Counts are those of the scenarios, whatever a file says.
+ * Merges several runs into one result. Counts are computed from the scenarios, not taken from the files.
  * @param id of the result
- * @throws MeshproofError ERR_USAGE where they do not belong together: other versions, digests or inputs, another pipeline or
+ * @throws MeshproofError ERR_USAGE if they do not belong together: other versions, digests or inputs, another pipeline or
  * day, the same scenario twice, shards of different selections, or a shard that is missing or incomplete;
- * ERR_NOTHING_SELECTED where all of them are empty
+ * ERR_NOTHING_SELECTED if all of them are empty
  */
 export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
   const [first] = runs;
@@ -145,7 +145,7 @@ function refuseDiffering(a: ReadRun, b: ReadRun): void {
       );
 }
 
-/** Runs of no known pipeline belong together by their time. */
+/** Without a run set, runs of one day belong together. */
 function refuseApart(runs: readonly ReadRun[]): void {
   if (runs.every(({ result }) => result.inputs?.runSet !== undefined)) return;
   const [earliest, ...later] = runs.toSorted((a, b) => Date.parse(a.result.startedAt) - Date.parse(b.result.startedAt));
@@ -195,7 +195,7 @@ function refuseIncomplete(runs: readonly ReadRun[]): void {
     );
 }
 
-/** A scenario that is there twice is told on its own. */
+/** Removes duplicate scenarios, which have their own error. */
 function uniqueById<S extends { readonly id: string }>(scenarios: readonly S[]): S[] {
   return [...new Map(scenarios.map((scenario) => [scenario.id, scenario])).values()];
 }

@@ -1,18 +1,18 @@
-/** Files that a user names. Whatever is odd about one is told as such, with exit code 2: it is no failure of meshproof itself. */
+/** Files that a user names. A fault in one is reported as the file's fault, with exit code 2, not as an internal error of meshproof. */
 
 import { readFile } from "node:fs/promises";
 import { MeshproofError } from "./model/errors.ts";
 
 interface Words {
-  /** What it is called in a sentence: `the known failures`; its name where this is left out. */
+  /** The file's name in a sentence: `the known failures`; default its path. */
   readonly what?: string;
-  /** What to do about it. */
+  /** How to fix it. */
   readonly hint?: string;
 }
 
 /**
  * The text of a file, without a byte order mark.
- * @throws MeshproofError ERR_USAGE where it cannot be read or is not UTF-8
+ * @throws MeshproofError ERR_USAGE if it cannot be read or is not UTF-8
  */
 export async function readUserFile(file: string, { what = file, hint }: Words = {}): Promise<string> {
   const refuse = (why: string, cause: unknown, todo = hint): MeshproofError =>
@@ -25,7 +25,7 @@ export async function readUserFile(file: string, { what = file, hint }: Words = 
     bytes = await readFile(file);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    // Named once: where the text says what the file is for, and not where it is.
+    // Name the path once: `what` may describe the file without its path.
     const it = what === file ? "it" : file;
     throw refuse(code === "ENOENT" ? `${it} does not exist` : code === "EISDIR" ? `${it} is a folder` : message, cause);
   }
@@ -37,16 +37,16 @@ export async function readUserFile(file: string, { what = file, hint }: Words = 
 }
 
 /**
- * Does something with what a file holds. A user's file may hold anything: lists where objects are expected, aliases that grow
- * without end, nesting that overflows the stack. What fails because of that is the file's fault.
- * @throws MeshproofError ERR_USAGE in place of any other error
+ * Runs a function on a file's content. A user's file may contain anything: lists where objects are expected, aliases that
+ * expand without end, nesting that overflows the stack. Errors from such content are the file's fault.
+ * @throws MeshproofError ERR_USAGE instead of any other error
  */
 export function ofFile<T>(file: string, act: () => T): T {
   try {
     return act();
   } catch (cause) {
     if (cause instanceof MeshproofError) throw cause;
-    throw new MeshproofError("ERR_USAGE", `${file} holds what cannot be understood: ${reasonOf(cause)}`, {
+    throw new MeshproofError("ERR_USAGE", `the content of ${file} cannot be understood: ${reasonOf(cause)}`, {
       cause,
       hint: "compare it with one that works: a value is of another kind than expected",
     });

@@ -1,8 +1,8 @@
-/** What an error of the API server says. */
+/** Reads the errors that the API server returns. */
 
 import { ApiException } from "@kubernetes/client-node";
 
-/** The API server has no such kind, so it was not asked about the object. */
+/** The API server does not know the kind, so no request was sent for the object. */
 export class UnknownKindError extends Error {
   constructor(apiVersion: string, kind: string) {
     super(`Unrecognized API version and kind: ${apiVersion} ${kind}`);
@@ -10,19 +10,19 @@ export class UnknownKindError extends Error {
   }
 }
 
-/** The HTTP status of an API error; undefined where the request never got one. */
+/** The HTTP status of an API error; undefined if there was no HTTP response. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined;
 }
 
-/** The API server's code for why it refused a request, such as `AlreadyExists`; undefined where it gave none. */
+/** The API server's reason code, such as `AlreadyExists`; undefined if the response has none. */
 export function reasonOf(error: unknown): string | undefined {
   if (!(error instanceof ApiException)) return undefined;
   const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;
   return typeof body === "object" && body !== null && "reason" in body ? String(body.reason) : undefined;
 }
 
-/** What the API server said, without the client's own decoration. */
+/** The API server's message, without the text that the client adds. */
 export function messageOf(error: unknown): string {
   if (error instanceof ApiException) {
     const body: unknown = typeof error.body === "string" ? parseOr(error.body) : error.body;

@@ -4,7 +4,7 @@ import { inLanes } from "../lanes.ts";
 import { messageOf, reasonOf, statusOf, UnknownKindError } from "./api-error.ts";
 import { type Manifest } from "./client.ts";
 
-/** The documents of a manifest file; empty ones are dropped, `List` objects are opened. */
+/** The documents of a manifest file. Empty documents are dropped, `List` objects are replaced by their items. */
 export function parseManifests(text: string): Manifest[] {
   return parseAllDocuments(text).flatMap((document) => {
     if (document.errors[0]) throw document.errors[0];
@@ -14,20 +14,21 @@ export function parseManifests(text: string): Manifest[] {
   });
 }
 
-/** `AuthorizationPolicy foo/test-exclude`, as failures name it. */
+/** An object's name in messages: `AuthorizationPolicy foo/test-exclude`. */
 export function nameOf(manifest: Manifest): string {
   const { namespace, name } = manifest.metadata;
   return `${manifest.kind} ${namespace ? `${namespace}/` : ""}${name}`;
 }
 
-/** What takes an object: a part of `Kube`. */
+/** The part of `Kube` that applies objects. */
 export interface Applying {
   readonly objects: { apply(manifest: Manifest, options: { dryRun: boolean }): Promise<Manifest> };
 }
 
 /**
- * Applies one object, or asks whether it could be (`dryRun`). A webhook that is not reachable yet (the control plane is still coming up) is retried until the limit.
- * @throws ERR_MANIFEST_REJECTED with the API server's own words where it refuses the object.
+ * Applies one object, or checks it with `dryRun`. Retries until the limit while a webhook is not reachable (the control
+ * plane is still starting).
+ * @throws ERR_MANIFEST_REJECTED with the API server's message if it rejects the object.
  */
 export async function applyManifest(
   kube: Applying,
@@ -44,7 +45,7 @@ export async function applyManifest(
       return await kube.objects.apply(labelled, { dryRun: options.dryRun === true });
     } catch (error) {
       if (error instanceof MeshproofError) throw error;
-      // What is asked about and not made waits for no CRD.
+      // A dry run does not wait for a CRD.
       const unknownKind = options.dryRun === true && error instanceof UnknownKindError;
       if (isTransient(error) && !unknownKind && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -66,7 +67,7 @@ export async function applyManifest(
   }
 }
 
-/** Several objects: namespaces and CRDs first and one after the other, then the rest side by side. */
+/** Applies several objects: namespaces and CRDs first, one after the other, then the rest in parallel. */
 export async function applyManifests(
   kube: Applying,
   manifests: readonly Manifest[],
@@ -77,13 +78,13 @@ export async function applyManifests(
   for (const group of [first, rest]) await inLanes(group, (manifest) => applyManifest(kube, manifest, options));
 }
 
-/** A refusal that a moment changes: a webhook without endpoint, a busy server, a namespace or CRD that is just being made. */
+/** True for an error that goes away: a webhook without endpoint, a busy server, a namespace or CRD that is still being created. */
 function isTransient(error: unknown): boolean {
   const status = statusOf(error);
   if (status === 429 || status === 503 || status === 504) return true;
-  // The API server has no code for this: it answers 500 to other things, too.
+  // The API server has no reason code for this, and other errors are 500, too.
   if (status === 500 && /failed calling webhook|failed to call webhook/.test(messageOf(error))) return true;
-  // Our own, which is on its way out: what is applied is created only where it is not there.
+  // Our own object, which is being deleted: apply creates an object only if none was found.
   if (status === 409 && reasonOf(error) === "AlreadyExists") return true;
   return error instanceof UnknownKindError;
 }

@@ -20,7 +20,7 @@ function write(name: string, user: object, mode = 0o600): string {
   return file;
 }
 
-test("the kubeconfig of a cluster that is ours runs no program, whoever wrote it", () => {
+test("the kubeconfig of meshproof's own cluster never runs a program", () => {
   const exec = {
     exec: { apiVersion: "client.authentication.k8s.io/v1", command: "touch", args: [join(folder, "ran")] },
   };
@@ -32,12 +32,12 @@ test("the kubeconfig of a cluster that is ours runs no program, whoever wrote it
     const file = write(name, user);
     const refused = { code: "ERR_FOREIGN_FILE", message: new RegExp(`names a program to log in \\(${what}\\)`) };
     assert.throws(() => connect(file), refused);
-    assert.ok(connect(file, undefined, true), "a context of somebody's kubeconfig, in which it was allowed");
+    assert.ok(connect(file, undefined, true), "a context of a user's kubeconfig, for which it was allowed");
   }
   assert.equal(connect(write("token", { token: "t" })).config.getCurrentUser()?.token, "t");
 });
 
-test("it is read from a file and a folder of this user alone", () => {
+test("it is read only from a file and a folder that belong to this user alone", () => {
   const code = "ERR_FOREIGN_FILE";
   assert.throws(() => connect(write("open", { token: "t" }, 0o644)), { code, message: /open to others/ });
   symlinkSync("token", join(folder, "link"));

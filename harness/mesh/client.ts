@@ -18,10 +18,10 @@ import { Ledger, type Own } from "./ledger.ts";
 import { describeReach } from "../../reports/words.ts";
 import { reachOf } from "./reach.ts";
 
-/** Who owns the fields that meshproof applies (Kubernetes server-side apply). */
+/** Field manager of the fields that meshproof applies (Kubernetes server-side apply). */
 export const FIELD_MANAGER = "meshproof";
 
-/** A manifest as parsed: whatever the file said, so that the API server, not a client model, judges unknown fields. */
+/** A manifest as parsed, with every field of the file: the API server, not a client model, decides about unknown fields. */
 export interface Manifest extends KubernetesObject {
   apiVersion: string;
   kind: string;
@@ -38,12 +38,12 @@ export interface Kube {
 }
 
 /**
- * Opens the API of the current context of a kubeconfig that this program wrote, in a folder that it made.
- * @param journal the journal of a run on a cluster that is somebody else's: only what is in it may be changed or removed
- * @param pinned whether it is a context of somebody's kubeconfig, in which a program to log in was allowed; the kubeconfigs
- *   of clusters that are ours name none
- * @throws ERR_CLUSTER_UNREACHABLE where the file cannot be read; ERR_FOREIGN_FILE where it is not this user's alone, or names
- *   a program that it must not name.
+ * Connects to the current context of a kubeconfig that meshproof wrote, in a folder that meshproof created.
+ * @param journal the journal of a run on an existing cluster: only objects in it may be changed or removed
+ * @param pinned whether it is a context of the user's kubeconfig, for which a login program was allowed; the kubeconfigs
+ *   of meshproof's own clusters have none
+ * @throws ERR_CLUSTER_UNREACHABLE if the file cannot be read; ERR_FOREIGN_FILE if other users can access it, or if it names
+ *   a login program that is not allowed.
  */
 export function connect(kubeconfigFile: string, journal?: string, pinned = false): Kube {
   const config = new KubeConfig();
@@ -65,7 +65,7 @@ export function connect(kubeconfigFile: string, journal?: string, pinned = false
     throw new MeshproofError(
       "ERR_FOREIGN_FILE",
       `the kubeconfig ${kubeconfigFile} names a program to log in (${login.exec ? "exec" : "auth-provider"}), which meshproof never writes there; nothing was run`,
-      { hint: "see who wrote it, end the cluster with meshproof down, and start it again" },
+      { hint: "find out who wrote it, end the cluster with meshproof down, and start it again" },
     );
   return connectWith(config, journal);
 }
@@ -81,14 +81,14 @@ export function connectWith(config: KubeConfig, journal?: string): Kube {
 }
 
 /**
- * Objects of any kind; sends them as they are, with strict field validation.
+ * Reads and writes objects of any kind; sends them unchanged, with strict field validation.
  *
- * On a cluster that is somebody else's it has a {@link Ledger}, and then there is no way by which it changes or removes what this
- * run did not create: a new object is a creation, a change and a removal name the uid that the creation got.
+ * On an existing cluster it has a {@link Ledger} and cannot change or remove an object that this run did not create: a new
+ * object is sent as a creation, and a change or removal has the uid that the creation returned as a precondition.
  */
 export class ObjectApi extends KubernetesObjectApi {
   #ledger: Ledger | undefined;
-  /** Keys of objects whose fields server-side apply manages; those that were created by POST are handed over to it. */
+  /** Keys of objects whose fields server-side apply manages; objects created by POST are handed over to it. */
   readonly #applied = new Set<string>();
   readonly #permitted = new WeakSet<RequestContext>();
 
@@ -100,8 +100,8 @@ export class ObjectApi extends KubernetesObjectApi {
   }
 
   /**
-   * Server-side apply (forced: our field manager wins), unknown fields refused (`fieldValidation=Strict`).
-   * @throws MeshproofError ERR_CLUSTER_REFUSED where the cluster is somebody else's, and so is the object
+   * Server-side apply, forced (our field manager wins), with `fieldValidation=Strict` (unknown fields are errors).
+   * @throws MeshproofError ERR_CLUSTER_REFUSED if this run did not create the object on an existing cluster
    */
   async apply(manifest: Manifest, options: { dryRun?: boolean } = {}): Promise<Manifest> {
     const ledger = this.#ledger;
@@ -114,7 +114,7 @@ export class ObjectApi extends KubernetesObjectApi {
     try {
       return await this.#change(ledger, ref, manifest, own);
     } catch (error) {
-      // Gone, or another one is in its place: then this is a creation.
+      // The object is gone, or another one has its name: then this is a creation.
       if (![404, 409, 422].includes(statusOf(error) ?? 0)) throw error;
       ledger.removed(ref);
       return await this.#create(ledger, ref, manifest);
@@ -132,7 +132,7 @@ export class ObjectApi extends KubernetesObjectApi {
       if (reasonOf(error) !== "AlreadyExists") throw error;
       const found = await this.#read(manifest);
       const own = ledger.recognise(ref, found);
-      // The client sends a request again whose answer was lost, and a process of this run may have died.
+      // The object may be this run's: the client repeats a request whose response was lost, and a process of this run may have died.
       if (own !== undefined && found.metadata.deletionTimestamp === undefined)
         return await this.#change(ledger, ref, manifest, own);
       if (found.metadata.deletionTimestamp !== undefined) throw error;
@@ -154,8 +154,8 @@ export class ObjectApi extends KubernetesObjectApi {
   }
 
   /**
-   * Fields of a creation belong to the manager's operation `Update`, and an apply would leave those that it no longer names. As
-   * kubectl does it (client-go's csaupgrade), the operation is called `Apply` from then on.
+   * A creation records its fields under the operation `Update`, and a later apply would not remove those that it no longer
+   * names. Like kubectl (client-go's csaupgrade), this changes the operation to `Apply`.
    */
   async #handOver(manifest: Manifest, own: Own): Promise<void> {
     const { metadata } = await this.#read(manifest);
@@ -198,21 +198,21 @@ export class ObjectApi extends KubernetesObjectApi {
     return await this.get<Manifest>(await this.#pathOf(manifest, "patch"));
   }
 
-  /** What is beyond the run's own namespaces is written down in the cluster too: this machine may be gone tomorrow. */
+  /** Records objects outside the run's own namespaces in the cluster too, in case this machine is lost. */
   async #mirror(ledger: Ledger, record: ObjectRecord): Promise<void> {
     const { namespaces, inCluster } = ledger.scope;
     if (namespaces.includes(record.namespace ?? "")) return;
     const path = `/api/v1/namespaces/${inCluster.namespace}/configmaps/${inCluster.name}`;
     const request = this.configuration.baseServer.makeRequestContext(path, "PATCH");
     this.#prepare(request, "application/merge-patch+json");
-    // Each process has a key of its own for an object, so that none takes away what another one wrote.
+    // Each process uses its own key for an object, so that no process removes an entry of another one.
     const key = `${createHash("sha256").update(keyOf(record)).digest("hex").slice(0, 16)}.${record.nonce.slice(0, 8)}`;
     request.setBody(JSON.stringify({ data: { [key]: JSON.stringify(record) } }));
     await this.requestPromise<Manifest>(request).catch((cause: unknown) => {
       throw new MeshproofError(
         "ERR_JOURNAL",
         `the journal in the cluster, ConfigMap ${inCluster.namespace}/${inCluster.name}, cannot be written: ${messageOf(cause)}`,
-        { hint: "nothing is created beyond the run's namespaces that is not written down there first", cause },
+        { hint: "meshproof records an object there before it creates it outside the run's namespaces", cause },
       );
     });
   }
@@ -222,7 +222,7 @@ export class ObjectApi extends KubernetesObjectApi {
     const reach = reachOf(manifest, new Set(namespaces));
     if (reach !== undefined && (reach.permitted === "never" || !meshWide))
       throw new MeshproofError("ERR_CLUSTER_REFUSED", describeReach(reach));
-    // The server knows best what is namespaced: it does not look at the namespace of what is not.
+    // Discovery decides what is namespaced: the server ignores the namespace of a cluster-scoped object.
     const resource = await this.resource(manifest.apiVersion, manifest.kind);
     if (resource !== undefined && !resource.namespaced && manifest.kind !== "Namespace")
       throw new MeshproofError("ERR_CLUSTER_REFUSED", `${namedAs(refOf(manifest))} is for the whole cluster`);
@@ -247,7 +247,7 @@ export class ObjectApi extends KubernetesObjectApi {
     this.#permitted.add(request);
   }
 
-  /** With a ledger the library's own `create`, `patch`, `replace` and `delete` are closed: they would not ask it. */
+  /** With a ledger the library's `create`, `patch`, `replace` and `delete` throw: they would bypass it. */
   protected override async requestPromise<T extends KubernetesObject>(
     request: RequestContext,
     type?: string,
@@ -258,7 +258,7 @@ export class ObjectApi extends KubernetesObjectApi {
     return await super.requestPromise<T>(request, type, options);
   }
 
-  /** A GET of any path, for what no typed client covers. */
+  /** GET of any path, for resources without a typed client. */
   async get<T extends object>(path: string, accept = "application/json"): Promise<T> {
     const request = this.configuration.baseServer.makeRequestContext(path, "GET");
     request.setHeaderParam("Accept", accept);
@@ -266,8 +266,8 @@ export class ObjectApi extends KubernetesObjectApi {
   }
 
   /**
-   * Deletes it; false where it was not there.
-   * @throws MeshproofError ERR_CLUSTER_REFUSED where the cluster is somebody else's, and so is the object
+   * Deletes an object; returns false if it does not exist.
+   * @throws MeshproofError ERR_CLUSTER_REFUSED if this run did not create the object on an existing cluster
    */
   async remove(manifest: Manifest, gracePeriodSeconds?: number): Promise<boolean> {
     try {
@@ -281,13 +281,13 @@ export class ObjectApi extends KubernetesObjectApi {
       return true;
     } catch (error) {
       if (statusOf(error) === 404) return false;
-      // Another one is in its place, which is not this run's.
+      // Another object, which is not this run's, has its name.
       if (this.#ledger !== undefined && statusOf(error) === 409) return false;
       throw error;
     }
   }
 
-  /** Deletes the one with this uid; false where it is gone, whether or not another one is in its place. */
+  /** Deletes the object with this uid; returns false if it is gone, even if another object has its name. */
   async removeExactly(ref: ObjectRef, uid: string): Promise<boolean> {
     try {
       await this.#delete(manifestOf(ref), { preconditions: { uid } });
@@ -298,7 +298,7 @@ export class ObjectApi extends KubernetesObjectApi {
     }
   }
 
-  /** Reads an object of any kind; undefined where there is none, or no such kind any more. */
+  /** Reads an object of any kind; undefined if the object or its kind does not exist. */
   async find(ref: ObjectRef): Promise<Manifest | undefined> {
     try {
       return await this.#read(manifestOf(ref));
@@ -314,13 +314,13 @@ export class ObjectApi extends KubernetesObjectApi {
     await this.requestPromise(request, "V1Status");
   }
 
-  /** An object that another process of this run created. */
+  /** Finds an object that another process of this run created. */
   async #find(ledger: Ledger, ref: ObjectRef, manifest: Manifest): Promise<Own | undefined> {
     if (ledger.names(ref)) return ledger.recognise(ref, await this.#read(manifest));
     throw new MeshproofError("ERR_CLUSTER_REFUSED", `${namedAs(ref)} is not removed: this run did not create it`);
   }
 
-  /** The discovery of a group is cached; a kind that came later (a CRD) needs one fresh look. */
+  /** The discovery of a group is cached; a kind that was added later (a CRD) needs a new one. */
   async #pathOf(manifest: Manifest, action: "create" | "patch" | "delete"): Promise<string> {
     try {
       return await this.specUriPath(manifest, action);

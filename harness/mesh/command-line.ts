@@ -6,11 +6,11 @@ import { messageOf } from "./api-error.ts";
 import { type Kube } from "./client.ts";
 import type { ContainerRef, ExecResult } from "./exec.ts";
 
-/** A command that stands ready in a container: each run is a fresh process of it, without the price of another `exec`. */
+/** A shell in a container that runs one command again and again, each time as a new process, without the cost of a new `exec`. */
 export interface CommandLine {
   /**
-   * Runs it with this standard input; runs wait for each other.
-   * @throws ERR_PROBE where the connection breaks on the way.
+   * Runs the command with this standard input; runs wait for each other.
+   * @throws ERR_PROBE if the connection breaks.
    */
   run(stdin: string): Promise<ExecResult>;
   /** False once the connection has ended: open another one. */
@@ -19,14 +19,14 @@ export interface CommandLine {
 }
 
 /**
- * Reads the number of bytes and then the input itself, which `dd` takes without a byte more (`head -c` of busybox reads ahead),
- * and marks the end of the answer with words that no answer can guess.
+ * Reads the number of bytes and then exactly that much input with `dd` (`head -c` of busybox reads ahead), and marks the
+ * end of the output with a random word that the output cannot contain.
  */
 const LOOP = `mark=$1; shift; while IFS= read -r bytes; do dd bs="$bytes" count=1 iflag=fullblock 2>/dev/null | "$@"; printf '\\n%s %d\\n' "$mark" "$?"; done`;
 
 /**
- * Opens a line to a container. One without a shell says so at the first run.
- * @throws ERR_PROBE where the connection fails.
+ * Opens a command line in a container. If the container has no shell, the first run fails with that error.
+ * @throws ERR_PROBE if the connection fails.
  */
 export async function openCommandLine(
   kube: Kube,

@@ -8,7 +8,7 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { connectWith } from "./client.ts";
 
-/** A certificate of 127.0.0.1 that signs itself, and its key. */
+/** A self-signed certificate for 127.0.0.1, and its key. */
 async function selfSigned(): Promise<{ cert: string; key: string }> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
@@ -22,7 +22,7 @@ async function selfSigned(): Promise<{ cert: string; key: string }> {
   return { cert: cert.toString("pem"), key };
 }
 
-it("requests one after the other share a connection, and another user gets another", async () => {
+it("requests one after the other share a connection, and another user gets a new one", async () => {
   const pem = await selfSigned();
   const server = createServer(pem, (_request, response) => {
     response.setHeader("content-type", "application/json").end('{"kind":"PodList","apiVersion":"v1","items":[]}');
@@ -39,7 +39,7 @@ it("requests one after the other share a connection, and another user gets anoth
     const kube = connectWith(config);
     for (let i = 0; i < 5; i++) await kube.core.listNamespacedPod({ namespace: "foo" });
     await kube.objects.get("/api/v1/namespaces/foo/pods");
-    // The first answer's connection may not be free yet when the second request goes out.
+    // The first connection may still be busy when the second request is sent.
     const shared = connections;
     assert.ok(shared <= 2, `${shared} connections for 6 requests`);
     const certificate = Buffer.from(pem.cert).toString("base64");

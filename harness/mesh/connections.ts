@@ -1,13 +1,13 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 
-/** What makes a connection to the API server; the client's types keep it to themselves. */
+/** The method that makes connections to the API server; the client does not export its type. */
 interface Dispatching {
   createDispatcher(cluster: unknown, options: object): object | undefined;
 }
 
 /**
- * Lets requests share connections. The client makes a pool for each request, and with it a TLS handshake, which takes longer
- * than most answers. A user's new certificate (of an exec plugin) gets a pool of its own.
+ * Lets requests share connections. By default the client makes a pool, and so a TLS handshake, for each request; the
+ * handshake takes longer than most responses. A new client certificate (of an exec plugin) gets a new pool.
  */
 export function shareConnections(config: KubeConfig): void {
   const inner = config as unknown as Dispatching;

@@ -40,12 +40,12 @@ test("a log is followed to its end", async (t) => {
   ]);
 });
 
-test("a log that the server refuses is an error with its status, and nothing of it is taken for the log", async (t) => {
+test("a log request that the server rejects is an error with its status, and its body is not taken for the log", async (t) => {
   const kube = await serve(t, (_, response) => {
     response.statusCode = 404;
     response.end(JSON.stringify({ message: "not found" }));
   });
-  const take = (): never => assert.fail("an answer that is not the log");
+  const take = (): never => assert.fail("a response that is not the log");
   await assert.rejects(followLog(kube, WHERE, { sinceSeconds: 10, signal }, take), (error) => statusOf(error) === 404);
 });
 

@@ -20,9 +20,9 @@ export interface ExecResult {
 }
 
 /**
- * Runs a command in a container (`kubectl exec`, WebSocket) with everything of `stdin` and then its end.
- * @param options.stderr takes standard error as it comes, in the result's place
- * @throws ERR_PROBE where the connection fails or the command cannot be started; a non-zero exit code is a result, not an error.
+ * Runs a command in a container (`kubectl exec`, WebSocket), sends all of `stdin` and closes it.
+ * @param options.stderr receives standard error as it is written; the result then does not contain it
+ * @throws ERR_PROBE if the connection fails or the command cannot be started; a non-zero exit code is a result, not an error.
  */
 export async function execIn(
   kube: Kube,
@@ -32,7 +32,7 @@ export async function execIn(
 ): Promise<ExecResult> {
   const stdout = collect();
   const stderr = options.stderr ? { stream: options.stderr, value: () => Buffer.alloc(0) } : collect();
-  // The library ends its streams when the status frame arrives; the sinks keep what came before.
+  // The library ends its streams when the status frame arrives; the sinks keep the output before it.
   const stdin = options.stdin === undefined ? null : Readable.from([Buffer.from(options.stdin)], { objectMode: false });
   let socket: Awaited<ReturnType<Exec["exec"]>> | undefined;
   const abort = (): void => socket?.terminate();
@@ -76,7 +76,7 @@ export async function execIn(
   }
 }
 
-/** A container's log since a time. */
+/** Reads a container's log since a time. */
 export async function readLog(kube: Kube, where: ContainerRef, since: Date): Promise<string> {
   const sink = new PassThrough();
   const chunks: Buffer[] = [];
@@ -90,14 +90,14 @@ export async function readLog(kube: Kube, where: ContainerRef, since: Date): Pro
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** A connection whose other end is gone without a word must be noticed. */
+/** TCP keep-alive detects a connection whose peer is gone without closing it. */
 const KEEP_ALIVE_MS = 30_000;
 
 /**
- * A container's log as it is written, until it ends: the container has, or the server has had enough. By `node:http`, since the
- * library's own stream ends the process where its connection breaks.
- * @param options.sinceSeconds how far back it begins, at least 1, by the server's own clock
- * @throws ApiException where the server refuses, and what broke the connection
+ * Streams a container's log as it is written, until the container ends or the server closes the stream. Uses `node:http`,
+ * because the library's stream ends the process if its connection breaks.
+ * @param options.sinceSeconds how far back the log starts, at least 1, by the server's clock
+ * @throws ApiException if the server rejects the request; or the error that broke the connection
  */
 export async function followLog(
   kube: Kube,

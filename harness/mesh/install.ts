@@ -11,16 +11,16 @@ import { hasProxyContainer } from "./proxy-container.ts";
 export const ISTIO_NAMESPACE = "istio-system";
 export const GATEWAY = "istio-ingressgateway";
 
-/** How a pod without a sidecar reaches the ingress gateway (the first HTTP port of its Service). */
+/** URL of the ingress gateway for a pod without a sidecar (the first HTTP port of its Service). */
 export const INGRESS_URL = `http://${GATEWAY}.${ISTIO_NAMESPACE}.svc.cluster.local`;
 
-/** How long a program of the mesh may take to become ready before it counts as broken. */
+/** How long a Deployment of the mesh may take to become ready. */
 const LIMIT_MS = 120_000;
 
 /**
- * Applies Istio's manifests and waits until istiod is Ready and both of its webhooks are in force. The ingress gateway
+ * Applies Istio's manifests and waits until istiod is Ready and both of its webhooks respond. The ingress gateway
  * may still be starting: see {@link waitForGateway}.
- * @param options.istiod the name of its Deployment, which ends with the revision where it has one
+ * @param options.istiod the name of istiod's Deployment, which ends with the revision if there is one
  * @throws ERR_CLUSTER_START or ERR_WORKLOAD_NOT_READY
  */
 export async function installIstio(
@@ -40,7 +40,7 @@ export async function installIstio(
   await untilWebhooksAnswer(kube, signal);
 }
 
-/** Waits until the ingress gateway can take requests. */
+/** Waits until the ingress gateway is ready for requests. */
 export async function waitForGateway(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
   await waitForDeployment(kube, ISTIO_NAMESPACE, GATEWAY, { limitMs: LIMIT_MS, ...options });
 }
@@ -71,13 +71,13 @@ async function untilEstablished(
   );
 }
 
-/** A pod that asks for a sidecar, whatever its namespace says. */
+/** A pod that requests a sidecar by its own label, independent of its namespace. */
 const PROBE_POD: V1Pod = {
   metadata: { generateName: "meshproof-injection-", labels: { "sidecar.istio.io/inject": "true" } },
   spec: { containers: [{ name: "app", image: "app" }] },
 };
 
-/** An object that the schema accepts and istiod does not (istiod asks itself with the same one before it fails closed). */
+/** An object that the schema accepts and istiod rejects (istiod tests its own webhook with it before it fails closed). */
 const INVALID_GATEWAY: Manifest = {
   apiVersion: "networking.istio.io/v1",
   kind: "Gateway",
@@ -85,7 +85,7 @@ const INVALID_GATEWAY: Manifest = {
   spec: {},
 };
 
-/** Asks both webhooks, without storing anything, until the one injects and the other refuses. */
+/** Sends dry-run requests until the injection webhook injects and the validation webhook rejects. */
 async function untilWebhooksAnswer(kube: Kube, options: { signal?: AbortSignal }): Promise<void> {
   const until = performance.now() + LIMIT_MS;
   for (const ask of [injects, validates]) {
@@ -113,7 +113,7 @@ async function validates(kube: Kube): Promise<string | undefined> {
     await kube.objects.apply(INVALID_GATEWAY, { dryRun: true });
     return "Istio's validation webhook accepts a Gateway without servers";
   } catch (error) {
-    // A webhook that denies is 400, one that does not answer is 500.
+    // A webhook that denies gives 400, one that does not respond gives 500.
     return statusOf(error) === 400 ? undefined : `Istio's validation webhook does not answer: ${messageOf(error)}`;
   }
 }

@@ -10,7 +10,7 @@ const file = path.join(folder, "j.jsonl");
 after(() => rmSync(folder, { recursive: true }));
 beforeEach(() => rmSync(file, { force: true }));
 
-/** A disk that takes so many bytes, and then none. */
+/** A disk with room for this many bytes. */
 const disk = (room: number): Write => {
   let left = room;
   return (descriptor, bytes, offset) => {
@@ -20,12 +20,12 @@ const disk = (room: number): Write => {
   };
 };
 
-test("a record that the disk took in pieces is whole", () => {
+test("a record that is written in several pieces is whole", () => {
   writeJournal(file, { a: 1 }, (descriptor, bytes, offset) => writeSync(descriptor, bytes, offset, 1));
   assert.deepEqual(readJournal(file), { records: [{ a: 1 }], unreadable: 0 });
 });
 
-test("on a full disk the record is refused, and costs itself only, whatever is left of it", () => {
+test("on a full disk writing fails, and the partial record does not damage another one", () => {
   const length = Buffer.byteLength(`\n${JSON.stringify({ torn: "record" })}\n`);
   for (let room = 0; room < length; room++) {
     rmSync(file, { force: true });
@@ -39,19 +39,19 @@ test("on a full disk the record is refused, and costs itself only, whatever is l
   }
 });
 
-test("lines that are no record are counted, and the others read", () => {
+test("lines that are not records are counted, and the other lines are read", () => {
   writeFileSync(file, '{"a":1}\n');
   appendFileSync(file, '{"b":\nnull\n7\n"text"\n\n');
   writeJournal(file, { c: 3 });
   assert.deepEqual(readJournal(file), { records: [{ a: 1 }, { c: 3 }], unreadable: 4 });
 });
 
-test("two processes that write at once do not meet in a line", () => {
+test("two processes that write at once do not share a line", () => {
   for (let index = 0; index < 20; index++) writeJournal(file, { index });
   assert.equal(readFileSync(file, "utf8").split("\n\n").length, 20);
 });
 
-test("only what names an object is the record of one", () => {
+test("only a line that names an object is an object record", () => {
   const record = { apiVersion: "v1", kind: "ConfigMap", namespace: "n", name: "x", nonce: "f" };
   assert.deepEqual(asObjectRecord(record), record);
   for (const wrong of [
@@ -65,7 +65,7 @@ test("only what names an object is the record of one", () => {
     assert.equal(asObjectRecord(wrong), undefined);
 });
 
-test("an object is the same under each version of its API, and another one in another group", () => {
+test("an object has the same key under each version of its API, and another key in another group", () => {
   const ref = { apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", namespace: "n", name: "x" };
   assert.equal(keyOf(ref), keyOf({ ...ref, apiVersion: "security.istio.io/v1beta1" }));
   assert.notEqual(keyOf(ref), keyOf({ ...ref, apiVersion: "other.example/v1" }));

@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { MeshproofError } from "../model/errors.ts";
 
-/** What names an object to the API server. */
+/** The fields that identify an object to the API server. */
 export interface ObjectRef {
   readonly apiVersion: string;
   readonly kind: string;
@@ -11,31 +11,31 @@ export interface ObjectRef {
 
 /** An object that a run is about to create, or has created. */
 export interface ObjectRecord extends ObjectRef {
-  /** Of 128 random bits, in an annotation of what is created: by it an object whose creation was not answered is known again. */
+  /** 128 random bits, in an annotation of the new object: they identify the object if the response to its creation is lost. */
   readonly nonce: string;
-  /** Once the API server has said it. */
+  /** Set once the API server has returned it. */
   readonly uid?: string;
 }
 
-/** What of a run's journal decides what the run may create. */
+/** The first record of a run's journal: it decides what the run may create. */
 export interface JournalScope {
   readonly run: string;
-  /** The run's own namespaces: what is in them goes with them. */
+  /** The run's own namespaces: removing them removes the objects in them. */
   readonly namespaces: readonly string[];
-  /** Whether objects may reach beyond them. */
+  /** Whether objects may affect anything outside these namespaces. */
   readonly meshWide: boolean;
-  /** A ConfigMap of the cluster that has what is beyond them as well, for who cleans up from another machine. */
+  /** A ConfigMap in the cluster that also lists the objects outside them, for a cleanup from another machine. */
   readonly inCluster: { readonly namespace: string; readonly name: string };
 }
 
-/** How bytes reach a file; tests have a disk that is full. */
+/** Writes bytes to a file; tests replace it by a full disk. */
 export type Write = (descriptor: number, bytes: Uint8Array, offset: number) => number;
 
 /**
- * Adds a record to a journal and returns when it is on the disk: what is created afterwards can be found again, whatever
- * happens to this process. Several processes of a run may write to one journal. A record has a line of its own, also after one
- * that was cut off.
- * @throws MeshproofError ERR_JOURNAL where it cannot be written as a whole
+ * Appends a record to a journal and returns when it is on the disk: an object created afterwards can be found even if
+ * this process is killed. Several processes of a run may write to one journal. Each record has its own line, also after
+ * a line that was cut off.
+ * @throws MeshproofError ERR_JOURNAL if it cannot be written completely
  */
 export function writeJournal(file: string, record: object, write: Write = writeSync): void {
   try {
@@ -53,7 +53,7 @@ export function writeJournal(file: string, record: object, write: Write = writeS
     }
   } catch (cause) {
     throw new MeshproofError("ERR_JOURNAL", `the journal ${file} cannot be written: ${(cause as Error).message}`, {
-      hint: "nothing is created that is not written down first: make room there, or set XDG_STATE_HOME to another place",
+      hint: "meshproof records each object there before it creates it: free disk space, or set XDG_STATE_HOME to another folder",
       cause,
     });
   }
@@ -61,11 +61,11 @@ export function writeJournal(file: string, record: object, write: Write = writeS
 
 export interface ReadJournal {
   readonly records: readonly Readonly<Record<string, unknown>>[];
-  /** Lines that are not a record. A line that was cut off is an object that was not created, or one that has its record before. */
+  /** Lines that are not a record. A line that was cut off names an object that was not created, or that has an earlier record. */
   readonly unreadable: number;
 }
 
-/** The records of a journal. A line that cannot be read costs itself only. */
+/** Reads the records of a journal and counts the lines that cannot be read. */
 export function readJournal(file: string): ReadJournal {
   const lines = readFileSync(file, "utf8")
     .split("\n")
@@ -81,7 +81,7 @@ export function readJournal(file: string): ReadJournal {
   return { records, unreadable: lines.length - records.length };
 }
 
-/** A record of an object; undefined where it is something else. */
+/** The value as an object record; undefined if it is something else. */
 export function asObjectRecord(value: unknown): ObjectRecord | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const record = value as Record<string, unknown>;
@@ -94,12 +94,12 @@ export function sameObject(a: ObjectRef, b: ObjectRef): boolean {
   return keyOf(a) === keyOf(b);
 }
 
-/** The same for an object under every version of its API. */
+/** A key of an object that is the same for every version of its API. */
 export function keyOf({ apiVersion, kind, namespace = "", name }: ObjectRef): string {
   return `${groupOf(apiVersion)} ${kind} ${namespace}/${name}`;
 }
 
-/** `security.istio.io` of `security.istio.io/v1`, and nothing of `v1`. */
+/** `security.istio.io` for `security.istio.io/v1`; empty for `v1`. */
 export function groupOf(apiVersion: string): string {
   return apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "";
 }

@@ -12,11 +12,11 @@ import {
   type ObjectRef,
 } from "./journal.ts";
 
-/** On every object of a run. It says whose an object is; it proves nothing, since anybody may write it. */
+/** Label on every object of a run. It shows the owner to people; it proves nothing, since any user can set it. */
 export const RUN_LABEL = "meshproof.dev/run";
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "meshproof" } as const;
 
-/** What tells an object that a run created from one that looks like it, before its uid is known. */
+/** Annotation that distinguishes an object that a run created from a similar one, before its uid is known. */
 export const NONCE_ANNOTATION = "meshproof.dev/nonce";
 
 /** An object that this run created. */
@@ -26,8 +26,8 @@ export interface Own {
 }
 
 /**
- * What a run has created on a cluster that is somebody else's. Ownership is a uid that the API server gave to a creation of this
- * run, never a name or a label.
+ * The objects that a run has created on an existing cluster. Ownership is proved by a uid that the API server returned to
+ * this run's creation, never by a name or a label.
  */
 export class Ledger {
   readonly scope: JournalScope;
@@ -41,7 +41,7 @@ export class Ledger {
     this.scope = scope;
   }
 
-  /** @throws MeshproofError ERR_JOURNAL where the file is not a run's journal */
+  /** @throws MeshproofError ERR_JOURNAL if the file is not a run's journal */
   static open(file: string): Ledger {
     const [head] = readJournal(file).records;
     const scope = head as Partial<JournalScope> | undefined;
@@ -50,7 +50,7 @@ export class Ledger {
     return new Ledger(file, scope as JournalScope);
   }
 
-  /** Written down before it is created. @returns the record, the first time */
+  /** Records an object before it is created. @returns the record, the first time */
   intend(ref: ObjectRef): ObjectRecord | undefined {
     const key = keyOf(ref);
     if (this.#noted.has(key)) return undefined;
@@ -60,7 +60,7 @@ export class Ledger {
     return record;
   }
 
-  /** The API server has created it. @returns the record */
+  /** Records the uid of an object that the API server has created. @returns the record */
   created(ref: ObjectRef, uid: string): ObjectRecord {
     const record = { ...ref, nonce: this.#nonce, uid };
     this.#own.set(keyOf(ref), { uid, nonce: this.#nonce });
@@ -72,24 +72,24 @@ export class Ledger {
     this.#own.delete(keyOf(ref));
   }
 
-  /** What this process knows without asking. */
+  /** Looks an object up in this process, without a request. */
   own(ref: ObjectRef): Own | undefined {
     return this.#own.get(keyOf(ref));
   }
 
-  /** Whether any process of this run was about to create such an object. */
+  /** Whether any process of this run has recorded that it creates such an object. */
   names(ref: ObjectRef): boolean {
     return this.#records(ref).length > 0;
   }
 
-  /** Whether an object that is there was created by this run, in whichever of its processes; remembered. */
+  /** Returns the ownership of a found object if any process of this run created it, and remembers it. */
   recognise(ref: ObjectRef, found: KubernetesObject): Own | undefined {
     const own = ownOf(this.#records(ref), found);
     if (own !== undefined) this.#own.set(keyOf(ref), own);
     return own;
   }
 
-  /** Whose it is, for people and for the proof of removal. */
+  /** Adds the label and annotation of this run, for people and for the proof of removal. */
   mark<T extends KubernetesObject>(manifest: T, nonce = this.#nonce): T {
     const { metadata } = manifest;
     return {
@@ -109,7 +109,7 @@ export class Ledger {
   }
 }
 
-/** The proof that an object is the one of these records: its uid, or where none was written down its nonce. */
+/** Proves that an object is the one in these records: by its uid, or by its nonce if no uid was recorded. */
 export function ownOf(records: readonly ObjectRecord[], found: KubernetesObject): Own | undefined {
   const uid = found.metadata?.uid;
   const nonce = found.metadata?.annotations?.[NONCE_ANNOTATION] ?? "";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withAuthority } from "./manifests.ts";
 
-test("the cluster's CA replaces its placeholder in istiod's ConfigMap, and nothing else changes", () => {
+test("the cluster's CA replaces its placeholder in istiod's ConfigMap, and no other field changes", () => {
   const other = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "istio" }, data: { mesh: "x" } };
   const extra = {
     apiVersion: "v1",

@@ -7,25 +7,25 @@ import { replaceFile } from "../replace-file.ts";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
 
-/** Stands in the generated manifests for the CA of each cluster, so that they can be kept. */
+/** Placeholder in the generated manifests for the CA of each cluster, so that all clusters can share the cached manifests. */
 const CA_PLACEHOLDER = "JWKS-CA-OF-THIS-CLUSTER";
 
-/** Official install settings (`istioctl manifest generate --set`). */
+/** Install settings (`istioctl manifest generate --set`). */
 const SETTINGS: readonly string[] = [
   "profile=default",
   "components.ingressGateways[0].enabled=true",
   "components.ingressGateways[0].name=istio-ingressgateway",
   "values.pilot.autoscaleEnabled=false",
   "values.gateways.istio-ingressgateway.autoscaleEnabled=false",
-  // Without it only objects labelled with a revision are validated; `istioctl install` makes the same webhook later.
+  // Without it only objects with a revision label are validated; `istioctl install` creates the same webhook later.
   "values.defaultRevision=default",
-  // Istio's default JSON format has what the verdicts need: response code details, user agent, upstream, request id.
+  // Istio's default JSON format has the fields that verdicts need: response code details, user agent, upstream, request id.
   "meshConfig.accessLogFile=/dev/stdout",
   "meshConfig.accessLogEncoding=JSON",
   `values.pilot.jwksResolverExtraRootCA=${CA_PLACEHOLDER}`,
 ];
 
-/** Upstream Envoy has no `istio.metadata_exchange`, `istio.alpn` and `istio.stats` filters: a cluster that names one is refused. */
+/** Upstream Envoy does not have the filters `istio.metadata_exchange`, `istio.alpn` and `istio.stats`, and rejects a cluster that names one. */
 const UPSTREAM_ENVOY_SETTINGS: readonly string[] = [
   "values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false",
   "values.pilot.env.PILOT_ENABLE_ALPN_FILTER=false",
@@ -33,7 +33,7 @@ const UPSTREAM_ENVOY_SETTINGS: readonly string[] = [
   "values.telemetry.enabled=false",
 ];
 
-/** Requests that let the control plane, the mesh and all workloads fit on a node with two processors. */
+/** Resource requests with which the control plane, the mesh and all workloads fit on a node with two CPUs. */
 const SMALL_REQUESTS: readonly string[] = [
   "values.pilot.resources.requests.cpu=50m",
   "values.pilot.resources.requests.memory=256Mi",
@@ -43,14 +43,14 @@ const SMALL_REQUESTS: readonly string[] = [
   "values.gateways.istio-ingressgateway.resources.requests.memory=40Mi",
 ];
 
-/** The charts take a name with a slash as it is. */
+/** The charts use an image name with a slash unchanged. */
 function proxySettings(image: string): string[] {
   return [`values.global.proxy.image=${image}`, `values.global.proxy_init.image=${image}`];
 }
 
 /**
- * As `istioctl tag set default --revision` would: what says `istio-injection: enabled` belongs to this revision. The
- * last setting of a name counts.
+ * Like `istioctl tag set default --revision`: namespaces with `istio-injection: enabled` belong to this revision. The
+ * last setting of a name wins.
  */
 function revisionSettings(revision: string): string[] {
   return [`revision=${revision}`, `values.defaultRevision=${revision}`, "values.revisionTags[0]=default"];
@@ -61,22 +61,22 @@ export interface ManifestOptions {
   readonly generator: readonly [string, ...string[]];
   /** What identifies its content: a digest or a version. */
   readonly identity: string;
-  /** Folder in which generated manifests are kept. */
+  /** Folder for generated manifests. */
   readonly cache: string;
-  /** Whether the proxies are upstream Envoy, without Istio's own filters. */
+  /** Whether the proxies are upstream Envoy, without Istio's filters. */
   readonly upstreamEnvoy: boolean;
-  /** Whether the scheduler counts what the node has. */
+  /** Whether to lower resource requests, for a cluster whose scheduler checks the node's capacity. */
   readonly smallRequests?: boolean;
-  /** The proxies' image, where it is not Istio's own of this version. */
+  /** The proxies' image, if it is not Istio's image of this version. */
   readonly proxyImage?: string;
-  /** For a control plane beside another one. */
+  /** Revision of a second control plane. */
   readonly revision?: string;
-  /** PEM: what istiod trusts for JWKS endpoints besides the public authorities. */
+  /** PEM of the CA that istiod trusts for JWKS endpoints besides the public CAs. */
   readonly jwksAuthority: string;
   readonly signal?: AbortSignal;
 }
 
-/** Istio's own manifests: CRDs, istiod and an ingress gateway in namespace istio-system. */
+/** Generates Istio's manifests: CRDs, istiod and an ingress gateway in namespace istio-system. */
 export async function istioManifests(options: ManifestOptions): Promise<Manifest[]> {
   const settings = [
     ...SETTINGS,
@@ -90,10 +90,10 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
     .digest("hex")
     .slice(0, 16);
   const file = join(options.cache, `${key}.json`);
-  // JSON, because 700 KB of YAML take a second to parse.
+  // JSON, because 700 KB of YAML takes a second to parse.
   const kept = await readFile(file, "utf8").catch(() => undefined);
   const text = kept ?? (await generate(options, settings));
-  // A cache of somebody else cannot be written: then the next start takes as long as this one.
+  // Another user's cache cannot be written: then the next start takes as long as this one.
   if (kept === undefined) await keep(file, text).catch(() => undefined);
   return withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
 }
@@ -116,7 +116,7 @@ async function keep(file: string, text: string): Promise<void> {
   await replaceFile(file, text);
 }
 
-/** Puts the CA where istiod reads it (the chart's ConfigMap `pilot-jwks-extra-cacerts`). */
+/** Puts the CA into the ConfigMap from which istiod reads it (the chart's `pilot-jwks-extra-cacerts`). */
 export function withAuthority(manifests: readonly Manifest[], certificate: string): Manifest[] {
   return manifests.map((manifest) => {
     const data = manifest["data"] as Record<string, string> | undefined;

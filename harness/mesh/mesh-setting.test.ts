@@ -22,7 +22,7 @@ const istiod = (value?: string): V1Deployment => ({
   },
 });
 
-test("who fetches key sets stands in istiod's environment", () => {
+test("istiod's environment decides who fetches key sets", () => {
   assert.equal(jwksFetcherOf(istiod()), "istiod");
   assert.equal(jwksFetcherOf(istiod("false")), "istiod");
   assert.equal(jwksFetcherOf(istiod("hybrid")), "hybrid");
@@ -30,7 +30,7 @@ test("who fetches key sets stands in istiod's environment", () => {
   assert.equal(jwksFetcherOf(istiod("envoy")), "envoy");
 });
 
-test("a proxy is in sync once it has acknowledged what was sent, and something was", () => {
+test("a proxy is in sync once something was sent and it has acknowledged all of it", () => {
   const acked = { cluster_sent: "1", cluster_acked: "1", listener_sent: "2", listener_acked: "2" };
   const text = JSON.stringify([
     { proxy: "same.foo", ...acked, route_sent: "3", route_acked: "3" },

@@ -12,21 +12,21 @@ import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
 
-/** istiod's switch for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod`, its default, `hybrid` or `envoy`. */
+/** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
 const LIMIT_MS = 120_000;
 
-/** How long a proxy may take to come back to a new istiod. */
+/** How long a proxy may take to connect to a new istiod. */
 const RECONNECT_MS = 60_000;
 
 /** How long a running istiod may take to read a changed mesh config and to push it, before it is replaced instead. */
 const RELOAD_MS = 5_000;
 
 /**
- * Brings the mesh to a setting and waits until it is true everywhere: the new istiod is Ready, the old one is gone, and
- * every proxy has taken the new one's configuration.
- * @param options.fixed refuses to change anything
+ * Changes a mesh setting and waits until it applies everywhere: the new istiod is Ready, the old one is gone, and
+ * every proxy has acknowledged the new one's configuration.
+ * @param options.fixed throws instead of changing anything
  * @param options.reload lets a running istiod read the mesh config anew, which takes a tenth of the time. Proxies have acknowledged
  *   a push since then, which may still be one that was on its way before: who needs to know better has to ask them.
  * @returns whether it was reloaded so
@@ -37,7 +37,7 @@ export async function setMesh(
   setting: MeshSetting,
   options: { signal?: AbortSignal; restart?: boolean; fixed?: boolean; reload?: boolean } = {},
 ): Promise<boolean> {
-  // Its name ends with the revision where it has one; meshproof's own meshes have one istiod.
+  // The name ends with the revision if there is one; meshproof's own meshes have one istiod.
   const { items } = await kube.apps.listNamespacedDeployment({
     namespace: ISTIO_NAMESPACE,
     labelSelector: "app=istiod",
@@ -71,7 +71,7 @@ export async function setMesh(
   return false;
 }
 
-/** Changes the mesh config under a running istiod; false where istiod or a proxy does not take it in time. */
+/** Changes the mesh config of a running istiod; false if istiod or a proxy does not have it in time. */
 async function reloadMesh(
   kube: Kube,
   configMap: V1ConfigMap,
@@ -94,7 +94,7 @@ async function reloadMesh(
   }
 }
 
-/** Waits until one istiod is left and every proxy has all its configuration from that one. */
+/** Waits until one istiod is left and every proxy has all its configuration from it. */
 export async function untilMeshSynced(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
   const pod = await untilAlone(kube, options);
   await untilProxiesSynced(kube, pod, options);
@@ -105,10 +105,10 @@ async function patch(kube: Kube, object: V1ConfigMap | V1Deployment): Promise<vo
   await kube.objects.patch(object, undefined, undefined, undefined, undefined, how);
 }
 
-/** The check server of scenarios/workloads/ext-authz; a cluster of ours has it in namespace foo. */
+/** The check server of scenarios/workloads/ext-authz; meshproof's own clusters have it in namespace foo. */
 const EXT_AUTHZ_SERVICE = "ext-authz.foo.svc.cluster.local";
 
-/** Names as Istio's external authorization task has them; the second is at a port that nobody serves. */
+/** The names come from Istio's external authorization task; nothing listens on the second one's port. */
 const PROVIDERS = [
   ["sample-ext-authz-http", 8000],
   ["unreachable-ext-authz-http", 9],
@@ -117,7 +117,7 @@ const PROVIDERS = [
   envoyExtAuthzHttp: { service: EXT_AUTHZ_SERVICE, port, includeRequestHeadersInCheck: ["x-ext-authz"] },
 }));
 
-/** A mesh config (YAML) that has this setting and is else as it was; the same text where it has it already. */
+/** The mesh config (YAML) with this setting, otherwise unchanged; the same text if it has the setting already. */
 export function withSetting(mesh: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): string {
   const document = parseDocument(mesh);
   if (pathNormalization === "BASE") document.delete("pathNormalization");
@@ -127,7 +127,7 @@ export function withSetting(mesh: string, { pathNormalization = "BASE", extAuthz
   return isDeepStrictEqual(document.toJS(), parseDocument(mesh).toJS()) ? mesh : document.toString();
 }
 
-/** A ConfigMap reaches a pod's files in its own time: waits until istiod itself says that it has the setting. */
+/** A mounted ConfigMap is updated with a delay, so this waits until istiod's own mesh config has the setting. */
 async function untilMeshRead(
   kube: Kube,
   istiod: string,
@@ -163,7 +163,7 @@ interface MeshConfig {
   readonly extensionProviders?: readonly { readonly name: string }[];
 }
 
-/** Who fetches now, by istiod's environment. */
+/** Who fetches key sets, from istiod's environment. */
 export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
   const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
   const value = env?.find(({ name }) => name === JWKS_FETCH_ENV)?.value;
@@ -171,7 +171,7 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
   return value === "envoy" ? "envoy" : "istiod";
 }
 
-/** The annotation makes a new pod where the mesh config alone has changed. */
+/** The annotation forces a new pod if only the mesh config has changed. */
 function patchFor(
   name: string,
   fetcher: JwksFetcher,
@@ -193,8 +193,8 @@ function patchFor(
 }
 
 /**
- * Waits until one istiod pod is left. An old one drains its connections for ten seconds and goes on answering the
- * proxies meanwhile, so it is given one.
+ * Waits until one istiod pod is left. An old one drains its connections for ten seconds and answers proxies during that
+ * time, so its grace period is one second.
  */
 async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promise<string> {
   const [current] = (await readyPods(kube, ISTIO_NAMESPACE, "app=istiod")).slice(-1);
@@ -224,8 +224,8 @@ async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promis
 }
 
 /**
- * Waits until every pod with a proxy is connected to this istiod and has acknowledged all that it sent.
- * @param options.before what each proxy had been sent before: something newer is waited for
+ * Waits until every pod with a proxy is connected to this istiod and has acknowledged all its configuration.
+ * @param options.before the listeners that each proxy had been sent before: newer ones are required
  */
 async function untilProxiesSynced(
   kube: Kube,
@@ -244,20 +244,20 @@ async function untilProxiesSynced(
     if (missing.length === 0) return;
     if (performance.now() > until) {
       const words = exitCode === 0 ? "" : ` (its /debug/syncz answers: ${stderr.trim()})`;
-      throw new MeshproofError("ERR_MESH_SETTING", `the new istiod was not heard by ${missing.join(", ")}${words}`);
+      throw new MeshproofError("ERR_MESH_SETTING", `not in sync with the new istiod: ${missing.join(", ")}${words}`);
     }
     await delay(100);
   }
 }
 
-/** A gateway or an injected pod (there as a native sidecar) that takes requests. */
+/** Whether a pod has a proxy that takes requests: a gateway or an injected pod (also with a native sidecar). */
 export function hasProxy(pod: V1Pod): boolean {
   const { metadata, status } = pod;
   const ready = status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
   return ready === true && !metadata?.deletionTimestamp && hasProxyContainer(pod);
 }
 
-/** One entry of istiod's `/debug/syncz`: what was sent to a proxy and what it acknowledged, as nonces. */
+/** One entry of istiod's `/debug/syncz`: the nonces that were sent to a proxy and that it acknowledged. */
 interface SyncStatus {
   readonly proxy?: string;
   readonly [nonce: `${string}_sent` | `${string}_acked`]: string | undefined;

@@ -11,11 +11,11 @@ import { connectWith, type Kube, type Manifest } from "./client.ts";
 import { readJournal, writeJournal } from "./journal.ts";
 import { NONCE_ANNOTATION, RUN_LABEL } from "./ledger.ts";
 
-/** As much of an API server as owning objects needs: creations, server-side apply, preconditions of uid. */
+/** A small API server: creations, server-side apply, preconditions on the uid. */
 class ApiServer {
   readonly objects = new Map<string, Manifest>();
   readonly asked: string[] = [];
-  /** The answers to these methods are lost after they have done their work. */
+  /** The responses to this method are lost after it has taken effect. */
   loses: string | undefined;
   readonly #server: Server = createServer((request, response) => {
     void this.#answer(request).then(({ status, body }) => {
@@ -108,7 +108,7 @@ const object = (name: string, more: Partial<Manifest> = {}): Manifest => ({
   metadata: { name, namespace: "mine", ...more.metadata },
 });
 
-describe("on a cluster that is somebody else's", () => {
+describe("on an existing cluster", () => {
   const server = new ApiServer();
   let config: KubeConfig;
   let kube: Kube;
@@ -137,7 +137,7 @@ describe("on a cluster that is somebody else's", () => {
     server.asked.length = 0;
   });
 
-  test("a new object is one request, a creation, and its uid is written down", async () => {
+  test("a new object is one request, a creation, and its uid is recorded", async () => {
     const { metadata } = await kube.objects.apply(
       object("a", { metadata: { name: "a", annotations: { own: "kept" } } }),
     );
@@ -149,7 +149,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.equal(created?.["uid"], metadata.uid);
   });
 
-  test("what was there before is refused in words, and not touched", async () => {
+  test("an object that existed before gives an error and is not changed", async () => {
     const theirs = put(object("a", { metadata: { name: "a", labels: { [RUN_LABEL]: `r${runs}` } } }));
     await assert.rejects(applyManifest(kube, object("a")), {
       code: "ERR_CLUSTER_REFUSED",
@@ -160,7 +160,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.deepEqual(server.objects.get(at("mine", "a")), theirs);
   });
 
-  test("a change leaves no field of before, keeps whose it is, and names the uid", async () => {
+  test("a change removes earlier fields, keeps the owner's marks, and has the uid as a precondition", async () => {
     const { metadata } = await kube.objects.apply(object("a", { data: { old: "1" } }));
     await kube.objects.apply(object("a", { data: { new: "2" } }));
     const changed = server.objects.get(at("mine", "a"));
@@ -173,7 +173,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.deepEqual(server.asked, ["PATCH mine/configmaps/a"]);
   });
 
-  test("one that somebody has put in the place of ours is neither changed nor removed", async () => {
+  test("another user's object with the same name is neither changed nor removed", async () => {
     await kube.objects.apply(object("a"));
     const theirs = put(object("a"));
     await assert.rejects(kube.objects.apply(object("a", { data: {} })), /this run did not create it/);
@@ -181,7 +181,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.deepEqual(server.objects.get(at("mine", "a")), theirs);
   });
 
-  test("a creation whose answer is lost is known again", async () => {
+  test("an object is recognised if the response to its creation is lost", async () => {
     server.loses = "POST";
     await kube.objects.apply(object("a")).catch(() => undefined);
     assert.ok(server.objects.has(at("mine", "a")));
@@ -206,7 +206,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.equal(await kube.objects.remove(object("a")), true);
   });
 
-  test("what reaches beyond the run is refused before it is sent", async () => {
+  test("an object that reaches beyond the run is an error before it is sent", async () => {
     const beyond = object("a", { metadata: { name: "a", namespace: "theirs" } });
     await assert.rejects(kube.objects.apply(beyond), /is applied to theirs, where others work/);
     await assert.rejects(
@@ -219,7 +219,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.deepEqual(server.asked, []);
   });
 
-  test("what may reach beyond is written down in the cluster before and after", async () => {
+  test("an object that may reach beyond the run is recorded in the cluster before and after its creation", async () => {
     begin(true);
     const beyond = object("a", { metadata: { name: "a", namespace: "theirs" } });
     const { metadata } = await kube.objects.apply(beyond);
@@ -242,7 +242,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.ok(!server.objects.has(at("theirs", "b")));
   });
 
-  test("the library's own ways to change objects are closed", async () => {
+  test("the library's own methods that change objects throw", async () => {
     put(object("a"));
     for (const change of [
       () => kube.objects.create(object("b")),
@@ -254,7 +254,7 @@ describe("on a cluster that is somebody else's", () => {
     assert.deepEqual(server.asked, []);
   });
 
-  test("a cluster of our own is applied to, by name", async () => {
+  test("on meshproof's own cluster objects are applied by name", async () => {
     const own = connectWith(config);
     put(object("a"));
     await own.objects.apply(object("a", { data: { k: "v" } }));

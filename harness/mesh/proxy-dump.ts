@@ -8,16 +8,16 @@ interface ProxyPod {
 }
 
 /**
- * A GET of Envoy's admin interface through pilot-agent, which every proxy image has.
+ * Sends a GET to Envoy's admin interface through pilot-agent, which every proxy image contains.
  * @param path such as `server_info`
- * @throws MeshproofError ERR_PROBE where the answer is not JSON
+ * @throws MeshproofError ERR_PROBE if the response is not JSON
  */
 export async function askProxy(kube: Kube, { namespace, pod }: ProxyPod, path: string): Promise<unknown> {
   const where = { namespace, pod, container: "istio-proxy" };
   const { stdout, stderr } = await execIn(kube, where, ["pilot-agent", "request", "GET", path]);
   const text = stdout.toString("utf8");
   try {
-    // pilot-agent may warn on standard output first (a proxy without root certificates).
+    // pilot-agent may print a warning to standard output first (a proxy without root certificates).
     return JSON.parse(text.slice(Math.max(0, text.search(/^\{/m))));
   } catch (cause) {
     const said = [text.slice(0, 100), stderr].join("\n").trim().slice(0, 300);
@@ -28,9 +28,9 @@ export async function askProxy(kube: Kube, { namespace, pod }: ProxyPod, path: s
 }
 
 /**
- * What decides about requests in a proxy's config: listeners, routes, and the runtime flags of its bootstrap; in the form of one
- * `config_dump`, which would hold secrets and clusters too.
- * @throws MeshproofError ERR_PROBE where the proxy gives none
+ * Reads the parts of a proxy's config that decide about requests: listeners, routes, and the runtime flags of its bootstrap;
+ * in the form of one `config_dump`, but without secrets and clusters.
+ * @throws MeshproofError ERR_PROBE if the proxy returns none
  */
 export async function dumpRequestConfig(kube: Kube, pod: ProxyPod): Promise<unknown> {
   const queries = ["resource=dynamic_listeners", "resource=dynamic_route_configs", "mask=bootstrap.layered_runtime"];
@@ -39,9 +39,9 @@ export async function dumpRequestConfig(kube: Kube, pod: ProxyPod): Promise<unkn
 }
 
 /**
- * A proxy's own config. It may hold secrets: it is read, never printed.
+ * Reads a proxy's config. It may contain secrets: never print it.
  * @param query of `config_dump`, such as `resource=dynamic_listeners`
- * @throws MeshproofError ERR_PROBE where the proxy gives none
+ * @throws MeshproofError ERR_PROBE if the proxy returns none
  */
 export async function dumpProxy(kube: Kube, pod: ProxyPod, query: string): Promise<unknown> {
   return await askProxy(kube, pod, `config_dump?${query}`);

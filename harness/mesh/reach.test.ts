@@ -26,9 +26,14 @@ for (const [what, manifest, permitted, why] of [
   ["outside", object("v1", "Service", {}, { namespace: "${outside.ns}" }), undefined, undefined],
   ["the run's namespace", object("v1", "Namespace", {}, { name: "${ns}", namespace: undefined }), undefined, undefined],
   ["another namespace", object("v1", "Namespace", {}, { namespace: undefined }), "never", /is not the run's own/],
-  ["somebody's", object("v1", "ConfigMap", {}, { namespace: "prod" }), "mesh", /is applied to prod, where others work/],
+  [
+    "another user's",
+    object("v1", "ConfigMap", {}, { namespace: "prod" }),
+    "mesh",
+    /is applied to prod, where others work/,
+  ],
   ["nowhere", object("v1", "ConfigMap", {}, { namespace: undefined }), "mesh", /names no namespace/],
-  // The API server does not look at the namespace of a kind that has none.
+  // The API server ignores the namespace of a cluster-scoped kind.
   [
     "a cluster-wide kind that names a namespace",
     object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
@@ -75,21 +80,21 @@ for (const [what, manifest, permitted, why] of [
   ],
   ["a port of the node", deployment(container({ ports: [{ hostPort: 80 }] })), "never", /has a hostPort/],
   [
-    "never, before what a flag permits",
+    "never, even if it also has something that a flag permits",
     object("v1", "Service", { type: "NodePort" }, { namespace: "prod" }),
     "never",
     /NodePort/,
   ],
   ["exported", object(NETWORKING, "ServiceEntry"), "mesh", /is exported to every namespace/],
   ["exported to more", object(NETWORKING, "VirtualService", { exportTo: [".", "*"] }), "mesh", /is exported/],
-  ["exported to nobody", object(NETWORKING, "ServiceEntry", { exportTo: [] }), "mesh", /is exported/],
+  ["exported to no namespace", object(NETWORKING, "ServiceEntry", { exportTo: [] }), "mesh", /is exported/],
   ["kept to itself", object(NETWORKING, "DestinationRule", { exportTo: ["."] }), undefined, undefined],
   ["kept to the run", object(NETWORKING, "ServiceEntry", { exportTo: [".", "${outside.ns}"] }), undefined, undefined],
   ["on the mesh's gateway", object(NETWORKING, "Gateway"), "mesh", /opens the mesh's own gateway/],
   ["a gateway", object(GATEWAY_API, "Gateway"), "mesh", /makes a gateway with a load balancer/],
   ["a route of its own", object(GATEWAY_API, "HTTPRoute", { parentRefs: [{ name: "g" }] }), undefined, undefined],
   [
-    "a route on somebody's gateway",
+    "a route on another user's gateway",
     object(GATEWAY_API, "HTTPRoute", { parentRefs: [{ name: "g", namespace: "ingress" }] }),
     "mesh",
     /is attached to the Gateway ingress\/g, where others work/,

@@ -1,4 +1,4 @@
-/** How far an object reaches on a cluster that is somebody else's. Whatever is not known to stay within the run does not. */
+/** How far an object reaches on an existing cluster. An object is taken to reach beyond the run unless it is known that it does not. */
 
 import { groupOf } from "./journal.ts";
 import type { Beyond, Reach } from "../model/finding.ts";
@@ -9,8 +9,8 @@ type Rule = (manifest: Manifest, own: ReadonlySet<string>) => Reach | undefined;
 const inside: Rule = () => undefined;
 
 /**
- * The kinds that a run may create, by API group; each but Namespace is namespaced. A kind that is not here may be cluster-scoped,
- * may hook into every request, or nobody has thought about it.
+ * The kinds that a run may create, by API group; all but Namespace are namespaced. A kind that is not here may be cluster-scoped,
+ * may affect every request, or has not been reviewed.
  */
 const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   "": {
@@ -37,7 +37,7 @@ const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   "telemetry.istio.io": { Telemetry: inside },
   "extensions.istio.io": { WasmPlugin: inside },
   "gateway.networking.k8s.io": {
-    // istiod makes a Service of the type LoadBalancer for each.
+    // istiod creates a Service of the type LoadBalancer for each.
     Gateway: (manifest) => meshWide(manifest, { kind: "load-balancer" }),
     HTTPRoute: routeReach,
     GRPCRoute: routeReach,
@@ -47,8 +47,8 @@ const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
 };
 
 /**
- * How an object reaches beyond the run's own namespaces; undefined where it does not.
- * @param own the run's own namespaces, as the manifest names them
+ * How an object reaches beyond the run's own namespaces; undefined if it does not.
+ * @param own the run's own namespaces, in the notation of the manifest
  */
 export function reachOf(manifest: Manifest, own: ReadonlySet<string>): Reach | undefined {
   const { apiVersion, kind, metadata } = manifest;
@@ -58,7 +58,7 @@ export function reachOf(manifest: Manifest, own: ReadonlySet<string>): Reach | u
   if (rule === undefined) return never(manifest, { kind: "kind", group });
   if ((metadata.finalizers ?? []).length > 0) return never(manifest, { kind: "finalizers" });
   if ((metadata.ownerReferences ?? []).length > 0) return never(manifest, { kind: "owner-references" });
-  // What is never permitted is said before what a flag permits.
+  // A reach that is never permitted is reported before one that a flag permits.
   const ruled = rule(manifest, own);
   if (ruled?.permitted === "never" || kind === "Namespace") return ruled;
   if (metadata.namespace === undefined) return meshWide(manifest, { kind: "no-namespace" });
@@ -90,7 +90,7 @@ function templateReach(manifest: Manifest): Reach | undefined {
   return podReach(manifest, fieldsOf(fieldsOf(manifest["spec"])["template"])["spec"]);
 }
 
-/** What a pod must not ask for: the node's namespaces, files and ports, more rights than a container has, the place of others. */
+/** Fields that a pod must not have: the node's namespaces, files and ports, more privileges, or priority over other pods. */
 function podReach(manifest: Manifest, spec: unknown): Reach | undefined {
   const pod = fieldsOf(spec);
   for (const field of ["hostNetwork", "hostPID", "hostIPC"])
@@ -113,10 +113,10 @@ function podReach(manifest: Manifest, spec: unknown): Reach | undefined {
   return undefined;
 }
 
-/** Volumes that hold nothing of the node and nothing that outlives the pod. */
+/** Volume types that contain nothing of the node and that are removed with the pod. */
 const OWN_VOLUMES = new Set(["emptyDir", "configMap", "secret", "projected", "downwardAPI"]);
 
-/** Every proxy of the mesh gets these unless `exportTo` says otherwise (Istio, networking reference). */
+/** Every proxy of the mesh gets these objects unless `exportTo` limits them (Istio, networking reference). */
 function exportedReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undefined {
   const exportTo = listOf(fieldsOf(manifest["spec"])["exportTo"]);
   const kept = exportTo.length > 0 && exportTo.every((to) => to === "." || own.has(String(to)));

@@ -9,7 +9,7 @@ const object = (kind: string, name: string, namespace?: string): Manifest => ({
   metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
 });
 
-test("what only the old mesh has goes, but no CRD: its objects are the user's", () => {
+test("objects that only the old mesh has are removed, but not CRDs: their objects are the user's", () => {
   const { obsolete } = partsOf(
     [
       object("CustomResourceDefinition", "old.istio.io"),
@@ -24,7 +24,7 @@ test("what only the old mesh has goes, but no CRD: its objects are the user's", 
   );
 });
 
-test("the control plane comes first, then the gateway, and what makes a revision the default last", () => {
+test("the control plane comes first, then the gateway, and the objects that make a revision the default last", () => {
   const parts = partsOf(
     [],
     [

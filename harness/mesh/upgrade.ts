@@ -11,42 +11,42 @@ import { proxyContainerOf } from "./proxy-container.ts";
 
 export type UpgradeStrategy = "in-place" | "revision";
 
-/** A cluster whose mesh this process can replace. */
+/** A cluster whose mesh this process can upgrade. */
 export interface Upgradable {
-  /** What it was asked for, in that order: it was started with the first, and can be upgraded to the others. */
+  /** The requested meshes, in order: the cluster was started with the first, and can be upgraded to the others. */
   readonly meshes: readonly ReplaceableMesh[];
 }
 
 export interface ReplaceableMesh {
-  /** What its programs say they are; Envoy's where that is known before it runs. */
+  /** The versions that its programs report; Envoy's if it is known before Envoy runs. */
   readonly versions: { readonly istio: string; readonly envoy?: string };
-  /** Istio's manifests, of a control plane beside another one where a revision is named. */
+  /** Istio's manifests; with a revision, those of a second control plane. */
   manifests(revision?: string): Promise<Manifest[]>;
 }
 
 export interface UpgradeOptions {
   readonly kube: Kube;
-  /** The manifests that the mesh was installed from. */
+  /** The manifests of the installed mesh. */
   readonly from: readonly Manifest[];
-  /** The manifests of the new one; with a revision where the strategy is `revision`. */
+  /** The manifests of the new mesh; with a revision if the strategy is `revision`. */
   readonly to: readonly Manifest[];
   readonly strategy: UpgradeStrategy;
-  /** The new control plane's, where the strategy is `revision`. */
+  /** The new control plane's revision, if the strategy is `revision`. */
   readonly revision: string;
-  /** Namespaces whose workloads have sidecars, but for those that opt out; one that is not there is none. */
+  /** Namespaces whose workloads have sidecars, except workloads that opt out; namespaces that do not exist are ignored. */
   readonly namespaces: readonly string[];
-  /** What runs afterwards, everywhere; of Envoy one version, where it is not known which. */
+  /** The versions that must run everywhere afterwards; if Envoy's is left out, all proxies must have the same one. */
   readonly versions: { readonly istio: string; readonly envoy?: string };
-  /** Told as each phase begins. */
+  /** Called when a phase starts. */
   readonly phase: (name: string) => void;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Replaces a running mesh: first the control plane, then the gateway, then the workloads' sidecars, as Istio's upgrade
- * guides have it ("In-place Upgrades", "Canary Upgrades"). Ends when every proxy has the new one's configuration.
- * @throws MeshproofError ERR_WORKLOAD_NOT_READY, ERR_MESH_SETTING, or ERR_CLUSTER_START where something old still runs
+ * Upgrades a running mesh: first the control plane, then the gateway, then the workloads' sidecars, as in Istio's upgrade
+ * guides ("In-place Upgrades", "Canary Upgrades"). Returns when every proxy has the new one's configuration.
+ * @throws MeshproofError ERR_WORKLOAD_NOT_READY, ERR_MESH_SETTING, or ERR_CLUSTER_START if something old still runs
  */
 export async function upgradeIstio(options: UpgradeOptions): Promise<void> {
   const { kube, strategy, phase } = options;
@@ -84,16 +84,16 @@ export async function upgradeIstio(options: UpgradeOptions): Promise<void> {
 }
 
 interface Parts {
-  /** CRDs included. */
+  /** Istiod's objects and the CRDs. */
   readonly controlPlane: readonly Manifest[];
-  /** What makes the new control plane the one that is asked by default; no different from the rest in place. */
+  /** Objects that make the new revision the default; for an upgrade in place they are ordinary objects. */
   readonly takeover: readonly Manifest[];
   readonly gateway: readonly Manifest[];
-  /** What only the old one has, CRDs never: their objects are the user's. */
+  /** Objects that only the old mesh has, without CRDs: their objects are the user's. */
   readonly obsolete: readonly Manifest[];
 }
 
-/** In which part of an upgrade each object has its turn. */
+/** Sorts the objects into the parts of an upgrade. */
 export function partsOf(from: readonly Manifest[], to: readonly Manifest[]): Parts {
   const identity = ({ kind, metadata }: Manifest): string => `${kind} ${metadata.namespace ?? ""}/${metadata.name}`;
   const kept = new Set(to.map(identity));
@@ -108,7 +108,7 @@ export function partsOf(from: readonly Manifest[], to: readonly Manifest[]): Par
   };
 }
 
-/** The name of istiod's Deployment, which ends with its revision where it has one. */
+/** The name of istiod's Deployment, which ends with its revision if it has one. */
 function istiodOf(manifests: readonly Manifest[]): string {
   const isIstiod = ({ kind, metadata }: Manifest): boolean => kind === "Deployment" && /^istiod\b/.test(metadata.name);
   return manifests.find(isIstiod)?.metadata.name ?? "istiod";
@@ -118,7 +118,7 @@ async function removeAll(kube: Kube, manifests: readonly Manifest[]): Promise<vo
   for (const manifest of manifests) await kube.objects.remove(manifest);
 }
 
-/** As `kubectl rollout restart` does. */
+/** Like `kubectl rollout restart`. */
 async function restart(kube: Kube, namespace: string, name: string): Promise<void> {
   const annotations = { "kubectl.kubernetes.io/restartedAt": new Date().toISOString() };
   const patch = {
@@ -135,14 +135,14 @@ async function restartAll(kube: Kube, namespace: string, options: { signal?: Abo
   const optedOut = "sidecar.istio.io/inject";
   const injected = items.filter(({ spec }) => spec?.template.metadata?.labels?.[optedOut] !== "false");
   const names = injected.map(({ metadata }) => metadata?.name ?? "");
-  // One after the other, as many at once would be no rollout on a small node.
+  // One after the other: a small node has no room for many new pods at once.
   for (const name of names) {
     await restart(kube, namespace, name);
     await waitForDeployment(kube, namespace, name, options);
   }
 }
 
-/** `istio-injection` would win over `istio.io/rev` (Istio, "Canary Upgrades"). */
+/** Removes `istio-injection`, which would take precedence over `istio.io/rev` (Istio, "Canary Upgrades"). */
 async function relabel(kube: Kube, name: string, revision: string): Promise<void> {
   const labels = { "istio-injection": null, "istio.io/rev": revision };
   const patch = {
@@ -153,7 +153,7 @@ async function relabel(kube: Kube, name: string, revision: string): Promise<void
   await kube.objects.patch(patch, undefined, undefined, undefined, undefined, PatchStrategy.MergePatch);
 }
 
-/** By what the processes say, not by what was asked for. */
+/** Compares the versions that the processes report with the wanted ones. */
 async function assertVersions(kube: Kube, wanted: UpgradeOptions["versions"]): Promise<void> {
   const istiods = await readyPods(kube, ISTIO_NAMESPACE, "app=istiod");
   const { istio } = await versionsOf(kube);

@@ -10,11 +10,11 @@ test("istiod's version is the tag of its build information", () => {
   assert.equal(istioVersion("1.30-20260826-9739e10eb9d7-Clean"), "1.30-20260826");
 });
 
-test("a running Envoy's version is the second part of what its admin interface says", () => {
+test("a running Envoy's version is the second part of its admin interface's version string", () => {
   assert.equal(serverVersion("66e8f2/1.36.4/Clean/RELEASE/BoringSSL"), "1.36.4");
 });
 
-/** A mesh of istiods that say this of themselves by the API server's proxy; undefined: the proxy refuses. */
+/** A mesh of istiods that report these versions through the API server's proxy; undefined: the proxy rejects the request. */
 function mesh(said: readonly (string | undefined)[]): Kube {
   const items = said.map((_, index) => ({
     metadata: { name: `istiod-${index}`, namespace: "mesh" },
@@ -25,11 +25,11 @@ function mesh(said: readonly (string | undefined)[]): Kube {
     return text === undefined ? Promise.reject(new Error("forbidden")) : Promise.resolve(text);
   };
   const core = { listNamespacedPod: () => Promise.resolve({ items }), connectGetNamespacedPodProxyWithPath };
-  // Without a cluster in it, an exec fails as it does for who may not.
+  // The client has no cluster, so an exec fails as it does without permission.
   return { core, config: new KubeConfig() } as unknown as Kube;
 }
 
-test("a mesh's version is what its istiods say, all of them, and unknown where one says nothing", async () => {
+test("a mesh's versions are those that its istiods report, and unknown if one does not respond", async () => {
   const ask = (...said: (string | undefined)[]) => istiodVersions(mesh(said), "mesh", "app=istiod");
   assert.equal(await ask("1.29.2-abc-Clean"), "1.29.2");
   assert.equal(await ask("1.29.2-abc-Clean", "1.29.2-abc-Clean"), "1.29.2");

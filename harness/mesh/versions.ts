@@ -5,12 +5,12 @@ import { readyPods } from "./wait.ts";
 import { execIn } from "./exec.ts";
 import { GATEWAY, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
 
-/** istiod's monitoring port (`--monitoringAddr` of its chart), where `/version` is. */
+/** istiod's monitoring port (`--monitoringAddr` of its chart), which serves `/version`. */
 const MONITORING_PORT = 15014;
 
 /**
- * What the API server and istiod say they are, for example `v1.36.3` and `1.31.0`.
- * @throws ERR_CLUSTER_UNREACHABLE where no istiod is ready.
+ * The versions of the API server and istiod, for example `v1.36.3` and `1.31.0`.
+ * @throws ERR_CLUSTER_UNREACHABLE if no istiod is ready.
  */
 export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; istio: string }> {
   const [{ gitVersion }, [istiod]] = await Promise.all([
@@ -30,13 +30,13 @@ async function askIstiod(kube: Kube, { metadata }: V1Pod): Promise<string> {
   return istioVersion(text);
 }
 
-/** How long one way to ask an istiod may take: a firewall may drop what the API server sends to that port. */
+/** Limit for each way to ask an istiod: a firewall may drop packets from the API server to that port. */
 const ASK_LIMIT_MS = 5000;
 
 /**
- * What the ready istiods of a mesh that is not ours say they are, one version or several: by the API server's proxy, or else
- * by the program itself. Undefined where none may be asked, or none answers.
- * @param labelSelector of their pods
+ * The versions of the ready istiods of an existing mesh, one or several: through the API server's proxy, or else by running
+ * `pilot-discovery version` in the pod. Undefined if this is not permitted, or one does not respond.
+ * @param labelSelector of istiod's pods
  */
 export async function istiodVersions(
   kube: Kube,
@@ -49,7 +49,7 @@ export async function istiodVersions(
       const where = { namespace, pod: pod.metadata?.name ?? "", container: "discovery" };
       const { stdout, exitCode } = await execIn(kube, where, ["pilot-discovery", "version"]);
       const said = istioVersion(stdout.toString("utf8"));
-      if (exitCode !== 0 || said === "") throw new Error("it does not say its version");
+      if (exitCode !== 0 || said === "") throw new Error("it does not print its version");
       return said;
     };
     return within(byProxy).catch(() => within(byProgram));
@@ -69,7 +69,7 @@ async function within<T>(ask: () => Promise<T>): Promise<T> {
   return Promise.race([ask(), late.promise]).finally(() => clearTimeout(timer));
 }
 
-/** What the ingress gateway's Envoy says it is, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */
+/** The version of the ingress gateway's Envoy, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */
 export async function envoyVersionOf(kube: Kube): Promise<string> {
   await waitForGateway(kube);
   const [gateway] = await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`);
@@ -78,12 +78,12 @@ export async function envoyVersionOf(kube: Kube): Promise<string> {
   return envoyVersion(stdout.toString("utf8"));
 }
 
-/** What the running Envoys of all ready pods of the ingress gateway say they are, each once (`/server_info`). */
+/** The Envoy versions of all ready pods of the ingress gateway, each once (`/server_info`). */
 export async function gatewayEnvoys(kube: Kube): Promise<string[]> {
   return proxyVersions(kube, await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`));
 }
 
-/** What the running Envoys of these pods say they are, each version once, for example `1.40.0`. */
+/** The versions of the running Envoys of these pods, each version once, for example `1.40.0`. */
 export async function proxyVersions(kube: Kube, pods: readonly V1Pod[]): Promise<string[]> {
   const versions = pods.map(async ({ metadata }) => {
     const where = { namespace: metadata?.namespace ?? "", pod: metadata?.name ?? "", container: "istio-proxy" };

@@ -5,7 +5,7 @@ import type { Kube } from "./client.ts";
 /**
  * Waits until the objects of a collection (`/api/v1/namespaces/foo/pods`) satisfy a condition, by list and watch.
  * @param done given all objects by `namespace/name`; returns a value to end with, or undefined to go on.
- * @throws the code with what `explain` says of the last state, when the limit has passed.
+ * @throws the given code with the text that `explain` returns for the last state, when the limit has passed.
  */
 export async function waitFor<T extends KubernetesObject, R>(
   kube: Kube,
@@ -46,7 +46,7 @@ export async function waitFor<T extends KubernetesObject, R>(
       const stop = (): void => end({});
       const timer = setTimeout(stop, remaining);
       options.signal?.addEventListener("abort", stop, { once: true });
-      // A watch without resourceVersion begins with an ADDED event for everything that exists.
+      // A watch without resourceVersion starts with an ADDED event for each existing object.
       watch
         .watch(
           path,
@@ -72,7 +72,7 @@ export async function waitFor<T extends KubernetesObject, R>(
   }
 }
 
-/** Waits until a Deployment's new pods are all available and none of the old ones is left (its pods included). */
+/** Waits until all new pods of a Deployment are available and all old ones are gone. */
 export async function waitForDeployment(
   kube: Kube,
   namespace: string,
@@ -88,7 +88,7 @@ export async function waitForDeployment(
       const status = deployment?.status;
       const wanted = deployment?.spec?.replicas ?? 1;
       const current = (status?.observedGeneration ?? 0) >= (deployment?.metadata?.generation ?? 1);
-      // Zeros are left out of a status.
+      // A status omits zeros.
       const counts = [status?.updatedReplicas, status?.replicas, status?.availableReplicas];
       return current && counts.every((count) => (count ?? 0) === wanted) ? true : undefined;
     },
@@ -107,7 +107,7 @@ export async function waitForDeployment(
   );
 }
 
-/** The ready pods with a label, oldest first. */
+/** The ready pods that match a label selector, oldest first. */
 export async function readyPods(kube: Kube, namespace: string, labelSelector: string): Promise<V1Pod[]> {
   const list = await kube.core.listNamespacedPod({ namespace, labelSelector });
   return list.items

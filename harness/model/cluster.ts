@@ -1,4 +1,4 @@
-/** What runs, results and other processes know of a cluster. What a cluster does is in clusters/cluster.ts. */
+/** The data about a cluster in runs and results. The interface of a cluster is in clusters/cluster.ts. */
 
 import * as z from "zod";
 import type { Immutable } from "./schema.ts";
@@ -25,7 +25,7 @@ export const meshSetting = z
       .optional(),
   })
   .describe("A setting of the whole mesh; without it Istio's default.");
-/** A setting of the whole mesh that a scenario may need. A missing key means Istio's default. */
+/** A mesh-wide setting that a scenario may need. A missing key means Istio's default. */
 export type MeshSetting = Immutable<z.infer<typeof meshSetting>>;
 
 export const clusterInfo = z
@@ -48,5 +48,5 @@ export const clusterInfo = z
       .optional(),
   })
   .describe("What a cluster is. Nothing here is a secret.");
-/** What a cluster is, for reports: nothing here is a secret. */
+/** Description of a cluster for reports. It contains no secrets. */
 export type ClusterInfo = Immutable<z.infer<typeof clusterInfo>>;

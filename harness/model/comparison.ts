@@ -1,10 +1,10 @@
-/** What differs between two runs. Plain data: the reports draw it, `meshproof diff --json` prints it. Times are milliseconds. */
+/** The differences between two runs. Plain data: reports show it, `meshproof diff --json` prints it. Times are milliseconds. */
 
 import type { Finding } from "./finding.ts";
 import type { Status } from "./result.ts";
 import type { Position } from "./scenario.ts";
 
-/** A run, as far as a comparison names it. */
+/** A run, as a comparison names it. */
 export interface Side {
   readonly run: string;
   readonly startedAt: string;
@@ -15,35 +15,35 @@ export interface Side {
     readonly envoy: string;
     readonly meshproof: string;
   };
-  /** How much was judged. */
+  /** Number of checks that were judged. */
   readonly checks: number;
   readonly scenarios: number;
-  /** Median over the checks that both sides have; informational. */
+  /** Median over the checks that both sides have, for information only. */
   readonly enforcedMs?: number;
 }
 
-/** What one run saw in a cell. */
+/** The result of one run in a cell. */
 export interface Seen {
   readonly status: Status;
-  /** `200 from workload`'s number; undefined where the cell is no single request. */
+  /** The status code of `200 from workload`; undefined if the cell is not a single request. */
   readonly answer?: number;
   readonly by?: string;
-  /** The text of a reply that did not come from a workload. Hostile text. */
+  /** The body of a reply that did not come from a workload. Hostile text. */
   readonly body?: string;
   /** Envoy's response code details. Hostile text. */
   readonly details?: string;
   readonly findings?: readonly Finding[];
-  /** The findings in words. */
+  /** The findings as sentences. */
   readonly reason?: string;
   readonly enforcedMs?: number;
 }
 
-/** What of a cell differs, in the order in which it matters. */
+/** The part of a cell that differs, most important first. */
 export type Aspect = "answer" | "by" | "status" | "body" | "details";
 
 export interface Cell {
   readonly scenario: string;
-  /** Undefined where the scenario as a whole is meant: it was skipped, or broke outside its checks. */
+  /** Undefined for a scenario as a whole: it was skipped, or failed outside its checks. */
   readonly step?: string;
   readonly check?: string;
   readonly position: Position;
@@ -53,7 +53,7 @@ export interface Change extends Cell {
   readonly before: Seen;
   readonly after: Seen;
   readonly aspects: readonly Aspect[];
-  /** The entry of the list of known changes that explains all of it. */
+  /** The entry of the list of known changes that explains the whole difference. */
   readonly known?: { readonly id: string; readonly sentence: string; readonly source: string };
 }
 
@@ -66,21 +66,21 @@ export interface Comparison {
   readonly before: Side;
   readonly after: Side;
   readonly changes: readonly Change[];
-  /** Only the second run has them. One that did not pass there is unexpected. */
+  /** Cells that only the second run has. One that did not pass is unexpected. */
   readonly added: readonly OneSided[];
-  /** Only the first run has them. All of them are unexpected: nothing says that they still hold. */
+  /** Cells that only the first run has. All are unexpected: it is not known whether they would still pass. */
   readonly removed: readonly OneSided[];
-  /** Cells that are the same on both sides. */
+  /** Number of cells that are the same on both sides. */
   readonly same: number;
-  /** Cells that were skipped or in error on both sides: the same, but nothing is known. */
+  /** Number of cells that were skipped or in error on both sides: the same, but not judged. */
   readonly unjudged: number;
   /**
-   * Scenarios that a run which was interrupted did not finish, on either side: nothing of them is compared. Undefined where
-   * both runs came to their ends.
+   * Scenarios that an interrupted run did not finish, on either side: they are not compared. Undefined if both runs are
+   * complete.
    */
   readonly interrupted?: { readonly runs: readonly string[]; readonly scenarios: readonly string[] };
-  /** Entries of the list whose versions these two runs cross and that no change needed. */
+  /** Entries of the list that apply to these two versions and that explain no difference. */
   readonly unseen: readonly string[];
-  /** Changes not on the list, removed checks, and added ones that did not pass. */
+  /** Number of changes not on the list, removed checks, and added checks that did not pass. */
   readonly unexpected: number;
 }

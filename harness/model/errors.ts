@@ -1,4 +1,4 @@
-/** The closed set of error codes. What each means for the exit code stands in {@link exitCodeOf}. */
+/** The closed set of error codes. {@link exitCodeOf} maps them to exit codes. */
 export type ErrorCode =
   | "ERR_USAGE"
   | "ERR_SCENARIO_INVALID"
@@ -18,10 +18,10 @@ export type ErrorCode =
   | "ERR_RESULTS"
   | "ERR_INTERRUPTED";
 
-/** An error for people: a short sentence first, then what was expected, found, and what to do. */
+/** An error for people: first a short sentence, then what was expected and found, then a hint. */
 export class MeshproofError extends Error {
   readonly code: ErrorCode;
-  /** What to do about it, one sentence. */
+  /** How to fix it, one sentence. */
   readonly hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {

@@ -1,18 +1,18 @@
 /**
- * What a proxy's own config says about a request, as data. `meshproof explain --json` prints it, `results.json` holds it, and
- * reports/explanation.ts alone makes English of it. Hostile text: escape before showing.
+ * What a proxy does with a request according to its own config, as data. `meshproof explain --json` prints it, `results.json`
+ * contains it, and only reports/explanation.ts turns it into English. Hostile text: escape before showing.
  */
 
 import type { Answer } from "./result.ts";
 
-/** What of a request a rule looks at. */
+/** The part of a request that a rule compares. */
 export type Field =
   | {
       readonly kind:
         "path" | "method" | "host" | "port" | "sni" | "principal" | "source-ip" | "remote-ip" | "destination-ip";
     }
   | { readonly kind: "header"; readonly name: string }
-  /** Of the verified token; the names of nested claims are joined by dots. */
+  /** A claim of the verified token; the names of nested claims are joined by dots. */
   | { readonly kind: "claim"; readonly name: string };
 
 /** What a rule requires of a field. */
@@ -23,15 +23,15 @@ export type Matcher =
     }
   | { readonly kind: "boolean"; readonly value: boolean }
   | { readonly kind: "any-value" | "any-identity" | "present" | "absent" }
-  /** A list of which one entry fits. */
+  /** A list with at least one matching entry. */
   | { readonly kind: "list-with"; readonly matcher: Matcher }
   | { readonly kind: "one-of"; readonly matchers: readonly Matcher[] }
   | { readonly kind: "not"; readonly matcher: Matcher };
 
-/** What the request has in a field. */
+/** The request's value of a field. */
 export type Value =
   | { readonly kind: "text"; readonly text: string }
-  /** A claim. */
+  /** The value of a claim. */
   | { readonly kind: "json"; readonly value: unknown }
   | { readonly kind: "absent" | "empty" | "no-claim" | "no-valid-token" | "no-mtls" };
 
@@ -45,20 +45,20 @@ export interface Condition {
 
 /** A rule in a proxy's config. */
 export interface RuleRef {
-  /** As Envoy names it: `ns[foo]-policy[name]-rule[0]` */
+  /** Envoy's name of the rule: `ns[foo]-policy[name]-rule[0]` */
   readonly name: string;
-  /** The AuthorizationPolicy that istiod made it of, by that name. */
+  /** The AuthorizationPolicy that istiod made it from, taken from that name. */
   readonly policy?: { readonly namespace: string; readonly name: string };
-  /** Which of the policy's rules, counted from 0. */
+  /** Index of the rule in the policy, from 0. */
   readonly index?: number;
 }
 
-/** A rule with the conditions that decided whether it matches: all that fail, or all that agree. */
+/** A rule with the conditions that decided whether it matches: all that fail, or else all that match. */
 export interface DecidingRule extends RuleRef {
   readonly conditions: readonly Condition[];
 }
 
-/** One rule of an AuthorizationPolicy, in the order in which Envoy asks. */
+/** One rule of an AuthorizationPolicy, in Envoy's order. */
 export interface RuleFact extends DecidingRule {
   readonly action: "ALLOW" | "DENY" | "LOG" | "CUSTOM";
   /** Evaluated and written to the access log, never enforced (`istio.io/dry-run`). */
@@ -73,18 +73,18 @@ export interface KeyFact {
   readonly alg?: string;
 }
 
-/** Where a provider looks for tokens. */
+/** A place where a provider looks for tokens. */
 export interface TokenSource {
   readonly kind: "header" | "parameter" | "cookie";
   readonly name: string;
-  /** What must precede the token; left out where nothing must. */
+  /** Prefix that must precede the token; left out if there is none. */
   readonly prefix?: string;
 }
 
-/** What a provider made of the request's tokens. */
+/** A provider's result for the request's tokens. */
 export type TokenFound =
   | { readonly kind: "not-asked" | "accepted" | "no-token" }
-  /** The claims of `--claims`, whose signature is not verified. */
+  /** The claims of `--claims`, without verifying a signature. */
   | { readonly kind: "claims-accepted" }
   | { readonly kind: "other-issuer"; readonly iss?: unknown }
   | { readonly kind: "other-audience"; readonly aud?: unknown; readonly allowed: readonly string[] }
@@ -92,28 +92,28 @@ export type TokenFound =
   | { readonly kind: "expired"; readonly exp: number }
   | { readonly kind: "not-yet-valid"; readonly nbf: number }
   | { readonly kind: "no-such-key" | "bad-signature"; readonly kid?: unknown; readonly alg?: unknown }
-  /** Anything else, in Envoy's own words. */
+  /** Any other error, in Envoy's words. */
   | { readonly kind: "refused"; readonly status: string }
   | { readonly kind: "undecided"; readonly missing: Missing };
 
-/** One provider of Envoy's jwt_authn filter: istiod makes it of one jwtRule. */
+/** One provider of Envoy's jwt_authn filter: istiod makes it from one jwtRule. */
 export interface ProviderFact {
   readonly name: string;
-  /** Left out where the jwtRule names none: it takes tokens of any issuer. */
+  /** Left out if the jwtRule has none: it accepts tokens of any issuer. */
   readonly issuer?: string;
   readonly audiences: readonly string[];
   readonly places: readonly TokenSource[];
-  /** `placeholder`: istiod could not fetch the keys and gave one that no token was signed with. */
+  /** `placeholder`: istiod could not fetch the keys and configured a key that signed no token. */
   readonly keys: "inline" | "remote" | "placeholder";
   readonly uri?: string;
   readonly keyList: readonly KeyFact[];
-  /** Whether the token stays in the request. */
+  /** Whether the proxy forwards the token. */
   readonly forward: boolean;
   readonly payloadHeader?: string;
   readonly found: TokenFound;
 }
 
-/** Parts of a config that meshproof does not read: what they do is not guessed. */
+/** Parts of a config that meshproof does not read. It does not guess their effect. */
 export type Unsupported =
   | "address-range"
   | "cel-condition"
@@ -142,13 +142,13 @@ export type Unsupported =
   | "vhds"
   | "virtual-host-matcher";
 
-/** What is not known, so that nothing can be said. */
+/** A missing fact without which there is no decision. */
 export type Missing =
-  /** The request as it was described does not have it, and a rule looks at it. */
+  /** A rule compares this field, and the description of the request does not have it. */
   | { readonly kind: "not-given"; readonly field: Field; readonly requires?: Matcher }
-  /** Routes look at the host, which is not given. */
+  /** Routes compare the host, which is not given. */
   | { readonly kind: "host-for-routes"; readonly routes: string }
-  /** A proxy takes it away or writes it anew, whatever the client sends. */
+  /** A proxy removes or overwrites this field of the client's request. */
   | { readonly kind: "rewritten" | "set-by-proxy"; readonly field: Field }
   | { readonly kind: "forwarded-for"; readonly value: string }
   /** The dump has no bootstrap with this runtime flag. */
@@ -157,14 +157,14 @@ export type Missing =
   | { readonly kind: "external-authorizer"; readonly rule: RuleRef }
   | { readonly kind: "no-listener"; readonly port?: number }
   | { readonly kind: "several-listeners"; readonly names: readonly string[] }
-  /** Which of the ports is meant; there may be none that serves HTTP. */
+  /** The port is ambiguous, or no port serves HTTP. */
   | { readonly kind: "port"; readonly ports: readonly number[] }
   | { readonly kind: "tcp-port"; readonly port?: number }
-  /** The proxy fetches the keys of the issuer by itself. */
+  /** The proxy itself fetches the keys of the issuer. */
   | { readonly kind: "remote-keys"; readonly issuer?: string }
   | { readonly kind: "which-provider"; readonly count: number; readonly issuer: string }
   | { readonly kind: "no-provider"; readonly name: string }
-  /** What the engine here does not take, with its own words. */
+  /** A regular expression that the engine here cannot compile, with the engine's error. */
   | { readonly kind: "regex"; readonly source: string; readonly error: string }
   | { readonly kind: "unsupported"; readonly what: Unsupported; readonly name?: string; readonly field?: Field };
 
@@ -175,12 +175,12 @@ export type Admission =
   | { readonly kind: "not-denied" }
   | { readonly kind: "no-policy" };
 
-/** What decided. */
+/** The reason of a decision. */
 export type Reason =
   | Admission
   | { readonly kind: "path-refused" }
   | { readonly kind: "connection-closed"; readonly accepts: "mtls" | "plain-text" }
-  /** `status` in Envoy's words; of the providers, those that refused a token, or all. */
+  /** `status` in Envoy's words; `providers`: those that refused a token, or all. */
   | {
       readonly kind: "token-refused";
       readonly status: string;
@@ -190,14 +190,14 @@ export type Reason =
   /** There are ALLOW policies, and none of their rules matches. */
   | { readonly kind: "not-allowed"; readonly rules: readonly DecidingRule[] }
   | { readonly kind: "route-answers" | "no-route"; readonly routes: string; readonly admission: Admission }
-  /** With `admission` where the policies let it through and only the route is not known. */
+  /** With `admission` if the policies let the request through and only the route is not known. */
   | { readonly kind: "undecided"; readonly missing: Missing; readonly admission?: Admission };
 
-/** What the proxy does with the request. Where something is missing or not known it is `undecided`; nothing is guessed. */
+/** What the proxy does with the request. It is `undecided` if a fact is missing; meshproof does not guess. */
 export interface Decision {
-  /** `refused` and `answered`: by the proxy itself, with an error or, by a route, with a redirect or a fixed answer. */
+  /** `refused`: the proxy itself answers with an error. `answered`: a route answers with a redirect or a direct response. */
   readonly verdict: "admitted" | "denied" | "refused" | "answered" | "undecided";
-  /** 200 stands for "goes through to the workload". 0: no HTTP answer. */
+  /** 200 means that the request reaches the workload; 0, no HTTP answer. */
   readonly status?: number;
   readonly by: "authentication" | "authorization" | "proxy" | "nobody";
   /** Envoy's response code details. */
@@ -210,40 +210,40 @@ export type RouteFact =
   | { readonly kind: "cluster"; readonly config: string; readonly clusters: readonly string[] }
   /** A redirect or a direct response. */
   | { readonly kind: "answer"; readonly config: string; readonly status: number }
-  /** No route takes it: 404. */
+  /** No route matches: 404. */
   | { readonly kind: "none"; readonly config: string }
   | { readonly kind: "unknown"; readonly missing: Missing };
 
-/** Where in the config the request was judged. */
+/** The listener that judges the request. */
 export interface ListenerFact {
   readonly name: string;
-  /** Of a sidecar's inbound listener. */
+  /** Port of a sidecar's inbound listener. */
   readonly port?: number;
   readonly transport?: "mtls" | "plain-text";
 }
 
 export interface Explanation {
   readonly decision: Decision;
-  /** Where policies let the request through. */
+  /** Set if policies let the request through. */
   readonly route?: RouteFact;
-  /** Whether filters are asked at all: not where the proxy refuses the path or the connection before, nor where that is not known. */
+  /** Whether the filters run: false if the proxy refuses the path or the connection before, or if that is not known. */
   readonly filtersAsked: boolean;
-  /** Whether tokens are looked at: not without a RequestAuthentication for this workload, and not where its rules leave the request out. */
+  /** Whether tokens are verified: false without a RequestAuthentication for this workload, or if its rules exclude the request. */
   readonly tokensAsked: boolean;
   readonly listener?: ListenerFact;
-  /** The path that the rules were compared with. */
+  /** The path that the rules compare. */
   readonly path: string;
   readonly providers: readonly ProviderFact[];
   readonly rules: readonly RuleFact[];
 }
 
-/** Whether a decision is not the one that an answer shows. What a workload answers is its own matter, but that it answers is not. */
+/** Whether a decision contradicts an answer. Only who answered counts for a workload's answer, not its status code. */
 export function contradicts(
   { verdict, status }: Pick<Decision, "verdict" | "status">,
   got: Pick<Answer, "by" | "status">,
 ): boolean {
   if (verdict === "undecided") return false;
   if (verdict !== "admitted") return status !== got.status || got.by === "workload";
-  // Behind the policies nothing but a failure on the way to the workload is left (502, 503, 504).
+  // After the policies only a failure on the way to the workload can still answer (502, 503, 504).
   return got.by !== "workload" && !(got.by === "proxy" && got.status > 500);
 }

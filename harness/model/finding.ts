@@ -1,13 +1,13 @@
 /**
- * The facts that explain a result, as data: one closed union. They are stored in results.json, reports/words.ts alone makes
- * English of them, and no code reads that English. Texts of Envoy, the API server, curl or a person are hostile: escape before showing.
+ * The facts that explain a result, as data: one closed union. They are stored in results.json, only reports/words.ts turns
+ * them into English, and no code reads that English. Texts of Envoy, the API server, curl or a person are hostile: escape before showing.
  */
 
 import type { Condition, Decision, Matcher, Reason, RuleRef } from "./explanation.ts";
 import type { Answer, Disturbance, Refusal } from "./result.ts";
 import type { Answerer } from "./scenario.ts";
 
-/** An answer in short. */
+/** The short form of an answer. */
 export interface AnswerKind {
   readonly status: number;
   readonly by: Answer["by"];
@@ -16,12 +16,12 @@ export interface AnswerKind {
 /** A Kubernetes object. */
 export interface ObjectRef {
   readonly kind: string;
-  /** Empty where it has none. */
+  /** Empty for a cluster-scoped object. */
   readonly namespace: string;
   readonly name: string;
 }
 
-/** What a step did with an object. */
+/** An object that a step changed, and how. */
 export interface ChangedObject extends ObjectRef {
   readonly deleted?: true;
 }
@@ -33,53 +33,53 @@ export interface PodRef {
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** What a proxy enforces although the scenario did not apply it: the object, or what its config shows of it. */
+/** A policy that a proxy enforces although the scenario did not apply it: the object, or its trace in the proxy's config. */
 export type Foreign =
   | { readonly kind: "object"; readonly object: ObjectRef }
   | { readonly kind: "rbac-rule"; readonly rule: string }
   | { readonly kind: "jwt-rule"; readonly issuer?: string };
 
-/** Why an access log does not tell of a request. */
+/** Why an access log does not have a request. */
 export type LogGap =
-  /** The target has no pod with a sidecar. */
+  /** No pod of the target has a sidecar. */
   | { readonly kind: "no-proxy" }
   | { readonly kind: "unreadable"; readonly proxy: PodRef; readonly error: string }
   | { readonly kind: "no-line"; readonly proxies: readonly PodRef[] };
 
-/** Of an object that a step applied or deleted. */
+/** A finding about an object that a step applied or deleted. */
 export type ObjectFinding =
-  /** A policy that no judging pod is chosen by: they have other labels, or are elsewhere. */
+  /** A policy that selects no judging pod: the pods have other labels, or are in another namespace. */
   | {
       readonly kind: "selects-no-pod";
       readonly object: ObjectRef;
-      /** Empty where it has no selector. */
+      /** Empty if it has no selector. */
       readonly selector: Labels;
       readonly pods: readonly (PodRef & { readonly labels: Labels })[];
     }
-  /** The proxies have istiod's placeholder key instead. An issuer is empty where the rule names none. */
+  /** The proxies have istiod's placeholder key instead. An issuer is empty if the rule names none. */
   | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[] }
   | RecordedText;
 
 /** Why a step cannot be judged. */
 export type StepFinding =
   | ObjectFinding
-  /** The step says `inForce: nowhere`, and each of its policies chooses a judging pod. */
+  /** The step has `inForce: nowhere`, but each of its policies selects a judging pod. */
   | { readonly kind: "selects-a-pod" }
-  /** The proxy shows an older configuration. */
+  /** The proxy still has an older configuration. */
   | {
       readonly kind: "old-config" | "warming";
       readonly proxy: PodRef;
       readonly objects: readonly ChangedObject[];
       readonly afterMs: number;
     }
-  /** In Envoy's words. */
+  /** Envoy's error message. */
   | {
       readonly kind: "config-rejected";
       readonly proxy: PodRef;
       readonly objects: readonly ChangedObject[];
       readonly details: string;
     }
-  /** The step says `inForce: rejected`. */
+  /** The step has `inForce: rejected`, but the proxy accepted the config. */
   | { readonly kind: "config-not-rejected"; readonly proxy: PodRef; readonly objects: readonly ChangedObject[] }
   | {
       readonly kind: "not-in-force";
@@ -94,7 +94,7 @@ export type Disagreement =
   | {
       readonly kind: "unexpected-answer";
       readonly expected: { readonly status: number; readonly by: Answerer };
-      /** With curl's text where no answer came. */
+      /** With curl's error text if no answer came. */
       readonly got: AnswerKind & { readonly error?: string };
       readonly to: string;
     }
@@ -103,7 +103,7 @@ export type Disagreement =
   | { readonly kind: "other-details"; readonly text: string; readonly details: string }
   | { readonly kind: "other-policy"; readonly policy: string; readonly details: string }
   | { readonly kind: "no-echo"; readonly to: string; readonly body: string }
-  /** `wanted`: a value, whether it must be there, or a claim that it must hold. `got` is left out where it was not received. */
+  /** `wanted`: a value, whether the header must be present, or a claim that it must contain. `got` is left out if it was not received. */
   | {
       readonly kind: "other-header";
       readonly header: string;
@@ -116,7 +116,7 @@ export type Disagreement =
 
 /** Who denied a request, by its answer and Envoy's response code details. */
 export type Denial =
-  /** In Envoy's words; empty where it gave none. */
+  /** Envoy's message; empty if there is none. */
   | { readonly kind: "denied-by-authentication"; readonly status: string }
   | { readonly kind: "denied-by-rule"; readonly rule: RuleRef }
   /** There are ALLOW policies, and none of their rules matches. */
@@ -129,7 +129,7 @@ export type CheckFinding =
   | Disagreement
   | Denial
   | ObjectFinding
-  /** It agreed in this round, and not in the last one. */
+  /** The answer agreed in this round, but not in the last one. */
   | { readonly kind: "agreed-before"; readonly round: number }
   /** A wrong answer of a check that agreed in the end. */
   | {
@@ -139,18 +139,18 @@ export type CheckFinding =
       readonly although:
         | { readonly kind: "agreed"; readonly round: number }
         | { readonly kind: "in-force" }
-        /** Too few rounds at the end agreed. */
+        /** Too few of the last rounds agreed. */
         | { readonly kind: "unsettled"; readonly agreeing: number; readonly rounds: number };
     }
   | { readonly kind: "no-ready-pod"; readonly workload: string }
-  /** It demands what only the access log tells. */
+  /** The check needs a fact that only the access log contains. */
   | {
       readonly kind: "not-judged";
       readonly details?: string;
       readonly policy?: string;
       readonly because: readonly LogGap[];
     }
-  /** Who asked a JWKS server for keys. */
+  /** Who fetched keys from a JWKS server. */
   | {
       readonly kind: "unexpected-askers";
       readonly server: string;
@@ -159,7 +159,7 @@ export type CheckFinding =
     }
   | Excusing;
 
-/** A known failure, until its last day (YYYY-MM-DD), and one whose day has passed. */
+/** A known failure, with its last day (YYYY-MM-DD), before or after that day. */
 export type Excusing = {
   readonly kind: "known-failure" | "expired-known-failure";
   readonly until: string;
@@ -167,7 +167,7 @@ export type Excusing = {
   readonly reason: string;
 };
 
-/** An error that was thrown, in its own words. */
+/** The message of an error that was thrown. */
 export interface ThrownError {
   readonly code?: string;
   readonly message: string;
@@ -185,7 +185,7 @@ export type SkipFinding =
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };
 
-/** An object that reaches beyond the run's namespaces: `mesh` with the flag `--allow-mesh-wide` it may, `never` not even then. */
+/** An object that reaches beyond the run's namespaces: `mesh` is allowed with the flag `--allow-mesh-wide`, `never` is not. */
 export interface Reach {
   readonly permitted: "mesh" | "never";
   readonly object: { readonly kind: string; readonly name: string };
@@ -194,25 +194,25 @@ export interface Reach {
 
 /** How an object reaches beyond the run's namespaces. */
 export type Beyond =
-  /** A kind that a run does not create on a cluster that exists. */
+  /** A kind that a run does not create on an existing cluster. */
   | { readonly kind: "kind"; readonly group: string }
   | { readonly kind: "finalizers" | "owner-references" | "other-namespace" | "external-ips" | "load-balancer-ip" }
   | { readonly kind: "no-namespace" | "exported" | "mesh-gateway" | "load-balancer" | "host-port" }
-  /** Applied to a namespace that is not the run's own. */
+  /** The object is in a namespace that is not the run's own. */
   | { readonly kind: "namespace"; readonly namespace: string }
   | { readonly kind: "service-type"; readonly type: string }
-  /** The node's own namespaces. */
+  /** A pod field for the node's own namespaces, such as hostNetwork. */
   | { readonly kind: "host-field"; readonly field: string }
-  /** What decides which pods get a place. */
+  /** A pod field that changes scheduling, such as priorityClassName. */
   | { readonly kind: "place-field"; readonly field: string }
   | { readonly kind: "volume"; readonly volume: string; readonly type: string }
   | { readonly kind: "privileged" | "capabilities"; readonly container: string }
   | { readonly kind: "attached"; readonly parent: ObjectRef };
 
-/** What a reader must know of a run beside the statuses. */
+/** Facts about a run that a reader must know besides the statuses. */
 export type RunNote =
   | { readonly kind: "merged"; readonly runs: readonly string[] }
-  /** What became of a known failure where it did not simply excuse: `at` is `file:line`. */
+  /** The outcome of a known failure that did not simply excuse a check: `at` is `file:line`. */
   | {
       readonly kind: "known-failure-note";
       readonly state: "matches-nothing" | "expired" | "other-answer" | "passes" | "not-judged";
@@ -226,7 +226,7 @@ export type RunNote =
     }
   | RecordedText;
 
-/** Why a scenario has its status, beside its steps. */
+/** Why a scenario has its status, besides its steps. */
 export type ScenarioFinding =
   | StepFinding
   | SkipFinding
@@ -261,7 +261,7 @@ export type Cause =
       readonly allowed: readonly string[];
       readonly status: number;
     }
-  /** The status without a token tells that it is the token. */
+  /** The status without a token shows that the token is the cause. */
   | {
       readonly kind: "policy-audience";
       readonly policy?: ObjectRef;
@@ -275,7 +275,7 @@ export type Cause =
       readonly trusted: readonly unknown[];
       readonly status: number;
     }
-  /** In Envoy's words, and what the config says of it. */
+  /** `said`: Envoy's message; the rest comes from the config. */
   | { readonly kind: "token-refused"; readonly status: number; readonly said: string; readonly reason?: Reason }
   /** Two spellings of a path: the proxy lets one through. */
   | {
@@ -293,7 +293,7 @@ export type Cause =
       readonly elsewhere: boolean;
       readonly pods: Labels;
     }
-  /** The host is nowhere in the mesh, and no policy is enforced on the way out. */
+  /** The host is not in the mesh, and no policy is enforced on egress. */
   | { readonly kind: "leaves-mesh"; readonly host: string }
   /** What the external authorizer of a CUSTOM policy answers goes to the client. */
   | { readonly kind: "authorizer-answers"; readonly policies: readonly ObjectRef[]; readonly status: number }
@@ -306,15 +306,15 @@ export type Cause =
       readonly status: number;
     }
   | { readonly kind: "decision"; readonly decision: Decision }
-  /** `lost`: no rule or policy refuses it, and it did not reach the workload. `said`: Envoy's details or curl's text. */
+  /** `lost`: no rule or policy denies it, but it did not reach the workload. `said`: Envoy's details or curl's error text. */
   | { readonly kind: "answer"; readonly answer: AnswerKind; readonly lost: boolean; readonly said?: string };
 
-/** What is strange about a ticket beside its cause. */
+/** Oddities of a ticket besides the cause of its answer. */
 export type TicketNote =
   | ObjectFinding
-  /** The answers to these requests, by row and column, went on to change; the last ones are shown. */
+  /** The answers to these requests, by row and column, kept changing; the last ones are shown. */
   | { readonly kind: "not-settled"; readonly requests: readonly string[] }
-  /** The config does not say what happens to the request. */
+  /** The config does not decide the request. */
   | { readonly kind: "undecided"; readonly decision: Decision }
-  /** The config, as meshproof reads it, says something else than what the mesh answered. */
+  /** Meshproof's reading of the config contradicts the mesh's answer. */
   | { readonly kind: "disputed"; readonly decision: Decision };

@@ -1,4 +1,4 @@
-/** What users know beforehand: behaviour that changes between versions, and failures that have an owner. */
+/** Files of known facts: behaviour that changes between versions, and failures with an owner. */
 
 import * as z from "zod";
 import { filled, form, text, type Immutable } from "./schema.ts";
@@ -74,5 +74,5 @@ const knownFailureEntry = z.strictObject({
 /** A file of known failures (`meshproof run --known-failures`). */
 export const knownFailuresFile = z.strictObject({ knownFailures: z.array(knownFailureEntry) });
 
-/** A failure that has an owner. With `check` it excuses only that check, with `step` alone only that step. */
+/** A failure with an owner. With `check` it excuses only that check, with `step` alone only that step. */
 export type KnownFailure = Immutable<Omit<z.infer<typeof knownFailureEntry>, "scenario">>;

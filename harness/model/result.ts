@@ -1,5 +1,5 @@
 /**
- * What a run found. Plain data: written as results.json, read by every report. Types, the check of a file and its JSON Schema
+ * The result of a run. Plain data: written as results.json, read by every report. Types, the check of a file and its JSON Schema
  * (reports/results.schema.json) come from the schemas here. Times are milliseconds unless named otherwise.
  */
 
@@ -27,7 +27,7 @@ const position = z
 const finding = z
   .looseObject({ kind: z.string() })
   .meta({ id: "finding", description: "One fact, as data: the closed union of harness/model/finding.ts." });
-/** Facts whose shape only the compiler checks: a file may come from a newer meshproof, which knows more of them. */
+/** Findings whose shape only the compiler checks: a file from a newer meshproof may contain more kinds. */
 const findings = <F>(description: string) =>
   (z.array(finding) as unknown as z.ZodType<readonly F[]>).meta({ description }).optional();
 const WHY = "Why it has this status, as data.";
@@ -61,7 +61,7 @@ const answer = z
     totalMs: time,
   })
   .meta({ id: "answer" });
-/** One answer as seen by the probe. Hostile text: escape before showing. */
+/** One answer as the probe received it. Hostile text: escape before showing. */
 export type Answer = Immutable<z.infer<typeof answer>>;
 
 const check = z
@@ -140,7 +140,7 @@ const object = z
     note: z.string().describe("The findings in words, for people. Written to the file alone.").optional(),
   })
   .meta({ id: "object" });
-/** What was applied or deleted in a step. */
+/** An object that a step applied or deleted. */
 export type AppliedObject = Immutable<z.infer<typeof object>>;
 
 const step = z
@@ -165,7 +165,7 @@ const refusal = z.strictObject({
   object: z.string().describe("Such as `RequestAuthentication foo/broken`."),
   message: z.string().describe("The API server's own words."),
 });
-/** An object of a scenario's manifests that the API server does not take. Its message is hostile text. */
+/** An object of a scenario's manifests that the API server rejects. Its message is hostile text. */
 export type Refusal = Immutable<z.infer<typeof refusal>>;
 
 const disturbance = z.strictObject({
@@ -187,7 +187,7 @@ const disturbance = z.strictObject({
     .describe("How the container ended, as its pod's status says (`lastState.terminated`).")
     .optional(),
 });
-/** What happened to a pod while a scenario ran, so that its answers prove nothing. */
+/** An event of a pod during a scenario, such as a crash, that makes its answers worthless. */
 export type Disturbance = Immutable<z.infer<typeof disturbance>>;
 
 const scenario = z
@@ -285,7 +285,7 @@ export function printResultsSchema(): string {
   return `${JSON.stringify(toJsonSchema(runResult, "draft-2020-12"), undefined, 2)}\n`;
 }
 
-/** The scenarios that a run which was interrupted did not come to, or did not finish: nothing is known of them. */
+/** The scenarios that an interrupted run did not start or did not finish: they have no result. */
 export function unfinishedOf({ interrupted, scenarios }: RunResult): ScenarioResult[] {
   return interrupted === true ? scenarios.filter(({ status, steps }) => status === "error" && steps.length === 0) : [];
 }

@@ -49,7 +49,7 @@ spec:
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Every value that differs from the given one in a single place. */
+/** Yields every value that differs from the given one in one place. */
 function* variationsOf(value: Json): Generator<Json> {
   for (const other of [null, true, 5, 5.5, 700, "", "x", "A B", "/x", [], ["x"], [5], {}, { x: 5 }] as Json[])
     if (JSON.stringify(other) !== JSON.stringify(value)) yield other;
@@ -75,7 +75,7 @@ test("the schema for editors is fresh", async () => {
   assert.equal(written, printScenarioSchema(), "npm run update");
 });
 
-test("the loader and the schema for editors say the same of every single change to a scenario", () => {
+test("the loader and the schema for editors agree about every single change to a scenario", () => {
   const original = parse(EVERYTHING) as Json;
   assert.equal(validate(original), true, JSON.stringify(validate.errors));
   const source = parseSource("", "scenario.yaml");

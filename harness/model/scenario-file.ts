@@ -1,6 +1,6 @@
 /**
- * The notation of scenario.yaml: the one source of what a scenario file may contain. The loader checks files against it, and
- * `schema/scenario.schema.json` for editors is generated from it. Described for authors in docs/writing-a-scenario.md.
+ * The format of scenario.yaml. The loader checks files against it, and `schema/scenario.schema.json` for editors is generated
+ * from it. docs/writing-a-scenario.md describes it for authors.
  */
 
 import * as z from "zod";
@@ -67,7 +67,7 @@ const received = z
   })
   .describe("What the workload got, by httpbin's own echo.");
 
-/** An answer, and why; `by` is there where the status alone says otherwise. */
+/** An expected answer; `by` is needed if it differs from the one that the status implies. */
 export const demand = z
   .strictObject({
     status,
@@ -209,10 +209,10 @@ export const scenarioFile = z
   })
   .describe("A scenario of meshproof: policies, and the answers they promise.");
 
-/** What a scenario file contains, as parsed. */
+/** A parsed scenario file. */
 export type ScenarioFile = z.infer<typeof scenarioFile>;
 
-/** `schema/scenario.schema.json`, as it must stand in the repository. */
+/** Prints the content of `schema/scenario.schema.json`. */
 export function printScenarioSchema(): string {
   const { $schema, ...rest } = toJsonSchema(scenarioFile, "draft-7");
   const title = "meshproof scenario";

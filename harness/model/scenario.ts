@@ -1,4 +1,4 @@
-/** A scenario as loaded: substitutions not yet made, every position kept. What its file may contain: scenario-file.ts. */
+/** A loaded scenario, before substitutions, with all positions. scenario-file.ts has the format of its file. */
 
 import type * as z from "zod";
 import type { MeshSetting } from "./cluster.ts";
@@ -7,7 +7,7 @@ import type { demand, ScenarioFile } from "./scenario-file.ts";
 import type { Immutable } from "./schema.ts";
 import type { TokenSpec, TokenVariant } from "./token.ts";
 
-/** A place in a file, counted from 1. `file` is relative to the project's root where it lies below it. */
+/** A place in a file, counted from 1. `file` is relative to the project's root if it is below it. */
 export interface Position {
   readonly file: string;
   readonly line: number;
@@ -18,24 +18,24 @@ type Metadata = Immutable<ScenarioFile["metadata"]>;
 
 export type Level = Metadata["level"];
 
-/** What a cluster must offer for a scenario to make sense there. */
+/** A feature that a cluster must have for a scenario to run there. */
 export type Feature = NonNullable<Metadata["features"]>[number];
 
-/** What a check demands of the answer. `by` is filled in by the loader: 401 authentication, 403 authorization, else workload. */
+/** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Immutable<z.infer<typeof demand>> & { readonly by: Answerer };
 
 /** Who must have answered. `workload`: the request was admitted and reached it. */
 export type Answerer = NonNullable<z.infer<typeof demand>["by"]>;
 
-/** What the workload got, by httpbin's own echo (`/headers`, `/anything`). */
+/** The request as the workload received it, from httpbin's echo (`/headers`, `/anything`). */
 export type Received = NonNullable<Expectation["received"]>;
 
-/** What curl speaks; the second is the default, the last HTTP/2 with prior knowledge. */
+/** curl's HTTP version; the second is the default, the last is HTTP/2 with prior knowledge. */
 export type Protocol = NonNullable<NonNullable<ScenarioFile["spec"]["requests"]>[string]["protocol"]>;
 
 /** A request, without its token. */
 export interface RequestSpec {
-  /** The place that sends: `sleep` (pod with sidecar in `${ns}`), `neighbour` (one in `${outside.ns}`) or `outside` (pod without sidecar there). */
+  /** The client: `sleep` (pod with sidecar in `${ns}`), `neighbour` (one in `${outside.ns}`) or `outside` (pod without sidecar there). */
   readonly from: string;
   /** A workload's service name, or `ingress`. */
   readonly to: string;
@@ -58,7 +58,7 @@ export interface CheckSpec {
   /** Changes the token for this check alone (matrices with `vary: tokens`). */
   readonly variant?: TokenVariant;
   readonly expect: Expectation;
-  /** Where it stands in its step's matrix, if it came from one. */
+  /** Its cell in a matrix of its step, if it comes from one. */
   readonly cell?: { readonly matrix: number; readonly row: number; readonly column: number };
 }
 
@@ -69,7 +69,7 @@ export interface MatrixSpec {
   readonly columns: readonly string[];
 }
 
-/** Who must have asked a JWKS server (by its own access log) since the step began. */
+/** Who must have fetched keys from a JWKS server (by its access log) since the step began. */
 export interface AskedSpec {
   readonly position: Position;
   /** `outside-host` or `nginx-proxy`. */
@@ -83,8 +83,8 @@ export interface StepSpec {
   readonly apply: readonly ManifestFile[];
   readonly delete: readonly ManifestFile[];
   /**
-   * Where what the step applies gets into force, if not at each judging proxy that it chooses: `nowhere`, a policy chooses none of them;
-   * `rejected`, they refuse the whole config.
+   * Set if the step's policies do not become active at each judging proxy that they select. `nowhere`: a policy selects none of them;
+   * `rejected`: they reject the config.
    */
   readonly inForce?: "nowhere" | "rejected";
   readonly checks: readonly CheckSpec[];
@@ -93,16 +93,16 @@ export interface StepSpec {
 }
 
 export interface Scenario {
-  /** `<group>/<name>`: an id forever. */
+  /** `<group>/<name>`; it never changes. */
   readonly id: string;
   readonly title: string;
   readonly source: string;
   readonly level: Level;
   readonly features: readonly Feature[];
   readonly tags: readonly string[];
-  /** The versions of Istio that it holds for, a range such as `>=1.29`; undefined where it is not known to depend. */
+  /** The Istio versions that it applies to, a range such as `>=1.29`; undefined for all versions. */
   readonly istio?: string;
-  /** A known failure counts as such until its date (YYYY-MM-DD, UTC), and as failed afterwards. */
+  /** A known failure is excused until its date (YYYY-MM-DD, UTC), and counts as failed afterwards. */
   readonly knownFailure?: Metadata["knownFailure"];
   readonly position: Position;
   readonly workloads: readonly string[];

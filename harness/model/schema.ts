@@ -1,14 +1,14 @@
 /**
- * What the schemas of this folder are built from: types, checks at load time and JSON Schemas come from the same schema.
- * A schema's `title` is a noun phrase, which messages use: "path must be <title>, found …".
+ * Building blocks of the schemas in this folder: types, checks at load time and JSON Schemas come from the same schema.
+ * A schema's `title` is a noun phrase for messages: "path must be <title>, found …".
  */
 
 import * as z from "zod";
 
-/** What a schema describes, to be read only. */
+/** The type with every property read-only. */
 export type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 
-/** Text of at least one visible character. */
+/** Text with at least one visible character. */
 export const text = (description?: string): z.ZodString =>
   z
     .string()
@@ -16,7 +16,7 @@ export const text = (description?: string): z.ZodString =>
     .refine((value) => value.trim() !== "")
     .meta({ ...(description && { description }) });
 
-/** Text of a form that has a name. */
+/** Text that matches a pattern; the title describes the pattern. */
 export const form = (title: string, pattern: RegExp, description?: string): z.ZodString =>
   z
     .string()
@@ -26,11 +26,11 @@ export const form = (title: string, pattern: RegExp, description?: string): z.Zo
 export const name = (description?: string): z.ZodString =>
   form("a name of small letters, digits and hyphens", /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/u, description);
 
-/** A mapping whose keys are free, such as claims. */
+/** A mapping with any keys, such as claims. */
 export const anything = (description?: string) =>
   z.record(z.string(), z.unknown()).meta({ ...(description && { description }) });
 
-/** A list that names each item once. */
+/** A list without duplicates. */
 export const distinct = <T extends z.ZodArray>(list: T): T =>
   list.meta({ uniqueItems: true }).check(({ value, issues }) => {
     for (const [index, item] of value.entries())
@@ -45,7 +45,7 @@ export const filled = <T extends z.ZodType<object>>(mapping: T): T =>
 /** A value, or a list of such values. */
 export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, distinct(z.array(schema).min(1))]);
 
-/** The JSON Schema of what a file contains, without what says nothing. */
+/** The JSON Schema of a file, without keywords that have no effect. */
 export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-12"): Record<string, unknown> {
   const { $schema, ...rest } = z.toJSONSchema(schema, {
     target,
@@ -58,7 +58,7 @@ export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-
       if (JSON.stringify(json.propertyNames) === '{"type":"string"}') delete json.propertyNames;
     },
   });
-  // zod writes the names of the definitions into them, which no validator knows.
+  // zod writes an `id` into each definition, which validators do not know.
   const definitions = (rest as { $defs?: Record<string, { id?: string }> }).$defs ?? {};
   for (const definition of Object.values(definitions)) delete definition.id;
   return { $schema, ...rest };

@@ -1,42 +1,42 @@
-/** The answer to a ticket. Plain data: the reports draw it, `meshproof repro --json` prints it. Hostile text: escape before showing. */
+/** The answer to a ticket. Plain data: reports show it, `meshproof repro --json` prints it. Hostile text: escape before showing. */
 
 import type { MeshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Cause, Labels, ObjectRef, TicketNote } from "./finding.ts";
 import type { AppliedObject, CheckResult } from "./result.ts";
 
-/** A request with what came back, of which nothing was expected. */
+/** A request with its answer, without an expectation. */
 export interface Observation extends Pick<CheckResult, "request" | "got" | "explanation" | "curl" | "cell"> {
-  /** Whether the answer stayed the same for some rounds; the last one otherwise. */
+  /** Whether the answer stayed the same for several rounds; if not, `got` is the last answer. */
   readonly settled: boolean;
 }
 
-/** An answer, as far as a number and a place tell it. */
+/** The short form of an answer. */
 export interface Answered {
   readonly status: number;
   readonly by: CheckResult["got"]["by"];
 }
 
-/** One request of the matrix, and what came back. */
+/** One request of the matrix, with its answer. */
 export interface Cell extends Answered {
-  /** The token in words, `none` without one; never the token. */
+  /** Description of the token, `none` without one; never the token itself. */
   readonly token: string;
   /** The first bytes of the body. */
   readonly body: string;
   /** Envoy's response code details. */
   readonly details?: string;
-  /** curl's error text where no answer came. */
+  /** curl's error text if no answer came. */
   readonly error?: string;
-  /** What the judging proxy's own config says about the request. */
+  /** What the judging proxy's config does with the request. */
   readonly explanation?: Explanation;
-  /** The command that sends it again; the token stands as `$TOKEN`. */
+  /** The command that sends it again, with `$TOKEN` for the token. */
   readonly curl: string;
 }
 
-/** What comes back: an HTTP status (200: it reaches the workload), or that the connection is closed without one. */
+/** An HTTP status (200: the request reaches the workload), or `closed`: the connection is closed without one. */
 export type Outcome = number | "closed";
 
-/** A well-known trap, with where it is. */
+/** A well-known pitfall, with the object that has it. */
 export type Hint =
   | { readonly kind: "principal-last-slash"; readonly value: string; readonly iss: string }
   | { readonly kind: "grpc-method"; readonly method: string }
@@ -63,22 +63,22 @@ export type Hint =
   | { readonly kind: "allow-refuses-the-rest" }
   | { readonly kind: "hyphen-makes-or"; readonly object: ObjectRef };
 
-/** Whether what differs between the ticket and what was asked can decide the answer. */
+/** Whether a difference between the ticket and the request that was sent can decide the answer. */
 export type Decides = "yes" | "no" | "unknown";
 
 /** Why an object of the ticket is not in the cluster. */
 export type LeftOut =
-  /** Nothing that judges a request looks at it. */
+  /** No proxy uses it to judge a request. */
   | "irrelevant"
   | "not-supported"
   | "gateway-api"
   | "ambient"
-  /** A CUSTOM policy: what its provider answers is not in the ticket. */
+  /** A CUSTOM policy: the ticket does not contain its provider's answers. */
   | "external-authorizer"
-  /** It is for a Service, a Gateway or another object that is attached by `targetRef`. */
+  /** Its `targetRef` names a Service, a Gateway or another object. */
   | "target-ref";
 
-/** Who sends the request. */
+/** The client that sends the request. */
 export interface Caller {
   /** `gateway`: from outside the mesh to the ingress gateway. */
   readonly kind: "pod" | "gateway";
@@ -87,7 +87,7 @@ export interface Caller {
   readonly sidecar: boolean;
 }
 
-/** One thing that is not as in the ticket, or that the ticket does not say and was assumed. */
+/** One difference from the ticket, or one assumption about something that the ticket does not contain. */
 export type Difference = { readonly decides: Decides } & (
   | {
       readonly kind: "object-left-out";
@@ -104,21 +104,21 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "part-left-out"; readonly part: string }
   /** A value that may be a secret: `header X-Api-Key`. */
   | { readonly kind: "placeholder"; readonly part: string }
-  /** A value that a policy or route compares with something. */
+  /** A value that a policy or route compares. */
   | { readonly kind: "value-kept"; readonly part: string; readonly by: ObjectRef }
   | { readonly kind: "token-anew"; readonly moved: readonly string[]; readonly expired: boolean }
-  /** No key of the ticket's JWKS has the token's kid and alg. */
+  /** The ticket's JWKS has no key with the token's kid and alg. */
   | { readonly kind: "token-without-key"; readonly kid?: unknown; readonly alg?: unknown }
-  /** The request has a variable where a token or a secret is, and nothing says what is in it. */
+  /** The request has a variable in place of a token or a secret, and its value is not given. */
   | { readonly kind: "token-not-given"; readonly part: string }
   | { readonly kind: "opaque-token"; readonly part: string }
-  /** Where the request has its token is not said. */
+  /** The place of the token in the request is not given. */
   | { readonly kind: "token-place"; readonly place: string; readonly by: string }
   | {
       readonly kind: "keys";
       readonly iss: string;
       readonly keys: readonly { readonly kid: string; readonly alg: string }[];
-      /** Who serves them: the jwtRule itself, a host outside of the mesh, a Service of the ticket, or nobody. */
+      /** The source of the keys: the jwtRule itself, a host outside the mesh, a Service of the ticket, or none. */
       readonly served: "inline" | "outside" | "unreachable" | "no-url" | { readonly service: string };
       /** The jwksUri without user info and query. */
       readonly uri?: string;
@@ -136,7 +136,7 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "namespace-assumed"; readonly object: ObjectRef; readonly namespace: string }
   | { readonly kind: "workload-open"; readonly candidates: readonly string[] }
   | { readonly kind: "caller"; readonly caller: Caller; readonly because: "asked" | "command" | "policy" | "default" }
-  /** The same request of another caller, or on another way. */
+  /** The same request from another client, or on another path. */
   | {
       readonly kind: "other-caller";
       readonly caller: Caller;
@@ -144,13 +144,13 @@ export type Difference = { readonly decides: Decides } & (
       readonly main: Answered;
       readonly other: Answered;
     }
-  /** Rules compare addresses, and the reporter's is not known. */
+  /** Rules compare IP addresses, and the reporter's is not known. */
   | { readonly kind: "address"; readonly object: ObjectRef; readonly fields: readonly string[] }
-  /** Rules compare identities, and that of the ticket's gateway is not known. */
+  /** Rules compare identities, and the identity of the ticket's gateway is not known. */
   | { readonly kind: "gateway-account"; readonly object: ObjectRef; readonly account: string }
   | { readonly kind: "server-port"; readonly object: ObjectRef; readonly port: number; readonly here: number }
   | { readonly kind: "route-added"; readonly gateway?: ObjectRef }
-  /** A gateway that the ticket names and does not describe: that of the mesh serves for it. */
+  /** A gateway that the ticket names and does not describe: the mesh's ingress gateway replaces it. */
   | { readonly kind: "gateway"; readonly object: ObjectRef; readonly selector: Labels; readonly elsewhere: boolean }
   | { readonly kind: "certificate"; readonly object: ObjectRef }
   | { readonly kind: "leaves-mesh"; readonly host: string }
@@ -160,57 +160,57 @@ export type Difference = { readonly decides: Decides } & (
 
 export interface ReproAnswer {
   readonly schemaVersion: 3;
-  /** The name of its folder of results. */
+  /** The name of its results folder. */
   readonly id: string;
   readonly tool: { readonly name: string; readonly version: string };
   readonly startedAt: string;
-  /** How to ask this again, one command; a token stands without its signature. */
+  /** The command that repeats this; tokens are without their signatures. */
   readonly command: string;
   readonly cause: Cause;
-  /** The answer to the request as given. */
+  /** The answer to the ticket's request. */
   readonly verdict: Answered & { readonly details?: string; readonly body: string; readonly error?: string };
   readonly request: string;
-  /** False where something that is not as in the ticket decides the answer, or may: `verdict` is then that of the reduced ticket. */
+  /** False if a difference from the ticket decides the answer, or may: `verdict` is then that of the reduced ticket. */
   readonly reproduced: boolean;
   /** The ticket's name. */
   readonly ticket: string;
-  /** What the reporter expected, and whether the mesh answers so. */
+  /** The answer that the reporter expected, and whether the mesh gives it. */
   readonly expected?: { readonly outcome: Outcome; readonly met: boolean };
   readonly matrix: {
     readonly columns: readonly string[];
     readonly rows: readonly { readonly request: string; readonly cells: readonly Cell[] }[];
-    /** The column of the request as given; its row is the first. */
+    /** The column of the ticket's request; its row is the first. */
     readonly given: string;
   };
-  /** The rules for tokens and the policies in force, in Envoy's order, compared with the request as given. */
+  /** The active jwtRules and policies, in Envoy's order, compared with the ticket's request. */
   readonly inForce?: Pick<Explanation, "providers" | "rules">;
-  /** Policies that are in none of the proxies that judge the request, and other oddities of what was applied. */
+  /** Policies that are in none of the proxies that judge the request, and other oddities of the applied objects. */
   readonly notes: readonly TicketNote[];
-  /** What is not as in the ticket; what decides, or may, first. */
+  /** Differences from the ticket; those that decide, or may, come first. */
   readonly differences: readonly Difference[];
-  /** Well-known traps that the ticket may have met. */
+  /** Well-known pitfalls that the ticket may have. */
   readonly hints: readonly Hint[];
   readonly versions: Readonly<Record<string, string>>;
   /** Settings of the mesh that are as in the ticket; the others are Istio's defaults. */
   readonly mesh?: MeshSetting;
-  /** What of the ticket's YAML gives the same answer (`--minimize`). */
+  /** The smallest part of the ticket's YAML that gives the same answer (`--minimize`). */
   readonly minimized?: Minimization;
-  /** The ticket's objects as the API server got them: namespaces, names and keys are ours. */
+  /** The ticket's objects as they were applied, with meshproof's namespaces, names and keys. */
   readonly applied: readonly AppliedObject[];
-  /** YAML of the workload that stands in for the ticket's. */
+  /** YAML of the workload that replaces the ticket's. */
   readonly standIn: string;
 }
 
 export interface Minimization {
-  /** Whether what is left gave the same answer when it was asked by itself; the ticket stays as it is otherwise. */
+  /** Whether the remaining YAML gave the same answer by itself; if not, the ticket is not reduced. */
   readonly confirmed: boolean;
-  /** False where the tries ran out: something left may be needless. */
+  /** False if the limit of attempts was reached: the rest may contain more that is not needed. */
   readonly complete: boolean;
   readonly tries: number;
-  /** Tries that could not be run, mostly as the API server refuses what would be left. */
+  /** Attempts that could not run, mostly because the API server rejected the remaining objects. */
   readonly refused: number;
-  /** `AuthorizationPolicy shop/a rules[1]`, in the order in which they went. */
+  /** `AuthorizationPolicy shop/a rules[1]`, in the order of removal. */
   readonly dropped: readonly string[];
-  /** What is left, without keys. */
+  /** The remaining YAML, without keys. */
   readonly yaml: string;
 }

@@ -1,4 +1,4 @@
-/** How tokens are made, and by which issuers. Sources of the names: RFC 7519 (claims), RFC 7515 (header), RFC 7518 (alg). */
+/** Schemas of tokens and issuers. The names come from RFC 7519 (claims), RFC 7515 (header), RFC 7518 (alg). */
 
 import * as z from "zod";
 import { anything, form, name, text, type Immutable } from "./schema.ts";
@@ -70,7 +70,7 @@ const tokenPlace = z.union([
   z.strictObject({ query: text("Its name.") }).describe("A query parameter."),
   z.strictObject({ cookie: text("Its name.") }).describe("A cookie parameter."),
 ]);
-/** Where a request carries a token. */
+/** The place of a token in a request. */
 export type TokenPlace = Immutable<z.infer<typeof tokenPlace>>;
 
 const seconds = (description: string) => z.int().meta({ title: "whole seconds", description });

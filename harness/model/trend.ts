@@ -1,33 +1,33 @@
-/** A trend. Plain data: the reports draw it, `meshproof trend --json` prints it. */
+/** A trend. Plain data: reports show it, `meshproof trend --json` prints it. */
 
 import type { Cell } from "./comparison.ts";
 import type { Counts, Status } from "./result.ts";
 
-/** A run, as a point of the trend. Times are milliseconds. */
+/** One run of a trend. Times are milliseconds. */
 export interface TrendRun {
   readonly run: string;
   readonly startedAt: string;
-  /** Where its reports are. */
+  /** Folder with its reports. */
   readonly folder: string;
   readonly versions: Readonly<Record<"kubernetes" | "istio" | "envoy" | "meshproof", string>>;
   readonly counts: Counts;
-  /** Some of its scenarios did not run. */
+  /** True if some of its scenarios did not run. */
   readonly interrupted?: true;
-  /** Over the checks that agreed in the end: median and 95th percentile, from the end of apply. */
+  /** Median and 95th percentile over the checks that agreed in the end, from the end of apply. */
   readonly enforced?: { readonly medianMs: number; readonly p95Ms: number };
 }
 
-/** A check (or, without a step, a scenario as a whole) that failed, flaked or was in error when it was last judged. */
+/** A check (or, without a step, a whole scenario) that failed, flaked or was in error when it was last judged. */
 export interface Failing extends Cell {
   readonly status: Status;
   readonly reason?: string;
-  /** The run from which on it has not passed. */
+  /** The first run of the series in which it has not passed. */
   readonly since: { readonly run: string; readonly startedAt: string };
-  /** The last run that it passed in; undefined where none here shows it passing. */
+  /** The last run in which it passed; undefined if it passed in none of these runs. */
   readonly lastPassed?: { readonly run: string; readonly startedAt: string };
-  /** How many runs in a row it has not passed in. */
+  /** Number of runs in a row in which it has not passed. */
   readonly runs: number;
-  /** One for each run, oldest first; `absent` where the run did not have it. */
+  /** One status per run, oldest first; `absent` if the run did not have it. */
   readonly history: readonly (Status | "absent")[];
 }
 
@@ -37,6 +37,6 @@ export interface Trend {
   readonly runs: readonly TrendRun[];
   /** Longest failing first. */
   readonly failing: readonly Failing[];
-  /** What could not be read, and why. */
+  /** Folders that could not be read, and why. */
   readonly leftOut: readonly string[];
 }

@@ -1,4 +1,4 @@
-/** What several matchers say together: all of them, any of them, none. */
+/** Combines the results of several matchers: all, any, none. */
 
 import type { Condition, Matcher } from "../model/explanation.ts";
 import type { Match } from "./types.ts";
@@ -18,8 +18,8 @@ export function anyOf(parts: readonly Match[]): Match {
 }
 
 /**
- * Alternatives of one field as one condition: `"/a" or "/b"`. What a rule excludes is no alternative to what it lists and stays a
- * condition of its own.
+ * Joins the alternatives of one field into one condition: `"/a" or "/b"`. A value that a rule excludes is not an alternative and
+ * stays a separate condition.
  */
 function joined(conditions: readonly Condition[]): Condition[] {
   const groups = Map.groupBy(conditions, (condition) =>
@@ -32,7 +32,7 @@ function joined(conditions: readonly Condition[]): Condition[] {
   });
 }
 
-/** Each once. */
+/** Removes duplicates. */
 export function alternatives(matchers: readonly Matcher[]): Matcher[] {
   const flat = matchers.flatMap((matcher) => (matcher.kind === "one-of" ? matcher.matchers : [matcher]));
   return [...new Map(flat.map((matcher) => [JSON.stringify(matcher), matcher])).values()];

@@ -6,7 +6,7 @@ import { formatExplanation } from "../../reports/explanation.ts";
 import { contradicts, type Explanation, type Missing } from "../model/explanation.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "./index.ts";
 
-/** Cut from the config dump of a sidecar that has the policies of test/e2e/explain.e2e.ts' kind. */
+/** A part of the config dump of a sidecar with policies like those in test/e2e/explain.e2e.ts. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
 const SAMPLE = readFileSync(join(import.meta.dirname, "../../scenarios/issuers/istio-sample.jwt"), "utf8").trim();
 const NOW = 1_750_000_000;
@@ -41,7 +41,7 @@ describe("explainRequest", () => {
     );
   });
 
-  it("verifies a token, and tells a signature that fits no key", () => {
+  it("verifies a token, and reports a signature that fits no key", () => {
     const headers = (token: string): [string, string][] => [["authorization", `Bearer ${token}`]];
     const good = ask({ headers: headers(SAMPLE) });
     assert.equal(good.decision.verdict, "admitted");
@@ -52,7 +52,7 @@ describe("explainRequest", () => {
     assert.ok(!JSON.stringify(bad).includes(SAMPLE.slice(-40, -8)));
   });
 
-  it("puts the token's value beside the rule's wish", () => {
+  it("prints the token's value beside the rule's requirement", () => {
     const claims = { iss: "testing@secure.istio.io", sub: "me", aud: "c" };
     const { decision, providers, rules } = ask({ path: "/get", claims });
     assert.equal(decision.details, "rbac_access_denied_matched_policy[none]");
@@ -74,7 +74,7 @@ describe("explainRequest", () => {
     assert.equal(ask({ path: "/get", claims: { ...claims, aud: ["x", "bc"] } }).decision.verdict, "admitted");
   });
 
-  it("says that the keys are istiod's placeholder", () => {
+  it("reports istiod's placeholder key", () => {
     const [provider] = ask({}).providers;
     assert.equal(provider?.keys, "placeholder");
     const partner = Buffer.from(JSON.stringify({ iss: "https://partner.example", aud: "orders" })).toString(
@@ -85,7 +85,7 @@ describe("explainRequest", () => {
     assert.match(formatExplanation(told), /istiod could not fetch the keys of https:\/\/partner.example/);
   });
 
-  it("denies after normalization, by who asks and by what the header says", () => {
+  it("denies after normalization, by principal and by header", () => {
     const rule = (request: Partial<OracleRequest>): string | undefined => {
       const { reason } = ask(request).decision;
       return reason.kind === "allowed" || reason.kind === "denied" ? reason.rule.name.split("-policy")[1] : undefined;
@@ -104,7 +104,7 @@ describe("explainRequest", () => {
     assert.equal(rule({ path: "/get", ...SLEEP }), "[explain-allow]-rule[2]");
   });
 
-  it("does not guess what it is not told or does not know", () => {
+  it("does not guess missing or unknown facts", () => {
     const unnamed = { ...SLEEP, method: "GET", path: "/headers", headers: [] };
     const blind = explainRequest(JSON.parse(FIXTURE), unnamed, NOW);
     const missing = ({ decision: { reason } }: Explanation): Missing | undefined =>
@@ -121,7 +121,7 @@ describe("explainRequest", () => {
     assert.equal(ask({}, "{}").decision.verdict, "undecided");
   });
 
-  it("runs a config's regular expressions and templates in linear time, and says which it cannot", () => {
+  it("runs a config's regular expressions and templates in linear time, and names those that it cannot run", () => {
     const regex = (source: string): string =>
       FIXTURE.replaceAll('"exact": "/headers"', `"safe_regex": { "regex": ${JSON.stringify(source)} }`);
     assert.equal(ask({ path: "/headers" }, regex("/(h|he)+aders")).decision.verdict, "admitted");
@@ -134,7 +134,7 @@ describe("explainRequest", () => {
     assert.equal(ask({ path: `/${"a/".repeat(90)}y` }, template).decision.verdict, "denied");
   });
 
-  it("takes a fragment away as the bootstrap of the dump says", () => {
+  it("removes a fragment as configured in the dump's bootstrap", () => {
     const withFlag = (layers: unknown): string => {
       const dump = JSON.parse(FIXTURE) as { configs: unknown[] };
       dump.configs.push({ bootstrap: { layered_runtime: { layers } } });
@@ -148,7 +148,7 @@ describe("explainRequest", () => {
     assert.equal(ask({ path }, withFlag([])).decision.status, 400);
   });
 
-  it("a port that takes mTLS alone closes a plain connection", () => {
+  it("a port that accepts only mTLS closes a plain connection", () => {
     const dump = JSON.parse(FIXTURE) as {
       configs: {
         active_state: { listener: { filter_chains: { filter_chain_match: { transport_protocol: string } }[] } };
@@ -161,7 +161,7 @@ describe("explainRequest", () => {
     assert.match(formatExplanation(ask({}, JSON.stringify(dump))), /PeerAuthentication STRICT/);
   });
 
-  it("prints no signature, wherever the token stands", () => {
+  it("prints no signature, whichever place the token is in", () => {
     const dump = FIXTURE.replaceAll('"x-blocked"', '"authorization"');
     const headers: [string, string][] = [["authorization", `Basic ${SAMPLE}`]];
     const told = ask({ path: `/get?access_token=${SAMPLE}`, headers }, dump);
@@ -170,7 +170,7 @@ describe("explainRequest", () => {
     assert.ok(!JSON.stringify(told).includes(signature) && !formatExplanation(told).includes(signature));
   });
 
-  it("says what docs/explain.md shows", () => {
+  it("prints the example of docs/explain.md", () => {
     const docs = readFileSync(join(import.meta.dirname, "../../docs/explain.md"), "utf8");
     const shown = /```text\n([\s\S]*?)```/.exec(docs)?.[1]?.trim();
     const text = formatExplanation(
@@ -179,7 +179,7 @@ describe("explainRequest", () => {
     assert.equal(text, shown);
   });
 
-  it("names a missing RequestAuthentication where a 401 was wanted", () => {
+  it("names a missing RequestAuthentication if a 401 was expected", () => {
     const without = FIXTURE.replaceAll("jwt_authn.v3.JwtAuthentication", "cors.v3.Cors");
     const told = ask({}, without);
     assert.equal(told.tokensAsked, false);
@@ -198,18 +198,18 @@ describe("explainRequest", () => {
     );
   });
 
-  it("says nothing of filters that are not asked", () => {
+  it("leaves out filters that do not run", () => {
     const told = formatExplanation(ask({ path: "/admin%00" }), { expected: 401 });
     assert.match(told, /^The proxy itself answers 400/);
     assert.doesNotMatch(told, /is in force/);
   });
 
-  it("leaves out the marker by which a run knows what is in force", () => {
+  it("leaves out the marker that shows a run which config is active", () => {
     const marked = FIXTURE.replaceAll("[explain-dry]", "[meshproof-marker]");
     assert.ok(!JSON.stringify(ask({}, marked)).includes("meshproof-marker"));
   });
 
-  it("takes the trust domain from the clients that the proxy lets in", () => {
+  it("takes the trust domain from the clients that the proxy accepts", () => {
     assert.equal(trustDomainOf(JSON.parse(FIXTURE)), "cluster.local");
     const context = { match_subject_alt_names: [{ prefix: "spiffe://corp.example/" }] };
     const tls = { common_tls_context: { combined_validation_context: { default_validation_context: context } } };
@@ -217,7 +217,7 @@ describe("explainRequest", () => {
     assert.equal(trustDomainOf({ configs: [{ active_state: { listener } }] }), "corp.example");
   });
 
-  it("is told in plain sentences", () => {
+  it("is printed in plain sentences", () => {
     const text = formatExplanation(ask({ method: "POST", path: "/anything/admin" }));
     assert.match(
       text,

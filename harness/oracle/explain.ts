@@ -1,4 +1,4 @@
-/** Answers for a request what a proxy's own config says, filter by filter, in Envoy's order. Pure. */
+/** Evaluates a proxy's own config for a request, filter by filter, in Envoy's order. Pure. */
 
 import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
@@ -22,7 +22,7 @@ import type {
 } from "../model/explanation.ts";
 import type { Facts, OracleRequest } from "./types.ts";
 
-/** Config types of HTTP filters that istiod puts there and that deny nothing by themselves. */
+/** Config types of HTTP filters that istiod adds and that never deny a request. */
 const HARMLESS: readonly string[] = [
   "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
   "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
@@ -36,8 +36,8 @@ const HARMLESS: readonly string[] = [
 
 /**
  * What the proxy does with the request, and why.
- * @param dump Envoy's admin `config_dump`, whole or its `dynamic_listeners`; without the routes and the bootstrap of one, what they
- *   decide is undecided
+ * @param dump Envoy's admin `config_dump`, whole or only its `dynamic_listeners`; without routes and bootstrap the decisions that
+ *   need them are undecided
  * @param now seconds since 1970
  */
 export function explainRequest(dump: unknown, request: OracleRequest, now: number): Explanation {
@@ -113,13 +113,13 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     rules,
   };
   if (decision !== undefined) return { ...seen, decision };
-  // The route is chosen before the filters, and again after a token that says so.
+  // Envoy chooses the route before the filters run, and again after a token if `clear_route_cache` is set.
   const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
   const route = findRoute(dump, manager, routed, request.peer !== undefined || request.serverName !== undefined);
   return { ...seen, route, decision: decideRoute(route, admitted(rules)) };
 }
 
-/** Headers of which Envoy keeps one entry, joined by commas as they arrive; of any other each stands by itself. Envoy 1.40.0. */
+/** Headers that Envoy joins into one entry by commas; it keeps repeated other headers as separate entries. Envoy 1.40.0. */
 const JOINED: readonly string[] = [
   "accept",
   "accept-encoding",
@@ -151,7 +151,7 @@ function readHeaders(all: OracleRequest["headers"]): Headers {
   return headers;
 }
 
-/** The runtime flag of Envoy's bootstrap; undefined where the dump has no bootstrap. Its default is on, Istio turns it off. */
+/** The runtime flag of Envoy's bootstrap; undefined if the dump has no bootstrap. Its default is on, Istio turns it off. */
 function rejectsFragment(dump: unknown): boolean | undefined {
   const bootstrap = list(at(dump, "configs"))
     .map((config) => at(config, "bootstrap"))
@@ -160,16 +160,16 @@ function rejectsFragment(dump: unknown): boolean | undefined {
   const values = list(at(bootstrap, "layered_runtime", "layers")).map(
     (layer) => record(at(layer, "static_layer"))[FRAGMENT_FLAG],
   );
-  // The last layer that has it wins; a value is a boolean or its text.
+  // The last layer that sets it wins; a value is a boolean or text.
   return String(values.findLast((value) => value !== undefined) ?? true) === "true";
 }
 
-/** istiod always puts a fault filter there; one without faults does nothing. */
+/** istiod always adds a fault filter; one without faults does nothing. */
 function isIdleFault(type: string, config: unknown): boolean {
   return type.endsWith(".fault.v3.HTTPFault") && at(config, "abort") === undefined;
 }
 
-/** What becomes of a request that every policy lets through. */
+/** Decides a request that every policy lets through. */
 function decideRoute(route: RouteFact, admission: Admission): Decision {
   switch (route.kind) {
     case "cluster":
@@ -231,7 +231,7 @@ function decideTokens({ status, code, unknown, providers }: JwtOutcome): Decisio
   };
 }
 
-/** A token that is the provider's own and is not accepted. */
+/** Whether a provider refused a token that was meant for it. */
 function isRefusal({ kind }: ProviderFact["found"]): boolean {
   switch (kind) {
     case "not-asked":
@@ -251,7 +251,7 @@ interface Judged {
   readonly decision?: Decision;
 }
 
-/** The rules that are enforced decide, the shadow rules (dry-run, CUSTOM) are only told. */
+/** Enforced rules decide; shadow rules (dry-run, CUSTOM) are only reported. */
 function judgeRbac(config: unknown, facts: Facts): Judged {
   if (at(config, "matcher") !== undefined || at(config, "shadow_matcher") !== undefined)
     return { rules: [], decision: undecidedBy(notRead("rbac-matcher-tree")) };
@@ -265,7 +265,7 @@ function judgeRbac(config: unknown, facts: Facts): Judged {
 function judgeRules(node: unknown, facts: Facts, as: RuleFact["action"] | undefined, dryRun: boolean): Judged {
   if (node === undefined) return { rules: [] };
   const action = as ?? ((text(at(node, "action")) || "ALLOW") as RuleFact["action"]);
-  // Envoy keeps policies in a sorted map and takes the first that matches.
+  // Envoy keeps policies in a sorted map and uses the first that matches.
   const policies = Object.entries(record(at(node, "policies")))
     .filter(([name]) => !MARKER_RULE.test(name))
     .sort(([a], [b]) => (a < b ? -1 : 1));
@@ -296,7 +296,7 @@ function denied(rule: string, reason: Decision["reason"]): Decision {
   return { verdict: "denied", status: 403, by: "authorization", details, reason };
 }
 
-/** Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName. */
+/** Parses Istio's names of rules (pilot/pkg/security/authz/builder/builder.go, policyName). */
 function toRule(name: string): RuleRef {
   const [, namespace, policy, index] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
   if (namespace === undefined || policy === undefined) return { name };

@@ -1,4 +1,4 @@
-/** Each field that a rule may look at, compared with what was sent: Envoy's StringMatcher, HeaderMatcher, ValueMatcher and CidrRange. */
+/** Compares each field of a rule with the request: Envoy's StringMatcher, HeaderMatcher, ValueMatcher and CidrRange. */
 
 import { BlockList, isIPv4 } from "node:net";
 import { redact } from "../safe/redact.ts";
@@ -64,19 +64,19 @@ function stringTest(matcher: unknown, field: Field): StringTest | Unknown {
   }
   const compiled = compileRegex(regex);
   if ("unknown" in compiled) return compiled;
-  // What istiod makes of a lone `*`.
+  // istiod translates a lone `*` to this.
   const requires: Matcher = regex === ".+" ? { kind: "any-value" } : { kind: "regex", value: regex };
   return { requires, accepts: compiled.matches };
 }
 
-/** Headers that proxies on the way set by themselves: that one is not given says nothing. */
+/** Headers that proxies on the path set: a header that the description does not give may still be present. */
 const SET_BY_PROXIES = /^(x-forwarded-|x-envoy-|x-b3-|x-request-id$|traceparent$|tracestate$)/;
 
-/** Headers that the proxy takes away or writes anew, whatever the client sends. */
+/** Headers that the proxy removes or overwrites, so that the client's value does not count. */
 const REMADE =
   /^(te|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|expect|x-forwarded-client-cert|x-envoy-.*)$/;
 
-/** Of a repeated header each value is compared (since the fix of CVE-2026-26308; before it, all joined by a comma). */
+/** Compares each value of a repeated header (since the fix of CVE-2026-26308; before it, all joined by a comma). */
 export function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
   const field = fieldOf(name);
@@ -104,7 +104,7 @@ export function matchHeader(matcher: Tree, facts: Facts): Match {
   if (string === undefined) return unsupported("header-matcher", undefined, field);
   const test = stringTest(string, field);
   if ("unknown" in test) return undecided(test.unknown);
-  // A header that is not there matches no value, and not even an inverted one.
+  // A missing header matches nothing, not even an inverted matcher.
   if (got === undefined && matcher["treat_missing_header_as_empty"] !== true) {
     const requires = invert ? negated(test.requires) : test.requires;
     return decided(field, requires, { kind: "absent" }, false);
@@ -142,7 +142,7 @@ export function matchRemoteAddress(range: unknown, { remoteIp }: Facts): Match {
   return matchAddress("remote-ip", range, remoteIp);
 }
 
-/** The URI names of the client's certificate, then its subject, which istiod leaves empty. */
+/** Compares the URI SANs of the client's certificate, then its subject, which istiod leaves empty. */
 export function matchPeer(matcher: unknown, facts: Facts): Match {
   const field: Field = { kind: "principal" };
   const test: StringTest | Unknown =
@@ -163,7 +163,7 @@ export function matchTemplate(node: unknown, path: string): Match {
   return leaf({ kind: "path" }, { kind: "template", value: template }, path, compiled.matches);
 }
 
-/** A claim of the verified token; anything else in metadata is not known. */
+/** Compares a claim of the verified token; other metadata is not known. */
 export function matchMetadata(matcher: unknown, facts: Facts): Match {
   const filter = text(at(matcher, "filter"));
   const [root, ...names] = list(at(matcher, "path")).map((segment) => text(at(segment, "key")));
@@ -187,7 +187,7 @@ interface ValueTest {
   readonly accepts: (value: unknown) => boolean;
 }
 
-/** envoy.type.matcher.v3.ValueMatcher: text matches text alone, a list is matched by `list_match` alone. */
+/** envoy.type.matcher.v3.ValueMatcher: a text matcher matches only text, only `list_match` matches a list. */
 function valueTest(matcher: unknown, field: Field): ValueTest | Unknown {
   const [kind = ""] = Object.keys(record(matcher));
   const value = at(matcher, kind);
@@ -210,7 +210,7 @@ function valueTest(matcher: unknown, field: Field): ValueTest | Unknown {
       const unknown = all.find((test) => "unknown" in test);
       if (unknown !== undefined) return unknown;
       const tests = all.filter((test): test is ValueTest => !("unknown" in test));
-      // istiod asks for a list with the value and for the value alone; a person reads it once.
+      // istiod writes one matcher for a list with the value and one for the value alone; the report shows it once.
       const matchers = alternatives(
         tests.map(({ requires }) => (requires.kind === "list-with" ? requires.matcher : requires)),
       );

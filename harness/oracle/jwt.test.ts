@@ -5,7 +5,7 @@ import { createTokenFactory } from "../tokens/factory.ts";
 import type { Explanation } from "../model/explanation.ts";
 import { explainRequest } from "./index.ts";
 
-/** Named places and tokens: what a request carries, in order. */
+/** The tokens of a request in order, by names of places and tokens. */
 type Carried = readonly (readonly [place: "auth" | "x-tok" | "t" | "cookie", token: string])[];
 
 const CORP = "https://issuer.corp.example";
@@ -18,7 +18,7 @@ const EVERYWHERE = {
 const one = (name: string): object => ({
   requires_any: { requirements: [{ provider_name: name }, { allow_missing: {} }] },
 });
-/** As istiod writes it for two jwtRules. */
+/** istiod's config for two jwtRules. */
 const TWO = {
   requires_any: {
     requirements: [
@@ -35,7 +35,7 @@ const ISSUER = "401 Jwt_issuer_is_not_configured";
 const KEY = "401 Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt";
 const FORM = "401 Jwt_is_not_in_the_form_of_Header.Payload.Signature_with_two_dots_and_3_sections";
 
-/** Each as Envoy 1.40.0 answered it (test/e2e/oracle.e2e.ts asks it again). */
+/** Envoy 1.40.0's answers (test/e2e/oracle.e2e.ts checks them with a real Envoy). */
 const TABLE: readonly (readonly [
   config: "one" | "two" | "anyIssuer" | "missing" | "required" | "failed",
   carried: Carried,
@@ -43,7 +43,7 @@ const TABLE: readonly (readonly [
 ])[] = [
   ["one", [], OK],
   ["one", [["auth", "good"]], OK],
-  // All tokens of a provider must be good, whatever their order.
+  // All tokens of a provider must be good, in any order.
   [
     "one",
     [
@@ -112,7 +112,7 @@ const TABLE: readonly (readonly [
   ],
   ["one", [["auth", ""]], OK],
   ["one", [["x-tok", ""]], FORM],
-  // The second provider takes its own token out of the request before it meets the other one, and then each finds its own alone.
+  // The second provider removes its own token from the request, so each provider then finds only its own.
   [
     "two",
     [
@@ -224,7 +224,7 @@ describe("tokens", () => {
       assert.equal(decision.verdict === "admitted" ? OK : `${decision.status} ${details}`, expected);
     });
 
-  it("a rule without an issuer is told so", () => {
+  it("a rule without an issuer is reported as such", () => {
     const { providers } = ask("anyIssuer", [["auth", "good"]]);
     assert.deepEqual(
       providers.map(({ issuer, found }) => [issuer, found.kind]),

@@ -1,4 +1,4 @@
-/** What Envoy's jwt_authn filter makes of a request's tokens (source/extensions/filters/http/jwt_authn). */
+/** Evaluates a request's tokens like Envoy's jwt_authn filter (source/extensions/filters/http/jwt_authn). */
 
 import type { JsonWebKey } from "node:crypto";
 import { verifySignature } from "../tokens/verify.ts";
@@ -11,27 +11,27 @@ import { notRead } from "./undecided.ts";
 
 export interface JwtRequest {
   readonly method: string;
-  /** Normalized, with query. */
+  /** The normalized path, with query. */
   readonly path: string;
   readonly headers: Headers;
-  /** Claims that stand for a token in Authorization whose signature is good. */
+  /** Claims that replace a token in Authorization with a good signature. */
   readonly claims: Tree | undefined;
   /** Seconds since 1970. */
   readonly now: number;
 }
 
 export interface JwtOutcome {
-  /** Undefined where it cannot be told, and `unknown` says why. */
+  /** Undefined if it is not known; `unknown` has the reason. */
   readonly code: 200 | 401 | 403 | undefined;
   /** `Ok`, or Envoy's text for the failure. */
   readonly status: string;
   readonly unknown?: Missing;
   readonly payload: Tree | undefined;
-  /** Whether a rule of the filter takes the request. */
+  /** Whether a rule of the filter matches the request. */
   readonly asked: boolean;
-  /** A good token makes the proxy choose its route again (`clear_route_cache`). */
+  /** Whether a good token makes the proxy choose its route again (`clear_route_cache`). */
   readonly clearsRoute: boolean;
-  /** Normalized, with query, as the filters behind this one see it. */
+  /** The normalized path, with query, as the following filters see it. */
   readonly path: string;
   readonly providers: readonly ProviderFact[];
 }
@@ -39,10 +39,10 @@ export interface JwtOutcome {
 const MISSING = "Jwt is missing";
 const UNKNOWN_ISSUER = "Jwt issuer is not configured";
 const AUDIENCE = "Audiences in Jwt are not allowed";
-/** JwtProvider.clock_skew_seconds' default. */
+/** Default of JwtProvider.clock_skew_seconds. */
 const CLOCK_SKEW = 60;
 
-/** Envoy's text, or why it is not known here. */
+/** Envoy's status text, or why it is not known. */
 type Status = string | { readonly unknown: Missing };
 
 /** @param filter the config of type JwtAuthentication */
@@ -66,15 +66,15 @@ export function judgeTokens(filter: unknown, request: JwtRequest): JwtOutcome {
 interface Context {
   readonly providers: ReadonlyMap<string, unknown>;
   readonly request: JwtRequest;
-  /** What each provider said, first answer. */
+  /** The first result of each provider. */
   readonly found: Map<string, { readonly status: Status; readonly token: Parsed | undefined }>;
-  /** Of the token that was verified last, whether or not its provider accepted the others. */
+  /** The claims of the token that was verified last, whether or not its provider accepted the others. */
   payload: Tree | undefined;
-  /** Without the parameters whose tokens were accepted. */
+  /** The path without the parameters of accepted tokens. */
   path: string;
 }
 
-/** No client may send the headers in which a provider passes on a payload or a claim. */
+/** Removes the headers in which a provider forwards a payload or a claim: clients must not set them. */
 function sanitize(providers: ReadonlyMap<string, unknown>, headers: Headers): void {
   for (const provider of providers.values()) {
     headers.delete(text(at(provider, "forward_payload_header")).toLowerCase());
@@ -85,7 +85,7 @@ function sanitize(providers: ReadonlyMap<string, unknown>, headers: Headers): vo
 
 const ELSE = { unknown: notRead("jwt-rule") };
 
-/** The first rule whose match fits; undefined lets everything through. */
+/** The requirement of the first matching rule; undefined lets the request through. */
 function requirementOf(filter: unknown, { method, headers, path }: JwtRequest): unknown {
   const preflight = method === "OPTIONS" && headers.has("origin") && headers.has("access-control-request-method");
   if (preflight && at(filter, "bypass_cors_preflight") === true) return undefined;
@@ -100,7 +100,7 @@ function requirementOf(filter: unknown, { method, headers, path }: JwtRequest): 
   return undefined;
 }
 
-/** verifier.cc: any, all, a provider, or what may be missing or fail. */
+/** verifier.cc: `requires_any`, `requires_all`, a provider, `allow_missing` or `allow_missing_or_failed`. */
 function judge(requirement: unknown, context: Context): Status {
   const [kind, ...more] = Object.keys(record(requirement));
   const value = kind === undefined ? undefined : at(requirement, kind);
@@ -130,8 +130,8 @@ function judge(requirement: unknown, context: Context): Status {
 }
 
 /**
- * AnyVerifierImpl: what may be missing or fail decides after the others, by their result; by itself it asks all providers. A missing
- * token and an unknown issuer say less than any other failure.
+ * AnyVerifierImpl: allow_missing and allow_missing_or_failed decide after the others, by their result; alone they ask all providers.
+ * Any other failure takes precedence over a missing token and an unknown issuer.
  */
 function judgeAny(requirements: readonly unknown[], context: Context): Status {
   const has = (kind: string): boolean => requirements.some((node) => kind in record(node));
@@ -152,7 +152,7 @@ function judgeProvider(name: string, audiences: readonly string[] | undefined, c
   const tokens = tokensIn([provider], context);
   let status: Status = tokens.length === 0 ? MISSING : OK;
   let token: Parsed | undefined;
-  // All tokens must be valid; Envoy begins with the last one (authenticator.cc, startVerify and doneWithStatus).
+  // All tokens must be valid; Envoy starts with the last one (authenticator.cc, startVerify and doneWithStatus).
   for (const location of tokens.reverse()) {
     token = parse(location.token, context.request.claims);
     status = verify(token, location, provider, audiences, context);
@@ -166,7 +166,7 @@ function tokensIn(providers: readonly unknown[], { request, path }: Context): Lo
   return extract(providers, { path, headers: request.headers, assumed: request.claims !== undefined });
 }
 
-/** The tokens in the places of all providers; the first place's decides, which is the last that is verified. */
+/** Verifies the tokens in the places of all providers. The first place, which is verified last, decides. */
 function judgeBypass(context: Context, allowFailed: boolean): Status {
   const providers = [...context.providers.values()];
   let status: Status = MISSING;
@@ -175,7 +175,7 @@ function judgeBypass(context: Context, allowFailed: boolean): Status {
     const issuer = text(token.claims?.["iss"]);
     const own = providers.filter((provider) => text(at(provider, "issuer")) === issuer);
     const candidates = own.length > 0 ? own : providers.filter((provider) => text(at(provider, "issuer")) === "");
-    // findByIssuer takes the first of a map without an order.
+    // findByIssuer returns the first entry of an unordered map.
     if (candidates.length > 1) return { unknown: { kind: "which-provider", count: candidates.length, issuer } };
     status = verify(token, location, candidates[0], undefined, context);
     if (typeof status !== "string") return status;
@@ -183,7 +183,7 @@ function judgeBypass(context: Context, allowFailed: boolean): Status {
   return allowFailed || status === MISSING ? OK : status;
 }
 
-/** authenticator.cc, startVerify. Leaves the payload behind where all is well. */
+/** authenticator.cc, startVerify. Stores the payload of a good token in the context. */
 function verify(
   token: Parsed,
   location: Location,
@@ -225,7 +225,7 @@ function addTo(headers: Headers, name: string, value: string): void {
   headers.set(name, [...(headers.get(name) ?? []), value]);
 }
 
-/** addJWTClaimToHeader: text, whole numbers and booleans as they are, lists and objects as base64url of their JSON. */
+/** addJWTClaimToHeader: text, integers and booleans unchanged, lists and objects as base64url of their JSON. */
 function claimText(value: unknown): string {
   if (typeof value === "string") return value;
   if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? String(value) : value.toFixed(6);
@@ -266,7 +266,7 @@ function keysOf(provider: unknown): readonly Key[] | undefined {
   }
 }
 
-/** Claims with several words in one text become lists (normalize_payload_in_metadata). */
+/** Splits claims with space-separated words into lists (normalize_payload_in_metadata). */
 function normalizePayload(claims: Tree, provider: unknown): Tree {
   const names = texts(at(provider, "normalize_payload_in_metadata", "space_delimited_claims"));
   return Object.fromEntries(
@@ -277,7 +277,7 @@ function normalizePayload(claims: Tree, provider: unknown): Tree {
   );
 }
 
-/** check_audience.cc: without scheme and closing slash. */
+/** check_audience.cc: the audience without scheme and trailing slash. */
 function plainAudience(audience: string): string {
   return audience.replace(/^https?:\/\//, "").replace(/\/$/, "");
 }
@@ -303,13 +303,13 @@ function describeProvider(name: string, provider: unknown, context: Context): Pr
   };
 }
 
-/** A rule without an issuer takes tokens of any. */
+/** The issuer of a rule, empty if it accepts tokens of any issuer. */
 function issuerOf(provider: unknown): { readonly issuer?: string } {
   const issuer = text(at(provider, "issuer"));
   return issuer === "" ? {} : { issuer };
 }
 
-/** What the filter said, with the token's value beside the provider's wish. */
+/** The filter's result as data, with the token's value beside the provider's requirement. */
 function describeFound(status: Status, token: Parsed | undefined, provider: unknown): TokenFound {
   if (typeof status !== "string") return { kind: "undecided", missing: status.unknown };
   const { iss, aud, exp, nbf } = token?.claims ?? {};

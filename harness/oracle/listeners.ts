@@ -1,4 +1,4 @@
-/** Which of a proxy's filter chains takes a request. */
+/** Finds the filter chain of a proxy that handles a request. */
 
 import type { Decision, ListenerFact } from "../model/explanation.ts";
 import { at, list, text } from "./tree.ts";
@@ -18,7 +18,7 @@ interface Candidate {
   readonly transport: string;
 }
 
-/** Of a whole dump, or of its `resource=dynamic_listeners`. */
+/** The listeners of a whole dump, or of its `resource=dynamic_listeners`. */
 function listenersOf(dump: unknown): readonly unknown[] {
   return list(at(dump, "configs")).flatMap((config) =>
     [
@@ -64,7 +64,7 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
   if (request.port === undefined && ports.length !== 1) return { decision: undecidedBy({ kind: "port", ports }) };
   const port = request.port ?? ports[0];
   const transport = request.peer === undefined ? "raw_buffer" : "tls";
-  // A port with chains of its own has no other (Envoy's filter chain manager does not go back).
+  // A port with its own chains uses no other chain (Envoy's filter chain manager does not backtrack).
   const own = chains.filter((one) => one.port === port);
   const here = own.length > 0 ? own : chains.filter((one) => one.port === undefined);
   const suited = here.filter((one) => one.transport === transport || one.transport === "");
@@ -86,7 +86,7 @@ function candidate(chain: unknown, name: string, port: number | undefined, trans
   return { manager, name, port, transport };
 }
 
-/** The trust domain whose clients the proxy's inbound chains take; Istio's default where none says it. */
+/** The trust domain whose clients the proxy's inbound chains accept; Istio's default if none has one. */
 export function trustDomainOf(dump: unknown): string {
   const found = listenersOf(dump)
     .flatMap((listener) => list(at(listener, "filter_chains")))

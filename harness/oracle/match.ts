@@ -1,4 +1,4 @@
-/** Envoy's RBAC matchers, as far as istiod makes them. What is not known is `undecided`, never a guess. */
+/** Envoy's RBAC matchers that istiod generates. An unknown fact gives `undecided`, never a guess. */
 
 import { allOf, anyOf, not } from "./combine.ts";
 import {
@@ -65,7 +65,7 @@ function matchNode(node: unknown, facts: Facts): Match {
     case "remote_ip":
       return matchRemoteAddress(value, facts);
     case "requested_server_name":
-      // Without TLS there is none, which Envoy compares as empty text.
+      // Without TLS there is no SNI, which Envoy compares as empty text.
       return compare({ kind: "sni" }, value, facts.serverName ?? (facts.peer === undefined ? "" : undefined));
     case "authenticated":
       return matchPeer(at(value, "principal_name"), facts);

@@ -1,15 +1,15 @@
-/** A token as Envoy's JWT library reads it, before its signature is verified (jwt_verify_lib, jwt.cc). */
+/** Parses a token like Envoy's JWT library, before its signature is verified (jwt_verify_lib, jwt.cc). */
 
 import { ALGORITHMS } from "../model/token.ts";
 import { ASSUMED } from "./token-places.ts";
 import type { Tree } from "./tree.ts";
 
-/** What the library says of a token that is well. */
+/** The library's status of a valid token. */
 export const OK = "Ok";
 
-/** A token as the filter reads it. */
+/** A parsed token. */
 export interface Parsed {
-  /** `Ok`, or why it is no token. */
+  /** `Ok`, or why it is not a token. */
   readonly status: string;
   readonly header?: Tree;
   readonly claims?: Tree;
@@ -17,8 +17,8 @@ export interface Parsed {
 }
 
 /**
- * jwt.cc, in its order.
- * @param assumed the claims that {@link ASSUMED} stands for
+ * Checks in the order of jwt.cc.
+ * @param assumed the claims of the token {@link ASSUMED}
  */
 export function parse(compact: string, assumed: Tree | undefined): Parsed {
   if (compact === ASSUMED) return checkClaims({ status: OK, compact, ...(assumed && { claims: assumed }) });
@@ -69,7 +69,7 @@ function checkClaims(parsed: Parsed): Parsed {
   return parsed;
 }
 
-/** Envoy's Base64Url::decode takes no padding. */
+/** Envoy's Base64Url::decode rejects padding. */
 function isBase64Url(part: string): boolean {
   return /^[\w-]+$/.test(part) && part.length % 4 !== 1;
 }

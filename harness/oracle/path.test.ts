@@ -6,7 +6,7 @@ const base = { normalize_path: true };
 const merging = { ...base, merge_slashes: true };
 const action = (path_with_escaped_slashes_action: string): object => ({ ...base, path_with_escaped_slashes_action });
 
-/** Each as Envoy 1.40.0 answered it; a number is the status of its own answer. */
+/** Envoy 1.40.0's results; a number is the status of its own answer. */
 const TABLE: readonly (readonly [manager: object, raw: string, expected: string | number])[] = [
   [base, "/a/./b/../c?x=/../", "/a/c?x=/../"],
   [base, "/a/..;x=y/b;z/.;", "/b;z/"],
@@ -44,7 +44,7 @@ describe("normalizePath", () => {
       );
     });
 
-  it("a fragment goes or is refused by the bootstrap's runtime flag, and nothing is guessed without it", () => {
+  it("the bootstrap's runtime flag decides whether a fragment is removed or refused, and without it nothing is guessed", () => {
     assert.deepEqual(normalizePath("/app#foo", base, false), { path: "/app" });
     assert.deepEqual(normalizePath("/a?x#/../y", base, false), { path: "/a?x" });
     assert.deepEqual(normalizePath("/app#foo", base, true), { status: 400, details: "path_normalization_failed" });

@@ -1,26 +1,26 @@
-/** What Envoy's HTTP connection manager makes of a path before any filter sees it. */
+/** Normalizes a path like Envoy's HTTP connection manager, before any filter sees it. */
 
 import type { Missing } from "../model/explanation.ts";
 import { at, text } from "./tree.ts";
 
-/** The path, or how the proxy answers by itself, or why it cannot be told. */
+/** The path, or the proxy's own answer, or why it is not known. */
 export type Normalized =
   { readonly path: string } | { readonly status: number; readonly details: string } | { readonly unknown: Missing };
 
 const FAILED = "path_normalization_failed";
 
-/** A runtime flag of Envoy, set by the bootstrap: whether a `#` in a path is refused or taken away. */
+/** A runtime flag in Envoy's bootstrap: whether a path with `#` is refused or the fragment removed. */
 export const FRAGMENT_FLAG = "envoy.reloadable_features.http_reject_path_with_fragment";
 
 /**
  * Envoy's order: fragment, escaped slashes, dot segments (googleurl), slashes
- * (source/common/http/conn_manager_utility.cc, maybeNormalizePath). Measured with Envoy 1.40.0, each byte by itself.
+ * (source/common/http/conn_manager_utility.cc, maybeNormalizePath). Measured with Envoy 1.40.0, each byte separately.
  * @param manager the HttpConnectionManager's config
  * @param rejectsFragment the runtime flag `envoy.reloadable_features.http_reject_path_with_fragment`, which Istio's bootstrap turns
- *   off; undefined where it is not known
+ *   off; undefined if it is not known
  */
 export function normalizePath(raw: string, manager: unknown, rejectsFragment: boolean | undefined): Normalized {
-  // HTTP/1 refuses other bytes (http1.codec_error, http1.invalid_characters), HTTP/2 not all of them.
+  // HTTP/1 refuses other bytes (http1.codec_error, http1.invalid_characters), HTTP/2 only some of them.
   if (!/^[!-~]*$/.test(raw)) return { unknown: { kind: "unsupported", what: "path-bytes" } };
   if (!raw.startsWith("/")) return { unknown: { kind: "unsupported", what: "request-target" } };
   if (raw.includes("#")) {
@@ -52,16 +52,16 @@ export function normalizePath(raw: string, manager: unknown, rejectsFragment: bo
   return { path: path + query };
 }
 
-/** PathTransformer::mergeSlashes: one slash at each end stays, so nothing but slashes becomes two. */
+/** PathTransformer::mergeSlashes: one slash at each end stays, so a path of only slashes becomes two slashes. */
 function mergeSlashes(path: string): string {
   if (!path.includes("//")) return path;
   return `/${path.split("/").filter(Boolean).join("/")}${path.endsWith("/") ? "/" : ""}`;
 }
 
 /**
- * Dot segments as URL standards have them: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped. One with
- * parameters (`..;x=y`) is one too, as in Envoy since the fix of CVE-2026-73551, but only as it is written: `%2e%2e;x=y` and what
- * follows a backslash are not.
+ * Removes dot segments as in the URL standard: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped. A
+ * segment with parameters (`..;x=y`) is a dot segment too, as in Envoy since the fix of CVE-2026-73551, but only if written
+ * literally: `%2e%2e;x=y`, or a segment after a backslash, is not.
  */
 function removeDots(path: string): string {
   const plain = path

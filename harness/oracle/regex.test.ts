@@ -17,14 +17,14 @@ describe("compileRegex", () => {
     assert.ok(matches("(?P<name>a+)", "aa"));
   });
 
-  // A backtracking engine needs 2^30 steps for the first, more than there is time for the second.
-  it("answers where backtracking would not end", () => {
+  // A backtracking engine needs 2^30 steps for the first, and far more for the second.
+  it("returns a result for patterns on which backtracking would not end", () => {
     assert.ok(!matches("/(a+)+", `/${"a".repeat(30)}!`));
     assert.ok(!matches("/(a+)+", `/${"a".repeat(20_000)}!`));
     assert.ok(!matches("(a|aa)*b", "a".repeat(20_000)));
   });
 
-  it("says what it does not take", () => {
+  it("reports patterns that it cannot compile", () => {
     for (const source of ["(?=a)b", "(?<=a)b", String.raw`(a)\1`, "[", "a{1001}"]) {
       const regex = compileRegex(source);
       assert.ok("unknown" in regex && regex.unknown.kind === "regex", source);
@@ -51,7 +51,7 @@ describe("templateRegex", () => {
     it(`${template} ${expected ? "takes" : "does not take"} ${path}`, () =>
       assert.equal(fits(template, path), expected));
 
-  it("several ** take no longer than one", () => {
+  it("several ** do not take longer than one", () => {
     assert.ok(!fits("/**/**/**/**/**/**/x", `/${"a/".repeat(90)}y`));
     assert.ok(fits("/**/**/**/**/**/**/x", `/${"a/".repeat(2000)}x`));
   });

@@ -1,14 +1,14 @@
-/** Regular expressions of a config dump: RE2's syntax, in linear time. V8's own engine would try for hours what `(a+)+` allows. */
+/** Regular expressions of a config dump: RE2's syntax, in linear time. V8's engine can take hours for patterns such as `(a+)+`. */
 
 import { RE2JS } from "re2js";
 import type { Missing } from "../model/explanation.ts";
 
 export interface Regex {
-  /** Whether the whole text matches (RE2::FullMatch, as Envoy's RegexMatcher does). */
+  /** Whether the whole text matches (RE2::FullMatch, as in Envoy's RegexMatcher). */
   readonly matches: (text: string) => boolean;
 }
 
-/** Compiled, or why it cannot be: what RE2 takes and RE2JS does not is not guessed. */
+/** Compiles a pattern, or returns why it cannot: patterns that only RE2 and not RE2JS supports are not guessed. */
 export function compileRegex(source: string): Regex | { readonly unknown: Missing } {
   try {
     const compiled = RE2JS.compile(source);
@@ -19,13 +19,13 @@ export function compileRegex(source: string): Regex | { readonly unknown: Missin
   }
 }
 
-/** What a glob takes: pchar of RFC 3986 (source/extensions/path/uri_template_lib/uri_template_internal.cc; Envoy 1.40.0). */
+/** Characters that a glob matches: pchar of RFC 3986 (source/extensions/path/uri_template_lib/uri_template_internal.cc; Envoy 1.40.0). */
 const PCHAR = "a-zA-Z0-9-._~%!$&'()+,;:@=*";
 
 /**
- * Envoy's uri_template as the regular expression that Envoy makes of it: at a segment's start `*` is one segment and `**`
- * any number of them; elsewhere a `*` stays in the expression as it is, so that `/a*b` takes `/aab`.
- * @returns undefined for variables (`{name}`), which istiod does not write
+ * Translates Envoy's uri_template to the same regular expression as Envoy does: at a segment's start `*` is one segment and
+ * `**` any number of segments; elsewhere a `*` stays in the expression unchanged, so `/a*b` matches `/aab`.
+ * @returns undefined for variables (`{name}`), which istiod does not generate
  */
 export function templateRegex(template: string): string | undefined {
   if (/[{}]/.test(template)) return undefined;

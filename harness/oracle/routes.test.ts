@@ -6,7 +6,7 @@ import { explainRequest, type OracleRequest } from "./index.ts";
 const MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const to = (cluster: string): object => ({ route: { cluster } });
 
-/** Like a gateway's `http.8080`: two hosts and a rest without routes. */
+/** Like a gateway's `http.8080`: two hosts, and a catch-all host without routes. */
 const CONFIG = {
   name: "http.8080",
   ignore_port_in_host_matching: true,
@@ -83,7 +83,7 @@ describe("routes", () => {
       if (expected === "404") assert.equal(decision.details, "route_not_found");
     });
 
-  it("a host that is not given, and routes that are not in the dump, are named", () => {
+  it("names a host that is not given, and routes that are not in the dump", () => {
     const blind = ask("/exact", { authority: undefined as unknown as string });
     assert.match(formatExplanation(blind), /the host is not given, and the routes of http\.8080 look at it/);
     const { decision, route } = ask("/exact", {}, []);
@@ -91,7 +91,7 @@ describe("routes", () => {
     assert.deepEqual(route, { kind: "unknown", missing: { kind: "route-config", name: "http.8080" } });
   });
 
-  it("says who answers", () => {
+  it("reports who answers", () => {
     assert.match(
       formatExplanation(ask("/other")),
       /^The proxy itself answers 404: .* but no route of http\.8080 takes/,

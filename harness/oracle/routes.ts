@@ -1,4 +1,4 @@
-/** Which route of a proxy takes a request (source/common/router/config_impl.cc). What is not known is never guessed. */
+/** Finds the route of a proxy that matches a request (source/common/router/config_impl.cc). Unknown facts are never guessed. */
 
 import type { Missing, RouteFact, Unsupported } from "../model/explanation.ts";
 import { matchHeader, matchMetadata } from "./fields.ts";
@@ -8,7 +8,7 @@ import { compileRegex, templateRegex } from "./regex.ts";
 import { at, list, record, text } from "./tree.ts";
 import { notRead } from "./undecided.ts";
 
-/** Settings of a route or virtual host that decide nothing: preflights are asked about before. */
+/** Settings of a route or virtual host that do not change the decision: CORS preflights are handled before. */
 const HARMLESS_SETTINGS: readonly string[] = ["envoy.filters.http.cors", "istio_authn", "istio.stats"];
 
 const REDIRECTS: Readonly<Record<string, number>> = {
@@ -19,7 +19,7 @@ const REDIRECTS: Readonly<Record<string, number>> = {
   PERMANENT_REDIRECT: 308,
 };
 
-/** The route configuration of a connection manager: its own, or the one in the dump that it names. */
+/** The route configuration of a connection manager: inline, or the one in the dump that it names. */
 export function routesOf(dump: unknown, manager: unknown): unknown {
   const own = at(manager, "route_config");
   if (own !== undefined) return own;
@@ -119,7 +119,7 @@ function findHost(config: unknown, authority: string | undefined): Found | undef
   );
 }
 
-/** Kinds of envoy.config.route.v3.RouteMatch that are known here, besides the path's. */
+/** Fields of envoy.config.route.v3.RouteMatch that are evaluated here, besides the path specifiers. */
 const KNOWN: readonly string[] = ["case_sensitive", "headers", "query_parameters", "dynamic_metadata"];
 
 function matchRoute(match: unknown, facts: Facts, config: unknown): Match {

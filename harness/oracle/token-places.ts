@@ -1,23 +1,23 @@
-/** Where Envoy's jwt_authn filter finds the tokens of a request (extractor.cc). */
+/** Finds the tokens of a request like Envoy's jwt_authn filter (extractor.cc). */
 
 import { at, list, text, texts } from "./tree.ts";
 
-/** Headers with lower-case names; the filter takes accepted tokens out. */
+/** Headers with lower-case names; the filter removes accepted tokens. */
 export type Headers = Map<string, readonly string[]>;
 
-/** A token that stands for the claims of a request, whose signature is good. */
+/** A pseudo token with a good signature, in place of the claims of a request. */
 export const ASSUMED = "assumed";
 
 export interface Location {
   readonly token: string;
-  /** Issuers that name this place; `""` means all. */
+  /** Issuers that look for tokens in this place; `""` means all. */
   readonly issuers: readonly string[];
-  /** Where an accepted token is taken out of the request; a cookie stays. */
+  /** The place from which an accepted token is removed; a cookie stays. */
   readonly header?: string;
   readonly parameter?: string;
 }
 
-/** extractor.cc: headers, then parameters, then cookies; the places of all providers together, sorted. */
+/** extractor.cc: headers, then parameters, then cookies; the places of all providers, sorted. */
 export function extract(
   providers: readonly unknown[],
   { path, headers, assumed }: { readonly path: string; readonly headers: Headers; readonly assumed: boolean },
@@ -57,7 +57,7 @@ export interface Place {
   readonly prefix: string;
 }
 
-/** Where a provider looks for its tokens. */
+/** The places where a provider looks for tokens. */
 export function placesOf(provider: unknown): Place[] {
   const headers = list(at(provider, "from_headers")).map((header): Place => ({
     kind: "header",
@@ -74,7 +74,7 @@ export function placesOf(provider: unknown): Place[] {
   ];
 }
 
-/** The prefix may stand anywhere; what follows begins with the first character that a token may have. */
+/** The prefix may be anywhere; the token starts at the first character after it that a token may contain. */
 function behind(value: string, prefix: string): string | undefined {
   if (prefix === "") return value;
   const start = value.indexOf(prefix);
@@ -84,7 +84,7 @@ function behind(value: string, prefix: string): string | undefined {
   return first < 0 ? value : rest.slice(first);
 }
 
-/** Utility::QueryParamsMulti: names and values with their escapes taken out, a plus stays; the first of a name counts. */
+/** Utility::QueryParamsMulti: names and values are unescaped, a plus stays; the first parameter of a name counts. */
 function parametersOf(path: string): Map<string, string> {
   const parameters = new Map<string, string>();
   const [, query = ""] = /\?(.*)$/s.exec(path) ?? [];
@@ -99,7 +99,7 @@ function unescape(value: string): string {
   return value.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** The path without a parameter. Envoy writes the others anew, sorted by name. */
+/** The path without a parameter. Envoy rewrites the other parameters, sorted by name. */
 export function withoutParameter(path: string, name: string): string {
   const [, start = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(path) ?? [];
   const kept = query.split("&").filter((part) => part !== "" && unescape(part.replace(/=.*$/s, "")) !== name);

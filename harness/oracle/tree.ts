@@ -1,4 +1,4 @@
-/** Reading a JSON tree of which nothing is certain. */
+/** Reads a JSON tree of unknown shape. */
 
 export type Tree = Readonly<Record<string, unknown>>;
 
@@ -10,7 +10,7 @@ export function list(node: unknown): readonly unknown[] {
   return Array.isArray(node) ? node : [];
 }
 
-/** The value at the end of a path of field names; undefined where it breaks off. */
+/** The value at a path of field names; undefined if a field is missing. */
 export function at(node: unknown, ...path: readonly string[]): unknown {
   return path.reduce<unknown>((inner, name) => record(inner)[name], node);
 }
@@ -20,7 +20,7 @@ export function text(node: unknown): string {
   return typeof node === "string" || typeof node === "number" ? String(node) : "";
 }
 
-/** The texts of a list. */
+/** The strings of a list. */
 export function texts(node: unknown): string[] {
   return list(node).filter((one) => typeof one === "string");
 }

@@ -1,4 +1,4 @@
-/** What is not known, as data. */
+/** Results for requests that cannot be decided. */
 
 import type { Admission, Decision, Field, Missing, Unsupported } from "../model/explanation.ts";
 
@@ -6,7 +6,7 @@ export function notRead(what: Unsupported, name?: string, field?: Field): Missin
   return { kind: "unsupported", what, ...(name !== undefined && { name }), ...(field && { field }) };
 }
 
-/** @param admission what the policies say, where only what follows them is not known */
+/** @param admission the policies' result, if only a later step is not known */
 export function undecidedBy(missing: Missing, admission?: Admission): Decision {
   const reason = { kind: "undecided", missing, ...(admission && { admission }) } as const;
   return { verdict: "undecided", by: "nobody", reason };

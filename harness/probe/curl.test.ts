@@ -48,7 +48,7 @@ describe("a round through a real curl", () => {
     headers,
   });
 
-  it("gives every answer in order, with status, headers and body", async () => {
+  it("returns every answer in order, with status, headers and body", async () => {
     const answers = await run([
       get("/a"),
       get("/denied"),
@@ -64,7 +64,7 @@ describe("a round through a real curl", () => {
     assert.ok(answers[1]?.headers.some(([name, value]) => name === "content-type" && value === "text/plain"));
   });
 
-  it("sends path, repeated, empty and odd headers as they are", async () => {
+  it("sends the path and repeated, empty and odd headers unchanged", async () => {
     seen.length = 0;
     await run([
       get("/a/../b//c%2Fd?x=[1]{2}", [
@@ -82,7 +82,7 @@ describe("a round through a real curl", () => {
     assert.deepEqual(values("X-Quote"), [`a "b" \\c`]);
   });
 
-  it("keeps a hostile body apart from the answers", async () => {
+  it("does not take a hostile body for an answer", async () => {
     const [first, second, ...more] = await run([get("/hostile"), get("/denied")]);
     assert.equal(more.length, 0);
     assert.match(first?.body.toString() ?? "", /not me/);
@@ -118,7 +118,7 @@ describe("a round through a real curl", () => {
     }
   });
 
-  it("tells why no answer came, and goes on", async () => {
+  it("reports why no answer came, and continues", async () => {
     const [dead, alive] = await run([{ method: "GET", url: "http://127.0.0.1:1/", headers: [] }, get("/a")]);
     assert.equal(dead?.status, 0);
     assert.match(dead?.error ?? "", /connect/i);
@@ -144,7 +144,7 @@ describe("the stand-alone line", () => {
     );
   });
 
-  it("a fragment, an HTTP version and two tokens stand in the line of their own", () => {
+  it("writes a fragment, an HTTP version and two tokens into the command", () => {
     const line = curlLine(
       { namespace: "foo", workload: "deploy/sleep", container: "sleep" },
       { method: "GET", url: "http://httpbin.foo:8000/a#b?t=a.b.c", headers: [["X-Jwt", "d.e.f"]], protocol: "h2c" },

@@ -1,42 +1,42 @@
 /**
- * One curl process sends a whole round. Requests go in through standard input as a curl config (`--config -`, requests
- * separated by `next`), answers come back on standard output. curl's config syntax: curl(1), "-K, --config".
+ * Sends a whole round with one curl process. It reads the requests from standard input as a curl config (`--config -`, requests
+ * separated by `next`) and writes the answers to standard output. curl's config syntax: curl(1), "-K, --config".
  */
 
-/** A request as it goes on the wire. Nothing is normalised: the path is sent as written. */
+/** A request as it is sent. The path is not normalised. */
 export interface WireRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
-  /** `host:port` that is connected to in the place of the URL's. */
+  /** `host:port` to connect to instead of the URL's. */
   readonly connectTo?: string;
 }
 
-/** An answer as curl saw it. */
+/** An answer as curl received it. */
 export interface WireAnswer {
-  /** 0 where no answer came. */
+  /** 0 if no answer came. */
   readonly status: number;
-  /** In order, names in lower case. */
+  /** In order, with lower-case names. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly body: Buffer;
-  /** curl's own words where no answer came. */
+  /** curl's error text if no answer came. */
   readonly error?: string;
   readonly totalMs: number;
 }
 
 export interface RoundOptions {
-  /** Unguessable text that separates answers, so that a hostile body cannot imitate one. */
+  /** Unguessable separator between answers, so that a hostile body cannot imitate one. */
   readonly boundary: string;
-  /** Seconds for one request. */
+  /** Limit for one request in seconds. */
   readonly maxTime: number;
-  /** Every request on a connection of its own instead of a shared one for the process. */
+  /** Sends each request on a new connection; default is one shared connection. */
   readonly newConnections?: boolean;
 }
 
 const PROTOCOL_OPTION = { "http/1.0": "http1.0", "http/1.1": "http1.1", h2c: "http2-prior-knowledge" } as const;
 
-/** curl takes a fragment away and may change other bytes: those go as the request target itself. */
+/** curl removes a fragment and may change other bytes: such paths are sent with `request-target`. */
 function isPlain(url: string): boolean {
   return /^[\w.~!$&'()*+,;=:@%/?-]*$/.test(url);
 }
@@ -46,9 +46,9 @@ function targetOf(url: string): string {
 }
 
 /**
- * URL of a request. curl before 8 sends the HTTP/2 preface once more on a connection that it uses again with prior
- * knowledge ("Error in the HTTP2 framing layer"), so each such request goes to a name of its own, which is the same
- * server: no connection is used twice, and `Host` (`:authority`) stays what it was.
+ * URL of a request. curl before 8 repeats the HTTP/2 preface on a reused connection with prior knowledge ("Error in the
+ * HTTP2 framing layer"), so each such request uses its own host name for the same server: no connection is reused, and
+ * `Host` (`:authority`) does not change.
  */
 function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index: number): string[] {
   const [, host = "", port = ":80"] = /^http:\/\/([\w.-]+)(:\d+)?(?=[/?]|$)/.exec(url) ?? [];
@@ -56,7 +56,7 @@ function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index
     return [
       `url = ${quote(url)}`,
       ...(connectTo === undefined ? [] : [`connect-to = ${quote(`::${connectTo}`)}`]),
-      // A certificate of a ticket is one that nobody has signed.
+      // The certificate for a ticket's host is self-signed.
       ...(url.startsWith("https:") ? ["insecure"] : []),
     ];
   const name = `h2c-${index}.invalid`;
@@ -68,10 +68,10 @@ function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index
   ];
 }
 
-/** The curl command that reads what {@link writeRound} wrote. `-q` first: no curlrc of the image. */
+/** The curl command for the output of {@link writeRound}. `-q` must come first: it ignores the image's curlrc. */
 export const CURL_COMMAND = ["curl", "-q", "--config", "-"] as const;
 
-/** A round as curl config. */
+/** Writes a round as a curl config. */
 export function writeRound(requests: readonly WireRequest[], options: RoundOptions): string {
   return requests
     .map((request, index) =>
@@ -96,8 +96,8 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
 }
 
 /**
- * The answers of a round, in the order of its requests. Fewer than sent means that curl ended early.
- * @param stdout what curl printed for {@link writeRound}.
+ * Reads the answers of a round, in the order of its requests. If there are fewer answers than requests, curl ended early.
+ * @param stdout curl's output for {@link writeRound}.
  */
 export function readRound(stdout: Buffer, boundary: string): WireAnswer[] {
   const answers: WireAnswer[] = [];
@@ -115,7 +115,7 @@ export function readRound(stdout: Buffer, boundary: string): WireAnswer[] {
   }
 }
 
-/** The fields of curl's `%{json}` that matter here. */
+/** The fields of curl's `%{json}` that are used. */
 interface CurlInfo {
   readonly response_code: number;
   readonly time_total: number;
@@ -134,7 +134,7 @@ function readAnswer(raw: Buffer, info: CurlInfo): WireAnswer {
   };
 }
 
-/** Interim 1xx heads (RFC 9110, 15.2) stand before the final one. */
+/** Interim 1xx heads (RFC 9110, 15.2) precede the final one. */
 function splitHead(raw: Buffer): Pick<WireAnswer, "headers" | "body"> {
   let rest = raw;
   for (;;) {
@@ -151,7 +151,7 @@ function splitHead(raw: Buffer): Pick<WireAnswer, "headers" | "body"> {
   }
 }
 
-/** A quoted value of curl's config: backslash, quote and the control characters it knows are escaped. */
+/** Quotes a value for curl's config: escapes backslash, quote and control characters. */
 function quote(text: string): string {
   const escapes: Record<string, string> = {
     "\\": "\\\\",
@@ -164,7 +164,7 @@ function quote(text: string): string {
   return `"${text.replace(/[\\"\t\n\r\v]/g, (c) => escapes[c] ?? c)}"`;
 }
 
-/** The same request as a command of its own for a person's shell; a token stands as `$TOKEN`. */
+/** The request as a stand-alone curl command for a shell, with `$TOKEN` for the token. */
 export function curlLine(
   where: { readonly namespace: string; readonly workload: string; readonly container: string },
   request: WireRequest,
@@ -197,7 +197,7 @@ export function curlLine(
   return words.join(" ");
 }
 
-/** Each token as a variable of the shell: `$TOKEN`, and `$TOKEN2` for a second. */
+/** Replaces each token by a shell variable: `$TOKEN`, and `$TOKEN2` for a second one. */
 function quoteWith(tokens: readonly string[], text: string): string {
   const found = tokens.findIndex((token) => text.includes(token));
   if (found < 0) return shellQuote(text);
@@ -209,7 +209,7 @@ function shellQuote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** For the inside of double quotes. */
+/** Escapes text for double quotes. */
 function dollarQuote(text: string): string {
   return text.replace(/["\\$`]/g, "\\$&");
 }

@@ -1,18 +1,18 @@
-/** Text as somebody reads it who undoes the ways in which text is written into other text: escapes, percent, line breaks. */
+/** Decodes the ways in which a text is written into another text: escapes, percent encoding, line breaks. */
 
-/** A piece of text: from here, to before there. */
+/** A piece of text: start, and end (exclusive). */
 export type Place = readonly [start: number, end: number];
 
-/** A reading of a text, which knows where each of its characters comes from. */
+/** A decoded text that maps each character to its place in the original. */
 export interface Reading {
   readonly text: string;
-  /** The place in the original that a place of this reading comes from. */
+  /** Maps a place in this reading to the place in the original. */
   origin(place: Place): Place;
 }
 
 /**
- * One level, with any number of repetitions: `%252E` is `.` at once, as is `\\\\u002e`. Of an ambiguous text the original is a
- * reading too, so reading too much costs nothing.
+ * One level of encoding, with any number of repetitions: `%252E` is decoded to `.` at once, and so is `\\\\u002e`. The original
+ * is always searched too, so decoding too much hides nothing.
  */
 const WRITTEN =
   /%(?:25)*([0-9a-f]{2})|\\+(?:u\{?0{0,4}([0-9a-f]{2})\}?|x([0-9a-f]{2})|([nrtbf/"'\\]))|&(?:amp;)*(?:#(\d{1,3});|#x0*([0-9a-f]{2});|(quot|apos|amp|lt|gt|sol|period|equals|colon);)/gi;
@@ -34,7 +34,7 @@ const NAMED: Readonly<Record<string, string>> = {
   f: " ",
 };
 
-/** No secret here is written in anything but ASCII: other characters may stay as they are written. */
+/** Decodes ASCII characters only, since all secrets are ASCII; others stay encoded. */
 function characterOf(match: RegExpExecArray): string | undefined {
   const hex = match[1] ?? match[2] ?? match[3] ?? match[6];
   const name = (match[4] ?? match[7])?.toLowerCase();
@@ -43,10 +43,10 @@ function characterOf(match: RegExpExecArray): string | undefined {
   return code < 0x80 ? String.fromCharCode(code) : undefined;
 }
 
-/** So often one way of writing is undone within another. Real text has two or three. */
+/** How many nested encodings are decoded. Real text has two or three. */
 const MOST_READINGS = 12;
 
-/** The text itself, and everything that it says once it is decoded. */
+/** Returns the text itself and every decoded form of it. */
 export function readingsOf(text: string): Reading[] {
   const found: Reading[] = [{ text, origin: (place) => place }];
   const known = new Set([text]);
@@ -61,7 +61,7 @@ export function readingsOf(text: string): Reading[] {
   return found;
 }
 
-/** @returns undefined where nothing is written in another way */
+/** @returns undefined if nothing is encoded */
 function decode(text: string): Reading | undefined {
   if (!/[%\\&]/.test(text)) return undefined;
   const rewriting = new Rewriting(text);
@@ -72,25 +72,25 @@ function decode(text: string): Reading | undefined {
   return rewriting.finish();
 }
 
-/** A line that ends in so many characters of base64 may have been broken. */
+/** A line that ends with at least this many characters of base64 may have been wrapped. */
 const BROKEN_AFTER = 24;
-/** So short a rest of a line is joined only where it is the whole line. */
+/** A shorter rest is joined only if it is the whole line. */
 const SHORT_REST = 12;
 const DENSE = /[A-Za-z0-9+/_.=%~-]/;
-/** Programs wrap text at these columns. Two lines of the same length were wrapped as well, unless they are short. */
+/** Columns at which programs wrap text. Two long lines of the same length count as wrapped, too. */
 const WIDTHS = [60, 64, 70, 72, 75, 76, 77, 78, 79, 80];
 const WRAPPED_AFTER = 40;
-/** What begins a line of its own: a time, a token, an armour. */
+/** The start of a new entry, which is not joined to the line before: a time, a token, a PEM header. */
 const OWN_LINE = /^(?:\d{4}-\d\d-\d\d|ey[A-DI-L]|-----)/;
 
-/** A line break, and a blank line after it, as YAML folds a quoted string; and as JSON writes it. */
+/** A line break, with a blank line after it as in YAML's folded quoted strings, also in JSON's notation. */
 const BREAK = /(?:\r|(?<!\\)\\+r)?\n(?:[ \t]*\r?\n)?/g;
 const WRITTEN_BREAK = /(?<!\\)(?:\\+r)?\\+n/g;
 
 /**
- * The text without the line breaks within tokens and base64: as `base64` wraps at 76 columns, as YAML folds, as mail
- * (`=` at the end, `>` at the beginning) and a shell (`\` at the end) do.
- * @returns undefined where no line was broken
+ * Removes line breaks inside tokens and base64: wrapped by `base64` at 76 columns, folded by YAML, or wrapped by mail
+ * (`=` at the end, `>` at the start) or a shell (`\` at the end).
+ * @returns undefined if there are none
  */
 function unfold(text: string, pattern: RegExp): Reading | undefined {
   const breaks = [...text.matchAll(pattern)];
@@ -113,7 +113,7 @@ function unfold(text: string, pattern: RegExp): Reading | undefined {
     while (/[ \t>]/.test(text[end] ?? "")) end++;
     let rest = end;
     while (DENSE.test(text[rest] ?? "")) rest++;
-    // `name: value` is a line of its own.
+    // `name: value` is not joined to the line before.
     const alone = rest - end >= SHORT_REST ? text[rest] !== ":" : /["'\\\s,;}\]]/.test(text[rest] ?? "\n");
     const joins = continued || wrapped || (rest > end && alone);
     const gap = dense < BROKEN_AFTER && text.slice(line, end) === " " ? " " : "";
@@ -122,11 +122,11 @@ function unfold(text: string, pattern: RegExp): Reading | undefined {
   return rewriting.finish();
 }
 
-/** Builds a text out of another, piece by piece, and remembers what came from where. */
+/** Builds a text from another one, piece by piece, and records where each piece came from. */
 class Rewriting {
   readonly #source: string;
   readonly #pieces: string[] = [];
-  /** Where each piece begins in the new text and in the source, and where it ends in the source. */
+  /** The start of each piece in the new text. */
   readonly #at: number[] = [];
   readonly #from: number[] = [];
   readonly #to: number[] = [];
@@ -164,7 +164,7 @@ class Rewriting {
     this.#length += piece.length;
   }
 
-  /** Where a character comes from. */
+  /** The place in the source of a character. */
   #sourceOf(position: number): Place {
     let low = 0;
     for (let high = this.#at.length - 1; low < high;) {
@@ -174,7 +174,7 @@ class Rewriting {
     }
     const [at, from, to] = [this.#at[low]!, this.#from[low]!, this.#to[low]!];
     const length = (this.#at[low + 1] ?? this.#length) - at;
-    // Only a piece that was copied is as long as what it came from, and then each character has one of its own.
+    // A piece of the same length was copied, and then each character maps to one character.
     return to - from === length ? [from + position - at, from + position - at + 1] : [from, to];
   }
 }

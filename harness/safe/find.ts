@@ -1,8 +1,8 @@
-/** Where secrets are in a text. Each look is linear in the text's length: logs of many megabytes go through here. */
+/** Finds secrets in a text. Every search is linear in the text's length, since logs may have many megabytes. */
 
 import { readingsOf, type Place } from "./decode.ts";
 
-/** What is put in place of a token's third part: header and claims stay, they explain an answer. */
+/** Replaces a token's third part: header and claims stay, because they explain an answer. */
 export const SIGNATURE = "[signature]";
 export const SECRET = "[secret]";
 
@@ -11,12 +11,12 @@ export interface Finding {
   readonly put: typeof SIGNATURE | typeof SECRET;
 }
 
-/** Base64 in base64 in base64 is looked into; nobody writes more. */
+/** How many nested levels of base64 are decoded. */
 const DEEPEST = 3;
 
 /**
- * Every secret of a text, in the order of their places, none within another.
- * @param known secrets that are to be found as they are, wherever they are
+ * Finds every secret in a text, in order and without overlaps.
+ * @param known secrets to find literally, at any place
  */
 export function findSecrets(text: string, known: readonly string[], depth = 0): Finding[] {
   const inRun = cached((run) => [...signaturesIn(run), ...(depth < DEEPEST ? blobsIn(run, known, depth) : [])]);
@@ -26,7 +26,7 @@ export function findSecrets(text: string, known: readonly string[], depth = 0): 
   return joined(found);
 }
 
-/** Findings that overlap become one. */
+/** Joins overlapping findings. */
 function joined(found: readonly Finding[]): Finding[] {
   const all: Finding[] = [];
   for (const one of found.toSorted((a, b) => a.place[0] - b.place[0] || b.place[1] - a.place[1])) {
@@ -38,7 +38,7 @@ function joined(found: readonly Finding[]): Finding[] {
   return all;
 }
 
-/** Most of a text is the same in each of its readings. */
+/** Caches results per run of characters: most of a text is the same in all of its readings. */
 function cached(look: (run: string) => readonly Finding[]): (run: string) => readonly Finding[] {
   const known = new Map<string, readonly Finding[]>();
   return (run) => {
@@ -61,10 +61,10 @@ function inReading(text: string, known: readonly string[], inRun: (run: string) 
 
 /** Characters of compact tokens and of base64 in both alphabets. */
 const RUN = /[A-Za-z0-9+/_.=-]{10,}/g;
-/** Base64 of `{"`, `{ `, `{` and a line break, `{}`: so a token's header begins (RFC 7515, 7.1). */
+/** Base64 of `{"`, `{ `, `{` and a line break, or `{}`: the start of a token's header (RFC 7515, 7.1). */
 const OBJECT = /e(?:y[A-DI-L]|w[k-r0-3]|30)/;
 
-/** The end of an escape is no beginning of base64. */
+/** An escape, whose end must not be taken for the start of base64. */
 const ESCAPE_END = /^(?:%(?:25)*[0-9a-f]{2}|\\(?:u[0-9a-f]{4}|x[0-9a-f]{2}|[nrtbf/]))/i;
 
 function inRuns(text: string, inRun: (run: string) => readonly Finding[]): Finding[] {
@@ -79,13 +79,13 @@ function inRuns(text: string, inRun: (run: string) => readonly Finding[]): Findi
   });
 }
 
-/** A part of a token between dots. */
+/** A part of a token, between dots. */
 interface Part {
   readonly start: number;
   readonly text: string;
-  /** What it says from where an object begins; a name before it, such as `token=`, belongs to nothing. */
+  /** The decoded text from the start of an object; a name before it, such as `token=`, is ignored. */
   readonly object: string | undefined;
-  /** Whether it begins as an object does, however short it is. */
+  /** Whether it starts like an object, even if it is short. */
   readonly begins: boolean;
 }
 
@@ -109,17 +109,17 @@ function signaturesIn(run: string): Finding[] {
   return [];
 }
 
-/** How many parts after this one the secret begins; 0 where this begins no token. */
+/** How many parts after this one the secret starts; 0 if this is not the start of a token. */
 function tailOf(object: string | undefined, begins: boolean, next: Part): number {
   if (object === undefined) return begins && next.begins ? 2 : 0;
   if (/"enc"\s*:/.test(object)) return 1; // JWE (RFC 7516, 7.1): a key, a nonce, the text, a tag
   if (next.object !== undefined || next.begins) return 2;
   if (/"(?:alg|typ|kid|jku|jwk|x5c|crit)"\s*:/.test(object)) return 2;
-  // Claims whose header was cut off, and their signature.
+  // Claims and signature of a token without its header.
   return next.text.length >= 16 ? 1 : 0;
 }
 
-/** The decoded text of a part from where an object begins; undefined where none does. */
+/** The decoded text of a part from the start of an object; undefined if there is none. */
 function objectIn(part: string): string | undefined {
   const found = OBJECT.exec(part);
   if (found === null) return undefined;
@@ -136,22 +136,22 @@ function objectIn(part: string): string | undefined {
 
 const BLOB = /[A-Za-z0-9+/_-]{40,}={0,2}/g;
 const HEX = /(?:[0-9a-f]{2}){40,}/gi;
-/** PKCS #1 and #8, SEC 1: a private key's DER is a sequence that begins with a version; a certificate's and a public key's do not. */
+/** PKCS #1, PKCS #8, SEC 1: a private key's DER is a sequence that starts with a version; certificates and public keys do not. */
 const PRIVATE_DER = /^0(?:[\u0000-\u007f]|\u0081[^]|\u0082[^]{2})\u0002\u0001[\u0000\u0001][\u0002\u0004\u0030]/;
 
-/** Base64 and hexadecimal that hide something secret go as a whole. */
+/** Finds base64 and hexadecimal text that encodes a secret; it is removed as a whole. */
 function blobsIn(run: string, known: readonly string[], depth: number): Finding[] {
   if (run.length < 40) return [];
   const hides = (bytes: Buffer): boolean => {
     const text = bytes.toString("latin1");
     if (PRIVATE_DER.test(text)) return true;
-    // UTF-16 has a zero beside each letter.
+    // UTF-16 has a zero byte beside each ASCII letter.
     const plain = text.includes("\u0000") ? text.replaceAll("\u0000", "") : text;
     return /[ -~]{8}/.test(plain) && findSecrets(plain, known, depth + 1).length > 0;
   };
   const found: Finding[] = [];
   for (const { 0: blob, index } of run.matchAll(BLOB))
-    // What stands before it, such as a path, may be base64 as well: any of four positions may be the right one.
+    // Text before it, such as a path, may be base64 characters too: the blob may start at any of four positions.
     if ([0, 1, 2, 3].some((skipped) => hides(Buffer.from(blob.slice(skipped), "base64"))))
       found.push({ place: [index, index + blob.length], put: SECRET });
   for (const { 0: blob, index } of run.matchAll(HEX))
@@ -159,7 +159,7 @@ function blobsIn(run: string, known: readonly string[], depth: number): Finding[
   return found;
 }
 
-/** Whether a value holds a token whose header and claims may stay: its signature is found by itself. */
+/** Whether a value contains a token whose header and claims may stay: its signature is found separately. */
 function holdsToken(value: string): boolean {
   return readingsOf(value).some(({ text }) => [...text.matchAll(RUN)].some(([run]) => isToken(run)));
 }
@@ -175,7 +175,7 @@ function isToken(run: string): boolean {
 const KEY_HEAD = /-----BEGIN[ +][A-Z0-9 +]{0,40}PRIVATE[ +]KEY(?:[ +]BLOCK)?-----/g;
 const KEY_FOOT = /-----END[ +][A-Z0-9 +]{0,40}PRIVATE[ +]KEY(?:[ +]BLOCK)?-----/g;
 
-/** PEM; also without its end, and without its beginning. */
+/** Finds PEM private keys, also without their header or footer. */
 function keysInArmour(text: string): Place[] {
   if (!text.includes("PRIVATE")) return [];
   const heads = [...text.matchAll(KEY_HEAD)].map(({ 0: head, index }): Place => [index, index + head.length]);
@@ -207,9 +207,9 @@ function beheaded(text: string, from: number, [foot, end]: Place): Place {
   return [start, end];
 }
 
-/** RFC 7518, 6.2.2, 6.3.2 and 6.4.1, RFC 8037: the private members of a JWK; `r`, `d`, `t` are those of `oth`. */
+/** The private members of a JWK (RFC 7518, 6.2.2, 6.3.2 and 6.4.1, RFC 8037); `r`, `d`, `t` are members of `oth`. */
 const MEMBER = /(?<![\w.-])(["']?)(?:d|p|q|dp|dq|qi|k|r|t)\1[ \t]*[:=][\s+]*(?:(["'])|(?!\+))([A-Za-z0-9+/_=-]+)/g;
-/** So far from a member its key's `kty` is: a key of 8192 bits takes less. */
+/** Largest distance in characters between a member and its key's `kty`: an 8192-bit key is shorter. */
 const KEY_LENGTH = 10_000;
 
 function membersOfKeys(text: string): Place[] {
@@ -231,16 +231,16 @@ function last({ 0: all, index }: RegExpExecArray, value: string): Place {
 
 // ---- names that say that something is secret
 
-/** Behind a name: `: `, `=`, `": "`, `":["`, and `', '` as Envoy writes headers. */
+/** The separator after a name: `: `, `=`, `": "`, `":["`, and `', '` as in Envoy's headers. */
 const TO = String.raw`(?:["'\\]*[ \t]*[:=][ \t+]*(?:\[?[ \t]*["'\\]+)?|', ')`;
-/** A value up to where it must end. What begins like this is a placeholder, or was taken out. */
+/** A value up to its end. The lookahead excludes placeholders and values that were redacted already. */
 const VALUE = String.raw`(?![$<{[(*…])([^\s"'\\,;&<>{}[\]()…]+)`;
 
 const SECRET_NAME = new RegExp(
   String.raw`(?:private[-_]?key|(?:client|hmac|token|app)[-_]?secret|secret[-_]?(?:access[-_]?)?key|passw(?:or)?d|passphrase|client-key-data|(?:refresh|access|id|security|session)[-_]?token|api[-_]?key|auth[-_]?key|x-(?:passwd|session-id|amz-(?:signature|credential))|(?<=[?&])(?:pwd|pass|sig|code|key|auth))${TO}${VALUE}`,
   "gi",
 );
-/** Names of many things, and values on the next line: only what looks like no word is secret. */
+/** Ambiguous names, and values on the next line: the value is secret only if it does not look like a word. */
 const MAYBE_SECRET_NAME = new RegExp(
   String.raw`(?:token|secret|password|key-data|session[-_]?(?:id)?|sid|signature|credential|x-auth)${TO}(?:(?:[|>]-?)?\s+)?${VALUE}`,
   "gi",
@@ -254,7 +254,7 @@ function namedSecrets(text: string): Place[] {
   return places;
 }
 
-/** Not a word of any language. */
+/** Whether a value does not look like a word. */
 function isOpaque(value: string, length: number): boolean {
   return value.length >= length && /\d/.test(value) && /[A-Za-z]/.test(value);
 }
@@ -263,10 +263,10 @@ const AUTHORIZATION = new RegExp(
   String.raw`(authorization|x-auth[a-z-]{0,30})(${TO})(?:([a-z][\w-]*)((?:[\s+]|%20)+))?${VALUE}`,
   "gi",
 );
-/** The registered schemes, and what gateways use. */
+/** The registered schemes of Authorization, and those of gateways. */
 const SCHEME =
   /^(?:bearer|basic|negotiate|ntlm|token|jwt|dpop|gnap|api-?key|privatetoken|vapid|hoba|mutual|concealed)$/i;
-/** Their credentials are a list. */
+/** Schemes whose credentials are a list. */
 const LISTED =
   /(?:authorization)["'\\]*[ \t]*[:=][ \t]*(?:\[?[ \t]*["'\\]+)?(?:digest|hawk|oauth|aws4-hmac-sha256|scram-[\w-]+)[ \t]+([^"'\\\r\n]+)/gi;
 const BARE_BEARER = /bearer[ \t+]+([A-Za-z0-9._~+/=-]{20,})/gi;
@@ -280,7 +280,7 @@ function credentials(text: string): Place[] {
   for (const match of text.matchAll(AUTHORIZATION)) {
     const [, name = "", to = "", scheme, gap = "", value = ""] = match;
     const known = SCHEME.test(scheme ?? "");
-    // A scheme whose credentials were taken out, or a line of its own.
+    // A scheme whose credentials were redacted already, or that ends the line.
     if (GONE_AFTER.test(text.slice(match.index + match[0].length, match.index + match[0].length + 8))) continue;
     if (!known && gap.includes("\n")) continue;
     const sure = known || (scheme === undefined && /[:=,].*["']/.test(to) && /^authorization$/i.test(name));
@@ -298,7 +298,7 @@ function credentials(text: string): Place[] {
 
 const COOKIES = /cookie["'\\]*[ \t]*[:=][ \t]*(?:\[?[ \t]*["'\\]+)?([^"'\\\r\n]+)/gi;
 
-/** A cookie's value is secret where it is long enough for that. */
+/** Finds values of cookies that are long enough to be secret. */
 function cookies(text: string): Place[] {
   return [...text.matchAll(COOKIES)].flatMap((match) => {
     const [from] = last(match, match[1]!);
@@ -319,7 +319,7 @@ function userInfo(text: string): Place[] {
 
 // ---- secrets that are known
 
-/** In both alphabets of base64. */
+/** Finds known secrets, in both alphabets of base64. */
 function literally(text: string, known: readonly string[]): Place[] {
   if (known.length === 0) return [];
   const plain = text.replaceAll("+", "-").replaceAll("/", "_");

@@ -1,6 +1,6 @@
 /**
- * Secrets through many spellings, in every place where text comes in: nothing of a secret may be left, in no decoded form.
- * `MESHPROOF_FUZZ=<rounds>` makes it longer, `MESHPROOF_FUZZ_SEED` begins elsewhere.
+ * Writes secrets in many encodings into every kind of input: no part of a secret may be left, in any decoded form.
+ * `MESHPROOF_FUZZ=<rounds>` makes it longer, `MESHPROOF_FUZZ_SEED` sets another seed.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { redact } from "./redact.ts";
 
 const ROUNDS = Number(process.env["MESHPROOF_FUZZ"] ?? 1);
 const SEED = process.env["MESHPROOF_FUZZ_SEED"] ?? "1";
-/** So many characters of a secret in a row are too many. */
+/** This many consecutive characters of a secret are a leak. */
 const WINDOW = 12;
 
 type Random = (bytes: number) => Buffer;
@@ -36,7 +36,7 @@ const token = (signature: string): string =>
   `${json({ alg: "RS256", typ: "JWT", kid: "one" })}.${json({ iss: "https://issuer.example", sub: "me" })}.${signature}`;
 const armour = (der: Buffer, kind: string): string =>
   `-----BEGIN ${kind}PRIVATE KEY-----\n${der.toString("base64").replaceAll(/(.{64})/g, "$1\n")}\n-----END ${kind}PRIVATE KEY-----\n`;
-/** As PKCS #8 begins. */
+/** The start of a PKCS #8 key. */
 const der = (random: Random): Buffer => Buffer.concat([Buffer.from("308204a40201003082", "hex"), random(600)]);
 const rsa = (random: Random): Record<string, string> => ({
   ...{ kty: "RSA", kid: "one", use: "sig", n: url(random(256)), e: "AQAB" },
@@ -44,7 +44,7 @@ const rsa = (random: Random): Record<string, string> => ({
 });
 const privateOf = ({ d, p, q, dp, qi }: Record<string, string>): string[] => [d!, p!, q!, dp!, qi!];
 
-/** What may come in: the text, and what of it is secret. */
+/** Kinds of secrets: the text, and its secret parts. */
 const SECRETS: Readonly<Record<string, (random: Random) => Planted>> = {
   "a token": (random) => {
     const signature = url(random(256));
@@ -113,7 +113,7 @@ const wrapped = (text: string, width: number, between: string): string =>
   text.replaceAll(new RegExp(`([^\\n]{${width}})(?=[^\\n])`, "g"), `$1${between}`);
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** How it may be written. */
+/** Encodings of a text. */
 const SPELLINGS: Readonly<Record<string, (text: string) => string>> = {
   "as it is": (text) => text,
   "behind a word": (text) => `token_${text}`,
@@ -157,7 +157,7 @@ const SPELLINGS: Readonly<Record<string, (text: string) => string>> = {
   "JSON in percent encoding": (text) => encodeURIComponent(JSON.stringify({ value: text })),
 };
 
-/** Where it may come in. */
+/** Kinds of input that may contain it. */
 const PLACES: Readonly<Record<string, (text: string) => string>> = {
   "a body": (text) => `<html><body>\n${text}\n</body></html>`,
   "an echoed header": (text) => `{"headers":{"X-Value":["${text}"]},"url":"http://httpbin/headers"}`,
@@ -172,7 +172,7 @@ const PLACES: Readonly<Record<string, (text: string) => string>> = {
   "a curl line": (text) => `curl -sS -H 'X-Value: ${text}' 'http://httpbin.foo:8000/headers'`,
 };
 
-/** Everything that a patient reader finds in a text. Written in another way than what is tested. */
+/** Every decoded form of a text. Implemented differently from the tested code. */
 function formsOf(text: string): Set<string> {
   const forms = new Set([text]);
   let edge = [text];
@@ -203,7 +203,7 @@ function ascii(all: string, code: number): string {
   return code < 0x80 ? String.fromCharCode(code) : all;
 }
 
-/** A piece of a secret that is there all the same. */
+/** A piece of a secret that is left in the text. */
 function leftOf(text: string, secrets: readonly string[]): string | undefined {
   const windows = new Set(
     secrets.flatMap((secret) =>
@@ -241,7 +241,7 @@ describe("no secret is left", () => {
       assert.deepEqual(leaks.slice(0, 20), [], `${leaks.length} leaks`);
     });
 
-  it("and the reader of this test finds each that is not redacted", () => {
+  it("and this test's own decoder finds each secret that is not redacted", () => {
     for (const make of Object.values(SECRETS)) {
       const { text, secrets } = make(randomOf(SEED));
       for (const [spelling, spell] of Object.entries(SPELLINGS))

@@ -1,4 +1,4 @@
-/** Plain data with every text in it changed: values, and names of fields too. */
+/** Maps every string in plain data: values, and names of fields too. */
 export function mapTexts<Data>(data: Data, change: (text: string) => string): Data {
   const map = (value: unknown): unknown => {
     if (typeof value === "string") return change(value);

@@ -16,7 +16,7 @@ function assertClean(value: unknown): string {
 }
 
 describe("a config without its secrets", () => {
-  it("keeps what a JWKS in a string says, without symmetric and private keys, short ones too", () => {
+  it("keeps a JWKS in a string, without symmetric and private keys, short ones too", () => {
     const kept = redactValue({ local_jwks: { inline_string: JSON.stringify(symmetric) } });
     assert.match(assertClean(kept), /\\"kid\\":\\"one\\"/);
     assert.match(assertClean(redactValue(pair)), /modulus-is-public/);
@@ -24,13 +24,13 @@ describe("a config without its secrets", () => {
     assert.deepEqual(redactValue({ kty: "oct", k: "x" }), { kty: "oct", k: "[secret]" });
   });
 
-  it("has no private key of a certificate, whatever way Envoy shows it", () => {
+  it("has no private key of a certificate, in each of Envoy's forms", () => {
     assertClean(redactValue({ private_key: { inline_bytes: KEY }, certificate_chain: { inline_string: PEM } }));
     assertClean(redactValue({ tls: { privateKey: KEY } }));
     assert.deepEqual(redactValue({ inline_bytes: KEY }), { inline_bytes: "[secret]" });
   });
 
-  it("has nothing of a Secret but its name", () => {
+  it("keeps only the name of a Secret", () => {
     const secret = { kind: "Secret", metadata: { name: "tls" }, data: { "tls.key": KEY }, stringData: { a: PEM } };
     assert.deepEqual(redactValue(secret), {
       kind: "Secret",
@@ -40,7 +40,7 @@ describe("a config without its secrets", () => {
     });
   });
 
-  it("leaves everything else as it was", () => {
+  it("leaves everything else unchanged", () => {
     const config = { name: "virtualInbound", k: 1, p: ["a"], d: null, text: "{not json", number: 3 };
     assert.deepEqual(redactValue(config), config);
   });
@@ -90,7 +90,7 @@ describe("text as a reader needs it", () => {
 });
 
 describe("text of many megabytes", () => {
-  // Each of these took minutes, or the stack, with an expression that goes back over what it has read.
+  // With a backtracking expression each of these took minutes, or overflowed the stack.
   for (const [what, piece] of Object.entries({
     backslashes: "\\",
     "one letter": "a",

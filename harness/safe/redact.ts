@@ -1,11 +1,11 @@
-/** The one place that takes secrets out of text and data: whatever a report, a ticket, diagnostics or a terminal shows went through it. */
+/** Removes secrets from text and data. Everything in reports, tickets, diagnostics and on the terminal goes through this module. */
 
 import { findSecrets, SECRET } from "./find.ts";
 
 /**
- * Text without private keys, credentials and the signature of any token, however they are written into it; header and claims
- * of a token stay. Linear in the text's length; doing it twice changes nothing. Do it before text is cut short.
- * @param known secrets that this process made or read: found wherever they are
+ * Removes private keys, credentials and the signatures of tokens from a text, in any encoding; header and claims of a token
+ * stay. Linear in the text's length, and idempotent. Call it before text is cut short.
+ * @param known secrets that this process made or read: they are found at any place
  */
 export function redact(text: string, known: readonly string[] = []): string {
   const pieces: string[] = [];
@@ -21,15 +21,15 @@ export function redact(text: string, known: readonly string[] = []): string {
   return done === 0 ? text : pieces.join("") + text.slice(done);
 }
 
-/** Regular expressions overflow their stack where a match is many megabytes long. */
+/** Size of the pieces in which text is searched: a regular expression overflows the stack on a match of many megabytes. */
 const PIECE = 1024 * 1024;
 
-/** Where a piece of text may end: between lines of which the first was not broken, between entries, between words. */
+/** The end of a piece of text: between lines that are not wrapped, between entries, or between words. */
 function endOfPiece(text: string, start: number): number {
   if (text.length - start <= PIECE) return text.length;
   const piece = text.slice(start, start + PIECE);
   for (const between of [/[^A-Za-z0-9+/_.=%~\\-]\r?\n(?=[^\n]*$)/, /[,\n](?=[^,\n]*$)/, / (?=[^ ]*$)/]) {
-    // Looked for in the end alone, so that the rest need not be looked at.
+    // Search only the end of the piece.
     const tail = piece.slice(-TAIL);
     const found = between.exec(tail);
     if (found !== null) return start + PIECE - tail.length + found.index + found[0].length;
@@ -39,20 +39,20 @@ function endOfPiece(text: string, start: number): number {
 
 const TAIL = 64 * 1024;
 
-/** The value of a header or a field, whose name may say that it is secret. */
+/** Redacts the value of a header or a field, also by its name. */
 export function redactNamed(name: string, value: string): string {
   const lead = `${name}: `;
   const safe = redact(lead + value);
   return safe.startsWith(lead) ? safe.slice(lead.length) : redact(value);
 }
 
-/** Envoy's names for secrets (`private_key` of a TlsCertificate, `token_secret` of OAuth2, …), and what people call theirs. */
+/** Envoy's field names of secrets (`private_key` of a TlsCertificate, `token_secret` of OAuth2, …), and other common ones. */
 const SECRET_FIELD =
   /^(private_?key|password|token|access_token|refresh_token|client_?secret|hmac_secret|token_secret|client-key-data)$/i;
-/** RFC 7518, 6.2.2, 6.3.2 and 6.4.1: the private members of a JWK; `k` is a symmetric key. */
+/** The private members of a JWK (RFC 7518, 6.2.2, 6.3.2 and 6.4.1); `k` is a symmetric key. */
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/** A config or manifest without secrets: whole fields by their names, the text of all others redacted, JSON in it read as such. */
+/** Redacts a config or manifest: removes fields by their names, redacts the text of all others, and parses JSON in strings. */
 export function redactValue(value: unknown): unknown {
   if (typeof value === "string") return redactString(value);
   if (Array.isArray(value)) return value.map(redactValue);
@@ -69,13 +69,13 @@ export function redactValue(value: unknown): unknown {
   );
 }
 
-/** A string may be JSON itself: Istio puts a JWKS into `inline_string`. */
+/** A string may be JSON: Istio writes a JWKS into `inline_string`. */
 function redactString(text: string): string {
   if (/^\s*[[{]/.test(text)) {
     try {
       return JSON.stringify(redactValue(JSON.parse(text)));
     } catch {
-      // No JSON after all.
+      // It is not JSON.
     }
   }
   return redact(text);

@@ -1,12 +1,12 @@
-/** Text from a mesh, a file or a cluster is hostile: what could act on a terminal or hide is made visible. */
+/** Makes hostile text from a mesh, a file or a cluster safe to show: control and invisible characters become visible. */
 
-/** Control, format and direction characters: invisible, or able to move, colour or reorder what stands around them. */
+/** Control, format and direction characters: invisible, or able to move, colour or reorder the text around them. */
 const invisible =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]|\p{Cs}/gu;
 
 /**
- * Shows characters that a reader could not see, or that would act on a terminal: C0 as control pictures (U+2400 block),
- * all others as `⟨U+202E⟩`. Line feeds and tabs stay where `lines` is true.
+ * Shows characters that are invisible or control a terminal: C0 as control pictures (U+2400 block), all others as
+ * `⟨U+202E⟩`. Line feeds and tabs stay if `lines` is true.
  */
 export function visible(text: string, options: { lines?: boolean } = {}): string {
   return text.replace(invisible, (character) => {
@@ -18,15 +18,15 @@ export function visible(text: string, options: { lines?: boolean } = {}): string
   });
 }
 
-/** A line that GitHub Actions obeys: `::name` at its beginning, or `##[` (of Azure Pipelines: `##vso[`) anywhere. */
+/** Workflow commands of GitHub Actions: `::name` at the start of a line, or `##[` (Azure Pipelines: `##vso[`) anywhere. */
 const command = /^(\s*:):|##(?=(?:[a-z]+)?\[)/gim;
-/** Colours, and nothing else that a terminal obeys. */
+/** Colour sequences, and no other terminal sequences. */
 const colour = /\u001b\[[\d;]*m/g;
 
 /**
- * Text that a person reads in a terminal or in a CI system's log: of several lines, every character visible.
- * @param options.ci whether lines that a CI system would obey are broken up
- * @param options.colours whether colours are ours, and stay
+ * Multi-line text for a terminal or a CI system's log, with every character visible.
+ * @param options.ci whether to break up workflow commands of CI systems
+ * @param options.colours whether colour sequences are meshproof's own, and stay
  */
 export function printable(text: string, options: { ci?: boolean; colours?: boolean } = {}): string {
   const colours = options.colours === true ? [...text.matchAll(colour), ""].map(String) : [""];
@@ -37,7 +37,7 @@ export function printable(text: string, options: { ci?: boolean; colours?: boole
     : safe;
 }
 
-/** The same as one line, as a status line and a problem with its place are. */
+/** Like {@link printable}, for a single line. */
 export function printableLine(text: string, options: { ci?: boolean } = {}): string {
   return printable(visible(text), options);
 }

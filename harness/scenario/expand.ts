@@ -1,4 +1,4 @@
-/** Turns the checks of a step into single requests: a matrix becomes one check per cell. */
+/** Expands the checks of a step into single requests: a matrix becomes one check per cell. */
 
 import type { Node } from "yaml";
 import { TOKEN_VARIANTS } from "../model/token.ts";
@@ -17,7 +17,7 @@ export interface ExpandedChecks {
 }
 
 /**
- * @param node the value of `checks`, already of the right shape
+ * @param node the value of `checks`, already validated
  * @param tokenNames the names of the scenario's tokens, without `none`
  * @param requests the scenario's requests by name
  */
@@ -128,7 +128,7 @@ export function expandChecks(
   return { checks, matrices, problems: [...problems, ...findUnwitnessedDenials(checks)] };
 }
 
-/** A denial proves something only beside an admitted request to the same workload: else nothing may be answering at all. */
+/** A denial proves something only beside an admitted request to the same workload: otherwise the workload may not answer at all. */
 function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
   const admitted = new Set(checks.filter(({ expect }) => expect.by === "workload").map(({ request }) => request.to));
   const problems = new Map<string, Problem>();
@@ -149,7 +149,7 @@ function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
 /** A row of a matrix of requests: a path, or a method and a path. */
 const ROW = /^(?:([A-Z]+) )?(\/\S*)$/;
 
-/** What the row says goes before what the matrix says; headers of both are sent. */
+/** The row's fields override the matrix's; headers of both are sent. */
 function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpec {
   if (named === undefined) {
     const [, method, path = key] = ROW.exec(key) ?? [];
@@ -189,7 +189,7 @@ function readExpectation(node: Node): Expectation {
   return { ...spec, status, by: spec.by ?? answererOf(status) };
 }
 
-/** Istio answers 401 where RequestAuthentication refuses and 403 where AuthorizationPolicy does. */
+/** Istio answers 401 for a RequestAuthentication and 403 for an AuthorizationPolicy. */
 function answererOf(status: number): Answerer {
   return status === 401 ? "authentication" : status === 403 ? "authorization" : "workload";
 }

@@ -41,7 +41,7 @@ function step(to: string, more = ""): string {
   return `  steps:\n    - name: one\n      checks: [{ from: sleep, to: ${to}, path: /, expect: 200 }]\n${more}`;
 }
 
-test("finds nothing in a scenario that has nothing odd", () => {
+test("finds nothing in a good scenario", () => {
   assert.deepEqual(lint(step("httpbin")), []);
 });
 
@@ -69,7 +69,7 @@ test("finds targets that no workload of the scenario serves", () => {
   assert.deepEqual(lint(step("own", "      apply: service.yaml\n"), { "service.yaml": service }), []);
 });
 
-test("finds a request to the scenario's own Service in a step that does not have it", () => {
+test("finds a request to the scenario's own Service in a step where it does not exist", () => {
   const service = "apiVersion: v1\nkind: Service\nmetadata:\n  name: own\n";
   const ask = "      checks: [{ from: sleep, to: own, path: /, expect: 200 }]\n";
   const found = (...changes: string[]): string[] =>
@@ -81,7 +81,7 @@ test("finds a request to the scenario's own Service in a step that does not have
   assert.deepEqual(found("      apply: service.yaml\n", "      delete: service.yaml\n"), [`${FILE}:12:16`]);
 });
 
-test("finds a demand on what the workload received where no echo is asked for", () => {
+test("finds `received` in a check whose request does not ask for an echo", () => {
   const found = (path: string, received: string, to = "httpbin"): string[] =>
     lint(step(to).replace("path: /, expect: 200", `path: ${path}, expect: { status: 200, received: ${received} }`));
   const at = `${FILE}:8:16`;
@@ -100,7 +100,7 @@ test("finds a demand on what the workload received where no echo is asked for", 
   ]);
 });
 
-test("finds features that are needed and not declared, each once", () => {
+test("finds features that are used and not declared, each once", () => {
   const spec = `  mesh: { jwksFetch: envoy }\n${step("ingress", "      apply: a.yaml\n").replace("path: /", "path: /a")}`;
   assert.deepEqual(lint(spec, { "a.yaml": POLICY }), [
     `${FOLDER}/a.yaml:6:8 \${jwksUri.corp@outside-https} needs the feature outside-host; add features: [outside-host] to metadata`,
@@ -114,14 +114,14 @@ test("finds features that are needed and not declared, each once", () => {
   ]);
 });
 
-test("finds that an asked server outside the mesh is a feature; Istio's default setting is none", () => {
+test("finds that a JWKS server outside the mesh needs a feature; Istio's default setting does not", () => {
   const spec = `  mesh: { jwksFetch: istiod }\n${step("httpbin", "      jwksFetchedBy: [{ server: outside-host, by: nobody }]\n")}`;
   assert.deepEqual(lint(spec), [
     `${FILE}:10:23 server: outside-host needs the feature outside-host; add features: [outside-host] to metadata`,
   ]);
 });
 
-test("settings of the mesh are a feature, Istio's defaults are none", () => {
+test("mesh settings need a feature, Istio's defaults do not", () => {
   const found = (mesh: string): string[] => lint(`  mesh: ${mesh}\n${step("httpbin", "")}`);
   const hint = "needs the feature mesh-setting; add features: [mesh-setting] to metadata";
   assert.deepEqual(found("{ pathNormalization: NONE }"), [`${FILE}:6:9 pathNormalization: NONE ${hint}`]);

@@ -1,4 +1,4 @@
-/** What is allowed in a scenario but hardly meant. */
+/** Finds parts of a scenario that are valid, but probably a mistake. */
 
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -22,9 +22,9 @@ export interface LintFiles {
 }
 
 /**
- * Finds what is probably a mistake in scenarios that load.
+ * Finds probable mistakes in scenarios that load.
  * @param root the folder `scenarios`
- * @param base what the scenarios' positions are relative to, as given to `loadScenarios`
+ * @param base the base of the scenarios' positions, as given to `loadScenarios`
  */
 export async function lintScenarios(
   scenarios: readonly Scenario[],
@@ -43,13 +43,13 @@ export async function lintScenarios(
   return sortProblems(problems.flat());
 }
 
-/** The folder of scenarios/workloads whose replies `received` reads. */
+/** The workload whose replies `received` reads. */
 const ECHO_WORKLOAD = "httpbin";
-/** Its endpoints that tell the headers of the request, and those that tell its path too. */
+/** Its endpoints that return the path and headers of the request, and those that return the headers. */
 const ECHOES_PATH = /^\/anything(?:[/?]|$)/;
 const ECHOES_HEADERS = /^\/(?:headers(?:\?|$)|anything(?:[/?]|$))/;
 
-/** What is probably a mistake in one scenario. */
+/** Finds probable mistakes in one scenario. */
 export function lintScenario(scenario: Scenario, { scenario: text, manifests, services }: LintFiles): Problem[] {
   const { file } = scenario.position;
   const folder = dirname(file);
@@ -151,10 +151,10 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
   return sortProblems(problems);
 }
 
-/** Each feature that something in the scenario needs, where, and what it is. */
+/** Each feature that the scenario needs, with the position and the reason. */
 function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly [Feature, Position, string])[] {
   const needed: (readonly [Feature, Position, string])[] = [];
-  // Istio's default is on every mesh.
+  // Every mesh has Istio's default.
   if (mesh.jwksFetch !== undefined && mesh.jwksFetch !== "istiod")
     needed.push(["mesh-setting", meshAt, `jwksFetch: ${mesh.jwksFetch}`]);
   if (mesh.pathNormalization !== undefined && mesh.pathNormalization !== "BASE")

@@ -61,9 +61,9 @@ function problemsOf(text: string, manifests?: Record<string, string>): string[] 
   return parseScenario(text, FILE, surroundings(manifests)).problems.map(formatProblem);
 }
 
-/** The scenario with one text replaced; fails if it does not stand there exactly once. */
+/** The scenario with one text replaced; fails if the text is not there exactly once. */
 function change(from: string, to: string): string {
-  assert.equal(SCENARIO.split(from).length, 2, `"${from}" must stand once in the scenario`);
+  assert.equal(SCENARIO.split(from).length, 2, `"${from}" must occur once in the scenario`);
   return SCENARIO.replace(from, () => to);
 }
 
@@ -145,7 +145,7 @@ test("a matrix that varies tokens has token names as rows", () => {
   );
 });
 
-test("single checks and titled matrices stand side by side", () => {
+test("a step may have single checks and titled matrices", () => {
   const text = change(
     `        from: sleep
         to: httpbin
@@ -263,7 +263,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     problems: [`${FILE}:21:27 unknown variant "expird"; did you mean "expired"?`],
   },
   {
-    name: "a path that is none",
+    name: "an invalid path",
     text: change("          /ip: ", "          ip: "),
     problems: [
       `${FILE}:22:11 row "ip" must be a path that begins with "/" and has no blanks, a method and a path, or a request`,
@@ -338,12 +338,12 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
-    name: "a manifest that is not there",
+    name: "a missing manifest",
     text: change("apply: policy.yaml", "apply: [polcy.yaml]"),
     problems: [`${FILE}:15:15 there is no manifest "polcy.yaml" in the scenario's folder; did you mean "policy.yaml"?`],
   },
   {
-    name: "manifests that are wrong, every one of them",
+    name: "several wrong manifests",
     text: change("apply: policy.yaml", "apply: [policy.yaml, second.yaml, third.yaml, empty.yaml]"),
     manifests: {
       "policy.yaml": "kind: A\nmetadata: { name: a }\n---\napiVersion: v1\nkind: B\nmetadata: { namespace: b }\n",
@@ -370,7 +370,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
-    name: "a HEAD request whose reply would have to have a body",
+    name: "a HEAD request with a demand on the reply's body",
     text: change("columns:  ", "method: HEAD\n        columns:  ").replace("[200, 200,   401]", "[200, 200,   403]"),
     problems: [
       `${FILE}:22:34 the reply to a HEAD request has no body to judge by; use GET`,
@@ -385,7 +385,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     problems: [`${FILE}:16:23 jwksFetchedBy needs a check in its step; without a request no keys are fetched`],
   },
   {
-    name: "keys of every depth that are not known, and values of another kind",
+    name: "unknown keys at every depth, and values of another type",
     text: change(
       "valid: { issuer: corp }",
       "valid: { issuer: corp, in: [{ headr: x }, { query: 5 }], claims: [] }",
@@ -400,7 +400,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
-    name: "a key that JavaScript gives a meaning",
+    name: "a key with a meaning in JavaScript",
     text: change("          /ip: ", "          __proto__: "),
     problems: [`${FILE}:22:11 the key "__proto__" is not allowed`],
   },
@@ -483,7 +483,7 @@ test("rows may name a method or a request, columns several tokens, and an expect
   assert.deepEqual(posted.expect, { status: 403, by: "authorization", policy: "p" });
 });
 
-test("a variant that the token's algorithm does not have is a problem of its check", () => {
+test("a variant that the token's algorithm does not have is a problem in its check", () => {
   const text = change(
     "forged: { issuer: corp, signedBy: unknown-key }",
     "forged: { issuer: corp, variant: der-signature }",
@@ -491,7 +491,7 @@ test("a variant that the token's algorithm does not have is a problem of its che
   assert.match(problemsOf(text).join("\n"), /a token of RS256 has no variant der-signature/);
 });
 
-test("a range of Istio versions is kept, and must be one", () => {
+test("a range of Istio versions is kept, and must be valid", () => {
   const ranged = (range: string): string => change("  level: core\n", `  level: core\n  istio: "${range}"\n`);
   assert.equal(parseScenario(ranged(">=1.29"), FILE, surroundings()).scenario!.istio, ">=1.29");
   assert.deepEqual(problemsOf(ranged("from 1.29 on")), [

@@ -1,4 +1,4 @@
-/** Reads scenario folders. Everything that can be known to be wrong before a cluster runs is found here, all of it at once. */
+/** Reads scenario folders, and finds every mistake that can be found without a cluster, all at once. */
 
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
@@ -21,7 +21,7 @@ import type { ManifestFile } from "../model/manifest.ts";
 import type { AskedSpec, Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenSpec } from "../model/token.ts";
 
-/** What a scenario may refer to. */
+/** The names that a scenario may refer to. */
 export interface Surroundings {
   /** Folders of scenarios/workloads. */
   readonly workloads: readonly string[];
@@ -31,17 +31,17 @@ export interface Surroundings {
 }
 
 export interface Loaded {
-  /** Those without a problem, sorted by id. */
+  /** The scenarios without a problem, sorted by id. */
   readonly scenarios: Scenario[];
   readonly problems: Problem[];
-  /** Old names that still work. */
+  /** Old names that are still accepted. */
   readonly warnings: Problem[];
 }
 
 /**
- * Loads every `<group>/<name>/scenario.yaml` below a folder, and never stops at the first problem.
- * @param root the folder `scenarios`; its `workloads` and `issuers` are no groups
- * @param base what file names of positions are relative to; default the folder that holds `root`
+ * Loads every `<group>/<name>/scenario.yaml` below a folder, and collects all problems.
+ * @param root the folder `scenarios`; its `workloads` and `issuers` are not groups
+ * @param base the base of file names in positions; default the parent of `root`
  */
 export async function loadScenarios(root: string, base: string = dirname(join(root))): Promise<Loaded> {
   const nameFile = (path: string): string => relative(base, path).split(sep).join("/");
@@ -71,7 +71,7 @@ export async function loadScenarios(root: string, base: string = dirname(join(ro
 }
 
 /**
- * One scenario file; `scenario` is undefined where there are problems.
+ * Parses one scenario file; `scenario` is undefined if there are problems.
  * @param file `…/<group>/<name>/scenario.yaml`, as positions name it
  */
 export function parseScenario(
@@ -90,7 +90,7 @@ export function parseScenario(
   const warnings = renameOldKeys(root, source);
   const shapeProblems = validate(source, root, scenarioFile, "the scenario");
   problems.push(...shapeProblems.map(({ offset: _, ...problem }) => problem));
-  /** Rules beyond the shape are checked on the parts whose shape is right. */
+  /** Further rules are checked only on parts that match the schema. */
   const isSound = (node: Node): boolean => {
     const [start, , end] = node.range!;
     return !shapeProblems.some(({ offset }) => offset >= start && offset < end);
@@ -143,7 +143,7 @@ export function parseScenario(
       report(asked[0]!, "jwksFetchedBy needs a check in its step", "without a request no keys are fetched");
     const pick = (key: "apply" | "delete"): ManifestFile[] =>
       filesOf(valueOf(step, key)).flatMap((node) => pickManifest(node, files, source, problems));
-    // Whatever else it names is somebody's, and a run would take it away.
+    // An object that the scenario did not apply may be another user's, and the run would delete it.
     const applied = new Set(steps.flatMap((earlier) => earlier.apply.flatMap(namesIn)));
     for (const node of filesOf(valueOf(step, "delete")))
       for (const object of [files.get(textOf(node))?.manifest ?? []].flat().flatMap(namesIn))
@@ -202,7 +202,7 @@ export function parseScenario(
   return { scenario, problems: [], warnings };
 }
 
-/** A token can be made only if its issuer can make it. */
+/** Checks that the issuer can make the token. */
 function checkToken(
   node: Node,
   issuers: ReadonlyMap<string, Issuer>,
@@ -257,7 +257,7 @@ function filesOf(node: Node | undefined): Node[] {
   return node === undefined ? [] : kindOf(node) === "list" ? itemsOf(node) : [node];
 }
 
-/** The names of a folder's folders; none where there is no such folder. */
+/** The names of a folder's subfolders; empty if the folder does not exist. */
 export async function foldersOf(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
@@ -282,7 +282,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   });
 }
 
-/** Checked against the notation before. */
+/** The value was checked against the schema before. */
 function inForceOf(node: ReturnType<typeof valueOf>): Pick<StepSpec, "inForce"> {
   return node === undefined ? {} : { inForce: textOf(node) as NonNullable<StepSpec["inForce"]> };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseManifest } from "./manifest.ts";
 
-test("each object of a file has its own place, those of a List too, empty documents none", () => {
+test("each object of a file has its own position, those of a List too; empty documents are skipped", () => {
   const text =
     "---\n# nothing\n---\nkind: A\n---\napiVersion: v1\nkind: List\nitems:\n  - kind: B\n    spec: { jwksUri: x }\n  - kind: C\n";
   assert.deepEqual(

@@ -1,4 +1,4 @@
-/** Reads manifest files: objects as a person would `kubectl apply` them, with substitutions in scalar values. */
+/** Reads manifest files: objects as for `kubectl apply`, with substitutions in scalar values. */
 
 import type { ManifestFile } from "../model/manifest.ts";
 import type { Issuer } from "../model/token.ts";
@@ -11,7 +11,7 @@ import { readSubstitutions } from "./substitute.ts";
 interface ReadManifest {
   readonly source: Source;
   readonly manifest: ManifestFile;
-  /** What is wrong with its YAML and its substitutions. */
+  /** Problems of its YAML and its substitutions. */
   readonly problems: readonly Problem[];
 }
 
@@ -41,7 +41,7 @@ export function parseManifest(text: string, file: string): ManifestFile {
   return manifest;
 }
 
-/** Everything wrong with a manifest that has been read. */
+/** Finds all problems of a manifest that has been read. */
 export function checkManifest(
   { source, manifest, problems: found }: ReadManifest,
   issuers: ReadonlyMap<string, Issuer>,
@@ -75,7 +75,7 @@ export function checkManifest(
   return problems;
 }
 
-/** `AuthorizationPolicy ${ns}/allow`: the objects of a manifest, as the file names them. */
+/** The names of a manifest's objects as in the file, such as `AuthorizationPolicy ${ns}/allow`. */
 export function namesIn({ objects }: ManifestFile): string[] {
   return objects.flatMap(({ object }) => {
     const { kind, metadata } = object ?? {};

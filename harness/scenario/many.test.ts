@@ -37,7 +37,7 @@ test("more scenarios than a process may have open files are loaded and linted", 
       await writeFile(path.join(dir, "policy.yaml"), POLICY.replace("NAME", name));
       await writeFile(path.join(dir, "other.yaml"), POLICY.replace("NAME", `${name}-other`));
     }
-    // Node itself has some 30 open.
+    // Node itself has about 30 open files.
     const command = `ulimit -n 100 && exec "${process.execPath}" cli/main.ts lint --scenarios "${folder}"`;
     const { stdout } = await promisify(execFile)("sh", ["-c", command], { cwd: ROOT });
     assert.match(stdout, /^300 scenarios can run, 0 problems$/m);

@@ -1,4 +1,4 @@
-/** What is wrong with a scenario or one of its manifests, and where. */
+/** Problems of a scenario or one of its manifests, with their positions. */
 
 import { MeshproofError } from "../model/errors.ts";
 import { visible } from "../safe/visible.ts";
@@ -6,21 +6,21 @@ import type { Position } from "../model/scenario.ts";
 
 export interface Problem {
   readonly position: Position;
-  /** What was expected and what was found, one sentence without a full stop. */
+  /** The expected and the found value, one sentence without a full stop. */
   readonly message: string;
-  /** What to do about it. */
+  /** How to fix it. */
   readonly hint?: string;
 }
 
 /** `scenarios/x/y/scenario.yaml:20:7 unknown key "colums" in checks; did you mean "columns"?` */
 export function formatProblem({ position, message, hint }: Problem): string {
-  // A key of a scenario may hold a line feed.
+  // A key of a scenario may contain a line feed.
   return visible(
     `${position.file}:${position.line}:${position.column} ${message}${hint === undefined ? "" : `; ${hint}`}`,
   );
 }
 
-/** In the order a person reads: by file, then from top to bottom. */
+/** Sorts problems by file, then by line. */
 export function sortProblems(problems: readonly Problem[]): Problem[] {
   return problems.toSorted(
     (a, b) =>
@@ -30,12 +30,12 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
   );
 }
 
-/** The error that ends a command because of problems: exit code 2, one line each. */
+/** The error for invalid scenarios: exit code 2, one line per problem. */
 export function invalidScenarios(problems: readonly Problem[]): MeshproofError {
   return new MeshproofError("ERR_SCENARIO_INVALID", sortProblems(problems).map(formatProblem).join("\n"));
 }
 
-/** The candidates that a person may have meant, best first; none if nothing is close. */
+/** The candidates that are close to a word, best first; empty if none is close. */
 export function near(word: string, candidates: Iterable<string>): string[] {
   const allowed = Math.max(1, Math.floor(word.length / 3));
   return [...new Set(candidates)]
@@ -56,7 +56,7 @@ export function oneOf(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours, each counting one (optimal string alignment). */
+/** Insertions, deletions, replacements and swaps of neighbours each cost one (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -1,4 +1,4 @@
-/** Keys of scenario.yaml that have a new name: the old ones work in this version, with a warning. */
+/** Renamed keys of scenario.yaml: the old names work in this version, with a warning. */
 
 import { isMap, Pair, Scalar } from "yaml";
 import type { Node } from "yaml";
@@ -6,10 +6,10 @@ import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
 
-/** Whoever owned a known failure before it had to say so. */
+/** Owner of a known failure from before the key `owner` was required. */
 const NO_OWNER = "an unnamed owner";
 
-/** Gives old keys their new names in the tree; their positions stay. */
+/** Renames old keys in the tree; their positions stay. */
 export function renameOldKeys(root: Node | null | undefined, source: Source): Problem[] {
   const warnings: Problem[] = [];
   const warn = (at: Node, message: string, hint: string): void =>

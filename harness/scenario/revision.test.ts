@@ -9,7 +9,7 @@ let folder: string;
 before(async () => void (folder = await mkdtemp(path.join(tmpdir(), "meshproof-revision-"))));
 after(() => rm(folder, { recursive: true }));
 
-test("a folder's revision is that of its files, wherever it is", async () => {
+test("a folder's revision depends on its files, not on its path", async () => {
   const [one, two] = ["one", "two"].map((name) => path.join(folder, name)) as [string, string];
   await mkdir(path.join(one, "jwt/x"), { recursive: true });
   await writeFile(path.join(one, "jwt/x/scenario.yaml"), "a");

@@ -3,8 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 
 /**
- * What a folder of scenarios holds, in short: the same on every machine that has the same files. Issuers and workloads are part
- * of it; hidden files, which an editor may leave, are not.
+ * A hash of a folder of scenarios: the same on every machine with the same files. It includes issuers and workloads, but not
+ * hidden files, which an editor may leave.
  */
 export async function revisionOf(root: string): Promise<string> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });

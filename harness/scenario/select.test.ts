@@ -37,7 +37,7 @@ for (const [names, tags, message, hint] of [
   [[], ["jwk"], 'no scenario has the tag "jwk"', "tags are documented, jwks"],
   [["jwt/algorithms"], ["jwks"], 'no scenario of those named has the tag "jwks"', "tags are documented"],
 ] as [string[], string[], string, string][])
-  test(`says so where [${names.join(" ")}] with tags [${tags.join(" ")}] selects nothing`, () => {
+  test(`[${names.join(" ")}] with tags [${tags.join(" ")}] selects nothing, which is an error`, () => {
     assert.throws(
       () => select(names, tags),
       (error) => {
@@ -48,6 +48,6 @@ for (const [names, tags, message, hint] of [
     );
   });
 
-test("says so where there is no scenario at all", () => {
+test("no scenario at all is an error", () => {
   assert.throws(() => selectScenarios([], { names: [], tags: [] }), /there is no scenario/);
 });

@@ -1,4 +1,4 @@
-/** Which scenarios a person asked for. */
+/** Selects scenarios by name and tag. */
 
 import { matchesGlob } from "node:path";
 import { MeshproofError } from "../model/errors.ts";
@@ -8,13 +8,13 @@ import type { Scenario } from "../model/scenario.ts";
 export interface Selection {
   /** Ids, groups, scenario names or globs over ids; none means all. */
   readonly names: readonly string[];
-  /** A scenario needs one of them; none means all. */
+  /** A scenario needs one of them; empty means all. */
   readonly tags: readonly string[];
 }
 
 /**
- * The scenarios that match, in their own order.
- * @throws MeshproofError ERR_NOTHING_SELECTED if a name or the whole selection matches nothing; it names what is close
+ * The scenarios that match, in the given order.
+ * @throws MeshproofError ERR_NOTHING_SELECTED if a name or the whole selection matches nothing; it suggests close names
  */
 export function selectScenarios(scenarios: readonly Scenario[], { names, tags }: Selection): Scenario[] {
   const patterns = names.map(normalize);
@@ -44,7 +44,7 @@ function nothingSelected(message: string, hint: string | undefined): MeshproofEr
   return new MeshproofError("ERR_NOTHING_SELECTED", message, { hint: hint ?? "meshproof list shows all scenarios" });
 }
 
-/** A path that a shell completed (`./scenarios/jwt/x/`, `…/scenario.yaml`) means the scenario there. */
+/** Turns a path from shell completion (`./scenarios/jwt/x/`, `…/scenario.yaml`) into the scenario's id. */
 function normalize(name: string): string {
   return name
     .replace(/^(\.\/)?(.*\/)?scenarios\//, "")

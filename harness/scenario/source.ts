@@ -1,4 +1,4 @@
-/** YAML text whose every node knows its line and column. */
+/** Parsed YAML with the line and column of every node. */
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
 import type { Document, Node, Pair, ParsedNode } from "yaml";
@@ -6,7 +6,7 @@ import type { Problem } from "./problem.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import type { Position } from "../model/scenario.ts";
 
-/** A YAML file, parsed. `problems` holds syntax errors, anchors and aliases. */
+/** A parsed YAML file. `problems` has syntax errors, anchors and aliases. */
 export interface Source {
   readonly file: string;
   readonly text: string;
@@ -21,7 +21,7 @@ export function parseSource(text: string, file: string): Source {
   try {
     return parseText(text, file);
   } catch (error) {
-    // Nesting that overflows the stack, above all.
+    // Mostly nesting that overflows the stack.
     const position: Position = { file, line: 1, column: 1 };
     const reason = error instanceof RangeError ? "it is nested too deeply" : (error as Error).message.split("\n")[0];
     return {
@@ -46,9 +46,9 @@ function parseText(text: string, file: string): Source {
   for (const document of documents) {
     for (const error of [...document.errors, ...document.warnings]) {
       const position = positionAt(error.pos[0]);
-      // What follows on the same line is the parser finding its way back.
+      // Further errors on the same line follow from the first one.
       if (problems.some((earlier) => earlier.position.line === position.line)) continue;
-      // `{ namespace: ${ns} }`: in flow style the braces of a substitution are YAML's own.
+      // `{ namespace: ${ns} }`: in flow style YAML reads the braces of a substitution as a mapping.
       const line = text.split("\n")[position.line - 1] ?? "";
       const unquoted = /[{[].*\$\{/.test(line) && document.errors.length > 0;
       problems.push({
@@ -71,7 +71,7 @@ function aliasProblem(position: Position, found: string): Problem {
   return { position, message: `anchors and aliases are not allowed, found ${found}`, hint: "write the value out" };
 }
 
-/** The offset at which a node's own text begins. */
+/** The offset of the start of a node's text. */
 export function startOf(node: Node | null | undefined): number {
   return node?.range?.[0] ?? 0;
 }
@@ -97,7 +97,7 @@ export function valueOf(node: Node | null | undefined, key: string): ParsedNode 
   return entriesOf(node).find((entry) => entry.key === key)?.value;
 }
 
-/** What kind of thing a person sees in the file: used in `expected …, found …`. */
+/** The kind of a value in words, for `expected …, found …`. */
 export function kindOf(
   node: Node | null | undefined,
 ): "mapping" | "list" | "alias" | "nothing" | "text" | "number" | "boolean" {
@@ -113,12 +113,12 @@ export function kindOf(
       : "text";
 }
 
-/** A scalar's text before YAML makes a number or boolean of it; quotes and escapes resolved. */
+/** A scalar's text, without quotes and escapes, before YAML turns it into a number or boolean. */
 export function textOf(node: Node | null | undefined): string {
   return isScalar(node) ? (node.source ?? String(node.value)) : "";
 }
 
-/** The objects of a document; a List is opened. */
+/** The objects of a document; a List is replaced by its items. */
 export function objectsIn({ contents }: Document): { readonly node: Node; readonly object: ManifestObject }[] {
   const node = contents;
   if (node === null || kindOf(node) === "nothing") return [];

@@ -22,7 +22,7 @@ const VALUES: SubstitutionValues = {
   jwksUri: (issuer, via) => `http://keys/${issuer}/${via ?? "inside"}`,
 };
 
-/** What a file says once its substitutions are made: the same as objects and as YAML. */
+/** The objects of a file after substitution, which must be the same as those in its YAML. */
 function objectsOf(text: string, values = VALUES): unknown[] {
   const { yaml, objects } = substitute(parseManifest(text, "policy.yaml"), values);
   const printed = parseAllDocuments(yaml).map((document) => {
@@ -82,7 +82,7 @@ test("keeps every object of a file with several, and drops empty documents", () 
   assert.deepEqual(objectsOf(text), [{ a: "foo" }, { b: 1 }, { c: "foo" }]);
 });
 
-test("a file's own tree stays as it is: another run substitutes other values", () => {
+test("a file's own tree does not change: another run substitutes other values", () => {
   const manifest = parseManifest("a: ${ns}\n", "f");
   assert.equal(substitute(manifest, { ...VALUES, ns: "one" }).yaml, "a: one\n");
   assert.equal(substitute(manifest, { ...VALUES, ns: "two" }).yaml, "a: two\n");
@@ -93,7 +93,7 @@ test("text that comes from a value is not substituted again", () => {
   assert.deepEqual(objectsOf("a: ${jwks.corp}", values)[0], { a: "${ns} $& $1" });
 });
 
-test("says which substitutions a manifest has", () => {
+test("lists a manifest's substitutions", () => {
   const text = "a: x${ns}\nb: |\n  one\n  two ${jwksUri.corp@outside-https} ${jwks.other}\n";
   assert.deepEqual(parseManifest(text, "f").uses, [
     { written: "${ns}", name: "ns", position: { file: "f", line: 1, column: 5 } },

@@ -1,4 +1,4 @@
-/** The substitutions of a manifest: in scalar values only, so that a manifest stays YAML that any editor understands. */
+/** Substitutes `${…}` in a manifest: in scalar values only, so that a manifest is YAML that any editor understands. */
 
 import { isScalar, Scalar, stringify, visit } from "yaml";
 import type { ManifestFile, ManifestObject, OutsideScheme, Substitution } from "../model/manifest.ts";
@@ -7,15 +7,15 @@ import type { Problem } from "./problem.ts";
 import { kindOf, objectsIn, startOf } from "./source.ts";
 import type { Source } from "./source.ts";
 
-/** What `${…}` stands for in one step of one run. */
+/** The values of `${…}` in one step of one run. */
 export interface SubstitutionValues {
   /** `${ns}` */
   readonly ns: string;
-  /** `${outside.ns}`: the namespace of what is outside the mesh. */
+  /** `${outside.ns}`: the namespace of the pods outside the mesh. */
   readonly outsideNs: string;
   /** `${outside.ip}`: address of the pod outside-host. */
   readonly outsideIp: string;
-  /** `${outside.host}`: its name in the cluster's DNS, which no Service stands behind. */
+  /** `${outside.host}`: its name in the cluster's DNS, which has no Service. */
   readonly outsideHost: string;
   /** `${jwks.<issuer>}`: the JWKS as JSON text. */
   jwks(issuer: string): string;
@@ -36,8 +36,8 @@ const KNOWN = [
 ];
 
 /**
- * The manifest with every substitution made: as YAML with its comments, its objects, and the YAML of each object alone (of an item
- * of a List, without comments).
+ * Makes every substitution in a manifest. Returns its YAML with comments, its objects, and the YAML of each object (without
+ * comments for an item of a List).
  */
 export function substitute(
   { documents }: Pick<ManifestFile, "documents">,
@@ -52,7 +52,7 @@ export function substitute(
           if (key === "key" || typeof node.value !== "string") return;
           const value = node.value.replaceAll(REFERENCE, (_, inner: string) => valueOf(inner, values));
           if (value === node.value) return;
-          // A folded scalar would fold the blanks of inline JSON.
+          // A folded scalar would fold the spaces of inline JSON.
           if (node.type === Scalar.BLOCK_FOLDED) delete node.type;
           node.value = value;
         },
@@ -73,7 +73,7 @@ export function substitute(
   };
 }
 
-/** Every substitution of a manifest, and what is wrong with the ones that are none. */
+/** Every substitution of a manifest, with problems for invalid ones. */
 export function readSubstitutions(source: Source): { substitutions: Substitution[]; problems: Problem[] } {
   const substitutions: Substitution[] = [];
   const problems: Problem[] = [];
@@ -136,7 +136,7 @@ function hintFor(inner: string): string {
   return guess ?? `known are ${KNOWN.map((known) => `\${${known}}`).join(", ")}`;
 }
 
-/** The offset of a scalar's nth reference; the scalar's own where an escape hides it. */
+/** The offset of a scalar's nth reference; the scalar's offset if an escape hides the reference. */
 function offsetOf(text: string, node: Scalar, index: number): number {
   const [start, end] = isScalar(node) && node.range ? node.range : [0, 0];
   const found = [...text.slice(start, end).matchAll(REFERENCE)][index];

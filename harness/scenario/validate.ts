@@ -1,4 +1,4 @@
-/** Checks YAML nodes against a schema of harness/model, so that every problem has a line and a column. */
+/** Checks YAML nodes against a schema of harness/model and gives every problem a line and a column. */
 
 import * as z from "zod";
 import type { Node } from "yaml";
@@ -10,7 +10,7 @@ import type { Source } from "./source.ts";
 
 type Issue = z.core.$ZodIssue;
 
-/** A schema and the node that it describes; `where` is how messages name the node, `inside` the node around it. */
+/** A schema and the node that it describes; `where` is the node's name in messages, `inside` the node around it. */
 interface Place {
   readonly schema: z.ZodType;
   readonly node: Node | null | undefined;
@@ -22,8 +22,8 @@ type Found = Omit<Problem, "position"> & { readonly offset: number };
 export type Located = Found & Problem;
 
 /**
- * Everything in the node that differs from the schema, in the order of the file.
- * @param where how messages name the node: its key, such as `checks`
+ * Finds every difference between the node and the schema, in the order of the file.
+ * @param where the node's name in messages: its key, such as `checks`
  */
 export function validate(source: Source, node: Node | null | undefined, schema: z.ZodType, where: string): Located[] {
   return [...problemsAt({ schema, node, where }), ...forbiddenKeys(node)]
@@ -62,7 +62,7 @@ function describeIssue(issue: Issue, start: Place): Found[] {
     case "invalid_key": {
       const at = entriesOf(around.node).find(({ key }) => key === last)?.keyNode;
       const { keyType } = (around.schema as z.ZodRecord).def;
-      // Zod stops at the key.
+      // Zod does not check the value of an invalid key.
       return [
         ...problem(`"${last}" in ${around.where} must be ${nounOf(keyType as z.ZodType)}`, undefined, at),
         ...problemsAt(place),
@@ -79,7 +79,7 @@ function describeIssue(issue: Issue, start: Place): Found[] {
       break;
     }
     case "too_small":
-      // Zod asks for the length of whatever has one.
+      // Zod reports a length limit for every type that has one.
       if (issue.origin !== "number" && issue.origin !== "int")
         return hasType(node, schema) ? problem(`${where} is empty`) : [];
       break;
@@ -101,7 +101,7 @@ function describeIssue(issue: Issue, start: Place): Found[] {
   return problem(`${where} must be ${nounOf(schema)}, found ${JSON.stringify(plain(node))}`);
 }
 
-/** The place that a key of an issue's path names. */
+/** Follows one key of an issue's path. */
 function step({ schema, node, where }: Place, key: string | number): Place {
   if (schema instanceof z.ZodObject)
     return { schema: schema.shape[key] as z.ZodType, node: valueOf(node, String(key)), where: String(key) };
@@ -114,7 +114,7 @@ function isMissing({ node }: Place, { path }: Issue): boolean {
   return path.length > 0 && kindOf(node) === "mapping" && valueOf(node, String(path.at(-1))) === undefined;
 }
 
-/** The schema for this node: of a union the alternative that a person most likely meant, or the union where none fits. */
+/** The schema for this node: for a union the alternative that is most likely meant, or the union if none fits. */
 function narrow({ schema, node }: Place): z.ZodType {
   const inner = unwrap(schema);
   if (!(inner instanceof z.ZodUnion)) return inner;
@@ -135,7 +135,7 @@ function unwrap(schema: z.ZodType): z.ZodType {
 const isText = (schema: z.ZodType): boolean =>
   schema instanceof z.ZodString || schema instanceof z.ZodEnum || schema instanceof z.ZodLiteral;
 
-/** Whether what was found would be right in quotes. */
+/** Whether the value would be valid in quotes. */
 const takesText = (schema: z.ZodType): boolean =>
   schema instanceof z.ZodUnion ? (schema.options as z.ZodType[]).some(isText) : isText(schema);
 
@@ -158,7 +158,7 @@ function hasType(node: Node | null | undefined, schema: z.ZodType): boolean {
   }
 }
 
-/** What the schema asks for, as a noun phrase. */
+/** The schema's requirement as a noun phrase. */
 function nounOf(schema: z.ZodType): string {
   const title = schema.meta()?.title;
   if (title !== undefined) return title;
@@ -177,14 +177,14 @@ function foundOf(node: Node | null | undefined): string {
   return found === "nothing" || found === "text" ? found : `a ${found}`;
 }
 
-/** The node's value; keys are as the file writes them, so that an issue's path finds its node again. */
+/** The node's value, with keys as in the file, so that an issue's path leads to its node. */
 function plain(node: Node | null | undefined): unknown {
   if (isMap(node)) return Object.fromEntries(entriesOf(node).map(({ key, value }) => [key, plain(value)]));
   if (isSeq(node)) return itemsOf(node).map(plain);
   return isScalar(node) ? node.value : null;
 }
 
-/** Zod does not look at a key of this name in a mapping of free keys. */
+/** Zod ignores this key in a mapping with any keys. */
 function forbiddenKeys(node: Node | null | undefined): Found[] {
   const found: Found[] = [];
   if (node)

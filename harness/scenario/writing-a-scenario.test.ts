@@ -11,7 +11,7 @@ import { formatProblem, lintScenarios, loadScenarios, substitute } from "./index
 const project = join(import.meta.dirname, "../..");
 const page = await readFile(join(project, "docs/writing-a-scenario.md"), "utf8");
 
-test("the example of docs/writing-a-scenario.md loads, is sound, and its tokens can be made", async (t) => {
+test("the example of docs/writing-a-scenario.md loads without problems, and its tokens can be made", async (t) => {
   const root = await mkdtemp(join(tmpdir(), "meshproof-test-"));
   t.after(() => rm(root, { recursive: true }));
   for (const shared of ["issuers", "workloads"]) await symlink(join(project, "scenarios", shared), join(root, shared));

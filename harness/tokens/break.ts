@@ -1,4 +1,4 @@
-/** Ways to break a token that jose would never make: RFC 7515, RFC 7519 and RFC 8725 say what a verifier must do with them. */
+/** Makes broken tokens that jose refuses to make: RFC 7515, RFC 7519 and RFC 8725 define what a verifier must do with them. */
 
 import { createHmac, createPublicKey } from "node:crypto";
 import type { JsonWebKey } from "node:crypto";
@@ -9,7 +9,7 @@ import type { SigningKey } from "./keys.ts";
 import { signBytes } from "./sign.ts";
 import type { Claims } from "./sign.ts";
 
-/** What a good token is made of. */
+/** The parts of a good token. */
 export interface Good {
   readonly header: Readonly<Record<string, unknown>>;
   readonly claims: Claims;
@@ -19,10 +19,10 @@ export interface Good {
 
 interface Breakage {
   readonly words: string;
-  /** What the second implementation must find; default well formed and not signed. */
+  /** The expected result of the second implementation; default well formed and not signed. */
   readonly wellFormed?: boolean;
   readonly signed?: boolean;
-  /** The first letters of the algorithms that can be broken so; default all. */
+  /** The first letters of the algorithms that have this form; default all. */
   readonly family?: "RS" | "ES";
   make(good: Good): string | Promise<string>;
 }
@@ -31,18 +31,18 @@ const encode = (value: unknown): string => encodeText(JSON.stringify(value));
 const encodeText = (text: string): string => Buffer.from(text).toString("base64url");
 const partsOf = ({ compact }: Good): [string, string, string] => compact.split(".") as [string, string, string];
 
-/** Header and payload as given, with a signature of the key that is right for these bytes. */
+/** The given header and payload, with a valid signature of the key over these bytes. */
 async function signText({ key }: Good, header: string, payload: string): Promise<string> {
   const data = `${header}.${payload}`;
   return `${data}.${await signBytes(data, key)}`;
 }
 
-/** The header claims another algorithm, the signature is right for the key's own. */
+/** The header names another algorithm, but the signature is valid for the key's own. */
 function named(alg: unknown): (good: Good) => Promise<string> {
   return (good) => signText(good, encode({ ...good.header, alg }), partsOf(good)[1]);
 }
 
-/** RFC 8725 section 2.1: the public key, which everybody knows, used as the secret of an HMAC. */
+/** RFC 8725 section 2.1: an HMAC with the public key as its secret. */
 function hmacWith(secretOf: (key: JsonWebKey) => Buffer | string): (good: Good) => string {
   return (good) => {
     const data = `${encode({ ...good.header, alg: "HS256" })}.${partsOf(good)[1]}`;
@@ -67,7 +67,7 @@ function rearrange(arrange: (header: string, payload: string, signature: string)
   return (good) => arrange(...partsOf(good));
 }
 
-/** An integer of ASN.1 DER from unsigned big-endian bytes. */
+/** Encodes unsigned big-endian bytes as an ASN.1 DER integer. */
 function derInteger(bytes: Buffer): Buffer {
   let start = 0;
   while (start < bytes.length - 1 && bytes[start] === 0) start++;
@@ -202,13 +202,13 @@ export const BREAKAGES: Partial<Record<TokenVariant, Breakage>> = {
   },
 };
 
-/** Whether an algorithm's tokens can be broken so. */
+/** Whether an algorithm has this broken form. */
 export function canBreak(variant: TokenVariant, alg: string): boolean {
   const family = BREAKAGES[variant]?.family;
   return family === undefined || (family === "RS" ? /^[RP]S/.test(alg) : alg.startsWith(family));
 }
 
-/** @throws MeshproofError ERR_SCENARIO_INVALID where the algorithm has no such form */
+/** @throws MeshproofError ERR_SCENARIO_INVALID if the algorithm has no such form */
 export async function breakToken(breakage: Breakage, variant: TokenVariant, good: Good): Promise<string> {
   if (!canBreak(variant, good.key.alg))
     throw new MeshproofError("ERR_SCENARIO_INVALID", `a token of ${good.key.alg} has no variant ${variant}`, {

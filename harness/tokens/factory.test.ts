@@ -45,7 +45,7 @@ test("the JWKS has one public key per algorithm, each with its own kid", async (
 });
 
 for (const alg of ALGORITHMS) {
-  test(`${alg}: both implementations take the good token`, async () => {
+  test(`${alg}: both implementations accept the good token`, async () => {
     const { compact, words } = await factory.mint({ issuer: "corp", alg });
     const jwks = await factory.jwks("corp");
     assert.deepEqual(decodeProtectedHeader(compact), { alg, kid: alg, typ: "JWT" });
@@ -55,7 +55,7 @@ for (const alg of ALGORITHMS) {
       issued: true,
       inTime: true,
     });
-    // jose takes public keys alone from a JWKS: a symmetric one there is Envoy's own permission.
+    // jose uses only public keys of a JWKS; Envoy also accepts symmetric ones.
     const set = JSON.parse(jwks) as { keys: { alg: string; k?: string }[] };
     const { k } = set.keys.find((key) => key.alg === alg)!;
     const { payload } =
@@ -74,14 +74,14 @@ for (const alg of ALGORITHMS) {
     ["not-a-jwt", { wellFormed: false, signed: false, issued: false, inTime: false }, "text that is not a JWT"],
   ];
   for (const [variant, differs, words] of wrong)
-    test(`${alg}: ${variant} is wrong in that way and no other`, async () => {
+    test(`${alg}: ${variant} is wrong only in that way`, async () => {
       const token = await factory.mint({ issuer: "corp", alg }, variant);
       const findings = verifyToken(token.compact, await factory.jwks("corp"), CORP, nowSeconds());
       assert.deepEqual(findings, { wellFormed: true, signed: true, issued: true, inTime: true, ...differs });
       assert.equal(token.words, words);
     });
 
-  test(`${alg}: other-algorithm is signed well, only under another name`, async () => {
+  test(`${alg}: other-algorithm has a valid signature, but another algorithm's name`, async () => {
     const { compact, words } = await factory.mint({ issuer: "corp", alg }, "other-algorithm");
     const { alg: named, kid } = decodeProtectedHeader(compact);
     const next = ALGORITHMS[(ALGORITHMS.indexOf(alg) + 1) % ALGORITHMS.length];
@@ -95,7 +95,7 @@ for (const alg of ALGORITHMS) {
     assert.equal(takers.length, /^[RP]S/.test(alg) ? 6 : 1);
     assert(
       !keys.some((key) => verifySignature(next!, key, data, signature)),
-      "no key takes it under the named algorithm",
+      "no key verifies it with the named algorithm",
     );
   });
 }
@@ -115,7 +115,7 @@ test("the broken signature differs from the good one in one byte", async () => {
   );
 });
 
-test("the published token and JWKS are taken verbatim", async () => {
+test("the published token and JWKS are used verbatim", async () => {
   const { compact, words } = await factory.mint({ issuer: "istio-sample", published: true });
   assert.equal(compact, (await readFile(join(issuersDir, "istio-sample.jwt"), "utf8")).trim());
   assert.equal(
@@ -126,7 +126,7 @@ test("the published token and JWKS are taken verbatim", async () => {
   assert.equal(words, `iss testing@secure.istio.io, alg RS256, kid ${kid}, published sample`);
 });
 
-test("every variant can be made of the published token", async () => {
+test("every variant can be made from the published token", async () => {
   const original = decodeJwt((await factory.mint({ issuer: "istio-sample", published: true })).compact);
   for (const variant of TOKEN_VARIANTS.filter((name) => canBreak(name, "RS256"))) {
     const { compact } = await factory.mint({ issuer: "istio-sample", published: true }, variant);
@@ -144,7 +144,7 @@ test("the sample issuer's published private key signs for its published JWKS", a
   assert.deepEqual(findings, { wellFormed: true, signed: true, issued: true, inTime: true });
 });
 
-test("a relative time counts from when the token is asked for, however long the run has lasted", async (t) => {
+test("a relative time counts from the moment of the request, not from the start of the run", async (t) => {
   const begin = 1_900_000_000;
   t.mock.timers.enable({ apis: ["Date"], now: begin * 1000 });
   const own = await createTokenFactory({ issuersDir });
@@ -162,7 +162,7 @@ test("a relative time counts from when the token is asked for, however long the 
   assert.equal((await own.mint({ issuer: "corp" })).compact, lasting.compact);
 });
 
-test("claims extend, replace and take away; expiresIn is relative", async () => {
+test("claims extend, replace and remove; expiresIn is relative", async () => {
   const { compact, words } = await factory.mint({
     issuer: "corp",
     alg: "ES256",
@@ -179,7 +179,7 @@ test("claims extend, replace and take away; expiresIn is relative", async () => 
   );
 });
 
-test("a claim iss of its own makes a token of another issuer", async () => {
+test("a token's own claim iss makes a token of another issuer", async () => {
   const { compact } = await factory.mint({ issuer: "corp", alg: "ES256", claims: { iss: "https://evil.example" } });
   const { signed, issued } = verifyToken(compact, await factory.jwks("corp"), CORP, nowSeconds());
   assert.deepEqual({ signed, issued }, { signed: true, issued: false });
@@ -214,7 +214,7 @@ test("secrets are known, and redacted with every signature", async () => {
   assert.equal(redact(`a ${unknown} b`), "a eyJhbGciOiJub25lIn0.eyJpc3MiOiJ4In0.[signature] b");
 });
 
-test("a process that gets another's keys has the same", async () => {
+test("a process that gets another process's keys makes the same JWKS", async () => {
   const keys = JSON.parse(JSON.stringify(await factory.keys())) as Awaited<ReturnType<typeof factory.keys>>;
   const later = await createTokenFactory({ issuersDir, keys });
   const jwks = await factory.jwks("corp");
@@ -228,7 +228,7 @@ test("separate factories have separate keys", async () => {
   assert.notEqual(await other.jwks("corp"), await factory.jwks("corp"));
 });
 
-test("says what an issuer cannot make", async (t) => {
+test("reports tokens that an issuer cannot make", async (t) => {
   const folder = await temporaryFolder(t);
   await writeFile(join(folder, "small.yaml"), "iss: https://small.example\nkeys: [{ kid: a, alg: ES256 }]\n");
   const small = await createTokenFactory({ issuersDir: folder });
@@ -263,15 +263,15 @@ test("published keys need an origin", async (t) => {
 
 for (const variant of Object.keys(BREAKAGES) as TokenVariant[])
   for (const alg of ["RS256", "ES256"] as const)
-    test(`${alg}: ${variant} is made and its wrongness confirmed, or refused where there is no such form`, async () => {
+    test(`${alg}: ${variant} is made and confirmed to be wrong, or refused if there is no such form`, async () => {
       const minted = factory.mint({ issuer: "corp", alg }, variant);
       if (!canBreak(variant, alg)) return await assert.rejects(minted, /has no variant/);
       const { compact } = await minted;
       assert.notEqual(compact, (await factory.mint({ issuer: "corp", alg })).compact);
-      assert(!factory.secrets().includes(""), "an empty secret would hollow reports out");
+      assert(!factory.secrets().includes(""), "redacting an empty secret would destroy reports");
     });
 
-test("header fields are replaced, added and taken away, and the signature is right for them", async () => {
+test("header fields are replaced, added and removed, and the signature is valid for them", async () => {
   const jwks = await factory.jwks("corp");
   const { compact } = await factory.mint({
     issuer: "corp",

@@ -1,4 +1,4 @@
-/** Tokens: made for a run from what a scenario says about them, checked by a second implementation, cached. */
+/** Makes a run's tokens from a scenario's descriptions, checks them with a second implementation, and caches them. */
 
 import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -22,7 +22,7 @@ import { verifyToken } from "./verify.ts";
 import type { Findings } from "./verify.ts";
 
 export interface Token {
-  /** What goes behind `Authorization: Bearer`. Never written to a report. */
+  /** The value after `Authorization: Bearer`. Never write it to a report. */
   readonly compact: string;
   /** For a person: `iss https://issuer.corp.example, alg ES256, kid ES256, signed by another key`. */
   readonly words: string;
@@ -30,33 +30,33 @@ export interface Token {
 
 export interface TokenFactory {
   /**
-   * The token that a scenario describes; the same token for the same description. Where its times are relative they count from
-   * this call, so such a token is made anew each second.
-   * @param variant changes the token for one check; wins over the description's own
+   * The token for a scenario's description; the same description gives the same token. Relative times count from this call, so
+   * such a token is made again each second.
+   * @param variant changes the token for one check; overrides the description's variant
    * @throws MeshproofError ERR_SCENARIO_INVALID if the issuer cannot make it
    */
   mint(spec: TokenSpec, variant?: TokenVariant): Promise<Token>;
-  /** The issuer's JWKS as JSON text (RFC 7517 section 5): what `${jwks.<issuer>}` stands for and a JWKS server answers. */
+  /** The issuer's JWKS as JSON text (RFC 7517 section 5): the value of `${jwks.<issuer>}` and the reply of a JWKS server. */
   jwks(issuer: string): Promise<string>;
-  /** The keys of every issuer, made now where they are not yet: for another process of the run. Private. */
+  /** The private keys of every issuer, made if necessary: for another process of the run. */
   keys(): Promise<Readonly<Record<string, readonly SigningKey[]>>>;
-  /** Every signature and private part of a key that this process has made or read so far: none may be in a report. */
+  /** Every signature and private part of a key that this process has made or read: none may be in a report. */
   secrets(): string[];
-  /** The text without secrets and without the signature of any token, known or not. Do this before cutting the text short. */
+  /** Removes secrets and the signature of any token, known or not. Call it before the text is cut short. */
   redact(text: string): string;
 }
 
 export interface TokenFactoryOptions {
   /** The folder `scenarios/issuers`. */
   readonly issuersDir: string;
-  /** The keys of each issuer that another process of the run has made ({@link TokenFactory.keys}). */
+  /** The keys that another process of the run has made ({@link TokenFactory.keys}). */
   readonly keys?: Readonly<Record<string, readonly SigningKey[]>> | undefined;
 }
 
-/** For tests alone: names a file that takes every secret of the run, so that its artefacts can be searched for them. */
+/** For tests only: a file to which every secret of the run is written, so that tests can search the results for them. */
 const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
 
-/** Long enough for any run: a token without relative times is made once and used until its end. */
+/** Long enough for any run: a token without relative times is made once and used until the run's end. */
 const LIFETIME_SECONDS = 24 * 3600;
 /** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
 const EXPIRED_SECONDS = 3600;
@@ -82,7 +82,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
     return keys;
   });
 
-  /** A key of the same type that no JWKS has. */
+  /** A key of the same type that is in no JWKS. */
   const strangerFor = cached(async (kind: Algorithm): Promise<JWK> => {
     const jwk = await generateKey(kind);
     for (const part of privatePartsOf({ kid: "", alg: kind, jwk })) remember(part);
@@ -95,7 +95,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
     return JSON.stringify({ keys: (await keysOf(name)).map(toPublic) });
   });
 
-  /** Parts that are as short as a broken token's may be no secret, and would hollow a report out. */
+  /** Skips short parts, as in broken tokens: they are not secret, and redacting them would destroy reports. */
   const addSecret = (compact: string): void => {
     const signature = compact.split(".")[2] ?? "";
     if (signature.length >= 16) remember(signature);
@@ -173,7 +173,7 @@ function secondsNow(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-/** Whether a token is as described for a moment only. */
+/** Whether a token's description has relative times. */
 function isRelative({ expiresIn, notBefore, issuedAt }: TokenSpec): boolean {
   return expiresIn !== undefined || notBefore !== undefined || issuedAt !== undefined;
 }
@@ -200,7 +200,7 @@ async function readPublished({ name, publishedToken }: Issuer, issuersDir: strin
   return (await readFile(join(issuersDir, publishedToken), "utf8")).trim();
 }
 
-/** The issuer's claims, then the token's; null takes a claim away. `expiresIn` wins over a claim `exp`. */
+/** The issuer's claims, then the token's; null removes a claim. `expiresIn` overrides a claim `exp`. */
 function makeClaims(issuer: Issuer, { claims, expiresIn, notBefore, issuedAt, size }: TokenSpec, now: number): Claims {
   const made = {
     iss: issuer.iss,
@@ -223,7 +223,7 @@ function changeClaims(claims: Claims, variant: TokenVariant, now: number): Claim
   return claims;
 }
 
-/** The issuer's next algorithm after this one; where it has no other, the next that Envoy knows. */
+/** The issuer's next algorithm after this one; if it has only one, Envoy's next algorithm. */
 function otherAlgorithm(issuer: Issuer, alg: Algorithm): Algorithm {
   const own = [...new Set(issuer.keys.map((key) => key.alg))];
   const list = own.length > 1 ? own : ALGORITHMS;
@@ -234,7 +234,7 @@ function isInTime({ exp, nbf }: Claims, now: number): boolean {
   return (exp === undefined || Number(exp) > now) && (nbf === undefined || Number(nbf) <= now);
 }
 
-/** A token that is not what it was made to be would prove nothing. */
+/** Throws if a token does not have the intended properties: such a token would prove nothing. */
 function assertFindings(found: Findings, expected: Findings): void {
   for (const fact of Object.keys(expected) as (keyof Findings)[])
     if (found[fact] !== expected[fact])
@@ -270,7 +270,7 @@ function describe(compact: string, spec: TokenSpec, variant: TokenVariant, stran
   return words.join(", ");
 }
 
-/** Each argument's answer is worked out once; callers at the same time share it. A failure is not kept. */
+/** Computes each argument's result once; concurrent callers share it. A failure is not cached. */
 function cached<Argument extends string, Result>(
   work: (argument: Argument) => Promise<Result>,
 ): (argument: Argument) => Promise<Result> {

@@ -8,8 +8,8 @@ import { validate } from "../scenario/validate.ts";
 import { parseSource } from "../scenario/source.ts";
 
 /**
- * Reads every issuer of a folder; a folder that does not exist holds none.
- * @param base what the problems' file names are relative to
+ * Reads every issuer of a folder; none if the folder does not exist.
+ * @param base the base of file names in problems
  */
 export async function readIssuers(
   folder: string,
@@ -31,7 +31,7 @@ export async function readIssuers(
   return { issuers, problems };
 }
 
-/** One issuer's file; `issuer` is undefined where there are problems. */
+/** Parses one issuer's file; `issuer` is undefined if there are problems. */
 export function parseIssuer(text: string, name: string, file: string): { issuer?: Issuer; problems: Problem[] } {
   const source = parseSource(text, file);
   const contents = source.documents[0]?.contents;

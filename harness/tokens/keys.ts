@@ -1,4 +1,4 @@
-/** The keys of issuers: made in memory for a run, or read where they are published anyhow. */
+/** The keys of issuers: made in memory for a run, or read from files if they are published. */
 
 import { createPrivateKey, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -16,8 +16,8 @@ export interface SigningKey {
 }
 
 /**
- * Makes one key. RS* and PS* of 2048 bits (RFC 7518 sections 3.3 and 3.5), ES* on the curve of the algorithm (section 3.4),
- * HS* as long as the hash (section 3.2), EdDSA on Ed25519 (RFC 8037).
+ * Makes one key: RS* and PS* with 2048 bits (RFC 7518 sections 3.3 and 3.5), ES* on the algorithm's curve (section 3.4),
+ * HS* with the length of the hash (section 3.2), EdDSA on Ed25519 (RFC 8037).
  */
 export async function generateKey(alg: Algorithm): Promise<JWK> {
   if (alg.startsWith("HS")) return { kty: "oct", k: randomBytes(Number(alg.slice(2)) / 8).toString("base64url") };
@@ -25,7 +25,7 @@ export async function generateKey(alg: Algorithm): Promise<JWK> {
   return await exportJWK(privateKey);
 }
 
-/** The part of a key that a JWKS publishes. A symmetric key has no other part: Envoy takes HS* keys from a JWKS as well. */
+/** The part of a key for a JWKS. A symmetric key is published whole: Envoy accepts HS* keys from a JWKS too. */
 export function toPublic({ kid, alg, jwk }: SigningKey): JWK {
   const { kty, n, e, crv, x, y, k } = jwk;
   const parts = { kty, n, e, crv, x, y, ...(kty === "oct" && { k }) };
@@ -37,16 +37,15 @@ export function toPublic({ kid, alg, jwk }: SigningKey): JWK {
   };
 }
 
-/** The values that must not be in a report. */
+/** The values of a key that must not be in a report. */
 export function privatePartsOf({ jwk }: SigningKey): string[] {
   const { d, p, q, dp, dq, qi, k } = jwk;
   return [d, p, q, dp, dq, qi, k].filter((part) => part !== undefined);
 }
 
 /**
- * The keys of an issuer, in the order of its file. RS* and PS* share one RSA key pair under different kids: a pair takes a
- * tenth of a second and more to make, and every entry of the JWKS still has a kid and an alg of its own, so that a
- * verifier cannot use one for another.
+ * The keys of an issuer, in the order of its file. RS* and PS* share one RSA key pair under different kids, because making a
+ * pair takes 0.1 s or more. Every entry of the JWKS still has its own kid and alg, so a verifier cannot use one for another.
  */
 export async function makeKeys(issuer: Issuer, issuersDir: string): Promise<SigningKey[]> {
   let rsa: Promise<JWK> | undefined;

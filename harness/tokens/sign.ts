@@ -7,7 +7,7 @@ import type { Algorithm } from "../model/token.ts";
 
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** A header in the order alg, kid, typ, then the rest; null takes a field away. */
+/** A header in the order alg, kid, typ, then the rest; null removes a field. */
 export function makeHeader(
   { kid, alg }: SigningKey,
   more: Readonly<Record<string, unknown>> = {},
@@ -15,7 +15,7 @@ export function makeHeader(
   return Object.fromEntries(Object.entries({ alg, kid, typ: "JWT", ...more }).filter(([, value]) => value !== null));
 }
 
-/** A token with any header, signed by the key's own algorithm over these bytes. */
+/** A token with any header, signed over these bytes with the key's own algorithm. */
 export async function signWithHeader(
   claims: Claims,
   key: SigningKey,
@@ -33,8 +33,8 @@ export async function sign(claims: Claims, { kid, alg, jwk }: SigningKey): Promi
 }
 
 /**
- * A token that is signed by the key with the key's own algorithm, but whose header names another: nothing but the name is
- * wrong, so a verifier that goes by the key alone takes it.
+ * A token that is signed with the key's own algorithm, but whose header names another one. Only the name is wrong, so a
+ * verifier that looks only at the key accepts it.
  */
 export async function signUnderOtherName(claims: Claims, key: SigningKey, named: Algorithm): Promise<string> {
   const header = Buffer.from(JSON.stringify({ alg: named, kid: key.kid, typ: "JWT" })).toString("base64url");
@@ -42,7 +42,7 @@ export async function signUnderOtherName(claims: Claims, key: SigningKey, named:
   return `${header}.${payload}.${await signBytes(`${header}.${payload}`, key)}`;
 }
 
-/** The token with the bits of a byte in the middle of its signature turned over: the last characters may be padding bits. */
+/** The token with the bits of a middle byte of its signature flipped: the last characters may be padding bits. */
 export function breakSignature(compact: string): string {
   const end = compact.lastIndexOf(".") + 1;
   const signature = Buffer.from(compact.slice(end), "base64url");
@@ -51,7 +51,7 @@ export function breakSignature(compact: string): string {
   return compact.slice(0, end) + signature.toString("base64url");
 }
 
-/** jose signs only what its header names; WebCrypto, beneath it, signs any bytes (base64url). */
+/** Signs any bytes with WebCrypto (base64url): jose signs only with the algorithm that the header names. */
 export async function signBytes(text: string, { alg, jwk }: SigningKey): Promise<string> {
   const hash = `SHA-${alg.slice(2)}`;
   const algorithms = {

@@ -1,16 +1,16 @@
 /**
- * A second opinion on tokens, by node:crypto alone: jose makes them, so jose cannot be the one to say that they are good
- * or bad. Reads a JWKS as Envoy's jwt_authn does: kid and alg choose the key.
+ * A second verifier for tokens, with node:crypto only: jose makes the tokens, so jose must not be what checks them. Reads a
+ * JWKS like Envoy's jwt_authn: kid and alg choose the key.
  */
 
 import { constants, createHmac, createPublicKey, timingSafeEqual, verify } from "node:crypto";
 import type { JsonWebKey } from "node:crypto";
 
-/** What is right about a token. */
+/** The verified properties of a token. */
 export interface Findings {
   /** Three base64url parts, the first two of them JSON objects (RFC 7519 section 7.2). */
   readonly wellFormed: boolean;
-  /** A key of the JWKS has the header's kid and alg, and the signature is its. */
+  /** A key of the JWKS has the header's kid and alg and made the signature. */
   readonly signed: boolean;
   /** `iss` is the expected one. */
   readonly issued: boolean;
@@ -37,7 +37,7 @@ export function verifyToken(compact: string, jwks: string, issuer: string, now: 
   return { wellFormed: true, signed, issued: iss === issuer, inTime };
 }
 
-/** Whether a signature (base64url) is the key's over the data, by the rules of RFC 7518 section 3 and RFC 8037 section 3.1. */
+/** Whether a signature (base64url) is the key's signature over the data, by RFC 7518 section 3 and RFC 8037 section 3.1. */
 export function verifySignature(alg: string, key: JsonWebKey, data: string, signature: string): boolean {
   const bytes = Buffer.from(data);
   const given = Buffer.from(signature, "base64url");

@@ -1,9 +1,9 @@
-/** Who answered a request: the mesh's authentication, its authorization, a proxy, or the workload itself. */
+/** Decides who answered a request: the mesh's authentication, its authorization, a proxy, or the workload. */
 
 import type { Answer } from "../model/result.ts";
 import type { Answerer } from "../model/scenario.ts";
 
-/** What tells. Without `details` (Envoy's access log) headers and body must do. */
+/** The evidence for that. Without `details` (Envoy's access log) only headers and body are left. */
 export type Evidence = Pick<Answer, "status" | "headers" | "body" | "details">;
 
 /**
@@ -12,23 +12,23 @@ export type Evidence = Pick<Answer, "status" | "headers" | "body" | "details">;
  */
 const JWT_CHALLENGE = /^Bearer realm="https?:\/\/[^"]*"(, error="invalid_token")?$/;
 
-/** Every text of Envoy's source/common/jwt/status.cc begins like this; a HEAD request gets none. */
+/** Every text of Envoy's source/common/jwt/status.cc starts like this; the reply to a HEAD request has none. */
 const JWT_BODY =
   /^(Jwt |Jwks |Audiences in Jwt |Found multiple Jwt |\[\w+\] (in|is|field|or|specified|does) |X509 |PEM |Failed to create BIO ).*$|^$/;
 
 /** source/extensions/filters/http/rbac/rbac_filter.cc */
 const RBAC_BODY = "RBAC: access denied";
 
-/** Local replies of Envoy's router and filters that pass through another proxy on their way, which adds its own headers. */
+/** Local replies of Envoy's router and filters that reach the client through another proxy, which adds its own headers. */
 const PROXY_BODY =
   /^(no healthy upstream|upstream connect error or disconnect\/reset before headers|upstream request timeout|stream timeout|request timeout|fault filter abort|local_rate_limited)/;
 
 /**
- * Says who answered.
+ * Decides who answered.
  *
- * The response code details of a denial are certain. `via_upstream` only says that this proxy did not deny: behind a gateway the
- * workload's own sidecar may have. Without details a 401 or 403 is the mesh's only if it looks exactly like Envoy's, so a
- * workload's own is the workload's. Sidecars overwrite `server`, so it tells nothing but that a proxy was there.
+ * The response code details of a denial are certain. `via_upstream` only means that this proxy did not deny: behind a gateway the
+ * workload's sidecar may have denied. Without details a 401 or 403 is the mesh's only if it looks exactly like Envoy's; any other
+ * is the workload's. Sidecars overwrite `server`, so that header only shows that a proxy was on the path.
  */
 export function attribute({ status, headers, body, details = "" }: Evidence): Answer["by"] {
   if (status === 0) return "nobody";
@@ -39,7 +39,7 @@ export function attribute({ status, headers, body, details = "" }: Evidence): An
     return "authentication";
   if (status === 403 && body === RBAC_BODY) return "authorization";
   const throughProxy = /^(istio-)?envoy$/.test(headers["server"] ?? "");
-  // The router adds this header to whatever an upstream answers, so nothing upstream has answered here.
+  // The router adds this header to every upstream response; without it no upstream answered.
   const fromUpstream = headers["x-envoy-upstream-service-time"] !== undefined;
   if (throughProxy && status >= 300 && !fromUpstream) return "proxy";
   return throughProxy && status >= 400 && PROXY_BODY.test(body) ? "proxy" : "workload";

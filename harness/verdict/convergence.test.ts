@@ -8,7 +8,7 @@ import type { Convergence, ConvergenceOptions } from "./convergence.ts";
 
 type Check = Pick<CheckSpec, "expect" | "request">;
 
-/** `200`, `401`… as the mesh would answer; `W401` is the workload's own, `0` is no answer. */
+/** `200`, `401`… are the mesh's answers; `W401` is the workload's own, `0` is no answer. */
 function answer(text: string): Answer {
   const status = Number(text.replace("W", ""));
   const by = text.startsWith("W")
@@ -25,7 +25,7 @@ function check(expect: string, to = "httpbin"): Check {
   };
 }
 
-/** Feeds rounds such as `200 401`, 100 ms apart; the states after each are returned. */
+/** Feeds rounds such as `200 401`, 100 ms apart; returns the state after each. */
 function run(
   checks: Check[],
   rounds: string[],
@@ -52,7 +52,7 @@ test("three rounds that agree settle a step", () => {
   assert.deepEqual(first, { got: answer("200"), enforcedMs: 100, changes: [], status: "passed" });
 });
 
-test("a round that disagrees starts the count again, and enforcedMs is the first of the last run", () => {
+test("a round that disagrees restarts the count, and enforcedMs is the first of the last rounds in a row", () => {
   const { convergence, states } = run(PAIR, ["200 200", "200 200", "200 401", "200 401", "200 401"]);
   assert.deepEqual(states, ["continue", "continue", "continue", "continue", "settled"]);
   assert.deepEqual(convergence.outcomes()[1], {
@@ -83,14 +83,14 @@ test("a disagreement after an agreement is flaky", () => {
   assert.equal(convergence.outcomes()[1]!.changes.length, 2);
 });
 
-test("stale answers of the flush round are recorded, not judged", () => {
+test("stale answers of the flush round are recorded, but not judged", () => {
   const { convergence } = run(PAIR, ["200 401", "200 401", "200 401"], { flush: "200 200", inForceMs: 0 });
   const [same, stale] = convergence.outcomes();
   assert.equal(same!.stale, undefined);
   assert.deepEqual([stale!.status, stale!.stale, stale!.changes], ["passed", { status: 200, by: "workload" }, []]);
 });
 
-test("gives up at the limit, after three rounds in any case, and says what is wrong", () => {
+test("gives up at the limit, but not before three rounds, and reports what is wrong", () => {
   const { convergence, states } = run(PAIR, ["200 200", "200 200", "200 200"], { limitMs: 100 });
   assert.deepEqual(states, ["continue", "continue", "gave-up"]);
   assert.deepEqual(statuses(convergence), [
@@ -105,7 +105,7 @@ test("does not give up while rounds agree", () => {
   assert.deepEqual(states, ["continue", "continue", "continue", "continue", "settled"]);
 });
 
-test("a check that agreed before it failed says so", () => {
+test("a check that agreed before it failed reports both", () => {
   const { convergence } = run(PAIR, ["200 401", "200 401", "200 0"], { limitMs: 100 });
   assert.deepEqual(statuses(convergence)[1], [
     "failed",
@@ -141,12 +141,12 @@ test("a denial without an admitted request to the same workload in the same roun
   );
 });
 
-test("an admitted request is a witness even where its own answer is not the expected one", () => {
+test("an admitted request is a witness even if its own answer is not the expected one", () => {
   const { convergence } = run(PAIR, ["500 401", "500 401", "500 401"], { limitMs: 100 });
   assert.deepEqual(statuses(convergence), [["failed", "expected 200 from httpbin, got 500 from httpbin"], ["passed"]]);
 });
 
-test("a workload's own 401 is no witness unless it is expected", () => {
+test("a workload's own 401 is not a witness unless it is expected", () => {
   const rounds = ["W401 401", "W401 401", "W401 401"];
   assert.equal(run(PAIR, rounds, { limitMs: 100 }).convergence.outcomes()[1]!.status, "failed");
   assert.equal(run([check("W401"), check("401")], rounds).states.at(-1), "settled");
@@ -157,7 +157,7 @@ test("a workload's own 401 is not authentication", () => {
   assert.deepEqual(statuses(convergence)[1], ["failed", "expected 401 from authentication, got 401 from httpbin"]);
 });
 
-test("what failed or flaked has each of its wrong answers that counted", () => {
+test("a failed or flaky check has each of its wrong answers that counted", () => {
   const wrongOf = (rounds: string[], options?: Partial<ConvergenceOptions>) =>
     run(PAIR, rounds, options)
       .convergence.outcomes()[1]!
@@ -165,7 +165,7 @@ test("what failed or flaked has each of its wrong answers that counted", () => {
   assert.equal(wrongOf(["200 401", "200 401", "200 401"]), undefined);
   const relapse = ["200 401", "200 200", "200 503", "200 401", "200 401", "200 401"];
   assert.deepEqual(wrongOf(relapse), ["200 workload", "503 proxy"]);
-  // Before the config is in force an old answer is none of the new policy.
+  // Before the config is active an answer comes from the old policy.
   const late = ["200 200", "200 403", "200 401", "200 401", "200 401"];
   assert.deepEqual(wrongOf(late, { inForceMs: 150 }), ["403 authorization"]);
   const failed = ["200 200", "200 200", "200 503"];

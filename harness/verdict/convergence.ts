@@ -1,10 +1,10 @@
 /**
- * When the answers of a step are final, and what each check's status is. A pure state machine: whoever sends the rounds feeds
- * them in and does as it says.
+ * Decides when the answers of a step are final, and the status of each check. A pure state machine: the caller sends the rounds
+ * and feeds in their answers.
  *
  * A kept-alive connection between two sidecars answers once more by the old policy after the proxies have the new one. So the
- * first round after a change only flushes these out: its answers are recorded where they differ, never judged. From then on
- * every answer counts.
+ * first round after a change only flushes these connections: its answers are recorded if they differ, but never judged. From
+ * then on every answer counts.
  */
 
 import type { Answer, CheckResult, Status } from "../model/result.ts";
@@ -14,24 +14,24 @@ import { findDisagreement } from "./judge.ts";
 
 export interface ConvergenceOptions {
   readonly checks: readonly Pick<CheckSpec, "expect" | "request">[];
-  /** So many rounds in a row must agree. */
+  /** How many rounds in a row must agree. */
   readonly rounds: number;
-  /** After so long, from the end of `apply`, a round that disagrees ends the step. There are `rounds` rounds in any case. */
+  /** After this time, from the end of `apply`, a round that disagrees ends the step. There are always at least `rounds` rounds. */
   readonly limitMs: number;
   /** When every involved proxy's own config had the change, from the end of `apply`; undefined if that is not known. */
   readonly inForceMs?: number;
 }
 
-/** One request of every check, in the order of the checks. */
+/** One answer per check, in the order of the checks. */
 export interface Round {
-  /** When it ended, from the end of `apply`. */
+  /** The end of the round, from the end of `apply`. */
   readonly atMs: number;
   readonly answers: readonly Answer[];
 }
 
 export type ConvergenceState = "continue" | "settled" | "gave-up";
 
-/** What became of one check. `status` is passed, failed or flaky. */
+/** The outcome of one check. `status` is passed, failed or flaky. */
 export interface CheckOutcome extends Pick<
   CheckResult,
   "got" | "enforcedMs" | "changes" | "wrong" | "findings" | "stale"
@@ -40,23 +40,23 @@ export interface CheckOutcome extends Pick<
 }
 
 export interface Convergence {
-  /** The throw-away round; at most once, before the others. */
+  /** Records the flush round; at most once, before the others. */
   flush(answers: readonly Answer[]): void;
   add(round: Round): ConvergenceState;
-  /** One per check; after at least one round. */
+  /** One outcome per check; after at least one round. */
   outcomes(): CheckOutcome[];
 }
 
-/** What one check saw in one round. */
+/** The answer of one check in one round. */
 interface Sighting {
   readonly round: number;
   readonly atMs: number;
   readonly answer: Answer;
-  /** What is wrong with it; undefined if it agrees. */
+  /** The disagreement; undefined if it agrees. */
   readonly wrong: Disagreement | undefined;
 }
 
-/** Starts a step's judgement. */
+/** Creates the state machine of a step. */
 export function startConvergence({ checks, rounds, limitMs, inForceMs }: ConvergenceOptions): Convergence {
   const histories: Sighting[][] = checks.map(() => []);
   let flushed: readonly Answer[] = [];
@@ -84,8 +84,8 @@ export function startConvergence({ checks, rounds, limitMs, inForceMs }: Converg
 }
 
 /**
- * The targets that admitted a request in this round. A workload's own 401 or 403 counts only where a check expects it: it could
- * be a denial whose origin does not show.
+ * The targets that admitted a request in this round. A workload's own 401 or 403 counts only if a check expects it: it could
+ * be a denial whose origin is not visible.
  */
 function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly Answer[]): ReadonlySet<string> {
   const admitted = checks.filter(({ expect }, index) => {
@@ -103,7 +103,7 @@ function findMissingWitness(by: string, to: string, witnessed: ReadonlySet<strin
   return { kind: "no-witness", to };
 }
 
-/** A check's outcome from everything it saw. */
+/** A check's outcome from all its answers. */
 function judge(
   history: readonly Sighting[],
   rounds: number,
@@ -126,7 +126,7 @@ function judge(
   };
 }
 
-/** Adds the wrong answers that count: in force, or after one that agreed; of a flaky one without either, all; and the last. */
+/** Adds the wrong answers that count: those after the config was active or after an agreement (if there are none, all), and the last. */
 function wrongOf(
   history: readonly Sighting[],
   decided: Pick<CheckOutcome, "status" | "findings">,
@@ -144,7 +144,7 @@ function wrongOf(
   return { ...decided, wrong: [...kinds.values()] };
 }
 
-/** @param run how many rounds at the end agreed */
+/** @param run how many of the last rounds agreed */
 function decide(
   history: readonly Sighting[],
   run: number,

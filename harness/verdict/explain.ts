@@ -1,16 +1,16 @@
-/** Who denied a request, and by what. */
+/** Finds who denied a request, and why. */
 
 import type { Denial } from "../model/finding.ts";
 import type { Answer } from "../model/result.ts";
 import type { Evidence } from "./attribute.ts";
 import { attribute } from "./attribute.ts";
 
-/** Undefined for an answer that is not a denial. Response code details say more than a body: they name the policy. */
+/** Undefined for an answer that is not a denial. Response code details take precedence over the body: they name the policy. */
 export function explainDenial(answer: Evidence & Partial<Pick<Answer, "by">>): Denial | undefined {
   const { details = "", body } = answer;
   switch (answer.by ?? attribute(answer)) {
     case "authentication": {
-      // Envoy replaces each blank in details by an underscore.
+      // Envoy replaces each space in details by an underscore.
       const status = /^jwt_authn_access_denied\{(.*)\}$/.exec(details)?.[1]?.replaceAll("_", " ") ?? body;
       return { kind: "denied-by-authentication", status };
     }
@@ -26,7 +26,7 @@ function explainAuthorization(details: string): Denial {
   if (name === undefined)
     return { kind: details.startsWith("ext_authz_") ? "denied-by-external-authorizer" : "denied-by-some-policy" };
   if (name === "none") return { kind: "denied-by-no-rule" };
-  // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
+  // Istio's names of rules: pilot/pkg/security/authz/builder/builder.go, policyName.
   const [, namespace, policy, index] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
   if (namespace === undefined || policy === undefined) return { kind: "denied-by-rule", rule: { name } };
   return { kind: "denied-by-rule", rule: { name, policy: { namespace, name: policy }, index: Number(index) } };

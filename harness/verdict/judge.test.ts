@@ -137,7 +137,7 @@ test("policy and details are both judged", () => {
   assert.equal(review({ policy: "x", details: "rule[0]" }), undefined);
   assert.match(review({ policy: "x", details: "rule[1]" }) ?? "", /^expected response code details with "rule\[1\]"/);
   assert.match(review({ policy: "y", details: "rule[0]" }) ?? "", /^expected a rule of the AuthorizationPolicy "y"/);
-  // The name is the whole name.
+  // The whole name must match.
   assert.notEqual(review({ policy: "" }), undefined);
 });
 
@@ -145,7 +145,7 @@ const MISSING = {
   missing: [{ kind: "unreadable", proxy: { namespace: "foo", pod: "httpbin-1" }, error: "not found" }],
 } as const;
 
-test("a demand that cannot be judged is an error of its check alone; others stay as they are", () => {
+test("a demand that cannot be judged is an error of its check only; others do not change", () => {
   for (const demand of [{ details: "x" }, { policy: "p" }, { details: "ext_authz_denied" }]) {
     const { status, reason } = reviewDetails(check({ status: 403, by: "authorization", ...demand }, DENIED), MISSING);
     assert.equal(status, "error");
@@ -156,7 +156,7 @@ test("a demand that cannot be judged is an error of its check alone; others stay
   }
   const plain = check({ status: 403, by: "authorization" }, DENIED);
   assert.equal(reviewDetails(plain, MISSING), plain);
-  // What has failed already has failed whatever the log says.
+  // A check that has failed already stays failed.
   const failed = check({ status: 403, by: "authorization", policy: "p" }, DENIED, {
     status: "failed",
     findings: [{ kind: "recorded", text: "r" }],
@@ -164,7 +164,7 @@ test("a demand that cannot be judged is an error of its check alone; others stay
   assert.equal(reviewDetails(failed, MISSING), failed);
 });
 
-test("a workload that imitates a denial is found out by its own sidecar, but not by a gateway before it", () => {
+test("the log of a workload's own sidecar exposes an imitated denial, a gateway's log does not", () => {
   const expected = { status: 403, by: "authorization" } as const;
   const reviewed = reviewDetails(check(expected, DENIED), { details: "via_upstream" });
   assert.equal(reviewed.reason, "expected 403 from authorization, got 403 from httpbin");
@@ -173,7 +173,7 @@ test("a workload that imitates a denial is found out by its own sidecar, but not
   assert.equal(reviewDetails(check(expected, DENIED, { request }), { details: "via_upstream" }).status, "passed");
 });
 
-test("a failed check keeps its reason and learns who denied it", () => {
+test("a failed check keeps its reason and also reports who denied it", () => {
   const findings = [{ kind: "recorded", text: "expected otherwise" }] as const;
   const reviewed = reviewDetails(check({ status: 200, by: "workload" }, DENIED, { status: "failed", findings }), {
     details: RULE,
@@ -192,7 +192,7 @@ test("a body that was cut for the report is not judged again", () => {
   );
 });
 
-test("what the workload received is judged by httpbin's echo", () => {
+test("`received` is judged by httpbin's echo", () => {
   const payload = Buffer.from('{"sub":"alice","exp":1}').toString("base64url");
   const body = JSON.stringify({
     headers: { "X-Payload": [payload], "X-Sub": ["alice"], Two: ["a", "b"] },
@@ -223,7 +223,7 @@ test("what the workload received is judged by httpbin's echo", () => {
   assert.equal(judge({ path: "/b" }), 'expected httpbin to receive the path "/b", got "/anything/a?b=c"');
 });
 
-test("an external authorizer's refusal waits for the access log, and nothing else passes for it", () => {
+test("an external authorizer's denial waits for the access log, and no other answer passes as one", () => {
   const refused: Expectation = { status: 403, by: "authorization", details: "ext_authz_denied" };
   const own = { status: 403, by: "workload" as const, headers: {}, body: "no", totalMs: 1 };
   assert.equal(findDisagreement(refused, own, "httpbin"), undefined);
@@ -231,7 +231,7 @@ test("an external authorizer's refusal waits for the access log, and nothing els
   assert.match(findDisagreement({ ...refused, details: "rbac" }, own, "httpbin") ?? "", /^expected 403/);
 });
 
-test("what is no echo proves nothing about what the workload received", () => {
+test("a reply that is not an echo proves nothing about what the workload received", () => {
   const echo = JSON.stringify({ headers: { Host: ["httpbin.foo:8000"], Big: ["x".repeat(100)] } });
   const odd = ["", "<html></html>", "{}", "[]", "null", '{"headers":{}}', '{"headers":[]}', '{"headers":{"Host":1}}'];
   for (const body of [...odd, echo.slice(0, -20)])
@@ -269,7 +269,7 @@ test("every key of an expectation can fail", () => {
     assert.notEqual(findDisagreement({ ...right, [key]: demand }, got, "httpbin"), undefined, key);
 });
 
-test("details and policy need the access log, nothing else does", () => {
+test("only details and policy need the access log", () => {
   const needing = { status: 403, by: "authorization" } as const;
   assert.deepEqual(
     [{}, { body: "b" }, { details: "d" }, { policy: "p" }].map((more) => needsAccessLog({ ...needing, ...more })),

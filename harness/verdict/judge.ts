@@ -1,4 +1,4 @@
-/** Whether an answer is the expected one, and what is wrong with it where it is not. */
+/** Compares an answer with the expected one. */
 
 import { sentences } from "../../reports/words.ts";
 import type { CheckFinding, Disagreement, LogGap } from "../model/finding.ts";
@@ -8,13 +8,13 @@ import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
 
-/** How much of a reply a finding quotes. */
+/** Maximum number of characters of a reply that a finding quotes. */
 const EXCERPT = 80;
 
-/** What a check may demand beside status and answerer. */
+/** The demands of a check besides status and answerer. */
 type Demands = Required<Omit<Expectation, "status" | "by">>;
 
-/** Every demand of the notation, in the order of judging, each with what is wrong with an answer; a new key needs an entry. */
+/** Every demand of the format, in the order of judging, with a function that finds the disagreement; a new key needs an entry. */
 const DEMANDS: {
   readonly [Key in keyof Demands]: (demand: Demands[Key], answer: Answer, to: string) => Disagreement | undefined;
 } = {
@@ -25,25 +25,25 @@ const DEMANDS: {
   received: (received, { body }, to) => findWrongEcho(received, body, to),
   details: (text, { details }) =>
     details === undefined || details.includes(text) ? undefined : { kind: "other-details", text, details },
-  // Istio names its rules so: pilot/pkg/security/authz/builder/builder.go, policyName.
+  // Istio's names of rules: pilot/pkg/security/authz/builder/builder.go, policyName.
   policy: (policy, { details }) =>
     details === undefined || details.includes(`-policy[${policy}]-rule[`)
       ? undefined
       : { kind: "other-policy", policy, details },
 };
 
-/** Whether an expectation demands what the proxy's access log alone can tell. */
+/** Whether an expectation needs the proxy's access log. */
 export function needsAccessLog({ details, policy }: Expectation): boolean {
   return details !== undefined || policy !== undefined;
 }
 
 /**
- * What is wrong with an answer; undefined if nothing is.
- * What needs the access log is judged only where the answer has its details: see {@link reviewDetails}.
+ * The first disagreement of an answer; undefined if there is none.
+ * Demands that need the access log are judged only if the answer has its details: see {@link reviewDetails}.
  * @param to the request's target: a workload's name, or `ingress`
  */
 export function findDisagreement(expected: Expectation, answer: Answer, to: string): Disagreement | undefined {
-  // A refusal of an external authorizer bears the authorizer's own words: the access log alone tells it from the workload's.
+  // A denial by an external authorizer has the authorizer's own body: only the access log distinguishes it from the workload's.
   const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
   if (answer.status !== expected.status || (answer.by !== expected.by && !untold))
     return {
@@ -69,12 +69,12 @@ function judgeDemand<Key extends keyof Demands>(
   return demand === undefined ? undefined : DEMANDS[key](demand, answer, to);
 }
 
-/** What the access logs hold about a request: Envoy's response code details, or why there are none. */
+/** The access log's entry of a request: Envoy's response code details, or why there are none. */
 export type Logged = { readonly details: string } | { readonly missing: readonly LogGap[] };
 
 /**
- * Judges a check again by the access log, which is written after the answers: who really answered, and what was demanded
- * of the details. A check whose demand cannot be judged is in error; without a demand it stays as it is.
+ * Judges a check again with the access log, which is written after the answers: who really answered, and the demands on the
+ * details. A check whose demand cannot be judged is in error; without such a demand it does not change.
  */
 export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
   const { expected, request } = check;
@@ -96,13 +96,13 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
 }
 
 /**
- * An answer as the access log tells it: who really answered.
+ * The answer with the response code details, and with who really answered.
  * @param to the request's target: a workload's name, or `ingress`
  */
 export function withDetails(answer: Answer, logged: Logged, to: string): Answer {
   if ("missing" in logged) return answer;
   const seen = { ...answer, details: logged.details };
-  // A sidecar that passed the request on did not deny it; a gateway's upstream may have a sidecar that did.
+  // A sidecar that forwarded the request did not deny it; behind a gateway the upstream's sidecar may have denied it.
   const passedOn = logged.details === "via_upstream" && to !== "ingress";
   return { ...seen, by: passedOn ? "workload" : attribute(seen) };
 }
@@ -116,7 +116,7 @@ function notJudged({ details, policy }: Expectation, because: readonly LogGap[])
   };
 }
 
-/** Findings, and the same in words for people. */
+/** Findings, and the same as sentences. */
 export function explainedBy(findings: readonly CheckFinding[]): Required<Pick<CheckResult, "findings" | "reason">> {
   return { findings, reason: sentences(findings) };
 }
@@ -127,13 +127,13 @@ function excerptOf(body: string): string {
   return text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text;
 }
 
-/** What a request looked like to httpbin, by its `/headers` or `/anything`. */
+/** A request as httpbin's `/headers` or `/anything` returns it. */
 interface Echo {
   readonly headers: Readonly<Record<string, string>>;
   readonly path?: string;
 }
 
-/** @returns undefined for a reply that is not an echo: nothing can be concluded from it. A request has at least one header. */
+/** @returns undefined for a reply that is not an echo, which proves nothing. An echo has at least one header. */
 function readEcho(body: string): Echo | undefined {
   let value: unknown;
   try {

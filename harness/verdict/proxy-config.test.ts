@@ -54,7 +54,7 @@ describe("a proxy's config", () => {
     assert.equal(isInForce({ ...authentication({}), spec: { jwtRules: [{ issuer: "b" }] } }, config), false);
   });
 
-  it("tells which URI the proxy itself fetches", () => {
+  it("shows the URI that the proxy itself fetches", () => {
     const remote = { "origins-0": { issuer: "a", remote_jwks: { http_uri: { uri: "http://x/jwks" } } } };
     const config = readProxyConfig(dump("active_state", jwtFilter(remote)));
     assert.deepEqual(config.jwt, [{ issuer: "a", rule: {}, keys: "remote", uri: "http://x/jwks" }]);
@@ -62,7 +62,7 @@ describe("a proxy's config", () => {
     assert.equal(isInForce(authentication({ jwksUri: "http://y/jwks" }), config), false);
   });
 
-  it("shows an AuthorizationPolicy by namespace and name, not by a name that begins alike", () => {
+  it("shows an AuthorizationPolicy by namespace and name, not by a name with the same start", () => {
     assert.equal(
       isInForce(
         authorization,
@@ -79,7 +79,7 @@ describe("a proxy's config", () => {
     );
   });
 
-  it("ignores draining listeners and survives nonsense", () => {
+  it("ignores draining listeners and unknown shapes", () => {
     assert.equal(
       isInForce(
         authorization,
@@ -91,7 +91,7 @@ describe("a proxy's config", () => {
       assert.deepEqual(readProxyConfig(nonsense).rules, []);
   });
 
-  it("knows istiod's placeholder key", () => {
+  it("recognises istiod's placeholder key", () => {
     const jwks = '{"keys":[{"kty":"RSA","e":"AQAB","n":"0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet-EzQ"}]}';
     const config = readProxyConfig(
       dump("active_state", jwtFilter({ "origins-0": { issuer: "a", local_jwks: { inline_string: jwks } } })),
@@ -117,7 +117,7 @@ describe("a proxy's config", () => {
     const [older, newer] = ["0123456789abcdef", "fedcba9876543210"];
     const halves = dump("active_state", marker(older), marker(newer), rbacFilter("DENY", ["x"]));
     assert.deepEqual(readProxyConfig(halves).listeners[0]?.marks, []);
-    // Markers with other selectors stay where they are.
+    // Markers with other selectors do not change.
     const both = {
       "@type": "x.rbac.v3.RBAC",
       shadow_rules: { policies: { ...policiesOf(older), ...policiesOf(newer, "sleep") } },
@@ -136,7 +136,7 @@ describe("a proxy's config", () => {
     ]);
   });
 
-  it("tells a jwtRule from an older version of it, in each of its fields", () => {
+  it("distinguishes a jwtRule from an older version of it, in each of its fields", () => {
     const issued = { issuer: "a", audiences: ["x"], forwardOriginalToken: true, outputPayloadToHeader: "p" };
     const rule = {
       ...issued,
@@ -188,7 +188,7 @@ describe("a proxy's config", () => {
     assert.equal(isInForce(policy({ issuer: "a", jwks: "{}" }), config), false);
   });
 
-  it("says what the given policies do not explain", () => {
+  it("reports what the given policies do not explain", () => {
     const config = readProxyConfig(
       dump(
         "active_state",
@@ -217,7 +217,7 @@ describe("a selector", () => {
     metadata: { namespace, name: "x" },
     spec: matchLabels ? { selector: { matchLabels } } : {},
   });
-  it("chooses by labels within its namespace, and everywhere from the root namespace", () => {
+  it("selects by labels within its namespace, and everywhere from the root namespace", () => {
     assert.equal(selects(policy("foo"), pod, "istio-system"), true);
     assert.equal(selects(policy("bar"), pod, "istio-system"), false);
     assert.equal(selects(policy("istio-system"), pod, "istio-system"), true);

@@ -1,33 +1,33 @@
 /**
- * What a proxy's own config says about JWT rules and authorization policies. Input is Envoy's admin `config_dump` limited to
- * `resource=dynamic_listeners`; only `active_state` counts as enforced, because a deleted listener stays as `draining_state`
- * for a while and a new one as `warming_state`.
+ * Reads JWT rules and authorization policies from a proxy's own config. The input is Envoy's admin `config_dump` with
+ * `resource=dynamic_listeners`. Only `active_state` counts as enforced, because a deleted listener stays as `draining_state`
+ * for a while and a new one starts as `warming_state`.
  */
 
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 
-/** One provider of Envoy's jwt_authn filter, as istiod makes it from one jwtRule of a RequestAuthentication. */
+/** One provider of Envoy's jwt_authn filter, which istiod makes from one jwtRule of a RequestAuthentication. */
 export interface JwtProvider {
-  /** Undefined where the rule names none. */
+  /** Undefined if the rule names none. */
   readonly issuer?: string;
-  /** `inline`: istiod or the policy gave the keys; `remote`: the proxy fetches them from `uri`. */
+  /** `inline`: the keys are from istiod or the policy; `remote`: the proxy fetches them from `uri`. */
   readonly keys: "inline" | "remote" | "placeholder";
   readonly uri?: string;
   /** The inline JWKS as text. */
   readonly jwks?: string;
-  /** What else istiod copies from the rule, in the rule's own notation; absent fields are left out. */
+  /** Other fields that istiod copies from the rule, in the rule's own format; empty fields are left out. */
   readonly rule: Readonly<Record<string, unknown>>;
 }
 
-/** One listener that a control plane gave to the proxy. */
+/** One listener that the control plane sent to the proxy. */
 export interface ListenerState {
   readonly name: string;
-  /** The nonces of meshproof's markers ({@link markerOf}) that each place of the active state has which has any. */
+  /** The nonces of meshproof's markers ({@link markerOf}) that are in every part of the active state that has markers. */
   readonly marks: readonly string[];
-  /** A newer state waits, for keys or certificates. */
+  /** Whether a newer state is warming: it waits for keys or certificates. */
   readonly warming: boolean;
-  /** Envoy refused the last state that it was sent: why, and the nonces of the marker in it. */
+  /** Set if Envoy rejected the last state: the reason, and the nonces of the markers in it. */
   readonly rejected?: { readonly details: string; readonly marks: readonly string[] };
 }
 
@@ -39,23 +39,23 @@ export interface ProxyConfig {
 }
 
 /**
- * The modulus of the key that istiod puts in place when it could not fetch a jwksUri, so that every token is rejected
- * (istio pilot/pkg/model/jwks_resolver.go, PublicOnlyJwks: its private key was thrown away).
+ * The modulus of the key that istiod configures if it could not fetch a jwksUri, so that every token is rejected
+ * (istio pilot/pkg/model/jwks_resolver.go, PublicOnlyJwks: its private key does not exist any more).
  */
 export const PLACEHOLDER_MODULUS = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet";
 
-/** The name of the marker's AuthorizationPolicy, and the principal that carries its nonce and that no client has. */
+/** The name of the marker's AuthorizationPolicy and of its principal, which contains the nonce and which no client has. */
 const MARKER = "meshproof-marker";
 export const MARKER_RULE = new RegExp(`-policy\\[${MARKER}(-[a-z0-9-]+)?\\]-rule\\[\\d+\\]$`);
 const MARKER_PRINCIPAL = "meshproof.invalid/ns/marker/sa/";
 const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
 
 /**
- * The object by which it is known what a proxy has: a policy in dry run whose one rule matches a principal that does not exist. istiod
- * pushes it with or after everything that was applied before it, and Envoy holds it as a shadow rule, which decides nothing
+ * The marker that shows whether a proxy is up to date: a dry-run policy with one rule for a principal that does not exist. istiod
+ * pushes it with or after all objects that were applied before it, and Envoy has it as a shadow rule, which decides nothing
  * (istio.io/dry-run; pilot/pkg/security/authz/builder, `shadow_rules`).
  * @param nonce 16 hexadecimal digits, new for each use
- * @param selector the pods, or undefined for the whole namespace: markers with different selectors are objects beside each other
+ * @param selector the pods, or undefined for the whole namespace: markers with different selectors are separate objects
  */
 export function markerOf(namespace: string, nonce: string, selector?: Readonly<Record<string, string>>) {
   return {
@@ -80,7 +80,7 @@ function nameOf(selector: Readonly<Record<string, string>>): string {
   return createHash("sha256").update(JSON.stringify(selector)).digest("hex").slice(0, 16);
 }
 
-/** Reads a config dump. Unknown shapes give an empty result, never an error: a proxy without policies is normal. */
+/** Reads a config dump. Unknown shapes give an empty result, not an error: a proxy without policies is normal. */
 export function readProxyConfig(dump: unknown): ProxyConfig {
   const jwt: JwtProvider[] = [];
   const rules = new Set<string>();
@@ -126,7 +126,7 @@ function marksIn(node: unknown): string[] {
   return [...new Set([...JSON.stringify(node).matchAll(MARKS)].map(([, nonce]) => nonce as string))];
 }
 
-/** What istiod copies from a jwtRule: the field's name in Envoy, and the same value read there and in the rule. */
+/** The fields that istiod copies from a jwtRule: the name in Envoy, and functions that read the value there and in the rule. */
 const COPIED: readonly (readonly [
   envoy: string,
   inEnvoy: (value: unknown) => unknown,
@@ -153,7 +153,7 @@ function pairs(value: unknown, first: string, second: string): unknown[] {
   return list(value).map((item) => [field(item, first) ?? "", field(item, second) ?? ""]);
 }
 
-/** Without what is empty: the API server and Envoy leave out defaults. */
+/** Drops empty fields: the API server and Envoy leave out defaults. */
 function withoutEmpty(fields: readonly (readonly [name: string, value: unknown])[]): Record<string, unknown> {
   const isEmpty = (value: unknown): boolean =>
     value === undefined || value === false || value === "" || (Array.isArray(value) && value.length === 0);
@@ -170,7 +170,7 @@ function readProvider(provider: unknown): JwtProvider {
   return { ...facts, keys: jwks.includes(PLACEHOLDER_MODULUS) ? "placeholder" : "inline", jwks };
 }
 
-/** What matters of a policy for finding it in a proxy. */
+/** The fields of a policy that are needed to find it in a proxy. */
 export interface PolicyObject {
   readonly kind?: string;
   readonly metadata?: { readonly name?: string; readonly namespace?: string };
@@ -180,11 +180,11 @@ export interface PolicyObject {
 /** Whether an RBAC rule of a proxy comes from this policy. */
 function isRuleOf(policy: PolicyObject, rule: string): boolean {
   const name = `ns[${policy.metadata?.namespace ?? ""}]-policy[${policy.metadata?.name ?? ""}]-rule[`;
-  // A rule of a CUSTOM policy begins with the name of its provider (pilot/pkg/security/authz/model, extAuthz).
+  // A rule of a CUSTOM policy starts with the name of its provider (pilot/pkg/security/authz/model, extAuthz).
   return rule.startsWith(name) || (rule.startsWith("istio-ext-authz-") && rule.includes(`-${name}`));
 }
 
-/** Whether a provider is what istiod makes of this jwtRule: all of it, so that an older version of the rule is told from it. */
+/** Whether istiod made a provider from this jwtRule. All fields are compared, to distinguish an older version of the rule. */
 function isProviderOf(jwtRule: unknown, provider: JwtProvider): boolean {
   const issuer = field(jwtRule, "issuer");
   if ((provider.issuer ?? "") !== (typeof issuer === "string" ? issuer : "")) return false;
@@ -195,7 +195,7 @@ function isProviderOf(jwtRule: unknown, provider: JwtProvider): boolean {
   return provider.uri === undefined || provider.uri === field(jwtRule, "jwksUri");
 }
 
-/** Whether a policy is in a proxy's config, all of it; undefined for kinds that leave no trace of their own there. */
+/** Whether a whole policy is in a proxy's config; undefined for kinds that leave no trace there. */
 export function isInForce(policy: PolicyObject, config: ProxyConfig): boolean | undefined {
   if (policy.kind === "AuthorizationPolicy") return config.rules.some((rule) => isRuleOf(policy, rule));
   if (policy.kind !== "RequestAuthentication") return undefined;
@@ -206,13 +206,13 @@ function jwtRulesOf(policy: PolicyObject): readonly unknown[] {
   return list(field(field(policy, "spec"), "jwtRules"));
 }
 
-/** What a proxy enforces that none of these policies explains: a rule's name, or a provider. */
+/** A rule's name or a provider that a proxy enforces and that none of the policies explains. */
 export interface Unexplained {
   readonly rules: readonly string[];
   readonly providers: readonly JwtProvider[];
 }
 
-/** What a proxy holds beside what these policies make of it. */
+/** Finds the rules and providers of a proxy that do not come from these policies. */
 export function unexplained(policies: readonly PolicyObject[], config: ProxyConfig): Unexplained {
   const authorization = policies.filter(({ kind }) => kind === "AuthorizationPolicy");
   const jwtRules = policies.filter(({ kind }) => kind === "RequestAuthentication").flatMap(jwtRulesOf);
@@ -234,8 +234,8 @@ export function makesProvider(policy: PolicyObject, provider: JwtProvider): bool
 }
 
 /**
- * Whether a policy's selector and namespace choose a pod (Istio: no selector means the whole namespace, and the root
- * namespace means the whole mesh). Undefined where `targetRef(s)` decide instead.
+ * Whether a policy's selector and namespace select a pod (Istio: no selector means the whole namespace, and the root
+ * namespace means the whole mesh). Undefined if `targetRef(s)` decide instead.
  */
 export function selects(
   policy: PolicyObject,
@@ -251,8 +251,8 @@ export function selects(
 }
 
 /**
- * The issuers of a RequestAuthentication for which the proxy holds istiod's placeholder instead of fetched keys; empty for a rule
- * without issuer.
+ * The issuers of a RequestAuthentication for which the proxy has istiod's placeholder key instead of fetched keys; an empty
+ * string for a rule without issuer.
  */
 export function placeholderIssuers(policy: PolicyObject, config: ProxyConfig): string[] {
   const issuers = jwtRulesOf(policy).map((rule) => field(rule, "issuer") ?? "");

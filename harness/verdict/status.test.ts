@@ -8,7 +8,7 @@ const otherRefusal = { status: 401, by: "authentication" };
 const admitted = { status: 200, by: "workload" };
 const finding = { kind: "recorded", text: "gone" } as const;
 
-/** A scenario with one check that wants 403 from authorization. */
+/** A scenario with one check that expects 403 from authorization. */
 function found(check: Pick<CheckResult, "status"> & { readonly got: object }, status: Status): ScenarioResult {
   const checks = [{ name: "c", request: {}, expected: { status: 403, by: "authorization" }, ...check }];
   const steps = [{ name: "s", status: check.status, checks, asked: [] }] as unknown as StepResult[];
@@ -32,34 +32,34 @@ test("a whole is as bad as its worst part, and an empty one is passed", () => {
   assert.equal(worst([]), "passed");
 });
 
-test("what has findings of its own could not be judged, whatever its parts are", () => {
+test("a step or scenario with its own findings is in error, independent of its parts", () => {
   const { steps } = result("failed", ["failed"]);
   assert.equal(statusOfStep(steps[0]!), "failed");
   assert.equal(statusOfStep({ ...steps[0]!, findings: [] }), "error");
   assert.equal(statusOfScenario({ steps, findings: [finding] }), "error");
 });
 
-test("a known failure is applied to what the access logs made of a check, also where the scenario had passed", () => {
+test("a known failure excuses a check that failed only in the review of the access logs", () => {
   for (const before of ["passed", "flaky", "failed"] as const)
     assert.equal(excused(found({ status: "failed", got: otherRefusal }, before)), "known-failure");
   const unknown = excuseScenario(found({ status: "failed", got: otherRefusal }, "failed"), [], "2026-11-30");
   assert.equal(unknown.status, "failed");
 });
 
-test("it excuses no request that was admitted and must be refused, unless it names the answer", () => {
+test("it does not excuse a request that was admitted and must be denied, unless it names the answer", () => {
   const fatal = found({ status: "failed", got: admitted }, "failed");
   assert.equal(excused(fatal), "failed");
   assert.equal(excused(fatal, { got: admitted }), "known-failure");
   assert.equal(excused(fatal, { got: { status: 200, by: "proxy" } }), "failed");
 });
 
-test("it ends with its day, and excuses no error", () => {
+test("it ends with its last day, and does not excuse an error", () => {
   assert.equal(excused(found({ status: "failed", got: otherRefusal }, "failed"), {}, "2026-12-01"), "failed");
   assert.equal(excused(found({ status: "error", got: otherRefusal }, "error")), "error");
   assert.equal(excused({ ...found({ status: "failed", got: otherRefusal }, "error"), findings: [finding] }), "error");
 });
 
-test("checks are counted, and a scenario by its own status where none of its checks shows it", () => {
+test("checks are counted, and a scenario itself if none of its checks has its status", () => {
   const counts = countOf([
     result("failed", ["passed", "failed", "flaky"]),
     result("skipped", []),

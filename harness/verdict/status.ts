@@ -1,6 +1,6 @@
 /**
- * Decides statuses: that of a step and of a scenario from what was found, what a known failure excuses, and what counts. The only
- * place that orders, excuses or counts them.
+ * Decides the statuses of steps and scenarios, applies known failures, and counts. The only module that orders, excuses or
+ * counts statuses.
  */
 
 import type { Excusing } from "../model/finding.ts";
@@ -8,23 +8,23 @@ import type { AnswerKind, KnownFailure } from "../model/known.ts";
 import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../model/result.ts";
 import { explainedBy } from "./judge.ts";
 
-/** What became of an excuse at something that it names. */
+/** The effect of a known failure on a check or scenario that it names. */
 export type Excused = "excused" | "expired" | "other answer" | "passed" | "not judged";
 
-/** All statuses, the worst first. A whole is as bad as its worst part, and reports show the worst first. */
+/** All statuses, the worst first. A whole has the status of its worst part, and reports show the worst first. */
 export const STATUSES: readonly Status[] = ["failed", "flaky", "error", "known-failure", "skipped", "passed"];
 
-/** The worst of several statuses; passed where there are none. */
+/** The worst of several statuses; passed if there are none. */
 export function worst(statuses: readonly Status[]): Status {
   return STATUSES.find((status) => statuses.includes(status)) ?? "passed";
 }
 
-/** The status of a step: an error where it has findings of its own, since it could not be judged as a whole. */
+/** The status of a step: an error if the step itself has findings, since it could not be judged as a whole. */
 export function statusOfStep({ findings, checks, asked }: Pick<StepResult, "findings" | "checks" | "asked">): Status {
   return findings === undefined ? worst([...checks, ...asked].map(({ status }) => status)) : "error";
 }
 
-/** The status of a scenario: one that was skipped stays so, and one with findings of its own is an error. */
+/** The status of a scenario: a skipped one stays skipped, and one with its own findings is an error. */
 export function statusOfScenario({
   status,
   findings,
@@ -35,7 +35,7 @@ export function statusOfScenario({
 }
 
 /**
- * Makes failed and flaky checks that are known into known failures, and their steps and scenario accordingly. Called when
+ * Turns failed and flaky checks that are known into known failures, and updates their steps and scenario. Called when
  * nothing changes a check's status any more. An error of the environment is never excused: nothing was judged.
  * @param today YYYY-MM-DD, UTC
  * @param tell called for each excuse at each thing that it names
@@ -56,7 +56,7 @@ export function excuseScenario<E extends KnownFailure>(
     }
     const matching = named.filter((excuse) => wrongAnswersOf(item).some((wrong) => isGoodFor(excuse, item, wrong)));
     const valid = matching.filter(({ expires }) => expires >= today);
-    // Each of its wrong answers must be known, and not one of them only.
+    // All of its wrong answers must be known, not only one.
     const isKnown = wrongAnswersOf(item).every((wrong) => valid.some((excuse) => isGoodFor(excuse, item, wrong)));
     for (const excuse of named) {
       const isValid = valid.includes(excuse);
@@ -81,15 +81,15 @@ export function excuseScenario<E extends KnownFailure>(
   return { ...scenario, steps, status: statusOfScenario({ ...scenario, steps }) };
 }
 
-/** Everything that a check got although it must not; one undefined for who was asked by whom. */
+/** All wrong answers of a check; for a check of who fetched keys, one undefined. */
 function wrongAnswersOf(item: CheckResult | AskedResult): readonly (AnswerKind | undefined)[] {
   if (!isCheck(item)) return [undefined];
   const { wrong = [], got, status } = item;
-  // What failed has failed by its last answer, also where only the access log showed it.
+  // A failed check failed by its last answer, even if only the access log showed it.
   return status === "failed" || wrong.length === 0 ? [...wrong, got] : wrong;
 }
 
-/** Whether an excuse is good for this answer: a request that must be refused and was let through is never excused by the way. */
+/** Whether an excuse covers this answer. A request that must be denied and was admitted is excused only if the excuse names the answer. */
 function isGoodFor(excuse: KnownFailure, item: CheckResult | AskedResult, wrong: AnswerKind | undefined): boolean {
   if (excuse.got !== undefined) return wrong?.status === excuse.got.status && wrong.by === excuse.got.by;
   return wrong === undefined || !isCheck(item) || !(isDenial(item) && wrong.by === "workload");
@@ -105,7 +105,7 @@ function stateOf(status: Status): Excused {
   return status === "known-failure" ? "excused" : "not judged";
 }
 
-/** One thing that counts: a check, who fetched keys, or a scenario as a whole. */
+/** One item that counts: a check, a check of who fetched keys, or a scenario as a whole. */
 export interface Part {
   readonly status: Status;
   readonly step?: StepResult;
@@ -114,8 +114,8 @@ export interface Part {
 }
 
 /**
- * Everything in a scenario that counts, in its own order. A scenario that is skipped counts once as a whole; one with a status
- * that none of its checks shows counts as a whole too.
+ * The items of a scenario that count, in order. A skipped scenario counts once as a whole, and so does one with a status that
+ * none of its checks has.
  */
 export function partsOf(scenario: ScenarioResult): Part[] {
   const whole: Part = { status: scenario.status };
@@ -135,7 +135,7 @@ export function tally(parts: readonly Pick<Part, "status">[]): Counts {
   return counts;
 }
 
-/** Counts what counts in each scenario: see {@link partsOf}. */
+/** Counts the items of each scenario: see {@link partsOf}. */
 export function countOf(scenarios: readonly ScenarioResult[]): Counts {
   return tally(scenarios.flatMap(partsOf));
 }
