@@ -80,14 +80,14 @@ const entry = list(`    versions: { envoy: { since: "1.38.0" } }
     to: { answer: 403, by: authorization }
 `);
 
-test("a run and itself have no change, whatever time it took to enforce", () => {
+test("a run compared with itself has no change, even if times differ", () => {
   const slower = run([check("one", {}, { enforcedMs: 900 }), check("two", { totalMs: 70 })], "1.36.0");
   const comparison = compareRuns(admitted, slower, []);
   assert.deepEqual([comparison.changes, comparison.same, comparison.unexpected], [[], 2, 0]);
   assert.equal(comparison.after.enforcedMs, 900);
 });
 
-test("a cell that answers otherwise is an unexpected change that names what differs", () => {
+test("a cell with another answer is an unexpected change that names what differs", () => {
   const { changes, unexpected, same } = compareRuns(admitted, refused, []);
   assert.deepEqual([unexpected, same], [1, 1]);
   assert.deepEqual(changes[0]?.aspects, ["answer", "by", "status"]);
@@ -105,7 +105,7 @@ for (const [what, changed, aspects] of [
     assert.deepEqual(changes[0]?.aspects, aspects);
   });
 
-test("a proxy's other reply is a change, a workload's other body and a missing line of an access log are none", () => {
+test("another reply of a proxy is a change; another body of a workload or a missing access log line is not", () => {
   const reply = (body: string) => run([check("one", { status: 401, by: "authentication", body })]);
   assert.deepEqual(compareRuns(reply("Jwt is missing"), reply("Jwt expired"), []).changes[0]?.aspects, ["body"]);
   assert.equal(
@@ -126,19 +126,19 @@ test("a removed check is unexpected, an added one that passes is not, one that f
   assert.equal(compareRuns(one, two("failed"), []).unexpected, 1);
 });
 
-test("a scenario that is skipped now is an unexpected change, and one skipped on both sides is not called the same", () => {
+test("a scenario that is skipped now is an unexpected change, and one skipped on both sides does not count as the same", () => {
   const skipped = run([], "1.40.0", { status: "skipped", reason: "no gateway", steps: [] });
   assert.ok(compareRuns(admitted, skipped, []).unexpected > 0);
   const { same, unjudged } = compareRuns(skipped, skipped, []);
   assert.deepEqual([same, unjudged], [0, 1]);
 });
 
-test("a change on the list is expected between the versions it names, in both directions, and nowhere else", () => {
+test("a change on the list is expected only between the versions it names, in both directions", () => {
   const known = parseKnownChanges(entry, "known.yaml");
   const forward = compareRuns(admitted, refused, known);
   assert.equal(forward.unexpected, 0);
   assert.equal(forward.changes[0]?.known?.id, "semicolons");
-  assert.equal(compareRuns(refused, admitted, known).unexpected, 0, "a downgrade takes it back");
+  assert.equal(compareRuns(refused, admitted, known).unexpected, 0, "a downgrade reverts it");
   const sameVersion = run([...(admitted.scenarios[0]?.steps[0]?.checks ?? [])], "1.40.0");
   assert.equal(compareRuns(sameVersion, refused, known).unexpected, 1, "no version was crossed");
   const unknown = run([...(admitted.scenarios[0]?.steps[0]?.checks ?? [])], "proxyv2:1.31.0");
@@ -146,7 +146,7 @@ test("a change on the list is expected between the versions it names, in both di
   assert.equal(compareRuns(admitted, admitted, known).unseen.length, 0);
 });
 
-test("a list entry explains only its own cells and its own answers, and an entry that no check shows is told", () => {
+test("a list entry explains only its own cells and answers, and an entry that no check shows is reported", () => {
   const other = entry.replace("check: one", "check: two");
   const { unexpected, unseen } = compareRuns(admitted, refused, parseKnownChanges(other, "known.yaml"));
   assert.deepEqual([unexpected, unseen], [1, ["semicolons"]]);
@@ -159,7 +159,7 @@ test("until ends a range", () => {
   assert.equal(compareRuns(admitted, refused, known).unexpected, 1);
 });
 
-test("a fix in several minor versions is crossed only where one side is without it", () => {
+test("a fix in several minor versions applies only if one side does not have it", () => {
   const ranges = '[{ since: "1.36.5", until: "1.37.0" }, { since: "1.37.1" }]';
   const known = parseKnownChanges(entry.replace('{ since: "1.38.0" }', ranges), "known.yaml");
   const old = (envoy: string) => run([check("one", {}), check("two", {})], envoy);
@@ -172,12 +172,12 @@ test("a fix in several minor versions is crossed only where one side is without 
     assert.equal(compareRuns(old(envoy), refused, known).unexpected, unexpected, envoy);
 });
 
-test("the list that meshproof brings can be read", async () => {
+test("meshproof's own list can be read", async () => {
   const known = await readKnownChanges(path.join(import.meta.dirname, "known-changes.yaml"));
   assert.ok(known.length > 0);
 });
 
-test("a list that is wrong is refused with line and column", () => {
+test("a wrong list is an error with line and column", () => {
   const refuse = (text: string, message: RegExp) => assert.throws(() => parseKnownChanges(text, "known.yaml"), message);
   refuse(entry.replace("sentence:", "sentense:"), /known\.yaml:3:5 unknown key "sentense"/);
   refuse(entry.replace('"1.38.0"', '"soon"'), /known\.yaml:5:\d+ since must be a version/);

@@ -1,4 +1,4 @@
-/** Two runs, cell by cell. */
+/** Compares two runs, cell by cell. */
 
 import {
   unfinishedOf,
@@ -18,9 +18,9 @@ export interface Entry {
 }
 
 /**
- * What changed from one run to another. Time-to-enforce is told and never a change. Response code details are compared where
- * both runs have them, since an access log may lack a line.
- * @param known changes that a source documents; the first that explains a change is the one named
+ * Finds the changes between two runs. The time to enforce is reported, but is never a change. Response code details are compared
+ * only if both runs have them, since an access log may lack a line.
+ * @param known documented changes; the first one that explains a change is named
  */
 export function compareRuns(before: RunResult, after: RunResult, known: readonly KnownChange[]): Comparison {
   const interrupted = [before, after].filter((run) => run.interrupted === true);
@@ -82,7 +82,7 @@ export function compareRuns(before: RunResult, after: RunResult, known: readonly
   };
 }
 
-/** A scenario that ran tells nothing beside its checks. */
+/** Whether an entry counts: the entry of a whole scenario that ran adds nothing to its checks. */
 function tells({ cell, seen }: Entry): boolean {
   return cell.step !== undefined || seen.status !== "passed";
 }
@@ -106,13 +106,13 @@ function sideOf(run: RunResult, shared: readonly Seen[]): Side {
   };
 }
 
-/** By a key that a name cannot forge: JSON of its parts. */
+/** The entries of a run. Keys are JSON of their parts, so that names cannot collide. */
 export function entriesOf(run: RunResult): Map<string, Entry> {
   const entries = new Map<string, Entry>();
   const put = (cell: Cell, seen: Seen): void => {
     const parts = [cell.scenario, cell.step, cell.check];
     let key = JSON.stringify(parts);
-    // Names are unique by the loader's rules; a file from elsewhere must not lose a cell to its neighbour.
+    // The loader makes names unique; a file from another source may have duplicates, and must not lose a cell.
     for (let n = 2; entries.has(key); n++) key = JSON.stringify([...parts, n]);
     entries.set(key, { cell, seen });
   };
@@ -137,7 +137,7 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
   return entries;
 }
 
-/** A whole scenario is a cell only for what its checks do not tell: that it was skipped, or broke outside them. */
+/** The status of a whole scenario, for scenarios that were skipped or failed outside their checks. */
 function wholeStatus({ status }: ScenarioResult): Status {
   return status === "skipped" || status === "error" ? status : "passed";
 }
@@ -151,7 +151,7 @@ function seenInCheck({ status, got, findings, reason, enforcedMs }: CheckResult)
     ...(got.details === undefined ? {} : { details: got.details }),
     ...(findings && { findings }),
     ...(reason === undefined ? {} : { reason }),
-    // Of a check that never agreed it is the time that was waited.
+    // For a check that never agreed it is only the waiting time.
     ...(status === "passed" || status === "flaky" ? { enforcedMs } : {}),
   };
 }

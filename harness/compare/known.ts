@@ -1,4 +1,4 @@
-/** The list of known behaviour changes: read, and asked. */
+/** Reads and evaluates the list of known behaviour changes. */
 
 import { MeshproofError } from "../model/errors.ts";
 import { knownChangesFile, type KnownChange } from "../model/known.ts";
@@ -10,7 +10,7 @@ import type { Change, Seen, Side } from "../model/comparison.ts";
 
 /**
  * Reads a list of known changes.
- * @throws MeshproofError ERR_USAGE for a file that cannot be read or is not such a list, with lines and columns
+ * @throws MeshproofError ERR_USAGE if the file cannot be read or is not a valid list, with lines and columns
  */
 export async function readKnownChanges(file: string): Promise<KnownChange[]> {
   return parseKnownChanges(await readUserFile(file, { what: "the list of known changes" }), file);
@@ -32,14 +32,14 @@ export function parseKnownChanges(content: string, file: string): KnownChange[] 
   return changes;
 }
 
-/** Whether the two sides behave differently by this entry, and in which direction. */
+/** The direction in which this entry changes behaviour between the two sides; undefined if it does not. */
 export function directionOf(known: KnownChange, before: Side, after: Side): "forward" | "backward" | undefined {
   const [old, fresh] = [before, after].map(({ versions }) => behavesNew(known, versions));
   if (old === undefined || fresh === undefined || old === fresh) return undefined;
   return fresh ? "forward" : "backward";
 }
 
-/** Undefined where a version is none that can be compared (`proxyv2:1.31.0`). */
+/** Undefined if a version cannot be compared (`proxyv2:1.31.0`). */
 function behavesNew({ versions }: KnownChange, side: Side["versions"]): boolean | undefined {
   const answers = (["istio", "envoy"] as const).flatMap((component) => {
     const bounds = versions[component];
@@ -65,7 +65,7 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return a.map((n, index) => n - (b[index] ?? 0)).find((difference) => difference !== 0) ?? 0;
 }
 
-/** Whether an entry explains a change between versions that it speaks of. */
+/** Whether an entry explains a change between versions that it applies to. */
 export function explains(known: KnownChange, change: Change, direction: "forward" | "backward"): boolean {
   const [from, to] = direction === "forward" ? [known.from, known.to] : [known.to, known.from];
   return (
@@ -90,7 +90,7 @@ function fits({ status, answer, by, body, details }: KnownChange["from"], seen: 
   );
 }
 
-/** `*` stands for any text, all else for itself: names hold brackets and question marks. */
+/** Only `*` is special, since names contain brackets and question marks. */
 function globMatches(glob: string, name: string): boolean {
   const parts = glob.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join(".*")}$`, "su").test(name);

@@ -11,7 +11,7 @@ const redact = (text: string) => text.replaceAll("secret", "[gone]");
 const read = (...names: string[]) => readFileSync(path.join(root, ...names), "utf8");
 
 describe("a bundle of diagnostics", () => {
-  it("holds what was read, without secrets, and says what could not be", async () => {
+  it("contains the files that were read, without secrets, and lists those that could not be", async () => {
     const bundle = openBundle({ root, folder: "a/1", redact });
     await bundle.add("one.txt", () => Promise.resolve("a secret"));
     await bundle.add("two.txt", () => Promise.reject(new Error("refused: secret")));
@@ -43,7 +43,7 @@ describe("a bundle of diagnostics", () => {
     assert.match(read("c/1", "collected.txt"), /^b\.txt: left out, .* have reached 10 bytes$/m);
   });
 
-  it("does not wait for what never comes", async () => {
+  it("does not wait for a read that never ends", async () => {
     const bundle = openBundle({ root, folder: "d/1", redact, limitMs: 1 });
     await bundle.add("slow.txt", () => new Promise(() => undefined));
     await bundle.close("");

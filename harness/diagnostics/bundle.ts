@@ -2,34 +2,34 @@ import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { messageOf } from "../mesh/api-error.ts";
 
-/** What one file and all files of a run may take, in bytes. */
+/** Limits for one file and for all files of a run, in bytes. */
 const FILE_LIMIT = 4 * 1024 * 1024;
 const RUN_LIMIT = 64 * 1024 * 1024;
-/** How long collecting may take, for one step. */
+/** Time limit for collecting the diagnostics of one step. */
 export const COLLECT_LIMIT_MS = 8_000;
 
 export interface Bundle {
   /**
-   * Writes a file of what `read` gives; of too much its end. Never throws: what went wrong becomes a line of `collected.txt`.
+   * Writes the text that `read` returns to a file; of a long text only the end. Never throws: an error becomes a line in `collected.txt`.
    */
   add(name: string, read: () => Promise<string>): Promise<void>;
-  /** Writes `collected.txt`: each file with its size, or why it is not there. */
+  /** Writes `collected.txt`: each file with its size, or why it is missing. */
   close(heading: string): Promise<void>;
 }
 
 export interface BundleOptions {
-  /** All diagnostics of the run. */
+  /** Folder of all diagnostics of the run. */
   readonly root: string;
-  /** Below it, with `/`. */
+  /** Folder of this bundle below `root`, with `/`. */
   readonly folder: string;
-  /** Text without secrets; used before anything is cut. */
+  /** Removes secrets; called before text is cut. */
   readonly redact: (text: string) => string;
   readonly fileLimit?: number;
   readonly runLimit?: number;
   readonly limitMs?: number;
 }
 
-/** A folder of files that explain one failure. Only `close` may fail, where the disk does. */
+/** Creates a folder of files that explain one failure. Only `close` may throw, if the disk fails. */
 export function openBundle(options: BundleOptions): Bundle {
   const { root, folder, redact, fileLimit = FILE_LIMIT, runLimit = RUN_LIMIT, limitMs = COLLECT_LIMIT_MS } = options;
   const where = path.join(root, folder);

@@ -12,7 +12,7 @@ after(() => rmSync(root, { recursive: true }));
 const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
 const scenario = scenarios.find(({ id }) => id === "jwt/request-authentication-alone");
 
-/** A cluster of which everything fails, each way differently. */
+/** A cluster whose methods all fail, each in another way. */
 function brokenMesh(diagnosticsDir: string): DiagnosableMesh {
   const refuse = (): Promise<never> => Promise.reject(new Error("the API server is gone"));
   const explode = (): never => {
@@ -33,7 +33,7 @@ describe("collecting from a cluster that answers nothing", () => {
   const failure = { index: 0, since: new Date(), error: "it broke" };
   const manifest = { apiVersion: "v1", kind: "Secret", metadata: { name: "tls" }, data: { key: "c2VjcmV0" } };
 
-  it("keeps what there is, says what there is not, and goes on", async () => {
+  it("keeps what it can read, lists what is missing, and continues", async () => {
     assert.ok(scenario);
     const folder = await collectDiagnostics(brokenMesh(root), { ...failure, scenario, manifests: [manifest] });
     assert.equal(folder, "diagnostics/jwt__request-authentication-alone/1");
@@ -47,14 +47,14 @@ describe("collecting from a cluster that answers nothing", () => {
     assert.match(collected, /^events-foo\.txt: not there, it broke at once$/m);
   });
 
-  it("does the same for a set-up that failed", async () => {
+  it("does the same for a failed set-up", async () => {
     await collectSetUp(brokenMesh(root), new Date(), new Error("httpbin is not ready"));
     const collected = readFileSync(path.join(root, "set-up", "collected.txt"), "utf8");
     assert.match(collected, /^httpbin is not ready$/m);
     assert.match(collected, /^pods-foo\.yaml: not there, the API server is gone$/m);
   });
 
-  it("gives up without a word where nothing can be written", async () => {
+  it("gives up silently if it cannot write", async () => {
     assert.ok(scenario);
     const file = path.join(root, "file");
     writeFileSync(file, "");

@@ -15,7 +15,7 @@ import type { Scenario } from "../model/scenario.ts";
 import { openBundle, type Bundle } from "./bundle.ts";
 import { redactValue } from "../safe/redact.ts";
 
-/** What collecting takes of a mesh. */
+/** The parts of a mesh that collecting uses. */
 export interface DiagnosableMesh extends Places {
   readonly plan: Pick<SessionPlan, "runId" | "diagnosticsDir">;
   readonly handle: Pick<ClusterHandle, "namespace" | "outsideNamespace">;
@@ -24,24 +24,24 @@ export interface DiagnosableMesh extends Places {
   log(where: ContainerRef, since: Date): Promise<string>;
 }
 
-/** What is known of a failure when it is looked into. */
+/** The known facts about a failure. */
 export interface Failure {
   readonly scenario: Scenario;
-  /** The step, from 0. */
+  /** Index of the step, from 0. */
   readonly index: number;
-  /** When the step began. */
+  /** Start of the step. */
   readonly since: Date;
-  /** What the scenario has in the cluster. */
+  /** The scenario's objects in the cluster. */
   readonly manifests: readonly Manifest[];
-  /** Undefined where the step ended in an error. */
+  /** Undefined if the step ended with an error. */
   readonly step?: StepResult;
   readonly error?: string;
 }
 
 /**
- * Keeps what explains a failed step, as long as it is there: manifests, the config, access log and sync state of the proxies
+ * Keeps the data that explain a failed step, while they exist: manifests, the config, access log and sync state of the proxies
  * involved, istiod's log, events. Never throws.
- * @returns the folder below the results folder; undefined where not even that could be written
+ * @returns the folder below the results folder; undefined if it could not be written
  */
 export async function collectDiagnostics(mesh: DiagnosableMesh, failure: Failure): Promise<string | undefined> {
   const { scenario, index, since, manifests, step } = failure;
@@ -62,7 +62,7 @@ export async function collectDiagnostics(mesh: DiagnosableMesh, failure: Failure
   });
 }
 
-/** Keeps what explains workloads that do not get ready: pods, their logs, events, istiod's log. Never throws. */
+/** Keeps the data that explain why workloads do not become ready: pods, their logs, events, istiod's log. Never throws. */
 export async function collectSetUp(mesh: DiagnosableMesh, since: Date, error: unknown): Promise<void> {
   await collect(mesh, "set-up", messageOf(error), async (bundle) => {
     const namespaces = [mesh.handle.namespace, mesh.handle.outsideNamespace];
@@ -112,7 +112,7 @@ function headingOf({ scenario, index, step, error }: Failure): string {
   ].join("\n");
 }
 
-/** The proxies that a step's requests leave from and go to. */
+/** The client and server proxies of a step's requests. */
 async function involved(mesh: DiagnosableMesh, scenario: Scenario, index: number): Promise<Proxy[]> {
   const requests = scenario.steps[index]?.checks.map(({ request }) => request) ?? [];
   const found = await Promise.allSettled([
@@ -127,7 +127,7 @@ function toYaml(manifest: Manifest): string {
   return stringify(redactValue(manifest), { lineWidth: 0 });
 }
 
-/** Listeners, routes and clusters; neither Envoy's secrets nor its bootstrap. */
+/** Reads listeners, routes and clusters, but not Envoy's secrets or its bootstrap. */
 async function readConfig(mesh: DiagnosableMesh, proxy: Proxy): Promise<string> {
   const dump = (await dumpProxy(mesh.kube, proxy, "")) as { readonly configs?: readonly { "@type"?: string }[] };
   const configs = (dump.configs ?? []).filter((config) =>
@@ -182,13 +182,13 @@ function addIstiod(mesh: DiagnosableMesh, bundle: Bundle, since: Date, proxies: 
   ];
 }
 
-/** What istiod sent to these proxies and what they have acknowledged (`/debug/syncz`). */
+/** Reads what istiod sent to these proxies and what they acknowledged (`/debug/syncz`). */
 async function readSyncState(mesh: DiagnosableMesh, where: ContainerRef, proxies: readonly Proxy[]): Promise<string> {
   const { stdout, stderr } = await execIn(mesh.kube, where, ["pilot-discovery", "request", "GET", "/debug/syncz"]);
   const text = stdout.toString("utf8");
   let all: unknown;
   try {
-    // pilot-discovery may complain on standard output first.
+    // pilot-discovery may print warnings to standard output first.
     all = JSON.parse(text.slice(Math.max(0, text.search(/^[[{]/m))));
   } catch {
     throw new Error(`istiod said: ${`${text}${stderr}`.trim().slice(0, 300)}`);
@@ -211,7 +211,7 @@ async function readEvents(mesh: DiagnosableMesh, namespace: string): Promise<str
     .join("");
 }
 
-/** Every pod's status; of those that are not ready the logs too. */
+/** Adds every pod's status, and the logs of pods that are not ready. */
 async function addPods(mesh: DiagnosableMesh, bundle: Bundle, namespace: string): Promise<void> {
   let pods: V1Pod[] = [];
   await bundle.add(`pods-${namespace}.yaml`, async () => {

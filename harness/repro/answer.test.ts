@@ -30,7 +30,7 @@ spec: { selector: { app: shop }, ports: [{ name: ${portName}, port: 80 }] }
 
 type Got = Partial<CheckResult["got"]> & { readonly explanation?: Explanation };
 
-/** An answer in which the given cell is as told and every other is the workload's, or the same. */
+/** An answer with the given cell; every other cell is the workload's, or the same. */
 function answerOf(
   given: Got,
   {
@@ -97,26 +97,26 @@ const ADMITTED = explained({ verdict: "admitted", status: 200, by: "nobody", rea
 const NOT_FETCHED: ObjectFinding = { kind: "keys-not-fetched", issuers: ["https://me.example"] };
 
 describe("readAnswer", () => {
-  it("says which issuers are trusted", () => {
+  it("lists the trusted issuers", () => {
     const { cause } = answerOf({ status: 401, by: "authentication", body: "Jwt issuer is not configured" });
     assert.equal(
       describeCause(cause),
       `The token's issuer "https://other.example" is not among the trusted ["https://me.example"], so jwt_authn answers 401.`,
     );
   });
-  it("tells the placeholder before what jwt_authn says", () => {
+  it("reports the placeholder key rather than jwt_authn's message", () => {
     assert.deepEqual(
       answerOf({ status: 401, by: "authentication", body: "Jwt verification fails" }, { findings: [NOT_FETCHED] })
         .cause,
       { kind: "keys-not-fetched", issuers: ["https://me.example"], status: 401 },
     );
-    // Keys that are missing do not explain a policy's refusal.
+    // Missing keys do not explain a policy's denial.
     assert.equal(
       answerOf({ status: 403, by: "authorization", explanation: DENIED }, { findings: [NOT_FETCHED] }).cause.kind,
       "decision",
     );
   });
-  it("does not blame the keys for what is found before them", () => {
+  it("does not blame the keys for an error that is checked before them", () => {
     const got = { status: 403, by: "authentication", body: "Audiences in Jwt are not allowed" } as const;
     assert.deepEqual(answerOf(got, { findings: [NOT_FETCHED] }).cause, {
       kind: "token-audience",
@@ -138,7 +138,7 @@ describe("readAnswer", () => {
     );
     assert.equal(answer.verdict.details, "rbac[ns[shop]-policy[policy]-rule[0]]");
   });
-  it("believes the mesh where the config was read to mean something else", () => {
+  it("believes the mesh if it contradicts meshproof's reading of the config", () => {
     const answer = answerOf({ status: 200, by: "workload", explanation: DENIED });
     assert.equal(describeCause(answer.cause), "The request got 200 by the workload.");
     assert.deepEqual(
@@ -147,7 +147,7 @@ describe("readAnswer", () => {
     );
     assert.equal(answer.inForce, undefined);
   });
-  it("does not say that a request goes through which got no answer of the workload", () => {
+  it("does not report a request as admitted if the workload did not answer it", () => {
     const answer = answerOf({ status: 503, by: "proxy", details: "upstream_reset", explanation: ADMITTED });
     assert.equal(
       describeCause(answer.cause),
@@ -155,7 +155,7 @@ describe("readAnswer", () => {
     );
     assert.deepEqual(answer.inForce, { providers: [], rules: [] });
   });
-  it("keeps what each cell got and what its proxy's config says, whole", () => {
+  it("keeps each cell's answer and its explanation by the proxy's config", () => {
     const answer = answerOf(
       { status: 403, by: "authorization", explanation: DENIED, details: "rbac[ns[shop]-policy[policy]-rule[0]]" },
       { findings: [NOT_FETCHED] },
@@ -173,14 +173,14 @@ describe("readAnswer", () => {
     assert.equal(answer.applied[0]?.file, "01-policy.yaml");
     assert.match(answer.standIn, /kind: Deployment/);
   });
-  it("names the port where the mesh takes it for TCP", () =>
+  it("names the port if the mesh takes it for TCP", () =>
     assert.deepEqual(answerOf({ status: 0, by: "nobody" }, { yaml: YAML("tcp-web") }).cause, {
       kind: "tcp-port",
       port: 80,
       name: "tcp-web",
       status: 0,
     }));
-  it("blames the audience only where nothing else of the rule fails", () => {
+  it("blames the audience only if nothing else in the rule fails", () => {
     const audience: Condition = {
       field: { kind: "claim", name: "aud" },
       requires: { kind: "exact", value: "a" },
@@ -200,7 +200,7 @@ describe("readAnswer", () => {
     assert.equal(cause(audience), "policy-audience");
     assert.equal(cause(audience, method), "decision");
   });
-  it("names what a policy in another namespace selects", () => {
+  it("names the selector of a policy in another namespace", () => {
     const object = { kind: "AuthorizationPolicy", namespace: "outside", name: "policy" };
     const pods = [{ namespace: "shop", pod: "ticket-1", labels: { app: "sleep" } }];
     const finding: ObjectFinding = { kind: "selects-no-pod", object, selector: { app: "sleep" }, pods };
@@ -208,7 +208,7 @@ describe("readAnswer", () => {
     assert.ok(cause.kind === "selects-no-pod");
     assert.deepEqual([cause.selector, cause.elsewhere], [{ app: "sleep" }, true]);
   });
-  it("takes 200 for whatever the workload says, and a workload's own 403 for no refusal", () => {
+  it("counts any answer of the workload as 200, and a workload's own 403 not as a denial", () => {
     assert.equal(answerOf({ status: 404, by: "workload" }, { expected: 200 }).expected?.met, true);
     assert.equal(answerOf({ status: 403, by: "workload" }, { expected: 403 }).expected?.met, false);
     assert.equal(answerOf({ status: 403, by: "authorization" }, { expected: 403 }).expected?.met, true);
@@ -216,17 +216,17 @@ describe("readAnswer", () => {
   });
 });
 
-describe("an answer is that of the ticket only where nothing that differs decides", () => {
+describe("an answer is that of the ticket only if no difference decides", () => {
   const denied = { status: 403, by: "authorization" } as const;
   const deciding = (answer: ReproAnswer) =>
     answer.differences.flatMap((one) => (one.decides === "no" ? [] : [`${one.kind} ${one.decides}`]));
 
-  it("is it where all is understood", () => {
+  it("it is if everything is understood", () => {
     const answer = answerOf(denied, { expected: 403 });
     assert.deepEqual([answer.reproduced, deciding(answer)], [true, []]);
   });
 
-  it("is not where an object is not understood, whatever was expected", () => {
+  it("it is not if an object is not understood, even if the expected answer came", () => {
     const filter =
       "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: { name: w, namespace: shop }\n";
     const answer = answerOf(denied, { expected: 403, yaml: `${YAML()}---\n${filter}` });
@@ -234,20 +234,20 @@ describe("an answer is that of the ticket only where nothing that differs decide
     assert.deepEqual(answer.expected, { outcome: 403, met: true });
   });
 
-  it("is not where who sends is open and decides", () => {
+  it("it is not if the client is not known and decides", () => {
     const open = { from: undefined as unknown as string };
     const differs = answerOf(denied, { more: open });
     assert.deepEqual([differs.reproduced, deciding(differs)], [false, ["other-caller yes"]]);
     assert.deepEqual(deciding(answerOf(denied, { more: open, others: denied })), []);
   });
 
-  it("is not where the reporter saw something else", () => {
+  it("it is not if the reporter saw another answer", () => {
     assert.deepEqual(deciding(answerOf(denied, { seen: 200 })), ["seen-otherwise yes"]);
     assert.deepEqual(deciding(answerOf(denied, { seen: 403 })), []);
     assert.deepEqual(deciding(answerOf({ status: 0, by: "nobody" }, { seen: "closed" })), []);
   });
 
-  it("is not where an address decides, and is where it does not", () => {
+  it("it is not if an address decides, and it is if the address does not", () => {
     const yaml = YAML().replace("rules: [{}]", 'rules: [{ from: [{ source: { ipBlocks: ["10.0.0.0/8"] } }] }]');
     const by = (kind: "source-ip" | "method"): Explanation => {
       const condition: Condition = {
@@ -272,7 +272,7 @@ describe("expectations", () => {
     assert.deepEqual(kept.expect(0, 1), { status: 403, by: "authorization" });
     assert.deepEqual(kept.expect(0, 0), { status: 200, by: "workload" });
   });
-  it("are none without an admitted request or without an answer", () => {
+  it("there are none without an admitted request or without an answer", () => {
     const denied = { status: 403, by: "authorization" } as const;
     const alone = expectations(answerOf(denied, { others: denied }));
     assert.match("why" in alone ? alone.why : "", /no request was admitted/);

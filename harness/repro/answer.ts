@@ -1,4 +1,4 @@
-/** What a run of a translated ticket says about it. Pure. */
+/** Turns the observations of a translated ticket into its answer. Pure. */
 
 import { contradicts, type Decision, type Field, type RuleFact } from "../model/explanation.ts";
 import type { TicketNote } from "../model/finding.ts";
@@ -14,21 +14,21 @@ import { isPolicy, refOf } from "./understood.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 import { describeTokens } from "../../reports/words.ts";
 
-/** What was asked, when and where, and what came back. */
+/** The requests that were sent, when and where, and their answers. */
 export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "command"> {
   readonly versions: ClusterInfo["versions"];
   readonly objects: readonly AppliedObject[];
-  /** One for each cell of the matrix, then one for each other caller. */
+  /** One per cell of the matrix, then one per other client. */
   readonly observations: readonly Observation[];
 }
 
-/** What the reporter says. */
+/** The reporter's statements. */
 export interface Wanted {
   readonly expected?: Outcome | undefined;
   readonly seen?: Outcome | undefined;
 }
 
-/** Reads the answer out of what was observed. */
+/** Builds the answer from the observations. */
 export function readAnswer(
   { observations, objects, versions, ...asked }: Asked,
   translation: Translation,
@@ -41,7 +41,7 @@ export function readAnswer(
   const answered = at(0, columns.indexOf(given));
   const { explanation, ...bare } = answered;
   const disputed = explanation !== undefined && isOtherwise(explanation.decision, answered.got);
-  // What the mesh answered counts.
+  // The mesh's answer counts.
   const main: Observation = disputed ? bare : answered;
   const undecided = explanation?.decision.verdict === "undecided";
   const restless = observations.flatMap(({ settled, cell }) =>
@@ -49,7 +49,7 @@ export function readAnswer(
   );
   const notes: TicketNote[] = [
     ...(restless.length > 0 ? [{ kind: "not-settled", requests: restless } as const] : []),
-    // What is sent out of the mesh is judged by no proxy at all.
+    // No proxy judges a request that leaves the mesh.
     ...(translation.topology.way.kind === "egress" ? [] : objects.flatMap(({ findings = [] }) => findings)),
     ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
     ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
@@ -141,7 +141,7 @@ export function agrees({ status, by }: Answered, expected: Outcome): boolean {
   return expected === 200 ? by === "workload" : status === expected && by !== "workload";
 }
 
-/** What the ticket leaves open decides nothing where the answer is the same. */
+/** A fact that the ticket does not give does not decide if the answer is the same with each value. */
 function compareCallers(
   caller: Caller,
   open: Extract<Difference, { kind: "other-caller" }>["open"],
@@ -153,12 +153,12 @@ function compareCallers(
   return { kind: "other-caller", caller, open, main: bare(main), other: bare(other), decides: same ? "no" : "yes" };
 }
 
-/** Where rules compare the sender's address, it decides unless each of them comes to the same with any other. */
+/** If rules compare the client's address, it decides unless each rule has the same result for any other address. */
 function addressesOf({ objects, request }: Ticket, { explanation }: Observation): Difference[] {
   const policies = objects.filter((object) => isPolicy(object));
   const forwarded = request.headers.some(([name]) => name.toLowerCase() === "x-forwarded-for");
   return addressesIn(policies).map(({ object, fields, values }): Difference => {
-    // A proxy that forwards for somebody has an address of its own.
+    // A proxy that forwards a request has its own address.
     const elsewhere = values.every(isPublic) && (forwarded || request.sender !== undefined);
     const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
     const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["source-ip", "remote-ip"]));
@@ -166,10 +166,10 @@ function addressesOf({ objects, request }: Ticket, { explanation }: Observation)
   });
 }
 
-/** The account that the ingress gateway has here. */
+/** The service account of meshproof's ingress gateway. */
 const GATEWAY_ACCOUNT = "istio-ingressgateway-service-account";
 
-/** Where rules compare identities behind a gateway, that of the ticket's gateway may be another. */
+/** If rules compare identities behind a gateway, the ticket's gateway may have another identity. */
 function accountsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
   if (topology.way.kind !== "gateway") return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
@@ -182,20 +182,20 @@ function accountsOf({ objects }: Ticket, { topology }: Translation, { explanatio
   });
 }
 
-/** A gRPC request is answered with 200 and a grpc-status. */
+/** Whether an answer contradicts the decision. A denied gRPC request gets 200 with a grpc-status. */
 function isOtherwise(decision: Decision, got: Observation["got"]): boolean {
   if (decision.verdict === "denied" && decision.by === got.by) return false;
   return contradicts(decision, got);
 }
 
-/** Whether a rule would come to something else if these fields were others. */
+/** Whether a rule could have another result if these fields had other values. */
 function turns({ matched, conditions }: RuleFact, fields: readonly Field["kind"][]): boolean {
   const about = conditions.filter(({ field }) => fields.includes(field.kind));
   if (matched === "undecided") return true;
   return matched ? about.length > 0 : about.length > 0 && about.length === conditions.length;
 }
 
-/** Addresses that no pod, node or load balancer inside has (RFC 1918, 6598, 3927), and that are no large part of all. */
+/** Whether a block has only public addresses (not RFC 1918, 6598, 3927), which no pod, node or internal load balancer has, and is small. */
 function isPublic(block: string): boolean {
   const [address = "", bits = "32"] = block.split("/");
   return (
@@ -227,8 +227,8 @@ function hintsFor({ hints }: Translation, { got, explanation }: Observation): Hi
 }
 
 /**
- * What each cell of the exported scenario expects; undefined where it cannot be one, with the reason: a denial proves
- * something only beside an admitted request (harness/scenario/expand.ts).
+ * The expectation of each cell of the exported scenario, or why there cannot be a scenario: a denial proves something only
+ * beside an admitted request (harness/scenario/expand.ts).
  */
 export function expectations(
   answer: ReproAnswer,

@@ -1,4 +1,4 @@
-/** Who sends a ticket's request, and who else may: what rules look at of a sender. */
+/** The client of a ticket's request, other possible clients, and the fields of a client that rules compare. */
 
 import type { Caller, Difference } from "../model/ticket.ts";
 import type { ObjectRef } from "../model/finding.ts";
@@ -8,7 +8,7 @@ import type { Topology, TopologyOptions, Way } from "./topology.ts";
 import { refOf } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** Where a pod of meshproof sends from, for what the ticket leaves open. */
+/** A client pod of meshproof, for a ticket that does not name its client. */
 export const OTHER_IDENTITY: Caller = {
   kind: "pod",
   namespace: "meshproof-outside",
@@ -140,7 +140,7 @@ export function sourcesOf({ spec }: TicketObject): Source[] {
   ]);
 }
 
-/** @param account whether by its service account, and not its namespace alone */
+/** @param account whether it compares the service account, and not only the namespace */
 export function looksAtIdentity(policy: TicketObject, account = false): boolean {
   const fields = /^(not)?(principals|serviceAccounts)$/i;
   return sourcesOf(policy).some((source) =>
@@ -148,7 +148,7 @@ export function looksAtIdentity(policy: TicketObject, account = false): boolean 
   );
 }
 
-/** Callers that an ALLOW policy names in full, a service account before a namespace alone. */
+/** Clients that an ALLOW policy names without wildcards; a service account comes before a namespace. */
 export function identitiesOf(policy: TicketObject): { namespace?: string; serviceAccount?: string }[] {
   if (!/^(ALLOW)?$/.test(String(policy.spec?.["action"] ?? ""))) return [];
   const found = sourcesOf(policy).flatMap(({ principals = [], serviceAccounts = [], namespaces = [] }) => [
@@ -169,7 +169,7 @@ export function identitiesOf(policy: TicketObject): { namespace?: string; servic
   return found.sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
 }
 
-/** Whether rules compare addresses of the sender. @returns policies with the fields */
+/** Finds rules that compare the client's address. @returns policies with the fields */
 export function addressesIn(
   policies: readonly TicketObject[],
 ): { readonly object: ObjectRef; readonly fields: readonly string[]; readonly values: readonly string[] }[] {

@@ -1,4 +1,4 @@
-/** Why a ticket's request got its answer: the first explanation that fits. */
+/** Finds why a ticket's request got its answer: the first explanation that fits. */
 
 import type { Condition, Decision, Explanation, Reason } from "../model/explanation.ts";
 import type { Cause } from "../model/finding.ts";
@@ -7,9 +7,9 @@ import type { Observation } from "../model/ticket.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 
 export interface Evidence {
-  /** What the proxy's config says of the request as given, also where it leaves something open. */
+  /** The proxy config's explanation of the ticket's request, even if it is undecided. */
   readonly told: Explanation | undefined;
-  /** The request as given. */
+  /** The ticket's request. */
   readonly main: Observation;
   readonly objects: readonly AppliedObject[];
   readonly translation: Translation;
@@ -17,7 +17,7 @@ export interface Evidence {
   readonly at: (row: number, column: number) => Observation;
 }
 
-/** The first of these that fits; the proxy's own config where none does. */
+/** The first of these causes that fits; otherwise the proxy's own config. */
 export function findCause(evidence: Evidence): Cause {
   return (
     whyElsewhere(evidence) ??
@@ -33,7 +33,7 @@ export function findCause(evidence: Evidence): Cause {
   );
 }
 
-/** A policy is enforced where a request arrives, and this one leaves. */
+/** Policies are enforced at the server, and this request leaves the mesh. */
 function whyElsewhere({ main, translation: { topology } }: Evidence): Cause | undefined {
   if (topology.way.kind !== "egress" || main.got.by !== "workload") return undefined;
   return { kind: "leaves-mesh", host: topology.way.host };
@@ -48,7 +48,7 @@ function whyAuthorizer({ main, translation: { differences } }: Evidence): Cause 
 }
 
 function whyKeys({ main, objects }: Evidence): Cause | undefined {
-  // Envoy looks at issuer, times and audience before it looks for a key.
+  // Envoy checks issuer, times and audience before it looks for a key.
   if (main.got.by !== "authentication" || /issuer|audience|expired|not yet|missing/i.test(main.got.body))
     return undefined;
   const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "keys-not-fetched");
@@ -62,7 +62,7 @@ function whyAudience({ main, translation, ticket, at }: Evidence): Cause | undef
     const rule = translation.rules.find(({ iss }) => iss === ticket.tokens[0]?.claims["iss"]);
     return { kind: "token-audience", aud, allowed: rule?.audiences ?? [], status: main.got.status };
   }
-  // A policy that looks at the audience: with another one the answer is the same, and the rule says so.
+  // A policy compares the audience: with another one the answer is the same, and the rule names it.
   const decisive = ruleAboutAudience(main.explanation?.decision.reason);
   if (main.got.by !== "authorization" || decisive === undefined || ticket.tokens.length === 0) return undefined;
   const { policy, conditions } = decisive;
@@ -75,7 +75,7 @@ function whyAudience({ main, translation, ticket, at }: Evidence): Cause | undef
   };
 }
 
-/** The rule that denies for the audience, or one that would allow the request with another audience. */
+/** The rule that denies because of the audience, or one that would allow the request with another audience. */
 function ruleAboutAudience(reason: Reason | undefined) {
   const isAudience = ({ field }: Condition): boolean => field.kind === "claim" && field.name === "aud";
   if (reason?.kind === "denied") return reason.rule.conditions.some(isAudience) ? reason.rule : undefined;
@@ -96,7 +96,7 @@ function whyAuthentication({ main, translation, ticket }: Evidence): Cause | und
   return { kind: "token-refused", status, said, ...(reason && reason.kind !== "undecided" && { reason }) };
 }
 
-/** Two spellings of a path, one refused and one let through. */
+/** Two spellings of a path, one denied and one admitted. */
 function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
   const { rows, columns, given } = translation;
   if (rows.length < 2) return undefined;
@@ -113,7 +113,7 @@ function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
   };
 }
 
-/** A policy that no judging proxy has explains that a request goes through. */
+/** A policy that is in no judging proxy explains why a request is admitted. */
 function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefined {
   if (main.got.by !== "workload") return undefined;
   const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
@@ -133,7 +133,7 @@ function whyTcp({ main, translation }: Evidence): Cause | undefined {
   return { kind: "tcp-port", port, name: portName, status: main.got.status };
 }
 
-/** A path that a DENY rule does not list among those that it leaves alone. */
+/** A path that is missing in the `notPaths` of a DENY rule. */
 function whyPath({ main }: Evidence): Cause | undefined {
   const reason = main.explanation?.decision.reason;
   if (main.got.by !== "authorization" || reason?.kind !== "denied" || reason.rule.policy === undefined)
@@ -154,7 +154,7 @@ function whyPath({ main }: Evidence): Cause | undefined {
 
 function whyExplained({ main, told }: Evidence): Cause {
   const { status, by, details, error } = main.got;
-  // A filter that cannot be read may have changed the request before; the rule that denied is named all the same.
+  // A filter that cannot be evaluated may have changed the request before; still name the rule that denied.
   const rule = told?.rules.find(({ name }) => by === "authorization" && details?.includes(`[${name}]`));
   if (told?.decision.verdict === "undecided" && rule !== undefined)
     return {
@@ -162,7 +162,7 @@ function whyExplained({ main, told }: Evidence): Cause {
       decision: { verdict: "denied", status, by: "authorization", reason: { kind: "denied", rule } },
     };
   const decision: Decision | undefined = main.explanation?.decision;
-  // No rule or policy refuses it, and still the workload did not answer: what its proxy says about that is the cause.
+  // No rule or policy denies the request, but the workload did not answer: the proxy's details are the cause.
   const lost = by !== "workload" && decision?.verdict === "admitted";
   if (decision !== undefined && decision.verdict !== "undecided" && !lost)
     return { kind: "decision", decision: decision.verdict === "denied" ? { ...decision, status } : decision };

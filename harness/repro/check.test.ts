@@ -57,7 +57,7 @@ describe("an answer", () => {
     assert.equal(judgeAnswer({ outcome: 403, says: ["hosts"] }, answer(403, "authorization"), "the path"), "wrong");
   });
 
-  it("is refused where it was not reproduced, and nothing without one", () => {
+  it("is refused if it was not reproduced, and unread without a right answer", () => {
     const refused = { ...answer(200, "workload"), reproduced: false };
     assert.equal(judgeAnswer({ outcome: 403 }, refused, ""), "refused");
     assert.equal(judgeAnswer({ outcome: "refused" }, refused, ""), "right");

@@ -1,4 +1,4 @@
-/** A folder of tickets whose right answers are known: each a folder with `command.sh`, YAML, and what is right. */
+/** A folder of tickets with known answers: each is a folder with `command.sh`, YAML and the right answer. */
 
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
@@ -8,7 +8,7 @@ import { parse as parseYaml } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 
-/** An answer, as far as a right answer says it. `closed`: no HTTP answer; `refused`: meshproof cannot reproduce it, and says so. */
+/** The right answer of a ticket. `closed`: no HTTP answer; `refused`: meshproof reports that it cannot reproduce the ticket. */
 export interface RightAnswer {
   readonly outcome: number | "closed" | "refused" | "denied" | undefined;
   readonly by?: "authentication" | "authorization" | undefined;
@@ -25,7 +25,7 @@ export interface CheckedTicket {
   readonly right: RightAnswer;
 }
 
-/** The right answer, beside the ticket's YAML. */
+/** File with the right answer, beside the ticket's YAML. */
 export const ANSWER_FILE = "answer.yaml";
 
 const answerFile = z.strictObject({
@@ -35,10 +35,10 @@ const answerFile = z.strictObject({
   says: z.array(z.string()).optional(),
 });
 
-/** What `repro` made of a ticket. `refused`: it was not reproduced. */
+/** The result of `repro` for a ticket. `refused`: it was not reproduced. */
 export type Verdict = "right" | "wrong" | "refused" | "error" | "unread";
 
-/** @throws MeshproofError ERR_USAGE where it has no ticket */
+/** @throws MeshproofError ERR_USAGE if the folder has no ticket */
 export async function readCheckedTickets(folder: string): Promise<CheckedTicket[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
     throw new MeshproofError("ERR_USAGE", `${folder} cannot be read`, { cause });
@@ -70,7 +70,7 @@ function readAnswerFile(text: string, file: string): RightAnswer {
   return { outcome: answer, ...more };
 }
 
-/** The paragraph of ticket.md that begins with `**Right answer**:`: its first sentence begins with a status, or says what happens instead. */
+/** Reads the paragraph of ticket.md after `**Right answer**:`. Its first sentence starts with a status, or with what happens instead. */
 export function readRightAnswer(markdown: string): RightAnswer {
   const [, text = ""] = /\*\*Right answer\*\*:\s*([^]*?)(?:\n\n|$)/.exec(markdown) ?? [];
   const first = text.split(/(?<=[a-z`)]{2})[.:;]\s/)[0] ?? "";
@@ -82,7 +82,7 @@ export function readRightAnswer(markdown: string): RightAnswer {
   return { outcome: undefined };
 }
 
-/** The words behind `repro` in command.sh, the ticket's folder in the place of `$(dirname "$0")` or of the folder as it is named there. */
+/** The arguments of `repro` in command.sh, with the ticket's folder instead of `$(dirname "$0")` or of the folder named there. */
 function argumentsOf(command: string, dir: string): string[] {
   const line = command
     .replaceAll(/\\\r?\n/g, " ")
@@ -97,7 +97,7 @@ function argumentsOf(command: string, dir: string): string[] {
 
 type Answered = Pick<ReproAnswer, "verdict" | "cause"> & { readonly reproduced?: boolean };
 
-/** @param text the answer as a person reads it */
+/** @param text the printed answer */
 export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, text: string): Verdict {
   if (answer === undefined) return "error";
   const told = (right.says ?? []).every((one) => text.includes(one));

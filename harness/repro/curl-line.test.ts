@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { readCurlLine, readRequest } from "./curl-line.ts";
 
 describe("readCurlLine", () => {
-  it("takes method, host, path, headers and token of a pasted line", () => {
+  it("reads method, host, path, headers and token from a pasted line", () => {
     const line = `$ curl -sS -XPOST -H 'Authorization: Bearer eyJh.eyJi.c2ln' \\
       --header "X-Tenant: a b" -d '{"a":1}' 'https://shop.example:8443/orders?x=1&y=2#part' | jq .`;
     assert.deepEqual(readCurlLine(line), {
@@ -36,7 +36,7 @@ describe("readCurlLine", () => {
     assert.equal(request.method, "GET");
   });
 
-  it("knows who sends, by the words before", () => {
+  it("reads the client from the words before curl", () => {
     const sender = (line: string) => readCurlLine(`${line} -- curl http://shop/`).sender;
     assert.deepEqual(sender("kubectl exec -it deploy/sleep -n sleep"), { namespace: "sleep", workload: "sleep" });
     assert.deepEqual(sender("$ kubectl --context c -n a exec web-0 -c istio-proxy"), {
@@ -52,7 +52,7 @@ describe("readCurlLine", () => {
     assert.equal(readCurlLine("curl --path-as-is http://shop/a/../b").path, "/a/../b");
   });
 
-  it("leaves out nothing in silence", () => {
+  it("reports everything that it leaves out", () => {
     const { differences } = readCurlLine("curl --cert c.pem --interface eth0 --odd-option http://shop/");
     assert.deepEqual(differences.map((one) => ("part" in one ? `${one.part} ${one.decides}` : one.kind)).sort(), [
       "curl --cert unknown",
@@ -65,13 +65,13 @@ describe("readCurlLine", () => {
     assert.equal(readCurlLine("curl --path-as-is http://shop//a/../b%2Fc").path, "//a/../b%2Fc");
   });
 
-  it("knows HEAD, a body's POST, and no path", () => {
+  it("knows HEAD, POST for a body, and a URL without a path", () => {
     assert.equal(readCurlLine("curl -I http://shop").method, "HEAD");
     assert.equal(readCurlLine("curl --json '{}' http://shop").method, "POST");
     assert.equal(readCurlLine("curl http://shop?a=b").path, "/?a=b");
   });
 
-  it("has a place for each token and for each secret, and no secret", () => {
+  it("has the place of each token and of each secret, but no secret", () => {
     const request = readCurlLine(
       `curl -u me:pass -b session=k1 -H 'Cookie: a=b; t=eyJh.eyJi.c2ln' -H 'Proxy-Authorization: bearer opaque' -H 'X-Jwt: v1 eyJh.eyJi.c2ln' 'http://shop/a?access_token=eyJh.eyJi.c2ln&b=1'`,
     );
@@ -112,7 +112,7 @@ describe("readCurlLine", () => {
 });
 
 describe("readRequest", () => {
-  it("takes a path or a URL", () => {
+  it("accepts a path or a URL", () => {
     assert.deepEqual(readRequest("GET /a", ["X-A: b"]), {
       method: "GET",
       scheme: "http",
@@ -123,7 +123,7 @@ describe("readRequest", () => {
     });
     assert.equal(readRequest("DELETE http://shop.ns/a", []).authority, "shop.ns");
   });
-  it("refuses what is none", () => {
+  it("refuses other text", () => {
     assert.throws(() => readRequest("/a", []), /METHOD \/path/);
     assert.throws(() => readRequest("GET /a", ["nonsense"]), /name: value/);
   });

@@ -1,4 +1,4 @@
-/** The request of a ticket: a curl line that somebody pasted, or method and path. Words as a shell takes them, by shell-quote. */
+/** Reads the request of a ticket: a pasted curl line, or method and path. shell-quote splits it into words like a shell. */
 
 import { parseArgs } from "node:util";
 import { parse } from "shell-quote";
@@ -6,7 +6,7 @@ import { MeshproofError } from "../model/errors.ts";
 import type { Difference } from "../model/ticket.ts";
 import type { TokenPlace } from "../model/token.ts";
 
-/** What a request has where a token may be. An opaque one is never kept: another takes its place. */
+/** The value in a place for a token. An opaque value is never kept: another one replaces it. */
 export interface CarriedToken {
   readonly place: TokenPlace;
   /** `header Authorization` */
@@ -14,7 +14,7 @@ export interface CarriedToken {
   readonly value: { readonly kind: "jwt"; readonly compact: string } | { readonly kind: "opaque" | "variable" };
 }
 
-/** Behind `kubectl exec`. */
+/** The client, from `kubectl exec`. */
 export interface Sender {
   readonly namespace?: string;
   /** Name of a workload or a pod. */
@@ -26,11 +26,11 @@ export interface Sender {
 export interface TicketRequest {
   readonly method: string;
   readonly scheme: "http" | "https";
-  /** Path and query as sent. */
+  /** Path and query as they are sent. */
   readonly path: string;
-  /** What is connected to, with its port where one is written; undefined where only a path is given. */
+  /** Host to connect to, with its port if one is given; undefined if only a path is given. */
   readonly authority?: string;
-  /** The Host header where it is another than `authority`. */
+  /** The Host header if it differs from `authority`. */
   readonly host?: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: "http/1.0" | "h2c";
@@ -134,22 +134,22 @@ function optionOf<Rest extends object>(text: string, rest: Rest): [string, Rest 
 
 const BODIES = ["data", "data-raw", "data-binary", "data-urlencode", "data-ascii", "form", "json", "upload-file"];
 
-/** Options whose effect the reproduced request does not have, and that may decide. */
+/** Options that the reproduced request ignores, and that may decide the answer. */
 const UNSENT = ["cert", "proxy", "interface", "config", "unix-socket", "request-target", "get"];
 
 /**
  * Reads `curl …`, also behind `kubectl exec … --`.
- * @throws MeshproofError ERR_USAGE for what is no curl line with one URL
+ * @throws MeshproofError ERR_USAGE if it is not a curl line with one URL
  */
 export function readCurlLine(line: string): TicketRequest {
   const words: string[] = [];
-  // A variable stays as it is written: its value is not in the ticket.
+  // A variable is not expanded: its value is not in the ticket.
   for (const entry of parse(line.replaceAll(/\\\r?\n/g, " "), (name) => `$${name}`)) {
     if (typeof entry === "string") words.push(entry);
     else if ("pattern" in entry) words.push(entry.pattern);
     else if ("op" in entry && (entry.op === "&" || entry.op === "<" || entry.op === "("))
-      throw usage(`the curl line has "${entry.op}" outside of quotes`, "put the URL in quotes, as a shell needs it");
-    else break; // a pipe, or a comment: what follows is no part of the request
+      throw usage(`the curl line has "${entry.op}" outside of quotes`, "put the URL in quotes");
+    else break; // a pipe or a comment ends the request
   }
   const start = words.findIndex((word) => /^(.*\/)?curl$/.test(word.replace(/^[$%>#]\s*/, "")));
   if (start < 0) throw usage("--curl takes a line with curl in it");
@@ -233,7 +233,7 @@ function senderOf(words: readonly string[]): Sender | undefined {
   };
 }
 
-/** curl resolves dot segments before it sends (RFC 3986 section 5.2.4), unless it is told `--path-as-is`. */
+/** curl resolves dot segments before it sends (RFC 3986 section 5.2.4), unless `--path-as-is` is given. */
 function withoutDots(url: string): string {
   const [, start = "", path = "", rest = ""] = /^([a-z]+:\/\/[^/?#]*)([^?#]*)(.*)$/is.exec(url) ?? [];
   if (!/(^|\/)\.{1,2}(\/|$)/.test(path)) return url;
@@ -248,12 +248,12 @@ function withoutDots(url: string): string {
   return `${start}/${kept.join("/")}${rest}`;
 }
 
-/** A JWT, its dots as they are or encoded. */
+/** A JWT, with literal or encoded dots. */
 const JWT = /eyJ[\w-]+(?:\.|%(?:25)*2e)[\w-]*(?:\.|%(?:25)*2e)[\w-]*/i;
 
 /**
- * Reads `GET /path` or `GET http://host/path`, and header lines. What may be a token is taken out of them, with its place.
- * @throws MeshproofError ERR_USAGE for what is no request
+ * Reads `GET /path` or `GET http://host/path`, and header lines. Possible tokens are removed, and their places recorded.
+ * @throws MeshproofError ERR_USAGE if it is not a request
  */
 export function readRequest(text: string, headerLines: readonly string[]): TicketRequest {
   const [, method, scheme, authority, path] =
@@ -318,7 +318,7 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   };
 }
 
-/** A JWT, or a variable whose value the ticket does not have. */
+/** A JWT, or a variable whose value is not in the ticket. */
 function tokenIn(value: string): Exclude<CarriedToken["value"], { kind: "opaque" }> | undefined {
   const found = JWT.exec(value)?.[0];
   if (found !== undefined) return { kind: "jwt", compact: found.replaceAll(/%(?:25)*2e/gi, ".") };

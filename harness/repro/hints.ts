@@ -1,4 +1,4 @@
-/** Well-known traps that a ticket may have met, by its YAML and its request alone. They decide nothing. */
+/** Finds well-known pitfalls in a ticket's YAML and request. They do not change the answer. */
 
 import type { Hint } from "../model/ticket.ts";
 import { fitsHost, hostOf, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
@@ -19,7 +19,7 @@ interface Rule {
   }[];
 }
 
-/** Fields of operations and sources that mean nothing outside of HTTP. */
+/** Fields of operations and sources that work only for HTTP. */
 const HTTP_ONLY = /^(not)?(hosts|methods|paths|requestPrincipals)$/i;
 
 export function hintsOf(
@@ -127,7 +127,7 @@ export function hintsOf(
   }
   return hints;
 
-  /** A port of the Service that is none of the container's. */
+  /** A port of the Service that is not a port of the container. */
   function servicePort(object: TicketObject, port: number, chosen: Readonly<Record<string, string>>): void {
     for (const service of topology.services) {
       if (
@@ -146,7 +146,7 @@ export function hintsOf(
   }
 }
 
-/** A PeerAuthentication that demands mTLS of the Service that serves the keys: istiod has no sidecar. */
+/** A PeerAuthentication that requires mTLS for the Service that serves the keys, but istiod has no sidecar. */
 function strictFor(
   uri: string,
   objects: readonly TicketObject[],

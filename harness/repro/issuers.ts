@@ -1,4 +1,4 @@
-/** Issuers of a ticket, each with keys of our own. */
+/** The issuers of a ticket, with meshproof's own keys. */
 
 import { ALGORITHMS, type Algorithm } from "../model/token.ts";
 import type { Difference } from "../model/ticket.ts";
@@ -10,11 +10,11 @@ import { isKind } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
 export interface MadeIssuer {
-  /** Name of its file in scenarios/issuers. */
+  /** The name of its file in scenarios/issuers. */
   readonly name: string;
   readonly iss: string;
   readonly keys: readonly { readonly kid: string; readonly alg: Algorithm }[];
-  /** Whether the ticket has its JWKS, so that it is known which keys it has. */
+  /** Whether the ticket contains its JWKS, so that its keys are known. */
   readonly fromJwks: boolean;
 }
 
@@ -35,7 +35,7 @@ interface RawRule extends Partial<Omit<JwtRule, "iss" | "what">> {
   readonly jwksUri?: string;
 }
 
-/** Small letters, digits and single hyphens. */
+/** A name of small letters, digits and single hyphens. */
 export function slug(text: string): string {
   const made = text
     .toLowerCase()
@@ -46,7 +46,7 @@ export function slug(text: string): string {
   return made === "" ? "x" : made;
 }
 
-/** The issuers that the jwtRules and the token name. One that only the token names is in no policy. */
+/** The issuers of the jwtRules and of the token. An issuer that only the token names is in no policy. */
 export function issuersOf(objects: readonly TicketObject[], tokens: readonly GivenToken[]): readonly MadeIssuer[] {
   const rules = objects
     .filter((object) => isKind(object, "RequestAuthentication"))
@@ -59,7 +59,7 @@ export function issuersOf(objects: readonly TicketObject[], tokens: readonly Giv
     const alg = (token && algorithmOf(token)) ?? "RS256";
     const kid = typeof token?.header["kid"] === "string" && token.header["kid"] !== "" ? token.header["kid"] : "key-1";
     const keys = published.length > 0 ? published : [{ kid, alg }];
-    // Its name must not be one of the issuers that meshproof brings.
+    // The name must differ from meshproof's own issuers.
     return {
       name: `ticket-${slug(iss.replace(/^https?:\/\//, ""))}`,
       iss: iss === "" ? "(none)" : iss,
@@ -75,7 +75,7 @@ export function issuersOf(objects: readonly TicketObject[], tokens: readonly Giv
   });
 }
 
-/** Kids and algorithms of a JWKS (RFC 7517 section 5); no key material. */
+/** The kids and algorithms of a JWKS (RFC 7517 section 5), without key material. */
 function keysOfJwks(text: string): MadeIssuer["keys"] {
   let parsed: { keys?: { kid?: unknown; alg?: unknown; kty?: unknown; crv?: unknown }[] };
   try {
@@ -94,8 +94,8 @@ function keysOfJwks(text: string): MadeIssuer["keys"] {
 type Served = Extract<Difference, { kind: "keys" }>["served"];
 
 /**
- * jwtRules that trust our keys.
- * @param inMesh the Service of the ticket that a URL names, where there is one
+ * Rewrites jwtRules to trust meshproof's keys.
+ * @param inMesh returns the Service of the ticket that a URL names, if there is one
  */
 export function rewriteRules(
   what: string,
@@ -114,7 +114,7 @@ export function rewriteRules(
   const raw = (spec["jwtRules"] ?? []) as RawRule[];
   const jwtRules = raw.map((rule) => {
     const { name, iss, keys } = issuers.find((one) => one.iss === rule.issuer) ?? issuers[0]!;
-    // Istio takes `jwks_uri` for the same.
+    // Istio accepts `jwks_uri` for the same field.
     const { jwks: inline, jwksUri: camel, jwks_uri: snake, ...rest } = rule as RawRule & { jwks_uri?: string };
     const uri = camel ?? snake;
     const tell = (served: Served, decides: Difference["decides"] = "no"): void =>
@@ -127,7 +127,7 @@ export function rewriteRules(
       tell("inline");
       return { ...rest, jwks: `\${jwks.${name}}` };
     }
-    // istiod looks for the keys of an issuer without them at the issuer's own URL (OpenID Connect Discovery 1.0, section 4).
+    // For a rule without keys istiod uses the issuer's URL (OpenID Connect Discovery 1.0, section 4).
     if (uri === undefined && !/^https?:\/\//.test(rule.issuer ?? "")) {
       tell("no-url");
       return rest;
@@ -143,7 +143,7 @@ export function rewriteRules(
       keySets.push({ ...own, path: pathname, issuer: name });
       return { ...rest, jwksUri: withoutCredentials(uri).uri };
     }
-    // A Service of the mesh that speaks TLS itself is not made again.
+    // A stand-in cannot replace a Service of the mesh that terminates TLS itself.
     tell("outside", own === undefined ? "no" : "unknown");
     return { ...rest, jwksUri: `\${jwksUri.${name}@outside-http}` };
   });
@@ -158,7 +158,7 @@ export function rewriteRules(
   return { spec: raw.length === 0 ? spec : { ...spec, jwtRules }, rules, differences, keySets };
 }
 
-/** Whether a rule looks for tokens in a place. */
+/** Whether a rule looks for tokens in this place. */
 export function looksIn({ fromHeaders, fromParams, fromCookies }: JwtRule, place: TokenPlace): boolean {
   if ("cookie" in place) return fromCookies.includes(place.cookie);
   const nothing = fromHeaders.length + fromParams.length + fromCookies.length === 0;
@@ -168,7 +168,7 @@ export function looksIn({ fromHeaders, fromParams, fromCookies }: JwtRule, place
   return fromHeaders.some((one) => one.name.toLowerCase() === name && (place.prefix ?? "") === (one.prefix ?? ""));
 }
 
-/** Where a rule looks first; undefined for Istio's default, `Authorization: Bearer`. */
+/** The first place where a rule looks; undefined for Istio's default, `Authorization: Bearer`. */
 export function placeOf({ fromHeaders, fromParams, fromCookies }: JwtRule): TokenPlace | undefined {
   const [header] = fromHeaders;
   if (header !== undefined)

@@ -1,4 +1,4 @@
-/** Settings of the whole mesh that a ticket shows: what meshproof's mesh gets too, what no answer depends on, and what may decide. */
+/** Mesh-wide settings in a ticket: those that meshproof applies too, those that change no answer, and those that may decide. */
 
 import { parse } from "yaml";
 import type { JwksFetcher, MeshSetting, PathNormalization } from "../model/cluster.ts";
@@ -12,12 +12,12 @@ interface MeshOfTicket {
 }
 
 interface Leaf {
-  /** As an IstioOperator names it: `meshConfig.trustDomain`. */
+  /** The field's path in an IstioOperator: `meshConfig.trustDomain`. */
   readonly field: string;
   readonly value: unknown;
 }
 
-/** By `meshConfig.pathNormalization.normalization`; DEFAULT is BASE (istio/api, mesh/v1alpha1, ProxyPathNormalization). */
+/** Values of `meshConfig.pathNormalization.normalization`; DEFAULT is BASE (istio/api, mesh/v1alpha1, ProxyPathNormalization). */
 const NORMALIZATIONS: Readonly<Record<string, PathNormalization>> = {
   DEFAULT: "BASE",
   BASE: "BASE",
@@ -26,7 +26,7 @@ const NORMALIZATIONS: Readonly<Record<string, PathNormalization>> = {
   DECODE_AND_MERGE_SLASHES: "DECODE_AND_MERGE_SLASHES",
 };
 
-/** By istiod's environment (pilot/pkg/features/pilot.go). */
+/** Values of istiod's environment variable (pilot/pkg/features/pilot.go). */
 const FETCHERS: Readonly<Record<string, JwksFetcher>> = {
   false: "istiod",
   istiod: "istiod",
@@ -44,7 +44,7 @@ function known<Key extends keyof MeshSetting>(key: Key, value: MeshSetting[Key] 
   return value === undefined ? {} : { [key]: value };
 }
 
-/** Values that meshproof's mesh has as well. */
+/** Values that meshproof's mesh has too. */
 const SAME: Readonly<Record<string, unknown>> = {
   "meshConfig.trustDomain": "cluster.local",
   "values.global.trustDomain": "cluster.local",
@@ -54,14 +54,14 @@ const SAME: Readonly<Record<string, unknown>> = {
   meshNetworks: "networks: {}",
 };
 
-/** Settings that no answer depends on. A CUSTOM policy that uses an extension provider is left out itself, and says so. */
+/** Settings that change no answer. A CUSTOM policy that uses an extension provider is left out and reported itself. */
 const QUIET = new RegExp(
   "^(profile|hub|tag|revision|namespace|values\\.revision|values\\.global\\.(hub|tag|logging|imagePullPolicy|imagePullSecrets|proxy\\.(resources|logLevel))" +
     "|meshConfig\\.(accessLog\\w+|enableTracing|enablePrometheusMerge|extensionProviders|defaultConfig\\.(discoveryAddress|tracing|holdApplicationUntilProxyStarts|terminationDrainDuration|concurrency)|defaultProviders|tracing)" +
     "|components\\.\\w+(\\[\\d+\\])?\\.(enabled|name|k8s\\.(resources|hpaSpec|replicaCount|podDisruptionBudget|strategy|nodeSelector|tolerations|affinity)))(\\.|\\[|$)",
 );
 
-/** @returns the mesh's setting, and every field that is not in it. Two objects that contradict each other set nothing. */
+/** @returns the mesh setting, and every field that is not in it. Two objects that contradict each other set nothing. */
 export function meshSettingsOf(objects: readonly TicketObject[]): MeshOfTicket {
   const differences: Difference[] = [];
   const taken: { readonly setting: MeshSetting; readonly difference: Difference }[] = [];
@@ -90,7 +90,7 @@ function leavesIn(object: TicketObject): Leaf[] {
   return leavesOf({ ...more, meshConfig: readMesh(mesh) });
 }
 
-/** A mesh config that cannot be read is one setting, which is not known. */
+/** A mesh config that cannot be read counts as one unknown setting. */
 function readMesh(text: string | undefined): unknown {
   try {
     return parse(text ?? "{}") as unknown;
@@ -99,7 +99,7 @@ function readMesh(text: string | undefined): unknown {
   }
 }
 
-/** istiod's environment and the mesh config in one place, wherever an IstioOperator has them. */
+/** Collects istiod's environment and the mesh config from all places in an IstioOperator. */
 function withEnv(spec: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const made = structuredClone(spec) as {
     meshConfig?: object;

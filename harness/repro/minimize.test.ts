@@ -11,7 +11,7 @@ const policy = (name: string, spec: Record<string, unknown> = { rules: [{}] }): 
   spec,
 });
 
-/** A mesh whose answer is the same while the text has all of these. */
+/** A mesh whose answer stays the same while the text contains all of these. */
 const needs =
   (...words: string[]) =>
   (objects: readonly TicketObject[]): Promise<Outcome> =>
@@ -20,7 +20,7 @@ const needs =
 const names = (objects: readonly TicketObject[]) => objects.map(({ metadata }) => metadata.name);
 
 describe("minimize", () => {
-  it("drops nothing where all is needed", async () => {
+  it("drops nothing if everything is needed", async () => {
     const objects = [policy("a"), policy("b"), policy("c")];
     const all = JSON.stringify(objects);
     const found = await minimize(
@@ -45,12 +45,12 @@ describe("minimize", () => {
     }
   });
 
-  it("keeps one object even where none is needed", async () => {
+  it("keeps one object even if none is needed", async () => {
     const found = await minimize([policy("a"), policy("b")], needs(), 100);
     assert.equal(found.objects.length, 1);
   });
 
-  it("keeps two rules that only together keep the answer, in whatever halves they stand", async () => {
+  it("keeps two rules that only together keep the answer, in the same half or not", async () => {
     const rules = ["/0", "/1", "/2", "/3", "/4", "/5"].map((path) => ({ to: [{ operation: { paths: [path] } }] }));
     const found = await minimize([policy("a", { rules }), policy("noise")], needs("/1", "/4"), 100);
     assert.deepEqual(found.objects, [policy("a", { rules: [rules[1], rules[4]] })]);
@@ -64,8 +64,8 @@ describe("minimize", () => {
     );
   });
 
-  it("drops a part that is needless only once a later one is gone", async () => {
-    // a is needed while b is there; in this order no half holds both.
+  it("drops a part that becomes unnecessary only after a later one is gone", async () => {
+    // a is needed while b is there; in this order no half contains both.
     const outcome = (left: readonly TicketObject[]): Promise<Outcome> => {
       const has = names(left);
       const same = has.includes("c") && has.includes("d") && (has.includes("a") || !has.includes("b"));
@@ -75,7 +75,7 @@ describe("minimize", () => {
     assert.deepEqual(names(found.objects), ["c", "d"]);
   });
 
-  it("takes a rule apart: fields, entries, values", async () => {
+  it("reduces a rule: fields, entries, values", async () => {
     const spec = {
       selector: { matchLabels: { app: "shop" } },
       action: "DENY",
@@ -98,7 +98,7 @@ describe("minimize", () => {
     assert.ok(found.dropped.includes('AuthorizationPolicy shop/a rules[0].to[0].operation.paths[2] ("/c")'));
   });
 
-  it("takes a jwtRule apart, but for its issuer and keys", async () => {
+  it("reduces a jwtRule, but keeps its issuer and keys", async () => {
     const jwtRules = [
       { issuer: "https://a", jwks: "{}", audiences: ["x", "y"], fromParams: ["t"] },
       { issuer: "https://b", jwksUri: "https://b/keys" },
@@ -108,7 +108,7 @@ describe("minimize", () => {
     assert.deepEqual(found.objects[0]?.spec, { jwtRules: [{ issuer: "https://a", jwks: "{}", audiences: ["y"] }] });
   });
 
-  it("takes what is refused for not the same, and counts it", async () => {
+  it("treats rejected YAML as another answer, and counts it", async () => {
     const outcome = (left: readonly TicketObject[]): Promise<Outcome> =>
       Promise.resolve(names(left).includes("schema") ? "same" : "refused");
     const found = await minimize([policy("a"), policy("schema"), policy("b")], outcome, 100);
@@ -116,7 +116,7 @@ describe("minimize", () => {
     assert.ok(found.refused > 0);
   });
 
-  it("stops where the tries run out, with what was confirmed until then", async () => {
+  it("stops at the limit of attempts, with the last confirmed result", async () => {
     let asked = 0;
     const confirmed: string[] = [];
     const outcome = async (left: readonly TicketObject[]): Promise<Outcome> => {
@@ -136,7 +136,7 @@ describe("minimize", () => {
     assert.equal(JSON.stringify(found.objects), confirmed.at(-1));
   });
 
-  it("is complete where the last try was the last needed, and asks nothing twice", async () => {
+  it("is complete if the last allowed attempt was the last needed one, and repeats no attempt", async () => {
     const asked: string[] = [];
     const outcome = (left: readonly TicketObject[]): Promise<Outcome> => {
       asked.push(JSON.stringify(left));
@@ -148,7 +148,7 @@ describe("minimize", () => {
     assert.equal((await minimize([policy("a"), policy("b")], outcome, first.tries - 1)).complete, false);
   });
 
-  it("lets an error through: a mesh that is gone has no answer", () =>
+  it("rethrows an error: a mesh that is gone has no answer", () =>
     assert.rejects(
       minimize([policy("a"), policy("b")], () => Promise.reject(new Error("gone")), 9),
       /gone/,
@@ -167,7 +167,7 @@ describe("sameAnswer", () => {
     cause: deniedBy("a", 3),
     verdict: { status: 403, by: "authorization", body: "" },
   } as const;
-  it("is about status, who answered, and the cause but for the numbers of rules", () => {
+  it("compares status, who answered, and the cause without the indexes of rules", () => {
     assert.ok(sameAnswer(denied, { ...denied, cause: deniedBy("a", 0) }));
     assert.ok(!sameAnswer(denied, { ...denied, cause: deniedBy("b", 3) }));
     assert.ok(!sameAnswer(denied, { ...denied, reproduced: false }));

@@ -1,41 +1,41 @@
-/** What of a ticket's YAML the answer needs. Decides only which drops to try; whether one counts, the mesh says. */
+/** Finds the part of a ticket's YAML that the answer needs. It only chooses what to drop; the mesh decides whether the answer stays. */
 
 import { isDeepStrictEqual } from "node:util";
 import type { TicketObject } from "./ticket.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 
-/** What a ticket with less in it comes to: the same answer, another one, or YAML that is refused. */
+/** The result of a reduced ticket: the same answer, another one, or rejected YAML. */
 export type Outcome = "same" | "other" | "refused";
 
 export interface Minimized {
   readonly objects: readonly TicketObject[];
-  /** What went, in the words of the ticket: `AuthorizationPolicy shop/a rules[1]`. */
+  /** The dropped parts: `AuthorizationPolicy shop/a rules[1]`. */
   readonly dropped: readonly string[];
   readonly tries: number;
-  /** How many of the tries were YAML that the API server (or meshproof) refused. */
+  /** How many attempts had YAML that the API server (or meshproof) rejected. */
   readonly refused: number;
-  /** False where the tries ran out first: something left may be needless. */
+  /** False if the limit of attempts was reached: the rest may contain more that is not needed. */
   readonly complete: boolean;
 }
 
-/** Where a part stands in the ticket: the object's number, then keys and numbers. */
+/** The path of a part in the ticket: the object's index, then keys and indexes. */
 type Path = readonly (string | number)[];
 
 const POLICIES = ["RequestAuthentication", "AuthorizationPolicy", "PeerAuthentication"];
 
-/** Lists in `spec` whose entries are rules. */
+/** Lists in `spec` that contain rules. */
 const RULES = ["jwtRules", "rules", "http", "servers"];
 
-/** Without one of these what is around it is no rule any more, or (keys) is translated into the same all the same. */
+/** Without one of these fields the rule around it is invalid, or (keys) its translation does not change. */
 const ESSENTIAL = ["issuer", "jwks", "jwksUri", "jwks_uri", "source", "operation", "key", "route"];
 
-/** So deep a policy's rule goes: `to`, `[0]`, `operation`, `paths`, `[1]`. Routes are not taken apart below their matches. */
+/** Depths of a policy's rule: `to`, `[0]`, `operation`, `paths`, `[1]`. Routes are not reduced below their matches. */
 const DEPTHS = { policy: 5, route: 2 };
 
 /**
- * Drops whole objects, then rules, then fields and entries of rules, as long as the outcome is the same: in halves first, then in
- * ever smaller parts, until no single part can go (ddmin; A. Zeller, R. Hildebrandt, "Simplifying and Isolating Failure-Inducing
- * Input", 2002). One object always stays: without any there is no ticket.
+ * Drops whole objects, then rules, then fields and entries of rules, while the outcome stays the same: first halves, then smaller
+ * and smaller parts, until no single part can be dropped (ddmin; A. Zeller, R. Hildebrandt, "Simplifying and Isolating
+ * Failure-Inducing Input", 2002). One object always stays: a ticket needs at least one.
  * @param outcomeOf asks the mesh; called at most `most` times
  */
 export async function minimize(
@@ -48,7 +48,7 @@ export async function minimize(
   let tries = 0;
   let refused = 0;
   let complete = true;
-  /** Undefined where no try is left. */
+  /** Undefined if no attempt is left. */
   const canGo = async (parts: readonly Path[]): Promise<boolean | undefined> => {
     const left = without(objects, [...gone, ...parts]);
     if (left.length === 0) return false;
@@ -80,7 +80,7 @@ export async function minimize(
           went = true;
         } else at += chunk.length;
       }
-      // A part may be needless only now that another is gone.
+      // A part may have become unnecessary because another one is gone.
       if (size > 1 || !went) size = size === 1 ? 0 : Math.ceil(size / 2);
     }
   }
@@ -93,14 +93,14 @@ export async function minimize(
   };
 }
 
-/** What can be dropped at a level: objects (0), rules (1), and then what stands so deep below a rule. */
+/** The parts that can be dropped at a level: objects (0), rules (1), and then parts at this depth below a rule. */
 function partsAt(objects: readonly TicketObject[], gone: readonly Path[], level: number): Path[] {
   const dropped = new Set(gone.map((path) => JSON.stringify(path)));
   const there = (path: Path): boolean => !dropped.has(JSON.stringify(path));
   const below = (value: unknown, path: Path, depth: number): Path[] => {
     const children = childrenOf(value, path).filter(there);
     if (depth > 1) return children.flatMap((child) => below(at(objects, child), child, depth - 1));
-    // The last entry of a list is tried as the whole list.
+    // The only entry of a list is dropped with the list.
     if (Array.isArray(value)) return children.length > 1 ? children : [];
     return children.filter((child) => !ESSENTIAL.includes(String(child.at(-1))));
   };
@@ -126,7 +126,7 @@ function at(objects: readonly TicketObject[], path: Path): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<string | number, unknown> | undefined)?.[key], objects);
 }
 
-/** The objects without these parts. A list that lost its last entry goes too. */
+/** The objects without these parts. A list without entries is dropped too. */
 function without(objects: readonly TicketObject[], paths: readonly Path[]): TicketObject[] {
   const gone = new Set(paths.map((path) => JSON.stringify(path)));
   const rebuild = (value: unknown, path: Path): unknown => {
@@ -152,8 +152,8 @@ function nameOf(objects: readonly TicketObject[], [index, , ...rest]: Path): str
 }
 
 /**
- * Whether two answers to a ticket are the same: status, who answered, and the cause, word for word, but for the numbers of rules,
- * which change where a rule before them goes. What the cause names (a policy, a field, a list) therefore stays.
+ * Whether two answers to a ticket are the same: status, who answered, and the exact cause without the indexes of rules, which
+ * change if an earlier rule is dropped. So the policy, field or list that the cause names is never dropped.
  */
 export function sameAnswer(
   one: Pick<ReproAnswer, "cause" | "verdict" | "reproduced">,
@@ -167,7 +167,7 @@ export function sameAnswer(
   );
 }
 
-/** A rule's place in its policy changes when one before it is dropped, and Envoy's name and details have it. */
+/** Removes the indexes of rules, which change if an earlier rule is dropped; Envoy's names and details contain them. */
 function withoutPlaces(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutPlaces);
   if (typeof value !== "object" || value === null) return value;

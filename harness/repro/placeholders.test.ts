@@ -16,8 +16,8 @@ metadata: { name: a, namespace: shop }
 spec: { rules: [{ when: [${conditions}] }] }
 `;
 
-describe("a ticket's request, as it is written", () => {
-  it("has no value of a header or of a parameter that no policy looks at, and says so", () => {
+describe("a ticket's request in the report", () => {
+  it("has a placeholder for each header and parameter that no policy compares, and reports it", () => {
     const request = readCurlLine(
       `curl -H 'X-Auth: hunter2' -H 'X-Session-Id: xsession' -H 'X-Passwd: s3cr3t' -H 'X-Auth-Key: apikey' -H 'X-Amz-Credential: amz/20261128' -H 'Accept: text/html' 'https://me:pw@shop.example/orders?password=hunter2&api_key=apikey&code=c0de&page=2&flag'`,
     );
@@ -37,7 +37,7 @@ describe("a ticket's request, as it is written", () => {
     );
   });
 
-  it("keeps what a policy or a route compares with something, and says what looks at it", () => {
+  it("keeps values that a policy or a route compares, and reports which object compares them", () => {
     const objects = readObjects(
       [
         policy(
@@ -60,7 +60,7 @@ describe("a ticket's request, as it is written", () => {
       ...{ kind: "value-kept", part: "header x-tenant", decides: "no" },
       by: { kind: "AuthorizationPolicy", namespace: "shop", name: "a" },
     });
-    // What is no JWT where a token is looked for is opaque, and another takes its place.
+    // A value that is not a JWT in the place of a token is opaque, and another one replaces it.
     assert.deepEqual(
       safe.tokens.map(({ place, value }) => [place, value.kind]),
       [
@@ -71,7 +71,7 @@ describe("a ticket's request, as it is written", () => {
     assert.doesNotMatch(JSON.stringify(safe), /odd|apikey/);
   });
 
-  it("decides nothing by a secret that a rule compares", () => {
+  it("does not keep a secret that a rule compares", () => {
     const objects = readObjects(
       policy(
         `{ key: "request.headers[authorization]", values: ["Basic *"] }, { key: "request.headers[x-secret]", values: ["a*"] }`,
@@ -89,7 +89,7 @@ describe("a ticket's request, as it is written", () => {
     assert.doesNotMatch(JSON.stringify(safe), /bWU6|abc/);
   });
 
-  it("keeps the query where a policy looks at the path as it is sent", () => {
+  it("keeps the query if a policy compares the raw path", () => {
     const objects = readObjects(policy(`{ key: "request.headers[:path]", values: ["/a?b=1"] }`), "t.yaml");
     const safe = withPlaceholders(readRequest("GET /a?b=1", []), objects);
     assert.equal(safe.path, "/a?b=1");
@@ -99,7 +99,7 @@ describe("a ticket's request, as it is written", () => {
     );
   });
 
-  it("has no token whose dots are encoded, and no half of an opaque one", () => {
+  it("has no token with encoded dots, and no part of an opaque one", () => {
     assert.equal(readRequest("GET /a?x=eyJhbGciOiJI%2EeyJpc3MiOiJq%2Ec2lnbmF0", []).path, "/a");
     assert.deepEqual(readRequest("GET /", ["x-a: eyJhbGciOiJI%2EeyJpc3MiOiJq%2Ec2lnbmF0"]).headers, []);
     const opaque = readRequest("GET /", ["Authorization: Bearer hunter2-and-more"]);
@@ -117,7 +117,7 @@ describe("a ticket's request, as it is written", () => {
     assert.ok(differences.some((one) => one.kind === "placeholder" && one.part === "VirtualService v"));
   });
 
-  it("says where keys were, without user info and query", () => {
+  it("reports the URL of keys without user info and query", () => {
     const rule = { issuer: "x", jwksUri: "https://svc:hunter2@idp.example/keys?client_secret=s3cr3t#a" };
     const { differences } = rewriteRules(
       "RequestAuthentication r",

@@ -1,4 +1,4 @@
-/** A ticket's request without what may be a credential: what is written of a ticket is attached to it. */
+/** Removes possible credentials from a ticket's request, because the report is attached to the ticket. */
 
 import { redact } from "../safe/redact.ts";
 import type { ObjectRef } from "../model/finding.ts";
@@ -7,16 +7,16 @@ import type { TicketRequest } from "./curl-line.ts";
 import type { TicketObject } from "./ticket.ts";
 import { refOf } from "./understood.ts";
 
-/** Stands for a value of a header or of a query parameter. */
+/** Replaces the value of a header or of a query parameter. */
 export const PLACEHOLDER = "placeholder";
 
-/** Headers that are no credentials by what they are; proxies and policies decide by some of them. */
+/** Headers that never contain credentials; some of them change decisions of proxies and policies. */
 const PLAIN =
   /^(?:host|accept(?:-[a-z]+)?|access-control-request-[a-z]+|cache-control|connection|content-(?:length|type|encoding)|expect|origin|pragma|range|te|trailer|transfer-encoding|upgrade|via|forwarded|x-forwarded-(?:for|host|proto|port|prefix|method|uri)|x-real-ip|x-request-id|x-(?:http-)?method(?:-override)?|x-(?:original|rewrite)-ur[il]|x-envoy-[a-z-]+|x-b3-[a-z]+|traceparent|if-[a-z-]+)$/;
 
-/** What a ticket's objects compare with something. */
+/** The parts of a request that a ticket's objects compare. */
 interface Compared {
-  /** In small letters, with what compares it. */
+  /** Lower-case names, with the object that compares the header. */
   readonly headers: ReadonlyMap<string, ObjectRef>;
   /** Headers in which a jwtRule looks for a token. */
   readonly jwt: ReadonlySet<string>;
@@ -24,13 +24,13 @@ interface Compared {
   /** Headers that a condition or a route compares. */
   readonly ruled: ReadonlySet<string>;
   readonly parameters: ReadonlyMap<string, ObjectRef>;
-  /** What looks at path and query as they are sent. */
+  /** The object that compares the raw path and query. */
   readonly query: ObjectRef | undefined;
 }
 
 /**
- * The request with placeholders for the values of its headers and query parameters, but for those that a policy or route of the
- * ticket compares with something, and headers that are no credentials by what they are.
+ * The request with placeholders for the values of its headers and query parameters, except those that a policy or route of the
+ * ticket compares, and headers that never contain credentials.
  */
 export function withPlaceholders(request: TicketRequest, objects: readonly TicketObject[]): TicketRequest {
   const compared = comparedBy(objects);
@@ -38,7 +38,7 @@ export function withPlaceholders(request: TicketRequest, objects: readonly Ticke
   const keep = (part: string, by: ObjectRef): void =>
     void differences.push({ kind: "value-kept", part, by, decides: "no" });
   const hide = (part: string): void => void differences.push({ kind: "placeholder", part, decides: "no" });
-  // What takes the place of a credential is another text: where a rule compares it, that decides.
+  // The replacement of a credential is another value: if a rule compares it, the difference decides.
   for (const { place, part, value } of request.tokens) {
     const name = "header" in place ? place.header.toLowerCase() : "cookie" in place ? "cookie" : undefined;
     if (name !== undefined && value.kind !== "jwt" && compared.ruled.has(name))
@@ -54,7 +54,7 @@ export function withPlaceholders(request: TicketRequest, objects: readonly Ticke
       tokens.push({ place: { header: name }, part: `header ${name}`, value: { kind: "opaque" } });
       return [];
     }
-    // A rule has the value itself, or the header is not one for secrets.
+    // A rule contains the value, or the header is not one for secrets.
     if (
       by !== undefined &&
       (yaml.includes(JSON.stringify(value)) || !/key|token|secret|auth|pass|session|cookie/.test(lower))
@@ -157,7 +157,7 @@ function comparedBy(objects: readonly TicketObject[]): Compared {
     for (const { when } of entries<Rule>(spec["rules"]))
       for (const { key, values, notValues } of entries<NonNullable<Rule["when"]>[number]>(when)) {
         const name = /^request\.headers\[(.*)\]$/.exec(String(key))?.[1]?.toLowerCase();
-        // `*` asks whether the header is there.
+        // `*` only checks that the header is present.
         if (name === undefined || [values ?? [], notValues ?? []].flat().every((value) => value === "*")) continue;
         if (name === ":path") query = what;
         else {
@@ -181,7 +181,7 @@ function comparedBy(objects: readonly TicketObject[]): Compared {
   return { headers, jwt, jwtParameters, ruled, parameters, query };
 }
 
-/** The entries of what should be a list; a ticket may have anything there. */
+/** The entries of a list; empty for any other value in a ticket. */
 function entries<Entry>(value: unknown): readonly Entry[] {
   return Array.isArray(value)
     ? (value as unknown[]).filter((one): one is Entry => one !== null && one !== undefined)

@@ -1,4 +1,4 @@
-/** A translated ticket for any cluster: with `${ns}` and `${outside.ns}` in the place of its namespaces. */
+/** Turns a translated ticket into a scenario for any cluster, with `${ns}` and `${outside.ns}` instead of its namespaces. */
 
 import { STAND_IN, toYaml } from "./stand-in.ts";
 import { ROOT } from "./services.ts";
@@ -11,14 +11,14 @@ interface Parts {
   readonly ticket: Ticket;
   readonly topology: Topology;
   readonly applied: readonly { readonly file: string; readonly object: TicketObject }[];
-  /** Of the stand-ins and callers. */
+  /** The objects of the stand-ins and clients. */
   readonly made: readonly object[];
   readonly issuers: readonly MadeIssuer[];
   readonly folder: string;
   readonly secured: boolean;
 }
 
-/** A scenario has two namespaces, clients of its own, and no TLS. */
+/** A scenario has two namespaces, its own clients, and no TLS. */
 export function portable({
   ticket,
   topology,

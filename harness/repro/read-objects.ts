@@ -1,4 +1,4 @@
-/** Kubernetes objects out of a ticket's YAML, and back. */
+/** Reads Kubernetes objects from a ticket's YAML, and writes them. */
 
 import path from "node:path";
 import { parseAllDocuments, stringify } from "yaml";
@@ -7,7 +7,7 @@ import { ofFile } from "../user-file.ts";
 import { withoutCredentials } from "./placeholders.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** Objects of YAML text; a List is taken apart. @throws MeshproofError ERR_USAGE naming the file */
+/** The objects of YAML text; a List is replaced by its items. @throws MeshproofError ERR_USAGE with the file's name */
 export function readObjects(text: string, file: string): TicketObject[] {
   return ofFile(file, () => objectsOf(text, file));
 }
@@ -34,7 +34,7 @@ function objectsOf(text: string, file: string): TicketObject[] {
   });
 }
 
-/** An IstioOperator needs no name, and Helm values (of the charts istio-base, istiod or of istioctl) are an IstioOperator without a head. */
+/** An IstioOperator needs no name; Helm values (of the charts base and istiod, or of istioctl) become an IstioOperator. */
 function named(value: unknown, file: string): unknown {
   if (typeof value !== "object" || value === null) return value;
   const { kind, metadata, apiVersion, ...more } = value as Partial<TicketObject> & Record<string, unknown>;
@@ -48,7 +48,7 @@ function named(value: unknown, file: string): unknown {
   return { apiVersion: "install.istio.io/v1alpha1", kind: "HelmValues", metadata: { name }, spec };
 }
 
-/** Objects as YAML. Key sets are `…`, and a jwksUri has no user info and no query: no secret of a user's gets into a report. */
+/** Writes objects as YAML. Key sets become `…`, and a jwksUri loses user info and query, so that no secret gets into a report. */
 export function stringifyObjects(objects: readonly TicketObject[]): string {
   const blank = (key: unknown, value: unknown): unknown => {
     if (key === "jwks") return "…";

@@ -1,4 +1,4 @@
-/** A ticket, from what a person gives: files, a request and a token. */
+/** Reads a ticket from the user's files, request and token. */
 
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
@@ -33,9 +33,9 @@ export interface TicketOptions {
 }
 
 /**
- * @param scenariosRoot the scenarios that meshproof brings
+ * @param scenariosRoot meshproof's own scenarios
  * @param stdin reads standard input, for the file `-`
- * @throws MeshproofError ERR_USAGE, without a word of a token
+ * @throws MeshproofError ERR_USAGE, with no part of a token in the message
  */
 export async function readTicket(
   files: readonly string[],
@@ -68,12 +68,12 @@ export async function readTicket(
     ...(status === undefined ? {} : { authorizer: authorizerOf(status, await workload(AUTHORIZER)) }),
     ...(options.from === undefined ? {} : { from: options.from }),
     request: ofFile(files.join(", "), () => withPlaceholders(placed(request, options, given.length > 0), objects)),
-    // One that is given takes the place of the request's first.
+    // A given token replaces the request's first one.
     tokens: given.length > 0 ? [...given, ...written.slice(1)] : written,
   };
 }
 
-/** The request with the place of `--in`, where it says where the token is. */
+/** The request with the token in the place of `--in`, if that is given. */
 function placed(request: TicketRequest, { in: where }: TicketOptions, given: boolean): TicketRequest {
   if (where === undefined) return request;
   const [, kind, name = ""] = /^(header|cookie|query):(.+)$/.exec(where) ?? [];
@@ -84,7 +84,7 @@ function placed(request: TicketRequest, { in: where }: TicketOptions, given: boo
   return { ...request, tokens: [{ place, part: `${kind} ${name}`, value: { kind: "variable" } }, ...request.tokens] };
 }
 
-/** @throws MeshproofError ERR_USAGE where the ticket's objects are not what their kinds say */
+/** @throws MeshproofError ERR_USAGE if an object of the ticket does not match its kind */
 export function translated(files: readonly string[], ticket: Ticket): Translation {
   return ofFile(files.join(", "), () => translate(ticket));
 }
@@ -104,7 +104,7 @@ function requestOf({ request: line, curl, header }: TicketOptions): TicketReques
   };
 }
 
-/** The YAML of a file, of the files directly in a folder, or of standard input. */
+/** Reads the YAML of a file, of the files directly in a folder, or of standard input. */
 async function readYaml(
   file: string,
   stdin: () => Promise<string>,

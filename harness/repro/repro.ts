@@ -1,4 +1,4 @@
-/** Reproduces a ticket: translates it, asks a mesh, and reads the answer out of what was observed. In this process. */
+/** Reproduces a ticket in this process: translates it, sends its requests to a mesh, and builds the answer from the observations. */
 
 import path from "node:path";
 import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/cluster.ts";
@@ -25,31 +25,31 @@ import { translated } from "./read-ticket.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 import { writeScenarios } from "./write-scenario.ts";
 
-/** How often `--minimize` asks the mesh. */
+/** Maximum number of attempts of `--minimize`. */
 const MOST_TRIES = 60;
 
-/** What a ticket's scenario expects; only `observe` sends its requests, and that judges nothing. */
+/** The expectation in a ticket's scenario; only `observe` sends its requests, and that does not judge them. */
 const ANYTHING = { status: 200, by: "workload" } as const;
 
 export interface ReproTask {
   readonly ticket: Ticket;
-  /** As they were named. */
+  /** The files as the user named them. */
   readonly files: readonly string[];
-  /** How a person asks this again. */
+  /** The command that repeats this. */
   readonly command: string;
   readonly version: string;
-  /** What the reporter expected, and saw. */
+  /** The answer that the reporter expected, and the one they saw. */
   readonly wanted: Wanted;
   readonly minimize: boolean;
-  /** The scenarios that meshproof brings. */
+  /** Folder of meshproof's own scenarios. */
   readonly scenariosRoot: string;
 }
 
-/** What reproducing takes of the process that it runs in. */
+/** The functions that the calling process provides. */
 export interface ReproPlace {
-  /** Gives the cluster; called once. `signal` aborts where the work is interrupted or the cluster is lost. */
+  /** Returns the cluster; called once. `signal` aborts if the work is interrupted or the cluster is lost. */
   readonly open: () => Promise<{ readonly cluster: Cluster; readonly signal: AbortSignal }>;
-  /** Makes a folder that is this user's alone and goes with the process. */
+  /** Creates a folder that only this user can access and that is removed when the process ends. */
   readonly tempDir: () => string;
   readonly newId: () => string;
   readonly progress: Progress;
@@ -62,8 +62,8 @@ export interface Reproduced {
 }
 
 /**
- * Asks the mesh about a ticket, and with `minimize` about less and less of it. Ends the cluster, or gives it back as it was.
- * @throws MeshproofError ERR_PROBE where nothing can be said, ERR_MANIFEST_REJECTED, ERR_USAGE
+ * Sends a ticket's requests to the mesh, and with `minimize` those of smaller and smaller tickets. Ends the cluster, or restores it.
+ * @throws MeshproofError ERR_PROBE if there is no answer, ERR_MANIFEST_REJECTED, ERR_USAGE
  */
 export async function repro(task: ReproTask, place: ReproPlace): Promise<Reproduced> {
   const translation = translated(task.files, task.ticket);
@@ -71,7 +71,7 @@ export async function repro(task: ReproTask, place: ReproPlace): Promise<Reprodu
   await using stack = new AsyncDisposableStack();
   stack.use(cluster);
   const ready = cluster.ready();
-  ready.catch(() => undefined); // told where it is awaited
+  ready.catch(() => undefined); // reported where it is awaited
   try {
     const handle = await toHandle(cluster);
     stack.defer(async () => {
@@ -86,11 +86,11 @@ export async function repro(task: ReproTask, place: ReproPlace): Promise<Reprodu
   }
 }
 
-/** Where a ticket is asked, once or many times. */
+/** The mesh for a ticket's requests, used once or many times. */
 interface Stage {
   readonly cluster: Cluster;
   readonly handle: ClusterHandle;
-  /** The gateway's. */
+  /** Resolves when the gateway is ready. */
   readonly ready: Promise<void>;
   readonly signal: AbortSignal;
   readonly place: ReproPlace;
@@ -121,7 +121,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
   const opened = await openSession(plan, handle);
   const session = { ...opened, ...placed(opened, translation, ticket) };
   try {
-    // A run before this one may have ended in the middle of a scenario.
+    // An earlier run may have ended in the middle of a scenario.
     await Promise.all([sweep(session, scenarios), makeReady(session, translation)]);
     await setUpWorkloads(session, scenarios, { ...place, signal });
     const refusals = (await preflight(session, scenarios)).get(scenario);
@@ -148,7 +148,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
   }
 }
 
-/** The smallest part of the ticket that the mesh answers alike, asked once more by itself; the ticket as it is where that fails. */
+/** The smallest part of the ticket with the same answer, confirmed once more by itself; the whole ticket if that fails. */
 async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promise<Reproduced> {
   const { progress } = stage.place;
   const quiet = { ...stage, place: { ...stage.place, progress: () => undefined } };
@@ -162,7 +162,7 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
       try {
         return sameAnswer(full.answer, (await askAbout(objects)).answer) ? "same" : "other";
       } catch (error) {
-        // What was left cannot be translated, or the API server refuses it.
+        // The rest cannot be translated, or the API server rejects it.
         const codes = ["ERR_PROBE", "ERR_USAGE", "ERR_SCENARIO_INVALID", "ERR_MANIFEST_REJECTED"];
         if (error instanceof MeshproofError && codes.includes(error.code)) return "refused";
         throw error;
@@ -170,7 +170,7 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
     },
     MOST_TRIES,
   );
-  // Nothing of the tries before, such as a Service that was dropped, may have a part in it.
+  // Nothing from earlier attempts, such as a Service that was dropped, may influence it.
   progress("minimizing: once more what is left");
   await removeStandIn(full.translation, stage.handle);
   const left = await askAbout(found.objects);
@@ -181,11 +181,11 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
   return { ...kept, answer: { ...kept.answer, minimized: { confirmed, complete, tries, refused, dropped, yaml } } };
 }
 
-/** On a kept cluster it would answer to the policies of whoever comes next. */
+/** Removes the stand-in: on a kept cluster the policies of the next run would apply to it. */
 async function removeStandIn({ files }: Translation, handle: ClusterHandle): Promise<void> {
   const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!;
   const kube = connect(handle.kubeconfig);
   const manifests = parseManifests(text.replaceAll("${outside.ns}", handle.outsideNamespace));
-  // Namespaces stay: to remove one takes longer than the next ticket may wait.
+  // Namespaces stay: removing one takes too long for the next ticket.
   for (const manifest of manifests.reverse()) if (manifest.kind !== "Namespace") await kube.objects.remove(manifest);
 }

@@ -1,11 +1,11 @@
-/** Services, workloads and routes of a ticket, and what is assumed of those that it does not show. */
+/** The Services, workloads and routes of a ticket, with assumptions about those that it does not contain. */
 
 import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { isKind, isPolicy, podSpecOf, refOf } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** The namespace whose policies hold for the whole mesh, and where the gateway is. */
+/** The root namespace, whose policies apply to the whole mesh, and which has the gateway. */
 export const ROOT = "istio-system";
 
 /** Labels of the ingress gateway's pods. */
@@ -24,11 +24,11 @@ export interface Service {
   readonly name: string;
   readonly selector: Labels;
   readonly ports: readonly ServicePort[];
-  /** As the ticket has it; undefined for one that was assumed. */
+  /** The ticket's object; undefined for an assumed one. */
   readonly object?: TicketObject;
 }
 
-/** Pods of the ticket, of which one stand-in is made. */
+/** Pods of the ticket; one stand-in replaces them. */
 export interface Workload {
   readonly namespace: string;
   /** `Deployment shop`, or `the pods of Service shop` */
@@ -47,7 +47,7 @@ export interface RouteTo {
   readonly port?: number;
   /** Whether its VirtualService is bound to a gateway. */
   readonly gateway: boolean;
-  /** By TLS or TCP, which does not end at the gateway. */
+  /** Whether it routes TLS or TCP, which the gateway does not terminate. */
   readonly raw: boolean;
 }
 
@@ -56,7 +56,7 @@ export function sorted<Object extends TicketObject>(objects: readonly Object[]):
   return [...objects].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-/** The namespace of objects that name none: kubectl's default, or that of the host asked. */
+/** The namespace of objects without one: kubectl's default, or that of the requested host. */
 export function fallbackOf(objects: readonly TicketObject[], host: string, differences: Difference[]): string {
   const without = objects.filter(
     (one) => one.metadata.namespace === undefined && one.kind !== "Namespace" && isKind(one, one.kind),
@@ -122,7 +122,7 @@ export function isOf({ namespace, selector }: Service, workload: Workload): bool
   );
 }
 
-/** The ports of a workload that a Service leads to. */
+/** The ports of a workload that a Service targets. */
 export function targetPortsOf({ ports }: Service, workload: Workload): number[] {
   return ports.map(({ port, targetPort }) =>
     typeof targetPort === "number"
@@ -133,7 +133,7 @@ export function targetPortsOf({ ports }: Service, workload: Workload): number[] 
   );
 }
 
-/** Pods of a Service that the ticket does not show: what policies choose beside its own labels is taken to be there, and may not be. */
+/** Assumed pods of a Service that are not in the ticket: they get the labels that policies select, which may be wrong. */
 export function podsOf(
   service: Service,
   policies: readonly TicketObject[],
@@ -146,7 +146,7 @@ export function podsOf(
     for (const policy of sorted(policies)) {
       if (nsOf(policy) !== service.namespace) continue;
       const chosen = selectorOf(policy);
-      // Another value of a label is another workload's.
+      // Another value of the label belongs to another workload.
       if (Object.entries(chosen).some(([key, value]) => labels[key] !== undefined && labels[key] !== value)) continue;
       if (Object.keys(service.selector).every((key) => chosen[key] === undefined)) continue;
       for (const [key, value] of Object.entries(chosen)) {
@@ -169,7 +169,7 @@ export function selectorOf({ spec }: TicketObject): Record<string, string> {
   return (spec?.["selector"] as { matchLabels?: Record<string, string> } | undefined)?.matchLabels ?? {};
 }
 
-/** Whether a policy is for an ingress gateway, by what it selects. */
+/** Whether a policy selects an ingress gateway. */
 export function isAtGateway(policy: TicketObject, objects: readonly TicketObject[]): boolean {
   const chosen = Object.entries(selectorOf(policy));
   if (chosen.length === 0 || !isPolicy(policy)) return false;
@@ -221,7 +221,7 @@ export function routesOf(objects: readonly TicketObject[], nsOf: (object: Ticket
   });
 }
 
-/** Name and namespace of a Service, as a host names it; undefined for a host elsewhere. */
+/** Name and namespace of the Service that a host names; undefined for a host outside the cluster. */
 export function inCluster(
   host: string,
   namespaces: ReadonlySet<string>,
@@ -240,7 +240,7 @@ export function keysFrom(objects: readonly TicketObject[]): string[] {
     .flatMap(({ jwksUri, jwks_uri }) => hostOf(String(jwksUri ?? jwks_uri ?? "")) ?? []);
 }
 
-/** The host of an HTTP URL, also where the rest of it is not valid. */
+/** The host of an HTTP URL, even if the rest of the URL is not valid. */
 export function hostOf(url: string): string | undefined {
   return /^https?:\/\/(?:[^/@]*@)?([^/:?#]+)/.exec(url)?.[1];
 }
@@ -261,7 +261,7 @@ export function fitsHost(pattern: string, host: string): boolean {
   return pattern === "*" || pattern === host || (pattern.startsWith("*") && host.endsWith(pattern.slice(1)));
 }
 
-/** The labels that policies choose pods by, where the ticket shows neither Service nor pods. */
+/** The labels that policies select, if the ticket has neither Service nor pods. */
 export function labelsAssumed(
   policies: readonly TicketObject[],
   workloads: readonly Workload[],
@@ -293,7 +293,7 @@ export function labelsAssumed(
   return Object.fromEntries([...labels].map(([key, values]) => [key, [...values].sort()[0]!]).sort());
 }
 
-/** The port of the container is not given: policies that name one are taken at their word, and may be wrong about it. */
+/** The port in the policies, if the container's port is not given; the policies may be wrong about it. */
 export function portAssumed(policies: readonly TicketObject[], differences: Difference[]): number | undefined {
   for (const policy of sorted(policies)) {
     const rules = (policy.spec?.["rules"] ?? []) as ({

@@ -1,4 +1,4 @@
-/** Objects of a ticket as they work with meshproof's gateway and certificates. */
+/** Adapts objects of a ticket to meshproof's gateway and certificates. */
 
 import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
@@ -7,7 +7,7 @@ import { inCluster, isOurGateway, ROOT, selectorOf, type Service } from "./servi
 import type { TicketObject } from "./ticket.ts";
 import { isKind, refOf } from "./understood.ts";
 
-/** A policy for an ingress gateway, where ours is. */
+/** Moves a policy for an ingress gateway to meshproof's gateway. */
 export function settleAtGateway(
   policy: TicketObject,
   namespace: string,
@@ -24,7 +24,7 @@ export function settleAtGateway(
           selector: { istio: "ingressgateway" },
           difference: { kind: "gateway", object, selector, elsewhere: false, decides: "no" },
         };
-  // Where the ticket shows the gateway's own pods or Service beside the policy, both are moved together.
+  // If the ticket has the gateway's pods or Service beside the policy, both are moved together.
   const shown = objects.some(
     (one) =>
       (isKind(one, "Deployment") || isKind(one, "Service") || isKind(one, "Pod")) &&
@@ -40,7 +40,7 @@ export function settleAtGateway(
   return { namespace, difference: { kind: "gateway", object, selector, elsewhere: true, decides: "unknown" } };
 }
 
-/** Certificates of a Gateway's servers are ours. @returns names of the Secrets */
+/** Gives a Gateway's servers meshproof's certificates. @returns names of the Secrets */
 export function settleServers(
   object: TicketObject,
   spec: Record<string, unknown>,
@@ -52,7 +52,7 @@ export function settleServers(
     port?: { protocol?: string; number?: number };
   }[];
   return servers.flatMap(({ tls, port }) => {
-    // Our gateway's Service has the ports 80 and 443.
+    // The Service of meshproof's gateway has the ports 80 and 443.
     const here = /^(HTTPS|TLS)$/.test(port?.protocol ?? "") ? 443 : 80;
     if (port?.number !== undefined && port.number !== here) {
       const taken = servers.some((one) => one.port !== port && one.port?.number === here);
@@ -84,13 +84,13 @@ export function settleServers(
   });
 }
 
-/** A host outside of the cluster cannot be reached: a server of ours has its place. */
+/** Replaces a host outside the cluster, which cannot be reached, by meshproof's own server. */
 export function settleEntry(spec: Record<string, unknown>): void {
   if (spec["location"] === "MESH_INTERNAL" || spec["workloadSelector"] !== undefined) return;
   spec["resolution"] = "DNS";
   spec["endpoints"] = [{ address: "ticket-elsewhere.${outside.ns}.svc.cluster.local" }];
   const hosts = (spec["hosts"] ?? []) as string[];
-  // Istio takes no wildcard with a resolution by DNS.
+  // Istio does not allow a wildcard host with DNS resolution.
   if (hosts.some((host) => host.startsWith("*"))) {
     delete spec["endpoints"];
     spec["resolution"] = "NONE";

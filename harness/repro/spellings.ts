@@ -1,5 +1,5 @@
 /**
- * Paths that a workload may take for the same as this one although a proxy need not: path parameters cut off (Tomcat, Jetty),
+ * Paths that a workload may treat like this one although a proxy may not: path parameters removed (Tomcat, Jetty),
  * `%2F` and `%5C` decoded, slashes merged, dot segments resolved (RFC 3986 section 5.2.4).
  */
 export function otherSpellings(path: string): string[] {

@@ -1,4 +1,4 @@
-/** Where a ticket's request is sent from and to, on a cluster: its own namespaces, stand-ins and certificates. */
+/** Prepares a cluster for a ticket's request: its namespaces, stand-ins and certificates. */
 
 import type { V1Pod } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
@@ -17,7 +17,7 @@ import { hasProxyContainer } from "../mesh/proxy-container.ts";
 
 const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";
 
-/** Namespaces, and certificates that nobody has signed: what pods need before they can start. */
+/** Creates namespaces and self-signed certificates, which pods need before they can start. */
 export async function makeReady({ kube, handle }: Session, { files, certificate }: Translation): Promise<void> {
   const text = files
     .get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!
@@ -49,7 +49,7 @@ export async function makeReady({ kube, handle }: Session, { files, certificate 
     );
 }
 
-/** The proxies of the Services of a ticket that serve keys. */
+/** The proxies of the ticket's Services that serve keys. */
 export async function keyServersOf(
   { kube }: Pick<Session, "kube">,
   { topology, differences }: Pick<Translation, "topology" | "differences">,
@@ -62,7 +62,7 @@ export async function keyServersOf(
   return proxiesOf(pods.flat());
 }
 
-/** The ready stand-ins in a namespace, of a Service where it has a selector. */
+/** The ready stand-ins in a namespace; those of a Service if it has a selector. */
 async function podsBehind(
   kube: Session["kube"],
   { namespace, selector = {} }: { readonly namespace: string; readonly selector?: Labels },
@@ -76,7 +76,7 @@ function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
   return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false));
 }
 
-/** The places of a scenario, as the ticket has them. */
+/** Maps the places of a scenario to the ticket's pods. */
 export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
   const { kube } = session;
   const { way, services, workloads, others } = topology;

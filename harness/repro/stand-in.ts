@@ -1,4 +1,4 @@
-/** What stands in for a ticket's workloads and callers: nginx that answers 200 to everything, and pods with curl. */
+/** Stand-ins for a ticket's workloads and clients: nginx that answers 200 to everything, and pods with curl. */
 
 import { stringify } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
@@ -6,34 +6,34 @@ import type { Caller } from "../model/ticket.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort, type Workload } from "./services.ts";
 import { type Topology } from "./topology.ts";
 
-/** Name of the folder in scenarios/workloads. */
+/** Name of their folder in scenarios/workloads. */
 export const STAND_IN = "ticket";
 
-/** On every pod that stands in. */
+/** Label on every stand-in pod. */
 export const STAND_IN_LABEL = "meshproof.dev/stand-in";
 
-/** Names the Deployment of a caller. */
+/** Label with the name of a client's Deployment. */
 export const CALLER_LABEL = "meshproof.dev/caller";
 
-/** Namespace of what is outside of the mesh. */
+/** Namespace of the pods outside the mesh. */
 const OUTSIDE = "${outside.ns}";
 
-/** A Secret with a certificate for every host of the ticket. */
+/** Secret with a certificate for every host of the ticket. */
 export const CERTIFICATE = "meshproof-ticket-tls";
 
-/** The port that a kubelet asks whether a stand-in is ready. */
+/** Port of a stand-in's readiness probe. */
 const READY_PORT = 59_321;
 
 export interface KeySet {
   readonly namespace: string;
-  /** Of the Service that serves them. */
+  /** Name of the Service that serves the keys. */
   readonly service: string;
   readonly path: string;
-  /** Name of the issuer here. */
+  /** Name of the issuer in the translated scenario. */
   readonly issuer: string;
 }
 
-/** Where the image of nginx is written: that of the workload nginx-proxy, which every kind of cluster has. */
+/** Reads the nginx image from the workload nginx-proxy, which every kind of cluster has. */
 export function imageIn(text: string): string {
   const image = /^\s*image: (\S*nginx\S*)$/m.exec(text)?.[1];
   if (image === undefined)
@@ -41,7 +41,7 @@ export function imageIn(text: string): string {
   return image;
 }
 
-/** @param ports numbers that speak TLS, as `namespace/service:port` */
+/** @param ports ports that use TLS, as `namespace/service:port` */
 export function standIns(
   { namespaces, services, workloads, way }: Topology,
   callers: readonly Caller[],
@@ -228,7 +228,7 @@ ${keys.map(({ path, issuer }) => `    location = ${path} { default_type applicat
   ];
 }
 
-/** A pod says itself whether it wants a sidecar. */
+/** Label that requests or refuses a sidecar for a pod. */
 function injected(sidecar: boolean): Record<string, string> {
   return { "sidecar.istio.io/inject": String(sidecar) };
 }

@@ -1,4 +1,4 @@
-/** A ticket, and what it becomes. */
+/** Types of a ticket and of its translation. */
 
 import type { MeshSetting } from "../model/cluster.ts";
 import type { Expectation } from "../model/scenario.ts";
@@ -20,7 +20,7 @@ export interface TicketObject {
     readonly annotations?: Readonly<Record<string, string>>;
   };
   readonly spec?: Readonly<Record<string, unknown>>;
-  /** Of a ConfigMap. */
+  /** Data of a ConfigMap. */
   readonly data?: Readonly<Record<string, string>>;
   /** A CUSTOM policy that asks the authorizer of `--authorizer`. */
   readonly scripted?: true;
@@ -31,7 +31,7 @@ export interface Ticket {
   readonly name: string;
   readonly objects: readonly TicketObject[];
   readonly request: TicketRequest;
-  /** The tokens of the request that are known, in its order. */
+  /** The known tokens of the request, in order. */
   readonly tokens: readonly GivenToken[];
   /** `--from` */
   readonly from?: string;
@@ -46,32 +46,32 @@ export interface Ticket {
 export interface Translation {
   /** `tickets/<name>` */
   readonly id: string;
-  /** Text by path below the folder `scenarios`, but scenario.yaml. */
+  /** Text by path below the folder `scenarios`, without scenario.yaml. */
   readonly files: ReadonlyMap<string, string>;
   readonly columns: readonly string[];
-  /** The first is the request of the ticket; the others are paths that a workload may take for the same. */
+  /** The first is the request of the ticket; the others are paths that a workload may treat the same way. */
   readonly rows: readonly string[];
-  /** The column that stands for the request as given. */
+  /** The column of the ticket's request. */
   readonly given: string;
   readonly issuers: readonly MadeIssuer[];
   readonly rules: readonly JwtRule[];
   readonly topology: Topology;
-  /** The settings of the ticket's mesh that meshproof's mesh gets. */
+  /** The settings of the ticket's mesh that meshproof applies to its own mesh. */
   readonly mesh: MeshSetting;
-  /** Who sends: the name of a scenario's place, and whom it stands for. */
+  /** The clients: the name of a scenario's place, and the client of the ticket that it replaces. */
   readonly callers: readonly { readonly place: Place; readonly caller: Caller }[];
-  /** Hosts that the certificate of the stand-ins and of the gateway names; empty where there is no TLS. */
+  /** Hosts in the certificate of the stand-ins and the gateway; empty without TLS. */
   readonly certificate: {
     readonly hosts: readonly string[];
     readonly secrets: readonly { readonly namespace: string; readonly name: string }[];
   };
   readonly differences: readonly Difference[];
   readonly hints: readonly Hint[];
-  /** Files and a scenario for any cluster; or why there are none. */
+  /** Files and a scenario for any cluster, or why there are none. */
   readonly exported:
     | { readonly files: ReadonlyMap<string, string>; readonly rename: (scenario: string) => string }
     | { readonly why: string };
-  /** scenario.yaml with what each cell expects. */
+  /** Writes scenario.yaml with each cell's expectation. */
   scenario(expect: (row: number, column: number) => Expectation, forExport?: boolean): string;
 }
 

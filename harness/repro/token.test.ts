@@ -5,11 +5,11 @@ import { decodeToken, readClaims, shiftToNow } from "./token.ts";
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 describe("decodeToken", () => {
-  it("takes header and claims, and nothing else", () => {
+  it("reads only header and claims", () => {
     const token = decodeToken(`Bearer ${part({ alg: "ES256", kid: "k" })}.${part({ iss: "me" })}.c2lnbmF0dXJl\n`);
     assert.deepEqual(token, { header: { alg: "ES256", kid: "k" }, claims: { iss: "me" } });
   });
-  it("does not repeat what it refuses", () => {
+  it("does not repeat refused text in the message", () => {
     assert.throws(
       () => decodeToken("c2VjcmV0.c2VjcmV0.c2VjcmV0"),
       (error: Error) => !/c2Vjc|secret/.test(error.message),
@@ -24,7 +24,7 @@ describe("shiftToNow", () => {
     assert.deepEqual(spec, { claims: { iss: "me", sub: "you" }, expiresIn: 3600, notBefore: -60, issuedAt: 0 });
     assert.deepEqual([moved, expired], [["exp", "nbf", "iat"], false]);
   });
-  it("keeps a token expired that was so from the start, and early what was early", () => {
+  it("keeps a token expired or not yet valid if it was so from the start", () => {
     assert.equal(shiftToNow({ iat: 1000, exp: 900 }).spec.expiresIn, -3600);
     assert.equal(shiftToNow({ iat: 1000, nbf: 1600 }).spec.notBefore, 600);
   });

@@ -10,8 +10,8 @@ export interface GivenToken {
 }
 
 /**
- * Header and claims of a compact JWS (RFC 7515 section 7.1). The signature is not looked at.
- * @throws MeshproofError ERR_USAGE for what is none; the message does not repeat it
+ * Reads header and claims of a compact JWS (RFC 7515 section 7.1), without verifying the signature.
+ * @throws MeshproofError ERR_USAGE if it is not a JWS; the message does not repeat the text
  */
 export function decodeToken(compact: string): GivenToken {
   const [header, claims] = compact
@@ -21,7 +21,7 @@ export function decodeToken(compact: string): GivenToken {
   return { header: readPart(header, "header"), claims: readPart(claims, "payload") };
 }
 
-/** @throws MeshproofError ERR_USAGE for what is no JSON object */
+/** @throws MeshproofError ERR_USAGE if it is not a JSON object */
 export function readClaims(text: string): GivenToken {
   return { header: {}, claims: readObject(text, "--claims takes a JSON object") };
 }
@@ -38,22 +38,22 @@ function readObject(text: string, complaint: string): Record<string, unknown> {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
-    // told below, without the text
+    // reported below, without the text
   }
   throw new MeshproofError("ERR_USAGE", complaint, { hint: "meshproof repro --help shows examples" });
 }
 
-/** The algorithm that the header names, if Envoy knows it. */
+/** The algorithm in the header, if Envoy knows it. */
 export function algorithmOf({ header }: GivenToken): Algorithm | undefined {
   return ALGORITHMS.find((alg) => alg === header["alg"]);
 }
 
-/** A token is at least so long valid that a run does not outlive it. */
+/** Minimum lifetime of a token, longer than a run. */
 const LIFETIME_SECONDS = 3600;
 
 /**
- * The claims as a scenario writes them, their times moved to now. A token of a ticket has always expired by the time that
- * somebody looks at it, so it is taken as it was when it was new; the column `expired` shows the other.
+ * The claims for a scenario, with their times shifted so that the token was issued now: a ticket's token has usually expired
+ * before the ticket is reproduced. The column `expired` tests an expired one.
  */
 export function shiftToNow(claims: GivenToken["claims"]): {
   readonly spec: Pick<TokenSpec, "claims" | "expiresIn" | "notBefore" | "issuedAt">;
@@ -68,7 +68,7 @@ export function shiftToNow(claims: GivenToken["claims"]): {
   const moved = Object.entries({ exp: until, nbf: from, iat: at }).flatMap(([k, v]) => (v === undefined ? [] : [k]));
   return {
     spec: {
-      // The factory adds what a token usually has; what this one lacks is taken away again.
+      // The factory adds the usual claims; those that this token lacks are removed again.
       claims: {
         ...rest,
         ...(rest["iss"] === undefined ? { iss: null } : {}),

@@ -1,4 +1,4 @@
-/** The tokens of a ticket's matrix: those of the request, and what common changes of them get. */
+/** The tokens of a ticket's matrix: those of the request, and common variants of them. */
 
 import type { Difference } from "../model/ticket.ts";
 import type { Algorithm, TokenPlace, TokenSpec, TokenVariant } from "../model/token.ts";
@@ -50,7 +50,7 @@ export function columnsOf(
     const place = rule && placeOf(rule);
     if (place !== undefined) {
       at = { in: place };
-      // Where the request had it is not known: only where nobody looks anywhere else is that no matter.
+      // The token's place in the request is not known, which matters if a rule looks in another place.
       if (rules.some((one) => !looksIn(one, place) || looksIn(one, BEARER) !== looksIn(one, place)))
         differences.push({ kind: "token-place", place: words(place), by: rule!.what, decides: "unknown" });
     }
@@ -119,7 +119,7 @@ function specOf(token: GivenToken, issuers: readonly MadeIssuer[], differences: 
     alg: found?.alg ?? issuer.keys[0]!.alg,
     ...shifted.spec,
     ...(stranger ? { signedBy: "unknown-key", header: kid === undefined ? {} : { kid } } : {}),
-    // One that ours would not have.
+    // An algorithm that meshproof's own token would not have.
     ...(token.header["alg"] !== undefined && alg === undefined ? { header: { alg: token.header["alg"] } } : {}),
   };
 }

@@ -1,4 +1,4 @@
-/** Which way a ticket's request takes, and what stands at its end. Pure; the order of the objects decides nothing. */
+/** Finds the path of a ticket's request and its destination. Pure, and independent of the order of the objects. */
 
 import type { Caller, Difference } from "../model/ticket.ts";
 import { callersOf, OTHER_IDENTITY } from "./callers.ts";
@@ -27,7 +27,7 @@ import {
 import { isKind, isPolicy } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** The way that a request takes. */
+/** The path of a request. */
 export type Way =
   | { readonly kind: "service"; readonly service: Service; readonly port: ServicePort }
   | { readonly kind: "gateway"; readonly tls: boolean; readonly passthrough: boolean }
@@ -36,18 +36,18 @@ export type Way =
 export interface Topology {
   readonly way: Way;
   readonly caller: Caller;
-  /** Who else may have sent it, or on which other way it may have come. */
+  /** Other possible clients and paths of the request. */
   readonly others: readonly {
     readonly caller: Caller;
     readonly open: "identity" | "sidecar" | "way";
     readonly to?: Service;
   }[];
   readonly services: readonly Service[];
-  /** Those that a request may reach, or keys come from. */
+  /** The workloads that a request may reach, or that serve keys. */
   readonly workloads: readonly Workload[];
-  /** Namespaces with sidecars or without. */
+  /** Namespaces, with or without sidecars. */
   readonly namespaces: ReadonlyMap<string, { readonly sidecars: boolean }>;
-  /** Namespace of an object, where it has none of its own. */
+  /** Namespace of objects that have none. */
   readonly fallback: string;
   readonly differences: readonly Difference[];
 }
@@ -103,12 +103,12 @@ export function topologyOf(
     return made;
   };
 
-  // Where VirtualServices send to must be there.
+  // The destinations of VirtualServices must exist.
   for (const { destination, namespace, port } of routes) {
     const [name, space = namespace] = inCluster(destination, new Set([...spaces, namespace])) ?? [];
     if (name !== undefined && find(destination, namespace) === undefined) assume(space, name, port ?? 80);
   }
-  // Keys that a Service of the mesh serves are fetched under the ticket's policies.
+  // The ticket's policies also apply to fetching keys from a Service of the mesh.
   for (const uri of keysFrom(objects)) {
     const [name, space] = inCluster(uri, spaces) ?? [];
     if (name !== undefined && space !== undefined && find(uri, undefined) === undefined) assume(space, name, 80);
@@ -207,7 +207,7 @@ export function toService(
     differences.push({ kind: "part-left-out", part: `the port of Service ${service.name}`, decides: "unknown" });
     return { kind: "service", service, port: { port: 80 } };
   }
-  // A port that is not there would not answer at all, unless somebody left it out in writing.
+  // A missing port would not answer at all, unless the reporter left it out of the ticket.
   if (wanted !== undefined && port.port !== wanted)
     differences.push({
       kind: "part-left-out",

@@ -28,7 +28,7 @@ function ticket(yaml: string, more: Partial<Ticket> = {}): Ticket {
   };
 }
 
-/** The loader's own opinion of what was written. */
+/** The loader's problems with the written files. */
 function problemsOf(made: Translation): string[] {
   const issuers = new Map<string, Issuer>();
   for (const [file, text] of made.files) {
@@ -49,7 +49,7 @@ function problemsOf(made: Translation): string[] {
 
 const scenarioOf = (made: Translation): string => made.scenario(() => ({ status: 200, by: "workload" }));
 
-/** What decides, or may, before anything is asked. */
+/** The differences that decide, or may, before any request is sent. */
 const deciding = (made: Translation): string[] =>
   made.differences.flatMap(({ kind, decides }) => (decides === "no" ? [] : [`${kind} ${decides}`]));
 
@@ -81,7 +81,7 @@ spec: { selector: { app: shop }, ports: [{ name: tcp-web, port: 81, targetPort: 
 `;
 
 describe("translate", () => {
-  it("gives every issuer keys of ours and keeps kids, algorithms and no key of the ticket", () => {
+  it("gives every issuer meshproof's keys with the ticket's kids and algorithms, and keeps no key of the ticket", () => {
     const jwks =
       '{"keys":[{"kty":"EC","crv":"P-256","kid":"one","x":"TICKETX","y":"TICKETY"},{"kty":"RSA","kid":"two","alg":"RS512","n":"TICKETN","e":"AQAB"}]}';
     const made = translate(
@@ -112,7 +112,7 @@ describe("translate", () => {
     assert.doesNotMatch(scenarioOf(made), /stranger/);
   });
 
-  it("signs with a stranger's key what the ticket's JWKS has no key for", () => {
+  it("signs with an unknown key if the ticket's JWKS has no key for the token", () => {
     const made = translate(
       ticket(AUTHENTICATION(`{ issuer: me, jwks: '{"keys":[{"kty":"RSA","kid":"old"}]}' }`), {
         tokens: [{ header: { alg: "RS256", kid: "new" }, claims: { iss: "me" } }],
@@ -123,7 +123,7 @@ describe("translate", () => {
     assert.ok(made.differences.some(({ kind }) => kind === "token-without-key"));
   });
 
-  it("serves keys where the ticket has them: outside, nowhere, not at all, or by a Service of its own", () => {
+  it("serves keys from the ticket's place: outside, unreachable, not at all, or by a Service of the ticket", () => {
     const rule = "{ issuer: https://me.example, jwksUri: https://me.example/keys }";
     const served = (made: Translation) => made.differences.flatMap((one) => (one.kind === "keys" ? [one.served] : []));
     const outside = translate(ticket(AUTHENTICATION(rule)));
@@ -143,7 +143,7 @@ describe("translate", () => {
     for (const made of [outside, failing, named, inside]) assert.deepEqual(problemsOf(made), []);
   });
 
-  it("keeps namespaces, labels, ports and names as the ticket has them", () => {
+  it("keeps the ticket's namespaces, labels, ports and names", () => {
     const deployment = `
 ---
 apiVersion: apps/v1
@@ -170,7 +170,7 @@ spec: { template: { metadata: { labels: { app: shop, version: v2 } }, spec: { se
     assert.doesNotMatch(textOf(made), /resourceVersion|last-applied/);
   });
 
-  it("sends to the gateway where the ticket does, by its own routes", () => {
+  it("sends to the gateway if the ticket does, with the ticket's routes", () => {
     const made = translate(
       ticket(
         `${POLICY('{ selector: { matchLabels: { istio: ingress } }, rules: [{ to: [{ operation: { hosts: ["shop.example"] } }] }] }', "istio-system")}
@@ -205,7 +205,7 @@ ${SERVICE}`,
     assert.deepEqual(made.topology.way, { kind: "gateway", tls: false, passthrough: false });
   });
 
-  it("sends a token where the request has it, and does not know where that is by itself", () => {
+  it("sends a token in the request's place, and does not guess that place", () => {
     const rule = AUTHENTICATION('{ issuer: me, fromHeaders: [{ name: x-jwt, prefix: "Token " }] }');
     const tokens = [{ header: {}, claims: { iss: "me" } }];
     const open = translate(ticket(rule, { tokens }));
@@ -228,7 +228,7 @@ ${SERVICE}`,
     assert.equal(made.given, "given");
   });
 
-  it("sends as whom the ticket names, and as somebody else where it does not", () => {
+  it("sends as the client that the ticket names, and as another client if it names none", () => {
     const policy = '{ rules: [{ from: [{ source: { principals: ["cluster.local/ns/web/sa/front"] } }] }] }';
     const made = translate(ticket(POLICY(policy) + SERVICE));
     assert.deepEqual(made.topology.caller, { kind: "pod", namespace: "web", serviceAccount: "front", sidecar: true });
@@ -246,7 +246,7 @@ ${SERVICE}`,
     assert.equal(translate(ticket(POLICY(policy) + SERVICE, { request: exec })).topology.caller.namespace, "web");
   });
 
-  it("knows a host that is not in the mesh", () => {
+  it("recognises a host that is not in the mesh", () => {
     const request = readCurlLine("kubectl exec -n shop deploy/a -- curl https://www.example.org/");
     const made = translate(ticket(POLICY("{}"), { request }));
     assert.deepEqual(problemsOf(made), []);
@@ -254,7 +254,7 @@ ${SERVICE}`,
     assert.ok(made.hints.some(({ kind }) => kind === "egress-not-checked"));
   });
 
-  it("comes to the same whatever the order of the objects", () => {
+  it("has the same result for any order of the objects", () => {
     const documents = [
       AUTHENTICATION("{ issuer: me }"),
       AUTHENTICATION("{ issuer: you }").replace("name: jwt", "name: other"),
@@ -280,7 +280,7 @@ describe("what is not understood", () => {
     deciding(translate(ticket(`${POLICY("{}")}${SERVICE}---\n${yaml}`, more)));
 
   for (const [name, yaml] of Object.entries({
-    "a kind that nothing here knows": "apiVersion: example.com/v1\nkind: Magic\nmetadata: { name: m }",
+    "an unknown kind": "apiVersion: example.com/v1\nkind: Magic\nmetadata: { name: m }",
     "a WasmPlugin":
       "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: { name: w, namespace: shop }",
     "a Gateway that is not Istio's":
@@ -291,7 +291,7 @@ describe("what is not understood", () => {
       "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: shop }\nspec: { targetRefs: [{ kind: Service, group: '', name: shop }] }",
     "an external authorizer":
       "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a, namespace: shop }\nspec: { action: CUSTOM, provider: { name: oauth2 }, rules: [{}] }",
-    "an EnvoyFilter that asks a cluster":
+    "an EnvoyFilter that calls a cluster":
       "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: { name: f, namespace: shop }\nspec: { configPatches: [{ patch: { value: { grpc_service: {} } } }] }",
     "a NetworkPolicy": "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: n, namespace: shop }",
     "a field of a Service":
@@ -316,7 +316,7 @@ describe("what is not understood", () => {
       ["part-left-out unknown"],
     ));
 
-  it("decides nothing where nothing looks at it", () => {
+  it("does not decide if no rule uses it", () => {
     const quiet = [
       "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: app, namespace: shop }",
       "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: { name: h, namespace: shop }",
@@ -352,11 +352,11 @@ describe("otherSpellings", () => {
     ["/a\\b", "/a/b"],
   ] as const)
     it(`takes ${path} for ${plain}`, () => assert.deepEqual(otherSpellings(path), [plain]));
-  it("has nothing to say about a plain path", () => assert.deepEqual(otherSpellings("/a/b/?q=1;2"), []));
+  it("finds no other spelling of a plain path", () => assert.deepEqual(otherSpellings("/a/b/?q=1;2"), []));
 });
 
 describe("readObjects", () => {
-  it("takes lists apart and refuses what is no object", () => {
+  it("replaces lists by their items and refuses other values than objects", () => {
     assert.equal(readObjects("kind: List\nmetadata: {}\nitems: [{ kind: A, metadata: { name: a } }]", "f").length, 1);
     assert.throws(() => readObjects("a: 1", "f.yaml"), /f\.yaml has a document without kind/);
     assert.throws(() => readObjects("a: [", "f.yaml"), /f\.yaml is not YAML/);

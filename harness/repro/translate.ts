@@ -1,4 +1,4 @@
-/** Turns a ticket into an ordinary scenario folder. Pure: manifests in, files out. */
+/** Translates a ticket to an ordinary scenario folder. Pure. */
 
 import { isDeepStrictEqual } from "node:util";
 import { redactValue } from "../safe/redact.ts";
@@ -27,7 +27,7 @@ const NOBODY: MadeIssuer = {
   fromJwks: false,
 };
 
-/** What a ticket becomes. */
+/** Translates a ticket. */
 export function translate(given: Ticket): Translation {
   // The order of the objects in their files decides nothing.
   const scripted = withAuthorizer([...given.objects].sort(byName), given.authorizer);
@@ -46,7 +46,7 @@ export function translate(given: Ticket): Translation {
   ];
   const nsOf = (object: TicketObject): string => object.metadata.namespace ?? topology.fallback;
   const named = issuersOf(objects, ticket.tokens);
-  // What takes the place of an opaque token is made like a token.
+  // The replacement of an opaque token is made like a token.
   const issuers = named.length === 0 && request.tokens.length > 0 ? [NOBODY] : named;
   const folder = `tickets/${ticket.name}`;
   const applied: { file: string; object: TicketObject }[] = [];
@@ -96,7 +96,7 @@ export function translate(given: Ticket): Translation {
     }
     if (kind === "ServiceEntry" && topology.way.kind === "egress") settleEntry(spec);
     if (!isPolicy(object)) {
-      // A route may set a header that is a credential. What policies compare stays.
+      // A route may set a header with a credential. Values that policies compare stay.
       const safe = redactValue(spec) as Record<string, unknown>;
       if (!isDeepStrictEqual(safe, spec))
         differences.push({ kind: "placeholder", part: `${kind} ${metadata.name}`, decides: "no" });
@@ -264,9 +264,9 @@ function dedupe(differences: readonly Difference[]): Difference[] {
   return [...new Map(differences.map((one) => [JSON.stringify(one), one])).values()];
 }
 
-/** A scenario has three places to send from; who stands there is the ticket's. */
+/** Assigns the ticket's clients to the three client places of a scenario. */
 function placesOf({ caller, others }: Topology): Translation["callers"] {
-  // Outside of the mesh the scenario's own places stand, under their own names.
+  // Outside the mesh the scenario's own places are used, with their own names.
   const elsewhere = caller.sidecar ? ("neighbour" as const) : ("outside" as const);
   const own = caller.kind === "pod" && caller.namespace !== "meshproof-outside";
   const main = { place: own ? ("sleep" as const) : elsewhere, caller };
@@ -279,7 +279,7 @@ function placesOf({ caller, others }: Topology): Translation["callers"] {
   ];
 }
 
-/** Headers by name, with the Host where the URL does not have it. */
+/** Headers by name, with Host if it differs from the URL's. */
 function headersOf(
   request: TicketRequest,
   way: Topology["way"],

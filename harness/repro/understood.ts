@@ -1,25 +1,25 @@
 /**
- * What of a ticket's objects is carried over, what cannot matter, and what is not understood. Nothing is dropped in silence: a kind, a
- * field or a label that no list here names may decide.
+ * Decides which parts of a ticket's objects are applied, cannot matter, or are not understood. Nothing is dropped silently: a kind,
+ * a field or a label that is in none of these lists may decide.
  */
 
 import type { Difference, LeftOut } from "../model/ticket.ts";
 import type { ObjectRef } from "../model/finding.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** Of Istio's API groups: applied as they are, the API server and the mesh read every field themselves. */
+/** Kinds of Istio's API groups that are applied unchanged: the API server and the mesh read every field. */
 const APPLIED: Readonly<Record<string, readonly string[]>> = {
   "security.istio.io": ["RequestAuthentication", "AuthorizationPolicy", "PeerAuthentication"],
   "networking.istio.io": ["VirtualService", "Gateway", "ServiceEntry", "DestinationRule", "Sidecar", "EnvoyFilter"],
 };
 
-/** Kubernetes objects that become stand-ins: of these fields each is read, or cannot matter. */
+/** Kubernetes objects that become stand-ins: each of these fields is read, or cannot matter. */
 const WORKLOADS: Readonly<Record<string, readonly string[]>> = {
   "": ["Service", "Pod", "Namespace", "ServiceAccount"],
   apps: ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
 };
 
-/** Nothing that judges a request looks at them. */
+/** Kinds that no proxy uses to judge a request. */
 const IRRELEVANT: Readonly<Record<string, readonly string[]>> = {
   "": ["ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "LimitRange", "ResourceQuota", "Event"],
   autoscaling: ["HorizontalPodAutoscaler"],
@@ -44,7 +44,7 @@ export function isApplied(object: TicketObject): boolean {
   return isIn(APPLIED, object) && whyLeftOut(object) === undefined;
 }
 
-/** `security.istio.io` and not another group with a kind of that name. */
+/** Whether an object is a policy of `security.istio.io`, not of another group with a kind of that name. */
 export function isPolicy(object: TicketObject): boolean {
   return groupOf(object.apiVersion) === "security.istio.io" && isApplied(object);
 }
@@ -86,12 +86,12 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   return undefined;
 }
 
-/** An object that sets something of the whole mesh: mesh-settings.ts reads it. */
+/** Whether an object has mesh-wide settings, which mesh-settings.ts reads. */
 function isMeshSetting(object: TicketObject): boolean {
   return groupOf(object.apiVersion) === "install.istio.io" || isMeshConfig(object);
 }
 
-/** istiod's own ConfigMap: `istio`, or `istio-<revision>`. */
+/** Whether it is istiod's ConfigMap: `istio`, or `istio-<revision>`. */
 export function isMeshConfig({ kind, metadata, apiVersion }: TicketObject): boolean {
   return (
     kind === "ConfigMap" &&
@@ -101,7 +101,7 @@ export function isMeshConfig({ kind, metadata, apiVersion }: TicketObject): bool
   );
 }
 
-/** What of the ticket's objects is not carried over. */
+/** The parts of the ticket's objects that are not applied. */
 export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
   return objects.flatMap((object): Difference[] => {
     const because = whyLeftOut(object);
@@ -122,7 +122,7 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
   });
 }
 
-/** Labels and annotations by which the mesh treats an object in another way; others are carried over or mean nothing to it. */
+/** Labels and annotations that change how the mesh treats an object and are not applied; others are applied or have no effect. */
 function unknownLabels(object: TicketObject): string[] {
   const { labels = {}, annotations = {} } = object.metadata;
   const known = /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|topology\.istio\.io\/|istio\.io\/dry-run)/;
@@ -134,7 +134,7 @@ function unknownLabels(object: TicketObject): string[] {
 
 type Shape = { readonly [field: string]: true | Shape };
 
-/** A field with `true` is read, or cannot matter to who may reach the workload. */
+/** A field with `true` is read, or cannot change which requests reach the workload. */
 const METADATA: Shape = { metadata: true, apiVersion: true, kind: true, status: true, data: true };
 
 const CONTAINER: Shape = Object.fromEntries(
@@ -193,7 +193,7 @@ function unknownFields(object: TicketObject): string[] {
     spec?.["securityContext"],
     ...((spec?.["containers"] ?? []) as { securityContext?: unknown }[]).map((one) => one.securityContext),
   ];
-  // The proxy's own user: what it sends passes its sidecar unseen.
+  // This is the proxy's uid: its traffic bypasses the sidecar.
   if (users.some((one) => (one as { runAsUser?: unknown } | undefined)?.runAsUser === 1337))
     unknown.push("securityContext.runAsUser");
   if (object.kind === "Service" && object.spec?.["type"] === "ExternalName") unknown.push("spec.type");

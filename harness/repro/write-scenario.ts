@@ -1,4 +1,4 @@
-/** A translated ticket as a folder `scenarios`: to be asked, or to be kept as a regression test. */
+/** Writes a translated ticket as a folder `scenarios`, to reproduce it or to keep it as a regression test. */
 
 import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -7,12 +7,12 @@ import type { ReproAnswer } from "../model/ticket.ts";
 import { expectations } from "./answer.ts";
 import type { Translation } from "./ticket.ts";
 
-/** What a translated scenario needs beside its own files. */
+/** Workloads that a translated scenario needs besides its own files. */
 const WORKLOADS = ["neighbour", "nginx-proxy", "outside", "outside-host", "sleep"];
 
 /**
  * Writes a folder `scenarios`.
- * @param brought the one that meshproof brings
+ * @param brought meshproof's own folder
  * @param scenario the text of scenario.yaml; undefined for none
  */
 export async function writeScenarios(
@@ -35,7 +35,7 @@ export async function writeScenarios(
   }
 }
 
-/** @throws MeshproofError ERR_USAGE where the folder is not empty */
+/** @throws MeshproofError ERR_USAGE if the folder is not empty */
 export async function refuseExisting(folder: string): Promise<void> {
   const there = await readdir(folder).catch(() => []);
   if (there.length > 0)
@@ -46,8 +46,8 @@ export async function refuseExisting(folder: string): Promise<void> {
 
 /**
  * Writes the scenario as a regression test, and each request as a command.
- * @param brought the scenarios that meshproof brings
- * @returns lines that say what was written
+ * @param brought meshproof's own scenarios
+ * @returns lines that list the written files
  */
 export async function exportTicket(
   folder: string,

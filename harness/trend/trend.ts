@@ -1,11 +1,11 @@
-/** Many runs, in the order of time: what fails since when, and how long enforcing took. Pure. */
+/** Computes a trend from many runs: what fails since when, and how long enforcing took. Pure. */
 
 import { entriesOf } from "../compare/compare.ts";
 import type { Cell, Seen } from "../model/comparison.ts";
 import { unfinishedOf, type RunResult } from "../model/result.ts";
 import type { Failing, Trend, TrendRun } from "../model/trend.ts";
 
-/** A result and the folder that it was read from. */
+/** A result, with the folder that it was read from. */
 export interface PlacedRun {
   readonly folder: string;
   readonly result: RunResult;
@@ -13,7 +13,7 @@ export interface PlacedRun {
 
 export function findTrend(placed: readonly PlacedRun[], leftOut: readonly string[] = []): Trend {
   const runs = [...placed].sort((a, b) => a.result.startedAt.localeCompare(b.result.startedAt));
-  // What an interrupted run did not come to says nothing.
+  // Scenarios that an interrupted run did not finish do not count.
   const entries = runs.map(({ result }) => {
     const unfinished = unfinishedOf(result);
     return entriesOf({ ...result, scenarios: result.scenarios.filter((scenario) => !unfinished.includes(scenario)) });
@@ -23,7 +23,7 @@ export function findTrend(placed: readonly PlacedRun[], leftOut: readonly string
     const seen = entries.map((each) => each.get(key)?.seen);
     return failingOf(cell, seen, runs) ?? [];
   });
-  // A scenario in error whose checks tell it already is not told twice.
+  // Do not list a scenario in error whose checks are listed already.
   const told = failing.filter(
     ({ scenario, step, status }) =>
       step !== undefined ||
@@ -45,7 +45,8 @@ function failingOf(cell: Cell, seen: readonly (Seen | undefined)[], runs: readon
   const last = seen.findLastIndex((each) => each?.status === "known-failure" || isJudged(each));
   const latest = seen[last];
   if (latest === undefined || !isBad(latest)) return undefined;
-  // A later run judged the scenario without it: the check is gone. One that left the scenario out, skipped or broke it says nothing.
+  // If a later run judged the scenario without this check, the check is gone. A run without the scenario, or with it skipped or in
+  // error, does not count.
   const isGone = runs.slice(last + 1).some(({ result }) => {
     const status = result.scenarios.find(({ id }) => id === cell.scenario)?.status;
     return status !== undefined && status !== "skipped" && status !== "error";
@@ -72,7 +73,7 @@ function pointOf({ folder, result }: PlacedRun): TrendRun {
   const { kubernetes, istio, envoy } = result.cluster.versions;
   const times = result.scenarios
     .flatMap(({ steps }) => steps.flatMap(({ checks }) => checks))
-    // Of a check that never agreed it is the time that was waited.
+    // For a check that never agreed it is only the waiting time.
     .flatMap(({ status, enforcedMs }) => (status === "passed" || status === "flaky" ? [enforcedMs] : []))
     .sort((a, b) => a - b);
   const quantile = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;

@@ -16,18 +16,18 @@ import type { TokenFactory } from "../tokens/factory.ts";
 import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";
 import { judgeAnswer, type StreamAnswer } from "./verdict.ts";
 
-/** The namespace of what the streams ask; it is in no scenario. */
+/** The namespace of the streams' workloads; no scenario uses it. */
 export const STREAM_NAMESPACE = "meshproof-upgrade";
 
 const ISSUER = "istio-sample";
 const HOST: readonly [string, string] = ["Host", "upgrade.meshproof.test"];
 const CLIENT: ContainerRef = { namespace: STREAM_NAMESPACE, pod: "client", container: "curl" };
 
-/** Something behind policies that must admit and refuse, ready to be asked. */
+/** Endpoints behind policies that must admit some requests and deny others. */
 export interface Guarded {
   readonly client: ContainerRef;
   readonly requests: readonly StreamRequest[];
-  /** Takes it away. */
+  /** Removes its objects. */
   remove(): Promise<void>;
 }
 
@@ -35,14 +35,14 @@ export interface BaselineOptions {
   readonly kube: Kube;
   readonly handle: ClusterHandle;
   readonly tokens: TokenFactory;
-  /** Requests per second to be admitted, and as many to be refused, at each place. */
+  /** Requests per second that must be admitted, and as many that must be denied, at each endpoint. */
   readonly perSecond: number;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Deploys a client, and workloads with policies at a sidecar and at a gateway of their own; waits until all of them
- * answer as they must. Scenarios may run beside it.
+ * Deploys a client, and workloads with policies at a sidecar and at their own gateway; waits until all of them give the
+ * right answers. Scenarios may run at the same time.
  * @throws MeshproofError ERR_WORKLOAD_NOT_READY
  */
 export async function deployBaseline(options: BaselineOptions): Promise<Guarded> {
@@ -78,8 +78,8 @@ export async function deployBaseline(options: BaselineOptions): Promise<Guarded>
 }
 
 /**
- * The same at the mesh's ingress gateway, beside {@link deployBaseline}. Scenarios that use this gateway must not run
- * meanwhile: authentication there is for all hosts.
+ * The same at the mesh's ingress gateway, in addition to {@link deployBaseline}. Scenarios that use this gateway must not run
+ * at the same time: authentication there applies to all hosts.
  * @throws MeshproofError ERR_WORKLOAD_NOT_READY
  */
 export async function guardIngress(options: BaselineOptions): Promise<Guarded> {
@@ -110,7 +110,7 @@ async function guard(
   places: readonly Place[],
 ): Promise<Guarded> {
   const valid = await tokens.mint({ issuer: ISSUER });
-  // No key of anybody verifies it, whatever a scenario trusts.
+  // No key verifies it, so it is invalid for any issuer that a scenario trusts.
   const forged = await tokens.mint({ issuer: ISSUER }, "broken-signature");
   const half = Math.ceil(perSecond / 2); // curl takes whole numbers
   const bearer = (compact: string): [string, string] => ["Authorization", `Bearer ${compact}`];
@@ -139,7 +139,7 @@ async function guard(
   };
 }
 
-/** How many rounds in a row must be right before anything counts. */
+/** How many rounds in a row must be right before the streams start. */
 const ROUNDS = 3;
 const LIMIT_MS = 60_000;
 
@@ -161,7 +161,7 @@ async function untilRight(
     }
     right = wrong.length === 0 ? right + 1 : 0;
     if (wrong.length > 0 && steadyNow() > until)
-      throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the streams cannot begin: ${wrong.join("; ")}`);
+      throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the streams cannot start: ${wrong.join("; ")}`);
     if (wrong.length > 0) await delay(200);
   }
 }
@@ -172,12 +172,12 @@ async function askOnce(kube: Kube, request: StreamRequest): Promise<StreamAnswer
   return readAnswer(stderr.trimEnd(), 0, steadyNow());
 }
 
-/** The streams' own pods and those of the mesh. */
+/** The pods of the streams and those of the mesh. */
 export async function readStreamPods(kube: Kube): Promise<PodsSeen> {
   return await readPods(kube, [{ namespace: STREAM_NAMESPACE }, { namespace: ROOT_NAMESPACE }]);
 }
 
-/** Containers that died since, one sentence each: what the streams saw proves nothing. That an upgrade replaces pods is no death. */
+/** Containers that died since, one sentence each: the streams then prove nothing. A pod that the upgrade replaces is not a death. */
 export async function findRestarts(kube: Kube, since: PodsSeen): Promise<string[]> {
   return findDeaths(since, await readStreamPods(kube)).map((death) => describeDisturbance(death, "the streams"));
 }

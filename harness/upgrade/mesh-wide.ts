@@ -3,7 +3,7 @@ import type { Scenario } from "../model/scenario.ts";
 
 const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);
 
-/** Whether a scenario has a policy that holds for every workload of the mesh, the streams' too. */
+/** Whether a scenario has a policy that applies to every workload of the mesh, the streams' too. */
 export function policesWholeMesh({ steps }: Scenario): boolean {
   const objects = steps.flatMap(({ apply }) => apply.flatMap((file) => file.objects.map(({ object }) => object)));
   return objects.some(({ kind, metadata, ...rest }) => {

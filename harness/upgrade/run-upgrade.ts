@@ -1,4 +1,4 @@
-/** Upgrades a mesh between two runs, under streams of requests. */
+/** Upgrades a mesh between two runs, while streams of requests run. */
 
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { compareRuns } from "../compare/compare.ts";
@@ -17,10 +17,10 @@ import { startWatch } from "./watch.ts";
 
 export interface UpgradeTask {
   readonly id: string;
-  /** How a person starts this again. */
+  /** The command that repeats this. */
   readonly command: string;
   readonly version: string;
-  /** Started with its first mesh. */
+  /** The cluster, started with its first mesh. */
   readonly cluster: Cluster & Upgradable;
   readonly scenarios: readonly Scenario[];
   readonly issuersDir: string;
@@ -29,13 +29,13 @@ export interface UpgradeTask {
   readonly rate: number;
   readonly maxUnavailable: Allowance;
   readonly knownChanges: readonly KnownChange[];
-  /** Runs the scenarios on the cluster as it is. */
+  /** Runs the scenarios on the cluster in its current state. */
   readonly run: (side: "from" | "to") => Promise<RunResult>;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
-/** @throws MeshproofError where the streams cannot start, a run breaks, or the mesh cannot be replaced */
+/** @throws MeshproofError if the streams cannot start, a run breaks, or the mesh cannot be upgraded */
 export async function runUpgrade(
   task: UpgradeTask,
 ): Promise<{ readonly upgrade: UpgradeResult; readonly comparison: Comparison }> {
@@ -89,7 +89,7 @@ async function replaceMesh(
   const [from, to] = cluster.meshes;
   if (from === undefined || to === undefined) throw new Error("an upgrade is from one mesh to another");
   const revision = strategy === "revision" ? to.versions.istio.replaceAll(".", "-") : undefined;
-  // A scenario may have left a setting, which the new manifests would take back in the middle.
+  // A scenario may have left a mesh setting, which the new manifests would reset during the upgrade.
   await cluster.setMesh({});
   await upgradeIstio({
     kube: connect(cluster.kubeconfig),

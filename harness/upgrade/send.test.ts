@@ -34,7 +34,7 @@ test("curl numbers its requests, sends their headers, and writes a line for each
   );
 });
 
-test("a line of another request than the next is noticed, and a lost one keeps curl's words", () => {
+test("a line of another request than the next is noticed, and a lost request keeps curl's error", () => {
   const line = "http://h/x?n=7 000 2.001 up= Operation timed out after 2001 milliseconds";
   assert.equal(readAnswer(line, 6, 5000), undefined);
   assert.equal(readAnswer("curl: garbage", 0, 5000), undefined);

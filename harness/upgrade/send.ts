@@ -12,33 +12,33 @@ export interface StreamRequest extends StreamSpec {
 }
 
 export interface RunningStream {
-  /** How many right answers it got so far; undefined where it broke. */
+  /** How many right answers it got so far; undefined if it broke. */
   right(): number | undefined;
   /**
-   * Ends it, once the request under way has its answer.
+   * Ends it after the current request has its answer.
    * @param steadyFromMs see {@link StreamRecord}
    */
   stop(steadyFromMs: number): Promise<StreamRecord>;
 }
 
-/** Epoch milliseconds, but for changes of the machine's clock since this process began. */
+/** Epoch milliseconds, unaffected by changes of the machine's clock since this process started. */
 export const steadyNow = (): number => Math.round(performance.timeOrigin + performance.now());
 
-/** NTP moves a clock by less at once; a token's times are whole seconds. */
+/** A smaller step may come from NTP; a token's times are whole seconds. */
 const CLOCK_STEP_MS = 1000;
 
-/** Seconds until a request counts as unanswered. */
+/** Time limit of a request in seconds. */
 const MAX_TIME = 2;
-/** A stream that nobody stops ends by itself. */
+/** A stream that is not stopped ends after this time. */
 const LONGEST_SECONDS = 4 * 3600;
-/** Longer than a slow machine needs; a stream that does not get there has stopped. */
+/** Longer than a slow machine needs; a stream that takes longer has stopped. */
 const STEADY_LIMIT_MS = 60_000;
 const FIRST_ANSWER_MS = 20_000;
 
 /**
- * Starts one curl in a pod that sends at a steady rate, each request on a connection of its own, so that it meets
- * whichever pod serves at that moment. curl numbers the requests, so none can be missing unnoticed.
- * @throws MeshproofError ERR_PROBE where no answer of any kind comes
+ * Starts one curl in a pod that sends at a steady rate, each request on a new connection, so that it reaches the pod that
+ * serves at that moment. curl numbers the requests, so a missing one is noticed.
+ * @throws MeshproofError ERR_PROBE if no answer comes
  */
 export async function startStream(kube: Kube, client: ContainerRef, request: StreamRequest): Promise<RunningStream> {
   const ending = new AbortController();
@@ -81,7 +81,7 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
       const endedMs = steadyNow();
       ending.abort();
       await ended;
-      // Connecting to the pod is no part of the stream.
+      // The time to connect to the pod does not count.
       const first = answers[0]?.atMs ?? startedMs;
       return {
         name,
@@ -98,7 +98,7 @@ export async function startStream(kube: Kube, client: ContainerRef, request: Str
   };
 }
 
-/** Waits until each of the streams has so many right answers more than now, for a time; its record tells of one that has not. */
+/** Waits, up to a limit, until each stream has `more` additional right answers; the record of one that does not shows it. */
 export async function untilRight(streams: readonly RunningStream[], more: number, signal: AbortSignal): Promise<void> {
   const until = steadyNow() + STEADY_LIMIT_MS;
   const wanted = streams.map((stream) => (stream.right() ?? 0) + more);
@@ -109,7 +109,7 @@ export async function untilRight(streams: readonly RunningStream[], more: number
   while (steadyNow() < until && streams.some(isShort)) await delay(100, undefined, { signal });
 }
 
-/** curl(1): with `%{stderr}` the lines are written at once, while standard output would be gathered into blocks. */
+/** curl(1): with `%{stderr}` each line is written at once, while standard output is buffered. */
 export function curlConfig(
   { url, headers, perSecond }: StreamRequest,
   count = Math.ceil(perSecond * LONGEST_SECONDS),
@@ -131,18 +131,18 @@ export function curlConfig(
   return options
     .map(([name, value]) => {
       if (value === undefined) return name;
-      // An escape that curl's config syntax itself knows.
+      // curl's config syntax has its own escapes for this value.
       return `${name} = ${name === "write-out" ? `"${value}"` : quote(value)}`;
     })
     .join("\n");
 }
 
-/** Envoy's router sets it on whatever an upstream answered, and no proxy on what it answers itself. */
+/** Envoy's router sets it on every upstream response; a proxy's own answers do not have it. */
 const FROM_UPSTREAM = "x-envoy-upstream-service-time";
 
 /**
- * Reads a line of curl's; undefined where it is not that of request `index`.
- * @param now when it came, right after the answer; of {@link steadyNow}
+ * Reads a line of curl's output; undefined if it is not that of request `index`.
+ * @param now the time of its arrival, right after the answer, by {@link steadyNow}
  */
 export function readAnswer(line: string, index: number, now: number): StreamAnswer | undefined {
   const [, number, status, seconds, upstream, error] = /\?n=(\d+) (\d{3}) ([\d.]+) up=(\S*) ?(.*)$/.exec(line) ?? [];

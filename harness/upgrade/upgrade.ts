@@ -1,4 +1,4 @@
-/** What an upgrade found. Plain data: written as upgrade.json, read by its reports. */
+/** The result of an upgrade. Plain data: written as upgrade.json, read by its reports. */
 
 import type { ClusterInfo } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
@@ -8,7 +8,7 @@ import { countOfIncidents, STEADY, type Incident, type StreamProblem, type Strea
 /** The phases in which the scenarios run. */
 export const RUN_PHASES = { from: "first run", to: "second run" } as const;
 
-/** How many requests that must be admitted may fail: a number, or a share of those that were sent. */
+/** How many requests that must be admitted may fail: a number, or a share of the sent ones. */
 export type Allowance = { readonly requests: number } | { readonly share: number };
 
 export interface UpgradeResult {
@@ -19,20 +19,20 @@ export interface UpgradeResult {
   readonly strategy: "in-place" | "revision";
   readonly startedAt: string;
   readonly finishedAt: string;
-  /** The cluster as it was, and as it is now, by what its processes say. */
+  /** The cluster before and after, from the versions that its processes report. */
   readonly from: ClusterInfo;
   readonly to: ClusterInfo;
-  /** From the streams' first request to their last. */
+  /** The phases from the streams' first request to their last. */
   readonly phases: readonly { readonly name: string; readonly startedAt: string; readonly durationMs: number }[];
   readonly streams: readonly StreamResult[];
-  /** Scenarios of the runs whose policies hold for every workload of the mesh, so that they may refuse any request. */
+  /** Scenarios whose policies apply to every workload of the mesh, so that they may deny any request. */
   readonly meshWide: readonly string[];
   readonly maxUnavailable: Allowance;
-  /** Why the streams prove nothing: pods that restarted. */
+  /** Reasons why the streams prove nothing: pods that restarted. */
   readonly problems: readonly string[];
   /** The scenarios' checks before and after. */
   readonly checks: { readonly from: Counts; readonly to: Counts };
-  /** Differences between the two runs that no list of known changes has. */
+  /** Number of differences between the two runs that are not in the list of known changes. */
   readonly unexpected: number;
 }
 
@@ -52,12 +52,12 @@ export function parseAllowance(text: string): Allowance {
   return isShare ? { share: value / 100 } : { requests: value };
 }
 
-/** As it is written on the command line. */
+/** Formats an allowance as on the command line. */
 export function formatAllowance(allowance: Allowance): string {
   return "share" in allowance ? `${Number((allowance.share * 100).toFixed(6))}%` : `${allowance.requests}`;
 }
 
-/** Why an upgrade is not good, one sentence each, the worst first. */
+/** The faults of an upgrade, one sentence each, the worst first. */
 export function complaintsOf(result: UpgradeResult): string[] {
   const breached = result.streams.filter(({ breaches }) => breaches.length > 0);
   const { unexpected } = result;
@@ -89,7 +89,7 @@ function problemsOf({ streams, problems }: UpgradeResult): string[] {
   return [...(streams.length === 0 ? ["no stream of requests was sent"] : []), ...unsound, ...problems];
 }
 
-/** In words, without the stream's name. */
+/** A sentence about a problem, without the stream's name. */
 export function describeProblem(problem: StreamProblem): string {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
   switch (problem.kind) {
@@ -113,17 +113,17 @@ export function describeProblem(problem: StreamProblem): string {
   }
 }
 
-/** Requests that must be admitted and failed. */
+/** Number of requests that must be admitted and failed. */
 export function unavailableOf(result: UpgradeResult): number {
   return countOfIncidents(admittedFailures(result)) - refusedByScenarios(result);
 }
 
-/** Requests of the streams that policies of {@link UpgradeResult.meshWide} refused during the runs, which is no failure. */
+/** Number of the streams' requests that policies of {@link UpgradeResult.meshWide} denied during the runs, which is not a failure. */
 export function refusedByScenarios(result: UpgradeResult): number {
   return countOfIncidents(admittedFailures(result).filter((incident) => isRefusedByScenario(result, incident)));
 }
 
-/** Whether an answer to a request that must be admitted may be the work of one of the scenarios of {@link UpgradeResult.meshWide}. */
+/** Whether one of the scenarios of {@link UpgradeResult.meshWide} may have denied a request that must be admitted. */
 export function isRefusedByScenario(
   { meshWide }: Pick<UpgradeResult, "meshWide">,
   { phase, status }: Pick<Incident, "phase" | "status">,
@@ -140,7 +140,7 @@ const admittedFailures = ({ streams }: UpgradeResult): Incident[] =>
 const phasesOf = (incidents: readonly { readonly phase: string }[]): string =>
   [...new Set(incidents.map(({ phase }) => phase))].join(", ");
 
-/** 0 where nothing is wrong, 3 where nothing can be said because a stream has no right answers or a pod restarted, else 1. */
+/** 0 if nothing is wrong, 3 if the result is not known because a stream has no right answers or a pod restarted, else 1. */
 export function upgradeExitCode(result: UpgradeResult): 0 | 1 | 3 {
   const complaints = complaintsOf(result).length - problemsOf(result).length;
   if (complaints > 0) return 1;

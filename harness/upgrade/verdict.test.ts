@@ -21,7 +21,7 @@ const from = {
   nobody: { status: 0, by: "nobody" } as Answer,
 };
 const rightFor = (expected: number): Answer => (expected < 300 ? from.workload(expected) : from.proxy(expected));
-/** Ten a second from 0 to 4 s; `other` replaces some by index. */
+/** Ten answers per second from 0 to 4 s; `other` replaces some by index. */
 const record = (expected: number, other: Record<number, Answer> = {}): StreamRecord => ({
   ...{ name: "a stream", expected, perSecond: 10, startedMs: 0, endedMs: 4000, steadyFromMs: 1900, clockSteps: [] },
   answers: Array.from({ length: 40 }, (_, index) => ({
@@ -30,7 +30,7 @@ const record = (expected: number, other: Record<number, Answer> = {}): StreamRec
   })),
 });
 
-test("a stream with right answers only is right", () => {
+test("a stream with only right answers is right", () => {
   const result = judgeStream(record(403), phases);
   assert.deepEqual({ sent: result.sent, due: result.due, right: result.right }, { sent: 40, due: 40, right: 40 });
   assert.deepEqual([result.breaches, result.failures, result.problems], [[], [], []]);
@@ -40,21 +40,21 @@ test("a stream with right answers only is right", () => {
   ]);
 });
 
-test("a single refused request that is let through is a breach, with its time and phase", () => {
+test("a single admitted request that must be denied is a breach, with its time and phase", () => {
   const { breaches, failures } = judgeStream(record(403, { 21: from.workload(200) }), phases);
   const [place] = [{ phase: "control plane", fromMs: 2100, toMs: 2105 }];
   assert.deepEqual(breaches, [{ ...place, count: 1, status: 200, by: "workload" }]);
   assert.deepEqual(failures, []);
 });
 
-test("whatever the workload answers to a request that must be refused is a breach", () => {
+test("any answer of the workload to a request that must be denied is a breach", () => {
   for (const status of [200, 302, 403, 404, 500, 503])
     assert.equal(judgeAnswer({ expected: 403 }, from.workload(status)), "breach", `${status}`);
   assert.equal(judgeAnswer({ expected: 403 }, from.proxy(200)), "breach");
   assert.equal(judgeAnswer({ expected: 403 }, { ...from.workload(0), error: "connection reset" }), "breach");
 });
 
-test("another answer of a proxy is no right one, whoever must give it", () => {
+test("the right status from the wrong place is not a right answer", () => {
   for (const status of [302, 404, 429, 500, 503]) {
     assert.equal(judgeAnswer({ expected: 403 }, from.proxy(status)), "failure", `${status}`);
     assert.equal(judgeAnswer({ expected: 200 }, from.proxy(status)), "failure", `${status}`);
@@ -63,7 +63,7 @@ test("another answer of a proxy is no right one, whoever must give it", () => {
   assert.equal(judgeAnswer({ expected: 200 }, { ...from.workload(200), error: "cut off" }), "failure");
 });
 
-test("a refused request that gets no answer, or another refusal, is no breach but a failure", () => {
+test("a request that must be denied and gets no answer, or another denial, is a failure, not a breach", () => {
   const other = { 3: from.nobody, 5: from.proxy(503), 6: from.proxy(503), 7: from.proxy(403) };
   const { breaches, failures } = judgeStream(record(401, other), phases);
   assert.deepEqual(breaches, []);
@@ -77,7 +77,7 @@ test("a refused request that gets no answer, or another refusal, is no breach bu
   );
 });
 
-test("an admitted request that is refused or lost is a failure; incidents end with their phase", () => {
+test("a request that must be admitted and is denied or lost is a failure; incidents end with their phase", () => {
   const { breaches, failures } = judgeStream(record(200, { 19: from.proxy(503), 20: from.proxy(503) }), phases);
   assert.deepEqual(breaches, []);
   assert.deepEqual(
@@ -109,7 +109,7 @@ test("a stream that stopped, fell behind or broke proves nothing", () => {
   assert.deepEqual(kindsOf({ ...whole, answers: frozen, endedMs: 11_000 }), ["gap"]);
 });
 
-test("slow answers delay the next request, which is no fault of the stream; answers that never come prove nothing", () => {
+test("slow answers delay the next request, which is not the stream's fault; answers that never come prove nothing", () => {
   const whole = record(200);
   const last = { atMs: 2000, totalMs: 2000 };
   const slow = judgeStream(
@@ -124,12 +124,12 @@ test("slow answers delay the next request, which is no fault of the stream; answ
   assert.deepEqual(lost.problems, [{ kind: "phases", phases: ["control plane"] }]);
 });
 
-test("each stream ends with right answers in number", () => {
+test("each stream ends with enough right answers", () => {
   const late = judgeStream({ ...record(403), steadyFromMs: 3000 }, phases);
   assert.deepEqual(late.problems, [{ kind: "end", phase: "control plane", right: 10 }]);
 });
 
-test("what a scenario's policy for the whole mesh refuses is no time in which nothing is seen", () => {
+test("denials by a scenario's mesh-wide policy do not count as a gap", () => {
   const run = [{ name: "first run", fromMs: 0 }];
   const refused = Object.fromEntries(Array.from({ length: 80 }, (_, index) => [index + 10, from.proxy(403)]));
   const answers = Array.from({ length: 120 }, (_, index) => ({
@@ -153,7 +153,7 @@ test("a phase lasts until the next", () => {
   );
 });
 
-/** An upgrade of five minutes, nine streams as a real one has, and what each fault does to their answers. */
+/** An upgrade of five minutes with nine streams, like a real one, and the effect of each fault on their answers. */
 describe("a fault during an upgrade", () => {
   const names = ["first run", "before", "control plane", "gateway", "workloads", "after", "second run"];
   const begins = [0, 60, 62, 90, 110, 150, 153, 300];
@@ -162,9 +162,9 @@ describe("a fault during an upgrade", () => {
 
   type Timed = Answer & { readonly ms?: number };
   interface Fault {
-    /** Another answer than the right one, by place, status expected, time and the request's number. */
+    /** A wrong answer, by place, expected status, time and the request's number. */
     readonly answer?: (place: string, expected: number, atMs: number, n: number) => Timed | undefined;
-    /** When this stream's client sends nothing. */
+    /** The time in which this stream's client sends nothing. */
     readonly frozen?: readonly [place: string, expected: number, fromMs: number, toMs: number];
     readonly clockSteps?: StreamRecord["clockSteps"];
   }
@@ -210,7 +210,7 @@ describe("a fault during an upgrade", () => {
       /^sidecar, 403: 2 requests .* let through \(gateway\)$/,
     ],
     [
-      "a workload behind the gateway that answers 404 to what must be refused",
+      "a workload behind the gateway that answers 404 to requests that must be denied",
       {
         answer: (place, expected, at) =>
           place === "gateway" && expected === 401 && during(at, 120_000, 120_500) ? from.workload(404) : undefined,
@@ -238,7 +238,7 @@ describe("a fault during an upgrade", () => {
       /^ingress gateway, 200: it got no right answer in control plane, gateway, workloads, after:/,
     ],
     [
-      "404 for good for what must be refused alone",
+      "404 for good only for requests that must be denied",
       {
         answer: (place, expected, at) =>
           place === "gateway" && expected === 403 && fromChange(at) ? from.proxy(404) : undefined,

@@ -1,48 +1,48 @@
-/** What streams of requests saw while something was changed: whether anything that must be refused was let through, and what was not answered. Pure. */
+/** Judges streams of requests during a change: whether a request that must be denied was admitted, and which got no right answer. Pure. */
 
 /** One request of a stream. */
 export interface StreamAnswer {
-  /** When it was sent, epoch milliseconds of a clock that nobody sets. */
+  /** When it was sent, in epoch milliseconds of a steady clock. */
   readonly atMs: number;
-  /** 0 where no answer came. */
+  /** 0 if no answer came. */
   readonly status: number;
-  /** The proxy that was asked, or whatever stands behind it: then the proxy let the request through. */
+  /** The proxy itself, or `workload` for anything behind it: then the proxy admitted the request. */
   readonly by: "proxy" | "workload" | "nobody";
   readonly totalMs: number;
-  /** curl's words where no answer came, or not all of it. */
+  /** curl's error text if no answer came, or not all of it. */
   readonly error?: string;
 }
 
-/** What a stream sends and what it must get. */
+/** The request of a stream and its right answer. */
 export interface StreamSpec {
   /** For people: `gateway, no token`. */
   readonly name: string;
-  /** The one status that is right: 2xx of the workload, any other of the proxy. */
+  /** The right status: 2xx from the workload, any other from the proxy. */
   readonly expected: number;
   /** Requests per second, sent one after the other; a slow answer delays the next. */
   readonly perSecond: number;
 }
 
-/** What a stream got, as it was gathered. */
+/** The answers of a stream. */
 export interface StreamRecord extends StreamSpec {
   readonly startedMs: number;
   readonly endedMs: number;
-  /** From when on {@link STEADY} right answers were waited for, after which it ended. */
+  /** The time from which the stream waited for {@link STEADY} right answers before it ended. */
   readonly steadyFromMs: number;
   readonly answers: readonly StreamAnswer[];
-  /** When the machine's clock was set, and by how much. */
+  /** Changes of the machine's clock. */
   readonly clockSteps: readonly { readonly atMs: number; readonly byMs: number }[];
-  /** How its client ended, where nobody ended it. */
+  /** How its client ended, if it ended by itself. */
   readonly broken?: string;
 }
 
-/** A part of the change, until the next one begins. */
+/** A part of the change, until the next one starts. */
 export interface Phase {
   readonly name: string;
   readonly fromMs: number;
 }
 
-/** Wrong answers of one kind, none right in between. */
+/** Wrong answers of one kind, without a right one in between. */
 export interface Incident {
   readonly phase: string;
   readonly fromMs: number;
@@ -56,7 +56,7 @@ export interface Incident {
 /** Why a stream's counts prove nothing. */
 export type StreamProblem =
   | { readonly kind: "broken"; readonly words: string }
-  /** Phases that it lived through without one right answer. */
+  /** Whole phases without a right answer. */
   | { readonly kind: "phases"; readonly phases: readonly string[] }
   | { readonly kind: "gap"; readonly gap: Gap }
   | { readonly kind: "few"; readonly right: number; readonly due: number; readonly phases: readonly string[] }
@@ -68,52 +68,52 @@ export interface Gap {
   readonly phases: readonly string[];
   readonly fromMs: number;
   readonly forMs: number;
-  /** How many requests were sent meanwhile. */
+  /** How many requests were sent in that time. */
   readonly sent: number;
 }
 
 export interface StreamResult extends StreamSpec {
   readonly sent: number;
-  /** By the rate, less the time that slow answers took; a request without an answer took time in which nothing was seen. */
+  /** From the rate, minus the time of slow answers; a request without an answer counts as time without observation. */
   readonly due: number;
   readonly right: number;
-  /** What each phase got that it lived through. */
+  /** Counts for each whole phase. */
   readonly perPhase: readonly { readonly phase: string; readonly sent: number; readonly right: number }[];
   readonly longestGap: Gap;
-  /** Let through although it must be refused: answered 2xx, or by the workload. Each one fails the upgrade. */
+  /** Requests that were admitted and must be denied: answered with 2xx, or by the workload. Each one fails the upgrade. */
   readonly breaches: readonly Incident[];
-  /** Not answered as it must be, and not let through. */
+  /** Requests with a wrong answer that are not breaches. */
   readonly failures: readonly Incident[];
-  /** Why its counts mean nothing. */
+  /** Why its counts prove nothing. */
   readonly problems: readonly StreamProblem[];
 }
 
-/** Each stream must have so many right answers before the change and at its end, for a difference to mean something. */
+/** How many right answers each stream needs before the change and at its end. */
 export const STEADY = 20;
-/** How late a stream may be in total: the machine is busy meanwhile. */
+/** The least share of the due right answers: the machine is busy during an upgrade. */
 const LEAST_SHARE = 0.5;
-/** So long may a stream be without a right answer: what was let through meanwhile would not be seen. */
+/** Longest time without a right answer: admitted requests in that time would not be seen. */
 const LONGEST_GAP_MS = 5000;
-/** In a phase so short, counted in requests, that none may have been due. */
+/** A phase is too short to count if less than this many requests were due. */
 const SHORT_PHASE = 2;
 
 export type AnswerVerdict = "right" | "breach" | "failure";
 
-/** Says what an answer is to its stream. */
+/** Classifies one answer of a stream. */
 export function judgeAnswer(
   { expected }: Pick<StreamSpec, "expected">,
   { status, by, error }: Omit<StreamAnswer, "atMs" | "totalMs">,
 ): AnswerVerdict {
   const admitted = isAdmitted(expected);
   if (!admitted && (isAdmitted(status) || by === "workload")) return "breach";
-  // A gateway may answer 200 itself, and a workload 403: who answers is part of what is right.
+  // A gateway may answer 200 itself, and a workload 403, so who answers counts too.
   return status === expected && by === (admitted ? "workload" : "proxy") && error === undefined ? "right" : "failure";
 }
 
 /**
  * Judges one stream.
- * @param isExcused whether an answer to a request that must be admitted is another one for a reason that is known: it counts
- * as a failure, but not as a time in which nothing was seen
+ * @param isExcused whether a denial of a request that must be admitted has a known reason: it counts as a failure, but not as a
+ * gap
  */
 export function judgeStream(
   record: StreamRecord,
@@ -152,7 +152,7 @@ export function judgeStream(
 interface Judged extends StreamAnswer {
   readonly phase: string;
   readonly verdict: AnswerVerdict;
-  /** Whether it shows that the stream and its witness work. */
+  /** Whether the answer shows that the stream and its witness work. */
   readonly seen: boolean;
 }
 
@@ -171,7 +171,7 @@ function dueOf(record: StreamRecord): number {
 function longestGapOf(record: StreamRecord, answers: readonly Judged[], phases: readonly Phase[]): Gap {
   const { startedMs, endedMs } = record;
   const seen = answers.filter((answer) => answer.seen);
-  // From one request to the next: a client that was frozen in the middle of one saw nothing either.
+  // Measured from request to request: a client that was frozen during a request saw nothing either.
   const times = [startedMs, ...seen.map(({ atMs }) => atMs), endedMs];
   const gaps = times
     .slice(1)
@@ -201,7 +201,7 @@ function problemsOf(
   if (broken !== undefined) problems.push({ kind: "broken", words: broken });
   const unseen = perPhase.filter(({ right }) => right === 0).map(({ phase }) => phase);
   if (unseen.length > 0) problems.push({ kind: "phases", phases: unseen });
-  // What the phases say already is not said again.
+  // Do not repeat what the phases show already.
   const isNew = gap.phases.every((phase) => !unseen.includes(phase));
   if (gap.forMs > LONGEST_GAP_MS && isNew) problems.push({ kind: "gap", gap });
   const atEnd = answers.filter(({ atMs, verdict }) => verdict === "right" && atMs >= steadyFromMs).length;
@@ -215,7 +215,7 @@ function problemsOf(
   return problems;
 }
 
-/** Wrong answers in a row, cut where their kind or the phase changes. */
+/** Groups of consecutive wrong answers; a new kind or phase starts a new group. */
 function incidentsOf(answers: readonly Judged[], kind: AnswerVerdict): Incident[] {
   const incidents: Incident[] = [];
   let open = false;
@@ -242,12 +242,12 @@ function incidentsOf(answers: readonly Judged[], kind: AnswerVerdict): Incident[
   return incidents;
 }
 
-/** The phase that had begun at a time. */
+/** The phase at a time. */
 export function phaseAt(phases: readonly Phase[], atMs: number): string {
   return phases.findLast(({ fromMs }) => fromMs <= atMs)?.name ?? phases[0]?.name ?? "";
 }
 
-/** Phases with more than so much of a time. */
+/** Phases that cover more than `moreThanMs` of a time span. */
 function phasesBetween(phases: readonly Phase[], fromMs: number, toMs: number, moreThanMs: number): string[] {
   return phases
     .filter((phase, index) => {

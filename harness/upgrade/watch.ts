@@ -11,20 +11,20 @@ import { judgeStream, STEADY, type Phase, type StreamRecord } from "./verdict.ts
 import { isRefusedByScenario, type UpgradeResult } from "./upgrade.ts";
 import type { Progress } from "../progress.ts";
 
-/** Streams of requests that go on until they are ended, whatever is done to the mesh meanwhile. */
+/** Streams of requests that continue until they are ended, during any change of the mesh. */
 export interface Watch {
-  /** What is done from now on. */
+  /** Starts a new phase. */
   phase(name: string): void;
-  /** Runs something with streams at the mesh's ingress gateway as well; each has right answers from before and after it. */
+  /** Runs a function with additional streams at the mesh's ingress gateway; each has right answers before and after it. */
   withIngress(run: () => Promise<void>): Promise<void>;
-  /** Ends the streams, takes away what they asked, and judges them. */
+  /** Ends the streams, removes their workloads, and judges them. */
   end(): Promise<Pick<UpgradeResult, "phases" | "streams" | "problems">>;
-  /** Ends the streams, whatever they saw. */
+  /** Ends the streams without judging them. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Deploys what the streams ask and starts them.
+ * Deploys the streams' workloads and starts the streams.
  * @throws MeshproofError ERR_WORKLOAD_NOT_READY, ERR_PROBE
  */
 export async function startWatch(
@@ -51,7 +51,7 @@ export async function startWatch(
   };
   const settle = async (): Promise<number> => {
     const fromMs = steadyNow();
-    // One more, as the first answer may be of a request from before.
+    // One more, as the first answer may belong to an earlier request.
     await untilRight(streams(), STEADY + 1, signal);
     return fromMs;
   };
