@@ -175,10 +175,10 @@ describe("a results folder", () => {
     const results = path.join(folder, "results");
     mkdirSync(path.join(results, "latest"), { recursive: true });
     await pointLatest(path.join(results, "one"), note);
-    assert.match(notes.join(), /latest does not lead to this run: it is a folder, not a link/);
+    assert.match(notes.join(), /latest does not point to this run: it is a folder, not a link/);
     assert.deepEqual(readdirSync(results), ["latest"]);
     await pointLatest(path.join(folder, "missing", "one"), note);
-    assert.match(notes[1] ?? "", /latest does not lead to this run: ENOENT/);
+    assert.match(notes[1] ?? "", /latest does not point to this run: ENOENT/);
     rmSync(path.join(results, "latest"), { recursive: true });
     symlinkSync("old", path.join(results, "latest"));
     await pointLatest(path.join(results, "one"), note);

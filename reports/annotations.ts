@@ -4,12 +4,12 @@ import { prepare } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { notesOf } from "./describe.ts";
 
-/** GitHub shows ten errors of a step; more only lengthens the log. */
+/** GitHub shows at most ten errors per step; more only lengthen the log. */
 const limit = 10;
 
 /**
- * Lines that GitHub Actions turns into annotations at the checks that failed (its workflow commands): a line each, whose text
- * cannot begin another command.
+ * Workflow commands that GitHub Actions turns into annotations at the failed checks: one line each, whose text cannot start
+ * another command.
  */
 export function formatAnnotations(result: RunResult): string[] {
   const outcomes = worstFirst(prepare(result).scenarios).flatMap(outcomesOf);

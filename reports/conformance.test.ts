@@ -37,7 +37,7 @@ interface Report {
 
 const read = (text: string): Report => parse(text) as Report;
 
-test("it names what was measured and how to measure it again", () => {
+test("it names the tested versions and the command that repeats the run", () => {
   const report = read(formatConformance(allPassed()));
   assert.equal(report.apiVersion, "meshproof.dev/v1alpha1");
   assert.equal(report.kind, "ConformanceReport");
@@ -47,7 +47,7 @@ test("it names what was measured and how to measure it again", () => {
   assert.equal(report.howToReproduce, "meshproof run");
 });
 
-test("a profile per group; core, extended and provisional are counted apart, with reasons", () => {
+test("a profile per group; core, extended and provisional are counted separately, with reasons", () => {
   const { profiles } = read(formatConformance(redRun()));
   assert.deepEqual(
     profiles.map(({ name }) => name),
@@ -76,7 +76,7 @@ test("a profile per group; core, extended and provisional are counted apart, wit
   assert.match(authn?.core?.skippedTests?.[0]?.reason ?? "", /Istio >=1\.40/);
 });
 
-test("results: success, partial where something was left out, failure", () => {
+test("results: success, partial if something was left out, failure", () => {
   const core = (...scenarios: Parameters<typeof run>[0]) =>
     read(formatConformance(run(scenarios))).profiles[0]?.core?.result;
   const skipped = scenario("jwt/b", { status: "skipped", reason: "not here", steps: [] });

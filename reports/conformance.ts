@@ -9,9 +9,9 @@ import { notesOf } from "./describe.ts";
 type ProfileResult = "success" | "partial" | "failure";
 
 /**
- * A ConformanceReport in YAML, after the one of the Gateway API (conformance/apis/v1/conformancereport.go): a profile per
- * group of scenarios, in it core and extended with statistics, failed and skipped tests with reasons. Besides, known failures
- * stand apart from what was skipped, with their owner and date. Provisional scenarios count for no profile's result.
+ * A ConformanceReport in YAML, modelled on that of the Gateway API (conformance/apis/v1/conformancereport.go): a profile per
+ * group of scenarios with statistics for core and extended, and failed and skipped tests with reasons. Known failures are
+ * listed separately, with their owner and date. Provisional scenarios do not count for a profile's result.
  */
 export function formatConformance(result: RunResult): string {
   const prepared = prepare(result);
@@ -75,7 +75,7 @@ function section(scenarios: readonly ScenarioResult[]): object {
   };
 }
 
-/** Gateway API's words: `partial` where nothing failed but something was left out. */
+/** The Gateway API's terms: `partial` means that nothing failed but something was left out. */
 function resultOf(scenarios: readonly ScenarioResult[]): ProfileResult {
   if (scenarios.some(({ status }) => status === "failed" || status === "flaky" || status === "error")) return "failure";
   return scenarios.every(({ status }) => status === "passed") ? "success" : "partial";

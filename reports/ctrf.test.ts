@@ -24,7 +24,7 @@ interface Ctrf {
 }
 const read = (text: string) => JSON.parse(text) as Ctrf;
 
-test("a test per check, whose statuses add up to the summary", () => {
+test("one test per check, and the statuses add up to the summary", () => {
   const { counts } = redRun();
   const { reportFormat, specVersion, results } = read(formatCtrf(redRun()));
   assert.deepEqual([reportFormat, specVersion, results.tool.name], ["CTRF", "1.0.0", "meshproof"]);
@@ -42,7 +42,7 @@ test("a test per check, whose statuses add up to the summary", () => {
   assert.ok((summary.stop ?? 0) >= (summary.start ?? Infinity));
 });
 
-test("what is not passed says why; a flaky check has not passed", () => {
+test("a test that has not passed has a reason; a flaky check has not passed", () => {
   const { tests } = read(formatCtrf(redRun())).results;
   for (const each of tests) if (each.status !== "passed") assert.ok(each.message, each.name);
   const flaky = tests.filter(({ rawStatus }) => rawStatus === "flaky");
@@ -51,7 +51,7 @@ test("what is not passed says why; a flaky check has not passed", () => {
   assert.equal(read(formatCtrf(allPassed())).results.summary.failed, 0);
 });
 
-test("the format's own implementation takes it, and would not take something else", () => {
+test("the format's own implementation accepts it, and rejects other data", () => {
   for (const result of [allPassed(), redRun(), hostile()]) {
     const report: unknown = JSON.parse(formatCtrf(result));
     validateStrict(report);

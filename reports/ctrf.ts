@@ -5,7 +5,7 @@ import { prepare } from "./prepare.ts";
 import { formatFailure } from "./terminal.ts";
 import { visible } from "../harness/safe/visible.ts";
 
-/** CTRF's own words. A flaky check has not passed here, so it fails, and is marked as flaky too. */
+/** CTRF's statuses. A flaky check has not passed, so it is failed, and marked as flaky too. */
 const statusOf: Record<Status, "passed" | "failed" | "skipped" | "other"> = {
   passed: "passed",
   failed: "failed",
@@ -15,7 +15,7 @@ const statusOf: Record<Status, "passed" | "failed" | "skipped" | "other"> = {
   "known-failure": "skipped",
 };
 
-/** The run in the Common Test Report Format (ctrf.io, spec version 1.0.0): a test per check, times in milliseconds. */
+/** The run in the Common Test Report Format (ctrf.io, spec version 1.0.0): one test per check, times in milliseconds. */
 export function formatCtrf(result: RunResult): string {
   const prepared = prepare(result);
   const outcomes = prepared.scenarios.flatMap(outcomesOf);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { answer, check, expectation, policy } from "../test/recorded/change.ts";
 import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./describe.ts";
 
-test("expectations in words", () => {
+test("expectations as text", () => {
   assert.equal(describeExpected(check("a")), "200 from httpbin");
   assert.equal(
     describeExpected(check("a", { expected: expectation(401, { body: "Jwt is missing", details: "jwt_authn" }) })),
@@ -15,7 +15,7 @@ test("expectations in words", () => {
   );
 });
 
-test("answers in words: a denial says its text, a workload's body only where it was asked for", () => {
+test("answers as text: a denial with its body, a workload's body only if the check compares it", () => {
   assert.equal(describeGot(check("a")), "200 from httpbin");
   assert.equal(describeGot(check("a", { got: answer(403) })), '403 from authorization ("RBAC: access denied")');
   assert.equal(describeGot(check("a", { got: answer(0, { error: "(28) timed out" }) })), "no answer: (28) timed out");
@@ -23,7 +23,7 @@ test("answers in words: a denial says its text, a workload's body only where it 
   assert.equal(describeGot(check("a", keys)), '200 from httpbin ("<html>")');
 });
 
-test("a path is told as it was sent", () => {
+test("a path is printed as it was sent", () => {
   const request = {
     from: "outside",
     to: "ingress",
@@ -34,7 +34,7 @@ test("a path is told as it was sent", () => {
   assert.equal(describeRequest(check("a", { request })), "GET /a/../%2e//b?c=d from outside to ingress, no token");
 });
 
-test("findings are told without what stands there anyway", () => {
+test("findings do not repeat the expected and the actual answer", () => {
   const wrong = {
     kind: "unexpected-answer",
     expected: { status: 200, by: "workload" },
@@ -51,7 +51,7 @@ test("findings are told without what stands there anyway", () => {
   assert.equal(describeWhy(), undefined);
 });
 
-test("policies say where they are in force, or why nowhere", () => {
+test("policies are printed with the proxies that have them, or why none has", () => {
   const { inForceMs: _seen, ...unseen } = policy({ proxies: [] });
   assert.equal(describeForce(policy({ inForceMs: 402 })), "in force at the proxy since 0.40 s");
   assert.equal(describeForce(policy({ proxies: ["foo/a", "foo/b"] })), "in force at 2 proxies since 0.12 s");

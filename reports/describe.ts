@@ -1,4 +1,4 @@
-/** What was demanded and what was seen, in words. The result may hold hostile text: each format escapes it. */
+/** Describes expectations and answers in English. The text may be hostile: each format escapes it. */
 
 import {
   unfinishedOf,
@@ -36,14 +36,14 @@ export function describeExpected(check: CheckResult): string {
 export function describeGot(check: CheckResult): string {
   const { got, expected } = check;
   if (got.status === 0 || got.by === "nobody") return got.error ? `no answer: ${firstLine(got.error)}` : "no answer";
-  // A workload's body is its own business unless the check asks for it.
+  // A workload's body is shown only if the check compares it.
   const asked = expected.body !== undefined || expected.jsonKey !== undefined;
   const telling = got.by !== "workload" || (asked && got.status === expected.status);
   const body = telling ? firstLine(got.body) : "";
   return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
 }
 
-/** Who answered: a workload by its name, behind the ingress gateway without one, for it may be any. */
+/** Who answered: a workload with its name, or without one behind the ingress gateway, where it may be any workload. */
 export function describeAnswerer(check: CheckResult, by: string): string {
   if (by === "proxy") return "the proxy";
   if (by !== "workload") return by;
@@ -57,22 +57,22 @@ export function describeRequest(check: CheckResult): string {
   return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token}${describeTokens(check.request.tokens)}`;
 }
 
-/** The names of the tokens alone: `forged`. */
+/** Only the names of the tokens: `forged`. */
 export function nameTokens({ request: { tokens } }: CheckResult): string {
   return tokens.map(({ name }) => name).join(" and ") || "no token";
 }
 
-/** Path and query as sent: not parsed as a URL, which would tidy up what a scenario wrote on purpose. */
+/** Path and query as sent. Not parsed as a URL, which would normalise odd paths that a scenario sends on purpose. */
 export function pathOf(url: string): string {
   return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
 }
 
-/** What the proxy's config says about a check's request. */
+/** The explanation of a check's request by the proxy's config. */
 export function describeConfig(check: CheckResult, explanation: Explanation): string {
   return formatExplanation(explanation, seenIn(check));
 }
 
-/** Its first line; undefined where nothing is known. */
+/** Its first line; undefined if there is none. */
 export function describeConfigInShort(check: CheckResult): string | undefined {
   return check.explanation && describeHeadline(check.explanation, seenIn(check));
 }
@@ -87,9 +87,9 @@ export function describeObject(object: AppliedObject): string {
 }
 
 /**
- * `in force at the proxy since 0.4 s`, `in no proxy: RequestAuthentication foo/x selects none of the pods…`, `applied` where a proxy
- * shows no trace of its kind.
- * @param told findings that are said elsewhere
+ * `in force at the proxy since 0.4 s`, `in no proxy: RequestAuthentication foo/x selects none of the pods…`, or `applied` for a kind
+ * that leaves no trace in a proxy.
+ * @param told findings that the report shows elsewhere
  */
 export function describeForce(object: AppliedObject, told: readonly Finding[] = []): string {
   const { findings = [] } = object;
@@ -107,19 +107,19 @@ function describeProxies(object: AppliedObject): string {
   return object.proxies.length <= 1 ? "the proxy" : plural(object.proxies.length, "proxy", "proxies");
 }
 
-/** A policy as seen from a later step says which step brought it. */
+/** A policy in a later step is printed with the step that applied it. */
 export function describePolicy(policy: PolicyInForce, current: number, told: readonly Finding[]): string {
   const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
   return `${describeObject(policy.object)} (${describeForce(policy.object, told)}${earlier})`;
 }
 
-/** `jwksFetch hybrid`; Istio's defaults in words where nothing is set. */
+/** `jwksFetch hybrid`; a sentence about Istio's defaults if nothing is set. */
 export function describeMesh(mesh: MeshSetting): string {
   const set = Object.entries(mesh).filter(([, value]) => value !== undefined);
   return set.length === 0 ? "Istio's defaults" : set.map(([name, value]) => `${name}: ${value}`).join(", ");
 }
 
-/** Answers on the way: `round 2 at 0.31 s: 401 from authentication`. */
+/** Answers that changed: `round 2 at 0.31 s: 401 from authentication`. */
 export function describeChanges(check: CheckResult): string[] {
   const stale = check.stale;
   return [
@@ -153,8 +153,8 @@ function describeAsker(by: string): string {
 }
 
 /**
- * What findings add to `expected …, got …`, which every report says anyway: who denied, what is strange about a policy.
- * Undefined where they add nothing.
+ * The findings that add to `expected …, got …`, which every report prints: who denied, what is odd about a policy.
+ * Undefined if there are none.
  */
 export function describeWhy(findings: readonly Finding[] = []): string | undefined {
   const more = findings.filter(({ kind }) => kind !== "unexpected-answer" && kind !== "unexpected-askers");
@@ -165,7 +165,7 @@ function quote(text: string): string {
   return `"${text}"`;
 }
 
-/** The first line that says something, at most 100 characters. */
+/** The first line that is not empty, at most 100 characters. */
 export function firstLine(text: string): string {
   const line =
     text
@@ -176,8 +176,7 @@ export function firstLine(text: string): string {
   return line.length > 100 ? `${line.slice(0, 100)}…` : line;
 }
 
-/** The command that repeats a scenario. */
-/** What a reader must know beside the statuses: first of all, that a run did not come to its end. */
+/** Notes that a reader needs besides the statuses: first, that a run was interrupted. */
 export function notesOf(result: RunResult): string[] {
   const left = unfinishedOf(result).length;
   const interrupted = `this run was interrupted: ${left} of ${plural(result.scenarios.length, "scenario")} did not run to the end`;
@@ -192,12 +191,12 @@ export function repeatOf({ id, repeat }: ScenarioResult): string {
   return repeat ?? `meshproof run ${id} --keep`;
 }
 
-/** Whether a check got what was expected, but only after other answers. A flaky check may be a known failure. */
+/** Whether a check got the expected answer only after other answers. A flaky check may be a known failure. */
 export function isFlaky({ status, findings = [] }: CheckResult): boolean {
   return status === "flaky" || (status === "known-failure" && findings.some(({ kind }) => kind === "inconsistent"));
 }
 
-/** What a report of a part says of the rest. */
+/** The note in a shard's report about the other shards. */
 function partOf({ shard }: RunResult): string[] {
   if (shard === undefined) return [];
   return [`shard ${shard.index} of ${shard.count}: the rest of the selection is in the other shards' results`];

@@ -1,4 +1,4 @@
-/** A comparison of two runs, in words: for a terminal, as Markdown, as JSON. */
+/** Formats a comparison of two runs for a terminal, as Markdown and as JSON. */
 
 import type { Change, Comparison, OneSided, Seen, Side } from "../harness/model/comparison.ts";
 import { escapeJson } from "./json.ts";
@@ -7,27 +7,27 @@ import { redact } from "../harness/safe/redact.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { beginning, formatDuration, plural } from "./text.ts";
 
-/** What a line holds of a reply. */
+/** Maximum number of characters of a reply in a line. */
 const excerpt = 120;
-/** GitHub shows no step summary above 1 MiB. */
+/** GitHub does not show a step summary above 1 MiB. */
 const rowsLimit = 1000;
-/** So many checks of a scenario that only one side has are named in a terminal; JSON and the page have all. */
+/** How many checks of a scenario that only one side has are named in a terminal; JSON and the page have all. */
 const namedLimit = 5;
 
-/** 0 where nothing unexpected changed, else 1; 3 where a run was interrupted and what is left shows no change. */
+/** 0 if nothing unexpected changed, else 1; 3 if a run was interrupted and the compared part has no change. */
 export function diffExitCode({ unexpected, interrupted }: Comparison): 0 | 1 | 3 {
   if (unexpected > 0) return 1;
   return interrupted === undefined ? 0 : 3;
 }
 
-/** What was not compared because a run was interrupted. */
+/** Describes what was not compared because a run was interrupted. */
 export function describeInterrupted({ interrupted }: Comparison): string | undefined {
   if (interrupted === undefined) return undefined;
   const { runs, scenarios } = interrupted;
   return `${runs.join(" and ")} ${runs.length > 1 ? "were" : "was"} interrupted: ${plural(scenarios.length, "scenario")} not compared`;
 }
 
-/** `200 from workload`, as far as it matters beside the other side: what does not differ is told once. */
+/** `200 from workload`, with the aspects that differ from the other side. */
 export function describeSeen(seen: Seen, change?: Pick<Change, "aspects">): string {
   const told = (aspect: Change["aspects"][number]): boolean => change === undefined || change.aspects.includes(aspect);
   const answer =
@@ -45,7 +45,7 @@ export function describeSeen(seen: Seen, change?: Pick<Change, "aspects">): stri
   return parts.join(", ");
 }
 
-/** `admitted, was denied`: what a change means, where it is about admission. */
+/** The meaning of a change that is about admission: `was refused, is admitted now`. */
 export function describeMeaning({ before, after }: Change): string | undefined {
   const admitted = (seen: Seen): boolean => seen.by === "workload";
   const denied = (seen: Seen): boolean => seen.by === "authentication" || seen.by === "authorization";
@@ -58,7 +58,7 @@ export function nameCell({ step, check }: Pick<Change, "step" | "check">): strin
   return step === undefined ? "the whole scenario" : `${step}: ${check ?? ""}`;
 }
 
-/** `3 unexpected changes`, or that there is none; never silence. */
+/** `3 unexpected changes`, or that there are none; never empty. */
 export function describeVerdict(comparison: Comparison): string {
   const { changes, unexpected, interrupted } = comparison;
   if (unexpected > 0) return plural(unexpected, "unexpected change");
@@ -66,7 +66,7 @@ export function describeVerdict(comparison: Comparison): string {
   return changes.length > 0 ? `${plural(changes.length, "change")}, all of them known` : "no change";
 }
 
-/** The versions of both sides, the differing ones marked. */
+/** The versions of both sides, with differing ones marked. */
 export function versionRows({ before, after }: Comparison): [string, string, string, boolean][] {
   const names = { kubernetes: "Kubernetes", istio: "Istio", envoy: "Envoy", meshproof: "meshproof" } as const;
   return Object.entries(names).map(([key, name]) => {
@@ -75,7 +75,7 @@ export function versionRows({ before, after }: Comparison): [string, string, str
   });
 }
 
-/** For a terminal: both sides, what changed by scenario, a last line that counts. */
+/** Formats for a terminal: both sides, the changes by scenario, and counts in the last line. */
 export function formatDiff(comparison: Comparison): string {
   const { changes, added, removed, unseen } = comparison;
   const lines = [
@@ -108,7 +108,7 @@ function sideLines(comparison: Comparison): string[] {
   ];
 }
 
-/** Median time to enforce, both sides; informational. */
+/** Median time to enforce on both sides, for information only. */
 export function enforcement({ before, after }: Comparison): string | undefined {
   if (before.enforcedMs === undefined || after.enforcedMs === undefined) return undefined;
   return `after ${formatDuration(before.enforcedMs)} -> ${formatDuration(after.enforcedMs)} (median)`;
@@ -164,7 +164,7 @@ function countLine(comparison: Comparison): string {
   ].join(", ");
 }
 
-/** As Markdown, for a step summary or a comment. */
+/** Formats as Markdown, for a step summary or a comment. */
 export function formatDiffMarkdown(comparison: Comparison): string {
   const { changes, added, removed } = comparison;
   const rows = (cells: readonly (readonly string[])[]): string =>
@@ -229,7 +229,7 @@ export function formatDiffMarkdown(comparison: Comparison): string {
   ].join("\n\n")}\n`;
 }
 
-/** The comparison itself; what acts on a terminal is written as `\u` escapes. */
+/** Formats as JSON; control characters are written as `\u` escapes. */
 export function formatDiffJson(comparison: Comparison): string {
   return `${escapeJson(JSON.stringify(comparison, undefined, 2))}\n`;
 }
@@ -238,7 +238,7 @@ function wordOf(status: Seen["status"]): string {
   return status === "known-failure" ? "known failure" : status;
 }
 
-/** One line stays one line. */
+/** Joins a text's lines into one. */
 function flat(text: string): string {
   return visible(text);
 }

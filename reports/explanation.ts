@@ -1,5 +1,5 @@
 /* eslint-disable max-lines -- each part is one switch over a closed union */
-/** What a proxy's config says about a request, in words. Plain text that may hold hostile text: each format escapes it. */
+/** Formats explanations of requests by a proxy's config. Plain text that may be hostile: each format escapes it. */
 
 import {
   contradicts,
@@ -22,20 +22,20 @@ import {
 } from "../harness/model/explanation.ts";
 import type { Answer } from "../harness/model/result.ts";
 
-/** Another version of Envoy may read the same config otherwise. */
+/** Another version of Envoy may evaluate the same config differently. */
 const OTHERWISE = "The mesh answered otherwise than meshproof reads this config: ";
 
-/** A 401 was wanted where nothing looks at tokens. */
+/** A 401 was expected, but no RequestAuthentication verifies tokens there. */
 const NO_TOKENS =
   " No RequestAuthentication is in force at this proxy for this request, so no token is looked at and nothing answers 401.";
 
-/** What a check wanted and got: what that means for the explanation is said first. */
+/** The expected and the actual answer of a check; a contradiction to the explanation is printed first. */
 export interface Seen {
   readonly expected?: number;
   readonly got?: Pick<Answer, "by" | "status">;
 }
 
-/** The decision, one sentence with what decided. */
+/** The decision as one sentence, with what decided. */
 export function describeDecision(decision: Decision): string {
   return `${describeVerdict(decision)}: ${describeReason(decision.reason)}.`;
 }
@@ -47,7 +47,7 @@ export function describeHeadline({ decision, filtersAsked, tokensAsked }: Explan
   return `${lead}${describeDecision(decision)}${more}`;
 }
 
-/** The explanation for a person: the decision first, then each provider and each rule in the order in which Envoy asks them. */
+/** Formats an explanation: the decision first, then each provider and each rule in Envoy's order. */
 export function formatExplanation(explanation: Explanation, seen: Seen = {}): string {
   const { decision, listener, path, route } = explanation;
   return [
@@ -61,7 +61,7 @@ export function formatExplanation(explanation: Explanation, seen: Seen = {}): st
   ].join("\n");
 }
 
-/** What each filter said, in the order in which Envoy asks them. */
+/** Formats each filter's result, in Envoy's order. */
 export function formatFilters({ providers, rules }: Pick<Explanation, "providers" | "rules">): string[] {
   return [
     ...section("Tokens", providers.flatMap(describeProvider), "no RequestAuthentication is in force here"),
@@ -89,7 +89,7 @@ function describeVerdict({ verdict, by, status }: Decision): string {
   }
 }
 
-/** What decided, a clause without a full stop. */
+/** The reason of the decision, a clause without a full stop. */
 export function describeReason(reason: Reason): string {
   switch (reason.kind) {
     case "allowed":
@@ -250,7 +250,7 @@ export function describeMatcher(matcher: Matcher): string {
   }
 }
 
-/** Backslashes of a regular expression stay as they are written. */
+/** Quotes text; backslashes of a regular expression are not doubled. */
 function quote(text: string): string {
   return `"${text}"`;
 }
@@ -296,7 +296,7 @@ function signOf({ kind }: TokenFound): string {
   return kind === "not-asked" || kind === "undecided" ? "·" : "✗";
 }
 
-/** What a provider made of the request's tokens, a clause. */
+/** A provider's result for the request's tokens, a clause. */
 export function describeFound(found: TokenFound, issuer: string | undefined): string {
   const show = (value: unknown): string => (value === undefined ? "none" : JSON.stringify(value));
   const day = (seconds: number): string => new Date(seconds * 1000).toISOString();
@@ -336,7 +336,7 @@ function describeRuleFact({ name, action, dryRun, matched, conditions }: RuleFac
   ];
 }
 
-/** What is missing, a clause. */
+/** The missing fact, a clause. */
 export function describeMissing(missing: Missing): string {
   switch (missing.kind) {
     case "not-given": {

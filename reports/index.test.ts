@@ -7,7 +7,7 @@ import { allPassed } from "../test/recorded/change.ts";
 import { redRun } from "../test/recorded/results.ts";
 import { writeReports } from "./index.ts";
 
-test("every report is written whole into a folder that may not exist yet, and replaces an older one", async (t) => {
+test("every report is written completely into a folder that may not exist yet, and replaces an older one", async (t) => {
   const root = await mkdtemp(join(tmpdir(), "meshproof-reports-"));
   t.after(() => rm(root, { recursive: true }));
   const dir = join(root, "results", "run-1");

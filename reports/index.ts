@@ -23,10 +23,10 @@ export { readResults } from "./read.ts";
 export { formatTrend, formatTrendJson } from "./trend.ts";
 export { formatSummary, type TerminalOptions } from "./terminal.ts";
 
-/** The page of a run, in its folder. */
+/** File name of a run's page. */
 export const REPORT = "report.html";
 
-/** Absolute or relative as the folder was given. */
+/** Paths of the reports, absolute or relative like the given folder. */
 export interface ReportPaths {
   readonly html: string;
   readonly json: string;
@@ -36,7 +36,7 @@ export interface ReportPaths {
   readonly ctrf: string;
 }
 
-/** Writes every report of a run into a folder (made if missing), each whole or not at all: a temporary file, then a rename. */
+/** Writes every report of a run into a folder (created if missing), each atomically: a temporary file, then a rename. */
 export async function writeReports(result: RunResult, dir: string): Promise<ReportPaths> {
   const write = await writerIn(dir);
   return {
@@ -67,8 +67,8 @@ export async function writeTrend(trend: Trend, dir: string): Promise<{ readonly 
 }
 
 /**
- * Writes files into a folder, each whole or not at all, and gives their paths.
- * @throws MeshproofError ERR_RESULTS where that cannot be done; nothing half is left then
+ * Writes files into a folder atomically, and returns their paths.
+ * @throws MeshproofError ERR_RESULTS if that fails; no partial file is left then
  */
 export async function writerIn(dir: string): Promise<(name: string, text: string) => Promise<string>> {
   await mkdir(dir, { recursive: true }).catch((cause: unknown) => {
@@ -88,11 +88,11 @@ export async function writerIn(dir: string): Promise<(name: string, text: string
   };
 }
 
-/** More than a file's name needs, so that a full disk shows. */
+/** Larger than a directory entry, so that writing it fails on a full disk. */
 const TRIAL = " ".repeat(64 * 1024);
 
 /**
- * Tries whether results can be written into a folder, which is made where it is missing: known before a run and not after it.
+ * Tests before a run whether results can be written into a folder, which is created if missing.
  * @throws MeshproofError ERR_RESULTS
  */
 export async function tryFolder(dir: string): Promise<void> {
@@ -102,7 +102,7 @@ export async function tryFolder(dir: string): Promise<void> {
 
 function unwritable(path: string, cause: unknown): MeshproofError {
   return new MeshproofError("ERR_RESULTS", `${path} cannot be written: ${(cause as Error).message}`, {
-    hint: "make room or name another folder: --results FOLDER",
+    hint: "free disk space, or name another folder: --results FOLDER",
     cause,
   });
 }

@@ -37,7 +37,7 @@ const ajv = new Ajv2020({
 });
 const validate = ajv.compile(schema);
 
-/** A result in which every optional property is there: the compiler asks for a new one here, the schema then knows it. */
+/** A result with every optional property: the compiler requires a new property here, which tests that the schema has it. */
 function everything(): RunResult {
   const got: Required<Answer> = { ...answer(401), details: "d", error: "e", userAgent: "meshproof/run/check/1" };
   const expected: Required<Expectation> = {
@@ -105,20 +105,20 @@ for (const [name, result] of Object.entries({ everything, redRun, wholeRun, host
   });
 }
 
-test("a result without hostile text comes back as it was, with texts for people", () => {
+test("a result without hostile text is read back unchanged, with texts for people", () => {
   const withoutTexts = (text: string): unknown =>
     JSON.parse(text, (name, value: unknown) => (name === "text" ? undefined : value));
   assert.deepEqual(withoutTexts(formatJson(redRun())), withoutTexts(JSON.stringify(redRun())));
 });
 
-test("nothing in the file acts on a terminal, and the data is the same", () => {
+test("the file has no control characters, and the data is the same", () => {
   const json = formatJson(hostile());
   assert.doesNotMatch(json, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
   const first = (JSON.parse(json) as RunResult).scenarios[0]?.steps[0]?.checks[0];
   assert.ok(first?.got.body.includes(attacks.control.slice(0, -1)));
 });
 
-test("no signature of a token, no body above its limit", () => {
+test("the file has no signature of a token and no body above its limit", () => {
   const json = formatJson(hostile());
   assert.ok(!json.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
   assert.ok(json.includes("… (cut: 2 KiB of 10 MiB)"));

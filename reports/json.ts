@@ -4,14 +4,14 @@ import { prepare } from "./prepare.ts";
 import { describeNote, sentences } from "./words.ts";
 
 /**
- * The result as JSON (schema: results.schema.json). Characters that act on a terminal or reorder text are written as
- * `\u` escapes, so that a person may `cat` the file; the data is the same.
+ * The result as JSON (schema: results.schema.json). Characters that control a terminal or reorder text are written as
+ * `\u` escapes, so that it is safe to `cat` the file; the data is the same.
  */
 export function formatJson(result: RunResult): string {
   return `${escapeJson(JSON.stringify(withTexts(prepare(result)), undefined, 2))}\n`;
 }
 
-/** Beside the facts the same in words, for people. No code reads them. */
+/** Adds sentences for people to the findings. No code reads them. */
 function withTexts(result: RunResult): unknown {
   const ofObject = (object: AppliedObject): unknown =>
     object.findings === undefined ? object : { ...object, note: sentences(object.findings) };
@@ -34,7 +34,7 @@ function withTexts(result: RunResult): unknown {
   };
 }
 
-/** What acts on a terminal or reorders text, as `\\u` escapes. */
+/** Writes characters that control a terminal or reorder text as `\\u` escapes. */
 export function escapeJson(json: string): string {
   return json.replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;

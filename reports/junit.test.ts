@@ -33,7 +33,7 @@ function parse(xml: string): { suites: readonly Suite[]; totals: Record<string, 
   return { suites: testsuites.testsuite, totals: testsuites };
 }
 
-test("a suite per scenario, a case per check, and totals that fit", () => {
+test("one suite per scenario, one case per check, and the right totals", () => {
   const result = redRun();
   const { suites, totals } = parse(formatJunit(result));
   assert.deepEqual(
@@ -70,7 +70,7 @@ test("a run that passes has neither failures nor errors", () => {
   assert.ok(cases.every(({ failure, error, skipped }) => (failure ?? error ?? skipped) === undefined));
 });
 
-test("hostile text stays text and within the characters of XML 1.0", () => {
+test("hostile text stays text, with only characters of XML 1.0", () => {
   const xml = formatJunit(hostile());
   assert.doesNotMatch(xml, /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u);
   assert.ok(!xml.includes("<script"));

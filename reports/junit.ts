@@ -5,7 +5,7 @@ import { formatFailure } from "./terminal.ts";
 import { visible } from "../harness/safe/visible.ts";
 
 /**
- * JUnit XML as CI systems read it: a testsuite per scenario, a testcase per check, the terminal's failure as its text.
+ * JUnit XML for CI systems: a testsuite per scenario, a testcase per check, with the terminal's text of a failure.
  * Failed and flaky checks are failures, an environment error is an error; known failures and skips are skipped with their reason.
  */
 export function formatJunit(result: RunResult): string {
@@ -57,7 +57,7 @@ function suite(scenario: ScenarioResult, result: RunResult): string {
 
 function testcase(outcome: Outcome): string {
   const { scenario, check, name, position } = outcome;
-  // Where a scenario's name alone is a class, CI systems group by what stands before the last dot.
+  // CI systems group test classes by the part of the name before the last dot.
   const attributes = {
     classname: scenario.id.replaceAll("/", "."),
     name,
@@ -105,7 +105,7 @@ function element(name: string, attributes: Record<string, string>, children: rea
   return name === "failure" || name === "error" ? `${open}>${inner}</${name}>` : `${open}>\n${inner}\n</${name}>`;
 }
 
-/** Escapes for text and attributes alike; what XML 1.0 (section 2.2, Char) cannot hold at all is left out. */
+/** Escapes text and attributes; drops characters that XML 1.0 does not allow (section 2.2, Char). */
 function text(value: string): string {
   return value
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "")

@@ -1,7 +1,7 @@
 import { lstat, rename, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 
-/** `latest` beside the run's folder; replaced in one step, so that it always leads somewhere. A convenience: where it cannot be made, that is told. */
+/** Points the link `latest` beside the run's folder to the run, atomically, so that it is never missing. A failure is only a note. */
 export async function pointLatest(folder: string, note: (text: string) => void): Promise<void> {
   const link = path.join(path.dirname(folder), "latest");
   const fresh = `${link}.${process.pid}`;
@@ -16,6 +16,6 @@ export async function pointLatest(folder: string, note: (text: string) => void):
       () => false,
     );
     const why = isFolder ? "it is a folder, not a link" : (error as Error).message;
-    note(`${path.relative("", link)} does not lead to this run: ${why}`);
+    note(`${path.relative("", link)} does not point to this run: ${why}`);
   }
 }

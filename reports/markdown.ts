@@ -6,7 +6,7 @@ import { visible } from "../harness/safe/visible.ts";
 import { formatDuration, plural } from "./text.ts";
 import { notesOf } from "./describe.ts";
 
-/** GitHub cuts a step summary at 1 MiB and shows none of it then; half of that is more than anyone reads. */
+/** GitHub does not show a step summary above 1 MiB; this limit is well below. */
 const failuresLimit = 400_000;
 
 /** The run as Markdown for a CI step summary: the verdict, failures first, then a table of the scenarios. */
@@ -78,12 +78,12 @@ const marks: Record<ScenarioResult["status"], string> = {
   "known-failure": "📌 known failure",
 };
 
-/** Everything that Markdown or the HTML in it could act on. */
+/** Escapes all characters with a meaning in Markdown or HTML. */
 export function escapeMarkdown(text: string): string {
   return visible(text.slice(0, 500)).replace(/[\\`*_{}[\]<>()#!|~&@:$^]/g, "\\$&");
 }
 
-/** A fenced block whose fence is longer than any run of backticks in it (CommonMark, 4.5). */
+/** A fenced block whose fence is longer than any sequence of backticks in it (CommonMark, 4.5). */
 function fence(text: string): string {
   const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
   const ticks = "`".repeat(longest + 1);

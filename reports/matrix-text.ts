@@ -1,4 +1,4 @@
-/** The cells of a matrix that differ, as lines of text. */
+/** Draws the differing cells of a matrix as text. */
 
 import type { CheckResult, StepResult } from "../harness/model/result.ts";
 import { visible } from "../harness/safe/visible.ts";
@@ -6,7 +6,7 @@ import { isFlaky } from "./describe.ts";
 import type { Outcome } from "./outcome.ts";
 import { plural } from "./text.ts";
 
-/** Cells read `seen≠expected`, or `flaky` where the last answer was right; a dot agrees. */
+/** Cells are `seen≠expected`, or `flaky` if the last answer was right; a dot means that the cell agrees. */
 export function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
   const matrix = step.matrices[index];
   if (matrix === undefined) return group.map((outcome) => `${outcome.name}: ${cellText(outcome.check as CheckResult)}`);

@@ -12,7 +12,7 @@ const failed = scenario("jwt/failed", {
 const flaky = scenario("jwt/flaky", { steps: [step("s", { checks: [check("a", { status: "flaky" })] })] });
 const passed = scenario("jwt/passed");
 
-test("a skipped scenario counts once, an error outside of all checks counts beside them", () => {
+test("a skipped scenario counts once, an error outside of all checks counts in addition to them", () => {
   assert.deepEqual(
     outcomesOf(skipped).map(({ status, name, reason }) => [status, name, reason]),
     [["skipped", "Scenario jwt/skipped", "not here"]],
@@ -26,14 +26,14 @@ test("a skipped scenario counts once, an error outside of all checks counts besi
   );
 });
 
-test("exit codes: 1 for failed or flaky, 3 only where the environment alone is at fault", () => {
+test("exit codes: 1 for failed or flaky, 3 only if the environment alone is at fault", () => {
   assert.equal(exitCode(run([passed, skipped])), 0);
   assert.equal(exitCode(run([passed, failed, broken])), 1);
   assert.equal(exitCode(run([flaky, broken])), 1);
   assert.equal(exitCode(run([passed, broken])), 3);
 });
 
-test("exit code 2 where nothing but refused manifests is wrong", () => {
+test("exit code 2 if only rejected manifests are wrong", () => {
   const position = { file: "a/policy.yaml", line: 1, column: 1 };
   const refused = scenario("jwt/refused", {
     status: "error",

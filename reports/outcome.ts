@@ -6,18 +6,18 @@ import { describeAsked } from "./describe.ts";
 
 export { STATUSES, tally as count };
 
-/** One thing that counts, as reports name it. */
+/** One counted item, with its name in reports. */
 export interface Outcome extends Part {
   readonly scenario: ScenarioResult;
-  /** In words, unique in its scenario: `<step>: <check>`. */
+  /** The item's name, unique in its scenario: `<step>: <check>`. */
   readonly name: string;
   readonly position: Position;
   readonly findings?: readonly Finding[];
-  /** The findings in words. */
+  /** The findings as sentences. */
   readonly reason?: string;
 }
 
-/** Everything in a scenario that counts, with its name and place. */
+/** The counted items of a scenario, with names and positions. */
 export function outcomesOf(scenario: ScenarioResult): Outcome[] {
   return partsOf(scenario).map((part): Outcome => {
     const { step, check, asked } = part;
@@ -34,14 +34,14 @@ export function outcomesOf(scenario: ScenarioResult): Outcome[] {
   });
 }
 
-/** Scenarios with what needs attention first; the order of the run within each status. */
+/** Sorts scenarios by status, the worst first; keeps the run's order within each status. */
 export function worstFirst(scenarios: readonly ScenarioResult[]): ScenarioResult[] {
   return STATUSES.flatMap((status) => scenarios.filter((scenario) => scenario.status === status));
 }
 
 /**
- * The exit code of a finished run: 0 conformant, 1 a check failed or flaked (a known failure past its date has failed), 2 all
- * that is wrong are scenarios whose manifests the API server refused, 3 the environment was at fault.
+ * The exit code of a finished run: 0 conformant, 1 a check failed or flaked (a known failure past its date has failed), 2 the
+ * only faults are scenarios whose manifests the API server rejected, 3 the environment was at fault.
  */
 export function exitCode(result: RunResult): 0 | 1 | 2 | 3 {
   const { failed, flaky, error } = result.counts;
@@ -51,14 +51,14 @@ export function exitCode(result: RunResult): 0 | 1 | 2 | 3 {
   return inError.length > 0 && inError.every(({ refused }) => refused !== undefined) ? 2 : 3;
 }
 
-/** An object in force during a step, and since when. */
+/** An object that is in force during a step, and since when. */
 export interface PolicyInForce {
   readonly object: AppliedObject;
-  /** The step that applied it, counted from 0. */
+  /** Index of the step that applied it, from 0. */
   readonly step: number;
 }
 
-/** What has been applied by the end of a step and not deleted since. */
+/** The objects that were applied until the end of a step and not deleted. */
 export function policiesInForce(scenario: ScenarioResult, step: StepResult): PolicyInForce[] {
   const inForce = new Map<string, PolicyInForce>();
   for (const [index, each] of scenario.steps.entries()) {

@@ -2,14 +2,14 @@ import type { RunResult } from "../harness/model/result.ts";
 import { redact, redactNamed } from "../harness/safe/redact.ts";
 import { cut, isCut } from "./text.ts";
 
-/** Limits in bytes of UTF-8. A body and a header value are read as evidence, not as documents; YAML is what a person applied. */
+/** Limits in bytes of UTF-8. A body or header value is only evidence; YAML should be complete. */
 const evidenceLimit = 2048;
 const textLimit = 64 * 1024;
 const headersLimit = 64;
 
 /**
- * Makes a result fit to be written: no token signature, no credential and no private key anywhere, bodies and header values cut at 2 KiB,
- * all other text at 64 KiB. Every report goes through it; doing it twice changes nothing.
+ * Prepares a result for reports: removes token signatures, credentials and private keys, cuts bodies and header values at 2 KiB and
+ * all other text at 64 KiB. Every report uses it; it is idempotent.
  */
 export function prepare(result: RunResult): RunResult {
   const made = prepared.get(result) ?? prepareData(result);
@@ -17,10 +17,10 @@ export function prepare(result: RunResult): RunResult {
   return made;
 }
 
-/** Each report asks for the same one, which takes a second of a thousand checks. */
+/** Cached for all reports, since preparing takes a second per thousand checks. */
 const prepared = new WeakMap<RunResult, RunResult>();
 
-/** The same for any plain data that is to be written. */
+/** The same for any plain data. */
 export function prepareData<Data>(data: Data): Data {
   return prepareValue(data, textLimit) as Data;
 }
@@ -50,9 +50,9 @@ function prepareHeaders(headers: Record<string, unknown>): unknown {
   return Object.fromEntries(left > 0 ? [...kept, ["…", `${left} more headers left out`]] : kept);
 }
 
-/** Secrets go first: half of one is not found any more. */
+/** Removes secrets before it cuts: a secret that was cut in half would not be found. */
 function prepareText(text: string, limit: number): string {
-  // Half a character of UTF-16 is in no file and no address.
+  // Lone surrogates of UTF-16 cannot be written to files or URLs.
   const safe = redact(text.toWellFormed());
   return isCut(safe) && safe.length < limit + 64 ? safe : cut(safe, limit);
 }

@@ -3,10 +3,10 @@ import path from "node:path";
 import { test } from "node:test";
 import { readResults } from "./read.ts";
 
-/** Of a run by the version before findings: every status, notes of objects, explanations. */
+/** A result of the version before findings: every status, notes of objects, explanations. */
 const VERSION_1 = path.join(import.meta.dirname, "fixtures/results.v1.json");
 
-test("a file of schema version 1 is read, and its sentences are findings that hold a text", async () => {
+test("a file of schema version 1 is read, and its sentences become findings with a text", async () => {
   const result = await readResults(VERSION_1);
   assert.equal(result.schemaVersion, 2);
   const objects = result.scenarios.flatMap(({ steps }) => steps.flatMap((step) => step.objects));
@@ -15,5 +15,5 @@ test("a file of schema version 1 is read, and its sentences are findings that ho
   assert.ok(objects.every((object) => !("note" in object)));
 });
 
-test("it is refused where files are merged", async () =>
+test("it is refused for merging", async () =>
   assert.rejects(readResults(VERSION_1, { old: false }), /has schemaVersion 1, expected 2/));

@@ -14,12 +14,12 @@ const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNa
 const validateVersion1 = ajv.compile<ResultOf1>(schemaOf1);
 
 /**
- * Reads what a run found.
+ * Reads a run's result.
  * @param place a run's folder, or its results.json
- * @param options.unjudged whether a run that judged nothing is welcome
- * @param options.old whether a file of schema version 1 is: its sentences become findings that hold a text
- * @throws MeshproofError ERR_USAGE where it is missing, no JSON, of another schema version, damaged, or of a run that judged
- * nothing: whoever compares must not take silence for agreement
+ * @param options.unjudged whether to accept a run that judged nothing
+ * @param options.old whether to accept a file of schema version 1: its sentences become findings with a text
+ * @throws MeshproofError ERR_USAGE if the file is missing, not JSON, of another schema version, damaged, or of a run that judged
+ * nothing: a comparison with no checks must not look like agreement
  */
 export async function readResults(place: string, { unjudged = false, old = true } = {}): Promise<RunResult> {
   const file = (await isFolder(place)) ? path.join(place, "results.json") : place;
@@ -69,7 +69,7 @@ function damageOf1(value: unknown): string | undefined {
   return validateVersion1(value) ? undefined : ajv.errorsText(validateVersion1.errors, { dataVar: "it" });
 }
 
-/** The first of all that does not fit, with its place: `it/scenarios/0/status is missing`. */
+/** The first schema error, with its place: `it/scenarios/0/status is missing`. */
 function damageOf(value: unknown): string | undefined {
   const [first] = runResult.safeParse(value).error?.issues ?? [];
   if (first === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What every report makes of real results. A change here is seen by everyone who reads reports, so that it is looked at. */
+/** Compares every report of real results with the recorded one, so that each change of a report is reviewed. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -30,7 +30,7 @@ for (const [page, sample] of [
     for (const text of texts) assert.ok(terminal.includes(text.trimEnd()), `not in ${sample}:\n${text}`);
   });
 
-/** The first lines that differ, with one line of what is before them. */
+/** The first lines that differ, with one line of context before them. */
 function firstDifference(before: string, after: string): string {
   const [old, fresh] = [before.split("\n"), after.split("\n")];
   const first = fresh.findIndex((line, index) => line !== old[index]);

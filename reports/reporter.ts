@@ -14,15 +14,15 @@ import { visible } from "../harness/safe/visible.ts";
 import { exitCode, pointLatest, REPORT, writeReports } from "./index.ts";
 
 /**
- * Writes meshproof's reports of a run of Playwright: `results.json`, the HTML report and all others. It reads what the tests have
- * attached, and nothing that anything printed.
+ * Writes meshproof's reports of a Playwright run: `results.json`, the HTML report and all others. It reads only the tests'
+ * attachments, never printed text.
  */
 export default class MeshproofReporter implements Reporter {
   readonly #recorder = createRecorder();
   readonly #onInterrupt = (): void => void this.#hurry();
   #finished: Promise<Gathered | undefined> | undefined;
 
-  /** Only `meshproof run` shows what we tell; beside other reporters there is one line at the end. */
+  /** Only `meshproof run` shows this reporter's messages; beside other reporters it prints one line at the end. */
   printsToStdio(): boolean {
     return hasParent();
   }
@@ -43,11 +43,11 @@ export default class MeshproofReporter implements Reporter {
   async onEnd(full: FullResult): Promise<{ status: FullResult["status"] } | undefined> {
     process.off("SIGINT", this.#onInterrupt);
     const gathered = await (this.#finished ??= this.#finish(full));
-    // The access logs or a pod that died may have turned red what had passed.
+    // The access logs or a pod that died may have turned a passed check into a failure.
     return gathered && full.status === "passed" && exitCode(gathered.result) !== 0 ? { status: "failed" } : undefined;
   }
 
-  /** Who interrupts a run may not wait until a cluster has been stopped. */
+  /** After an interrupt, reports are written before the cluster is stopped, since the user may not wait. */
   async #hurry(): Promise<void> {
     await this.#recorder.ending();
     await (this.#finished ??= this.#finish({ status: "interrupted" })).catch(() => undefined);
@@ -57,7 +57,7 @@ export default class MeshproofReporter implements Reporter {
     const gathered = await this.#recorder.gather(full);
     if (gathered === undefined) return undefined;
     const { result, folder } = gathered;
-    // The verdict comes first: what cannot be written takes nothing from it.
+    // The verdict is sent first, so that an error in writing does not lose it.
     tellParent({ kind: "result", result });
     try {
       await writeReports(result, folder);

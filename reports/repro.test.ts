@@ -10,10 +10,10 @@ test("a ticket's answer for a terminal: the cause first, then the matrix and the
   assert.match(text, /✓ path: \/healthz — rule requires: not prefix "\/test\/"$/m);
 });
 
-test("nothing of the mesh's moves the terminal's cursor", () =>
+test("text from the mesh cannot move the terminal's cursor", () =>
   assert.ok(!formatAnswer(hostileTicket()).includes("\u001b")));
 
-test("the JSON has the cause as data, and in words for people", () => {
+test("the JSON has the cause as data, and as a sentence for people", () => {
   const { cause, text } = JSON.parse(formatReproJson(ticket())) as { cause: { kind: string }; text: { cause: string } };
   assert.equal(cause.kind, "path-not-exempt");
   assert.match(text.cause, /denies every path that its notPaths do not list/);

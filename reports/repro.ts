@@ -1,4 +1,4 @@
-/** The answer to a ticket, for a terminal, as JSON and as a page. */
+/** Formats the answer to a ticket for a terminal and as JSON, and writes its page. */
 
 import type { Answered, Minimization, ReproAnswer } from "../harness/model/ticket.ts";
 import { visible } from "../harness/safe/visible.ts";
@@ -17,7 +17,7 @@ import {
 } from "./ticket-words.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "./words.ts";
 
-/** Makes an answer fit to be shown and written, as {@link prepareData} does: no token signature, no private key, nothing endless. */
+/** Prepares an answer like {@link prepareData}: removes token signatures and private keys, and cuts long text. */
 export function prepareRepro(answer: ReproAnswer): ReproAnswer {
   return prepareData(answer);
 }
@@ -29,7 +29,7 @@ export async function writeRepro(answer: ReproAnswer, dir: string): Promise<{ re
   return { html: await write("repro.html", formatReproHtml(answer)) };
 }
 
-/** The answer itself, with its texts for people; what acts on a terminal is written as `\u` escapes. */
+/** The answer as JSON with sentences for people; control characters are written as `\u` escapes. */
 export function formatReproJson(answer: ReproAnswer): string {
   return `${escapeJson(JSON.stringify(withTexts(prepareRepro(answer)), undefined, 2))}\n`;
 }
@@ -59,7 +59,7 @@ function withTexts(answer: ReproAnswer): unknown {
   };
 }
 
-/** Plain text, the verdict first. What came from the mesh or the ticket has no character that acts on a terminal. */
+/** Plain text, the verdict first. Text from the mesh or the ticket has no control characters. */
 export function formatAnswer(answer: ReproAnswer): string {
   const { cause, verdict, request, expected, matrix, inForce, notes, differences, hints, versions, reproduced } =
     answer;
@@ -112,7 +112,7 @@ export function formatAnswer(answer: ReproAnswer): string {
     .join("\n");
 }
 
-/** What each rule that decides requires, beside what the request has. */
+/** The requirements of each deciding rule, beside the request's values. */
 function comparisonLines(cause: ReproAnswer["cause"]): string[] {
   return comparisonsOf(cause).flatMap(({ rule, rows }) => [
     "",
@@ -154,7 +154,7 @@ function list(title: string, items: readonly string[]): string[] {
   return items.length === 0 ? [] : ["", title, ...items.map((item) => `  - ${item}`)];
 }
 
-/** Columns two blanks apart. */
+/** A table with two spaces between columns. */
 function grid(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));

@@ -18,7 +18,7 @@ import { formatFailure, formatSummary } from "./terminal.ts";
 
 const last = (text: string): string => text.split("\n").at(-1) ?? "";
 
-test("a failure says where, what, why and how to repeat it", () => {
+test("a failure has its position, name, reason and the command that repeats it", () => {
   const failed = outcomesOf(redScenario("jwt/pair-makes-tokens-mandatory")).find(({ status }) => status === "failed")!;
   assert.equal(
     formatFailure(failed),
@@ -32,7 +32,7 @@ test("a failure says where, what, why and how to repeat it", () => {
   );
 });
 
-test("many cells of one matrix are one failure: its differing rows and columns, the reason once", () => {
+test("many cells of one matrix are one failure, with its differing rows and columns, and the reason once", () => {
   const summary = formatSummary(run([redScenario("paths/skip-jwt-for-paths")]));
   assert.ok(
     summary.includes(`the DENY rule asks for a token on every path but the excluded one: 2 of 9 checks differ
@@ -47,7 +47,7 @@ test("many cells of one matrix are one failure: its differing rows and columns, 
   assert.equal(summary.split("meshproof run paths/skip-jwt-for-paths --keep").length, 2);
 });
 
-test("a cell says what differs where the number does not", () => {
+test("a cell names the difference if the status is the same", () => {
   const cell = (name: string, column: number, row: number, changes: object) =>
     check(name, { cell: { matrix: 0, row, column }, ...changes });
   const checks = [
@@ -65,7 +65,7 @@ test("a cell says what differs where the number does not", () => {
   assert.match(summary, /\/a {2}401, other text {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
 });
 
-test("a flaky cell is not one with another text", () => {
+test("a flaky cell is marked as flaky, not as a difference in text", () => {
   const checks = ["none", "valid"].map((name, column) =>
     check(`/a ${name}`, { cell: { matrix: 0, row: 0, column }, status: "flaky" }),
   );
@@ -74,7 +74,7 @@ test("a flaky cell is not one with another text", () => {
   assert.match(summary, /\/a {2}200, flaky {2}200, flaky\n/);
 });
 
-test("the last line counts, the line before splits what it sums up", () => {
+test("the last line has the counts, the line before has their parts", () => {
   const lines = formatSummary(redRun(), { report: "results/x/report.html" }).split("\n");
   assert.deepEqual(lines.slice(-2), [
     "5 failed, 3 flaky, 2 in error, 3 known failures",
@@ -84,7 +84,7 @@ test("the last line counts, the line before splits what it sums up", () => {
   assert.equal(last(formatSummary(wholeRun())), `${wholeRun().counts.passed} passed, 0 failed`);
 });
 
-test("nothing checked is said", () => {
+test("a run that checked nothing is reported as such", () => {
   const skipped = scenario("jwt/x", { status: "skipped", reason: "not here", steps: [] });
   assert.deepEqual(
     formatSummary(run([skipped]))
@@ -94,7 +94,7 @@ test("nothing checked is said", () => {
   );
 });
 
-test("every status that needs a word gets one, worst first", () => {
+test("every status with reasons is listed, worst first", () => {
   const summary = formatSummary(redRun());
   const titles = ["Failed (5)", "Flaky (3)", "Errors (2)", "Known failures (3)", "Skipped (1)"];
   const places = titles.map((title) => summary.indexOf(title));
@@ -107,7 +107,7 @@ test("every status that needs a word gets one, worst first", () => {
   assert.match(summary, /expected outside-host to be asked by the proxy; it was asked by istiod\n/);
 });
 
-test("an answer of the flush round is told where it differed", () => {
+test("an answer of the flush round is printed if it differed", () => {
   const stale = check("a", {
     status: "flaky",
     reason: "round 3: expected 200 from httpbin, got 401 from authentication, after it had agreed in round 1",
@@ -117,7 +117,7 @@ test("an answer of the flush round is told where it differed", () => {
   assert.match(summary, /seen {6}flush round: 200 from httpbin \(a pooled connection, not judged\)\n/);
 });
 
-test("a deleted policy is told in the step that deletes it", () => {
+test("a deleted policy is listed in the step that deletes it", () => {
   const steps = [
     step("apply", { objects: [policy()] }),
     step("delete", {
@@ -132,7 +132,7 @@ test("a deleted policy is told in the step that deletes it", () => {
   );
 });
 
-test("colour only when asked for, and none in the last line's text", () => {
+test("colour only on request, and none in the last line's text", () => {
   const escapes = /\u001b\[[\d;]*m/g;
   assert.doesNotMatch(formatSummary(redRun()), escapes);
   const colored = formatSummary(redRun(), { color: true });
@@ -140,7 +140,7 @@ test("colour only when asked for, and none in the last line's text", () => {
   assert.equal(colored.replace(escapes, ""), formatSummary(redRun()));
 });
 
-test("hostile text cannot act on the terminal nor begin a line of its own", () => {
+test("hostile text cannot control the terminal or start a new line", () => {
   const summary = formatSummary(hostile());
   assert.doesNotMatch(summary, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
   assert.ok(!summary.includes("c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"));
@@ -148,7 +148,7 @@ test("hostile text cannot act on the terminal nor begin a line of its own", () =
   assert.doesNotMatch(summary, /^<\/script>/m);
 });
 
-test("a failure tells in one line what the proxy's config says", () => {
+test("a failure has a line with the explanation by the proxy's config", () => {
   const told = check("GET /", {
     status: "failed",
     explanation: explanation({ kind: "no-policy" }),
@@ -162,7 +162,7 @@ test("a failure tells in one line what the proxy's config says", () => {
   assert.doesNotMatch(text, /path \//);
 });
 
-test("a run that kept something of its failures says where, one that did not does not", () => {
+test("a run with diagnostics prints their folder, one without does not", () => {
   const { diagnostics: _, ...none } = redScenario("paths/skip-jwt-for-paths");
   const kept = run([{ ...none, diagnostics: ["diagnostics/a__b/1"] }]);
   assert.match(formatSummary(kept, { report: "results/x/report.html" }), /^ {2}evidence {2}results\/x\/diagnostics$/m);

@@ -24,25 +24,25 @@ import {
 } from "./describe.ts";
 
 export interface TerminalOptions {
-  /** Colour by ANSI escapes; default off. Nothing is told by colour alone. */
+  /** Whether to colour with ANSI escapes; default off. No information is only in a colour. */
   readonly color?: boolean;
-  /** Where the reports are, for the line that says so. */
+  /** Path of the report, for the line that names it. */
   readonly report?: string;
 }
 
-/** So many disagreeing cells of one matrix are told together. */
+/** From this number on, differing cells of one matrix are printed together. */
 const groupFrom = 2;
 const labelWidth = 10;
 
-/** A line with what it is, so that colour needs no reading of its text: a field has a label, `expected` says what differs. */
+/** A line with its kind, so that colouring does not parse its text: a field has a label, `expected` has the difference. */
 type Line =
   | string
   | { readonly kind: "head" | "expected" | "table"; readonly text: string }
   | { readonly kind: "field"; readonly label: string; readonly text: string };
 
 /**
- * One outcome that did not pass, as a person reads it: file and line, name, expected and got, the request, the policies in
- * force, why, and the command that repeats it. Several lines without a closing line feed.
+ * Formats one outcome that did not pass: file and line, name, expected and got, the request, the policies in force, the
+ * reason, and the command that repeats it. Several lines without a final line feed.
  */
 export function formatFailure(outcome: Outcome, options: TerminalOptions = {}): string {
   return finish(
@@ -51,7 +51,7 @@ export function formatFailure(outcome: Outcome, options: TerminalOptions = {}): 
   );
 }
 
-/** What failed, flaked, broke or was skipped and why, the times, where the report is; the last line counts: `N passed, N failed[, N skipped]`. */
+/** The outcomes that did not pass, times, and the report's path; counts in the last line: `N passed, N failed[, N skipped]`. */
 export function formatSummary(result: RunResult, options: TerminalOptions = {}): string {
   const prepared = prepare(result);
   const notes = notesOf(prepared);
@@ -77,7 +77,7 @@ export function formatSummary(result: RunResult, options: TerminalOptions = {}):
   return blocks.join("\n\n");
 }
 
-/** The report, and the folder of what was kept of failures. */
+/** The paths of the report and of the diagnostics. */
 function where({ scenarios }: RunResult, { report }: TerminalOptions): Line[] {
   if (report === undefined) return [];
   const kept = scenarios.some(({ diagnostics = [] }) => diagnostics.length > 0);
@@ -87,7 +87,7 @@ function where({ scenarios }: RunResult, { report }: TerminalOptions): Line[] {
   ];
 }
 
-/** The last lines: the split where there is one, then the count. */
+/** The last lines: the parts of the counts, if any, then the counts. */
 function closing(result: RunResult, options: TerminalOptions): string[] {
   const { passed, failed, flaky, error, skipped } = result.counts;
   const known = result.counts["known-failure"];
@@ -136,7 +136,7 @@ function formatGroup(title: string, outcomes: readonly Outcome[], options: Termi
   return [paint(options, "1", `${title} (${outcomes.length})`), ...formatGroups(outcomes, options)];
 }
 
-/** Outcomes that did not pass, one block each; those of one matrix share a block where they are many. */
+/** Outcomes that did not pass, one block each; many of one matrix share a block. */
 export function formatGroups(outcomes: readonly Outcome[], options: TerminalOptions): string[] {
   return groupByMatrix(outcomes).flatMap((group) => {
     const step = group[0]?.step;
@@ -145,7 +145,7 @@ export function formatGroups(outcomes: readonly Outcome[], options: TerminalOpti
   });
 }
 
-/** The scenarios of one reason together: nobody needs to act on the single check of a known failure. */
+/** Lists scenarios by reason: the single checks of a known failure need no action. */
 function formatList(title: string, outcomes: readonly Outcome[], options: TerminalOptions): string[] {
   if (outcomes.length === 0) return [];
   const reasonOf = ({ scenario, reason }: Outcome): string => scenario.reason ?? reason ?? "no reason was given";
@@ -158,7 +158,7 @@ function formatList(title: string, outcomes: readonly Outcome[], options: Termin
   return [`${paint(options, "1", `${title} (${outcomes.length})`)}\n\n${finish(lines, options)}`];
 }
 
-/** Neighbours of the same matrix together, all else alone. */
+/** Groups neighbours of the same matrix; all others are single. */
 function groupByMatrix(outcomes: readonly Outcome[]): Outcome[][] {
   const groups: Outcome[][] = [];
   for (const outcome of outcomes) {
@@ -171,7 +171,7 @@ function groupByMatrix(outcomes: readonly Outcome[]): Outcome[][] {
   return groups;
 }
 
-/** Many cells of one matrix: the rows and columns that differ, `got (expected)` in each differing cell; the rest is told once. */
+/** Formats many cells of one matrix: the rows and columns that differ, `got (expected)` in each differing cell; the rest once. */
 function formatMatrixFailure(group: readonly Outcome[], step: StepResult, options: TerminalOptions): string {
   const first = group[0] as Outcome;
   const check = first.check as CheckResult;
@@ -206,7 +206,7 @@ function body(outcome: Outcome): Line[] {
       { kind: "expected", text: difference(outcome.status, check) },
       field("request", describeRequest(check)),
       ...circumstances([outcome]),
-      // A plain failure has one answer; what came before it matters only where answers changed.
+      // A plain failure has one answer; earlier answers matter only if they changed.
       ...(outcome.status === "failed" && check.changes.length <= 1
         ? []
         : list("seen", describeChanges(check).slice(-8))),
@@ -225,14 +225,14 @@ function difference(status: Status, check: CheckResult): string {
   return `${describeExpected(check)}, ${seen}`;
 }
 
-/** What does not depend on the single check: policies, why, the proxy's details. */
+/** The parts that do not depend on a single check: policies, reasons, the proxy's details. */
 function circumstances(group: readonly Outcome[]): Line[] {
   const { scenario, step } = group[0] as Outcome;
   const details = [...new Set(group.flatMap((outcome) => outcome.check?.got.details ?? []))].filter(
     (text) => text !== "via_upstream",
   );
   const why = reasons(group);
-  // What the proxy's config says by itself: one sentence here, the rest in the report.
+  // The explanation by the proxy's config: one sentence here, the rest in the report.
   const configs = [
     ...new Set(group.flatMap((outcome) => (outcome.check ? describeConfigInShort(outcome.check) : undefined) ?? [])),
   ];
@@ -263,7 +263,7 @@ function findingsOf({ findings, scenario }: Outcome): readonly Finding[] {
   return findings ?? scenario.findings ?? [];
 }
 
-/** Distinct reasons, at most five, each with how often it was given. */
+/** Distinct reasons, at most five, each with its number of occurrences. */
 function reasons(group: readonly Outcome[]): string[] {
   const given = new Map<string, number>();
   for (const outcome of group) {
@@ -289,7 +289,7 @@ function list(label: string, values: readonly string[]): Line[] {
   return values.map((value, index) => field(index === 0 ? label : "", value));
 }
 
-/** Makes every line safe for a terminal, then colours: the head bold, the labels dim, what differs red. */
+/** Makes every line safe for a terminal, then colours it: the head bold, the labels dim, differences red. */
 function finish(lines: readonly Line[], options: TerminalOptions): string {
   return lines.map((line) => draw(line, options)).join("\n");
 }

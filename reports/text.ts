@@ -1,19 +1,19 @@
-/** Text for people: cut, counted, with units. What is safe to put into HTML, XML or Markdown is each format's own business. */
+/** Text for people: cut, counted, with units. Each format escapes it for HTML, XML or Markdown. */
 
-/** The beginning of a text: at most so many bytes of UTF-8, never half a character. */
+/** The start of a text: at most this many bytes of UTF-8, never half a character. */
 export function beginning(text: string, bytes: number): string {
   if (text.length <= bytes && Buffer.byteLength(text) <= bytes) return text;
   const head = Buffer.from(text.slice(0, bytes)).subarray(0, bytes);
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(head, { stream: true });
 }
 
-/** The same, followed by how much there was: `… (cut: 2 KiB of 10 MiB)`. */
+/** The same, followed by the full size: `… (cut: 2 KiB of 10 MiB)`. */
 export function cut(text: string, bytes: number): string {
   const kept = beginning(text, bytes);
   return kept === text ? text : `${kept}… (cut: ${formatBytes(bytes)} of ${formatBytes(Buffer.byteLength(text))})`;
 }
 
-/** Whether `cut` shortened a text, which a result that was written and read again keeps. */
+/** Whether `cut` shortened a text; this also works for a result that was written and read again. */
 export const isCut = (text: string): boolean => /… \(cut: [\d.]+ \w+ of [\d.]+ \w+\)$/.test(text);
 
 /** `512 B`, `2 KiB`, `10.0 MiB`. */

@@ -4,7 +4,7 @@ import { escapeJson } from "./json.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { formatDuration, plural } from "./text.ts";
 
-/** What ends a trend in words: `2 checks failing, the oldest since 2026-11-20`. */
+/** The last line of a trend: `2 checks failing, the oldest since 2026-11-20`. */
 export function describeTrend({ failing, runs }: Trend): string {
   const [oldest] = failing;
   const many = plural(runs.length, "run");
@@ -34,7 +34,7 @@ export function describeNew(run: TrendRun, before: TrendRun | undefined): string
     .join(", ");
 }
 
-/** For a terminal: what fails since when, and a line for each run. */
+/** Formats for a terminal: what fails since when, and one line per run. */
 export function formatTrend(trend: Trend): string {
   const failing = trend.failing.flatMap((each) => [
     `  ${each.scenario}  ${nameCell(each)}  (${each.position.file}:${each.position.line})`,

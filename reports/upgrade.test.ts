@@ -35,7 +35,7 @@ const result = (streams: StreamResult[], more: Partial<UpgradeResult> = {}): Upg
   ...more,
 });
 
-test("a refused request that was let through fails the upgrade, with its stream, phase and time", () => {
+test("an admitted request that must be denied fails the upgrade, with its stream, phase and time", () => {
   const bad = result([stream("no token", 403, { right: 93, breaches: [incident] })]);
   assert.equal(upgradeExitCode(bad), 1);
   for (const text of [formatUpgrade(bad), formatUpgradeMarkdown(bad), formatUpgradeHtml(bad)]) {
@@ -47,7 +47,7 @@ test("a refused request that was let through fails the upgrade, with its stream,
   }
 });
 
-test("an admitted request that failed is counted, and fails the upgrade only beyond what may fail", () => {
+test("failed requests that must be admitted are counted, and fail the upgrade only above the limit", () => {
   const lost = [stream("valid token", 200, { right: 93, failures: [{ ...incident, status: 503 }] })];
   assert.equal(upgradeExitCode(result(lost)), 0);
   assert.match(formatUpgrade(result(lost)), /let through, 7 that must be admitted failed/);
@@ -55,12 +55,12 @@ test("an admitted request that failed is counted, and fails the upgrade only bey
   assert.equal(upgradeExitCode(result(lost, { maxUnavailable: { requests: 6 } })), 1);
 });
 
-test("a refused request that was refused otherwise counts as no lost one", () => {
+test("a request that must be denied and got another denial does not count as lost", () => {
   const other = [stream("no token", 403, { failures: [{ ...incident, status: 503 }] })];
   assert.equal(upgradeExitCode(result(other, { maxUnavailable: { requests: 0 } })), 0);
 });
 
-test("what a scenario's policy for the whole mesh refused during the runs is no failure, a lost answer is", () => {
+test("a denial by a scenario's mesh-wide policy during the runs is not a failure, a lost answer is", () => {
   const during = (phase: string, status: number) => ({ ...incident, phase, status });
   const failures = [during("first run", 403), during("second run", 503), during("gateway", 403)];
   const lost = [stream("valid token", 200, { failures })];
@@ -93,7 +93,7 @@ test("an unexpected change between the runs fails the upgrade", () => {
   assert.equal(upgradeExitCode(result([stream("x", 200)], { unexpected: 1 })), 1);
 });
 
-test("what a mesh said is text on the page", () => {
+test("text from the mesh is shown as text on the page", () => {
   const hostile = stream("valid token", 200, { failures: [{ ...incident, status: 0, error: "<script>x</script>" }] });
   assert.ok(!formatUpgradeHtml(result([hostile])).includes("<script>x"));
   assert.ok(

@@ -1,4 +1,4 @@
-/** An upgrade in words: for a terminal, as Markdown, as a page, as JSON. */
+/** Formats an upgrade for a terminal, as Markdown, as a page and as JSON. */
 
 import {
   complaintsOf,
@@ -28,7 +28,7 @@ export async function writeUpgrade(result: UpgradeResult, dir: string): Promise<
   return { html: await write("upgrade.html", formatUpgradeHtml(result)) };
 }
 
-/** For a terminal: the verdict, then what each stream saw. */
+/** Formats for a terminal: the verdict, then each stream's counts. */
 export function formatUpgrade(result: UpgradeResult): string {
   const streams = result.streams.flatMap((stream) => [
     `  ${stream.name}: ${describeStream(stream)}`,
@@ -65,7 +65,7 @@ export function formatUpgradeMarkdown(result: UpgradeResult): string {
     .join("\n\n")}\n`;
 }
 
-/** One HTML file in the design of a run's report; it leads to the two runs and their comparison beside it. */
+/** Renders one HTML file in the design of a run's report, with links to the two runs and their comparison beside it. */
 export function formatUpgradeHtml(found: UpgradeResult): string {
   const result = prepareData(found);
   const status = upgradeExitCode(result) === 0 ? "passed" : upgradeExitCode(result) === 1 ? "failed" : "error";
@@ -172,7 +172,7 @@ function describeVerdict(result: UpgradeResult): string {
   return `nothing that must be refused was let through, ${lost}`;
 }
 
-/** Complaints, and what looks like one. */
+/** Complaints, and notes about denials that are not complaints. */
 function notesOf(result: UpgradeResult): string[] {
   const refused = refusedByScenarios(result);
   const which = `policies that hold for the whole mesh: ${result.meshWide.join(", ")}`;

@@ -1,6 +1,6 @@
 /**
- * results.json of schema version 1, which had sentences instead of findings: `diff` and `trend` read it still. What a proxy's config
- * said is left out, since nothing that reads such a file shows it. What disagreed in a known failure was marked in the scenario alone.
+ * Converts results.json of schema version 1, which had sentences instead of findings, for `diff` and `trend`. Explanations by a
+ * proxy's config are dropped, since those commands do not show them. A known failure was marked only in its scenario.
  */
 
 import type { RecordedText } from "../harness/model/finding.ts";

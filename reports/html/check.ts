@@ -15,14 +15,14 @@ import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
 import { describeTokens } from "../words.ts";
 
-/** How a check is shown: what the reader must see stands open, what agrees waits until its cell is chosen. */
+/** How a check is shown: differing checks are open, agreeing ones are shown when their cell is chosen. */
 export interface CheckView {
   readonly id: string;
   readonly status: Status;
   readonly open: boolean;
 }
 
-/** Everything known about one check. */
+/** Renders all facts about one check. */
 export function renderCheck(check: CheckResult, view: CheckView): Html {
   const quiet = view.status === "passed" ? " quiet" : "";
   const seen = view.status === "flaky" ? "got it only after other answers" : `got ${describeGot(check)}`;
@@ -82,13 +82,13 @@ function renderHeaders(headers: Readonly<Record<string, string>>): Html {
   return html`<pre tabindex="0">${rows}</pre>`;
 }
 
-/** The size, unless the text itself says how much was cut. */
+/** The size, unless the text itself has the note of a cut. */
 function bodySize(body: string): Html {
   if (isCut(body)) return html``;
   return html`<span class="size">${formatBytes(Buffer.byteLength(body))}</span>`;
 }
 
-/** When the answer became final, and every answer that changed on the way. */
+/** The time of the final answer, and every earlier answer that differed. */
 function renderAnswers(check: CheckResult, status: Status): Html {
   const final = status === "passed" || status === "flaky";
   const since =
@@ -104,7 +104,7 @@ function renderAnswers(check: CheckResult, status: Status): Html {
   }`;
 }
 
-/** Who asked a JWKS server: a line when it agrees, a block when not. */
+/** Who fetched from a JWKS server: a line if it agrees, a block if not. */
 export function renderAsked(asked: AskedResult, view: CheckView): Html {
   if (view.status === "passed") {
     return html`<p class="asked" id="${view.id}">

@@ -18,7 +18,7 @@ import { renderContents, renderNoScript, renderNothing, renderTop } from "./fram
 import { manyRows, renderListEntries, renderLists } from "./list.ts";
 import { renderPage } from "./shell.ts";
 
-/** A comparison as one HTML file in the design of a run's report; without a script it shows all and filters nothing. */
+/** Renders a comparison as one HTML file in the design of a run's report; without a script it shows everything and has no filters. */
 export function formatDiffHtml(found: Comparison): string {
   const comparison = prepareData(found);
   const { changes, added, removed, unseen, before, after } = comparison;
@@ -145,7 +145,7 @@ function renderChanges(name: string, changes: readonly Change[]): Html {
 function renderWhy(change: Change): Html {
   if (change.known !== undefined) return html`${change.known.sentence} (${change.known.source})`;
   const meaning = describeMeaning(change);
-  // What was expected and what came stands in the columns before.
+  // The columns before have the expected and the actual answer.
   const before = describeWhy(change.before.findings);
   const reason = describeWhy(change.after.findings) ?? (before && `before: ${before}`);
   return html`${meaning !== undefined && html`<b>${meaning}</b>. `}${reason !== undefined && shorten(reason, 400)}`;

@@ -4,7 +4,7 @@ import { hostile, many, run, redScenario } from "../../test/recorded/change.ts";
 import { redRun } from "../../test/recorded/results.ts";
 import { formatHtml } from "./document.ts";
 
-test("hostile text is never markup, not in the page and not in its data", () => {
+test("hostile text is never markup, neither in the page nor in its data", () => {
   const page = formatHtml(hostile());
   assert.ok(page.length < 200_000);
   assert.equal(page.match(/<script/g)?.length, 2);
@@ -15,7 +15,7 @@ test("hostile text is never markup, not in the page and not in its data", () => 
   assert.ok(page.includes("… (cut: 2 KiB of 10 MiB)"));
 });
 
-test("places are unique, and every link within the page leads to one", () => {
+test("anchors are unique, and every link within the page has its anchor", () => {
   for (const result of [redRun(), many(200)]) {
     const page = formatHtml(result);
     const data = /<script type="application\/json" id="on-demand">(.*?)<\/script>/.exec(page)?.[1] ?? "";
@@ -30,7 +30,7 @@ test("places are unique, and every link within the page leads to one", () => {
   }
 });
 
-test("failures come first and stand open, passes are closed", () => {
+test("failures come first and are open, passes are closed", () => {
   const page = formatHtml(redRun());
   const scenarios = [...page.matchAll(/<details\s+class="scenario ([\w-]+)"[^>]*>/g)];
   assert.deepEqual(
@@ -45,7 +45,7 @@ test("an empty run is a page, too", () => {
   assert.match(formatHtml(run([])), /Nothing was checked/);
 });
 
-test("what was kept of a failure is one link away, beside the page whatever the result says", () => {
+test("a failure links to its diagnostics, and only to a folder beside the page", () => {
   const page = formatHtml(
     run([{ ...redScenario("paths/skip-jwt-for-paths"), diagnostics: ["diagnostics/a__b/1", "javascript:alert(1)"] }]),
   );

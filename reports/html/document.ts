@@ -10,10 +10,10 @@ import { copyable, mark, wordOf } from "./marks.ts";
 import { renderScenario } from "./scenario.ts";
 import { renderPage } from "./shell.ts";
 
-/** From so many scenarios on, the browser lays out only those in view. */
+/** From this number of scenarios on, the browser lays out only those in view. */
 const manyScenarios = 60;
 
-/** The run as one HTML file that needs nothing else: see {@link renderPage}. */
+/** Renders the run as one HTML file without dependencies: see {@link renderPage}. */
 export function formatHtml(result: RunResult): string {
   const prepared = prepare(result);
   const all = worstFirst(prepared.scenarios);
@@ -43,7 +43,7 @@ export function formatHtml(result: RunResult): string {
   return renderPage({ title: title(prepared), status: verdictOf(prepared).status, body });
 }
 
-/** Data for our script. JSON with every `<` escaped cannot end the element it stands in (HTML, 13.2.5.4, script data). */
+/** Data for the page's script. JSON with every `<` escaped cannot end its script element (HTML, 13.2.5.4, script data). */
 function renderOnDemand(markup: ReadonlyMap<string, string>): Html {
   const json = JSON.stringify(Object.fromEntries(markup)).replace(
     /[<\u2028\u2029]/g,
@@ -102,7 +102,7 @@ function facts({ cluster, timing }: RunResult): [string, string][] {
   ];
 }
 
-/** Where and when it ran, and how to run it again: one line, and the digests on demand. */
+/** Cluster, time and command of the run in one line, and the digests on demand. */
 function renderRun(result: RunResult): Html {
   const { cluster, timing } = result;
   const by = cluster.rootless === undefined ? "" : cluster.rootless ? ", rootless" : ", as root";

@@ -5,8 +5,8 @@ const size = 5;
 const gap = 1;
 
 /**
- * Steps at a glance: each matrix as small squares, pale where admitted, dark where denied, large and red where the mesh
- * differs. Widths are attributes and colours are classes, for the page's policy allows no style attribute.
+ * Draws the steps at a glance: each matrix as small squares, pale for admitted, dark for denied, large and red for
+ * differences. Widths are attributes and colours are classes, because the page's CSP allows no style attribute.
  */
 export function drawFingerprint(steps: readonly StepResult[]): Html {
   const squares: Html[] = [];
@@ -48,7 +48,7 @@ interface Block {
   readonly squares: readonly { readonly x: number; readonly y: number; readonly kind: string }[];
 }
 
-/** A tall matrix lies on its side; single checks make a row. */
+/** A tall matrix is drawn transposed; single checks make a row. */
 function blocksOf(step: StepResult): Block[] {
   const kindOf = (check: StepResult["checks"][number]): string => {
     if (check.status !== "passed") return `differs ${check.status}`;
@@ -75,7 +75,7 @@ function blocksOf(step: StepResult): Block[] {
   return row.length === 0 ? matrices : [...matrices, { columns: row.length, rows: 1, squares: row }];
 }
 
-/** Where a step's time went, against the longest step of the run. */
+/** Draws the parts of a step's time, scaled to the longest step of the run. */
 export function drawTiming(step: StepResult, longestMs: number): Html {
   const { applyMs, inForceMs, probeMs, totalMs } = step.timing;
   const width = 96;

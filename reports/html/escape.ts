@@ -1,6 +1,6 @@
 import { visible } from "../../harness/safe/visible.ts";
 
-/** Markup that is safe to put into the page as it is. Only {@link html} and {@link raw} make it. */
+/** Markup that is safe to put into the page unchanged. Only {@link html} and {@link raw} create it. */
 export class Html {
   readonly markup: string;
   constructor(markup: string) {
@@ -11,8 +11,8 @@ export class Html {
 type Part = string | number | Html | undefined | false | readonly Part[];
 
 /**
- * A template whose values are escaped, so that text can only ever be text: for element content and for attribute values in
- * double quotes. Control and direction characters are shown as visible symbols; undefined and false are nothing.
+ * A template whose values are escaped, for element content and for attribute values in double quotes. Control and direction
+ * characters are shown as visible symbols; undefined and false become empty.
  */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
   let markup = "";
@@ -22,7 +22,7 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
 
 const collapsed = new WeakMap<TemplateStringsArray, readonly string[]>();
 
-/** Indentation is for the reader of our source: thousands of times over, it would be a third of the page. */
+/** Removes the source's indentation, which would otherwise be a third of the page. */
 function withoutIndentation(strings: TemplateStringsArray): readonly string[] {
   const known = collapsed.get(strings);
   if (known !== undefined) return known;
@@ -31,12 +31,12 @@ function withoutIndentation(strings: TemplateStringsArray): readonly string[] {
   return result;
 }
 
-/** Marks text of our own (the stylesheet, the script) as markup. Never for anything from a mesh. */
+/** Marks meshproof's own text (the stylesheet, the script) as markup. Never use it for text from a mesh. */
 export function raw(markup: string): Html {
   return new Html(markup);
 }
 
-/** Text of several lines: line feeds and tabs stay. */
+/** Multi-line text: line feeds and tabs stay. */
 export function lines(text: string): Html {
   return new Html(escape(visible(text.replaceAll("\r\n", "\n"), { lines: true })));
 }

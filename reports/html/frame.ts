@@ -1,22 +1,22 @@
-/** What all pages have: the bar at the top with verdict, counts and facts, and the list of contents with its filters. */
+/** The parts of every page: the bar at the top with verdict, counts and facts, and the table of contents with its filters. */
 
 import type { Status } from "../../harness/model/result.ts";
 import { plural } from "../text.ts";
 import { html, type Html } from "./escape.ts";
 import { sign } from "./marks.ts";
 
-/** Buttons that show only what is of a kind; their counts are worth reading without a script, too. */
+/** Buttons that show only items of one kind; their counts are useful without a script, too. */
 export interface KindFilter {
-  /** The name of the filter in the page's address. */
+  /** The name of the filter in the page's URL. */
   readonly name: string;
-  /** What the group of buttons does, for a screen reader. */
+  /** Description of the buttons for a screen reader. */
   readonly label: string;
-  /** Kinds without anything of them are left out. */
+  /** Kinds without items are left out. */
   readonly kinds: readonly {
     readonly kind: string;
     readonly words: string;
     readonly count: number;
-    /** Gives colour and sign. */
+    /** Decides colour and sign. */
     readonly status: Status;
   }[];
 }
@@ -25,7 +25,7 @@ interface Top {
   /** `meshproof`, `meshproof diff`. */
   readonly product: string;
   readonly status: Status;
-  /** False where nothing is right or wrong; default true. */
+  /** False if nothing is right or wrong; default true. */
   readonly signed?: boolean;
   readonly verdict: string;
   readonly filter?: KindFilter;
@@ -65,15 +65,15 @@ function renderKinds({ name, label, kinds }: KindFilter): Html {
 }
 
 interface Contents {
-  /** For a screen reader. */
+  /** Label for a screen reader. */
   readonly label: string;
-  /** What is filtered: its name for one, and how many there are. Without it there is no filter. */
+  /** The filtered items: their singular name and their number. Without it there is no filter. */
   readonly filtered?: { readonly one: string; readonly count: number; readonly tags?: readonly string[] };
-  /** `li` elements; one with `data-for` goes when its place does. */
+  /** `li` elements; one with `data-for` is hidden together with its target. */
   readonly entries: Html | readonly Html[];
 }
 
-/** What is there and how to find it: the only place for filters besides the counts at the top. */
+/** The table of contents with the filters. */
 export function renderContents({ label, filtered, entries }: Contents): Html {
   const tags = filtered?.tags ?? [];
   return html`<nav class="contents" aria-label="${label}">
@@ -109,14 +109,14 @@ export function renderContents({ label, filtered, entries }: Contents): Html {
   </nav>`;
 }
 
-/** What stands in place of the things filtered where none matches, and where there is no script. */
+/** Shown if no item matches the filter. */
 export function renderNothing(one: string): Html {
   return html`<p class="nothing" hidden>
     No ${one} matches. <button type="button" class="clear">Clear the filters</button>
   </p>`;
 }
 
-/** Said where the page cannot act. */
+/** A note for browsers without JavaScript. */
 export function renderNoScript(what: string): Html {
   return html`<noscript><p class="nothing">${what}</p></noscript>`;
 }

@@ -1,7 +1,7 @@
 import type { ScenarioResult } from "../../harness/model/result.ts";
 import { html, type Html } from "./escape.ts";
 
-/** What the groups of meshproof's own scenarios prove, one sentence each. Groups of a user's own have their name alone. */
+/** What the groups of meshproof's own scenarios prove, one sentence each. A user's groups have only their names. */
 const PROVEN: Readonly<Record<string, string>> = {
   jwt: "RequestAuthentication and AuthorizationPolicy work as documented, alone and together, with every signature algorithm and every place of the keys.",
   paths: "Paths at the ingress gateway can be excluded from JWT authentication.",
@@ -18,7 +18,7 @@ const groupOf = ({ id }: ScenarioResult): string => id.slice(0, Math.max(0, id.l
 
 const isDocumented = ({ tags }: ScenarioResult): boolean => tags.includes("documented");
 
-/** The scenarios in groups: those of the documentation come first, in their group and as groups. */
+/** Groups the scenarios: those from Istio's documentation come first, in each group and as groups. */
 export function groupsOf(scenarios: readonly ScenarioResult[]): [name: string, members: ScenarioResult[]][] {
   const groups = [...Map.groupBy(scenarios, groupOf)].map(
     ([name, members]) =>
@@ -31,7 +31,7 @@ export function groupsOf(scenarios: readonly ScenarioResult[]): [name: string, m
   return [...documented, ...groups.filter((group) => !documented.includes(group))];
 }
 
-/** A group with its heading; it goes where a filter leaves none of its scenarios. */
+/** A group with its heading; it is hidden if a filter hides all of its scenarios. */
 export function renderGroup(name: string, scenarios: readonly Html[]): Html {
   const proven = PROVEN[name];
   return html`<section class="group" data-group>

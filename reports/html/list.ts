@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { nameCell } from "../diff.ts";
 import { html, type Html } from "./escape.ts";
 
-/** From so many rows on, the browser lays out only the tables in view. */
+/** From this number of rows on, the browser lays out only the tables in view. */
 export const manyRows = 200;
 
 /** A cell of a scenario, or the scenario as a whole. */
@@ -13,18 +13,18 @@ interface Place {
 }
 
 interface Lists<Row> {
-  /** Names the places of the tables: `<name>/<scenario>`. */
+  /** Prefix of the tables' anchors: `<name>/<scenario>`. */
   readonly name: string;
-  /** Names of the columns after the first, which has the rows' own, with their classes; without them there is no head. */
+  /** Names and classes of the columns after the first, which has the rows' names; without them the table has no head. */
   readonly head?: readonly (readonly [name: string, width?: "wide" | "signs"])[];
   readonly caption?: (rows: readonly Row[]) => Html;
-  /** What the filter by kind knows a row as. */
+  /** The row's kind for the filter. */
   readonly kind: (row: Row) => string;
   /** The `td` elements after the row's name. */
   readonly cells: (row: Row) => Html;
 }
 
-/** A table for each scenario, in the order in which they first come; each row has a place of its own. */
+/** Renders one table per scenario, in the order of their first rows; each row has its own anchor. */
 export function renderLists<Row extends Place>(
   rows: readonly Row[],
   { name, head, caption, kind, cells }: Lists<Row>,
@@ -59,7 +59,7 @@ export function renderLists<Row extends Place>(
   )}`;
 }
 
-/** The entries of the list of contents that lead to the tables of {@link renderLists}. */
+/** The entries of the table of contents for the tables of {@link renderLists}. */
 export function renderListEntries<Row extends Place>(name: string, rows: readonly Row[]): Html[] {
   return [...Map.groupBy(rows, ({ scenario }) => scenario)].map(([scenario, own]) => {
     const place = groupPlace(name, scenario);
@@ -74,8 +74,8 @@ function groupPlace(name: string, scenario: string): string {
 }
 
 /**
- * A place that stays the same as long as the scenario, the step and the check are called the same, whatever else there is:
- * names are ids. What else stands in a name must not matter in an address.
+ * An anchor that depends only on the names of the scenario, the step and the check, so that links stay valid. It has a hash of
+ * the names, because their characters may have a meaning in a URL.
  */
 export function placeOf({ scenario, step, check }: Place): string {
   const names = JSON.stringify([step, check]);

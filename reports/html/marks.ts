@@ -1,7 +1,7 @@
 import type { Status } from "../../harness/model/result.ts";
 import { html, type Html } from "./escape.ts";
 
-/** A sign and a word for each status, so that colour is never alone. */
+/** A sign and a word for each status, so that no information is only in a colour. */
 const signs: Record<Status, string> = {
   failed: "✕",
   flaky: "∿",
@@ -26,7 +26,7 @@ export function mark(status: Status): Html {
     ><span class="unseen">${wordOf(status)}: </span>`;
 }
 
-/** The sign alone, beside a word that says the same. */
+/** Only the sign, for use beside a word with the same meaning. */
 export function sign(status: Status): Html {
   return html`<span class="mark ${status}" aria-hidden="true">${signs[status]}</span>`;
 }

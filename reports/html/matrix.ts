@@ -6,18 +6,18 @@ import { describeTokens } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
 
-/** A check as a cell shows it: where its details are, and its status as counted. */
+/** A check in a cell: the anchor of its details, and its status as counted. */
 export interface CellView {
   readonly check: CheckResult;
   readonly id: string;
   readonly status: Status;
 }
 
-/** The matrix as its scenario wrote it: a number where the mesh agrees, everything at once where it does not. */
+/** Renders the matrix in the layout of its scenario: only a number in agreeing cells, all facts in differing ones. */
 export function renderMatrix(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const at = new Map(cells.map((cell) => [`${cell.check.cell?.row} ${cell.check.cell?.column}`, cell]));
   const [first] = cells;
-  // The corner says it.
+  // The corner cell has the same text.
   const plain = first !== undefined && matrix.title === `from ${first.check.request.from} to ${first.check.request.to}`;
   return html`<figure class="matrix">
     ${renderCaption(plain ? "" : matrix.title, cells)}
@@ -44,7 +44,7 @@ export function renderMatrix(matrix: MatrixSpec, cells: readonly CellView[]): Ht
   </figure>`;
 }
 
-/** Checks that stand alone: the same cells, a row each. */
+/** Renders single checks: the same cells, one row each. */
 export function renderList(cells: readonly CellView[]): Html {
   return html`<figure class="matrix list">
     <div class="scroll">
@@ -99,7 +99,7 @@ function by(check: CheckResult): string {
   return `from ${describeAnswerer(check, check.got.by)}`;
 }
 
-/** What was expected, as far as it is not what was seen. */
+/** The part of the expectation that differs from the answer. */
 function want({ check }: CellView): Html {
   const { expected, got } = check;
   if (isFlaky(check)) return html`flaky`;
@@ -120,7 +120,7 @@ function renderCaption(title: string, cells: readonly CellView[]): Html {
   </figcaption>`;
 }
 
-/** `outside → ingress`, where all cells agree on it; the path too, unless the rows are paths. */
+/** `outside → ingress`, if it is the same for all cells; with the path, unless the rows are paths. */
 function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${request.to}`));
   const [path, ...others] = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
@@ -130,7 +130,7 @@ function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   return html`${route}${!told && html` <code>${path}</code>`}`;
 }
 
-/** What each column's token is, where the column is one token. */
+/** The token of each column, for columns with one token. */
 function renderTokens(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const words = matrix.columns.flatMap((name, column) => {
     const sent = cells.filter(({ check }) => check.cell?.column === column).map(({ check }) => check);

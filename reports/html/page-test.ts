@@ -1,4 +1,4 @@
-/** For the browser tests of all pages: a page that must stay silent, and what every page must be able to do. */
+/** For the browser tests of all pages: a page without any console message, and checks that every page must pass. */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ interface Report {
   openHtml(html: string, hash?: string): Promise<void>;
 }
 
-/** A page that must stay silent: no console message (a violation of its policy is one), no error, no dialog, no request but the file itself. */
+/** A page that fails on any console message (such as a CSP violation), error, dialog, or request except for the file itself. */
 export const test = base.extend<{ report: Report }>({
   report: async ({ page, context }, use) => {
     const dir = await mkdtemp(join(tmpdir(), "meshproof-html-"));
@@ -32,7 +32,7 @@ export const test = base.extend<{ report: Report }>({
     });
     context.on("page", (other) => noise.push(`page: ${other.url()}`));
     const visit = async (file: string, hash: string): Promise<void> => {
-      // The same file with another hash would not be loaded anew.
+      // The same file with another hash would not be loaded again.
       await page.goto("about:blank");
       await page.goto(`${pathToFileURL(file).href}${hash === "" ? "" : `#${hash}`}`);
     };
@@ -53,16 +53,16 @@ export const test = base.extend<{ report: Report }>({
   },
 });
 
-/** Code for the page is text here: this project's types know no DOM. */
+/** The page's code is read as text, because this project has no DOM types. */
 const contrast = readFile(new URL("page/contrast.js", import.meta.url), "utf8");
 
-/** Nothing is wider than the window, and no text is fainter than WCAG AA allows. */
+/** Checks that nothing is wider than the window and that every text has the contrast of WCAG AA. */
 export async function expectReadable(page: Page): Promise<void> {
   expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
   expect(await page.evaluate(await contrast)).toEqual([]);
 }
 
-/** How the pages are looked at. */
+/** Colour schemes and widths for the tests. */
 export const LOOKS = [
   ["light", 1280],
   ["dark", 1280],
@@ -73,12 +73,12 @@ export function goTo(page: Page, hash: string): Promise<unknown> {
   return page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
 }
 
-/** How many elements the page has: what a browser lays out and a filter walks through. */
+/** The number of elements in the page. */
 export function countNodes(page: Page): Promise<number> {
   return page.evaluate<number>(`document.querySelectorAll("*").length`);
 }
 
-/** Printed, never asserted: a busy machine is no failure. */
+/** Prints sizes and times without asserting them, since a busy machine is slow. */
 export function logSizes(
   what: string,
   { nodes, size, openedMs, usedMs }: { nodes: number; size: number; openedMs: number; usedMs: number },

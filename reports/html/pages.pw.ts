@@ -1,4 +1,4 @@
-/** What the pages besides a run's can do: comparison, trend, reproduced ticket, upgrade. */
+/** Browser tests of the pages besides a run's: comparison, trend, reproduced ticket, upgrade. */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ for (const name of names) {
       }
     });
 
-  test(`${name}: hostile text is shown as text and runs nowhere`, async ({ page, report }) => {
+  test(`${name}: hostile text is shown as text and is not executed`, async ({ page, report }) => {
     await report.openHtml(PAGES[name].hostile());
     const title = await page.title();
     const links = page.locator("main td a, main th a").and(page.locator(`[href^="#"]`));
@@ -43,7 +43,7 @@ for (const name of names) {
   });
 }
 
-base("without JavaScript all of it is shown", async ({ browser }) => {
+base("without JavaScript the whole page is shown", async ({ browser }) => {
   const dir = await mkdtemp(join(tmpdir(), "meshproof-html-"));
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
@@ -66,7 +66,7 @@ base("without JavaScript all of it is shown", async ({ browser }) => {
   await rm(dir, { recursive: true });
 });
 
-test("a comparison is filtered by kind and words, and the hash keeps it", async ({ page, report }) => {
+test("a comparison is filtered by kind and words, and the URL's hash keeps the filters", async ({ page, report }) => {
   await report.openHtml(PAGES.diff.plain());
   const shown = page.locator("tr[data-kinds]:visible");
   await expect(shown).toHaveCount(111);
@@ -92,7 +92,7 @@ test("a comparison is filtered by kind and words, and the hash keeps it", async 
   await expect(shown).toHaveCount(1);
 });
 
-test("a change has an address, which also shows it where a filter hides it", async ({ page, report }) => {
+test("a link to a change also shows it if a filter hides it", async ({ page, report }) => {
   await report.openHtml(PAGES.diff.plain());
   const row = page.locator("tr", { hasText: "twice none" });
   await row.getByRole("link").click();
@@ -105,13 +105,13 @@ test("a change has an address, which also shows it where a filter hides it", asy
   await page.goBack();
 });
 
-test("the keyboard is enough on a comparison: find, arrows past what is hidden, Enter", async ({ page, report }) => {
+test("a comparison can be used with the keyboard only: find, arrows past hidden rows, Enter", async ({ page, report }) => {
   await report.openHtml(PAGES.diff.plain());
   await page.keyboard.press("/");
   await expect(page.getByLabel("Find")).toBeFocused();
   const table = page.locator("#added table", { hasText: "eddsa" });
   const links = table.locator("tbody a");
-  /** The links that the tab key reaches, by their place in the table. */
+  /** The links that the tab key reaches, by their index in the table. */
   const stops = () =>
     links.evaluateAll((all) =>
       all.flatMap((link, index) => ((link as { tabIndex?: number }).tabIndex === 0 ? [index] : [])),
@@ -120,7 +120,7 @@ test("the keyboard is enough on a comparison: find, arrows past what is hidden, 
   expect(await stops()).toEqual([0]);
   await page.keyboard.type("eddsa");
   await expect(visible).toHaveCount(4);
-  // The one stop of the table is where it can be seen.
+  // The table's only tab stop must be visible.
   const first = (await links.allTextContents()).indexOf((await visible.first().textContent()) ?? "");
   await expect.poll(stops).toEqual([first]);
   await visible.first().focus();
@@ -133,7 +133,7 @@ test("the keyboard is enough on a comparison: find, arrows past what is hidden, 
   await expect(page.locator("tr[data-kinds]:visible")).toHaveCount(111);
 });
 
-test("a trend shows what is flaky now, and all of its runs with it", async ({ page, report }) => {
+test("a trend shows the checks that are flaky now, with all of their runs", async ({ page, report }) => {
   await report.openHtml(PAGES.trend.plain());
   const shown = page.locator("tr[data-kinds]:visible");
   await expect(shown).toHaveCount(10);
@@ -176,13 +176,13 @@ test("a ticket's page has the cause, then the matrix, and each cell on demand", 
   await expect(page.locator(".run")).toContainText("--request 'GET /healthz' --expect 200");
 });
 
-test("a minimized ticket's page shows what is left of it", async ({ page, report }) => {
+test("a minimized ticket's page shows the remaining YAML", async ({ page, report }) => {
   await report.openHtml(formatReproHtml(ticket(MINIMIZED)));
   await goTo(page, "#minimized");
   await expect(page.locator("#minimized")).toBeInViewport();
 });
 
-test("a ticket's page with two paths has a place for each of their cells", async ({ page, report }) => {
+test("a ticket's page with two paths has an anchor for each of their cells", async ({ page, report }) => {
   const { matrix, ...answer } = ticket();
   const [row] = matrix.rows;
   const rows = [
@@ -195,7 +195,7 @@ test("a ticket's page with two paths has a place for each of their cells", async
   await expect(page.locator("td.differs")).toHaveCount(1);
 });
 
-/** Generous against what is seen (16,000 and 32,000; 1 and 2 MB), and far from what a browser feels. */
+/** Well above the measured values (16,000 and 32,000; 1 and 2 MB), and no problem for a browser. */
 const enough = { nodes: 40_000, size: 3_000_000 };
 
 for (const [what, html, word] of [

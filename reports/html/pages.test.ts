@@ -17,7 +17,7 @@ const idsOf = (page: string): string[] => [...page.matchAll(/\sid="([^"]*)"/g)].
 
 for (const [name, { plain, hostile }] of Object.entries(PAGES))
   describe(`the page of ${name}`, () => {
-    it("admits exactly our stylesheet and our script", () => {
+    it("allows exactly its own stylesheet and script", () => {
       const page = plain();
       const policy =
         /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page)?.[1]?.replaceAll("&#39;", "'") ?? "";
@@ -35,7 +35,7 @@ for (const [name, { plain, hostile }] of Object.entries(PAGES))
       assert.doesNotMatch(page, / (style|on\w+)="/);
     });
 
-    it("fetches nothing, and links only within itself and to what lies beside it", () => {
+    it("fetches nothing, and links only within itself and to files beside it", () => {
       const page = plain();
       assert.doesNotMatch(page, /\ssrc=|@import|url\(/);
       const aims = [...page.matchAll(/href="([^"]*)"/g)].map(([, aim]) => aim ?? "");
@@ -45,7 +45,7 @@ for (const [name, { plain, hostile }] of Object.entries(PAGES))
       );
     });
 
-    it("has unique places, and every link within it leads to one", () => {
+    it("has unique anchors, and every link within it has its anchor", () => {
       for (const page of [plain(), hostile()]) {
         const ids = idsOf(page);
         assert.deepEqual(ids.length, new Set(ids).size);
@@ -59,7 +59,7 @@ for (const [name, { plain, hostile }] of Object.entries(PAGES))
       }
     });
 
-    it("shows hostile text as text, without a signature, and not endlessly", () => {
+    it("shows hostile text as text, without a signature, and cut to a limit", () => {
       const page = hostile();
       assert.ok(page.length < 250_000, `${page.length}`);
       for (const attack of Object.values(attacks)) if (/</.test(attack)) assert.ok(!page.includes(attack), attack);
@@ -70,7 +70,7 @@ for (const [name, { plain, hostile }] of Object.entries(PAGES))
   });
 
 describe("the page of a comparison", () => {
-  it("gives a change the same place whatever else changed", () => {
+  it("gives a change the same anchor if other things changed", () => {
     const whole = comparison();
     const second = whole.changes.find(({ check }) => check === "/api/v1/products/1 none");
     const place = /<tr[^>]*id="([^"]+)"[^>]*>[^]*?products\/1/.exec(
@@ -87,7 +87,7 @@ describe("the page of a comparison", () => {
 });
 
 describe("the page of a ticket", () => {
-  it("says the cause, the request as given, and what was expected of it", () => {
+  it("shows the cause, the ticket's request, and the expected answer", () => {
     const page = formatReproHtml(ticket());
     assert.match(page, /<h2 class="cause">AuthorizationPolicy istio-system\/frontend-ingress-whitelist denies/);
     assert.equal(page.match(/<td class="differs failed">/g)?.length, 1);
@@ -97,14 +97,14 @@ describe("the page of a ticket", () => {
     assert.match(met, /403 from authorization, as expected/);
   });
 
-  it("judges nothing where nothing was expected", () => {
+  it("judges nothing without an expectation", () => {
     const { expected: _, ...answer } = ticket();
     const page = formatReproHtml(answer);
     assert.match(page, /<td class="differs skipped">/);
     assert.doesNotMatch(page, /class="mark/);
   });
 
-  it("tells what was not minimized, and leaves out what there is nothing of", () => {
+  it("shows what was not minimized, and leaves out empty sections", () => {
     const { inForce: _, ...some } = ticket();
     const answer = { ...some, notes: [], differences: [] };
     const { minimized } = ticket("health-check-minimized");
@@ -117,7 +117,7 @@ describe("the page of a ticket", () => {
     assert.ok(ids.includes("applied"));
   });
 
-  it("is written beside the answer, and neither holds a signature or an endless body", async () => {
+  it("is written beside the JSON answer, and neither contains a signature or a body above the limit", async () => {
     const folder = await mkdtemp(join(tmpdir(), "meshproof-repro-"));
     try {
       const { html } = await writeRepro(hostileTicket(), folder);

@@ -1,4 +1,4 @@
-/** Every kind of page: of a recorded result, and with hostile text. For tests and pictures. */
+/** Every kind of page, from recorded results and with hostile text. For tests and screenshots. */
 
 import { hostile } from "../../test/recorded/change.ts";
 import { hostileComparison, hostileTicket, hostileTrend, hostileUpgrade } from "../../test/recorded/change-pages.ts";

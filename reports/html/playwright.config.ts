@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
 
-/** Debian's Chromium, or the one named; Playwright's own where neither is there. */
+/** The Chromium in MESHPROOF_CHROMIUM, or Debian's; Playwright's own if there is neither. */
 const chromium = process.env["MESHPROOF_CHROMIUM"] ?? "/usr/bin/chromium";
 
 /** Opens generated reports in a browser. Run: `playwright test --config reports/html/playwright.config.ts`. */
@@ -12,7 +12,7 @@ export default defineConfig({
   fullyParallel: true,
   forbidOnly: true,
   workers: 2,
-  // Generous: nothing here is about speed, and a busy machine is no failure.
+  // Long, because these tests do not measure speed and the machine may be busy.
   timeout: 180_000,
   expect: { timeout: 30_000 },
   reporter: [["list"]],
@@ -25,7 +25,7 @@ export default defineConfig({
         colorScheme: "light",
         launchOptions: {
           ...(existsSync(chromium) ? { executablePath: chromium } : {}),
-          // The sandbox needs what a container or root does not have; the page is ours and loads nothing.
+          // The sandbox does not work in a container or as root; the page is meshproof's own and loads nothing.
           args: [
             "--no-sandbox",
             "--disable-gpu",

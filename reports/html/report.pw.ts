@@ -13,7 +13,7 @@ const scenario = (page: Page, id: string) => page.locator(`details.scenario[id="
 const step = (page: Page, id: string) => page.locator(`details.step[id="${id}"]`);
 const check = (page: Page, id: string) => page.locator(`details.check[id="${id}"]`);
 
-test("the top says the verdict, the counts and what was measured", async ({ page, report }) => {
+test("the top shows the verdict, the counts and the versions", async ({ page, report }) => {
   await report.open(redRun());
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Not conformant");
   await expect(page.locator(".statuses")).toHaveText(
@@ -28,7 +28,7 @@ test("the top says the verdict, the counts and what was measured", async ({ page
   await expect(page.locator(".run")).toContainText("sha256:");
 });
 
-test("a matrix shows a number where the mesh agrees, and both numbers and who answered where not", async ({
+test("a matrix shows a number in agreeing cells, and both numbers and who answered in others", async ({
   page,
   report,
 }) => {
@@ -48,7 +48,7 @@ test("a matrix shows a number where the mesh agrees, and both numbers and who an
   );
 });
 
-test("a failure stands open with its reason, policies and curl line; the like of it is closed", async ({
+test("a failure is open with its reason, policies and curl line; similar ones are closed", async ({
   page,
   report,
 }) => {
@@ -85,7 +85,7 @@ test("flaky, broken, known, skipped and asked-checks explain themselves", async 
   await expect(skipped).toContainText("it holds for Istio >=1.40, and this mesh is 1.31.0");
 });
 
-test("filters by status, tag and text stand in the hash and survive a reload", async ({ page, report }) => {
+test("filters by status, tag and text are in the URL's hash and survive a reload", async ({ page, report }) => {
   await report.open(redRun());
   const shown = page.locator("details.scenario:visible");
   await expect(shown).toHaveCount(11);
@@ -109,7 +109,7 @@ test("filters by status, tag and text stand in the hash and survive a reload", a
   await expect(page.locator(".contents li:visible")).toHaveCount(1);
 });
 
-test("a deep link opens its place, also in what is closed, and is kept on reload", async ({ page, report }) => {
+test("a deep link opens its target, also in a closed part, and is kept on reload", async ({ page, report }) => {
   await report.open(allPassed(), "jwt/algorithms/1.6");
   const details = check(page, "jwt/algorithms/1.6");
   await expect(details).toBeInViewport();
@@ -124,7 +124,7 @@ test("a deep link opens its place, also in what is closed, and is kept on reload
   await expect(details).toHaveCount(0);
 });
 
-test("a click on an agreeing cell shows its details, a second click puts them away, back leads back", async ({
+test("a click on an agreeing cell shows its details, a second click hides them, and the back button works", async ({
   page,
   report,
 }) => {
@@ -140,7 +140,7 @@ test("a click on an agreeing cell shows its details, a second click puts them aw
   await expect(details).toBeVisible();
 });
 
-test("the keyboard is enough: find, arrows within a matrix, details", async ({ page, report }) => {
+test("the page can be used with the keyboard only: find, arrows within a matrix, details", async ({ page, report }) => {
   await report.open(redRun());
   await page.keyboard.press("/");
   await expect(page.getByLabel("Find")).toBeFocused();
@@ -175,7 +175,7 @@ test("the curl line is copied", async ({ page, report, context }) => {
   );
 });
 
-test("hostile text is shown as text and runs nowhere", async ({ page, report }) => {
+test("hostile text is shown as text and is not executed", async ({ page, report }) => {
   await report.open(hostile());
   await expect(page).toHaveTitle("2 failed, 20261128-021500-b002 – meshproof");
   const body = check(page, "jwt/hostile/1.1").locator("pre").last();
@@ -191,7 +191,7 @@ test("hostile text is shown as text and runs nowhere", async ({ page, report }) 
   await expect(page).toHaveTitle("2 failed, 20261128-021500-b002 – meshproof");
 });
 
-base("what the policy forbids would not run if it got into the page", async ({ page }) => {
+base("the CSP blocks scripts that get into the page", async ({ page }) => {
   await page.setContent(formatHtml(allPassed()));
   const violations = await page.evaluate(`(async () => {
     const seen = [];
@@ -219,7 +219,7 @@ test("two thousand checks are filtered and opened", async ({ page, report }) => 
   await expect(page.locator("details.scenario:visible")).toHaveAttribute("id", "jwt/many-77");
   await goTo(page, "#jwt/many-99/1.7");
   await expect(check(page, "jwt/many-99/1.7")).toBeInViewport();
-  // Details of agreeing checks wait as data: the page itself stays small.
+  // Details of agreeing checks are data, so the page itself stays small.
   const [nodes, { size }] = [await countNodes(page), await stat(html)];
   expect(nodes).toBeLessThan(30_000);
   expect(size).toBeLessThan(8_000_000);
@@ -237,7 +237,7 @@ for (const [scheme, width] of LOOKS) {
   });
 }
 
-test("on paper there are the failures and no controls", async ({ page, report }) => {
+test("the printed page has the failures and no controls", async ({ page, report }) => {
   await report.open(redRun());
   await page.emulateMedia({ media: "print" });
   await expect(page.locator(".contents")).toBeHidden();

@@ -13,10 +13,10 @@ import { copyable, sign } from "./marks.ts";
 import { renderObject } from "./scenario.ts";
 import { renderPage } from "./shell.ts";
 
-/** A sentence; more than that would push the matrix off the screen. */
+/** Maximum length of the headline: a longer one would push the matrix off the screen. */
 const headline = 1000;
 
-/** The answer to a ticket as one HTML file in the design of a run's report: cause and matrix first, the rest on demand. */
+/** Renders the answer to a ticket as one HTML file in the design of a run's report: cause and matrix first, the rest on demand. */
 export function formatReproHtml(result: ReproAnswer): string {
   const answer = prepareData(result);
   const status = statusOf(answer);
@@ -63,7 +63,7 @@ export function formatReproHtml(result: ReproAnswer): string {
   return renderPage({ title: `${answer.ticket}: ${describeVerdict(answer)} – meshproof repro`, status, body });
 }
 
-/** What decides, or may, and what would make it possible to reproduce. */
+/** The differences that decide, or may, and what would make the ticket reproducible. */
 function renderOpen({ reproduced, differences }: ReproAnswer): Html | false {
   if (reproduced) return false;
   const open = differences.filter(({ decides }) => decides !== "no");
@@ -118,7 +118,7 @@ interface Section {
   readonly content: Html;
 }
 
-/** What there is to tell; what is empty is left out. */
+/** The sections of the page, without empty ones. */
 function sectionsOf(answer: ReproAnswer): Section[] {
   const { inForce, notes, differences, minimized, applied, standIn } = answer;
   return [
@@ -186,7 +186,7 @@ function renderMinimized({ confirmed, complete, tries, refused, dropped, yaml }:
   return { id: "minimized", title: "What of the ticket’s YAML decides", aside: effort, content };
 }
 
-/** When it was asked, and how to ask it again. */
+/** The time, and the command that repeats this. */
 function renderRun(answer: ReproAnswer): Html {
   const started = answer.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
   return html`<details class="run">
@@ -275,7 +275,7 @@ function renderCell({ matrix, expected, ...answer }: ReproAnswer, row: number, c
   </details>`;
 }
 
-/** @param told whether a section of the page has the rest */
+/** @param told whether another section of the page has the rest */
 function renderExplanation(got: Cell, explanation: Explanation, told: boolean): Html {
   if (!told) return html`<pre tabindex="0">${lines(formatExplanation(explanation, { got }))}</pre>`;
   return html`${describeHeadline(explanation, { got })} <a href="#in-force">Rules and policies</a>`;
@@ -288,13 +288,13 @@ function entry(term: string, description: Html): Html {
   </div>`;
 }
 
-/** `cell-none`, `cell-2-expired`: columns have names of ours, rows are few and in an order that the ticket decides. */
+/** `cell-none`, `cell-2-expired`: meshproof names the columns, and the ticket decides the order of the few rows. */
 function placeOf(row: number, column: string): string {
   const name = column.replace(/[^\w-]+/g, "-");
   return row === 0 ? `cell-${name}` : `cell-${row + 1}-${name}`;
 }
 
-/** Without an expectation nothing is right or wrong; what was not reproduced is never green. */
+/** Without an expectation nothing is right or wrong; a ticket that was not reproduced is never green. */
 function statusOf({ expected, reproduced }: ReproAnswer): Status {
   if (!reproduced) return "error";
   if (expected === undefined) return "skipped";

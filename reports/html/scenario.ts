@@ -8,18 +8,18 @@ import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark, sign, wordOf } from "./marks.ts";
 import { renderList, renderMatrix, type CellView } from "./matrix.ts";
 
-/** So many kinds of differing checks of a step stand open; the others show their summary. */
+/** How many kinds of differing checks of a step are open; the others show their summary. */
 const openChecks = 3;
 
-/** What the whole page shares. */
+/** Data of the whole page. */
 export interface Page {
-  /** The longest step of the run, the scale of all timing bars. */
+  /** The duration of the longest step of the run, the scale of all timing bars. */
   readonly longestMs: number;
-  /** Details of agreeing checks by their place: markup that the page's script inserts when someone asks for it. */
+  /** Details of agreeing checks by their anchor: markup that the page's script inserts on demand. */
   readonly onDemand: Map<string, string>;
 }
 
-/** A scenario as a section that stands open unless it passed or was skipped. */
+/** Renders a scenario as a section that is open unless it passed or was skipped. */
 export function renderScenario(scenario: ScenarioResult, page: Page): Html {
   const outcomes = outcomesOf(scenario);
   const { status } = scenario;
@@ -67,7 +67,7 @@ function renderStep(
   const id = `${scenario.id}/${index + 1}`;
   const outcomes = all.filter((outcome) => outcome.step === step);
   const cells = cellsOf(step, id);
-  // A scenario that passed is closed as a whole: opened, it shows all it has.
+  // A passed scenario is closed as a whole; when opened, it shows everything.
   const { status } = step;
   const open = scenario.status === "passed" || status !== "passed";
   const first = firstOfKind(cells);
@@ -110,7 +110,7 @@ function cellsOf(step: StepResult, id: string): CellView[] {
   return step.checks.map((check, n) => ({ check, id: `${id}.${n + 1}`, status: check.status }));
 }
 
-/** The first differing check of each kind (same answer, same reason): to read one is to read all of its kind. */
+/** The first differing check of each kind (same answer, same reason), which stands for all of its kind. */
 function firstOfKind(cells: readonly CellView[]): CellView[] {
   const kinds = new Map<string, CellView>();
   for (const cell of cells) {
@@ -121,7 +121,7 @@ function firstOfKind(cells: readonly CellView[]): CellView[] {
   return [...kinds.values()].slice(0, openChecks);
 }
 
-/** What this step changed, with its YAML, and what earlier steps left in force. */
+/** The objects that this step changed, with their YAML, and the policies of earlier steps that are still in force. */
 function renderPolicies(scenario: ScenarioResult, step: StepResult, index: number): Html {
   const earlier = policiesInForce(scenario, step).filter((policy) => policy.step !== index);
   if (step.objects.length + earlier.length === 0) return html`<p class="policies none">No policy is applied.</p>`;
@@ -139,7 +139,7 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
   </div>`;
 }
 
-/** What was applied, its state in a line and its YAML on demand. */
+/** An object with its state in one line and its YAML on demand. */
 export function renderObject(object: AppliedObject): Html {
   const strange = object.findings === undefined ? "" : " strange";
   const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;

@@ -9,14 +9,14 @@ const script = read("page.js");
 
 interface Page {
   readonly title: string;
-  /** The sign in the browser's tab. */
+  /** Status for the icon in the browser's tab. */
   readonly status: Status;
   readonly body: Html;
 }
 
 /**
- * One HTML file that needs nothing else: no network, no inline handler, no style attribute. Its policy (CSP) admits our
- * stylesheet and our script by their hashes and nothing more, so that even text that escaped us could not act.
+ * Renders one HTML file without dependencies: no network, no inline handler, no style attribute. Its CSP allows only its own
+ * stylesheet and script by their hashes, so that text that was not escaped by mistake could not run either.
  */
 export function renderPage({ title, status, body }: Page): string {
   const policy = `default-src 'none'; style-src '${hash(style)}'; script-src '${hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
@@ -42,7 +42,7 @@ function hash(text: string): string {
   return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }
 
-/** A coloured sign in the browser's tab. */
+/** A coloured icon for the browser's tab. */
 function icon(status: Status): string {
   const color = {
     passed: "%23147a50",

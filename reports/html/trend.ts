@@ -11,8 +11,8 @@ import { mark, signOf, wordOf } from "./marks.ts";
 import { renderPage } from "./shell.ts";
 
 /**
- * A trend as one HTML file in the design of a run's report; without a script it shows all and filters nothing.
- * @param linkTo gives the address of a run's report, relative to the page
+ * Renders a trend as one HTML file in the design of a run's report; without a script it shows everything and has no filters.
+ * @param linkTo returns the URL of a run's report, relative to the page
  */
 export function formatTrendHtml(found: Trend, linkTo: (run: TrendRun) => string): string {
   const trend = prepareData(found);
@@ -91,7 +91,7 @@ function renderFailing(failing: readonly Failing[], runs: readonly TrendRun[]): 
   });
 }
 
-/** A sign for each run, neighbours that are alike as one text: thousands of rows must stay quick. */
+/** One sign per run; equal neighbours are one text node, so that pages with thousands of rows stay fast. */
 function renderHistory(history: Failing["history"]): Html {
   const stretches: { status: Status | "absent"; count: number }[] = [];
   for (const status of history) {
@@ -108,7 +108,7 @@ function renderHistory(history: Failing["history"]): Html {
     )}`;
 }
 
-/** So many runs of a check's history fit beside it. */
+/** How many runs of a check's history fit beside it. */
 const SHOWN = 14;
 
 function renderRuns(runs: readonly TrendRun[], linkTo: (run: TrendRun) => string): Html {
@@ -152,7 +152,7 @@ function renderRuns(runs: readonly TrendRun[], linkTo: (run: TrendRun) => string
 
 interface Series {
   readonly name: string;
-  /** One for each run; undefined where it has none. */
+  /** One value per run; undefined if the run has none. */
   readonly values: readonly (number | undefined)[];
   readonly dashed?: boolean;
 }
@@ -164,7 +164,7 @@ const RIGHT = 20;
 const TOP = 24;
 const BOTTOM = 28;
 
-/** Lines over runs, from 0 up, with a point for each run that tells its value. Presentation by attributes: the page's policy allows no style. */
+/** Draws lines over the runs, from 0 up, with a labelled point per run. Uses attributes, because the page's CSP allows no styles. */
 function drawPlot(
   label: string,
   runs: readonly TrendRun[],
