@@ -68,6 +68,8 @@ export function readAnswer(
       ? [{ kind: "seen-otherwise", seen, decides: "yes" } as const]
       : []),
   ].sort((a, b) => ORDER.indexOf(a.decides) - ORDER.indexOf(b.decides));
+  // The authorizer is a difference, which says so itself.
+  const { extAuthz: _, ...mesh } = translation.mesh;
   return {
     schemaVersion: 3,
     ...asked,
@@ -96,7 +98,7 @@ export function readAnswer(
     differences,
     hints: hintsFor(translation, main),
     versions,
-    ...(Object.keys(translation.mesh).length > 0 && { mesh: translation.mesh }),
+    ...(Object.keys(mesh).length > 0 && { mesh }),
     applied: objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
     standIn: translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "",
   };
