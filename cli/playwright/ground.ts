@@ -15,8 +15,9 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Inputs } from "../../harness/model/result.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { choose, type Choice } from "../../harness/run/eligible.ts";
+import { keepsLane1 } from "../../harness/run/lane.ts";
 import { prepareGround } from "../../harness/run/ground.ts";
-import { scenariosOf } from "../../harness/run/loaded.ts";
+import { aloneOf, scenariosOf } from "../../harness/run/loaded.ts";
 import { interruptionBy, inTime, type Interruption } from "../../harness/run/interruption.ts";
 import { errorOf, hasParent, tellParent } from "../../harness/run/parent.ts";
 import { GROUND_VARIABLE, type Ground, type SessionPlan } from "../../harness/run/plan.ts";
@@ -176,6 +177,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
     ...{ podsDir: path.join(tempDir, "pods"), diagnosticsDir: path.join(folder, "diagnostics") },
     ...{ limitMs: settings.limitMs, inForceLimitMs: settings.inForceLimitMs },
     lanes,
+    ownLane1: keepsLane1(settings, await aloneOf(settings)),
   };
   const session = await openSession(plan, handle);
   stack.defer(() => session.close());

@@ -2,7 +2,7 @@ import { test as base, type TestInfo } from "@playwright/test";
 import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { aloneOf, scenariosOf } from "./loaded.ts";
-import { readGround, type Ground } from "./plan.ts";
+import { laneOfWorker, readGround, type Ground } from "./plan.ts";
 import { readSettings } from "./settings.ts";
 import { openWorkerLane, type WorkerLane } from "./worker-lane.ts";
 
@@ -41,10 +41,17 @@ export const test = base.extend<object, WorkerFixtures>({
       const able = ({ id }: Scenario): boolean => !alone.has(id) && !(id in ground.skipped) && !(id in ground.refused);
       const needing = scenarios.filter(able);
       const lanes = new Map<number, Promise<WorkerLane>>();
-      await use(async ({ id }) => {
-        const lane = alone.has(id) ? 1 : parallelIndex + 1;
+      const own = laneOfWorker(ground.plan, parallelIndex);
+      const open = (lane: number): Promise<WorkerLane> => {
         const opened = lanes.get(lane) ?? openWorkerLane({ ground, lane, runId, scenarios, needing });
         lanes.set(lane, opened);
+        return opened;
+      };
+      await use(async ({ id }) => {
+        const beside = alone.get(id);
+        const opened = open(beside === undefined ? own : 1);
+        // What runs in lane 1 first leaves the time in which the worker's own becomes ready.
+        if (beside === "in-lane-1" && ground.plan.ownLane1 === true) open(own).catch(() => undefined);
         await (await opened).enter();
         return await opened;
       });

@@ -3,7 +3,9 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import type { Scenario } from "../model/scenario.ts";
 import { loadScenarios, parseManifest } from "../scenario/index.ts";
-import { findAlone, inLane, laneOf, runsAlone, withoutLanes } from "./lane.ts";
+import { findAlone, inLane, inTestOrder, keepsLane1, laneOf, runsAlone, withoutLanes, type Alone } from "./lane.ts";
+import { lanesOf } from "./plan.ts";
+import type { RunSettings } from "./settings.ts";
 import { checkOf, position } from "./session.fixture.ts";
 
 const ours = { namespace: "foo", outsideNamespace: "meshproof-outside" };
@@ -54,38 +56,58 @@ spec: ${spec}
       ...parts,
     }) as unknown as Scenario;
   const parse = (text: string) => parseManifest(text, "policy.yaml");
-  const alone = (parts: Partial<Scenario>, manifest?: string): boolean =>
+  const alone = (parts: Partial<Scenario>, manifest?: string): string | undefined =>
     runsAlone(scenario(parts, manifest), [], ours);
 
   it("not where all of it is in the run's namespaces", () => {
-    assert.equal(alone({}), false);
-    assert.equal(alone({ mesh: { jwksFetch: "istiod", pathNormalization: "BASE" } }), false);
+    assert.equal(alone({}), undefined);
+    assert.equal(alone({ mesh: { jwksFetch: "istiod", pathNormalization: "BASE" } }), undefined);
     assert.equal(
       alone({}, policy(`{ rules: [{ from: [{ source: { principals: ["*/ns/\${ns}/sa/sleep", "f*", "*"] } }] }] }`)),
-      false,
+      undefined,
     );
   });
 
   it("with another mesh setting, at the gateway, or with what a cluster has once", () => {
-    assert.equal(alone({ mesh: { jwksFetch: "hybrid" } }), true);
-    assert.equal(alone({ mesh: { extAuthz: true } }), true);
-    assert.equal(alone({ features: ["outside-host"] }), true);
+    assert.equal(alone({ mesh: { jwksFetch: "hybrid" } }), "in-mesh");
+    assert.equal(alone({ mesh: { extAuthz: true } }), "in-mesh");
+    assert.equal(alone({ features: ["outside-host"] }), "in-lane-1");
     const steps = scenario({}).steps.map((step) => ({
       ...step,
       checks: [checkOf("/ip", { request: { ...checkOf("/ip").request, to: "ingress" } })],
     }));
-    assert.equal(alone({ steps }), true);
+    assert.equal(alone({ steps }), "in-lane-1");
   });
 
   it("with an object that reaches beyond its namespaces, of its own or of a workload", () => {
-    assert.equal(alone({}, policy("{}", "istio-system")), true);
+    assert.equal(alone({}, policy("{}", "istio-system")), "in-mesh");
     const entry = `apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: { name: a, namespace: "\${ns}" }
 spec: { hosts: [a.example] }
 `;
-    assert.equal(alone({}, entry), true);
-    assert.equal(runsAlone(scenario({}), [parse(entry)], ours), true);
+    assert.equal(alone({}, entry), "in-mesh");
+    assert.equal(runsAlone(scenario({}), [parse(entry)], ours), "in-lane-1");
+  });
+
+  it("beside others where its objects reach the gateway alone", () => {
+    const ofGateway = (spec: string) => policy(`{ selector: { matchLabels: ${spec} } }`, "istio-system");
+    assert.equal(alone({}, ofGateway("{ app: istio-ingressgateway }")), "in-lane-1");
+    assert.equal(alone({}, ofGateway("{ app: httpbin }")), "in-mesh");
+    const route = (gateways: string) => `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: a, namespace: "\${ns}" }
+spec: { hosts: ["*"], ${gateways} http: [] }
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: a, namespace: "\${ns}" }
+spec: { selector: { istio: ingressgateway }, servers: [] }
+`;
+    assert.equal(alone({}, route("gateways: [a],")), "in-lane-1");
+    assert.equal(alone({}, route("gateways: [a, mesh],")), "in-mesh");
+    assert.equal(alone({}, route("")), "in-mesh");
+    assert.equal(alone({}, route("gateways: [a],").replace("istio: ingressgateway", "app: httpbin")), "in-mesh");
   });
 
   it("with keys that istiod may have from an earlier run", () => {
@@ -94,7 +116,7 @@ kind: RequestAuthentication
 metadata: { name: a, namespace: "\${ns}" }
 spec: { jwtRules: [{ issuer: a, jwksUri: "http://nginx-proxy.\${ns}/jwks" }] }
 `;
-    assert.equal(alone({}, manifest), true);
+    assert.equal(alone({}, manifest), "in-mesh");
   });
 
   it("where it names a namespace itself, which is lane 1's, or the end of its name", () => {
@@ -103,14 +125,14 @@ spec: { jwtRules: [{ issuer: a, jwksUri: "http://nginx-proxy.\${ns}/jwks" }] }
       `principals: ["cluster.local/ns/foo/sa/sleep"]`,
       `namespaces: ["*oo"]`,
     ])
-      assert.equal(alone({}, policy(`{ rules: [{ from: [{ source: { ${source} } }] }] }`)), true, source);
+      assert.equal(alone({}, policy(`{ rules: [{ from: [{ source: { ${source} } }] }] }`)), "in-lane-1", source);
     const { request } = checkOf("/ip");
     const steps = scenario({}).steps.map((step) => ({
       ...step,
       checks: [checkOf("/ip", { request: { ...request, headers: [["Host", "httpbin.foo:8000"]] } })],
     }));
-    assert.equal(alone({ steps }), true);
-    assert.equal(alone({}, policy(`{ rules: [{ to: [{ operation: { paths: ["/food", "*food"] } }] }] }`)), false);
+    assert.equal(alone({ steps }), "in-lane-1");
+    assert.equal(alone({}, policy(`{ rules: [{ to: [{ operation: { paths: ["/food", "*food"] } }] }] }`)), undefined);
   });
 
   it("on a cluster of others always; of ours, three quarters do not", async () => {
@@ -118,10 +140,50 @@ spec: { jwtRules: [{ issuer: a, jwksUri: "http://nginx-proxy.\${ns}/jwks" }] }
     const { scenarios } = await loadScenarios(root);
     const settings = { scenarios: root, cluster: { kind: "embedded" } } as const;
     const found = await findAlone(settings, scenarios);
-    for (const id of ["paths/skip-jwt-for-paths", "authn/root-namespace", "authz/custom", "jwks/server-500"])
-      assert.ok(found.has(id), id);
+    for (const id of ["authn/root-namespace", "authz/custom", "jwks/server-500"])
+      assert.equal(found.get(id), "in-mesh", id);
+    for (const id of ["paths/skip-jwt-for-paths", "authz/allow-nothing", "tokens/key-in-header"])
+      assert.equal(found.get(id), "in-lane-1", id);
     for (const id of ["jwt/algorithms", "authz/namespaces", "jwks/server-slow"]) assert.ok(!found.has(id), id);
     assert.ok(found.size < scenarios.length / 4 + 1, `${found.size} of ${scenarios.length}`);
     assert.equal((await findAlone({ ...settings, cluster: { kind: "existing" } }, scenarios)).size, scenarios.length);
+  });
+});
+
+describe("the order of scenarios", () => {
+  const of = (id: string, steps: number, mesh: Scenario["mesh"] = {}, jwksUri = "${jwksUri.testing-a}"): Scenario => {
+    const manifest = `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: a }
+spec: { jwtRules: [{ issuer: a, jwksUri: "${jwksUri}" }] }
+`;
+    const step = { apply: [parseManifest(manifest, "a.yaml")] };
+    return { id, mesh, steps: Array.from({ length: steps }, () => step) } as unknown as Scenario;
+  };
+  const scenarios = [
+    ...[of("a/short", 1), of("a/long", 3), of("b/keys", 1, {}, "http://keys"), of("b/root", 1)],
+    ...[of("c/envoy", 1, { jwksFetch: "envoy" }, "http://keys"), of("d/gateway", 2), of("d/host", 1)],
+  ];
+  const alone = new Map<string, Alone>([
+    ...(["b/keys", "b/root", "c/envoy"] as const).map((id) => [id, "in-mesh"] as const),
+    ...(["d/gateway", "d/host"] as const).map((id) => [id, "in-lane-1"] as const),
+  ]);
+
+  it("keeps all lanes busy, and ends with the default mesh setting", () => {
+    assert.deepEqual(
+      inTestOrder(scenarios, alone).map(({ id }) => id),
+      ["d/host", "d/gateway", "a/long", "a/short", "b/root", "c/envoy", "b/keys"],
+    );
+  });
+
+  it("keeps lane 1 for those that need it where it is known that they run", () => {
+    const settings = { cluster: { kind: "embedded" }, lanes: 2 } as RunSettings;
+    assert.equal(keepsLane1({ ...settings, ids: ["a/long", "d/host"] }, alone), true);
+    assert.equal(keepsLane1({ ...settings, ids: ["d/host"], lanes: 1 }, alone), false);
+    assert.equal(keepsLane1({ ...settings, ids: ["a/long", "b/keys"] }, alone), false);
+    assert.equal(keepsLane1(settings, alone), false);
+    assert.deepEqual(lanesOf({ lanes: 2, ownLane1: true }), [1, 2, 3]);
+    assert.deepEqual(lanesOf({ lanes: 2 }), [1, 2]);
+    assert.deepEqual(lanesOf({}), [1]);
   });
 });

@@ -8,7 +8,7 @@ import type { ScenarioFinding } from "../model/finding.ts";
 import type { Disturbance, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { inLane, withoutLanes } from "./lane.ts";
-import type { SessionPlan } from "./plan.ts";
+import { lanesOf, type SessionPlan } from "./plan.ts";
 import { findDeaths, podsFileOf, readPods, selectionsOf, type Around, type PodsSeen } from "./restarts.ts";
 import type { Session } from "./session.ts";
 
@@ -31,12 +31,8 @@ export async function lookLast(session: Session, scenarios: readonly Scenario[])
   }
 }
 
-function lanesOf({ lanes = 1 }: Pick<SessionPlan, "lanes">): number[] {
-  return Array.from({ length: lanes }, (_, index) => index + 1);
-}
-
 export async function readAround(
-  plan: Pick<SessionPlan, "podsDir" | "lanes">,
+  plan: Pick<SessionPlan, "podsDir" | "lanes" | "ownLane1">,
   ran: readonly { readonly id: string }[],
 ): Promise<Map<string, Around>> {
   const possible = lanesOf(plan).flatMap((lane) => ran.map(({ id }) => ({ id, lane })));

@@ -2,12 +2,12 @@ import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "../known-failures.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { readUserFile } from "../user-file.ts";
-import { findAlone } from "./lane.ts";
+import { findAlone, type Alone } from "./lane.ts";
 import { projectOf, type RunSettings } from "./settings.ts";
 
 /** What a process has read, by the folder that it was read from. A process has one cluster. */
 const loading = new Map<string, Promise<readonly Scenario[]>>();
-const alone = new Map<string, Promise<ReadonlySet<string>>>();
+const alone = new Map<string, Promise<ReadonlyMap<string, Alone>>>();
 
 /**
  * All scenarios of a run's folder, read once in each process: it takes half a second, and a worker is replaced after each test
@@ -19,7 +19,7 @@ export function scenariosOf(settings: RunSettings): Promise<readonly Scenario[]>
 }
 
 /** Which of them run alone, found once in each process. See {@link findAlone}. */
-export function aloneOf(settings: RunSettings): Promise<ReadonlySet<string>> {
+export function aloneOf(settings: RunSettings): Promise<ReadonlyMap<string, Alone>> {
   return once(alone, settings.scenarios, async () => findAlone(settings, await scenariosOf(settings)));
 }
 

@@ -26,6 +26,8 @@ export interface SessionPlan {
   readonly inForceLimitMs: number;
   /** How many scenarios run side by side at most; 1 where it is left out. */
   readonly lanes?: number;
+  /** Whether lane 1 is for those alone that cannot run in any other. */
+  readonly ownLane1?: boolean;
   /** A policy that chooses none of the judging pods is a note instead of an error: a ticket's policy may be at fault. */
   readonly unchosenIsNote?: boolean;
 }
@@ -61,6 +63,18 @@ export function readGround(): Ground {
   const file = process.env[GROUND_VARIABLE];
   if (!file) throw new MeshproofError("ERR_USAGE", `there is no cluster: ${GROUND_VARIABLE} is not set`);
   return JSON.parse(readFileSync(file, "utf8")) as Ground;
+}
+
+type Lanes = Pick<SessionPlan, "lanes" | "ownLane1">;
+
+/** The lane of a worker, by its number from 0: its own where lane 1 is not for every scenario. */
+export function laneOfWorker({ ownLane1 = false }: Lanes, worker: number): number {
+  return worker + (ownLane1 ? 2 : 1);
+}
+
+/** All lanes that a run may use. */
+export function lanesOf(plan: Lanes): number[] {
+  return Array.from({ length: laneOfWorker(plan, (plan.lanes ?? 1) - 1) }, (_, index) => index + 1);
 }
 
 /** Whether a scenario needs no other mesh setting than Istio's default. */

@@ -10,7 +10,7 @@ import { describeDifference, describeExchange, isCheck, safeText, type Redact } 
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
 import { aloneOf, knownFailuresOf, scenariosOf } from "./loaded.ts";
-import { inRunOrder } from "./plan.ts";
+import { inTestOrder, keepsLane1 } from "./lane.ts";
 import { unableOf } from "./record.ts";
 import type { InStep } from "./scenario.ts";
 import { KEEP_WORKER_VARIABLE, projectOf, readSettings } from "./settings.ts";
@@ -22,15 +22,22 @@ const settings = readSettings();
 const project = projectOf(settings);
 const scenarios = await scenariosOf(settings);
 const alone = await aloneOf(settings);
+const lane1Kept = keepsLane1(settings, alone);
 const known = await knownFailuresOf(settings, scenarios);
 
 /** Each wait inside has a limit of its own that explains itself; these only end a run that hangs. */
 const SET_UP_LIMIT_MS = 300_000;
 const STEP_LIMIT_MS = 2 * settings.inForceLimitMs + settings.limitMs + COLLECT_LIMIT_MS + 120_000;
 
+/** Playwright's lock by which no other runs meanwhile. */
+const EXCLUSIVE = "-exclusive-";
+
 const KEPT = process.env[KEEP_WORKER_VARIABLE] !== undefined;
 
-for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.includes(id) ?? true)))
+for (const scenario of inTestOrder(
+  scenarios.filter(({ id }) => settings.ids?.includes(id) ?? true),
+  alone,
+))
   test(scenario.id, detailsOf(scenario), async ({ ground, laneFor }, info) => {
     const unable = unableOf(ground, scenario);
     if (unable !== undefined) {
@@ -75,12 +82,18 @@ for (const scenario of inRunOrder(scenarios.filter(({ id }) => settings.ids?.inc
 
 /** Playwright retries what failed when all else has ended. */
 function isAlone({ id }: Scenario, { config, retry }: TestInfo): boolean {
-  return config.workers === 1 || alone.has(id) || retry > 0;
+  return config.workers === 1 || lockOf(id) === EXCLUSIVE || retry > 0;
+}
+
+function lockOf(id: string): string | undefined {
+  const beside = alone.get(id);
+  return beside === "in-lane-1" && lane1Kept ? "lane 1" : beside && EXCLUSIVE;
 }
 
 function detailsOf({ id, title, source, tags, level, position }: Scenario) {
+  const lock = lockOf(id);
   return {
-    ...(alone.has(id) && { lock: "-exclusive-" }),
+    ...(lock !== undefined && { lock }),
     tag: [...new Set([level, ...tags])].map((tag) => `@${tag}`),
     annotation: [
       { type: "title", description: title },
