@@ -4,14 +4,14 @@ import type { RunResult } from "../harness/model/result.ts";
 import { formatAnnotations } from "../reports/index.ts";
 import { printCommand } from "./streams.ts";
 
-/** On GitHub Actions: an annotation at each failed check. */
+/** On GitHub Actions, writes an annotation for each failed check. */
 export function annotate(result: RunResult): void {
   if (process.env["GITHUB_ACTIONS"] !== "true") return;
   for (const line of formatAnnotations(result)) printCommand(line);
 }
 
 /**
- * On GitHub Actions: the Markdown summary on the job's page; where it cannot be put there, that is told.
+ * On GitHub Actions, adds the Markdown summary to the job's page; a failure is reported, but not thrown.
  * @param markdown path of summary.md
  */
 export async function addToStepSummary(markdown: string, progress: Progress): Promise<void> {
@@ -20,6 +20,6 @@ export async function addToStepSummary(markdown: string, progress: Progress): Pr
   try {
     await appendFile(summary, await readFile(markdown));
   } catch (error) {
-    progress(`the job's page does not have the summary: ${(error as Error).message}`);
+    progress(`the summary could not be added to the job's page: ${(error as Error).message}`);
   }
 }

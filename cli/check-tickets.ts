@@ -1,4 +1,4 @@
-/** `meshproof repro --check`: asks every ticket of a folder as its command does, and compares with the right answers. */
+/** `meshproof repro --check`: reproduces every ticket of a folder with its own command, and compares the answers with the right ones. */
 
 import { Command } from "commander";
 import { judgeAnswer, nameRight, readCheckedTickets, type Verdict } from "../harness/repro/check.ts";
@@ -18,7 +18,7 @@ interface Row {
   readonly verdict: Verdict;
 }
 
-/** @returns 0; 1 where an answer is wrong, or a ticket ended in an error */
+/** @returns 0; 1 if an answer is wrong, or a ticket ended with an error */
 export async function checkTickets(folder: string, options: ReproOptions): Promise<number> {
   return await work(async (work) => {
     const tickets = await readCheckedTickets(folder);
@@ -53,7 +53,7 @@ export async function checkTickets(folder: string, options: ReproOptions): Promi
   });
 }
 
-/** A ticket, by its own command, on the cluster of the check. */
+/** Reproduces a ticket with its own command, on the check's cluster. */
 async function ask(
   args: readonly string[],
   own: Pick<ReproOptions, "name" | "results">,

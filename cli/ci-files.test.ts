@@ -31,7 +31,7 @@ const gitlab = read("gitlab-ci.yml") as Gitlab;
 const steps = Object.values(github.jobs).flatMap((job) => job.steps);
 const commands = [...steps.flatMap(({ run }) => run ?? []), ...gitlab.meshproof.script, ...gitlab.report.script];
 
-/** `meshproof` or npm with its arguments, whatever stands before it. */
+/** `meshproof` or npm with its arguments, without anything before it. */
 function partsOf(command: string): string[] {
   const words = command.split(/\s+/);
   return words.slice(words.findIndex((word) => word === "npx" || word === "npm"));
@@ -39,7 +39,7 @@ function partsOf(command: string): string[] {
 
 describe("the workflow files", () => {
   for (const command of new Set(commands))
-    it(`hold a command that exists: ${command}`, async () => {
+    it(`contain a command that exists: ${command}`, async () => {
       const [program, verb, ...args] = partsOf(command);
       if (program === "npm") {
         assert.ok(verb === "ci" || (verb === "run" && Object.hasOwn(packageJson.scripts, args[0] ?? "")), command);

@@ -10,7 +10,7 @@ const running = {
   digests: { istio: "sha256:2", "docker.io/istio/pilot:1.29.2": DIGEST },
 };
 
-test("a running cluster will do where its versions and images are what was asked for", () => {
+test("a running cluster is used if it has the requested versions and images", () => {
   for (const asked of [{}, { istio: "1.29.2" }, { imageDigest: { "istio/pilot:1.29.2": DIGEST } }])
     assert.equal(differenceOf(running, asked), undefined);
   assert.equal(
@@ -29,7 +29,7 @@ test("a running cluster will do where its versions and images are what was asked
   );
 });
 
-test("what was said of images is said again", () => {
+test("the flags about images are repeated", () => {
   const again = (flags: Parameters<typeof flagsOf>[0]): string => commandOf("up", [], flagsOf(flags));
   assert.equal(again({}), "meshproof up");
   assert.equal(

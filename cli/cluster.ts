@@ -1,4 +1,4 @@
-/** Which cluster a verb works on. */
+/** Opens the cluster that a verb uses. */
 
 import type { Cluster } from "../clusters/cluster.ts";
 import type { ClusterInfo } from "../harness/model/cluster.ts";
@@ -15,7 +15,7 @@ import { DEFAULT_NAME, type MadeKind } from "./context.ts";
 import type { Work } from "./work.ts";
 
 interface MakeOptions extends ImageFlags {
-  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  /** The versions of Istio and Envoy: the first to start with, and those that it can be upgraded to. */
   readonly meshes: readonly WantedMesh[];
   readonly name: string;
   readonly keep: boolean;
@@ -23,7 +23,7 @@ interface MakeOptions extends ImageFlags {
   readonly signal?: AbortSignal;
 }
 
-/** Where images come from: a kind cluster's, and those of an Istio that is not built here. */
+/** Where images come from: those of a kind cluster, and those of an Istio that is not built from source. */
 export interface PlaceFlags {
   readonly imageMirror?: string;
   readonly imageDigest?: Readonly<Record<string, string>>;
@@ -34,16 +34,16 @@ export interface ImageFlags extends PlaceFlags {
   readonly images?: string;
   /** For a kind cluster alone. */
   readonly kubernetes?: string;
-  /** For an embedded cluster alone. */
+  /** Only for an embedded cluster. */
   readonly components?: ComponentSource;
 }
 
-/** As the clusters take them. */
+/** Converts the flags for the clusters. */
 export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces {
   return { mirror: imageMirror, ...(imageDigest ? { digests: imageDigest } : {}) };
 }
 
-/** As a person types them. */
+/** Converts the options to flags of the command line. */
 export function flagsOf({ images, kubernetes, components, imageMirror, imageDigest = {} }: ImageFlags): Flags {
   return {
     "--components": components,
@@ -54,17 +54,17 @@ export function flagsOf({ images, kubernetes, components, imageMirror, imageDige
   };
 }
 
-/** A kind of cluster that meshproof makes itself. */
+/** A kind of cluster that meshproof creates. */
 export interface Maker {
-  /** The running cluster of this name. */
+  /** Attaches to the running cluster of this name; undefined if there is none. */
   attach(name: string): Promise<Cluster | undefined>;
-  /** @param options.keep whether it outlives this process */
+  /** @param options.keep whether the cluster outlives this process */
   start(options: MakeOptions): Promise<UpgradableCluster>;
   /** @returns whether it was running */
   stop(name: string): Promise<boolean>;
 }
 
-/** Loaded when they are used, so that one does not pay for the other's libraries. */
+/** Imported when they are used, because their libraries take time to load. */
 const MAKERS: Record<MadeKind, () => Promise<Maker>> = {
   embedded: () =>
     Promise.resolve({
@@ -96,11 +96,11 @@ export function makerOf(kind: MadeKind): Promise<Maker> {
 }
 
 interface OpenedCluster {
-  /** Held by a Lease, which its disposal gives back. */
+  /** The cluster, held by a Lease; disposing it releases the Lease. */
   readonly cluster: Cluster;
   /** Whether this process started it. */
   readonly started: boolean;
-  /** Aborts when the work is interrupted, the cluster ends by itself, or another meshproof has taken it. */
+  /** Aborts if the work is interrupted, the cluster ends by itself, or another meshproof takes it. */
   readonly signal: AbortSignal;
 }
 
@@ -111,10 +111,10 @@ interface ClusterOptions extends ImageFlags, WantedMesh {
 }
 
 /**
- * The kept cluster of this name if it runs, else a new one. A new one that is not kept has a name of its own, so that
- * several runs at once do not meet.
- * @param worker who works on it; nobody else does then
- * @throws ERR_CLUSTER_BUSY where another meshproof works on it
+ * Opens the kept cluster of this name if it runs, else a new one. A new one that is not kept gets its own name, so that several
+ * runs at once do not use the same cluster.
+ * @param worker the process that uses the cluster, exclusively
+ * @throws ERR_CLUSTER_BUSY if another meshproof uses it
  */
 export async function openCluster(
   options: ClusterOptions,
@@ -124,11 +124,11 @@ export async function openCluster(
   const { cluster: kind, name, keep = false, images, imageMirror, imageDigest, kubernetes, components } = options;
   const { istio, envoy } = options;
   const { progress, signal } = work;
-  chooseMesh({ istio, envoy }); // refuses versions that there are not, before anything is started
+  chooseMesh({ istio, envoy }); // refuses unknown versions before anything is started
   const maker = await makerOf(kind);
   const running = await maker.attach(name ?? DEFAULT_NAME);
   if (running !== undefined) {
-    // What a kind cluster loaded has no digest of the registry any more.
+    // Images that kind has loaded do not have the registry's digests any more.
     await refuseOtherVersions(running, kind === "kind" ? { istio, envoy } : options);
     progress(`using the running cluster "${running.name}"`);
   }
@@ -153,8 +153,8 @@ export async function openCluster(
 }
 
 /**
- * The cluster, held by a Lease.
- * @param goes whether it ends when it is disposed of
+ * Holds the cluster by a Lease.
+ * @param goes whether disposing it ends the cluster
  */
 async function occupy(
   cluster: Cluster,
@@ -174,14 +174,14 @@ async function occupy(
     lost: AbortSignal.any([cluster.lost, lease.lost]),
     async [Symbol.asyncDispose]() {
       if (goes || cluster.lost.aborted) lease.stop();
-      // What cannot be given back is over by itself: whoever asks next sees that this process has ended.
+      // A Lease that cannot be released expires: the next process sees that this one has ended.
       else await lease.release().catch(() => undefined);
       await cluster[Symbol.asyncDispose]();
     },
   };
 }
 
-/** @throws ERR_CLUSTER_BUSY where another meshproof works on it */
+/** @throws ERR_CLUSTER_BUSY if another meshproof uses it */
 export async function takeClusterLease(
   cluster: Pick<Cluster, "kind" | "name" | "kubeconfig">,
   worker: Pick<LeaseOptions, "id" | "verb" | "otherwise">,
@@ -195,7 +195,7 @@ export async function takeClusterLease(
   return takeLease(connect(cluster.kubeconfig), { otherwise, ...worker, progress, signal });
 }
 
-/** @throws MeshproofError ERR_USAGE where a running cluster is not what was asked for */
+/** @throws MeshproofError ERR_USAGE if a running cluster does not have the requested versions and images */
 async function refuseOtherVersions(running: Cluster, options: WantedMesh & PlaceFlags): Promise<void> {
   const { istio, envoy, imageDigest } = options;
   if (istio === undefined && envoy === undefined && imageDigest === undefined) return;
@@ -206,7 +206,7 @@ async function refuseOtherVersions(running: Cluster, options: WantedMesh & Place
   });
 }
 
-/** What a cluster has instead of what was asked for; undefined where it has that. */
+/** The difference between a cluster and the request; undefined if there is none. */
 export function differenceOf(
   { versions, digests }: Pick<ClusterInfo, "versions" | "digests">,
   options: WantedMesh & PlaceFlags,

@@ -1,9 +1,9 @@
 import { shellWords } from "../harness/shell-words.ts";
 
-/** Flags with their values: `true` for a flag alone, a list for one that is repeated; undefined leaves it out. */
+/** Flags with their values: `true` for a flag without value, a list for a repeated one; undefined leaves it out. */
 export type Flags = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
-/** A command as a person types it into a shell: what runs it again. */
+/** The command line that repeats a command, quoted for a shell. */
 export function commandOf(verb: string, names: readonly string[], flags: Flags): string {
   const given = Object.entries(flags).flatMap(([flag, value]) => {
     if (value === undefined || value === false) return [];

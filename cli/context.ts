@@ -1,4 +1,4 @@
-/** Where things are, and the loading that several verbs begin with. */
+/** Paths of the project, and loading scenarios for several verbs. */
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -11,14 +11,14 @@ import type { Scenario } from "../harness/model/scenario.ts";
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
-/** The scenarios that meshproof brings. */
+/** Folder of meshproof's own scenarios. */
 export const SCENARIOS = path.join(PROJECT, "scenarios");
 
-/** Kinds of clusters that meshproof makes itself. */
+/** Kinds of clusters that meshproof creates. */
 export const MADE_KINDS = ["embedded", "kind"] as const;
 export type MadeKind = (typeof MADE_KINDS)[number];
 
-/** The name of a kept cluster where none is given. */
+/** Default name of a kept cluster. */
 export const DEFAULT_NAME = "default";
 
 /**
@@ -30,7 +30,7 @@ export async function readScenarios(
   names: readonly string[],
   tags: readonly string[],
 ): Promise<Scenario[]> {
-  // Loaded here: --help needs none of it.
+  // Imported here, because --help does not need it.
   const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
     await import("../harness/scenario/index.ts");
   const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder));
@@ -41,14 +41,14 @@ export async function readScenarios(
 }
 
 /**
- * Refuses a folder without scenarios: what was looked for there, and where else a person may have meant.
+ * Refuses a folder without scenarios; the error names the expected files and suggests another folder.
  * @throws MeshproofError ERR_USAGE
  */
 export function refuseEmpty(folder: string, { scenarios, problems }: Pick<Loaded, "scenarios" | "problems">): void {
   if (scenarios.length > 0) return;
   const root = path.resolve(folder);
   const meant = findMeant(root);
-  if (problems.length > 0 && meant === undefined) return; // the problems say more
+  if (problems.length > 0 && meant === undefined) return; // the problems are more precise
   const found = existsSync(root) ? "it has no <group>/<name>/scenario.yaml" : "it does not exist";
   throw new MeshproofError("ERR_USAGE", `there are no scenarios in ${root}: ${found}`, {
     hint:
@@ -58,7 +58,7 @@ export function refuseEmpty(folder: string, { scenarios, problems }: Pick<Loaded
   });
 }
 
-/** Where a person names the project, a group or a single scenario: the folder of the scenarios. */
+/** The folder of the scenarios, if the user named the project, a group or a single scenario. */
 function findMeant(root: string): string | undefined {
   const holdsScenarios = (folder: string): boolean => existsSync(path.join(folder, "issuers"));
   return [path.join(root, "scenarios"), path.join(root, ".."), path.join(root, "../..")].find(holdsScenarios);

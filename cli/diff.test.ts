@@ -21,7 +21,7 @@ function write(name: string, result: RunResult | string): string {
   return name;
 }
 
-/** The same run, whose first passing check was answered 403. */
+/** The same run, but its first passing check got 403. */
 function broken(): RunResult {
   const run = JSON.parse(formatJson(allPassed())) as RunResult;
   const check = run.scenarios[0]?.steps[0]?.checks[0] as { got: object; status: string };
@@ -42,7 +42,7 @@ describe("meshproof diff", () => {
     assert.match(stdout, /^no change, \d+ the same$/m);
   });
 
-  it("ends with 1 for an unexpected change and names the cell, its file and what it means", async () => {
+  it("ends with 1 for an unexpected change and names the cell, its file and the meaning", async () => {
     const { stdout, exitCode } = await diff(good, bad);
     assert.equal(exitCode, 1);
     assert.match(stdout, /scenario\.yaml:\d+\)/);
@@ -53,7 +53,7 @@ describe("meshproof diff", () => {
     assert.match(stdout, /^1 unexpected change, /m);
   });
 
-  it("gives the same as JSON and as Markdown, and writes files", async () => {
+  it("prints the same as JSON and as Markdown, and writes files", async () => {
     const { stdout, exitCode } = await diff(good, bad, "--json", "--out", "out");
     assert.equal(exitCode, 1);
     const comparison = JSON.parse(stdout) as Comparison;
@@ -63,7 +63,7 @@ describe("meshproof diff", () => {
     assert.match((await diff(good, bad, "--markdown")).stdout, /^## meshproof diff: 1 unexpected change/);
   });
 
-  it("expects what a list of known changes explains", async () => {
+  it("expects changes that a list of known changes explains", async () => {
     const run = write("other-envoy", {
       ...broken(),
       cluster: { ...allPassed().cluster, versions: { ...allPassed().cluster.versions, envoy: "1.99.0" } },
@@ -118,7 +118,7 @@ describe("meshproof diff", () => {
       }
     });
 
-  it("refuses one side alone, two formats at once and a wrong list", async () => {
+  it("refuses a single side, two formats at once and a wrong list", async () => {
     assert.equal((await diff(good)).exitCode, 2);
     assert.equal((await diff(good, bad, "--json", "--markdown")).exitCode, 2);
     writeFileSync(path.join(folder, "wrong.yaml"), "changes: 7\n");

@@ -1,4 +1,4 @@
-/** For tests alone: one Envoy without a mesh, with a listener for each config that is tried. */
+/** For tests only: one Envoy without a mesh, with one listener per tested config. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,22 +7,22 @@ import { connect } from "node:net";
 import path from "node:path";
 import { makeTempDir } from "../clusters/temp-dir.ts";
 
-/** Fields of the HTTP connection manager, with the `http_filters` that stand before the router's. */
+/** Fields of the HTTP connection manager, with the `http_filters` before the router. */
 export type Manager = Readonly<Record<string, unknown>>;
 
 export interface LabAnswer {
   /** 0: no HTTP answer. */
   readonly status: number;
-  /** Envoy's response code details; undefined where the codec refused the request, or the answer has no body. */
+  /** Envoy's response code details; undefined if the codec refused the request, or the answer has no body. */
   readonly details?: string;
-  /** The path that the router saw. */
+  /** The path at the router. */
   readonly path?: string;
 }
 
 export interface Lab {
-  /** A `config_dump` with the bootstrap and one dynamic listener: the one of `managers[i]`. */
+  /** A `config_dump` with the bootstrap and the dynamic listener of `managers[i]`. */
   dump(i: number): unknown;
-  /** Sends a request head as it is to the listener of `managers[i]`. */
+  /** Sends a raw request head to the listener of `managers[i]`. */
   send(i: number, head: string): Promise<LabAnswer>;
   stop(): Promise<void>;
 }
@@ -116,7 +116,7 @@ function listenerOf(manager: Manager, i: number): unknown {
     "@type": `${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: `lab-${i}`,
     route_config: EVERYTHING,
-    // Envoy's own answers say why; all are its own here, the routes answer too.
+    // Envoy adds the reason to its own answers; here all answers are its own, those of routes too.
     local_reply_config: {
       body_format: { json_format: { details: "%RESPONSE_CODE_DETAILS%", path: "%REQ(:PATH)%" } },
     },

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Kube } from "../harness/mesh/client.ts";
 import { findProxyPod } from "./verbs/explain.ts";
 
-test("a pod is found by its name or by the beginning of it, and otherwise the pods with a proxy are named", async () => {
+test("a pod is found by its name or a prefix of it, and otherwise the error lists the pods with a proxy", async () => {
   const pod = (name: string, container: string) => ({
     metadata: { name },
     spec: { containers: [{ name: container }] },

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { exitCodeOf } from "../harness/model/errors.ts";
 import { unreachable } from "./explain.ts";
 
-test("an API server that hangs or is away is unreachable, and no bug of meshproof", () => {
+test("an API server that hangs or is gone is unreachable, which is not a bug of meshproof", () => {
   const failed = (code: string) =>
     new TypeError("fetch failed", { cause: Object.assign(new Error("Connect Timeout Error"), { code }) });
   for (const code of [

@@ -1,13 +1,13 @@
-/** How an error ends a command: what a person reads, and the exit code. */
+/** Formats an error that ends a command, and chooses the exit code. */
 
 import { CommanderError } from "commander";
 import { exitCodeOf, MeshproofError } from "../harness/model/errors.ts";
 import { warn } from "./streams.ts";
 
-/** Writes the error to standard error and gives the exit code. */
+/** Writes the error to standard error and returns the exit code. */
 export function explain(thrown: unknown): number {
   const error = unreachable(thrown) ?? thrown;
-  // commander has told already, and knows help from a mistake.
+  // commander has printed it already, and has the exit code for help or a mistake.
   if (error instanceof CommanderError) {
     if (error.code.startsWith("meshproof.")) warn(error.message);
     return error.exitCode === 0 ? 0 : 2;
@@ -16,18 +16,18 @@ export function explain(thrown: unknown): number {
   return exitCodeOf(error);
 }
 
-/** How a connection fails (Node's codes, and undici's for one that hangs). */
+/** Codes of failed connections (Node's, and undici's for one that hangs). */
 const CONNECTION =
   /^(ECONN(REFUSED|RESET|ABORTED)|E(HOST|NET)UNREACH|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|UND_ERR_(SOCKET|\w+_TIMEOUT))$/;
 
-/** What fails because a server does not answer is nobody's bug here: ERR_CLUSTER_UNREACHABLE; undefined for anything else. */
+/** ERR_CLUSTER_UNREACHABLE for an error because a server does not answer, which is not a bug of meshproof; else undefined. */
 export function unreachable(error: unknown): MeshproofError | undefined {
   if (error instanceof MeshproofError) return undefined;
   for (let each = error, depth = 0; each instanceof Error && depth < 5; each = each.cause, depth++) {
     const { code } = each as NodeJS.ErrnoException;
     if (code === undefined || !CONNECTION.test(code)) continue;
     return new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the API server does not answer: ${each.message || code}`, {
-      hint: "is the cluster running? meshproof doctor, or meshproof down and a new one",
+      hint: "is the cluster running? Try meshproof doctor, or meshproof down and start a new cluster",
       cause: error,
     });
   }
@@ -45,5 +45,5 @@ function describe(error: unknown): string {
     ].join("\n");
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return `error: meshproof itself failed, which it should not; please report this:\n${stack}`;
+  return `error: internal error in meshproof. This is a bug; please report it:\n${stack}`;
 }

@@ -10,7 +10,7 @@ import { findSecrets } from "./find-secrets.ts";
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
 
-it("every signature and private key of a run is written down, and found in any file that holds it", async () => {
+it("every signature and private key of a run is recorded, and found in any file that contains it", async () => {
   const file = path.join(folder, "secrets.txt");
   process.env["MESHPROOF_SECRETS_FILE"] = file;
   const tokens = await createTokenFactory({ issuersDir: path.join(SCENARIOS, "issuers") });

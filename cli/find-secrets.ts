@@ -1,4 +1,4 @@
-/** For tests of whole runs: looks for secrets in every file that a run wrote. */
+/** For tests of whole runs: searches every file of a run for secrets. */
 
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
@@ -6,8 +6,8 @@ import path from "node:path";
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY/;
 
 /**
- * @param secrets the signatures and private parts of keys of the run (the file that MESHPROOF_SECRETS_FILE names, line by line)
- * @returns the files that hold one, or the head of a PEM private key; never the secret itself
+ * @param secrets the signatures and private parts of keys of the run (the lines of the file in MESHPROOF_SECRETS_FILE)
+ * @returns the files that contain one, or the header of a PEM private key; never the secret itself
  */
 export async function findSecrets(folder: string, secrets: readonly string[]): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

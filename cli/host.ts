@@ -1,4 +1,4 @@
-/** What the machine lacks for the embedded cluster. */
+/** Checks and installs the programs that the embedded cluster needs on this machine. */
 
 import { checkHost, installMissing } from "../clusters/components/components.ts";
 import type { HostFinding } from "../clusters/components/components.ts";
@@ -6,7 +6,7 @@ import { MeshproofError } from "../harness/model/errors.ts";
 import type { Work } from "./work.ts";
 
 /**
- * Installs what is missing where that is possible, and names the rest.
+ * Installs missing programs if that is possible, and names the others.
  * @throws MeshproofError ERR_MISSING_PROGRAM with a command for each thing that is still missing
  */
 export async function prepareHost({ progress, signal }: Pick<Work, "progress" | "signal">): Promise<void> {

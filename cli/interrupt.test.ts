@@ -9,7 +9,7 @@ afterEach(() => {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal);
 });
 
-it("asks to stop at the first signal, and says so once", () => {
+it("asks to stop at the first signal, and prints that once", () => {
   const told: string[] = [];
   const signal = watchInterrupt((line) => told.push(line), { exit: () => assert.fail("must not exit") });
   assert.equal(signal.aborted, false);
@@ -20,7 +20,7 @@ it("asks to stop at the first signal, and says so once", () => {
   assert.deepEqual(told, ["got SIGTERM, stopping (once more to stop at once)"]);
 });
 
-it("takes the copy of a signal that npm or the launcher passes on for the same press", () => {
+it("treats a copy of the signal from npm or the launcher as the same key press", () => {
   let clock = 0;
   watchInterrupt(() => undefined, { now: () => clock, exit: () => assert.fail("must not exit") });
   send("SIGINT");
@@ -28,7 +28,7 @@ it("takes the copy of a signal that npm or the launcher passes on for the same p
   send("SIGINT");
 });
 
-it("ends the process at the second press", () => {
+it("ends the process at the second key press", () => {
   const codes: number[] = [];
   let clock = 0;
   watchInterrupt(() => undefined, { now: () => clock, exit: (code) => codes.push(code) });

@@ -1,21 +1,21 @@
-/** What ctrl-C means: the first asks to stop cleanly, the second insists. */
+/** Handles ctrl-C: the first one stops cleanly, the second one at once. */
 
 import { MeshproofError } from "../harness/model/errors.ts";
 
-/** One ctrl-C may arrive twice: from the terminal, and again from npm or the launcher, which pass it on. No hand is this quick. */
+/** One ctrl-C may arrive twice, from the terminal and from npm or the launcher. A user cannot press it twice in this time. */
 const SAME_PRESS_MS = 300;
 
 interface Surroundings {
-  /** Milliseconds. */
+  /** The current time in milliseconds. */
   readonly now?: () => number;
   readonly exit?: (code: number) => void;
-  /** Signals mean again what they meant before, once this is aborted. */
+  /** Aborting this removes the signal handlers. */
   readonly until?: AbortSignal;
 }
 
 /**
  * Aborts with ERR_INTERRUPTED at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once.
- * @param tell says to the user that stopping has begun
+ * @param tell prints that stopping has begun
  */
 export function watchInterrupt(
   tell: (line: string) => void,

@@ -1,4 +1,4 @@
-/** A run that was interrupted, wherever its results are read: nothing of what it did not come to is known. */
+/** Every reader of an interrupted run's results: scenarios that it did not finish are not known. */
 
 import assert from "node:assert/strict";
 import {
@@ -49,7 +49,7 @@ const left = rest.map(({ id, title, position }) =>
 const interrupted: RunResult = run([done, ...left], { id: "interrupted", interrupted: true, cluster: whole.cluster });
 
 describe("results of a run that was interrupted", () => {
-  it("are never those of a whole one", () => {
+  it("never count as those of a complete run", () => {
     assert.deepEqual(
       unfinishedOf(interrupted).map(({ id }) => id),
       left.map(({ id }) => id),
@@ -58,7 +58,7 @@ describe("results of a run that was interrupted", () => {
     assert.equal(exitCode({ ...whole, interrupted: true }), 3, "also where all scenarios had ended");
   });
 
-  it("say so in every report", async () => {
+  it("have a note in every report", async () => {
     const dir = path.join(folder, "reports");
     const paths = await writeReports(interrupted, dir);
     const words = new RegExp(
@@ -77,7 +77,7 @@ describe("results of a run that was interrupted", () => {
     assert.doesNotMatch(readFileSync(again.html, "utf8"), />Conformant</);
   });
 
-  it("are compared as far as they go: what did not run is neither removed nor changed", () => {
+  it("are compared except for scenarios that did not run, which are neither removed nor changed", () => {
     for (const [before, next] of [
       [whole, interrupted],
       [interrupted, whole],
@@ -97,7 +97,7 @@ describe("results of a run that was interrupted", () => {
     assert.equal(diffExitCode(compareRuns(whole, whole, [])), 0);
   });
 
-  it("begin no trend of failing", () => {
+  it("do not start a failing trend", () => {
     const place = (result: RunResult, day: number) => ({
       folder: result.id,
       result: { ...result, startedAt: `2026-11-0${day}T00:00:00.000Z` },
@@ -119,7 +119,7 @@ describe("results of a run that was interrupted", () => {
     assert.equal(exitCode(merged), 3);
   });
 
-  it("are run again by --rerun-failed, as far as they did not run", async () => {
+  it("are run again by --rerun-failed for the scenarios that did not run", async () => {
     const all = await readScenarios(SCENARIOS, [], []);
     const [first, second] = all;
     assert.ok(first && second);
@@ -136,7 +136,7 @@ describe("results of a run that was interrupted", () => {
 });
 
 describe("a results folder", () => {
-  it("that cannot be written is told before a cluster is asked", async () => {
+  it("that cannot be written is reported before a cluster is used", async () => {
     writeFileSync(path.join(folder, "file"), "");
     const { exitCode, stderr } = await execa(
       process.execPath,
@@ -148,13 +148,13 @@ describe("a results folder", () => {
     assert.doesNotMatch(stderr, /itself failed|Starting/);
   });
 
-  it("that is tried keeps nothing of the trial", async () => {
+  it("that is tested does not keep the test file", async () => {
     const fresh = path.join(folder, "fresh");
     await tryFolder(fresh);
     assert.deepEqual(readdirSync(fresh), []);
   });
 
-  it("gets reports whole or not at all, and an error in words", async () => {
+  it("gets complete reports or none, and a readable error", async () => {
     const taken = path.join(folder, "taken");
     mkdirSync(path.join(taken, "junit.xml"), { recursive: true });
     await assert.rejects(writeReports(whole, taken), (error) => {

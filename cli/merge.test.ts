@@ -29,7 +29,7 @@ const one = write("one", { ...allPassed(), id: "one", shard: shard(1) });
 const two = write("two", run([broken], { id: "two", shard: shard(2) }));
 
 describe("meshproof merge", () => {
-  it("writes every report, and ends as the worst of its parts", async () => {
+  it("writes every report, and ends with the exit code of the worst part", async () => {
     const { stdout, exitCode } = await meshproof("merge", two, one, "--out", "merged");
     assert.equal(exitCode, 1, stdout);
     for (const name of ["report.html", "results.json", "junit.xml", "ctrf.json", "conformance.yaml", "summary.md"])
@@ -37,11 +37,11 @@ describe("meshproof merge", () => {
     const merged = JSON.parse(readFileSync(path.join(folder, "merged", "results.json"), "utf8")) as RunResult;
     assert.equal(merged.scenarios.length, allPassed().scenarios.length + 1);
     assert.match(stdout, /merged from the runs one, two/);
-    // What it wrote can be read again.
+    // The written files can be read again.
     assert.equal((await meshproof("diff", "merged", "merged")).exitCode, 0);
   });
 
-  it("ends with 2 where a shard is missing or named twice, and writes nothing", async () => {
+  it("ends with 2 if a shard is missing or named twice, and writes nothing", async () => {
     const three = write("three", run([scenario("jwt/x")], { shard: { index: 1, count: 3, selection: "s" } }));
     const four = write("four", run([scenario("jwt/y")], { shard: { index: 3, count: 3, selection: "s" } }));
     const missing = await meshproof("merge", three, four, "--out", "nothing");
@@ -53,7 +53,7 @@ describe("meshproof merge", () => {
     assert.ok(!existsSync(path.join(folder, "nothing")));
   });
 
-  it("ends with 2 where a part counts another number than it holds, of whatever status", async () => {
+  it("ends with 2 if a part's counts do not match its scenarios, for any status", async () => {
     for (const status of ["error", "skipped", "known-failure"] as const) {
       const parts = [scenario("jwt/x"), scenario("jwt/y", { status, reason: "r", steps: [] })];
       const { counts, ...rest } = run(parts, { id: "edited" });
@@ -64,7 +64,7 @@ describe("meshproof merge", () => {
     }
   });
 
-  it("ends with 2 where all parts are empty, and says why", async () => {
+  it("ends with 2 if all parts are empty, with the reasons", async () => {
     const skipped = scenario("jwt/skipped", { status: "skipped", reason: "it needs a gateway", steps: [] });
     const part = (index: number, scenarios: ScenarioResult[]): string =>
       write(`empty-${index}`, run(scenarios, { shard: { index, count: 2, selection: selectionOf([skipped]) } }));
@@ -75,7 +75,7 @@ describe("meshproof merge", () => {
 });
 
 describe("meshproof run", () => {
-  it("runs again what failed, flaked or ended in an error, and nothing else", async () => {
+  it("repeats only scenarios that failed, flaked or ended with an error", async () => {
     const all = await readScenarios(SCENARIOS, ["jwt/*"], []);
     const statuses = ["failed", "passed", "flaky", "skipped", "error", "known-failure"] as const;
     const before = run(statuses.map((status, i) => scenario(all[i]?.id ?? "", { status, steps: [] })));
@@ -87,13 +87,13 @@ describe("meshproof run", () => {
     );
   });
 
-  it("has nothing to run again where nothing failed", async () => {
+  it("repeats nothing if nothing failed", async () => {
     const { stdout, exitCode } = await meshproof("run", "--rerun-failed", one);
     assert.equal(exitCode, 0);
     assert.match(stdout, /^nothing that was selected failed in one: there is nothing to run again$/);
   });
 
-  it("refuses to run again what is gone, what judged nothing, and a wrong shard", async () => {
+  it("refuses scenarios that no longer exist, a run that judged nothing, and a wrong shard", async () => {
     const gone = await meshproof("run", "--rerun-failed", two);
     assert.equal(gone.exitCode, 2);
     assert.match(gone.stderr, /jwt\/broken has the status failed in two, and there is no such scenario now/);

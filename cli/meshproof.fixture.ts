@@ -1,18 +1,18 @@
-/** A command within the test's own process: a process for each takes a second and a half of a core. */
+/** Runs a command in the test's own process: a new process takes 1.5 s of CPU time. */
 
 import { main } from "./program.ts";
 import { capture } from "./streams.ts";
 
-/** What the command's process has of its own. */
+/** The surroundings of the command. */
 interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** The working directory and the environment are the process's: one command at a time has them. */
+/** The working directory and the environment belong to the process, so only one command runs at a time. */
 let before: Promise<unknown> = Promise.resolve();
 
-/** @returns what it wrote, without the last line feed, and its exit code */
+/** @returns its output, without the last line feed, and its exit code */
 export async function meshproof(
   args: readonly string[],
   surroundings: Surroundings = {},

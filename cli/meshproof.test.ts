@@ -9,7 +9,7 @@ import { SCENARIOS } from "./context.ts";
 import { meshproof as run } from "./meshproof.fixture.ts";
 
 const meshproof = (...args: string[]) => run(args, { env: { CI: "true" } });
-/** As a shell starts it: help, a mistake and a verb that does something; all others are in this process. */
+/** Starts it like a shell; only for help, a mistake and one verb, since all other tests use this process. */
 const inProcessOfItsOwn = (...args: string[]) =>
   execa(process.execPath, [path.join(import.meta.dirname, "meshproof.mjs"), ...args], {
     reject: false,
@@ -33,7 +33,7 @@ describe("help", () => {
       assert.match(stdout, new RegExp(`Examples:\n {2}\\$ meshproof ${verb}`));
     });
 
-  it("is what a command without a verb gets, as a mistake", async () => {
+  it("is printed for a command without a verb, as a mistake", async () => {
     const { stderr, exitCode } = await meshproof();
     assert.equal(exitCode, 2);
     assert.match(stderr, /^Usage: meshproof/);
@@ -41,7 +41,7 @@ describe("help", () => {
 });
 
 describe("mistakes are exit code 2 and a sentence", () => {
-  it("an unknown verb, with the one that was meant", async () => {
+  it("an unknown verb, with a suggestion", async () => {
     const { stderr, exitCode } = await inProcessOfItsOwn("rum");
     assert.equal(exitCode, 2);
     assert.match(stderr, /^error: unknown command 'rum'\n\(Did you mean run\?\)/);
@@ -54,7 +54,7 @@ describe("mistakes are exit code 2 and a sentence", () => {
   });
 
   for (const verb of ["lint", "list"])
-    it(`${verb} of a folder without scenarios, with the one that was meant`, async () => {
+    it(`${verb} of a folder without scenarios, with a suggestion`, async () => {
       const empty = mkdtempSync(path.join(tmpdir(), "meshproof-empty-"));
       for (const [folder, words] of [
         [empty, `it has no <group>/<name>/scenario.yaml`],
@@ -70,7 +70,7 @@ describe("mistakes are exit code 2 and a sentence", () => {
       rmSync(empty, { recursive: true });
     });
 
-  it("a limit that is no time", async () => {
+  it("a limit that is not a time", async () => {
     const { stderr, exitCode } = await meshproof("run", "--limit", "soon");
     assert.equal(exitCode, 2);
     assert.equal(stderr, 'error: --limit takes seconds, such as 30 or 30s, not "soon"');
@@ -127,7 +127,7 @@ describe("a new scenario", () => {
   const root = path.join(mkdtempSync(path.join(tmpdir(), "meshproof-test-")), "mine");
   after(() => rmSync(path.dirname(root), { recursive: true }));
 
-  it("is sound as it stands, in a folder that did not exist", async () => {
+  it("has no problems, in a folder that did not exist", async () => {
     const { stdout, exitCode } = await meshproof("new", "team/orders", "--scenarios", root);
     assert.equal(exitCode, 0);
     assert.match(stdout, /wrote \S*mine\/team\/orders\/scenario\.yaml/);
@@ -174,7 +174,7 @@ describe("what needs no cluster", () => {
     for (const document of parseAllDocuments(stdout)) assert.deepEqual(document.errors, []);
   });
 
-  it("finds the project's scenarios sound", async () => {
+  it("finds no problem in the project's scenarios", async () => {
     const { stdout, exitCode } = await inProcessOfItsOwn("lint");
     assert.equal(exitCode, 0);
     assert.match(stdout, /^\d+ scenarios can run, 0 problems$/);

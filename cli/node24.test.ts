@@ -6,10 +6,10 @@ import path from "node:path";
 import { after, describe, it } from "node:test";
 import { execa } from "execa";
 
-/** More than any Node has: makes the launcher look for the one that the package brings. */
+/** A version above any Node's: makes the launcher look for the Node in node_modules. */
 const TOO_NEW = 9999;
 
-describe("the launcher, where Node is too old", () => {
+describe("the launcher, if Node is too old", () => {
   const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
   after(() => rmSync(folder, { recursive: true }));
 
@@ -21,7 +21,7 @@ describe("the launcher, where Node is too old", () => {
     return execa(process.execPath, ["--input-type=module", "--eval", script, "--", ...args], { reject: false });
   }
 
-  it("gives the program its arguments and standard input, and has its output and exit code", async () => {
+  it("passes arguments and standard input on, and returns the program's output and exit code", async () => {
     const program = launch(
       `process.stdin.pipe(process.stdout); process.stdin.on("end", () => { console.log(process.argv.slice(2).join()); process.exitCode = 7 as number; });`,
       "a",
@@ -44,7 +44,7 @@ describe("the launcher, where Node is too old", () => {
     assert.equal(exitCode, 130);
   });
 
-  it("tells a program's death by a signal as shells do", async () => {
+  it("reports a program's death by a signal like a shell", async () => {
     const { exitCode } = await launch(`process.kill(process.pid, "SIGKILL");`);
     assert.equal(exitCode, 128 + 9);
   });

@@ -1,4 +1,4 @@
-/** Odd files through every function that reads a file of a user: each is read or refused in words, none is a failure of meshproof itself. */
+/** Passes odd files to every function that reads a user's file: each is read or refused with a message, never an internal error. */
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -32,7 +32,7 @@ const bomb = ["a: &a [x, x, x, x, x, x, x, x, x]"]
   )
   .join("\n");
 
-/** Contents that no reader expects. */
+/** Unexpected contents. */
 const ODD: Readonly<Record<string, string | Buffer>> = {
   nothing: "",
   "a byte order mark alone": "\ufeff",
@@ -59,7 +59,7 @@ const ODD: Readonly<Record<string, string | Buffer>> = {
   "a long line": `a: ${"x".repeat(1_000_000)}`,
 };
 
-/** A value in place of another. */
+/** Values that replace a part. */
 const INSTEAD: readonly unknown[] = [
   null,
   5,
@@ -75,7 +75,7 @@ const INSTEAD: readonly unknown[] = [
   { a: { b: null } },
 ];
 
-/** The data with one part replaced, for every part. At most so many parts of a list are taken. */
+/** Yields the data with one part replaced, for every part. Uses at most `most` items of a list. */
 function* mutants(data: unknown, most = 2): Generator<unknown> {
   if (typeof data === "object" && data !== null) {
     const entries = Object.entries(data);
@@ -89,7 +89,7 @@ function* mutants(data: unknown, most = 2): Generator<unknown> {
   yield* INSTEAD;
 }
 
-/** What a reader makes of a file: undefined, or the error that is no word to a user. */
+/** Runs a reader: undefined, or an error that is not a message to a user. */
 async function crashOf(act: () => unknown): Promise<string | undefined> {
   try {
     await act();
@@ -108,7 +108,7 @@ const write = (content: string | Buffer, name = `odd-${files++}`): string => {
   return file;
 };
 
-/** Each reads one file, as its verb does. */
+/** Functions that read one file like a verb. */
 const READERS: Readonly<
   Record<string, { readonly good: unknown; readonly yaml?: boolean; read(file: string): Promise<unknown> }>
 > = {
@@ -220,7 +220,7 @@ for (const [what, { good, yaml, read }] of Object.entries(READERS))
     for (const [odd, content] of Object.entries(ODD))
       it(`is read or refused: ${odd}`, async () => assert.equal(await crashOf(() => read(write(content))), undefined));
 
-    it("is read or refused, whatever part of it is of another kind", async () => {
+    it("is read or refused, if any part of it has another type", async () => {
       const crashes = new Set<string>();
       const file = write("");
       for (const mutant of mutants(good, yaml === true ? 2 : 1)) {

@@ -1,16 +1,16 @@
-/** What the commands of several verbs have in common: options, and how a command is made. */
+/** Options of several verbs, and a function that creates a command. */
 
 import { Command, CommanderError, Option } from "commander";
 import { COMPONENT_SOURCES } from "../clusters/components/ways.ts";
 import { DEFAULT_NAME, MADE_KINDS, SCENARIOS } from "./context.ts";
 
-/** A verb with examples below its help; cli/program.ts has its description. */
+/** Creates a verb's command with examples below its help; cli/program.ts has the description. */
 export function verb(name: string, examples: readonly string[]): Command {
   const shown = examples.map((example) => `  $ meshproof ${example}`).join("\n");
   return new Command(name).addHelpText("after", `\nExamples:\n${shown}`);
 }
 
-/** A verb has ended with this exit code: commander passes nothing that an action returns. */
+/** Thrown with a verb's exit code, because commander drops the return value of an action. */
 export class Ended extends Error {
   readonly code: number;
   constructor(code: number) {
@@ -19,15 +19,15 @@ export class Ended extends Error {
   }
 }
 
-/** A verb gives its exit code. @throws Ended */
+/** Ends a command with a verb's exit code. @throws Ended */
 export async function finish(verb: Promise<number>): Promise<never> {
   throw new Ended(await verb);
 }
 
-/** Options that more than one verb takes. Each call makes a new one. */
+/** Options of more than one verb. Each call creates a new one. */
 export const option = {
   scenarios: () =>
-    new Option("--scenarios <folder>", "where the scenarios are").default(SCENARIOS, "the ones that meshproof brings"),
+    new Option("--scenarios <folder>", "the folder of the scenarios").default(SCENARIOS, "meshproof's own"),
   made: () => new Option("--cluster <kind>", "kind of the kept cluster").choices(MADE_KINDS).default("embedded"),
   images: () => new Option("--images <source>", "kind: published, offline (built here), or a folder with archives"),
   imageMirror: () => new Option("--image-mirror <prefix>", "the registry that images are read from instead"),
@@ -84,7 +84,7 @@ export function whole(text: string): number {
   return Number(text);
 }
 
-/** Each lane is five pods or more. */
+/** Parses the number of lanes; each lane needs five pods or more. */
 function lanes(text: string): number {
   if (!/^([1-9]|1[0-6])$/.test(text))
     throw new CommanderError(2, "meshproof.lanes", `error: --lanes takes a number from 1 to 16, not "${text}"`);

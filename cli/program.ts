@@ -1,4 +1,4 @@
-/** The verbs. Each file in verbs/ exports its command; only the one that is called is loaded, so that it starts quickly. */
+/** The verbs. Each file in verbs/ exports its command; only the called one is imported, so that it starts quickly. */
 
 import { Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
@@ -91,7 +91,7 @@ Exit codes:
   3    the environment: a program is missing, the cluster does not start, …
   130  interrupted`;
 
-/** @param called the verb, if one is named; the others are there for the list in the help */
+/** @param called the verb, if one is named; the others are only listed in the help */
 async function buildProgram(called: string | undefined): Promise<Command> {
   const program = new Command("meshproof")
     .description(packageJson.description)
@@ -103,7 +103,7 @@ async function buildProgram(called: string | undefined): Promise<Command> {
     program.addCommand((name === called ? (await load()).command : new Command(name)).description(does));
   for (const command of [program, ...program.commands])
     command
-      // What was typed may have been made by a program.
+      // The arguments may be hostile text.
       .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => warn(text.trimEnd()) })
       .showHelpAfterError("(--help shows what there is)")
       .exitOverride();
@@ -111,8 +111,8 @@ async function buildProgram(called: string | undefined): Promise<Command> {
 }
 
 /**
- * Does what a command line asks for.
- * @param args behind the program's name
+ * Runs a command line.
+ * @param args the arguments after the program's name
  * @returns the exit code
  */
 export async function main(args: readonly string[]): Promise<number> {

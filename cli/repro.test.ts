@@ -6,8 +6,8 @@ import { againBy } from "./ticket.ts";
 const TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg";
 const UNSIGNED = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.";
 
-describe("the command that asks a ticket again", () => {
-  it("has what was asked, quoted for a shell", () => {
+describe("the command that repeats a ticket", () => {
+  it("has the same arguments, quoted for a shell", () => {
     const request = readRequest("GET /it's", ["x-a: 1"]);
     assert.equal(
       againBy(["a ticket/"], { expect: 403, jwks: "unreachable", minimize: true, name: "t" }, { request }),
@@ -15,7 +15,7 @@ describe("the command that asks a ticket again", () => {
     );
   });
 
-  it("has a token without its signature, wherever it came from", () => {
+  it("has a token without its signature, from any option", () => {
     const request = readRequest("GET /", []);
     const curl = readCurlLine(`curl -H 'Authorization: Bearer ${TOKEN}' -u me:password https://shop.example/orders`);
     for (const [options, ticket, expected] of [

@@ -9,7 +9,7 @@ import { loadScenarios } from "../harness/scenario/index.ts";
 import { mergeRuns, parseShard, runSetOf, selectionOf, takeShard } from "../harness/shards.ts";
 
 const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../scenarios"));
-/** Of the selection of a/a, b/b and c/c. */
+/** The selection of a/a, b/b and c/c. */
 const selection = selectionOf(["a/a", "b/b", "c/c"].map((id) => scenario(id)));
 const part = (index: number, count: number, ids: readonly string[], changes: Partial<RunResult> = {}) => ({
   place: `part-${index}`,
@@ -33,7 +33,7 @@ describe("a shard", () => {
       assert.deepEqual(reversed, parts[0]);
     });
 
-  it("keeps scenarios with one mesh setting together, and shares the steps out evenly", () => {
+  it("keeps scenarios with one mesh setting together, and distributes the steps evenly", () => {
     const count = 4;
     const parts = Array.from({ length: count }, (_, i) => takeShard(scenarios, { index: i + 1, count }).scenarios);
     const changes = parts.flatMap((each) => [...new Set(each.map(({ mesh }) => JSON.stringify(mesh)))]).length;
@@ -44,12 +44,12 @@ describe("a shard", () => {
     assert.ok(Math.max(...steps) - Math.min(...steps) <= 2 * longest, steps.join(" "));
   });
 
-  it("is of another selection where a scenario is missing", () => {
+  it("is of another selection if a scenario is missing", () => {
     const other = takeShard(scenarios.slice(1), { index: 1, count: 2 });
     assert.notEqual(other.shard.selection, takeShard(scenarios, { index: 1, count: 2 }).shard.selection);
   });
 
-  it("is empty where there are more of them than scenarios", () => {
+  it("is empty if there are more shards than scenarios", () => {
     const parts = [1, 2, 3, 4].map((index) => takeShard(scenarios.slice(0, 2), { index, count: 4 }));
     assert.deepEqual(
       parts.map((each) => each.scenarios.length),
@@ -58,7 +58,7 @@ describe("a shard", () => {
     assert.equal(new Set(parts.map(({ shard }) => shard.selection)).size, 1);
   });
 
-  it("is refused where it is no i/n", () => {
+  it("is refused if it is not i/n", () => {
     for (const text of ["", "0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0"])
       assert.throws(() => parseShard(text), message(/--shard takes i\/n/), text);
     assert.deepEqual(parseShard("2/4"), { index: 2, count: 4 });
@@ -68,7 +68,7 @@ describe("a shard", () => {
 const KEPT = { kind: "recorded", text: "kept" } as const;
 
 describe("merged runs", () => {
-  it("have all scenarios in the order of the shards, counts added, and say where they come from", () => {
+  it("have all scenarios in the order of the shards, added counts, and the names of the shards", () => {
     const own = selectionOf([...redRun().scenarios, scenario("other/one")]);
     const shard = { index: 1, count: 2, selection: own };
     const a = { ...redRun(), id: "a", shard, notes: [KEPT] };
@@ -90,7 +90,7 @@ describe("merged runs", () => {
     assert.equal(merged.shard, undefined);
   });
 
-  it("are refused where a shard is missing, and it is named", () => {
+  it("are refused if a shard is missing, and the error names it", () => {
     assert.throws(() => mergeRuns([part(1, 3, ["a/a"]), part(3, 3, ["c/c"])], "x"), message(/^missing: shard 2\/3$/));
   });
 
@@ -107,7 +107,7 @@ describe("merged runs", () => {
       assert.throws(() => mergeRuns([of(1, ["a/a"]), other], "x"), message(/not of the same selection/));
   });
 
-  it("are refused where they do not belong together", () => {
+  it("are refused if they do not belong together", () => {
     const a = part(1, 2, ["a/a", "c/c"], { inputs: INPUTS });
     const { cluster } = a.result;
     const versions = { ...cluster.versions, envoy: "1.36.0" };
@@ -138,7 +138,7 @@ describe("merged runs", () => {
     assert.throws(() => mergeRuns([a], "x"), message(/whole already/));
   });
 
-  it("of no known pipeline are those of one day, shards or not", () => {
+  it("without a known pipeline must be of one day, shards or not", () => {
     const { runSet: _runSet, ...inputs } = INPUTS;
     const at = (startedAt: string) => ({ inputs, startedAt });
     const january = part(1, 2, ["a/a", "c/c"], at("2026-01-10T02:00:00.000Z"));
@@ -161,7 +161,7 @@ describe("merged runs", () => {
     assert.equal(mergeRuns(named, "x").scenarios.length, 3);
   });
 
-  it("have the counts of their scenarios, whatever the files say, and the exit code of these counts", () => {
+  it("have the counts of their scenarios, not those in the files, and the exit code of these counts", () => {
     const broken = { place: "b", result: run([scenario("b/b", { status: "error", reason: "r", steps: [] })]) };
     const passed = part(1, 2, ["a/a"]).result;
     const { shard: _shard, ...whole } = passed;
@@ -169,7 +169,7 @@ describe("merged runs", () => {
     assert.equal(exitCode(mergeRuns([{ place: "a", result: whole }, edited], "x")), 3);
   });
 
-  it("are refused where nothing was judged in any of them", () => {
+  it("are refused if none of them judged anything", () => {
     const skipped = scenario("a/a", { status: "skipped", reason: "r", steps: [] });
     const of = (index: number, scenarios: ScenarioResult[]) =>
       run(scenarios, { shard: { index, count: 2, selection: selectionOf([skipped]) } });

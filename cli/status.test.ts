@@ -13,7 +13,7 @@ function screen(isTTY: boolean): { isTTY: boolean; columns: number; text: string
   };
 }
 
-it("writes a line a sentence with the elapsed time where there is no terminal", () => {
+it("writes one line per sentence with the elapsed time without a terminal", () => {
   const stream = screen(false);
   let clock = 0;
   const status = createStatusLine(stream, {}, () => clock);
@@ -25,13 +25,13 @@ it("writes a line a sentence with the elapsed time where there is no terminal", 
   assert.equal(stream.text, "[   0.0 s] building etcd\n[  61.3 s] starting\n");
 });
 
-it("does the same in CI, whatever its terminal pretends", () => {
+it("does the same in CI, even with a terminal", () => {
   const stream = screen(true);
   createStatusLine(stream, { CI: "true" }, () => 0).progress("starting");
   assert.equal(stream.text, "[   0.0 s] starting\n");
 });
 
-it("redraws one line on a terminal, cut so that it does not wrap, and takes it away", () => {
+it("redraws one line on a terminal, cut so that it does not wrap, and clears it", () => {
   const stream = screen(true);
   const status = createStatusLine(stream, {}, () => 0);
   status.progress("a sentence that is too long");

@@ -1,4 +1,4 @@
-/** How progress is drawn: one line that changes on a terminal, a line a sentence elsewhere. */
+/** Shows progress: one line that changes on a terminal, one line per sentence elsewhere. */
 
 import type { Progress } from "../harness/progress.ts";
 import { redact } from "../harness/safe/redact.ts";
@@ -7,12 +7,12 @@ import { statusStream, type Stream } from "./streams.ts";
 
 export interface StatusLine {
   readonly progress: Progress;
-  /** Takes the line away, so that other output starts at the left edge. The next sentence draws it again. */
+  /** Clears the line, so that other output starts at the left edge. The next sentence draws it again. */
   clear(): void;
 }
 
 /**
- * Draws on `stream`, standard error by default: what a command prints stays clean for pipes.
+ * Draws on `stream`, standard error by default, so that standard output has only the command's output.
  * @param now milliseconds; the elapsed time counts from this call
  */
 export function createStatusLine(
@@ -38,7 +38,7 @@ export function createStatusLine(
   let timer: NodeJS.Timeout | undefined;
   const draw = (): void => {
     const text = `${elapsed()}  ${current ?? ""}`;
-    // A line that wraps could not be taken back.
+    // A line that wraps could not be cleared.
     stream.write(`\r\u001b[2K${text.slice(0, (stream.columns ?? 80) - 1)}`);
   };
   return {
@@ -56,7 +56,7 @@ export function createStatusLine(
   };
 }
 
-/** One line, whatever a cluster or a program said. */
+/** Makes any text of a cluster or a program one safe line. */
 function sentence(text: string): string {
   return printableLine(redact(text.trimEnd().replaceAll("\n", " ")), { ci: true });
 }

@@ -33,7 +33,7 @@ function assertHarmless(text: string, seen: RegExp): void {
   assert.match(text, seen, JSON.stringify(text));
 }
 
-describe("foreign text does nothing to a terminal or a CI system", () => {
+describe("foreign text cannot control a terminal or a CI system", () => {
   it("in a context's name", async () => {
     const context = { cluster: "c", user: "u" };
     const kubeconfig = place(

@@ -1,40 +1,40 @@
 /**
- * The standard streams: the only module that writes to them (lint checks it). Whatever is written may hold text of a cluster, of a
- * file or of a mesh, so all of it passes `printable`.
+ * The only module that writes to the standard streams (lint checks it). All output passes `printable`, because it may contain
+ * text of a cluster, a file or a mesh.
  *
- * They may go away while a command works: a terminal is closed, a pipe's reader ends, a log's disk is full. Whatever happens to them,
- * the work ends in order; only what a command was asked to print may fail it, and only at its end.
+ * The streams may break while a command works: a terminal is closed, a pipe's reader ends, a log's disk is full. The work still
+ * ends cleanly; only missing output on standard output fails the command, and only at its end.
  */
 
 import { printable } from "../harness/safe/visible.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { escapeJson } from "../reports/json.ts";
 
-/** What is written to, as much of it as is used here. */
+/** The parts of an output stream that are used here. */
 export interface Stream {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** A test has others than the process's. */
+/** Tests replace the process's streams. */
 let streams: { readonly stdout: Stream; readonly stderr: Stream } = process;
 
 let unprinted: NodeJS.ErrnoException | undefined;
 
-/** To be called once, before anything is written. */
+/** Call this once, before any output. */
 export function guardStreams(): void {
-  // Progress that nobody sees harms nobody.
+  // Lost progress messages do not matter.
   process.stderr.on("error", () => undefined);
-  // `meshproof list | head` is no error.
+  // `meshproof list | head` is not an error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") unprinted ??= error;
   });
 }
 
-/** Ends the process. Leaving is explicit: what a library keeps open must not keep the command from ending. */
+/** Ends the process explicitly, because a library's open handle could keep it running. */
 export async function leave(code: number): Promise<never> {
-  // A stream tells of an error a turn later.
+  // A stream reports an error one turn later.
   await new Promise((resolve) => setImmediate(resolve));
   if (unprinted !== undefined && code === 0) {
     warn(`error: the output could not be written: ${unprinted.message}`);
@@ -43,7 +43,7 @@ export async function leave(code: number): Promise<never> {
   process.exit(code);
 }
 
-/** What an act writes, as text instead, and what it returns. */
+/** Captures the output of a function, and returns it with its result. */
 export async function capture<T>(act: () => Promise<T>): Promise<{ stdout: string; stderr: string; returned: T }> {
   const before = streams;
   const text = { stdout: "", stderr: "" };
@@ -64,47 +64,47 @@ export function isTerminal(): boolean {
   return streams.stdout.isTTY === true;
 }
 
-/** Lines for a person, on standard output. A line feed is added. */
+/** Prints lines for people on standard output, and adds a line feed. */
 export function print(text: string): void {
   streams.stdout.write(`${printable(redact(text), { ci: inCi() })}\n`);
 }
 
-/** The same of what reports/ drew: its text is visible already, and its colours are ours. */
+/** Like {@link print}, for output of reports/: its text is safe already, and its colours are meshproof's own. */
 export function printPainted(text: string): void {
   streams.stdout.write(`${printable(text, { ci: inCi(), colours: true })}\n`);
 }
 
-/** Lines for a person, on standard error. A line feed is added. */
+/** Prints lines for people on standard error, and adds a line feed. */
 export function warn(text: string): void {
   streams.stderr.write(`${printable(redact(text), { ci: inCi() })}\n`);
 }
 
-/** JSON for a program. Within its strings everything that acts is an escape, so that a person may look at it. */
+/** Prints JSON for a program. Control characters in strings are escapes, so that it is safe on a terminal. */
 export function printJson(value: unknown): void {
   printJsonText(`${JSON.stringify(value, undefined, 2)}\n`);
 }
 
-/** The same of JSON that is text already, with its line feed. */
+/** Like {@link printJson}, for JSON text with its line feed. */
 export function printJsonText(json: string): void {
   streams.stdout.write(escapeJson(json));
 }
 
-/** YAML for a program, byte for byte; made safe where a person or a CI system reads it. */
+/** Prints YAML for a program, byte for byte; on a terminal or in CI it is made safe. */
 export function printYaml(yaml: string): void {
   streams.stdout.write(`${isTerminal() || inCi() ? printable(yaml, { ci: inCi() }) : yaml}\n`);
 }
 
-/** A workflow command of ours for GitHub Actions, with its values escaped. */
+/** Prints meshproof's own workflow command for GitHub Actions, whose values are escaped. */
 export function printCommand(command: string): void {
   streams.stdout.write(`${command}\n`);
 }
 
-/** Where the status line is drawn. */
+/** The stream for the status line. */
 export function statusStream(): Stream {
   return streams.stderr;
 }
 
-/** Whether a CI system reads the output and obeys some of its lines. */
+/** Whether a CI system reads the output and executes workflow commands in it. */
 function inCi(): boolean {
   return process.env["GITHUB_ACTIONS"] === "true" || process.env["TF_BUILD"] !== undefined;
 }

@@ -1,4 +1,4 @@
-/** Columns of text, two blanks apart. */
+/** A table with two spaces between columns. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));

@@ -1,4 +1,4 @@
-/** One ticket of `meshproof repro`: what is typed, the mesh asked, the page written. */
+/** One ticket of `meshproof repro`: its options, its cluster and its page. */
 
 import path from "node:path";
 import { Option, type Command } from "commander";
@@ -35,7 +35,7 @@ export interface ReproOptions extends TicketOptions {
   readonly results: string;
 }
 
-/** What a ticket's command takes, wherever it is read: typed, or in a ticket's command.sh. */
+/** The options of a ticket's command, from the command line or from a ticket's command.sh. */
 export function ticketOptions(command: Command): Command {
   return command
     .argument("[files...]", "a folder or files with the ticket's Kubernetes objects")
@@ -85,7 +85,7 @@ function outcome(flag: string): (text: string) => Outcome {
   };
 }
 
-/** Of a final answer. */
+/** Status codes of final answers. */
 const STATUS = /^[1-5]\d\d$/;
 
 function statusOf(flag: string): (text: string) => number {
@@ -95,7 +95,7 @@ function statusOf(flag: string): (text: string) => number {
   };
 }
 
-/** Standard input, whole. */
+/** Reads all of standard input. */
 async function readStdin(): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
@@ -105,12 +105,12 @@ async function readStdin(): Promise<string> {
 interface Asked {
   readonly answer: ReproAnswer;
   readonly translation: Translation;
-  /** The page. */
+  /** Path of the page. */
   readonly html: string;
 }
 
 /**
- * Asks the mesh about one ticket, and writes its page into a folder of its own below `--results`.
+ * Reproduces one ticket, and writes its page into a new folder below `--results`.
  * @throws MeshproofError ERR_USAGE, ERR_MANIFEST_REJECTED, and what opening a cluster throws
  */
 export async function askTicket(files: readonly string[], options: ReproOptions, work: Work): Promise<Asked> {
@@ -118,15 +118,15 @@ export async function askTicket(files: readonly string[], options: ReproOptions,
   const { name, expect, seen, minimize = false } = options;
   const ticket = await readTicket(files, options, SCENARIOS, readStdin);
   if (options.export !== undefined) await refuseExisting(options.export);
-  translated(files, ticket); // what cannot be translated needs no cluster
+  translated(files, ticket); // throws for an invalid ticket before a cluster is started
   const keep = options.keep ?? name !== undefined;
   const opened = openCluster(
     { cluster: "embedded", ...(name !== undefined && { name }), keep },
     { id: newRunId(), verb: "repro" },
     work,
   );
-  opened.catch(() => undefined); // told where it is awaited
-  // The Kubernetes client takes a moment to load, in which the cluster is opened.
+  opened.catch(() => undefined); // reported where it is awaited
+  // The cluster opens while the Kubernetes client loads.
   const { repro } = await import("../harness/repro/repro.ts");
   const found = await repro(
     {
@@ -147,8 +147,8 @@ type ReproCommand = Pick<
 >;
 
 /**
- * How a person asks this again: what was read of the curl line instead of the line itself, which may hold passwords, and a
- * token without its signature, of which nothing is used.
+ * The command that repeats this: with the parts read from the curl line instead of the line, which may contain passwords, and
+ * with a token without its signature, which is not used.
  */
 export function againBy(
   files: readonly string[],
@@ -188,7 +188,7 @@ function nameOfPlace(place: TokenPlace): string | undefined {
   return place.header.toLowerCase() === "authorization" ? undefined : `header:${place.header}`;
 }
 
-/** A credential that is not a JWT, without it. */
+/** A header without its credential, for one that is not a JWT. */
 function headerOf(place: TokenPlace): string | undefined {
   if ("cookie" in place) return `Cookie: ${place.cookie}=this-is-not-a-jwt`;
   return "header" in place ? `${place.header}: ${place.prefix ?? ""}this-is-not-a-jwt` : undefined;

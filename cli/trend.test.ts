@@ -41,7 +41,7 @@ function place(results: readonly RunResult[]) {
 }
 
 describe("a trend", () => {
-  it("tells since when a check has not passed, and when it passed last", () => {
+  it("reports since when a check has not passed, and when it passed last", () => {
     const found = findTrend(
       place([
         day(4, ["passed", "failed", "passed", "flaky"]),
@@ -64,7 +64,7 @@ describe("a trend", () => {
     assert.deepEqual(found.failing[1]?.history, ["failed", "passed", "failed", "failed"]);
   });
 
-  it("keeps what a later run did not judge, and drops what a later run no longer has", () => {
+  it("keeps checks that a later run did not judge, and drops those that a later run no longer has", () => {
     const kept = findTrend(
       place([
         day(1, ["failed"]),
@@ -103,7 +103,7 @@ describe("meshproof trend", () => {
     write("runs/two", formatJson(day(2, ["failed", "passed"], { cluster })));
     write("runs/damaged", "{");
     mkdirSync(path.join(folder, "runs", "empty"));
-    // A ticket that was reproduced is no run.
+    // A reproduced ticket is not a run.
     mkdirSync(path.join(folder, "runs", "ticket"));
     writeFileSync(path.join(folder, "runs", "ticket", "repro.json"), "{}");
     const { stdout, exitCode } = await trend("runs", "--out", "runs");
@@ -131,7 +131,7 @@ describe("meshproof trend", () => {
     assert.doesNotMatch(page, /style="/);
   });
 
-  it("refuses a folder without runs, and one that is not there", async () => {
+  it("refuses a folder without runs, and a missing one", async () => {
     mkdirSync(path.join(folder, "none"));
     for (const [name, message] of [
       ["none", /none holds no run that judged anything/],

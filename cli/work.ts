@@ -1,4 +1,4 @@
-/** What every long verb has: a status line, and an orderly end when it is interrupted. */
+/** Runs a long verb with a status line, and ends it cleanly when it is interrupted. */
 
 import { watchInterrupt } from "./interrupt.ts";
 import { createStatusLine } from "./status.ts";
@@ -8,7 +8,7 @@ export interface Work extends StatusLine {
   readonly signal: AbortSignal;
 }
 
-/** Does long work. What fails after ctrl-C failed because of it, so ERR_INTERRUPTED takes its place. */
+/** Runs long work. An error after ctrl-C is a consequence of it, so ERR_INTERRUPTED replaces it. */
 export async function work(act: (work: Work) => Promise<number>): Promise<number> {
   const status = createStatusLine();
   const over = new AbortController();

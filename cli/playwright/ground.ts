@@ -1,6 +1,6 @@
 /**
- * The cluster of a run, held by Playwright's main process: opened by global setup, given back by global teardown. Both take it
- * from here, since an interrupted setup goes on while the teardown already runs.
+ * The cluster of a run, held by Playwright's main process: global setup opens it, global teardown releases it. Both share this
+ * module, since an interrupted setup continues while the teardown already runs.
  */
 
 import { createHash } from "node:crypto";
@@ -38,17 +38,17 @@ import { createStatusLine, type StatusLine } from "../status.ts";
 import type { Work } from "../work.ts";
 import { newRunId } from "../run-id.ts";
 
-/** A cluster that is held, with what its teardown needs. */
+/** A held cluster, with the data for its teardown. */
 interface Held {
   readonly cluster: Cluster;
   readonly session: Session;
   readonly ground: Ground;
-  /** Those that run. */
+  /** The scenarios that run. */
   readonly scenarios: readonly Scenario[];
 }
 
 const stop = new AbortController();
-/** Aborted once the run is over: what ends from then on is meant to end. */
+/** Aborted when the run is over: from then on the end of a process is expected. */
 const over = new AbortController();
 let interruption: Interruption | undefined;
 let opening: Promise<Held> | undefined;
@@ -71,7 +71,7 @@ export async function openGround(settings: RunSettings, lanes: number): Promise<
   }
 }
 
-/** Removes what scenarios left, says how the run ended, and gives the cluster back. */
+/** Removes the scenarios' remains, reports how the run ended, and releases the cluster. */
 export async function closeGround(): Promise<void> {
   const held = await opening?.catch(() => undefined);
   if (held === undefined) return;
@@ -91,7 +91,7 @@ export async function closeGround(): Promise<void> {
   await refuseLateDeaths(ground.plan, scenarios, last);
 }
 
-/** Deaths that no worker saw make a run red whichever reporter is used; ours says which scenario each belongs to. */
+/** Fails the run for container deaths that no worker saw, with any reporter; meshproof's reporter names the scenario of each. */
 async function refuseLateDeaths(
   plan: SessionPlan,
   scenarios: readonly Scenario[],
@@ -105,7 +105,7 @@ async function refuseLateDeaths(
   if (charged.length > 0) throw new Error(charged.map(({ id, reason }) => `${id}: ${reason}`).join("\n"));
 }
 
-/** Playwright itself ends in order at SIGINT alone. */
+/** Handles SIGTERM and SIGHUP too: Playwright ends cleanly only on SIGINT. */
 function watchSignals(): void {
   const interrupt = (reason: unknown): void => {
     interruption ??= interruptionBy(reason);
@@ -116,13 +116,13 @@ function watchSignals(): void {
   if (!hasParent()) return;
   process.channel?.unref();
   process.on("disconnect", () => {
-    // Whoever asked a second time does not wait.
+    // A second signal ends the process at once.
     if (stop.signal.aborted) process.exit(130);
     process.kill(process.pid, "SIGINT");
   });
 }
 
-/** A cluster that is lost ends the run as ctrl-C does. */
+/** Ends the run like ctrl-C if the cluster is lost. */
 function watchCluster(cluster: Cluster): void {
   const onLost = (): void => {
     interruption ??= interruptionBy(cluster.lost.reason);
@@ -146,7 +146,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const all = await scenariosOf(settings);
   const selected = all.filter(({ id }) => settings.ids?.includes(id) ?? true);
   const profile = readProfile(settings.profile);
-  // Made while the cluster starts.
+  // Keys are made while the cluster starts.
   const keys = createTokenFactory({ issuersDir: path.join(settings.scenarios, "issuers") }).then((tokens) =>
     tokens.keys(),
   );
@@ -169,7 +169,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const handle = await toHandle(cluster);
   const { istio } = handle.info.versions;
   const { chosen, skipped } = await choose(selected, settings.scenarios, profile, cluster.limits, istio);
-  // Of a shard others have the rest, and the merge of all needs each of them.
+  // An empty shard is valid, because the merge needs every shard.
   if (chosen.length === 0 && settings.shard === undefined) throw nothingRuns(skipped);
   const tempDir = makeTempDir();
   const plan: SessionPlan = {

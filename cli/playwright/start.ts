@@ -1,4 +1,4 @@
-/** Starts Playwright for `meshproof run`: a translation of settings, and what it tells meanwhile. */
+/** Starts Playwright for `meshproof run`: translates settings, and receives its messages. */
 
 import { spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
@@ -14,20 +14,20 @@ import { SETTINGS_VARIABLE, type RunSettings } from "../../harness/run/settings.
 import type { Work } from "../work.ts";
 import { PROJECT } from "../context.ts";
 
-/** So many lines of what Playwright complains about are told. */
+/** Maximum number of printed lines of Playwright's errors. */
 const COMPLAINT_LINES = 20;
 
-/** What a run does with what it is told. */
+/** Receives the messages of a run. */
 export interface Listener {
-  /** At once, before the reports are written. */
+  /** Called before the reports are written. */
   readonly result: (result: RunResult) => void;
   readonly note: (text: string) => void;
 }
 
 /**
- * Runs Playwright with these settings, in a process group of its own: a terminal's ctrl-C reaches this process alone, which then
- * ends Playwright in order.
- * @throws what kept it from a result, or from writing one; ERR_PROBE where it ran no scenario
+ * Runs Playwright with these settings, in its own process group: a terminal's ctrl-C then reaches only this process, which ends
+ * Playwright cleanly.
+ * @throws the error that prevented a result, or writing it; ERR_PROBE if it ran no scenario
  */
 export async function runPlaywright(
   settings: RunSettings,
@@ -78,7 +78,7 @@ export async function runPlaywright(
     child.once("error", reject);
     child.once("close", resolve);
   }).finally(() => signal.removeEventListener("abort", stop));
-  // What the cluster says is why the rest went wrong.
+  // The cluster's error is the cause of the other ones.
   if (error !== undefined) throw error;
   signal.throwIfAborted();
   if (hasResult) return;
@@ -86,7 +86,7 @@ export async function runPlaywright(
   throw new MeshproofError("ERR_PROBE", `Playwright ran no scenario: ${words || `exit code ${String(code)}`}`);
 }
 
-/** The cache may be another user's, or read-only; what lies there is run. */
+/** A writable folder: the cache may be another user's, or read-only. Files in it are executed. */
 async function writableOr(dir: string, other: string): Promise<string> {
   try {
     const own = makeOwnFolder(dir, { hint: "name a folder of your own in MESHPROOF_CACHE" });

@@ -1,6 +1,6 @@
 import { closeGround } from "./ground.ts";
 
-/** Playwright's global teardown: takes away what scenarios left, and gives the cluster back. */
+/** Playwright's global teardown: removes the scenarios' remains, and releases the cluster. */
 export default async function tearDown(): Promise<void> {
   await closeGround();
 }

@@ -45,7 +45,7 @@ export async function cleanup(run: string | undefined, options: CleanupOptions):
   });
 }
 
-/** What killed kind clusters left, where there is Docker. */
+/** Removes the remains of killed kind clusters, if there is Docker. */
 async function sweepDocker(): Promise<string[]> {
   const { sweepKind } = await import("../../clusters/kind/kind.ts");
   try {

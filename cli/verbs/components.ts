@@ -48,7 +48,7 @@ export const command = verb("components", [
 interface ComponentsOptions extends WantedMesh, PlaceFlags {
   readonly components?: ComponentSource;
   readonly build?: boolean;
-  /** Builds, and asks the registry even for a tag whose digest is remembered. */
+  /** Builds, and also resolves tags whose digests are cached. */
   readonly refresh?: boolean;
   readonly platform?: "linux/amd64" | "linux/arm64";
   readonly istioctl?: boolean;

@@ -22,7 +22,7 @@ export const command = verb("diff", [
   .addOption(option.json())
   .addOption(new Option("--markdown", "print Markdown").conflicts("json"))
   .option("--out <folder>", "write diff.html, diff.md and diff.json there")
-  .option("--known-changes <file>", "more changes to expect, beside the list that meshproof brings")
+  .option("--known-changes <file>", "more changes to expect, besides meshproof's own list")
   .action(async (before: string, after: string, options) => finish(diff(before, after, options)));
 
 interface DiffOptions {
@@ -32,7 +32,7 @@ interface DiffOptions {
   readonly knownChanges?: string;
 }
 
-/** The list of known changes that meshproof brings. */
+/** Meshproof's own list of known changes. */
 export const KNOWN_CHANGES = fileURLToPath(new URL("../../harness/compare/known-changes.yaml", import.meta.url));
 
 export async function diff(before: string, after: string, options: DiffOptions): Promise<number> {

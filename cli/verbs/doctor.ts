@@ -41,7 +41,7 @@ async function lookAtMachine(options: DoctorOptions): Promise<number> {
   });
 }
 
-/** What meshproof has on a cluster now: a run at work, what dead runs left, what looks like it. */
+/** Meshproof's objects on a cluster: of a running run, of dead runs, and others with its labels. */
 async function leftovers({ config, context }: PinnedContext): Promise<string[]> {
   const { findLeftovers, unprovenWords } = await import("../../clusters/existing/clean-up.ts");
   const { identify } = await import("../../clusters/existing/journal.ts");
@@ -67,7 +67,7 @@ async function leftovers({ config, context }: PinnedContext): Promise<string[]> 
   }
 }
 
-/** What a cluster is, and what a run would do there. Nothing is created. */
+/** Prints facts about a cluster, and what a run would do there. Creates nothing. */
 async function lookAtCluster({ kubeconfig, context, allowExec, revision }: DoctorOptions): Promise<number> {
   const { limitsOf, look, namespacesOf, refusalOf, revisionOf } = await import("../../clusters/existing/existing.ts");
   const [{ choose }, { readProfile }] = await Promise.all([

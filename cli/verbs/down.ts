@@ -18,14 +18,14 @@ interface DownOptions {
   readonly force?: boolean;
 }
 
-/** @throws ERR_CLUSTER_BUSY where another meshproof works on it */
+/** @throws ERR_CLUSTER_BUSY if another meshproof uses it */
 export async function down({ cluster: kind, name, force = false }: DownOptions): Promise<number> {
   return work(async (work) => {
     const maker = await makerOf(kind);
     const running = force ? undefined : await maker.attach(name);
     if (running !== undefined) {
       const otherwise = `stop the cluster under it: meshproof down${kind === "embedded" ? "" : ` --cluster ${kind}`} --name ${name} --force`;
-      // It goes with the cluster.
+      // The Lease is removed with the cluster.
       const lease = await takeClusterLease(running, { id: newRunId(), verb: "down", otherwise }, work).catch(
         (error: unknown) => {
           if (!(error instanceof MeshproofError) || error.code !== "ERR_CLUSTER_UNREACHABLE") throw error;

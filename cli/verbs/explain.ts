@@ -22,7 +22,7 @@ export const command = verb("explain", [
   .requiredOption("--request <request>", "METHOD and path, or METHOD and URL where a policy looks at the host")
   .option("--header <line>", "a header, 'name: value'; repeat it for more", collect, [])
   .option("--token <token>", "the token in Authorization, or @FILE that holds it")
-  .option("--claims <json>", "the token's claims instead, its signature taken for good")
+  .option("--claims <json>", "the token's claims instead, without verifying a signature")
   .option("--port <number>", "the workload's port, or the gateway's; default the only one", Number)
   .option("--peer <principal>", "who asks, by mTLS; without it the connection is plain text")
   .option("--source-ip <address>", "where the connection comes from")
@@ -38,7 +38,7 @@ export const command = verb("explain", [
   .addOption(option.json())
   .action(async (options) => finish(explainVerb(options)));
 
-/** A verdict by config is not an answer of the mesh. */
+/** Printed because a decision by config is not an answer of the mesh. */
 const NOT_ASKED = "No request was sent: this is how meshproof reads the proxy's config.";
 
 interface ExplainOptions {
@@ -71,7 +71,7 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
   });
 }
 
-/** @throws MeshproofError ERR_USAGE for what is no request or no config dump */
+/** @throws MeshproofError ERR_USAGE for an invalid request or config dump */
 export async function explainConfig(options: ExplainOptions): Promise<Explanation> {
   const request = await readRequest(options);
   const dump = await readDump(options);
@@ -80,7 +80,7 @@ export async function explainConfig(options: ExplainOptions): Promise<Explanatio
   );
 }
 
-/** @throws MeshproofError ERR_USAGE for what is no request */
+/** @throws MeshproofError ERR_USAGE for an invalid request */
 async function readRequest(options: ExplainOptions): Promise<OracleRequest> {
   const [, method, authority, path] = /^([A-Z]+) (?:https?:\/\/([^/?#]+))?(\/\S*)$/.exec(options.request) ?? [];
   if (method === undefined || path === undefined)
@@ -108,7 +108,7 @@ async function readRequest(options: ExplainOptions): Promise<OracleRequest> {
   };
 }
 
-/** The dump of a file, or of a pod's proxy. */
+/** Reads the dump from a file, or from a pod's proxy. */
 async function readDump(options: ExplainOptions): Promise<unknown> {
   if ((options.configDump === undefined) === (options.pod === undefined))
     throw usage("name either a saved config dump (--config-dump) or a pod (--pod)");
@@ -133,7 +133,7 @@ async function readDump(options: ExplainOptions): Promise<unknown> {
 }
 
 /**
- * The pod of this name, or the only one whose name begins with it, as a Deployment's pods begin with the Deployment's name.
+ * Finds the pod of this name, or the only one whose name starts with it (such as the name of a Deployment).
  * @throws MeshproofError ERR_USAGE with the pods that have a proxy
  */
 export async function findProxyPod(kube: Pick<Kube, "core">, namespace: string, name: string): Promise<string> {
@@ -177,7 +177,7 @@ function parseClaims(text: string): Readonly<Record<string, unknown>> {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
-    // told below
+    // reported below
   }
   throw usage("--claims takes a JSON object");
 }

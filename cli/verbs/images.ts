@@ -23,12 +23,12 @@ export const command = verb("images", [
 
 interface ImagesOptions extends ImageFlags {
   readonly build?: boolean;
-  /** Asks the registry for the digests that are not pinned. */
+  /** Resolves the digests of images that are not pinned. */
   readonly resolve?: boolean;
   readonly json?: boolean;
 }
 
-/** Lists what a kind cluster is pulled from, or builds it here. */
+/** Lists the images of a kind cluster, or builds them here. */
 export async function images(options: ImagesOptions): Promise<number> {
   if (options.build === true)
     return work(async ({ progress, signal, clear }) => {
@@ -62,7 +62,7 @@ export async function images(options: ImagesOptions): Promise<number> {
   return 0;
 }
 
-/** With the digest that each unpinned image has now where it would be pulled from. */
+/** Adds the current digest of each unpinned image in its registry. */
 async function resolveAll(listed: readonly KindImage[]): Promise<KindImage[]> {
   const { readDigest } = await import("../../clusters/components/registry/client.ts");
   return Promise.all(

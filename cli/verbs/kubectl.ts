@@ -19,7 +19,7 @@ export const command = verb("kubectl", [
   .allowUnknownOption()
   .action(async (args: string[], options) => finish(kubectl(args, options)));
 
-/** Becomes kubectl as far as a child can: its terminal, its signals, its exit code. */
+/** Runs kubectl as a child with this terminal, and passes on signals and the exit code. */
 export async function kubectl(
   args: readonly string[],
   options: { readonly cluster: MadeKind; readonly name: string },

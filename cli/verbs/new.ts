@@ -12,13 +12,13 @@ export const command = verb("new", ["new jwt/audience-must-match", "new team/ord
 
 const STARTER = path.join(import.meta.dirname, "../starter");
 
-/** What a folder of scenarios has beside its groups. */
+/** Folders beside the groups of scenarios. */
 const SHARED = ["issuers", "workloads"];
 
 /**
- * Writes a scenario that runs, to be changed into the one that is meant.
+ * Writes a working scenario as a starting point.
  * @param id `<group>/<name>`
- * @throws ERR_USAGE where the id is none or the folder exists: nothing is overwritten
+ * @throws ERR_USAGE if the id is invalid or the folder exists: nothing is overwritten
  */
 export async function create(id: string, { scenarios }: { readonly scenarios: string }): Promise<number> {
   const word = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";

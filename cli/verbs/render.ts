@@ -14,7 +14,7 @@ export const command = verb("render", ["render jwt/algorithms", "render jwt/algo
   .addOption(option.scenarios())
   .action(async (scenario: string, options) => finish(render(scenario, options)));
 
-/** What only a run knows. TEST-NET-1 (RFC 5737) stands for the pod outside the mesh. */
+/** Placeholders for values that only a run has. An address of TEST-NET-1 (RFC 5737) replaces that of the pod outside the mesh. */
 const UNKNOWN = {
   ns: OWN_NAMESPACES.namespace,
   outsideIp: "192.0.2.1",

@@ -26,7 +26,7 @@ export const command = ticketOptions(
     finish(options.check === undefined ? repro(files, options) : checkTickets(options.check, options)),
   );
 
-/** @returns 0; 1 where `--expect` is given and the mesh answers otherwise; 4 where the ticket was not reproduced */
+/** @returns 0; 1 if `--expect` is given and the mesh gives another answer; 4 if the ticket was not reproduced */
 export async function repro(files: readonly string[], options: ReproOptions): Promise<number> {
   return work(async (work) => {
     const { answer, translation, html } = await askTicket(files, options, work);
@@ -39,7 +39,7 @@ export async function repro(files: readonly string[], options: ReproOptions): Pr
   });
 }
 
-/** Everything about a ticket in one folder. @returns lines that say what was written */
+/** Writes all files of a ticket into one folder. @returns lines that list the written files */
 async function exportAll(folder: string, translation: Translation, answer: ReproAnswer): Promise<string[]> {
   const written = await exportTicket(folder, translation, answer, SCENARIOS);
   await writeRepro(answer, folder);

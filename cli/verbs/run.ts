@@ -73,7 +73,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly shard?: string | undefined;
   /** A run's folder, or its results.json. */
   readonly rerunFailed?: string;
-  /** Whether a scenario that failed there and is gone may be left out. */
+  /** Whether to leave out scenarios that failed there and no longer exist. */
   readonly ignoreMissing?: boolean;
   /** Seconds. */
   readonly limit?: number;
@@ -83,7 +83,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly profile: string;
 }
 
-/** What only an existing cluster takes. */
+/** Flags for existing clusters only. */
 export interface ExistingFlags {
   readonly kubeconfig?: string;
   readonly context?: string;
@@ -139,12 +139,12 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
   });
 }
 
-/** For people, beside what a command prints. */
+/** Prints a note for people, besides the command's output. */
 export function note(line: string): void {
   warn(`note: ${line}`);
 }
 
-/** The flags of `meshproof run`, as Playwright's global setup, tests and reporter take them. */
+/** Converts the flags of `meshproof run` to settings for Playwright's global setup, tests and reporter. */
 function settingsOf(
   scenarios: readonly Scenario[],
   asked: readonly string[],
@@ -176,10 +176,10 @@ function settingsOf(
 }
 
 /**
- * Those that failed, flaked or ended in an error in an earlier run.
- * @param options.all whatever scenarios there are, selected or not
- * @param options.ignoreMissing whether one that is no longer there may be left out, which is told
- * @throws MeshproofError ERR_USAGE where one of them is no longer there, or the earlier run judged nothing and nothing failed
+ * The scenarios that failed, flaked or ended with an error in an earlier run.
+ * @param options.all all scenarios, selected or not
+ * @param options.ignoreMissing whether to leave out scenarios that no longer exist, with a note
+ * @throws MeshproofError ERR_USAGE if one of them no longer exists, or the earlier run judged nothing and nothing failed
  */
 export async function onlyFailed(
   selected: readonly Scenario[],
@@ -203,7 +203,7 @@ export async function onlyFailed(
   return selected.filter(({ id }) => failed.some((scenario) => scenario.id === id));
 }
 
-/** @throws MeshproofError ERR_USAGE for options that mean nothing where the run goes */
+/** @throws MeshproofError ERR_USAGE for options that do not apply to the kind of cluster */
 function refuseMixedOptions(options: RunVerbOptions): void {
   if (options.ignoreMissing === true && options.rerunFailed === undefined)
     throw new MeshproofError("ERR_USAGE", "--ignore-missing says what --rerun-failed leaves out", {
@@ -236,7 +236,7 @@ function refuseMixedOptions(options: RunVerbOptions): void {
   );
 }
 
-/** How a person starts this run again. */
+/** The command that repeats this run. */
 function againBy(names: readonly string[], options: RunVerbOptions): string {
   const { tag, cluster, istio, envoy, kubeconfig, context, revision, shard, knownFailures, profile, scenarios } =
     options;

@@ -33,14 +33,14 @@ export async function trend(folder: string, { json, out }: TrendOptions): Promis
   return 0;
 }
 
-/** Every folder with a results.json; `latest` is a link to one of them. What cannot be read is told, never dropped in silence. */
+/** Reads every folder with a results.json; `latest` is a link to one of them. Unreadable folders are reported. */
 async function readRuns(folder: string): Promise<{ runs: PlacedRun[]; leftOut: string[] }> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
     throw new MeshproofError("ERR_USAGE", `${folder} cannot be read: ${(cause as Error).message}`, { cause });
   });
   const runs: PlacedRun[] = [];
   const leftOut: string[] = [];
-  // One after the other: a result takes many times its size while it is read.
+  // One after the other, because reading a result needs many times its size in memory.
   for (const { name } of entries.filter((entry) => entry.isDirectory())) {
     const place = path.join(folder, name);
     if (!(await readdir(place)).includes("results.json")) continue;

@@ -55,7 +55,7 @@ export async function up(options: UpOptions): Promise<number> {
       });
       await Promise.all([cluster.ready(), deployed]);
     } catch (error) {
-      // A cluster is up, or nothing is left of it.
+      // If something failed, remove the cluster again.
       if (opened.started) await (await makerOf(options.cluster)).stop(options.name);
       throw error;
     }

@@ -86,7 +86,7 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
         `both are Istio ${old.istio} with ${old.envoy ? `Envoy ${old.envoy}` : "its own Envoy"}`,
         { hint: "name another version, such as --to 1.31@1.40" },
       );
-    // By default what is documented; whoever names scenarios means all of them.
+    // The default is the tag documented; named scenarios are not filtered.
     const tag = options.tag.length === 0 && names.length === 0 ? ["documented"] : options.tag;
     const scenarios = await readScenarios(options.scenarios, names, tag);
     const knownChanges = await readKnownChanges(KNOWN_CHANGES);
@@ -121,7 +121,7 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
   });
 }
 
-/** `1.30`, or `1.30@1.36` where Envoy's version matters too; `1.29.2` alone is a released Istio with its own Envoy. */
+/** `1.30`, or `1.30@1.36` with Envoy's version; `1.29.2` alone is a released Istio with its own Envoy. */
 export function parsePair(text: string): WantedMesh {
   const [istio, envoy, more] = text.split("@");
   if (more !== undefined)
@@ -131,7 +131,7 @@ export function parsePair(text: string): WantedMesh {
   return wanted;
 }
 
-/** Starts the cluster, upgrades its mesh, and ends it. @param describe what to do, given what a run's process needs of the Lease */
+/** Starts the cluster, upgrades its mesh, and ends it. @param describe returns the task, from the Lease's data for a run's process */
 async function onCluster(
   id: string,
   meshes: readonly WantedMesh[],
@@ -160,12 +160,12 @@ interface ChildRun {
   readonly folder: string;
   /** The arguments of `meshproof run` that choose the scenarios. */
   readonly selection: readonly string[];
-  /** The environment by which it may use the cluster. */
+  /** The environment that lets it use the cluster. */
   readonly child: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 }
 
-/** A run as a process of its own, as anybody would start it on this cluster; its results become `<folder>/<side>`. */
+/** Runs `meshproof run` as a separate process on this cluster; its results become `<folder>/<side>`. */
 async function runOn(
   cluster: UpgradableCluster,
   side: "from" | "to",
@@ -175,7 +175,7 @@ async function runOn(
   const results = path.join(folder, `.${side}`);
   const main = path.resolve(import.meta.dirname, "../main.ts");
   const where = ["--cluster", cluster.kind, "--name", cluster.name, "--results", results];
-  // An upgrade knows the pods of one lane.
+  // An upgrade supports only one lane.
   const args = [main, "run", ...selection, ...where, "--lanes", "1"];
   const stderr: string[] = [];
   const run = execa(process.execPath, [...process.execArgv, ...args], {
@@ -191,7 +191,7 @@ async function runOn(
   }
   const { exitCode } = await run;
   signal.throwIfAborted();
-  // 1 says that checks failed: whether that is new, the comparison tells.
+  // 1 means that checks failed; the comparison shows whether that is new.
   if (exitCode !== 0 && exitCode !== 1)
     throw new MeshproofError("ERR_CLUSTER_START", `the run on "${side}" broke:\n${stderr.slice(-20).join("\n")}`);
   const result = await readResults(path.join(results, "latest"));
@@ -200,7 +200,7 @@ async function runOn(
   return result;
 }
 
-/** How a person starts this upgrade again. */
+/** The command that repeats this upgrade. */
 function againBy(
   names: readonly string[],
   [from, to]: readonly [WantedMesh, WantedMesh],

@@ -105,7 +105,10 @@ test("a link to a change also shows it if a filter hides it", async ({ page, rep
   await page.goBack();
 });
 
-test("a comparison can be used with the keyboard only: find, arrows past hidden rows, Enter", async ({ page, report }) => {
+test("a comparison can be used with the keyboard only: find, arrows past hidden rows, Enter", async ({
+  page,
+  report,
+}) => {
   await report.openHtml(PAGES.diff.plain());
   await page.keyboard.press("/");
   await expect(page.getByLabel("Find")).toBeFocused();

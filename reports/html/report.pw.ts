@@ -48,10 +48,7 @@ test("a matrix shows a number in agreeing cells, and both numbers and who answer
   );
 });
 
-test("a failure is open with its reason, policies and curl line; similar ones are closed", async ({
-  page,
-  report,
-}) => {
+test("a failure is open with its reason, policies and curl line; similar ones are closed", async ({ page, report }) => {
   await report.open(redRun());
   const first = check(page, "paths/skip-jwt-for-paths/3.4");
   await expect(first.locator("dl")).toBeVisible();
