@@ -9,7 +9,7 @@ import type {
   TestResult,
 } from "@playwright/test/reporter";
 import { errorOf, hasParent, tellParent } from "../harness/run/parent.ts";
-import { createRecorder, wordsOf, type Gathered } from "../harness/run/recorder.ts";
+import { createRecorder, type Gathered } from "../harness/run/recorder.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { exitCode, pointLatest, REPORT, writeReports } from "./index.ts";
 
@@ -37,7 +37,7 @@ export default class MeshproofReporter implements Reporter {
   }
 
   onError(error: TestError): void {
-    tellParent({ kind: "complaint", text: wordsOf(error) });
+    this.#recorder.complain(error);
   }
 
   async onEnd(full: FullResult): Promise<{ status: FullResult["status"] } | undefined> {

@@ -10,6 +10,7 @@ import { sentence } from "../../reports/words.ts";
 import { GROUND_VARIABLE } from "./plan.ts";
 import { createRecorder } from "./recorder.ts";
 import { unrun } from "./scenario.ts";
+import { readSettings, SETTINGS_VARIABLE } from "./settings.ts";
 
 describe("what Playwright tells of a run", async () => {
   const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
@@ -94,5 +95,27 @@ describe("what Playwright tells of a run", async () => {
       [one.id, "error", reason],
       [two.id, "error", reason],
     ]);
+  });
+
+  it("knows what was to run also where Playwright found no test of it, and why it did not", async () => {
+    await writeFile(path.join(folder, "ending.json"), "{}");
+    const settings = { ...readSettings({}), ids: [one.id, three.id] };
+    process.env[SETTINGS_VARIABLE] = JSON.stringify(settings);
+    try {
+      const recorder = createRecorder();
+      recorder.begin({ allTests: () => [] } as unknown as Suite, { shard: null });
+      recorder.complain({ message: "\u001b[31mReferenceError: x\u001b[39m" });
+      const { scenarios: found, counts } = (await recorder.gather({ status: "failed" }))!.result;
+      assert.deepEqual(
+        found.map(({ id, status, reason }) => [id, status, reason]),
+        [
+          [one.id, "error", "it did not run to its end; Playwright says: ReferenceError: x"],
+          [three.id, "skipped", sentence({ kind: "no-gateway" })],
+        ],
+      );
+      assert.equal(counts.error, 1);
+    } finally {
+      delete process.env[SETTINGS_VARIABLE];
+    }
   });
 });

@@ -24,6 +24,8 @@ export interface Gathered {
 export interface Recorder {
   begin(suite: Suite, config: Pick<FullConfig, "shard">): void;
   end(test: TestCase, result: TestResult): void;
+  /** An error of none of the tests, such as a file that cannot be loaded: then Playwright knows no test of it. */
+  complain(error: TestError): void;
   /** Waits until global teardown has said how an interrupted run ended; some seconds at most. */
   ending(): Promise<void>;
   /** @returns undefined where there was no cluster, and so nothing to say */
@@ -39,6 +41,7 @@ const ARGUMENTS = process.argv.slice(2);
 export function createRecorder(): Recorder {
   const settings = readSettings();
   const tests: TestCase[] = [];
+  const complaints: string[] = [];
   let ground: Ground | undefined;
   let shard: Shard | undefined = settings.shard;
   let done = 0;
@@ -59,6 +62,10 @@ export function createRecorder(): Recorder {
         for (const error of result.errors) tellParent({ kind: "complaint", text: wordsOf(error) });
       tellParent({ kind: "ended", id: test.title, status, durationMs: result.duration, done: ++done, of });
     },
+    complain(error) {
+      complaints.push(wordsOf(error));
+      tellParent({ kind: "complaint", text: wordsOf(error) });
+    },
     async ending() {
       const until = performance.now() + ENDING_LIMIT_MS;
       while (performance.now() < until && ground !== undefined && (await readEnding(ground)) === undefined)
@@ -69,18 +76,22 @@ export function createRecorder(): Recorder {
       const ended = (await readEnding(ground)) ?? {};
       const ending = full.status === "interrupted" ? { interruption: interruptionBy(undefined), ...ended } : ended;
       const scenarios = await scenariosOf(settings);
-      const ids = new Set(tests.map(({ title }) => title));
       const begun = tests.filter(({ results }) => results.length > 0);
       const recorded = await inLanes(
         new Set(begun.map(({ title }) => title)),
-        async (id) => [id, await readRecorded(begun.filter(({ title }) => title === id))] as const,
+        async (id): Promise<[string, Recorded]> => [id, await readRecorded(begun.filter(({ title }) => title === id))],
       );
+      // What was to run and has no test did not run, and whatever kept Playwright from it is why.
+      const found = new Set(tests.map(({ title }) => title));
+      for (const id of settings.ids ?? [])
+        if (!found.has(id)) recorded.push([id, { results: [], ...complaintOf(complaints) }]);
+      const ids = new Set([...found, ...(settings.ids ?? [])]);
       const selected = scenarios.filter(({ id }) => ids.has(id));
       const command = settings.command ?? commandOf(ARGUMENTS, process.env);
       const repeat = settings.repeat === undefined ? {} : { repeat: settings.repeat };
       const known = await knownFailuresOf(settings, selected);
-      const found = gatherRun({ ...ground, command, known, ...repeat }, selected, new Map(recorded), ending);
-      return { result: shard === undefined ? found : { ...found, shard }, folder: ground.folder };
+      const gathered = gatherRun({ ...ground, command, known, ...repeat }, selected, new Map(recorded), ending);
+      return { result: shard === undefined ? gathered : { ...gathered, shard }, folder: ground.folder };
     },
   };
 
@@ -106,12 +117,15 @@ async function readRecorded(tests: readonly TestCase[]): Promise<Recorded> {
   }
   // One of several times that did not come to its end is not made good by the others.
   const missing = all.some(({ attachments }) => !attachments.some(({ name }) => name === RESULT));
-  const complaint = all.flatMap(({ errors }) => errors.map(wordsOf)).join("\n");
   return {
     results: missing ? results.filter(({ status }) => status !== "passed") : results,
     ...(around && { around }),
-    ...(complaint !== "" && { complaint }),
+    ...complaintOf(all.flatMap(({ errors }) => errors.map(wordsOf))),
   };
+}
+
+function complaintOf(words: readonly string[]): Pick<Recorded, "complaint"> {
+  return words.length === 0 ? {} : { complaint: words.join("\n") };
 }
 
 async function readAttached<T>(attachments: TestResult["attachments"], name: string): Promise<T | undefined> {
@@ -123,6 +137,6 @@ async function readAttached<T>(attachments: TestResult["attachments"], name: str
 const COLOURS = /\u001b\[[\d;]*m/g;
 
 /** In a person's words, without Playwright's colours. */
-export function wordsOf(error: TestError): string {
+function wordsOf(error: TestError): string {
   return (error.message ?? error.value ?? "unknown error").replaceAll(COLOURS, "");
 }
