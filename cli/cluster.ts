@@ -30,9 +30,9 @@ export interface PlaceFlags {
 }
 
 export interface ImageFlags extends PlaceFlags {
-  /** For a kind cluster alone. */
+  /** Only for a kind cluster: the source of its images. */
   readonly images?: string;
-  /** For a kind cluster alone. */
+  /** Only for a kind cluster: the tag of its node image. */
   readonly kubernetes?: string;
   /** Only for an embedded cluster. */
   readonly components?: ComponentSource;

@@ -1,19 +1,19 @@
 /**
- * The one thing that differs between clusters. Everything else (apply, watch, exec, logs) goes through the
- * Kubernetes API of the kubeconfig that a cluster gives.
+ * The interface of a cluster. Everything that is the same for all clusters (apply, watch, exec, logs) uses the
+ * Kubernetes API through the cluster's kubeconfig.
  */
 
 import type { ClusterInfo, JwksFetcher, MeshSetting } from "../harness/model/cluster.ts";
 
-/** What a mesh that is not ours cannot do, or must not be made to do. A scenario that needs it is skipped, and says why. */
+/** What a mesh on an existing cluster cannot or must not do. A scenario that needs it is skipped, with the reason. */
 export interface MeshLimits {
-  /** Who fetches a `jwksUri`, by istiod's environment; nobody changes it. */
+  /** Who fetches a `jwksUri`, from istiod's environment; it is not changed. */
   readonly jwksFetch: JwksFetcher;
   /** Whether objects may reach beyond the run's own namespaces. */
   readonly meshWide: boolean;
-  /** Whether there is a gateway that the documented selectors choose. */
+  /** Whether there is a gateway that the documented selectors match. */
   readonly gateway: boolean;
-  /** Whether its proxies write Istio's JSON access log, which has Envoy's response code details. */
+  /** Whether its proxies write Istio's JSON access log, which contains Envoy's response code details. */
   readonly accessLog: boolean;
 }
 
@@ -25,15 +25,15 @@ export interface CertificateAuthority {
   readonly privateKey: string;
 }
 
-/** What a run must do on a cluster that stays, so that nothing of it does. */
+/** The records of a run on an existing cluster, so that all of its objects can be removed. */
 export interface RunJournal {
-  /** A file that takes a line for every object before it is created. */
+  /** A file to which a line is written for every object before it is created. */
   readonly file: string;
-  /** On every object that the run creates. */
+  /** Labels on every object that the run creates. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** What `${ns}` and `${outside.ns}` stand for on clusters that are ours. */
+/** The values of `${ns}` and `${outside.ns}` on meshproof's own clusters. */
 export const OWN_NAMESPACES = { namespace: "foo", outsideNamespace: "meshproof-outside" } as const;
 
 export interface Cluster extends AsyncDisposable {
@@ -41,29 +41,29 @@ export interface Cluster extends AsyncDisposable {
   readonly name: string;
   /** Path of a kubeconfig with exactly one context. */
   readonly kubeconfig: string;
-  /** The namespace that `${ns}` stands for. */
+  /** The value of `${ns}`. */
   readonly namespace: string;
   /** The namespace of clients and hosts outside the mesh, which gets no sidecars: `${outside.ns}`. */
   readonly outsideNamespace: string;
-  /** Whether mesh-wide objects and settings may be changed: true on clusters that are ours. */
+  /** Whether mesh-wide objects and settings may be changed: true on meshproof's own clusters. */
   readonly ours: boolean;
   /** The base URL by which the place `outside` (a pod without a sidecar) reaches the ingress gateway. */
   readonly ingressUrl: string;
-  /** The CA that istiod trusts for HTTPS JWKS endpoints; undefined on clusters that are not ours. */
+  /** The CA that istiod trusts for HTTPS JWKS endpoints; undefined on existing clusters. */
   readonly jwksAuthority?: CertificateAuthority;
-  /** Undefined on clusters that are ours. */
+  /** Undefined on meshproof's own clusters. */
   readonly limits?: MeshLimits;
-  /** Labels by which a namespace's pods get sidecars. */
+  /** Namespace labels that enable sidecar injection. */
   readonly injection: Readonly<Record<string, string>>;
-  /** Where every object is written down before it is created; undefined where the whole cluster goes. */
+  /** The journal of the created objects; undefined if the whole cluster is removed. */
   readonly journal?: RunJournal;
-  /** Aborts, with a MeshproofError as its reason, when the cluster ends without being told to. */
+  /** Aborts, with a MeshproofError as its reason, if the cluster ends unexpectedly. */
   readonly lost: AbortSignal;
-  /** Waits for what may still be starting when the cluster is opened: the ingress gateway. */
+  /** Waits for the ingress gateway, which may still be starting when the cluster is opened. */
   ready(): Promise<void>;
   describe(): Promise<ClusterInfo>;
   /**
-   * Brings the mesh to this setting and waits until istiod runs with it. Throws ERR_MESH_SETTING where `ours` is false and it differs.
+   * Changes the mesh setting and waits until istiod runs with it. Throws ERR_MESH_SETTING if `ours` is false and the setting differs.
    * @param options.restart ours: a new istiod in any case, which has fetched no keys yet
    */
   setMesh(setting: MeshSetting, options?: { readonly restart?: boolean }): Promise<void>;
@@ -71,7 +71,7 @@ export interface Cluster extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** How a running cluster is told to another process (a file named by MESHPROOF_CLUSTER_FILE): the data part of {@link Cluster}. */
+/** The data part of {@link Cluster}, for another process. */
 export interface ClusterHandle {
   readonly kind: ClusterInfo["kind"];
   readonly name: string;
@@ -86,7 +86,7 @@ export interface ClusterHandle {
   readonly info: ClusterInfo;
 }
 
-/** The data part of a cluster, for another process. */
+/** Returns the data part of a cluster. */
 export async function toHandle(cluster: Cluster): Promise<ClusterHandle> {
   const { kind, name, kubeconfig, namespace, outsideNamespace, ours, ingressUrl, injection } = cluster;
   const info = await cluster.describe();

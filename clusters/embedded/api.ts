@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { API_PORT } from "./node-layout.ts";
 import type { Pki } from "./pki.ts";
 
-/** The supervisor's own few calls to the API server, as the cluster's administrator. */
+/** The supervisor's calls to the API server, as the cluster's administrator. */
 export class AdminApi {
   readonly #agent: Agent;
 
@@ -16,12 +16,12 @@ export class AdminApi {
     });
   }
 
-  /** Waits until the API server says that it is ready (`/readyz`: its bootstrap roles, namespaces and admission included). */
+  /** Waits until the API server is ready (`/readyz`, which includes bootstrap roles, namespaces and admission). */
   async untilReady(signal: AbortSignal): Promise<void> {
     await until(async () => (await this.#call("GET", "/readyz")).status === 200, signal);
   }
 
-  /** Server-side apply; waits for the namespace to be there. */
+  /** Server-side apply; waits until the namespace exists. */
   async apply(path: string, object: object, signal: AbortSignal): Promise<void> {
     await until(async () => {
       const { status, body } = await this.#call("PATCH", `${path}?fieldManager=meshproof&force=true`, object);
@@ -30,7 +30,7 @@ export class AdminApi {
     }, signal);
   }
 
-  /** Waits until the API server's authorizer has heard of a role (`SubjectAccessReview`). */
+  /** Waits until the API server's authorizer knows a role (`SubjectAccessReview`). */
   async untilAllowed(spec: object, signal: AbortSignal): Promise<void> {
     const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     const review = { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview", spec };
@@ -74,7 +74,7 @@ export class AdminApi {
   }
 }
 
-/** Asks until it is so. A refused connection is a no: the server is still starting. */
+/** Repeats `ask` until it returns true. A refused connection counts as false: the server is still starting. */
 export async function until(ask: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
   for (;;) {
     signal.throwIfAborted();

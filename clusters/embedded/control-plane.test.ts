@@ -21,7 +21,7 @@ test("the API server authorizes by RBAC, knows no static tokens and no anonymous
   assert.ok(flags.some((flag) => flag.startsWith("--kubelet-certificate-authority=")));
 });
 
-test("etcd, which asks nobody who he is, listens on no address that a pod on the node's network reaches", () => {
+test("etcd, which has no authentication, listens on no address that a pod on the node's network can reach", () => {
   const listens = commandOf("etcd").flatMap((flag) => /^--listen-[\w-]+-urls=(.*)$/.exec(flag)?.[1] ?? []);
   assert.equal(listens.length, 2);
   // A path would be dropped from the peers' one, and an abstract socket taken, which belongs to the network.

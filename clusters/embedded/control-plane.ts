@@ -17,8 +17,8 @@ import {
 } from "./node-layout.ts";
 
 /**
- * etcd asks nobody who he is, so it has no address: its sockets are files of the node, which no pod sees, not even one on the
- * node's network.
+ * etcd has no authentication, so it listens on no address: its sockets are files of the node, which no pod can see, not even
+ * one on the node's network.
  */
 const ETCD_URL = `unix://${NODE_SOCKETS}/etcd`;
 const SERVICE_ACCOUNT_ISSUER = `https://kubernetes.default.svc.${CLUSTER_DOMAIN}`;
@@ -47,7 +47,7 @@ const CONTROLLERS = [
 
 /** The command line of each program, as run inside the node's root. */
 export function commandOf(program: NodeProgram): readonly string[] {
-  // etcd takes its peers' socket for a file only where its name is not a path.
+  // etcd treats its peers' socket as a file only if its name is not a path.
   const folder = program === "etcd" ? ["env", `--chdir=${NODE_SOCKETS}`] : [];
   return [...folder, `${NODE_BIN}/${program}`, ...FLAGS[program]];
 }
@@ -57,11 +57,11 @@ const FLAGS: Readonly<Record<NodeProgram, readonly string[]>> = {
     `--data-dir=${NODE_ETCD}`,
     `--listen-client-urls=${ETCD_URL}`,
     "--listen-peer-urls=unix://peers:0",
-    // It wants an address here, which nobody asks: there is one member.
+    // etcd requires an address here; it is not used, since there is only one member.
     "--advertise-client-urls=http://127.0.0.1:1",
-    // The data lies in memory and ends with the cluster.
+    // The data is in memory and ends with the cluster.
     "--unsafe-no-fsync",
-    // A member that is alone elects itself after one election timeout; the default makes that a second.
+    // A single member elects itself after one election timeout; the default is a second.
     "--heartbeat-interval=20",
     "--election-timeout=100",
     "--log-level=warn",
@@ -142,7 +142,7 @@ const KUBE_PROXY = {
   hostnameOverride: NODE_NAME,
   clusterCIDR: POD_CIDR,
   clientConnection: { kubeconfig: `${NODE_CONFIG}/kube-proxy.conf` },
-  // Zero leaves the kernel's values alone: those of a network namespace cannot be raised, and the host's are not ours.
+  // Zero keeps the kernel's values: those of a network namespace cannot be raised, and the host's must not be changed.
   conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: "0s", tcpCloseWaitTimeout: "0s" },
   // A new Service works at once; the default gathers changes for a second.
   nftables: { minSyncPeriod: "10ms" },
@@ -151,8 +151,8 @@ const KUBE_PROXY = {
 };
 
 /**
- * A name outside the cluster does not exist, and says so at once: nothing in here can reach another name server. Two
- * blocks, since `template` would come before `kubernetes` in one.
+ * A name outside the cluster gets NXDOMAIN at once: no other name server can be reached from here. Two blocks, since
+ * `template` would come before `kubernetes` in one.
  */
 const COREFILE = `${CLUSTER_DOMAIN}:53 in-addr.arpa:53 {
     bind ${NODE_ADDRESS}
@@ -171,7 +171,7 @@ const COREFILE = `${CLUSTER_DOMAIN}:53 in-addr.arpa:53 {
 }
 `;
 
-/** Addresses that answer 200 on HTTP once the program does its work. */
+/** HTTP URLs that answer 200 once the program is ready. */
 export const READY_URLS = {
   "kube-proxy": "http://127.0.0.1:10256/healthz",
   coredns: "http://127.0.0.1:8181/ready",
@@ -204,13 +204,13 @@ function grant(name: string, user: string, rules: readonly object[]): BaseObject
   ];
 }
 
-/** The last thing that the kubelet needs beyond the node authorizer: asked for, so that it starts with it in force. */
+/** The last permission that the kubelet needs beyond the node authorizer; the start waits until it is in force. */
 export const KUBELET_ACCESS = {
   user: `system:node:${NODE_NAME}`,
   resourceAttributes: { resource: "secrets", verb: "watch" },
 };
 
-/** What a cluster has before anything is installed into it. */
+/** The objects of a cluster before anything is installed. */
 export const BASE_OBJECTS: readonly BaseObject[] = [
   ...grant("system:coredns", "system:coredns", [
     { apiGroups: [""], resources: ["services", "pods", "namespaces"], verbs: ["list", "watch"] },
@@ -259,20 +259,20 @@ export const BASE_OBJECTS: readonly BaseObject[] = [
 /** `ip -batch` lines of the node's own network. */
 export const NETWORK_LINES: readonly string[] = [
   "link set lo up",
-  // An address of its own: by default a bridge takes that of a port, and changes it when pods come and go.
+  // A fixed MAC address: by default a bridge takes that of a port, and changes it when pods come and go.
   `link add ${BRIDGE} address 02:6d:70:00:00:01 type bridge`,
   `addr add ${NODE_ADDRESS}/24 dev ${BRIDGE}`,
   `link set ${BRIDGE} up`,
   // Routed somewhere, so that a connection from the node gets as far as kube-proxy's translation.
   `route add ${SERVICE_CIDR} dev ${BRIDGE}`,
-  // Nothing reaches the outside, and is told so at once.
+  // Packets to the outside are rejected at once.
   "route add unreachable default",
 ];
 
 /** Kernel settings of the node's network namespace, under /proc/sys/net. */
 export const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
   "ipv4/ip_forward": "1",
-  // Pods reach each other through the node, and must not be told of a shorter way past its address translation.
+  // Pods reach each other through the node; a redirect would bypass its address translation.
   "ipv4/conf/all/send_redirects": "0",
   [`ipv4/conf/${BRIDGE}/send_redirects`]: "0",
 };

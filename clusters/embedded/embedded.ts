@@ -36,7 +36,7 @@ import {
   type RunPaths,
 } from "./run-dir.ts";
 
-/** How long a cluster may take to go once it is told to. The kernel needs well under a second. */
+/** How long a cluster may take to end. The kernel needs well under a second. */
 const STOP_SECONDS = 20;
 
 export interface StartOptions {
@@ -45,19 +45,19 @@ export interface StartOptions {
   readonly keep: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
-  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  /** The versions of Istio and Envoy: the first to start with, and those that it can be upgraded to. */
   readonly meshes?: readonly MeshChoice[];
   /** Where images come from. */
   readonly images?: ImagePlaces | undefined;
-  /** Images, a build here, or what can be had. */
+  /** Whether components come from images, from a local build, or from either. */
   readonly source?: ComponentSource | undefined;
 }
 
-/** What another process must know of a complete cluster; nothing secret. */
+/** Facts about a complete cluster for another process; nothing secret. */
 interface Facts {
-  /** What the Envoy that it started with says it is. */
+  /** The version of the Envoy that it started with. */
   readonly envoy: string;
-  /** By component; for another version of one, by `component@version`. */
+  /** Digests by component; for another version of one, by `component@version`. */
   readonly digests: Readonly<Record<string, string>>;
   /** When the bytes behind each of {@link digests} were last compared with it; a cluster of an older meshproof does not say. */
   readonly verified?: Readonly<Record<string, string>>;
@@ -67,12 +67,12 @@ interface Facts {
 
 /**
  * Starts a cluster: Kubernetes, istiod with its webhooks in force. The ingress gateway may still be starting.
- * @throws ERR_CLUSTER_START with the last lines of the log of what failed; ERR_COMPONENT, ERR_MISSING_PROGRAM,
- *   ERR_INTERRUPTED. Nothing of the cluster is left then but, where it failed, its logs.
+ * @throws ERR_CLUSTER_START with the last lines of the failed program's log; ERR_COMPONENT, ERR_MISSING_PROGRAM,
+ *   ERR_INTERRUPTED. Only the logs of a failed cluster are left then.
  */
 export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [chooseMesh({})], images, source } = options;
-  findRunDir(name); // refuses what is not a name, or somebody else's folder, before anything is built
+  findRunDir(name); // refuses an invalid name, or another user's folder, before anything is built
   const installed = await ensureComponents({ progress, signal, meshes, images, source });
   throwIfInterrupted(signal);
   const { dir, launched } = await claimAndLaunch(runDirOf(name), installed, options);
@@ -105,7 +105,7 @@ export async function attachEmbedded(name: string): Promise<Cluster | undefined>
   const facts = readFacts(dir);
   if (!facts) {
     connection.destroy();
-    return undefined; // it is still starting, and belongs to who starts it
+    return undefined; // it is still starting, and belongs to the process that starts it
   }
   const lost = new AbortController();
   connection.unref();
@@ -118,9 +118,9 @@ export async function attachEmbedded(name: string): Promise<Cluster | undefined>
 }
 
 /**
- * Ends a cluster and waits until all of it is gone, whoever started it; removes what is left of a dead one.
+ * Ends a cluster, started by any process, and waits until all of it is gone; removes the remains of a dead one.
  * @returns whether it was running.
- * @throws ERR_CLUSTER_START where it does not end.
+ * @throws ERR_CLUSTER_START if it does not end.
  */
 export async function stopEmbedded(name: string): Promise<boolean> {
   const dir = findRunDir(name);
@@ -171,7 +171,7 @@ async function claimAndLaunch(
     await sweep(dir);
     options.progress("Starting Kubernetes");
     const launched = await launch({ ...options, base: dirname(dir.path), claim: claimed, installed });
-    void sweepDead().catch(() => undefined); // others' leftovers are no reason to fail
+    void sweepDead().catch(() => undefined); // remains of other clusters must not fail this start
     return { dir, launched };
   } finally {
     claimed.release();
@@ -180,7 +180,7 @@ async function claimAndLaunch(
 
 async function install(dir: RunDir, launched: Launched, installed: Installed, options: StartOptions): Promise<Facts> {
   const signal = options.signal ? { signal: options.signal } : {};
-  // Loaded while the API server starts: the client library takes a second.
+  // The client library loads while the API server starts, since that takes a second.
   const [istio, { connect }] = await Promise.all([
     import("../../harness/mesh/index.ts"),
     import("../../harness/mesh/client.ts"),
@@ -201,7 +201,7 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
   return facts;
 }
 
-/** The first of a name is what the cluster starts with. Images that a component was taken from go by their own names. */
+/** The cluster starts with the first component of a name. Images that a component was taken from have their own names. */
 function digestsOf({ components }: Installed): Required<Pick<Facts, "digests" | "verified">> {
   const digests: Record<string, string> = {};
   const verified: Record<string, string> = {};
@@ -211,7 +211,7 @@ function digestsOf({ components }: Installed): Required<Pick<Facts, "digests" | 
     verified[name] ??= verifiedAt;
     digests[`${name}@${version}`] = digest;
     verified[`${name}@${version}`] = verifiedAt;
-    // An image's layers were compared when the component was made of them.
+    // An image's layers were compared when the component was made from them.
     for (const [image, imageDigest] of Object.entries(imageDigestsOf(component))) {
       digests[image] = imageDigest;
       verified[image] = builtAt;
@@ -267,9 +267,9 @@ async function clusterOf(
     lost: own.lost,
     async describe(): Promise<ClusterInfo> {
       const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
-      // Before the gateway is there, Envoy is what its program says.
+      // Before the gateway is ready, the version comes from Envoy's program.
       const envoy = proxies[0] ?? facts.envoy;
-      // Of several Istios the one that runs now.
+      // If there are several Istios, the one that runs now counts.
       const istios = new Set(releaseImages(versions.istio));
       const components = Object.keys(facts.digests).filter((name) =>
         name.startsWith("docker.io/istio/") ? istios.has(name) : !name.includes("@"),
@@ -315,7 +315,7 @@ function readFacts(dir: RunDir): Facts | undefined {
   return text === undefined ? undefined : (JSON.parse(text) as Facts);
 }
 
-/** Gives up as soon as the cluster is lost: what is waited for cannot come any more. */
+/** Rejects as soon as the cluster is lost, since the work cannot succeed any more. */
 async function orLost<T>(lost: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const lose = (): void => reject(lost.reason as MeshproofError);

@@ -10,7 +10,7 @@ test("an ordinary user gets a user namespace, root does not need one", () => {
   assert.ok(!namespaceCommand(false, true, options).includes("--user"));
 });
 
-test("a cluster that is not kept dies with its starter, and everything with unshare in any case", () => {
+test("a cluster that is not kept dies with its starter, and every cluster dies with unshare", () => {
   const bound = namespaceCommand(false, true, options);
   assert.equal(bound[bound.indexOf("--pdeathsig") + 1], "KILL");
   const kept = namespaceCommand(true, true, options);

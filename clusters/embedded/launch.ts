@@ -13,14 +13,14 @@ import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages
 import { explain } from "./processes.ts";
 import { writeHolder, type Claim, type RunDir } from "./run-dir.ts";
 
-/** A running cluster as its starter holds it. */
+/** A running cluster, for the process that started it. */
 export interface Launched {
   readonly apiPort: number;
-  /** The API server answers. */
+  /** Resolves when the API server answers. */
   readonly api: Promise<void>;
-  /** The node is Ready. */
+  /** Resolves when the node is Ready. */
   readonly ready: Promise<void>;
-  /** Aborts, with a {@link MeshproofError} as its reason, when the cluster ends without being told to. */
+  /** Aborts, with a {@link MeshproofError} as its reason, if the cluster ends unexpectedly. */
   readonly lost: AbortSignal;
   /** Lets it outlive this process. */
   keep(): Promise<void>;
@@ -29,8 +29,8 @@ export interface Launched {
 }
 
 /**
- * Starts the supervisor in namespaces of its own. Two things tie it to this process until `keep`: the IPC channel, whose
- * end it notices however this process ends, and (unless it is to be kept) the kernel's parent-death signal.
+ * Starts the supervisor in new namespaces. Until `keep` it ends with this process, for two reasons: it notices the end of the
+ * IPC channel, and (unless the cluster is to be kept) the kernel sends it the parent-death signal.
  */
 export async function launch(options: {
   /** The folder of all clusters. */
@@ -52,9 +52,9 @@ export async function launch(options: {
   const log = `${dir.logs}/supervisor.log`;
   const logFd = openSync(log, "a", 0o600);
   const child = spawn("setpriv", namespaceCommand(options.keep, process.getuid?.() === 0, given), {
-    // A session of its own: ctrl-C at a terminal is for the starter, which then ends the cluster in order.
+    // A new session: ctrl-C at a terminal reaches only the starter, which then ends the cluster cleanly.
     detached: true,
-    // Descriptor 4 is the lock: it is free again when the last of these processes has ended.
+    // Descriptor 4 is the lock: it is released when the last of these processes has ended.
     stdio: ["ignore", logFd, logFd, "ipc", claim.fd],
     cwd: "/",
     env: {
@@ -126,7 +126,7 @@ export function namespaceCommand(keep: boolean, root: boolean, options: Supervis
     "--pdeathsig",
     keep ? "clear" : "KILL",
     "unshare",
-    // The caller's id becomes root inside, and the subordinate ids of /etc/subuid the other users.
+    // The caller's uid becomes root inside, and the subordinate uids of /etc/subuid become the other users.
     ...(root ? [] : ["--user", "--map-root-user", "--map-auto"]),
     "--net",
     "--mount",
@@ -136,7 +136,7 @@ export function namespaceCommand(keep: boolean, root: boolean, options: Supervis
     "--fork",
     "--mount-proc",
     "--kill-child",
-    // The shell is the first process: unlike Node.js it collects the orphans that end there, and ends with Node.js.
+    // The shell is the first process: unlike Node.js it reaps orphans; it ends when Node.js ends.
     "sh",
     "-c",
     '"$@"; exit $?',
@@ -149,8 +149,8 @@ export function namespaceCommand(keep: boolean, root: boolean, options: Supervis
 }
 
 /**
- * Kills the first process in a cluster's namespaces: its end waits for that of all others in there, and unshare's end
- * for its. Where it is not there yet, unshare itself.
+ * Kills the first process in a cluster's namespaces; it ends after all other processes there, and unshare ends after it. If it
+ * does not exist yet, kills unshare.
  * @param unshare its process id, known to be that of the cluster
  */
 export async function killCluster(unshare: number): Promise<void> {

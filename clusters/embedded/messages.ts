@@ -1,6 +1,6 @@
 import type { Installed } from "../components/components.ts";
 
-/** What the supervisor in the namespaces is given, as its only argument (JSON). */
+/** The supervisor's only argument (JSON). */
 export interface SupervisorOptions {
   readonly name: string;
   /** The run dirs' base folder. */
@@ -9,7 +9,7 @@ export interface SupervisorOptions {
   readonly installed: Omit<Installed, "bin">;
 }
 
-/** From the starting process to the supervisor, over Node's IPC channel. Its end without a `keep` ends the cluster. */
+/** Messages from the starting process to the supervisor, over Node's IPC channel. Closing it without a `keep` ends the cluster. */
 export type ToSupervisor =
   /** With the listening socket of the loopback relay. */
   { readonly type: "relay" } | { readonly type: "keep" };

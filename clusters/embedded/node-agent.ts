@@ -46,7 +46,7 @@ export async function startNodeAgent(options: {
   });
 }
 
-/** What the kubelet reads of a KubeConfig; the library itself takes longer to load than the API server to start. */
+/** The parts of a KubeConfig that the kubelet reads; the library takes longer to load than the API server to start. */
 function credentialsOf(pki: Pki): KubeConfig {
   const { certificate, privateKey } = pki.clients.kubelet;
   const tls = { ca: pki.authority.certificate, cert: certificate, key: privateKey };

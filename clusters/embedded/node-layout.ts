@@ -1,4 +1,4 @@
-/** Where things are on the embedded cluster's node: addresses of its network, paths as its programs see them. */
+/** Network addresses and paths of the embedded cluster's node. */
 
 /** The node's name in Kubernetes. */
 export const NODE_NAME = "meshproof";
@@ -17,7 +17,7 @@ export const CLUSTER_DOMAIN = "cluster.local";
 export const API_PORT = 6443;
 export const BRIDGE = "br0";
 
-/** Inside the node's root; all of it lies on a tmpfs. */
+/** Folders inside the node's root, all on a tmpfs. */
 export const NODE_BIN = "/run/meshproof/bin";
 export const NODE_CONFIG = "/run/meshproof/kubernetes";
 export const NODE_ETCD = "/run/meshproof/etcd";

@@ -27,7 +27,7 @@ done
 `;
 
 /**
- * Mounts the node's root at `<state>/root` and makes the node's network.
+ * Mounts the node's root at `<state>/root` and creates the node's network.
  * @param programs absolute paths of static programs, which appear in {@link NODE_BIN}
  * @returns the path of the root, for `chroot`
  */
@@ -40,7 +40,7 @@ export async function makeNode(options: {
   await run("its file system", "sh", ["-euc", MOUNTS, "sh", options.debianRoot, options.state, ...options.programs]);
   await run("its network", "chroot", [root, "ip", "-batch", "-"], NETWORK_LINES.join("\n"));
   await Promise.all(Object.entries(NETWORK_SETTINGS).map(([key, value]) => writeFile(`/proc/sys/net/${key}`, value)));
-  // Is there only where the host uses it. Pods reach each other by the node's routing alone, on every host alike.
+  // This file exists only if the host uses br_netfilter. Pods must reach each other by the node's routing on every host.
   const bridgeFilter = "/proc/sys/net/bridge/bridge-nf-call-iptables";
   if (existsSync(bridgeFilter)) await writeFile(bridgeFilter, "0");
   return root;

@@ -2,11 +2,11 @@ import { generateKeyPairSync } from "node:crypto";
 import { createAuthority, issueCertificate, type KeyPair } from "./certificate.ts";
 import { API_PORT, API_SERVICE_ADDRESS, CLUSTER_DOMAIN, NODE_ADDRESS, NODE_NAME } from "./node-layout.ts";
 
-/** Everything secret of one cluster, made anew at its start. PEM. */
+/** All secrets of one cluster in PEM, created at its start. */
 export interface Pki {
-  /** Signs every certificate of the control plane; what the kubeconfig trusts. */
+  /** Signs every certificate of the control plane; the kubeconfig trusts it. */
   readonly authority: KeyPair;
-  /** What istiod trusts for JWKS endpoints, besides the public authorities. */
+  /** The CA that istiod trusts for JWKS endpoints, besides the public CAs. */
   readonly jwksAuthority: KeyPair;
   readonly servers: { readonly apiserver: KeyPair; readonly kubelet: KeyPair };
   readonly clients: Readonly<Record<Client, KeyPair>>;
@@ -14,7 +14,7 @@ export interface Pki {
   readonly serviceAccounts: { readonly publicKey: string; readonly privateKey: string };
 }
 
-/** Who speaks to the API server, as Kubernetes' own RBAC names them (kubeadm gives the same subjects). */
+/** The clients of the API server, with the subjects of Kubernetes' own RBAC (the same as kubeadm's). */
 const CLIENTS = {
   admin: { commonName: "meshproof-admin", organizations: ["system:masters"] },
   "apiserver-kubelet": { commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"] },

@@ -21,7 +21,7 @@ test("a program that ends is explained by its last lines", async () => {
   assert.match(explanation, /^demo ended by itself \(exit code 3\); the last lines of .*demo\.log:\none\ntwo$/);
 });
 
-test("a program that says nothing, is killed or does not exist is explained as well", async () => {
+test("a program that prints nothing, is killed or does not exist is explained too", async () => {
   assert.match(await ended(["sh", "-c", "kill -9 $$"]), /^demo ended by itself \(SIGKILL\); .*demo\.log is empty$/);
   assert.match(await ended(["/nowhere/program"]), /^demo could not be started: .*ENOENT/);
 });

@@ -12,7 +12,7 @@ export interface Daemon {
 
 /**
  * Starts a program that must not end.
- * @param onEnd called once when it has ended all the same, with a sentence and the last lines of its log.
+ * @param onEnd called once if it ends, with a sentence and the last lines of its log.
  */
 export function startDaemon(
   name: string,

@@ -2,8 +2,8 @@ import { connect, type Server, type Socket } from "node:net";
 import { pipeline } from "node:stream";
 
 /**
- * Passes each connection of a listening socket on to a local port. The socket was opened outside and handed over: it
- * stays in the host's network namespace, while what it is connected to lives in this process's own.
+ * Forwards each connection of a listening socket to a local port. The socket was opened outside and passed to this process:
+ * it stays in the host's network namespace, while the port is in this process's namespace.
  */
 export function relay(server: Server, port: number): void {
   server.on("connection", (outside: Socket) => {

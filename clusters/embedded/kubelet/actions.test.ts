@@ -52,7 +52,7 @@ test("a silent server is a failure once the time is over", async () => {
   assert.deepEqual([ok, message], [false, "timed out after 0.03s"]);
 });
 
-test("tcpSocket needs somebody who listens", async () => {
+test("tcpSocket needs a listening process", async () => {
   const server = createServer();
   const port = await listen(server);
   assert.equal((await runAction({ tcpSocket: { port } }, targetAt(port), 1000, forever)).ok, true);
@@ -62,7 +62,7 @@ test("tcpSocket needs somebody who listens", async () => {
   assert.match(message, /ECONNREFUSED/);
 });
 
-test("exec succeeds with exit code 0, and tells what it printed", async () => {
+test("exec succeeds with exit code 0, and returns its output", async () => {
   const run = (script: string) => runAction({ exec: { command: ["sh", "-c", script] } }, targetAt(1), 5000, forever);
   assert.equal((await run("true")).ok, true);
   assert.deepEqual(await run("echo not yet >&2; exit 2"), { ok: false, message: "not yet" });

@@ -18,7 +18,7 @@ export interface ActionTarget {
   enter(command: readonly string[]): readonly string[];
 }
 
-/** Runs the action of a probe or hook; `sleep` is a hook's alone, `grpc` a probe's. Never throws. */
+/** Runs the action of a probe or hook; only hooks have `sleep`, only probes `grpc`. Never throws. */
 export async function runAction(
   action: V1Probe | V1LifecycleHandler,
   target: ActionTarget,
@@ -75,7 +75,7 @@ function httpGet(action: V1HTTPGetAction, target: ActionTarget, signal: AbortSig
   }
   return new Promise((resolve, reject) => {
     const call = (secure ? httpsRequest : httpRequest)(
-      // A probe asks whether the process answers, not who it is (Kubernetes: the kubelet skips certificate verification).
+      // A probe does not authenticate the process (Kubernetes: the kubelet skips certificate verification).
       { host, port, path: action.path ?? "/", headers, agent: false, signal, rejectUnauthorized: false },
       (response) => {
         response.resume();

@@ -4,7 +4,7 @@ import type { ContainerWorker } from "./container-worker.ts";
 import type { RunningContainer } from "./runtime.ts";
 import { resizeTerminal } from "./terminal.ts";
 
-/** Joins a client to a container's first process: its output from now on, and its input where the spec asks for `stdin`. */
+/** Attaches a client to a container's first process: its output from now on, and its input if the spec has `stdin`. */
 export function attachToContainer(
   socket: WebSocket,
   worker: ContainerWorker,
@@ -24,7 +24,7 @@ export function attachToContainer(
   socket.on("close", () => stop?.());
   void running.exited.then(() => {
     if (socket.readyState !== socket.OPEN) return;
-    // An attachment succeeds whatever the process ends with; its exit code is the pod's matter.
+    // Attaching succeeds with any exit code of the process; the pod's status has that code.
     socket.send(frame(CHANNEL.status, JSON.stringify(exitStatus(0))));
     socket.close(1000);
   });

@@ -18,7 +18,7 @@ export class BackOff {
   }
 }
 
-/** `10s`, `2m40s`, `5m0s`, as Go writes a duration: people search for the kubelet's words. */
+/** `10s`, `2m40s`, `5m0s`, in Go's format of durations, because people search for the kubelet's messages. */
 export function formatPause(ms: number): string {
   const seconds = Math.round(ms / 1000);
   return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;

@@ -1,10 +1,10 @@
 /** Channel numbers of the remote command protocols over WebSocket (k8s.io/streaming, wsstream: the first byte of a message). */
 export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const;
 
-/** v5 adds the close channel; v4 and the plain one differ for us in the last message alone. */
+/** v5 adds the close channel; v4 and the plain one differ here only in the last message. */
 const SUBPROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"] as const;
 
-/** The best sub-protocol that a client offers; undefined where we know none. */
+/** The best sub-protocol that a client offers; undefined if none is known. */
 export function chooseSubprotocol(offered: ReadonlySet<string>): string | undefined {
   return SUBPROTOCOLS.find((name) => offered.has(name));
 }
@@ -15,7 +15,7 @@ export type ClientMessage =
   | { readonly kind: "resize"; readonly columns: number; readonly rows: number }
   | { readonly kind: "nothing" };
 
-/** What a client's message says. Unknown channels are ignored, as Kubernetes does. */
+/** Parses a client's message. Unknown channels are ignored, as in Kubernetes. */
 export function readMessage(message: Buffer): ClientMessage {
   const data = message.subarray(1);
   switch (message[0]) {

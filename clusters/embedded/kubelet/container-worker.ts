@@ -31,12 +31,12 @@ export interface ContainerContext {
   env(container: V1Container): Record<string, string>;
   mounts(container: V1Container, env: Readonly<Record<string, string>>): ContainerMount[];
   resolveImage(name: string): Image | undefined;
-  /** What to tell somebody whose image is not in the catalogue. */
+  /** The part of the message for an image that is not in the catalogue. */
   readonly catalogueText: string;
   readonly hostname: string;
-  /** Something in the record changed. */
+  /** Called when the record changed. */
   changed(): void;
-  /** Resolves after a change of what the pod refers to, after this time or at the signal. */
+  /** Resolves after a change of an object that the pod refers to, after this time or at the signal. */
   waitForChange(ms: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -51,7 +51,7 @@ export class ContainerWorker {
   readonly #stopping = new AbortController();
   readonly #launched = Promise.withResolvers<void>();
   readonly #startedOnce = Promise.withResolvers<void>();
-  /** The present run is being killed; it is not asked any more whether it is alive. */
+  /** The current run is being killed, and its liveness probe has stopped. */
   #killing = new AbortController();
   #life: Promise<void> | undefined;
 
@@ -149,7 +149,7 @@ export class ContainerWorker {
     }
   }
 
-  /** The image, once the catalogue has it; undefined where the container is stopped before. */
+  /** The image, once the catalogue has it; undefined if the container is stopped before. */
   async #pull(): Promise<Image | undefined> {
     const stop = this.#stopping.signal;
     const back = new BackOff();
@@ -168,7 +168,7 @@ export class ContainerWorker {
       this.#launched.resolve();
       this.#event("Warning", "Failed", `Failed to pull image "${name}": ${message}`);
       this.#event("Warning", "Failed", "Error: ErrImagePull");
-      // As long as the kubelet's first pull takes at least, so that both reasons can be seen.
+      // The least time of the kubelet's first pull, so that both reasons can be seen.
       await pause(1000, stop);
       if (stop.aborted) return undefined;
       this.record.state = {
@@ -183,7 +183,7 @@ export class ContainerWorker {
     return undefined;
   }
 
-  /** One run, from start to end; undefined where it did not come to a start. */
+  /** One run, from start to end; undefined if it did not start. */
   async #runOnce(image: Image): Promise<Exit | undefined> {
     const id = randomBytes(16).toString("hex");
     const dir = `${this.#context.dir}/containers/${this.spec.name}-${id.slice(0, 8)}`;
@@ -213,7 +213,7 @@ export class ContainerWorker {
     const alive = new AbortController();
     this.#killing = new AbortController();
     const hooksAndProbes = this.#accompany(running, alive.signal);
-    // A stop that came while it was being started finds nothing to end; so it is ended here.
+    // A stop during the start found no process to end, so it is ended here.
     if (this.#stopping.signal.aborted) running.signal("SIGKILL");
     const exit = await running.exited;
     alive.abort();
@@ -273,7 +273,7 @@ export class ContainerWorker {
       workingDir: this.spec.workingDir ?? image.workingDir,
       env,
       command: this.spec.tty ? inTerminal(command) : command,
-      // Without an input script(1) would see its end, and with it the terminal's.
+      // Without an input, script(1) would see end of file and close the terminal.
       stdin: this.spec.stdin === true || this.spec.tty === true,
       fifos: fifosOf(this.#context.dir, this.spec.name),
       log: this.logs.startRun(),
@@ -419,7 +419,7 @@ export function fifosOf(podDir: string, container: string): { stdout: string; st
   return { stdout: `${podDir}/${container}.out`, stderr: `${podDir}/${container}.err` };
 }
 
-/** As the API server writes times: whole seconds. */
+/** A time in the API server's format: whole seconds. */
 export function rfc3339(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`;
 }

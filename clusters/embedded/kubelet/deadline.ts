@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** A moment that can only be brought forward, as a second `kubectl delete` does with a grace period. */
+/** A deadline that can only be brought forward, like the grace period by a second `kubectl delete`. */
 export class Deadline {
   readonly #passed = new AbortController();
   #at = Infinity;
@@ -20,7 +20,7 @@ export class Deadline {
   }
 }
 
-/** Waits, or not to the end where the signal comes first. */
+/** Waits for this time, or until the signal. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => undefined);
 }

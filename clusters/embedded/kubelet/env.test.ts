@@ -91,7 +91,7 @@ test("fields of the pod and resources of its containers", () => {
   });
 });
 
-test("what is missing is told in the kubelet's words, unless it is optional", () => {
+test("a missing object or key is an error with the kubelet's message, unless it is optional", () => {
   const refuses = (container: Partial<V1Container>, message: string): void =>
     assert.throws(() => envOf(container), new ContainerConfigError(message));
   const key = (name: string, optional?: boolean) => ({ name, key: "nope", ...(optional ? { optional } : {}) });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Api } from "./api.ts";
 
-/** Writes events about pods, so that `kubectl describe` tells what the kubelet did. */
+/** Writes events about pods, so that `kubectl describe` shows what the kubelet did. */
 export class Events {
   readonly #api: Api;
   readonly #nodeName: string;
@@ -14,7 +14,7 @@ export class Events {
     this.#nodeName = nodeName;
   }
 
-  /** Never fails and never waits: an event is a courtesy. A repeated one only counts up. */
+  /** Never fails and never waits, since events are best effort. A repeated one only increments its count. */
   emit(pod: V1Pod, type: "Normal" | "Warning", reason: string, message: string, fieldPath?: string): void {
     this.#queue = this.#queue.then(() => this.#send(pod, type, reason, message, fieldPath)).catch(() => undefined);
   }

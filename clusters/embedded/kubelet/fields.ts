@@ -1,7 +1,7 @@
 import type { V1Container, V1ObjectFieldSelector, V1Pod, V1ResourceFieldSelector } from "@kubernetes/client-node";
 import { parseQuantity } from "./quantity.ts";
 
-/** What the downward API knows besides the pod's own object. */
+/** Values of the downward API besides the pod's own object. */
 export interface PodFacts {
   readonly podIp: string;
   readonly hostIp: string;
@@ -12,7 +12,7 @@ export interface PodFacts {
 
 /**
  * The value of a `fieldRef` (Kubernetes: Downward API, available fields).
- * @throws Error where the path is not one of them.
+ * @throws Error if the path is not one of them.
  */
 export function readField(pod: V1Pod, facts: PodFacts, { fieldPath }: V1ObjectFieldSelector): string {
   const subscript = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(fieldPath);
@@ -44,9 +44,9 @@ export function readField(pod: V1Pod, facts: PodFacts, { fieldPath }: V1ObjectFi
 }
 
 /**
- * The value of a `resourceFieldRef`: the quantity divided by the divisor, rounded up; a missing limit is what the
- * node has, a missing request is the limit (Kubernetes: resource fields of the Downward API).
- * @throws Error where container or resource do not exist.
+ * The value of a `resourceFieldRef`: the quantity divided by the divisor, rounded up; a missing limit is the node's
+ * allocatable, a missing request is the limit (Kubernetes: resource fields of the Downward API).
+ * @throws Error if container or resource do not exist.
  */
 export function readResource(pod: V1Pod, facts: PodFacts, ref: V1ResourceFieldSelector, own?: V1Container): string {
   const container = ref.containerName

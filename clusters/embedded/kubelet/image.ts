@@ -1,6 +1,6 @@
-/** What a container image is on the embedded cluster: directories of the component cache, and defaults as an OCI image config has them. */
+/** A container image on the embedded cluster: directories of the component cache, and the defaults of an OCI image config. */
 export interface Image {
-  /** As the catalogue names it, for `status.containerStatuses[].image`. */
+  /** Its name in the catalogue, for `status.containerStatuses[].image`. */
   readonly name: string;
   /** `sha256:…` of the component's content, for `imageID`. */
   readonly digest: string;

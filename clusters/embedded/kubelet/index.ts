@@ -35,7 +35,7 @@ export interface KubeletOptions {
   /** A root of Debian's tools with proc, sys and dev of these namespaces, for `chroot <nodeRoot> ip`. */
   readonly nodeRoot: string;
   readonly resolveImage: (name: string) => Image | undefined;
-  /** What to tell somebody whose image is not known: the names that are. */
+  /** The names of the known images, for the message about an unknown one. */
   readonly catalogueText: string;
   /** PEM. Only clients with a certificate of `clientCa` are served. */
   readonly serving: { readonly cert: string; readonly key: string; readonly clientCa: string };
@@ -44,14 +44,14 @@ export interface KubeletOptions {
 }
 
 export interface Kubelet {
-  /** Kills all containers and takes their namespaces away. The API keeps what it last heard. */
+  /** Kills all containers and removes their namespaces. The API keeps the last status. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a kubelet in the network, mount and PID namespaces of the caller, which must be root in them.
- * Resolves once the node is Ready and its pods are being looked after.
- * @throws Error where the API server refuses it or the container root cannot be prepared.
+ * Resolves once the node is Ready and its pods are managed.
+ * @throws Error if the API server rejects it or the container root cannot be prepared.
  */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { runDir, nodeName, nodeIp, log } = options;

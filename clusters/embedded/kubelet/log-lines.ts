@@ -42,7 +42,7 @@ export interface LogQuery {
 /**
  * Reads the query of `/containerLogs`.
  * @param now for `sinceSeconds`
- * @throws RangeError where a number or time is none.
+ * @throws RangeError if a number or time is invalid.
  */
 export function parseLogQuery(query: URLSearchParams, now: Date): LogQuery {
   const integer = (name: string): number | undefined => {
@@ -92,7 +92,7 @@ export function matches(line: LogLine, query: LogQuery): boolean {
   return (!query.since || line.time >= query.since) && (!query.stream || line.stream === query.stream);
 }
 
-/** As a client gets it: the text, after its time where asked for. */
+/** A line for a client: the text, after its time if requested. */
 export function renderLine(line: LogLine, { timestamps }: Pick<LogQuery, "timestamps">): Buffer {
   return Buffer.concat([
     ...(timestamps ? [Buffer.from(`${line.time} `)] : []),

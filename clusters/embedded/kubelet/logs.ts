@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { formatLine, type LogLine, parseLine, type Stream } from "./log-lines.ts";
 
-/** What one container may keep is twice this for each of its last two runs: a current file and a rotated one. */
+/** A container keeps up to twice this for each of its last two runs: a current file and a rotated one. */
 const FILE_BYTES = 8 * 2 ** 20;
 /** Longer lines are stored in pieces, as CRI runtimes do. */
 const LINE_BYTES = 16 * 2 ** 10;

@@ -75,7 +75,7 @@ export class Network {
     readonly nodeIp: string;
     readonly bridge: string;
     readonly podCidr: string;
-    /** Where the pods' user namespace is mounted: it owns their networks, so that istio-init may set up rules there. */
+    /** Mount of the pods' user namespace. It owns their networks, so that istio-init may set up rules there. */
     readonly userNamespace: string;
   }) {
     this.#pool = new AddressPool(options.podCidr);
@@ -96,11 +96,11 @@ export class Network {
     writeFileSync(
       `${ns}/links`,
       [
-        // The other end goes to the kubelet's own network namespace, which is the node's.
+        // The other end is in the kubelet's own network namespace, which is the node's.
         `link add eth0 type veth peer name ${link} netns ${process.pid}`,
         "link set lo up",
-        // A pod's only neighbour is the node: were its peers neighbours too, their answers would come past the node's
-        // address translation, and a Service would work only where the kernel has br_netfilter.
+        // A pod's only neighbour is the node. If other pods were neighbours too, their answers would bypass the node's
+        // address translation, and a Service would work only with br_netfilter in the kernel.
         `addr add ${ip}/32 dev eth0`,
         "link set eth0 up",
         `route add ${nodeIp} dev eth0`,
@@ -115,7 +115,7 @@ export class Network {
       'shift 3; while [ $# -gt 0 ]; do printf %s "$2" >"/proc/sys/$1"; shift 2; done',
     ].join("\n");
     const sysctls = spec.sysctls.flatMap(({ name, value }) => [name.replaceAll(".", "/"), value]);
-    // Made in the pods' user namespace, which owns them then; set up from outside, by whom it has no power over.
+    // Created in the pods' user namespace, which then owns them, but configured from outside, where it has no privileges.
     const script = [
       ...(spec.fifos.length ? [`mkfifo -m 666 ${spec.fifos.map(quote).join(" ")}`] : []),
       "ns=$1 root=$2 host=$3 link=$4 bridge=$5 user=$6 inside=$7; shift 7",

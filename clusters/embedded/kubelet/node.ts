@@ -44,7 +44,7 @@ export async function registerNode(api: Api, options: NodeOptions): Promise<void
     if (!isStatus(error, 409)) throw error;
   }
   await reportNode(api, options, gitVersion);
-  // The API server's admission gives every new node this taint; usually a controller takes it away.
+  // The API server's admission adds this taint to every new node; usually a controller removes it.
   const node = await api.get<V1Node>(path);
   const taints = node.spec?.taints ?? [];
   const rest = taints.filter(({ key }) => key !== "node.kubernetes.io/not-ready");
@@ -89,8 +89,8 @@ async function renewLease(api: Api, name: string): Promise<void> {
 }
 
 async function reportNode(api: Api, options: NodeOptions, kubeletVersion: string): Promise<void> {
-  // Requests bind nothing here (there are no cgroups): what the scheduler may hand out is far more than there is, so
-  // that a small machine is never refused a mesh that fits it.
+  // Requests have no effect here (there are no cgroups), so the allocatable resources are far more than the machine has:
+  // a mesh that fits on a small machine is always scheduled.
   const resources = { cpu: "256", memory: "1Ti", pods: String(options.maxPods), "ephemeral-storage": "1Ti" };
   const now = rfc3339(new Date());
   const condition = (type: string, status: string, reason: string, message: string): V1NodeCondition =>

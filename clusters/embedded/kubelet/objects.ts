@@ -10,8 +10,8 @@ export type ObjectRef = `${ObjectKind}/${string}`;
 type Stored = V1ConfigMap | V1Secret;
 
 /**
- * Config maps and secrets: watched, and read anew when a pod starts, because a watch may lag behind the change that
- * the pod's author made just before.
+ * Config maps and secrets: watched, and read again when a pod starts, because a watch may lag behind a change that was
+ * made just before the pod.
  */
 export class Objects {
   readonly #api: Pick<Api, "get" | "watch">;
@@ -68,7 +68,7 @@ export class Objects {
     return fresh && version(fresh) > version(watched) ? fresh : watched;
   }
 
-  /** What a watch brings or takes is newer than what was read before. */
+  /** An event of a watch is newer than an object that was read before. */
   #settle(kind: ObjectKind, object: Stored): void {
     const key = `${kind}/${object.metadata?.namespace}/${object.metadata?.name}`;
     if (version(object) >= version(this.#fresh.get(key))) this.#fresh.delete(key);

@@ -19,7 +19,7 @@ export interface FileContent {
 /** Relative path to content. */
 export type Payload = ReadonlyMap<string, FileContent>;
 
-/** What volumes are made of. */
+/** The sources of volumes. */
 export interface PayloadSources {
   readonly pod: V1Pod;
   readonly facts: PodFacts;
@@ -62,7 +62,7 @@ function projectedPayload({ sources: parts, defaultMode }: V1ProjectedVolumeSour
           : new Map<string, FileContent>();
     for (const [path, content] of part) payload.set(path, content);
     if (serviceAccountToken) {
-      // With an fsGroup the kubelet keeps a token from everybody else (Kubernetes: projected volumes, token permissions).
+      // With an fsGroup the kubelet makes a token unreadable for other users (Kubernetes: projected volumes, token permissions).
       const mode = sources.pod.spec?.securityContext?.fsGroup === undefined ? (defaultMode ?? DEFAULT_MODE) : 0o600;
       payload.set(checkedPath(serviceAccountToken.path), {
         data: Buffer.from(sources.token(serviceAccountToken)),
@@ -136,7 +136,7 @@ function downward(
   );
 }
 
-/** The API server refuses such paths already; what writes files as root checks again. */
+/** The API server rejects such paths already; this process writes files as root, so it checks again. */
 function checkedPath(path: string): string {
   const parts = path.split("/");
   if (path === "" || path.startsWith("/") || path.startsWith("..") || parts.includes("..") || parts.includes(""))

@@ -19,7 +19,7 @@ import { StatusPublisher } from "./status-publisher.ts";
 import { PodTokens } from "./tokens.ts";
 import { PodVolumes } from "./volumes.ts";
 
-/** What every pod needs of the node. */
+/** The node's parts that every pod needs. */
 export interface PodDependencies {
   readonly api: Api;
   readonly events: Events;
@@ -39,7 +39,7 @@ export interface PodDependencies {
 
 /** Sysctls that belong to the network namespace; others would change the machine (Kubernetes: sysctls in a cluster). */
 const NAMESPACED_SYSCTL = /^net[./]/;
-/** What a sidecar gets to end once the others used up the grace period (KEP-753). */
+/** Time for a sidecar to end after the others used up the grace period (KEP-753). */
 const MINIMUM_GRACE_MS = 2000;
 
 /** The life of one pod: sandbox, volumes, containers in order, status, end. One at a time for each pod. */
@@ -51,9 +51,9 @@ export class PodWorker {
   readonly #volumes: PodVolumes;
   readonly #tokens: PodTokens;
   readonly #startTime = rfc3339(new Date());
-  /** Told to end: deleted, vanished, its deadline, or the kubelet stops. */
+  /** Aborted when the pod must end: it was deleted, vanished, reached its deadline, or the kubelet stops. */
   readonly #ending = new AbortController();
-  /** Gone from the API, or about to be for a reason of the kubelet's. */
+  /** Aborted when the pod is gone from the API, or the kubelet removes it. */
   readonly #gone = new AbortController();
   readonly #deadline = new Deadline();
   readonly #status: StatusPublisher;
@@ -143,7 +143,7 @@ export class PodWorker {
   }
 
   async #live(): Promise<void> {
-    // Already over before this kubelet came.
+    // It ended before this kubelet started.
     const over = ["Succeeded", "Failed"].includes(this.#pod.status?.phase ?? "");
     if (!over && this.#admit()) {
       const timer = this.#watchActiveDeadline();
@@ -160,7 +160,7 @@ export class PodWorker {
     await this.#sandbox
       ?.remove()
       .catch((error: unknown) => this.#deps.log(`pod ${this.#title}: ${(error as Error).message}`));
-    // A finished pod keeps its status and logs until somebody deletes it.
+    // A finished pod keeps its status and logs until it is deleted.
     if (!this.#pod.metadata?.deletionTimestamp)
       await Promise.race([aborted(this.#deadline.signal), aborted(this.#ending.signal)]);
     if (!this.#gone.signal.aborted && this.#pod.metadata?.deletionTimestamp) await this.#deleteFromApi();
@@ -218,7 +218,7 @@ export class PodWorker {
             hostNetwork: spec?.hostNetwork === true,
           });
           this.#writeEtcFiles(this.#sandbox.ip);
-          // The address first: Istio's agent and whoever watches endpoints wait for it.
+          // Publish the address first: Istio's agent and watchers of endpoints wait for it.
           this.#changed();
         }
         await fetched;
@@ -251,7 +251,7 @@ export class PodWorker {
     const lives: Promise<void>[] = [];
     for (const worker of apps) {
       lives.push(worker.run());
-      // A postStart hook holds up the containers after it: Istio's holdApplicationUntilProxyStarts rests on that.
+      // A postStart hook delays the containers after it: Istio's holdApplicationUntilProxyStarts needs that.
       await Promise.race([worker.launched, ending]);
       if (this.#ending.signal.aborted) return;
     }
@@ -351,7 +351,7 @@ export class PodWorker {
     clearTimeout(this.#renewal);
     const at = this.#tokens.renewAt;
     if (at === undefined || this.#stopped) return;
-    // Not at once again where a renewal failed.
+    // Wait at least 10 s after a failed renewal.
     // eslint-disable-next-line no-restricted-syntax -- a token expires by the wall clock
     this.#renewal = setTimeout(() => this.#syncVolumes(), Math.max(at - Date.now(), 10_000));
     this.#renewal.unref();

@@ -4,13 +4,13 @@ import type { Sandbox } from "./network.ts";
 import { SpdyReader, SpdyWriter } from "./spdy.ts";
 import { TOOL_PATH } from "./tools.ts";
 
-/** What kubectl speaks since 1.31: SPDY frames inside WebSocket messages (KEP-4006). */
+/** Protocol of kubectl since 1.31: SPDY frames inside WebSocket messages (KEP-4006). */
 export const TUNNEL = "SPDY/3.1+portforward.k8s.io";
 
 /** Above this many bytes waiting for the client, a pod's output is not read on. */
 const HIGH_WATER = 1 << 20;
 
-/** A port as `ports` of the query lists it. Throws RangeError where it is none. */
+/** Reads the ports in the query's `ports`. Throws RangeError for an invalid one. */
 export function parsePorts(query: URLSearchParams): number[] {
   return query
     .getAll("ports")
@@ -22,7 +22,7 @@ export function parsePorts(query: URLSearchParams): number[] {
     });
 }
 
-/** Joins a client to ports of a pod: those that the request lists, or those that the tunnel's streams name. */
+/** Connects a client to ports of a pod: those that the request lists, or those that the tunnel's streams name. */
 export function forwardPorts(client: WebSocket, sandbox: Sandbox, ports: readonly number[] | "tunnel"): void {
   if (ports === "tunnel") forwardTunnel(client, sandbox);
   else forwardChannels(client, sandbox, ports);
@@ -113,14 +113,14 @@ interface PodConnection {
 
 interface PodConnectionHandlers {
   onData(data: Buffer): void;
-  /** @param error undefined where the connection simply ended */
+  /** @param error undefined if the connection ended normally */
   onEnd(error: string | undefined): void;
   isFull(): boolean;
 }
 
 /**
- * Connects to a port on the pod's own loopback, as the kubelet does: Envoy's admin port listens nowhere else. A socket
- * belongs to the network namespace it was made in, so a small process there makes it.
+ * Connects to a port on the pod's loopback, like the kubelet: Envoy's admin port listens only there. A socket belongs to
+ * the network namespace in which it was created, so a small process there creates it.
  */
 function connectToPod(sandbox: Sandbox, port: number, handlers: PodConnectionHandlers): PodConnection {
   const [file, ...args] = sandbox.enter([process.execPath, "--eval", RELAY, String(port)]);
@@ -147,7 +147,7 @@ function connectToPod(sandbox: Sandbox, port: number, handlers: PodConnectionHan
   };
 }
 
-/** Joins its standard streams to a port of the loopback, IPv4 first. */
+/** Connects its standard streams to a port of the loopback, IPv4 first. */
 const RELAY = `
 const { connect } = require("node:net");
 const port = Number(process.argv[1]);

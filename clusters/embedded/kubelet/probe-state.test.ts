@@ -32,7 +32,7 @@ test("changes only after enough results in a row", () => {
   ]);
 });
 
-test("tells a change once", () => {
+test("reports a change once", () => {
   const state = new ProbeState({ successThreshold: 1, failureThreshold: 1 });
   assert.deepEqual(
     [true, true, false, false, true].map((ok) => state.observe(ok)),

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { V1Probe } from "@kubernetes/client-node";
 import { runProbe } from "./probes.ts";
 
-/** Runs a probe on these answers; gives what was told, in order. */
+/** Runs a probe on these answers; returns the reported results, in order. */
 async function tell(probe: V1Probe, eager: boolean, answers: readonly boolean[]): Promise<string[]> {
   const told: string[] = [];
   const over = new AbortController();

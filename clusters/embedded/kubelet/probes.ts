@@ -18,8 +18,8 @@ export interface ProbeOptions {
  * Probes until the signal.
  *
  * Deviation from the kubelet, for a cluster that must be up in seconds: an eager probe (startup, readiness) is also
- * run before and between its declared times until it first succeeds. Such an extra look can only bring good news;
- * failures count at declared times alone, so initialDelaySeconds, periodSeconds and failureThreshold keep their meaning.
+ * run before and between its declared times until it first succeeds. Only a success of such an extra run counts;
+ * failures count only at declared times, so initialDelaySeconds, periodSeconds and failureThreshold keep their meaning.
  */
 export async function runProbe({ probe, run, eager, onResult, onFailure, signal }: ProbeOptions): Promise<void> {
   const times = probeTimes(probe);

@@ -19,7 +19,7 @@ const SUFFIX: Readonly<Record<string, number>> = {
 
 /**
  * A Kubernetes quantity as a number: `500m` is 0.5, `1Gi` is 1073741824, `1e3` is 1000.
- * @throws RangeError where it is none.
+ * @throws RangeError if it is not a quantity.
  */
 export function parseQuantity(text: string | number): number {
   const match = /^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?i?)$/.exec(String(text));

@@ -50,7 +50,7 @@ test("keeps the cache current through watches, a broken one and a new list", asy
         ],
       },
       { watch: [{ type: "ERROR", object: { code: 410, message: "too old" } }] },
-      // Meanwhile b went, and a was made anew under the same name.
+      // In the meantime b was deleted, and a was created again with the same name.
       { list: [object("a", "3", "20")], watch: [{ type: "DELETED", object: object("a", "3", "21") }] },
       {},
     ],

@@ -34,7 +34,7 @@ export async function reflect<T extends KubeObject>(
     const answer = await api.get<{ metadata: { resourceVersion: string }; items: T[] }>(`${path}?${query}`);
     const seen = new Map(answer.items.map((item) => [keyOf(item), item]));
     for (const [key, old] of cache)
-      // A name that lives on under another uid is another object.
+      // The same name with another uid is another object.
       if (seen.get(key)?.metadata?.uid !== old.metadata?.uid) {
         cache.delete(key);
         handlers.onGone(old);
@@ -74,7 +74,7 @@ export async function reflect<T extends KubeObject>(
       } catch (error) {
         if (signal.aborted) return;
         handlers.onTrouble(error as Error);
-        // The server is away, or the version is too old (410): list again, with a growing pause.
+        // The server is unavailable, or the version is too old (410): list again, with a growing pause.
         failures++;
         await delay(Math.min(100 * 2 ** failures, 5000), undefined, { signal }).catch(() => undefined);
       }

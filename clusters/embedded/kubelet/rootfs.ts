@@ -18,9 +18,9 @@ export interface RootPlan {
   readonly lower: readonly string[];
   /** Holds `upper/.old`, `work` and `merged`, and gets the fstab files. */
   readonly dir: string;
-  /** Where the cluster is in a user namespace, overlayfs keeps its marks in `user.*` attributes. */
+  /** If the cluster is in a user namespace, overlayfs stores its marks in `user.*` attributes. */
   readonly inUserNamespace: boolean;
-  /** Where the pods' user namespace is mounted. */
+  /** Mount of the pods' user namespace. */
   readonly userNamespace: string;
   readonly devDir: string;
   readonly shmDir: string;
@@ -48,15 +48,15 @@ const OLD = "/.old";
 
 /**
  * Plans a container's root: overlay, pivot_root, and all other mounts in three calls of `mount --all`, so that a start
- * costs a dozen processes and not fifty.
+ * needs a dozen processes instead of fifty.
  *
  * First, outside of the pods' user namespace and by the node's programs: the overlay, whose upper layer is still empty, and in
  * it /proc, /sys and /dev with what is read-only or hidden. Then in the pods' user namespace, in a mount namespace of its own:
- * what was mounted before is locked there (mount_namespaces(7)), for whatever runs in the container. From where volumes are
- * mounted on, each program may be a pod's own: none of them has a capability over the machine.
+ * the earlier mounts are locked there (mount_namespaces(7)) for all processes of the container. After volumes are mounted, any
+ * program may be the pod's own: none of them has a capability over the machine.
  *
  * Volumes are mounted after pivot_root, with the node's files under /.old, so that symbolic links of the image are
- * followed inside the image's root and never lead to the node's files.
+ * followed inside the image's root and never point to the node's files.
  * @param exists whether a path of /proc exists on this kernel
  */
 export function planRoot(plan: RootPlan, exists: (path: string) => boolean): RootScript {
@@ -110,7 +110,7 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
     `[ -d ${quote(plan.workingDir)} ] || mkdir -p ${quote(plan.workingDir)}`,
     `umount -l ${OLD}`,
     `rmdir ${OLD}`,
-    // Options that came from outside have to be named again.
+    // Options of outer mounts must be repeated.
     ...(plan.readOnlyRoot ? ["mount -o remount,bind,ro,nodev /"] : []),
     "echo ready >&2",
     "exec 2>&3 3>&-",
@@ -118,7 +118,7 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
   ].join("\n");
   const script = [
     `mount -t overlay -o ${quote(overlay)} overlay ${quote(merged)}`,
-    // The shell's own id as the node's /proc, still mounted here, gives it.
+    // The shell's own pid in the node's /proc, which is still mounted here.
     "read -r pid _ </proc/self/stat",
     'echo "pid $pid" >&2',
     `mount -t proc -o nosuid,nodev,noexec proc ${quote(`${merged}/proc`)}`,

@@ -23,7 +23,7 @@ import type { RunLog } from "./logs.ts";
 import type { Sandbox } from "./network.ts";
 import { lockedOptions, parseMountInfo, type MountPoint } from "./mountinfo.ts";
 
-/** What a container's first process is, and around it. */
+/** A container's first process, with its environment. */
 export interface ContainerPlan {
   readonly image: Image;
   /** Of this run alone. */
@@ -46,7 +46,7 @@ export interface Exit {
 }
 
 export interface RunningContainer {
-  /** The first process, as the node's PID namespace numbers it. */
+  /** Pid of the first process in the node's PID namespace. */
   readonly pid: number;
   readonly startedAt: Date;
   /** Resolves once the process ended and its output is in the log. */
@@ -83,7 +83,7 @@ export class Runtime {
     return new Runtime(debianRoot, devDir, userNamespace);
   }
 
-  /** The image's /etc/passwd, as its topmost layer has it. */
+  /** The image's /etc/passwd, from its topmost layer. */
   passwdOf(image: Image): string {
     const file = [...image.layers, this.#debianRoot].map((dir) => `${dir}/etc/passwd`).find((path) => existsSync(path));
     return file ? readFileSync(file, "utf8") : "";
@@ -91,7 +91,7 @@ export class Runtime {
 
   /**
    * Starts a container; resolves once its program runs.
-   * @throws Error with what failed (a mount, usually) where it did not come so far.
+   * @throws Error with the failed step (usually a mount) if it did not start.
    */
   async start(plan: ContainerPlan): Promise<RunningContainer> {
     for (const name of ["upper/.old", "work", "merged"]) mkdirSync(`${plan.dir}/${name}`, { recursive: true });
@@ -192,7 +192,7 @@ export class Runtime {
       enter: (command) => [
         "nsenter",
         `--target=${pid}`,
-        // The last one that it enters (nsenter(1)): what runs inside, setpriv included, may be the pod's own.
+        // Entered last (nsenter(1)): programs inside, setpriv included, may be the pod's own.
         "--user",
         "--mount",
         "--uts",
@@ -207,7 +207,7 @@ export class Runtime {
   }
 }
 
-/** The devices that every container gets, once; containers see them through a read-only recursive bind mount. */
+/** Creates the devices of all containers, once; containers see them through a read-only recursive bind mount. */
 async function makeDev(dir: string): Promise<void> {
   mkdirSync(dir, { recursive: true });
   await runTool(["mount", "-t", "tmpfs", "-o", "mode=755,size=64k", "tmpfs", dir]);
@@ -222,7 +222,7 @@ async function makeDev(dir: string): Promise<void> {
     ["ptmx", "pts/ptmx"],
   ] as const)
     symlinkSync(target, `${dir}/${name}`);
-  // Bind mounts, since a user namespace may not make device nodes.
+  // Bind mounts, since device nodes cannot be created in a user namespace.
   await runTool(["sh", "-ec", nodes.map((name) => `mount --bind /dev/${name} "$1"/${name}`).join("\n"), "sh", dir]);
 }
 
@@ -239,12 +239,12 @@ function drain(fd: number, onData: (chunk: Buffer) => void): Promise<void> {
   });
 }
 
-/** The end of unshare(1), which is its child's. */
+/** The exit of unshare(1), which is that of its child. */
 async function exitOf(child: ChildProcess, words: Words): Promise<Exit> {
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, signal) => {
-      // util-linux before 2.39 means to end by its child's signal, stumbles over SIGKILL and ends with 1.
+      // util-linux before 2.39 tries to end by its child's signal, fails for SIGKILL and exits with 1.
       const killed = code === 1 && words.text().includes("sigprocmask unblock failed");
       const name = killed ? "SIGKILL" : signal;
       const number = name ? osConstants.signals[name] : 0;
@@ -281,8 +281,8 @@ function collect(stream: Readable): Words {
 }
 
 /**
- * Waits until the set-up's last step is over and the container's own program runs: hooks and probes may look at it.
- * Bounded, for a program that calls itself with the very words of ours.
+ * Waits until the set-up has ended and the container's own program runs, so that hooks and probes may start. With a limit,
+ * in case the program has the same command line as the set-up.
  */
 async function hasExecuted(pid: number): Promise<void> {
   const ours = ["sh\0-eu\0-c\0", "setpriv\0--reuid=", "env\0-i\0-C\0"];

@@ -12,7 +12,7 @@ function identity(own: V1SecurityContext, shared: V1PodSecurityContext = {}, ima
   return identityOf(pod, container, imageUser, (uid) => primaryGroupIn(PASSWD, uid), AVAILABLE);
 }
 
-test("the container's word counts before the pod's, and that before the image's", () => {
+test("the container's setting overrides the pod's, and that overrides the image's", () => {
   const users = ({ uid, gid, groups }: Identity): unknown => [uid, gid, ...groups];
   assert.deepEqual(users(identity({}, {}, 33)), [33, 34]);
   assert.deepEqual(users(identity({}, { runAsUser: 1000, runAsGroup: 1001 }, 33)), [1000, 1001]);
@@ -42,7 +42,7 @@ test("capabilities are dropped and added as named", () => {
   assert.equal(of([], []).includes("mknod"), false);
 });
 
-test("becomes words for setpriv, and nothing of rlimits or the OOM score", () => {
+test("becomes arguments of setpriv, without rlimits or the OOM score", () => {
   assert.deepEqual(
     setprivArgs(
       identity({ runAsUser: 1337, capabilities: { drop: ["ALL"] }, allowPrivilegeEscalation: false }, { fsGroup: 9 }),
@@ -56,7 +56,7 @@ test("becomes words for setpriv, and nothing of rlimits or the OOM score", () =>
   ]);
 });
 
-test("what is asked for and not granted is named", () => {
+test("requested capabilities that are not granted are named", () => {
   const of = (securityContext: V1SecurityContext): string[] => ungranted({ name: "c", securityContext }, AVAILABLE);
   assert.deepEqual(of({}), []);
   assert.deepEqual(of({ capabilities: { add: ["ALL", "NET_ADMIN"] } }), []);

@@ -1,7 +1,7 @@
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
 import { ContainerConfigError } from "./env.ts";
 
-/** As whom a container's first process runs. */
+/** The user and capabilities of a container's first process. */
 export interface Identity {
   readonly uid: number;
   readonly gid: number;
@@ -19,11 +19,11 @@ const DEFAULT_CAPABILITIES =
   );
 
 /**
- * Reads pod and container security context (container over pod over image). `privileged` grants nothing more, and
- * every capability is one over the pods' user namespace alone.
+ * Reads the security context of pod and container (container overrides pod overrides image). `privileged` grants nothing
+ * more, and every capability applies only to the pods' user namespace.
  * @param primaryGroup the group that the image's /etc/passwd gives a user
  * @param available capabilities that this machine can give; others are left out of `add: [ALL]`
- * @throws ContainerConfigError where runAsNonRoot meets uid 0.
+ * @throws ContainerConfigError for uid 0 with runAsNonRoot.
  */
 export function identityOf(
   pod: V1Pod,
@@ -62,7 +62,7 @@ export function identityOf(
 }
 
 /**
- * What a container's security context asks for and does not get, one sentence each; for events.
+ * The settings of a container's security context that are not granted, one sentence each; for events.
  * @param available as for {@link identityOf}
  */
 export function ungranted({ securityContext: own }: V1Container, available: ReadonlySet<string>): string[] {
@@ -75,7 +75,7 @@ export function ungranted({ securityContext: own }: V1Container, available: Read
   ];
 }
 
-/** The `setpriv` words that turn root into this identity. Resource limits and oom_score_adj stay untouched. */
+/** The `setpriv` arguments that change root to this identity. Resource limits and oom_score_adj do not change. */
 export function setprivArgs(identity: Identity): string[] {
   return [
     "setpriv",
@@ -104,7 +104,7 @@ function capabilityName(name: string): string {
   return name.toLowerCase().replace(/^cap_/, "");
 }
 
-/** The primary group of a user in an /etc/passwd, 0 where it is not listed (as container runtimes do). */
+/** The primary group of a user in an /etc/passwd, 0 if the user is not listed (as in container runtimes). */
 export function primaryGroupIn(passwd: string, uid: number): number {
   for (const line of passwd.split("\n")) {
     const [, , id, gid] = line.split(":");

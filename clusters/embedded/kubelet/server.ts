@@ -18,7 +18,7 @@ export interface ServerOptions {
   readonly log: (line: string) => void;
 }
 
-/** What a request asks for that is not there. */
+/** An error response of the kubelet's API. */
 class HttpError extends Error {
   readonly status: number;
 
@@ -28,7 +28,7 @@ class HttpError extends Error {
   }
 }
 
-/** Serves the kubelet's HTTPS API to clients of the cluster's CA; gives a function that ends it. */
+/** Serves the kubelet's HTTPS API to clients with a certificate of the cluster's CA; returns a function that ends it. */
 export async function serveKubelet(options: ServerOptions): Promise<() => Promise<void>> {
   const server = createServer({
     cert: options.tls.cert,
@@ -131,7 +131,7 @@ function sendLogs(worker: ContainerWorker, parameters: URLSearchParams, response
     return;
   }
   response.flushHeaders();
-  // Read and follow in one turn of the event loop: no line is lost or doubled.
+  // Read and follow in one turn of the event loop, so that no line is lost or duplicated.
   for (const line of lines) send(renderLine(line, query));
   const stop = log.follow(
     (line) => {
@@ -156,7 +156,7 @@ function upgrade(
     const { sandbox } = findPod(options, namespace, pod);
     if (!sandbox) throw new HttpError(400, `pod "${pod}" has no network yet`);
     const ports = parsePorts(url.searchParams);
-    // The tunnel's name holds a slash, so it is no token (RFC 6455, section 4.1) and ws would refuse it: it is answered by hand.
+    // The tunnel's name contains a slash, which is not valid in a token (RFC 6455, section 4.1): ws refuses it, so this code answers.
     const tunnel = request.headers["sec-websocket-protocol"] === TUNNEL;
     if (tunnel) {
       delete request.headers["sec-websocket-protocol"];

@@ -32,7 +32,7 @@ export class SpdyReader {
     this.#onFrame = onFrame;
   }
 
-  /** Resolves once the whole frames of this piece were given out, in order. Rejects where the headers are broken. */
+  /** Resolves once the complete frames of this piece were delivered, in order. Rejects if the headers are invalid. */
   push(piece: Buffer): Promise<void> {
     this.#rest = Buffer.concat([this.#rest, piece]);
     while (this.#rest.length >= HEAD) {
@@ -97,8 +97,8 @@ export class SpdyWriter {
 
   /** Accepts a stream, without headers. */
   reply(stream: number): Buffer {
-    // "No headers" as a stored block and the empty one of a flush, which need no compressor, after the head of the zlib
-    // stream (RFC 1950, RFC 1951).
+    // "No headers" as a stored block and an empty flush block, which need no compressor, after the header of the zlib stream
+    // (RFC 1950, RFC 1951).
     const stored = [0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0];
     const block = [...(this.#begun ? [] : [0x78, 0x01]), ...stored, 0x00, 0x00, 0x00, 0xff, 0xff];
     this.#begun = true;

@@ -31,7 +31,7 @@ function setUp(answers: (Error | undefined)[] = []) {
 const patchOf = (phase: string): string =>
   `/api/v1/namespaces/foo/pods/p/status {"metadata":{"uid":"u"},"status":{"phase":"${phase}"}}`;
 
-test("writes a change once, and nothing where nothing changed", async () => {
+test("writes a change once, and nothing without a change", async () => {
   const { written, state, publisher } = setUp();
   void publisher.publish();
   void publisher.publish();

@@ -5,14 +5,14 @@ import { pause } from "./deadline.ts";
 export interface StatusPublisherOptions {
   readonly api: Pick<Api, "patch">;
   readonly pod: () => V1Pod;
-  /** The status as it is now; its argument is the pod with the conditions last published. */
+  /** Returns the current status; its argument is the pod with the last published conditions. */
   readonly status: (pod: V1Pod) => V1PodStatus;
   /** The pod is gone from the API; nothing is written any more. */
   readonly gone: AbortSignal;
   readonly log: (line: string) => void;
 }
 
-/** Writes a pod's status where it differs from the one last written; one write at a time, the last state wins. */
+/** Writes a pod's status if it differs from the last written one; one write at a time, the last state wins. */
 export class StatusPublisher {
   readonly #options: StatusPublisherOptions;
   #published: { readonly text: string; readonly conditions: readonly V1PodCondition[] } = { text: "", conditions: [] };
@@ -23,7 +23,7 @@ export class StatusPublisher {
     this.#options = options;
   }
 
-  /** Something may have changed; resolves once what is true now has been written, or the pod is gone. */
+  /** Call this after a possible change; resolves once the current status has been written, or the pod is gone. */
   publish(): Promise<void> {
     this.#dirty = true;
     this.#writing ??= this.#write();
@@ -48,7 +48,7 @@ export class StatusPublisher {
           this.#published = { text, conditions: status.conditions ?? [] };
           failures = 0;
         } catch (error) {
-          // Deleted: the watch tells soon.
+          // The pod is deleted; the watch will report it.
           if (isStatus(error, 404)) return;
           log(`pod ${namespace}/${name}: status not written: ${(error as Error).message}`);
           this.#dirty = true;
@@ -56,7 +56,7 @@ export class StatusPublisher {
         }
       }
     } finally {
-      // In the same moment as the loop ends: whoever comes later starts another.
+      // In the same turn in which the loop ends, so that a later call starts a new one.
       this.#writing = undefined;
     }
   }

@@ -133,7 +133,7 @@ test("a condition keeps its transition time until its status changes", () => {
   assert.equal(times["Ready"], NOW);
 });
 
-test("states and restarts are told as the API has them", () => {
+test("states and restarts have the API's format", () => {
   const crash = record("a", "app", { state: WAITING, lastState: ended(3), restartCount: 2 });
   const [status] = statusOf(podWith("Always"), [crash]).containerStatuses ?? [];
   assert.deepEqual(status?.state, { waiting: { reason: "PodInitializing" } });

@@ -1,6 +1,6 @@
 import type { V1ContainerState, V1ContainerStatus, V1Pod, V1PodCondition, V1PodStatus } from "@kubernetes/client-node";
 
-/** What the kubelet knows of one container, besides its spec. */
+/** The kubelet's state of one container, besides its spec. */
 export interface ContainerRecord {
   readonly name: string;
   /** `sidecar`: an init container with `restartPolicy: Always`. */
@@ -16,7 +16,7 @@ export interface ContainerRecord {
   ready: boolean;
   imageID: string;
   containerID: string;
-  /** Will not be started again. */
+  /** Whether it will not be started again. */
   finished: boolean;
 }
 
@@ -40,12 +40,12 @@ export interface PodFactsForStatus {
   readonly records: readonly ContainerRecord[];
   readonly podIp: string | undefined;
   readonly hostIp: string;
-  /** Network namespace and volumes are there. */
+  /** Whether network namespace and volumes exist. */
   readonly sandboxReady: boolean;
   readonly startTime: string;
   /** The pod as a whole was ended by the kubelet, for example `DeadlineExceeded`. */
   readonly ended?: { readonly reason: string; readonly message: string };
-  /** The kubelet stopped all of it for good: its phase may become final whatever the restart policy says. */
+  /** Whether the kubelet stopped the whole pod for good: its phase may become final under any restart policy. */
   readonly stopped: boolean;
 }
 
@@ -95,7 +95,7 @@ export function phaseOf(pod: V1Pod, facts: Pick<PodFactsForStatus, "records" | "
   return "Running";
 }
 
-/** Whether every init container is through: ended with success, or for a sidecar started once. */
+/** Whether every init container is done: it succeeded, or a sidecar started once. */
 export function initialized(records: readonly ContainerRecord[]): boolean {
   return records.every(
     (record) =>

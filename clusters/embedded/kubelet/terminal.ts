@@ -4,14 +4,14 @@ import type { RunningContainer } from "./runtime.ts";
 import { quote } from "./shell.ts";
 import { tryTool } from "./tools.ts";
 
-/** The command under a pseudo-terminal of the container's own devpts, by script(1) of Debian's bsdutils. */
+/** Runs the command in a pseudo-terminal of the container's own devpts, with script(1) of Debian's bsdutils. */
 export function inTerminal(command: readonly string[]): string[] {
   return ["script", "--quiet", "--return", "--flush", "--command", command.map(quote).join(" "), "/dev/null"];
 }
 
 /**
- * Gives a terminal its size, as soon as it is there; the kernel tells the programs in it (SIGWINCH).
- * @param script finds the process id of script(1), undefined while it has none
+ * Sets a terminal's size as soon as it exists; the kernel notifies the programs in it (SIGWINCH).
+ * @param script returns the process id of script(1), undefined before it starts
  */
 export async function resizeTerminal(
   container: RunningContainer,

@@ -16,7 +16,7 @@ export class PodTokens {
     this.#api = api;
   }
 
-  /** Requests what is missing or due. */
+  /** Requests tokens that are missing or due. */
   async refresh(pod: V1Pod): Promise<void> {
     const projections = (pod.spec?.volumes ?? [])
       .flatMap((volume) => volume.projected?.sources ?? [])
@@ -29,7 +29,7 @@ export class PodTokens {
         try {
           this.#tokens.set(keyOf(projection), await this.#request(pod, projection));
         } catch (error) {
-          // The old one may still be good for a while.
+          // The old token may still be valid.
           if (!old) throw error;
         }
       }),

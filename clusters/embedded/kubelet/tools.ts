@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 
-/** The tools of Debian and of the node, wherever their packages put them. */
+/** All folders of Debian's and the node's tools. */
 export const TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export interface ToolResult {
@@ -37,7 +37,7 @@ export function tryTool(
   });
 }
 
-/** @throws Error with the program's output where it does not end with 0. */
+/** @throws Error with the program's output if its exit code is not 0. */
 export async function runTool(command: readonly string[]): Promise<void> {
   const { code, output } = await tryTool(command);
   if (code !== 0) throw new Error(`${command[0]} ended with ${code}: ${output.trim()}`);

@@ -4,19 +4,19 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { runTool, TOOL_PATH } from "./tools.ts";
 
 /**
- * No cgroup namespaces in there (namespaces(7), /proc/sys/user): with one of its own, a pod could mount the machine's cgroups and,
- * as the number 0, write them.
+ * Forbids cgroup namespaces there (namespaces(7), /proc/sys/user): with its own one, a pod could mount the machine's cgroups and,
+ * as uid 0, write to them.
  */
 const LIMIT = "limit=/proc/sys/user/max_cgroup_namespaces; [ ! -e $limit ] || echo 0 >$limit";
 
 /**
- * Makes the user namespace that all pods live in, and keeps it by a mount on `file`. Whoever is root in there has no capability
- * over anything outside: not over the machine where root runs the cluster, not over the cluster's own processes elsewhere.
+ * Creates the user namespace of all pods, and keeps it by a mount on `file`. A root user in it has no capability over anything
+ * outside: not over the machine if root runs the cluster, and not over the cluster's own processes.
  *
- * Users have the same numbers in there as outside, so that files of an image and of volumes belong to whom they should. That
- * alone would let root write what the kernel allows to the number 0 (/proc/sys/kernel/core_pattern), so a container's /proc and
- * /sys are mounted outside: mounts that come from there cannot be changed or taken away in here.
- * @throws Error with what the kernel or unshare(1) said
+ * Users have the same uids inside and outside, so that files of images and volumes have the right owners. That alone would let
+ * root write files that the kernel allows for uid 0 (/proc/sys/kernel/core_pattern), so a container's /proc and /sys are mounted
+ * outside: such mounts cannot be changed or removed inside.
+ * @throws Error with the message of the kernel or unshare(1)
  */
 export async function makeUserNamespace(file: string): Promise<void> {
   writeFileSync(file, "");
@@ -42,13 +42,13 @@ async function isMade(holder: ChildProcess): Promise<void> {
   let words = "";
   holder.stderr?.on("data", (chunk: Buffer) => (words += chunk.toString()));
   const ended = once(holder, "close").then(() => {
-    throw new Error(words.trim() || "unshare ended without a word");
+    throw new Error(words.trim() || "unshare ended without a message");
   });
   ended.catch(() => undefined);
   await Promise.race([once(holder.stdout!, "data"), ended]);
 }
 
-/** The map of a namespace within one that has this map (user_namespaces(7)), where each number stands for itself. */
+/** The identity map of a namespace within one that has this map (user_namespaces(7)). */
 export function sameNumbers(map: string): string {
   return map
     .trim()

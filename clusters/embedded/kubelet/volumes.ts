@@ -22,8 +22,8 @@ export class PodVolumes {
   }
 
   /**
-   * Makes what is missing and brings the rest to the present content of config maps, secrets, tokens and the pod itself.
-   * @throws VolumeError naming the volume that cannot be made.
+   * Creates missing volumes and updates the others to the current config maps, secrets, tokens and the pod itself.
+   * @throws VolumeError with the volume's name.
    */
   async sync(pod: V1Pod, facts: PodFacts): Promise<void> {
     await this.#tokens.refresh(pod);
@@ -51,7 +51,7 @@ export class PodVolumes {
 
   /**
    * A container's volume mounts.
-   * @throws ContainerConfigError where a sub-path leads out of its volume.
+   * @throws ContainerConfigError if a subPath is outside its volume.
    */
   mountsOf(pod: V1Pod, container: V1Container, env: Env): ContainerMount[] {
     return (container.volumeMounts ?? []).map((mount) => {
@@ -62,7 +62,7 @@ export class PodVolumes {
       return {
         source,
         target: resolve("/", mount.mountPath),
-        // What is written from the API is never writable inside.
+        // Content from the API is never writable inside.
         readOnly: mount.readOnly === true || !volume.emptyDir,
         isFile: !statSync(source).isDirectory(),
       };
@@ -96,7 +96,7 @@ export class PodVolumes {
 }
 
 /**
- * Where other volumes are mounted inside this one, relative to it: a read-only volume must have the directories already
+ * The mount points of other volumes inside this one, relative to it: a read-only volume must already have these directories
  * (the kubelet's MakeNestedMountpoints).
  */
 export function nestedMountPoints(pod: V1Pod, volume: string): string[] {
@@ -114,7 +114,7 @@ export function nestedMountPoints(pod: V1Pod, volume: string): string[] {
 function makeDir(dir: string, mode: number, group: number | undefined): void {
   mkdirSync(dir, { recursive: true });
   if (group !== undefined) chownSync(dir, 0, group);
-  // Set-group-id: what is made inside belongs to the fsGroup, too.
+  // Set-group-id: files created inside belong to the fsGroup, too.
   chmodSync(dir, group === undefined ? mode : mode | 0o2000);
 }
 
