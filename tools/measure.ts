@@ -1,6 +1,23 @@
 /** What a run's results say about speed. */
 
 import type { RunResult } from "../harness/model/result.ts";
+import { formatDuration } from "../reports/text.ts";
+
+/** What a figure is: it says how it is written. */
+export type Figure = "ms" | "rate" | "bytes";
+
+export function formatFigure(figure: Figure, value: number): string {
+  if (Number.isNaN(value)) return "";
+  if (figure === "ms") return formatDuration(value);
+  if (figure === "rate") return String(Math.round(value));
+  return value < 1e9 ? `${Math.round(value / 1e6)} MB` : `${(value / 1e9).toFixed(1)} GB`;
+}
+
+/** How many times as much the medians of some values are as those of others: `4.2`; empty where one of them has none. */
+export function ratioOf(values: readonly number[], others: readonly number[]): string {
+  const ratio = quantile(values, 0.5) / quantile(others, 0.5);
+  return Number.isFinite(ratio) ? ratio.toFixed(1) : "";
+}
 
 /** Milliseconds, except the rate. */
 export interface Measures {
