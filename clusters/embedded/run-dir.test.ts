@@ -43,7 +43,7 @@ test("a claim excludes a second one, and its release allows it", async () => {
   other.release();
 });
 
-test("a claim that waits gets the folder that its holder removed meanwhile, made anew", async () => {
+test("a claim that waits creates the folder again if its holder has removed it", async () => {
   const dir = runDirOf("one", base);
   const first = await claim(dir);
   assert.ok(first);
@@ -56,7 +56,7 @@ test("a claim that waits gets the folder that its holder removed meanwhile, made
   second.release();
 });
 
-test("sweeping removes what a dead cluster left, and keeps the lock", async () => {
+test("sweeping removes the files of a dead cluster, and keeps the lock", async () => {
   const dir = runDirOf("one", base);
   const held = await claim(dir);
   assert.ok(held);
@@ -95,7 +95,7 @@ test("a folder that others may enter, or that is a link, is refused", async () =
   assert.throws(() => findRunDir("linked", base), link);
 });
 
-test("a path too long for a socket is refused with a way out", async () => {
+test("a path too long for a socket is refused with a hint", async () => {
   const deep = join(parent, "x".repeat(100));
   await assert.rejects(claim(runDirOf("one", deep)), { code: "ERR_CLUSTER_START", hint: /TMPDIR/ });
 });

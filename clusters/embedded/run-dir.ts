@@ -6,18 +6,17 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { findOwnFolder, makeOwnFolder, placeInTemp, TEMP_HINT, type OwnFolder } from "../../harness/own.ts";
 
 /**
- * Where the files of one cluster would be. Everything else that it has lies on a tmpfs inside its mount namespace and ends
- * with it.
+ * Paths of the files of one cluster. All its other files are on a tmpfs in its mount namespace and end with it.
  */
 export interface RunPaths {
   readonly name: string;
   readonly path: string;
-  /** Held by every process that holds the cluster's namespaces, so that the kernel says whether it lives. */
+  /** Locked by every process in the cluster's namespaces, so that the lock shows whether the cluster runs. */
   readonly lock: string;
   /** A Unix socket of the supervisor. */
   readonly control: string;
   readonly kubeconfig: string;
-  /** What another process must know to attach, written once the cluster is complete. */
+  /** Facts for other processes to attach, written once the cluster is complete. */
   readonly facts: string;
   /** Why the cluster ended by itself. */
   readonly ended: string;
@@ -27,7 +26,7 @@ export interface RunPaths {
   readonly jwksAuthority: { readonly certificate: string; readonly privateKey: string };
 }
 
-/** The files of one cluster in a folder that is proved to be this user's alone: only these are read, run and asked. */
+/** The files of one cluster in a folder that is proved to be this user's alone: only these are read and run. */
 export type RunDir = RunPaths & { readonly path: OwnFolder };
 
 const NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -35,19 +34,19 @@ const NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 /** A longer path does not fit into a Unix socket's address (unix(7): 108 bytes with the final zero). */
 const LONGEST_SOCKET_PATH = 107;
 
-/** What flock(1) is told to end with where somebody else has the lock. */
+/** flock(1)'s exit code if another process has the lock. */
 const TAKEN = 75;
 
 const SECRET = { secret: true, hint: TEMP_HINT } as const;
 
-/** `${TMPDIR:-/tmp}/meshproof-<uid>`, not looked at: a name that anybody may have taken. */
+/** `${TMPDIR:-/tmp}/meshproof-<uid>`, not checked: another user may have created it. */
 export function baseDir(): string {
   return placeInTemp(`meshproof-${process.getuid?.() ?? "user"}`);
 }
 
 /**
- * Where a cluster's files are; touches nothing.
- * @throws ERR_USAGE where the name is no DNS label of at most 32 characters.
+ * The paths of a cluster's files, without accessing them.
+ * @throws ERR_USAGE if the name is not a DNS label of at most 32 characters.
  */
 export function runDirOf(name: string, base = baseDir()): RunPaths {
   if (!NAME.test(name)) {
@@ -72,8 +71,8 @@ export function runDirOf(name: string, base = baseDir()): RunPaths {
 }
 
 /**
- * The folder of a cluster; undefined where there is none.
- * @throws ERR_USAGE as {@link runDirOf}; ERR_FOREIGN_FILE where it, or the folder of all clusters, is not this user's alone.
+ * The folder of a cluster; undefined if there is none.
+ * @throws ERR_USAGE like {@link runDirOf}; ERR_FOREIGN_FILE if it, or the folder of all clusters, is not this user's alone.
  */
 export function findRunDir(name: string, base = baseDir()): RunDir | undefined {
   const own = findOwnFolder(base, SECRET);
@@ -82,14 +81,14 @@ export function findRunDir(name: string, base = baseDir()): RunDir | undefined {
   return path === undefined ? undefined : { ...paths, path };
 }
 
-/** As {@link findRunDir}; makes it where it is not there. */
+/** Like {@link findRunDir}, but creates the folder if it does not exist. */
 function makeRunDir(paths: RunPaths): RunDir {
   const own = makeOwnFolder(join(paths.path, ".."), SECRET);
   const there = runDirOf(paths.name, own);
   return { ...there, path: makeOwnFolder(there.path, SECRET) };
 }
 
-/** A lock on a run dir, held by an open file: whoever inherits it holds it too. */
+/** A lock on a run dir, held by an open file: a process that inherits the file holds the lock too. */
 export interface Claim {
   readonly dir: RunDir;
   readonly fd: number;
@@ -97,10 +96,10 @@ export interface Claim {
 }
 
 /**
- * Takes a cluster's name: makes its folder and locks it.
+ * Claims a cluster's name: creates its folder and locks it.
  * @param waitSeconds how long to wait for a cluster that is just ending
- * @returns undefined where a cluster of this name lives.
- * @throws ERR_FOREIGN_FILE where the folder is not this user's alone.
+ * @returns undefined if a cluster of this name runs.
+ * @throws ERR_FOREIGN_FILE if the folder is not this user's alone.
  */
 export async function claim(paths: RunPaths, waitSeconds = 0): Promise<Claim | undefined> {
   for (;;) {
@@ -122,7 +121,7 @@ export async function claim(paths: RunPaths, waitSeconds = 0): Promise<Claim | u
       release();
       return undefined;
     }
-    // A lock on a file that was removed meanwhile locks nothing.
+    // The file may have been removed before it was locked; then the lock has no effect.
     const current = await stat(dir.lock).catch(() => undefined);
     if (current?.ino === fstatSync(fd).ino) {
       ftruncateSync(fd);
@@ -132,25 +131,25 @@ export async function claim(paths: RunPaths, waitSeconds = 0): Promise<Claim | u
   }
 }
 
-/** Notes in the lock which process unshare is: it holds the lock for as long as it lives. */
+/** Writes the pid of unshare to the lock file; unshare holds the lock while it runs. */
 export function writeHolder(claim: Claim, pid: number): void {
   ftruncateSync(claim.fd);
   writeSync(claim.fd, String(pid));
 }
 
-/** The unshare process of a living cluster; undefined where there is none yet, or another program has its number now. */
+/** The unshare process of a running cluster; undefined if there is none yet, or another program has its pid now. */
 export async function readHolder(dir: RunDir): Promise<number | undefined> {
   const pid = Number(await readFile(dir.lock, "utf8").catch(() => ""));
   const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   return /^(setpriv|unshare)\0/.test(command) && command.includes(`"name":"${dir.name}"`) ? pid : undefined;
 }
 
-/** Removes the folders of dead clusters, of whatever name. */
+/** Removes the folders of all dead clusters. */
 export async function sweepDead(base = baseDir()): Promise<void> {
   for (const name of await runDirNames(base)) {
     const dir = findRunDir(name, base);
     if (dir === undefined) continue;
-    // Before there are logs, its starter is about to take the lock.
+    // Without logs the cluster is being started and not locked yet.
     const launched = await stat(dir.logs).catch(() => undefined);
     const dead = launched && (await claim(dir));
     if (dead) await removeRunDir(dir);
@@ -158,27 +157,27 @@ export async function sweepDead(base = baseDir()): Promise<void> {
   }
 }
 
-/** Removes what a dead cluster left; only with its claim. */
+/** Removes the files of a dead cluster; only with its claim. */
 export async function sweep(dir: RunDir): Promise<void> {
   for (const entry of await readdir(dir.path)) {
     if (join(dir.path, entry) !== dir.lock) await rm(join(dir.path, entry), { recursive: true, force: true });
   }
 }
 
-/** Removes the folder of a dead cluster altogether, and the base folder with the last one; only with its claim. */
+/** Removes the whole folder of a dead cluster, and the base folder with the last one; only with its claim. */
 export async function removeRunDir(dir: RunDir): Promise<void> {
   await rm(dir.path, { recursive: true, force: true });
   await rmdir(join(dir.path, "..")).catch(() => undefined);
 }
 
-/** The names that have a folder, alive or not. @throws ERR_FOREIGN_FILE where the folder of all is not this user's alone. */
+/** The names of all clusters with a folder, running or not. @throws ERR_FOREIGN_FILE if the base folder is not this user's alone. */
 export async function runDirNames(base = baseDir()): Promise<string[]> {
   const own = findOwnFolder(base, SECRET);
   const entries = own === undefined ? [] : await readdir(own, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory() && NAME.test(entry.name)).map((entry) => entry.name);
 }
 
-/** flock(1) locks the open file that it inherits, and leaves it locked when it ends. */
+/** Locks a descriptor with flock(1), which inherits the open file; the lock stays when flock ends. */
 function lockDescriptor(fd: number, waitSeconds: number): Promise<boolean> {
   const how = waitSeconds > 0 ? ["--wait", String(waitSeconds)] : ["--nonblock"];
   const child = spawn("flock", [...how, "--conflict-exit-code", String(TAKEN), "3"], {

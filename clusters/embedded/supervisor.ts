@@ -1,7 +1,7 @@
 /**
- * Runs inside the cluster's namespaces, as the child of their first process: makes the node, starts the control plane
- * and the kubelet, and ends when the process that started it goes away before it said `keep`, or when a program of the
- * control plane ends. The kernel then ends everything else in here.
+ * Runs inside the cluster's namespaces, as the child of their first process: creates the node, starts the control plane
+ * and the kubelet, and ends if the process that started it ends before it sent `keep`, or if a program of the control
+ * plane ends. The kernel then kills all other processes of the cluster.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
@@ -36,7 +36,7 @@ function tell(message: FromSupervisor): Promise<void> {
   });
 }
 
-/** Ends the cluster and says why, to whoever is connected and to whoever looks later. */
+/** Ends the cluster, and writes the reason to connected processes and to a file. */
 async function fail(message: string): Promise<void> {
   if (ending.signal.aborted) return;
   ending.abort();
@@ -46,7 +46,7 @@ async function fail(message: string): Promise<void> {
   process.exit(1);
 }
 
-/** Whoever connects learns of the cluster's end by the end of the connection. */
+/** Serves the control socket: the end of a connection shows a client that the cluster has ended. */
 function serveControl(): void {
   const server = createServer((socket) => {
     socket.on("error", () => socket.destroy());
@@ -86,7 +86,7 @@ async function start(): Promise<void> {
   const pki = createPki();
   await writeSecrets(pki, join(node, NODE_CONFIG));
   run("kube-apiserver");
-  // Loaded while the API server starts.
+  // Imported while the API server starts.
   const { startNodeAgent } = await import("./node-agent.ts");
   const api = new AdminApi(pki);
   await api.untilReady(ending.signal);

@@ -1,9 +1,9 @@
-/** A cluster full of other people's objects, many of which look like meshproof's: for canary.e2e.ts. */
+/** Fills a cluster with other users' objects, many of which look like meshproof's: for canary.e2e.ts. */
 
-/** A dead run that never was. */
+/** Id of a dead run that never existed. */
 export const OTHER_RUN = "20260101-000000-aaaa";
 
-/** On all of them, so that they are found with one question. */
+/** Label on all of them, so that one request finds them. */
 export const CANARY_LABEL = "canary.example";
 
 interface Canary {
@@ -24,7 +24,7 @@ const NOBODY = { matchLabels: { app: "nobody" } };
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** What others have in a namespace: kinds that nobody writes to by himself, and that choose no pod. */
+/** Objects in a namespace, of kinds that no controller changes and that select no pod. */
 const KINDS: readonly (readonly [apiVersion: string, kind: string, body: Body])[] = [
   ["v1", "ConfigMap", { data: { k: "v" } }],
   ["v1", "Secret", { stringData: { password: "theirs" } }],
@@ -56,7 +56,7 @@ const CLUSTER_WIDE: readonly (readonly [apiVersion: string, kind: string, body: 
   ["scheduling.k8s.io/v1", "PriorityClass", { value: 1 }],
 ];
 
-/** The kinds of {@link canaries}, as kubectl takes them. */
+/** The kinds of {@link canaries}, in kubectl's format. */
 export const CANARY_KINDS = [["v1", "Namespace"] as const, ...KINDS, ...CLUSTER_WIDE]
   .map(([apiVersion, kind]) => {
     const [group, version] = apiVersion.includes("/") ? apiVersion.split("/") : ["", apiVersion];
@@ -64,7 +64,7 @@ export const CANARY_KINDS = [["v1", "Namespace"] as const, ...KINDS, ...CLUSTER_
   })
   .join(",");
 
-/** In an order in which they can be created. */
+/** All objects, in an order in which they can be created. */
 export function canaries(): Canary[] {
   const namespaces: readonly (readonly [name: string, labels: Readonly<Record<string, string>>])[] = [
     ["meshproof", {}],
@@ -86,7 +86,7 @@ export function canaries(): Canary[] {
     ...places.flatMap((namespace) =>
       KINDS.flatMap(([apiVersion, kind, body]) => [
         object(apiVersion, kind, "own", { namespace }, body),
-        // As a run names and marks its own; a nonce of its own too.
+        // With the name, labels and a nonce like those of a run.
         object(
           ...([apiVersion, kind, `meshproof-${kind.toLowerCase()}`] as const),
           { namespace, ...labelled(OURS), annotations: { "meshproof.dev/nonce": "00000000000000000000000000000000" } },
@@ -127,7 +127,7 @@ export function canaries(): Canary[] {
   ];
 }
 
-/** A journal of somebody else, that names objects which are not meshproof's by their uids. */
+/** A forged journal that names other users' objects by their uids. */
 export function plantedJournal(victims: readonly { readonly kind: string; readonly uid: string }[]): Canary {
   const records = victims.map(({ kind, uid }) => ({
     apiVersion: "v1",

@@ -1,4 +1,4 @@
-/** Removes what runs left that were killed: on this machine or on another one. */
+/** Removes the objects of killed runs, of this machine or of another one. */
 
 import { MeshproofError, type ErrorCode } from "../../harness/model/errors.ts";
 import { messageOf } from "../../harness/mesh/api-error.ts";
@@ -20,22 +20,22 @@ import { pinContext, type KubeconfigOptions } from "./kubeconfig.ts";
 import { nameOf, removeRun, type Made, type Removal } from "./remove.ts";
 
 export interface CleanUpOptions extends KubeconfigOptions {
-  /** Only this run; default all that have ended. */
+  /** Cleans up only this run; default all that have ended. */
   readonly run?: string;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What dead runs left on one cluster, by journals and by labels. */
+/** The objects of dead runs on one cluster, from journals and labels. */
 export interface Leftovers {
   readonly runs: readonly LeftRun[];
-  /** What looks like meshproof's and no journal names: nobody but a person may remove it. */
+  /** Objects that look like meshproof's and are in no journal: only the user may remove them. */
   readonly unproven: readonly string[];
 }
 
 export interface LeftRun {
   readonly made: Made;
-  /** The journal on this machine, if it was this one. */
+  /** The journal on this machine, if the run was here. */
   readonly file?: string;
 }
 
@@ -59,15 +59,15 @@ export function joinJournals(locals: readonly Journal[], { journals }: FoundClus
 }
 
 /**
- * Looks for what dead runs left on a cluster; changes nothing.
- * @param except runs that are at work
+ * Finds the objects of dead runs on a cluster; changes nothing.
+ * @param except runs that are still running
  */
 export async function findLeftovers(
   kube: Kube,
   cluster: ClusterIdentity,
   except: readonly string[] = [],
 ): Promise<Leftovers> {
-  // One that is alive waits for the Lease and has made nothing.
+  // A live run waits for the Lease and has created nothing.
   const locals = listJournals().journals.filter(
     ({ head }) => differenceOf(head.cluster, cluster) === undefined && !isAlive(head),
   );
@@ -86,17 +86,15 @@ export async function findLeftovers(
   };
 }
 
-/** What a person must know of {@link Leftovers.unproven}; no line where there is nothing. */
+/** Lines for the user about {@link Leftovers.unproven}; none if it is empty. */
 export function unprovenWords(unproven: readonly string[]): string[] {
   if (unproven.length === 0) return [];
-  return [
-    `left as it is, because it has meshproof's label and no journal says that a run created it: ${unproven.join(", ")}`,
-  ];
+  return [`not removed, because it has meshproof's label but is in no journal of a run: ${unproven.join(", ")}`];
 }
 
 /**
  * Removes a dead run's objects and then its journals. The Lease must be held.
- * @throws as {@link removeRun}
+ * @throws like {@link removeRun}
  */
 export async function removeLeftRun(kube: Kube, { made, file }: LeftRun, progress: Progress): Promise<Removal> {
   const removal = await removeRun(kube, made, progress);
@@ -106,14 +104,14 @@ export async function removeLeftRun(kube: Kube, { made, file }: LeftRun, progres
 }
 
 /**
- * Removes what killed runs left: with a context, everything on that cluster, from whichever machine; without one, everything
- * that this machine's journals name.
+ * Removes the objects of killed runs: with a context, those of all machines on that cluster; without one, those in this
+ * machine's journals.
  * @returns lines for people
- * @throws MeshproofError with what could not be cleaned up; the journals of that are kept
+ * @throws MeshproofError with the runs that could not be cleaned up; their journals are kept
  */
 export async function cleanUp(options: CleanUpOptions): Promise<string[]> {
   const { journals, broken } = listJournals();
-  const lines = broken.map((why) => `not a journal, and left as it is: ${why}`);
+  const lines = broken.map((why) => `not a journal, and not removed: ${why}`);
   if (options.context !== undefined) return [...lines, ...(await cleanCluster(options, []))];
   const failures: { readonly code: ErrorCode; readonly text: string }[] = [];
   const wanted = journals.filter(({ head }) => (options.run === undefined ? !isAlive(head) : head.run === options.run));
@@ -131,7 +129,7 @@ export async function cleanUp(options: CleanUpOptions): Promise<string[]> {
       lines.push(...(await cleanCluster({ ...where, run: head.run, progress, signal }, [head.cluster])));
     } catch (error) {
       options.signal?.throwIfAborted();
-      // One cluster that is away does not keep the others from being cleaned.
+      // An unreachable cluster must not prevent the cleanup of others.
       const code = error instanceof MeshproofError ? error.code : "ERR_CLUSTER_UNREACHABLE";
       failures.push({ code, text: `${head.run} on ${head.context}: ${messageOf(error)} (${file})` });
     }
@@ -148,7 +146,7 @@ export async function cleanUp(options: CleanUpOptions): Promise<string[]> {
   return lines;
 }
 
-/** @param expected the cluster that a journal is of: whatever else the context leads to is not touched */
+/** @param expected the cluster of a journal: nothing is changed if the context is of another cluster */
 async function cleanCluster(options: CleanUpOptions, [expected]: readonly ClusterIdentity[]): Promise<string[]> {
   const { progress, signal } = options;
   const pinned = pinContext(options);
@@ -165,7 +163,7 @@ async function cleanCluster(options: CleanUpOptions, [expected]: readonly Cluste
         hint: "--context NAME, with --kubeconfig FILE, cleans up the cluster that you name, by what is written down there",
       },
     );
-  // Whoever holds the Lease is alive, also on another machine; who gets it has the cluster for itself.
+  // The holder of the Lease is alive, also on another machine; taking it gives exclusive use of the cluster.
   const lease = await takeLease(kube, { id: options.run ?? "all", verb: "cleanup", progress, signal });
   try {
     const { runs, unproven } = await findLeftovers(kube, cluster);

@@ -1,6 +1,6 @@
 /**
- * The journal that is in the cluster: a ConfigMap beside the Lease, with the run's namespaces and what reaches beyond them. Who
- * cleans up from another machine knows by it what a run created; a label alone proves nothing.
+ * The journal in the cluster: a ConfigMap beside the Lease, with the run's namespaces and the objects outside them. It shows a
+ * cleanup on another machine what a run created, since a label alone proves nothing.
  */
 
 import type { V1ConfigMap } from "@kubernetes/client-node";
@@ -14,7 +14,7 @@ import { LEASE } from "../lease-server.ts";
 const JOURNAL_LABEL = "meshproof.dev/journal";
 const HEAD = "head";
 
-/** Where a run's journal is in its cluster. */
+/** Namespace and name of a run's journal in its cluster. */
 export function clusterJournalOf(run: string): JournalScope["inCluster"] {
   return { namespace: LEASE.namespace, name: `meshproof-journal-${run}` };
 }
@@ -23,13 +23,13 @@ export interface ClusterJournal {
   readonly run: string;
   readonly namespaces: readonly string[];
   readonly objects: readonly ObjectRecord[];
-  /** The ConfigMap itself. */
+  /** Uid of the ConfigMap. */
   readonly uid: string;
 }
 
 /**
- * Makes it before anything else of the run.
- * @throws MeshproofError ERR_CLUSTER_REFUSED where there is one of this name
+ * Creates the journal before any other object of the run.
+ * @throws MeshproofError ERR_CLUSTER_REFUSED if one of this name exists
  */
 export async function beginClusterJournal(kube: Kube, { run, namespaces }: JournalScope): Promise<void> {
   const { namespace, name } = clusterJournalOf(run);
@@ -48,7 +48,7 @@ export async function beginClusterJournal(kube: Kube, { run, namespaces }: Journ
 
 export interface FoundClusterJournals {
   readonly journals: readonly ClusterJournal[];
-  /** ConfigMaps that look like one, and that meshproof did not write. */
+  /** ConfigMaps that look like a journal, but were not written by meshproof. */
   readonly foreign: readonly string[];
 }
 
@@ -67,7 +67,7 @@ export async function listClusterJournals(kube: Kube): Promise<FoundClusterJourn
   return { journals, foreign };
 }
 
-/** Undefined where it is not meshproof's, by what the API server says of who wrote it. */
+/** Undefined if meshproof did not write it, according to the API server's managedFields. */
 export function readClusterJournal({ metadata, data = {} }: V1ConfigMap): ClusterJournal | undefined {
   const { run, namespaces } = (parsed(data[HEAD]) ?? {}) as { run?: unknown; namespaces?: unknown };
   if (typeof run !== "string" || metadata?.name !== clusterJournalOf(run).name) return undefined;
@@ -83,7 +83,7 @@ export function readClusterJournal({ metadata, data = {} }: V1ConfigMap): Cluste
   return { run, namespaces: namespaces.map(String), objects, uid: metadata.uid };
 }
 
-/** To be called when everything in it is gone. */
+/** Removes the journal; call it when everything in it is gone. */
 export async function endClusterJournal(kube: Kube, run: string): Promise<void> {
   const { namespace, name } = clusterJournalOf(run);
   try {

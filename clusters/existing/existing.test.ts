@@ -35,7 +35,7 @@ describe("a kubeconfig", () => {
     );
   beforeEach(() => write({ token: "t" }));
 
-  test("gives the named context and nothing else, with absolute paths", () => {
+  test("returns only the named context, with absolute paths", () => {
     const pinned = pinContext({ kubeconfig: file, context: "test", allowExec: [] });
     assert.equal(pinned.server, "https://a.example");
     assert.equal(pinned.config.getCurrentContext(), "test");
@@ -43,7 +43,7 @@ describe("a kubeconfig", () => {
     assert.equal(pinned.config.getCurrentCluster()?.caFile, path.join(folder, "ca.crt"));
   });
 
-  test("never gives its current context by itself", () => {
+  test("never uses the current context by default", () => {
     assert.throws(
       () => pinContext({ kubeconfig: file, allowExec: [] }),
       /no context is named, .*: it has test, production/,
@@ -51,7 +51,7 @@ describe("a kubeconfig", () => {
     assert.throws(() => pinContext({ kubeconfig: file, context: "tset", allowExec: [] }), /no usable context "tset"/);
   });
 
-  test("that cannot be read says so", () => {
+  test("that cannot be read is an error", () => {
     const missing = path.join(folder, "missing");
     assert.throws(() => pinContext({ kubeconfig: missing, context: "test", allowExec: [] }), /missing cannot be read/);
   });
@@ -80,7 +80,7 @@ describe("a survey", () => {
   const refused = (survey: Survey, wanted?: string): string => refusalOf(survey, wanted)?.message ?? "";
 
   test("of a good mesh allows a run", () => assert.equal(refusalOf(found()), undefined));
-  test("names what is in the way", () => {
+  test("names the obstacles", () => {
     const two = found({ revisions: [revision("a"), revision("b", { ready: false })] });
     assert.match(refused(found({ revisions: [] })), /no Istio/);
     assert.match(refused(two), /2 revisions: a, b/);
@@ -93,7 +93,7 @@ describe("a survey", () => {
       "this user may not create pods/exec",
     );
   });
-  test("knows the gateway that the documentation means", () => {
+  test("finds the gateway of the documentation", () => {
     const gateway = { namespace: "istio-system", name: "istio-ingressgateway" };
     const has = (gateways: Survey["gateways"], where = "istio-system"): boolean =>
       limitsOf(found({ gateways }), revision("a", { namespace: where }), false).gateway;
@@ -103,7 +103,7 @@ describe("a survey", () => {
   });
 });
 
-test("only JSON in a file that the mesh config names has what the details are read from", () => {
+test("details are available only if the mesh config sets an access log file and JSON", () => {
   assert.equal(writesJson("accessLogFile: /dev/stdout\naccessLogEncoding: JSON\n"), true);
   for (const mesh of [
     undefined,

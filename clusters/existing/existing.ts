@@ -17,39 +17,39 @@ import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeco
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 import { proxyContainerOf } from "../../harness/mesh/proxy-container.ts";
 
-/** The root namespace of Istio's default installation; policies there hold for the whole mesh. */
+/** The root namespace of Istio's default installation; policies there apply to the whole mesh. */
 const ROOT_NAMESPACE = "istio-system";
 
 export interface ExistingOptions extends KubeconfigOptions {
   readonly runId: string;
-  /** istiod's revision, where the mesh has several. */
+  /** istiod's revision, if the mesh has several. */
   readonly revision?: string;
   readonly allowMeshWide: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The namespaces that a run makes for itself. */
+/** The namespaces that a run creates. */
 export function namespacesOf(runId: string): { readonly namespace: string; readonly outsideNamespace: string } {
   return { namespace: `meshproof-${runId}`, outsideNamespace: `meshproof-${runId}-outside` };
 }
 
-/** Looks at a cluster without creating anything. @throws as {@link pinContext} and {@link survey} do. */
+/** Surveys a cluster without creating anything. @throws like {@link pinContext} and {@link survey}. */
 export async function look(options: KubeconfigOptions): Promise<{ pinned: PinnedContext; found: Survey }> {
   const pinned = pinContext(options);
   return { pinned, found: await survey(connectWith(pinned.config)) };
 }
 
 /**
- * Why nothing can be run on a cluster, and what to do; undefined where it can.
- * @param wanted the revision that was asked for
+ * Why a cluster cannot be used, with a hint; undefined if it can.
+ * @param wanted the requested revision
  */
 export function refusalOf(found: Survey, wanted?: string): { message: string; hint: string } | undefined {
   const names = found.revisions.map(({ name }) => name).join(", ");
   if (found.revisions.length === 0)
     return {
       message: "there is no Istio on this cluster: no Deployment is labelled app=istiod",
-      hint: "install Istio, or let meshproof make a mesh of its own: meshproof run",
+      hint: "install Istio, or run on meshproof's own cluster: meshproof run",
     };
   if (wanted === undefined && found.revisions.length > 1)
     return {
@@ -62,18 +62,18 @@ export function refusalOf(found: Survey, wanted?: string): { message: string; hi
   if (!revision.ready)
     return {
       message: `istiod ${revision.namespace}/${revision.name} has no available pod`,
-      hint: "kubectl get pods -A -l app=istiod says why",
+      hint: "kubectl get pods -A -l app=istiod shows why",
     };
   if (!revision.injects)
     return {
       message: `injection is off: no webhook injects sidecars for revision ${revision.name}`,
-      hint: "turn Istio's sidecar injector on; without sidecars there is nothing to prove",
+      hint: "turn on Istio's sidecar injector; meshproof needs sidecars",
     };
   const missing = found.permissions.filter((permission) => !permission.allowed).map(({ what }) => what);
   if (missing.length > 0)
     return {
       message: `this user may not ${missing.join(", ")}`,
-      hint: "use a user who may, or have a role with these rules bound to this one",
+      hint: "use a user with these permissions, or have them granted to this one",
     };
   return undefined;
 }
@@ -82,21 +82,21 @@ export function revisionOf(found: Survey, wanted?: string): Revision | undefined
   return wanted === undefined ? found.revisions[0] : found.revisions.find(({ name }) => name === wanted);
 }
 
-/** What scenarios may ask of this mesh. */
+/** The limits of this mesh for scenarios. */
 export function limitsOf(found: Survey, revision: Revision, meshWide: boolean): MeshLimits {
   const gateway = documentedGateway(found) !== undefined && revision.namespace === ROOT_NAMESPACE;
   const { jwksFetch, accessLog } = revision;
   return { jwksFetch, meshWide, gateway, accessLog };
 }
 
-/** The gateway that the documented policies choose: they name `istio-system` and `istio: ingressgateway`. */
+/** The gateway that the documented policies select: they name `istio-system` and `istio: ingressgateway`. */
 function documentedGateway(found: Survey): Gateway | undefined {
   return found.gateways.find(({ namespace }) => namespace === ROOT_NAMESPACE);
 }
 
 /**
- * Takes a cluster that exists for one run: a Lease, two namespaces of the run's own with sidecars of the right revision, and a
- * journal of everything that is created. Disposing of it removes all of that and proves it.
+ * Uses an existing cluster for one run: takes a Lease, creates the run's own two namespaces with sidecars of the right revision,
+ * and keeps a journal of all created objects. Disposing of it removes all of that and proves it.
  * @throws ERR_CLUSTER_REFUSED, ERR_CLUSTER_UNREACHABLE; nothing is left on the cluster then.
  */
 export async function openExisting(options: ExistingOptions): Promise<Cluster> {
@@ -121,16 +121,16 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
     allowExec: options.allowExec,
     cluster,
   };
-  // Before the Lease, so that whoever kills this process leaves a trace of it.
+  // Before the Lease, so that a trace is left if this process is killed.
   const file = beginJournal(head);
-  // Who is refused has made nothing.
+  // Without the Lease nothing is created.
   const lease = await takeLease(plain, { id: runId, verb: "run", progress, signal: options.signal }).catch(
     (error: unknown) => {
       endJournal(file);
       throw error;
     },
   );
-  // Who held it may have cleaned up meanwhile.
+  // The previous holder may have removed the journal in a cleanup.
   if (!existsSync(file)) beginJournal(head);
   const kubeconfig = writePinned(pinned.text);
   const close = async (): Promise<void> => {
@@ -140,7 +140,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
       );
       const { created, kinds, told } = await removeLeftRun(plain, own as LeftRun, progress);
       for (const each of told) progress(each);
-      progress(`nothing is left on the cluster: ${created} objects were made and are gone, ${kinds} kinds listed`);
+      progress(`nothing is left on the cluster: ${created} objects were created and are gone, ${kinds} kinds listed`);
     } finally {
       rmSync(path.dirname(kubeconfig), { recursive: true, force: true });
       await lease.release();
@@ -179,7 +179,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
         const wanted = setting.jwksFetch ?? revision.jwksFetch;
         if (wanted === revision.jwksFetch) return Promise.resolve();
         return Promise.reject(
-          new MeshproofError("ERR_MESH_SETTING", `${wanted} cannot be set on a mesh that is not ours`),
+          new MeshproofError("ERR_MESH_SETTING", `${wanted} cannot be set on a mesh that meshproof did not create`),
         );
       },
       [Symbol.asyncDispose]: close,
@@ -190,27 +190,27 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
   }
 }
 
-/** What dead runs left would judge this run's requests too. The Lease says that they are dead. */
+/** Removes the objects of dead runs, which would affect this run's requests. The Lease proves that they are dead. */
 async function removeLeftovers(kube: Kube, cluster: ClusterIdentity, runId: string, progress: Progress): Promise<void> {
-  for (const why of listJournals().broken) progress(`not a journal, and left as it is: ${why}`);
+  for (const why of listJournals().broken) progress(`not a journal, and not removed: ${why}`);
   const { runs, unproven } = await findLeftovers(kube, cluster, [runId]);
   for (const line of unprovenWords(unproven)) progress(line);
   for (const left of runs) {
-    progress(`run ${left.made.run} was killed and left something here: removing it`);
+    progress(`run ${left.made.run} was killed and left objects here: removing them`);
     await removeLeftRun(kube, left, progress);
   }
 }
 
 /**
- * Asks for a pod that is not created.
- * @returns the image of the sidecar that it would get.
- * @throws ERR_CLUSTER_REFUSED where it gets none.
+ * Sends a pod as a dry run.
+ * @returns the image of its sidecar.
+ * @throws ERR_CLUSTER_REFUSED if it gets none.
  */
 async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
   const body = { metadata: { generateName: "meshproof-" }, spec: { containers: [{ name: "app", image: "app" }] } };
   let problem = "its pods get no sidecar";
   try {
-    // eslint-disable-next-line no-restricted-syntax -- a dry run makes nothing
+    // eslint-disable-next-line no-restricted-syntax -- a dry run creates nothing
     const pod = await kube.core.createNamespacedPod({ namespace, body, dryRun: "All" });
     const image = proxyContainerOf(pod)?.image;
     if (image !== undefined) return image.split("/").slice(-1)[0] ?? image;
@@ -222,7 +222,7 @@ async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
   });
 }
 
-/** Image digests of istiod's pods, as the node says them. */
+/** Image digests of istiod's pods, from their status. */
 async function imageDigests(kube: Kube, revision: Revision): Promise<Record<string, string>> {
   const { items } = await kube.core.listNamespacedPod({ namespace: revision.namespace, labelSelector: "app=istiod" });
   return Object.fromEntries(
@@ -235,7 +235,7 @@ async function imageDigests(kube: Kube, revision: Revision): Promise<Record<stri
   );
 }
 
-/** For the processes of the run; holds credentials. */
+/** Writes the kubeconfig for the run's processes; it contains credentials. */
 function writePinned(text: string): string {
   const file = path.join(makeTempDir(), "kubeconfig");
   writeFileSync(file, text, { mode: 0o600 });

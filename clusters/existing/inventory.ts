@@ -1,11 +1,11 @@
-/** Every kind of a cluster listed for what bears a label of a run. */
+/** Lists every kind of a cluster for objects with a run's label. */
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf } from "../../harness/mesh/api-error.ts";
 import { type Kube } from "../../harness/mesh/client.ts";
 import { NONCE_ANNOTATION, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 
-/** An object that bears a run's label. That proves nothing: whose it is, a journal says. */
+/** An object with a run's label. That proves nothing: only a journal shows who created it. */
 export interface Labelled {
   readonly apiVersion: string;
   readonly kind: string;
@@ -40,7 +40,7 @@ interface Discovery {
 }
 
 interface MetadataList {
-  /** null where there are none. */
+  /** null if there are none. */
   readonly items?:
     | readonly {
         readonly metadata?: {
@@ -55,13 +55,13 @@ interface MetadataList {
 }
 
 const DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-/** What a Secret holds is nobody's business here. */
+/** Lists only metadata, so that no content of Secrets is read. */
 const METADATA = "application/json;g=meta.k8s.io;v=v1;as=PartialObjectMetadataList,application/json";
 const LANES = 8;
 
 /**
  * @param run default any
- * @throws MeshproofError ERR_CLUSTER_UNREACHABLE where the API server does not say which kinds it has
+ * @throws MeshproofError ERR_CLUSTER_UNREACHABLE if discovery fails
  */
 export async function takeInventory(kube: Kube, run?: string): Promise<Inventory> {
   const kinds = await discover(kube);

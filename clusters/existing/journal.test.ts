@@ -55,7 +55,7 @@ describe("journals of this machine", () => {
     assert.deepEqual(listJournals(), { journals: [], broken: [] });
   });
 
-  test("that are broken are told, and keep no other from being used", () => {
+  test("that are broken are reported, and do not prevent the use of others", () => {
     mkdirSync(journalFolder(), { recursive: true, mode: 0o700 });
     for (const [name, text] of [
       ["a", ""],
@@ -73,7 +73,7 @@ describe("journals of this machine", () => {
     assert.match(broken[1] ?? "", /b\.jsonl: its first record does not say which run of which cluster it is of$/);
   });
 
-  test("that cannot be begun leave nothing", () => {
+  test("that cannot be started leave no file", () => {
     mkdirSync(path.join(journalFolder(), "r3.jsonl"), { recursive: true });
     assert.throws(() => beginJournal(head("r3")));
     rmSync(journalFolder(), { recursive: true });
@@ -102,7 +102,7 @@ describe("whose an object is", () => {
     annotations: { "meshproof.dev/nonce": "nonce-of-the-run" },
   };
 
-  test("its uid says, and before that is known its nonce", () => {
+  test("its uid proves it, or its nonce while the uid is not known", () => {
     const objects = [record("x"), record("x", { uid: "1" })];
     assert.equal(ownership(made({ objects }), record("x"), found({ uid: "1" })), "own");
     assert.equal(ownership(made({ objects }), record("x"), found({ uid: "2" })), undefined);
@@ -110,13 +110,13 @@ describe("whose an object is", () => {
     assert.equal(ownership(made({ objects }), record("y"), found({ uid: "1" })), undefined, "another name");
   });
 
-  test("a label alone never says it", () => {
+  test("a label alone never proves it", () => {
     const look = found({ uid: "2", labels: marks.labels });
     assert.equal(ownership(made({ objects: [record("x", { uid: "1" })] }), record("x"), look), undefined);
     assert.equal(ownership(made({ claims: [record("x", { uid: "1" })] }), record("x"), look), undefined);
   });
 
-  test("a journal in the cluster must be borne out by the object, since anybody may have written it", () => {
+  test("the object must confirm a journal in the cluster, since another user may have written that", () => {
     const claims = [record("x", { uid: "1" })];
     assert.equal(ownership(made({ claims }), record("x"), found({ uid: "1", ...marks })), "own");
     assert.equal(ownership(made({ claims }), record("x"), found({ uid: "1" })), "claimed");
@@ -145,11 +145,11 @@ describe("an inventory", () => {
     ...{ name, uid, nonce },
   });
 
-  test("proves it where nothing of the run is left", () => {
+  test("proves it if no object of the run is left", () => {
     const proof = judgeInventory(made, { found: [labelled("journal", "j")], kinds: 70, unlisted: [] });
     assert.deepEqual(proof, { kinds: 70, left: [], told: [] });
   });
-  test("names what is left, and what only looks like it", () => {
+  test("names the objects that are left, and those that only look like the run's", () => {
     const found = [labelled("x", "1"), labelled("y", "9", "nonce-of-the-run"), labelled("theirs", "2")];
     const { left, told } = judgeInventory(made, { found, kinds: 70, unlisted: [] });
     assert.deepEqual(left, ["ConfigMap n/x", "ConfigMap n/y"]);
@@ -168,7 +168,7 @@ describe("an inventory", () => {
   });
 });
 
-test("a ConfigMap is a journal only where the API server says that meshproof wrote it", () => {
+test("a ConfigMap is a journal only if the API server's managedFields name meshproof", () => {
   const data = { head: JSON.stringify({ run: "r", namespaces: ["n"] }), k: JSON.stringify(record("x")), odd: "{" };
   const fields = (manager: string) => [{ manager, fieldsV1: { "f:data": { "f:head": {} } } }];
   const metadata = {
@@ -184,7 +184,7 @@ test("a ConfigMap is a journal only where the API server says that meshproof wro
     ["of another name", { metadata: { ...metadata, name: "x" }, data }],
     ["of another label", { metadata: { ...metadata, labels: {} }, data }],
     ["without a head", { metadata, data: { k: data.k } }],
-    ["with a head that is no JSON", { metadata, data: { head: "{" } }],
+    ["with a head that is not JSON", { metadata, data: { head: "{" } }],
   ] as const)
     assert.equal(readClusterJournal(other), undefined, what);
 });

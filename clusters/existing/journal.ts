@@ -13,23 +13,23 @@ import {
 import { findOwnFolder, makeOwnFolder, placeOfUser } from "../../harness/own.ts";
 import { lifeOf, thisProcess, type ProcessIdentity } from "../process.ts";
 
-/** Journals name what `cleanup` deletes, and by which programs it logs in. */
+/** Journals name the objects that `cleanup` deletes, and the programs that it runs to log in. */
 const SECRET = { secret: true, hint: "set XDG_STATE_HOME to a folder of your own" } as const;
 
-/** What tells a cluster from every other one, whatever its contexts are called. */
+/** Identifies a cluster, independent of the names of contexts. */
 export interface ClusterIdentity {
   readonly server: string;
-  /** SHA-256 of the certificate authority that the server is verified by; empty without one. */
+  /** SHA-256 of the certificate authority that verifies the server; empty without one. */
   readonly ca: string;
-  /** The uid of the namespace kube-system, which lives as long as its cluster. */
+  /** The uid of the namespace kube-system, which exists as long as its cluster. */
   readonly uid: string;
 }
 
-/** The first record of a journal: whose run it is, and how its cluster is reached again. */
+/** The first record of a journal: the run, and how to connect to its cluster again. */
 export interface JournalHead extends JournalScope {
-  /** Undefined where its machine has no /proc. */
+  /** Undefined if its machine has no /proc. */
   readonly process?: ProcessIdentity;
-  /** Absolute path; undefined where kubectl's own was read. */
+  /** Absolute path; undefined if kubectl's default was read. */
   readonly kubeconfig?: string;
   readonly context: string;
   readonly allowExec: readonly string[];
@@ -49,7 +49,7 @@ export function journalFolder(): string {
   return path.join(placeOfUser("XDG_STATE_HOME", ".local/state"), "meshproof/journals");
 }
 
-/** Begins a run's journal. @returns its file. @throws MeshproofError ERR_JOURNAL; no file is left then. */
+/** Starts a run's journal. @returns its file. @throws MeshproofError ERR_JOURNAL; no file is left then. */
 export function beginJournal(head: Omit<JournalHead, "process">): string {
   const file = path.join(makeOwnFolder(journalFolder(), SECRET), `${head.run}.jsonl`);
   const own = thisProcess();
@@ -62,7 +62,7 @@ export function beginJournal(head: Omit<JournalHead, "process">): string {
   return file;
 }
 
-/** A run's journal. @throws Error where it cannot be read; its message says why. */
+/** Reads a run's journal. @throws Error with the reason if it cannot be read. */
 export function openJournal(file: string): Journal {
   const { records, unreadable } = readJournal(file);
   const head = records.find((record) => asObjectRecord(record) === undefined);
@@ -84,11 +84,11 @@ function isHead(value: unknown): value is JournalHead {
 export interface FoundJournals {
   /** Oldest first. */
   readonly journals: readonly Journal[];
-  /** Files that are not a journal, with the reason: they keep none of the others from being used. */
+  /** Files that are not a journal, with the reason; the others are still used. */
   readonly broken: readonly string[];
 }
 
-/** Journals that are there. @throws ERR_FOREIGN_FILE where their folder is not this user's alone. */
+/** All journals of this machine. @throws ERR_FOREIGN_FILE if their folder is not this user's alone. */
 export function listJournals(): FoundJournals {
   const folder = findOwnFolder(journalFolder(), SECRET);
   if (folder === undefined) return { journals: [], broken: [] };
@@ -100,24 +100,24 @@ export function listJournals(): FoundJournals {
     try {
       journals.push(openJournal(file));
     } catch (error) {
-      // One that ended while they were listed is not broken.
+      // A journal that was removed during the listing is not broken.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") broken.push(`${file}: ${(error as Error).message}`);
     }
   }
   return { journals, broken };
 }
 
-/** To be called when everything in it is gone. */
+/** Removes a journal; call it when everything in it is gone. */
 export function endJournal(file: string): void {
   rmSync(file, { force: true });
 }
 
-/** Whether the run is known to be at work. Where this process cannot tell, the Lease in the cluster does. */
+/** Whether the run's process is known to be alive. If that is not known here, the Lease in the cluster shows it. */
 export function isAlive({ process: its }: JournalHead): boolean {
   return its !== undefined && lifeOf(its) === "alive";
 }
 
-/** @throws what the client throws where the namespace kube-system cannot be read */
+/** @throws the client's error if the namespace kube-system cannot be read */
 export async function identify(kube: Kube): Promise<ClusterIdentity> {
   const { metadata } = await kube.core.readNamespace({ name: "kube-system" });
   const server = kube.config.getCurrentCluster()?.server ?? "";
@@ -130,7 +130,7 @@ function authorityOf(config: KubeConfig): string {
   return bytes === undefined ? "" : createHash("sha256").update(bytes).digest("hex");
 }
 
-/** What is not the same of two clusters, as a clause; undefined where they are one. */
+/** The difference between two clusters, as a clause; undefined if they are the same. */
 export function differenceOf(before: ClusterIdentity, now: ClusterIdentity): string | undefined {
   const words = { uid: "uid of kube-system", server: "server", ca: "certificate authority (SHA-256)" } as const;
   const keys = (["uid", "server", "ca"] as const).filter(

@@ -31,7 +31,7 @@ const headersOf = async (file: string): Promise<Record<string, unknown>> => {
   return options.headers ?? {};
 };
 
-test("a connection that is not verified is told", () => {
+test("a connection that is not verified is reported", () => {
   const file = write("config", { cluster: { "insecure-skip-tls-verify": true, "disable-compression": true } });
   assert.deepEqual(pin(file).told, [
     "insecure-skip-tls-verify: the API server's certificate is not verified: who answers is not proven",
@@ -45,7 +45,7 @@ for (const field of ["as-groups", "as-uid", "as-user-extra"])
     assert.throws(() => pin(file), new RegExp(`context "test" cannot be used: ${field} is not supported`));
   });
 
-test("a field that is not known is told, and each of the table has a treatment", () => {
+test("an unknown field is reported, and each field in the table has a treatment", () => {
   assert.deepEqual(pin(write("config", { user: { token: "t", tokn: "x" } })).told, [
     "the user's field tokn is not known and is not used",
   ]);
@@ -58,7 +58,7 @@ test("a field that is not known is told, and each of the table has a treatment",
 });
 
 describe("a token file", () => {
-  test("is relative to its kubeconfig, counts more than a token, and is read again", async () => {
+  test("is relative to its kubeconfig, takes precedence over a token, and is read again", async () => {
     const file = write("deep/config", { user: { token: "old", tokenFile: "token" } });
     writeFileSync(path.join(folder, "deep/token"), "fresh");
     assert.equal((await headersOf(file))["Authorization"], "Bearer fresh");
@@ -69,13 +69,13 @@ describe("a token file", () => {
     writeFileSync(path.join(folder, "deep/token"), "fresh\n");
     assert.equal((await headersOf(file))["Authorization"], "Bearer fresh");
   });
-  test("that is missing is an error in words", () => {
+  test("that is missing is a readable error", () => {
     const file = write("deep/config", { user: { tokenFile: "none" } });
     assert.throws(() => pin(file), /the token file cannot be read: ENOENT.*none/);
   });
 });
 
-test("inline data counts more than a file, as for kubectl", () => {
+test("inline data takes precedence over a file, as in kubectl", () => {
   const file = write("config", { cluster: { "certificate-authority": "ca", "certificate-authority-data": "Y2E=" } });
   const cluster = pin(file).config.getCurrentCluster();
   assert.deepEqual([cluster?.caFile, cluster?.caData], [undefined, "Y2E="]);
@@ -91,7 +91,7 @@ describe("without --kubeconfig", () => {
   });
   const options = { context: "test", allowExec: [] };
 
-  test("a list is read as kubectl reads it: missing files are passed over, of one name the first counts", () => {
+  test("a list is read like in kubectl: missing files are ignored, and the first entry of a name wins", () => {
     const first = write("first", { server: "https://first.example" });
     const second = write("second", { server: "https://second.example", context: "other" });
     process.env["KUBECONFIG"] = [path.join(folder, "missing"), first, second].join(path.delimiter);

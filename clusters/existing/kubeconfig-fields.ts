@@ -1,4 +1,4 @@
-/** What a kubeconfig says, read as kubectl reads it (kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig). */
+/** Reads a kubeconfig like kubectl (kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig). */
 
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -7,29 +7,29 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf } from "../../harness/mesh/api-error.ts";
 import { placeInHome } from "../../harness/own.ts";
 
-/** The fields of a cluster, a user or a context, as the file writes them. */
+/** The fields of a cluster, a user or a context, as in the file. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Everything that several files say together. Of one name in two files the first counts. */
+/** The merged content of several files. If two files have the same name, the first one wins. */
 export interface RawKubeconfig {
   readonly clusters: ReadonlyMap<string, Fields>;
   readonly users: ReadonlyMap<string, Fields>;
   readonly contexts: ReadonlyMap<string, Fields>;
 }
 
-/** The context of a pod's own service account, where there is no kubeconfig. */
+/** The context of a pod's own service account, if there is no kubeconfig. */
 export const IN_CLUSTER = "in-cluster";
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /**
- * What happens to a field of a kubeconfig that has a value: `honoured`, `harmless` (it changes nothing here), `told` with these
- * words, or `refused` because the client library would work as somebody else or somewhere else than kubectl.
+ * The treatment of a kubeconfig field with a value: `honoured`, `harmless` (it changes nothing here), `told` (reported with this
+ * text), or `refused` because the client library would use another user or another server than kubectl.
  */
 type Treatment = "honoured" | "harmless" | { readonly told: string } | { readonly refused: string };
 
 const IMPERSONATION = "meshproof would act as another user than kubectl does";
 
-/** Fields of client-go's api/v1 `Cluster` and `AuthInfo`; whatever is not here is told. */
+/** Fields of client-go's api/v1 `Cluster` and `AuthInfo`; other fields are reported. */
 export const FIELDS: Readonly<Record<"cluster" | "user", Readonly<Record<string, Treatment>>>> = {
   cluster: {
     server: "honoured",
@@ -60,14 +60,14 @@ export const FIELDS: Readonly<Record<"cluster" | "user", Readonly<Record<string,
   },
 };
 
-/** The fields that name a file; a path is relative to the kubeconfig that has it. */
+/** The fields with a path, which is relative to its kubeconfig. */
 const PATHS = ["certificate-authority", "client-certificate", "client-key", "tokenFile"] as const;
 
 /**
- * Reads a kubeconfig, or what kubectl would read: the files of `$KUBECONFIG`, else `~/.kube/config`, else the service account of
- * the pod that this process runs in.
- * @param serviceAccount where a pod finds the token of its service account
- * @throws MeshproofError ERR_CLUSTER_REFUSED where a file cannot be read
+ * Reads a kubeconfig, or kubectl's default: the files in `$KUBECONFIG`, else `~/.kube/config`, else the service account of the
+ * pod that this process runs in.
+ * @param serviceAccount folder of a pod's service account token
+ * @throws MeshproofError ERR_CLUSTER_REFUSED if a file cannot be read
  */
 export function readKubeconfig(file: string | undefined, serviceAccount = SERVICE_ACCOUNT): RawKubeconfig {
   if (file !== undefined) return readFiles([file]);
@@ -75,7 +75,7 @@ export function readKubeconfig(file: string | undefined, serviceAccount = SERVIC
   const files = (listed.length > 0 ? listed : [placeInHome(".kube/config")]).filter((name) => existsSync(name));
   if (files.length > 0) return readFiles(files);
   if (listed.length > 0)
-    throw new MeshproofError("ERR_CLUSTER_REFUSED", `of $KUBECONFIG no file exists: ${listed.join(", ")}`, {
+    throw new MeshproofError("ERR_CLUSTER_REFUSED", `no file in $KUBECONFIG exists: ${listed.join(", ")}`, {
       hint: "--kubeconfig FILE names another",
     });
   return inCluster(serviceAccount) ?? { clusters: new Map(), users: new Map(), contexts: new Map() };
@@ -119,7 +119,7 @@ function withPaths(fields: Fields, folder: string): Fields {
   return { ...fields, ...Object.fromEntries(absolute) };
 }
 
-/** As client-go's rest.InClusterConfig. */
+/** Like client-go's rest.InClusterConfig. */
 function inCluster(folder: string): RawKubeconfig | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env;
   const tokenFile = `${folder}/token`;
@@ -132,7 +132,7 @@ function inCluster(folder: string): RawKubeconfig | undefined {
   };
 }
 
-/** What is to be told of a cluster's or user's fields, and what keeps it from being used. */
+/** The reports about a cluster's or user's fields, and the reasons why it cannot be used. */
 export function treat(
   what: "cluster" | "user",
   fields: Fields,
@@ -150,8 +150,8 @@ export function treat(
 }
 
 /**
- * Where the library and kubectl differ in which of two fields counts, only that one is left.
- * @throws MeshproofError ERR_CLUSTER_REFUSED where a token file cannot be read
+ * Where the library and kubectl give precedence to different fields, keeps only kubectl's.
+ * @throws MeshproofError ERR_CLUSTER_REFUSED if a token file cannot be read
  */
 export function settle(what: "cluster" | "user", fields: Fields): Fields {
   const settled: Record<string, unknown> = { ...fields };
@@ -160,7 +160,7 @@ export function settle(what: "cluster" | "user", fields: Fields): Fields {
   if (what === "cluster" || typeof settled["tokenFile"] !== "string") return settled;
   const { tokenFile } = settled;
   delete settled["tokenFile"];
-  // The library reads the file again as it is rotated, but sends a line feed at its end, which no header may have.
+  // The library reads a rotated file again, but also sends a line feed at its end, which is invalid in a header.
   let text: string;
   try {
     text = readFileSync(tokenFile, "utf8");

@@ -4,29 +4,29 @@ import { settleLogin } from "./login.ts";
 import { readKubeconfig, settle, treat } from "./kubeconfig-fields.ts";
 
 export interface KubeconfigOptions {
-  /** A kubeconfig; default what kubectl would read. */
+  /** Path of a kubeconfig; default kubectl's. */
   readonly kubeconfig?: string;
   readonly context?: string;
   /** Programs that a context may run to log in: absolute paths, or names that are looked up in PATH. */
   readonly allowExec: readonly string[];
 }
 
-/** One context of a kubeconfig and nothing else. */
+/** A single context of a kubeconfig. */
 export interface PinnedContext {
   readonly context: string;
   /** URL of the API server. */
   readonly server: string;
   readonly config: KubeConfig;
-  /** A kubeconfig with exactly this context, as JSON; holds credentials. */
+  /** A kubeconfig with exactly this context, as JSON; it contains credentials. */
   readonly text: string;
-  /** What a person must know of its fields. */
+  /** Reports for the user about its fields. */
   readonly told: readonly string[];
 }
 
 /**
- * Reads a kubeconfig once and keeps the named context: whoever switches contexts meanwhile does not move the run.
- * @throws ERR_CLUSTER_REFUSED where no or an unknown context is named, one that runs a program which was not allowed,
- * or one with a field that would be read otherwise than kubectl reads it.
+ * Reads a kubeconfig once and keeps the named context, so that switching the current context does not affect the run.
+ * @throws ERR_CLUSTER_REFUSED if no context or an unknown one is named, if it runs a program that was not allowed, or if it
+ * has a field that the library treats differently from kubectl.
  */
 export function pinContext(options: KubeconfigOptions): PinnedContext {
   const all = readKubeconfig(options.kubeconfig);

@@ -11,7 +11,7 @@ const folder = mkdtempSync(path.join(tmpdir(), "meshproof-login-"));
 after(() => rmSync(folder, { recursive: true }));
 const ran = path.join(folder, "ran");
 
-/** A program that says that it ran, and gives a token. */
+/** A program that records that it ran, and prints a token. */
 function program(file: string): string {
   mkdirSync(path.dirname(file), { recursive: true });
   const credential = { apiVersion: "client.authentication.k8s.io/v1", kind: "ExecCredential", status: { token: "t" } };
@@ -32,7 +32,7 @@ const refused = (message: RegExp, hint?: RegExp) => ({
   ...(hint ? { hint } : {}),
 });
 
-test("a program of the right name at another place is another program", () => {
+test("a program of the same name in another folder is another program", () => {
   assert.throws(
     () => settle(exec(foreign, { args: ["get", "token"] }), "login"),
     refused(
@@ -44,14 +44,14 @@ test("a program of the right name at another place is another program", () => {
   assert.throws(() => settle(exec(foreign)), refused(/not allowed/));
 });
 
-test("a name is looked up in our PATH, and what is found is what runs", () => {
+test("a name is looked up in meshproof's PATH, and the found program is the one that runs", () => {
   for (const allowed of ["login", installed])
     assert.deepEqual(settle(exec("login"), allowed), exec(installed), "by its whole path");
   assert.throws(() => settle(exec("login"), foreign), refused(/not allowed/, /--allow-exec login$/));
   assert.throws(() => settle(exec("none"), "none"), refused(/runs none to log in, which is not in PATH/));
 });
 
-test("a relative path leads wherever somebody is, on either side", () => {
+test("a relative path is refused, in the flag and in the kubeconfig", () => {
   for (const command of ["tools/login", "./login", "../bin/login"])
     assert.throws(() => settle(exec(command), command.replace(/^/, "/")), refused(/relative path/));
   assert.throws(() => settle(exec("login"), "bin/login"), {
@@ -86,7 +86,7 @@ test("the kubeconfig sets nothing in the program's environment that could make i
     assert.throws(() => settle(exec("login", odd), "login"), { code: "ERR_CLUSTER_REFUSED" });
 });
 
-test("an auth-provider runs nothing, under whatever name it is allowed", () => {
+test("an auth-provider runs nothing, under any allowed name", () => {
   const provider = (name: unknown, config?: object) => ({ "auth-provider": { name, ...(config ? { config } : {}) } });
   const oidc = provider("oidc", { "idp-issuer-url": "https://i.example", "client-id": "c", "id-token": "t" });
   assert.equal(settle(oidc), oidc, "needs no permission");
@@ -103,7 +103,7 @@ test("an auth-provider runs nothing, under whatever name it is allowed", () => {
   assert.throws(() => settle({ ...oidc, ...exec("login") }, "login"), refused(/both/));
 });
 
-test("nothing ran, until a program that was allowed is needed", async () => {
+test("nothing runs until an allowed program is needed", async () => {
   const file = path.join(folder, "config");
   const at = (user: object) =>
     writeFileSync(

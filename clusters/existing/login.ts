@@ -1,4 +1,4 @@
-/** How a context logs in by a program (client-go's exec plugins and auth providers), and what of that is refused. */
+/** Checks how a context logs in with a program (client-go's exec plugins and auth providers). */
 
 import { accessSync, constants, statSync } from "node:fs";
 import path from "node:path";
@@ -6,8 +6,8 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Fields } from "./kubeconfig-fields.ts";
 
 /**
- * What a kubeconfig may set in the environment of a program that was allowed: which of the user's own accounts is meant. All else
- * (PATH, LD_PRELOAD, NODE_OPTIONS, AWS_CONFIG_FILE, CLOUDSDK_PYTHON, BROWSER, …) may make it run or ask something else.
+ * Environment variables that a kubeconfig may set for an allowed program: they only choose one of the user's own accounts. Others
+ * (PATH, LD_PRELOAD, NODE_OPTIONS, AWS_CONFIG_FILE, CLOUDSDK_PYTHON, BROWSER, …) may make it run other programs.
  */
 const HARMLESS_VARIABLES: ReadonlySet<string> = new Set([
   "AAD_LOGIN_METHOD",
@@ -27,7 +27,7 @@ const HARMLESS_VARIABLES: ReadonlySet<string> = new Set([
   "USE_GKE_GCLOUD_AUTH_PLUGIN",
 ]);
 
-/** What client-go's `oidc` provider reads: it runs nothing. */
+/** Fields of client-go's `oidc` provider, which runs no program. */
 const OIDC_FIELDS: ReadonlySet<string> = new Set([
   "client-id",
   "client-secret",
@@ -47,8 +47,8 @@ interface Exec {
 }
 
 /**
- * A user of a kubeconfig whose program to log in, if there is one, was allowed, and is named by its whole path.
- * @param allowed values of --allow-exec: a program's absolute path, or its name alone, which is looked up in PATH
+ * Returns a user of a kubeconfig whose login program, if any, is allowed and has its absolute path.
+ * @param allowed values of --allow-exec: a program's absolute path, or its name, which is looked up in PATH
  * @throws MeshproofError ERR_CLUSTER_REFUSED for a program that was not allowed, or that the kubeconfig could turn into another
  *   one; ERR_USAGE for an allowed one that is named by a relative path
  */
@@ -61,7 +61,7 @@ export function settleLogin(
   for (const name of allowed)
     if (name.includes("/") && !path.isAbsolute(name))
       throw new MeshproofError("ERR_USAGE", `--allow-exec takes an absolute path or a name in PATH, not "${name}"`, {
-        hint: `name the whole path: --allow-exec ${path.resolve(name)}`,
+        hint: `give the absolute path: --allow-exec ${path.resolve(name)}`,
       });
   if (user["exec"] && user["auth-provider"])
     throw refuse("logs in by both exec and auth-provider", "kubectl refuses that too: leave one of them");
@@ -73,7 +73,7 @@ export function settleLogin(
   if (exec.command.includes("/") && !path.isAbsolute(exec.command))
     throw refuse(
       `runs a program by a relative path to log in: ${line}`,
-      "write its whole path into the kubeconfig, and allow it by that",
+      "write its absolute path into the kubeconfig, and allow that path",
     );
   const program = path.isAbsolute(exec.command) ? exec.command : findInPath(exec.command, env);
   if (program === undefined)
@@ -81,7 +81,7 @@ export function settleLogin(
       `runs ${exec.command} to log in, which is not in PATH: ${line}`,
       "install it, or name another context",
     );
-  // A path must be named as such: another program of that name may lie anywhere.
+  // A path in the kubeconfig must be allowed as a path: another program may have the same name.
   if (!allowed.includes(exec.command) && !allowed.includes(program))
     throw refuse(
       `runs the program ${program} to log in, which was not allowed: ${line}`,
@@ -104,7 +104,7 @@ function readExec(value: unknown, refuse: Refuse): Exec {
   const isVariable = (each: unknown): boolean => isText((each as Fields | null)?.["name"]);
   if (!isText(command) || command === "")
     throw refuse("has an exec without a command", "see what kubectl says of this context");
-  // Null is what an empty list becomes when kubectl writes it.
+  // kubectl writes an empty list as null.
   const [words, variables] = [args ?? [], env ?? []];
   if (!Array.isArray(words) || !words.every(isText) || !Array.isArray(variables) || !variables.every(isVariable))
     throw refuse(
@@ -114,7 +114,7 @@ function readExec(value: unknown, refuse: Refuse): Exec {
   return { command, args: words, env: variables as Exec["env"] };
 }
 
-/** Of the providers that client-go once had, kubectl knows `oidc` alone since 1.26; the others ran a program. */
+/** Since 1.26 kubectl supports only the auth provider `oidc`; the older ones ran a program. */
 function withoutProgram(user: Fields, refuse: Refuse): Fields {
   const { name, config } = user["auth-provider"] as { name?: unknown; config?: Fields | null };
   if (name !== "oidc")
@@ -126,12 +126,12 @@ function withoutProgram(user: Fields, refuse: Refuse): Fields {
   if (odd.length > 0)
     throw refuse(
       `has an auth-provider oidc with ${odd.join(", ")}, which no such provider has`,
-      "a program to log in belongs into exec, and is allowed by --allow-exec",
+      "put a login program into exec, and allow it with --allow-exec",
     );
   return user;
 }
 
-/** As execvp(3) finds it, but never in the folder that somebody happens to be in. */
+/** Looks a program up like execvp(3), but never in the current folder. */
 function findInPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
   return (env["PATH"] ?? "")
     .split(path.delimiter)

@@ -11,35 +11,35 @@ import { takeInventory, type Inventory, type Labelled } from "./inventory.ts";
 const LIMIT_MS = 180_000;
 const POLL_MS = 100;
 
-/** What a run created, as its journals say. */
+/** The objects that a run created, from its journals. */
 export interface Made {
   readonly run: string;
-  /** The run's own namespaces: with them goes what is in them. */
+  /** The run's own namespaces, which are removed with all objects in them. */
   readonly namespaces: readonly string[];
-  /** By the journal of this machine, which nobody else can write. */
+  /** From the journal on this machine, which no other user can write. */
   readonly objects: readonly ObjectRecord[];
   /**
-   * By the journal in the cluster. Who may write a ConfigMap there could name anything, so an object must also bear the run's
-   * label and nonce, which only who may write the object itself can have put there.
+   * From the journal in the cluster. A user who may write ConfigMaps there could name any object, so an object must also have the
+   * run's label and nonce, which only a user who may write the object can set.
    */
   readonly claims: readonly ObjectRecord[];
-  /** The journal in the cluster, which goes last. */
+  /** Uid of the journal in the cluster, which is removed last. */
   readonly journalUid?: string | undefined;
 }
 
 export interface Removal {
-  /** Objects that the run created, or was about to. */
+  /** Number of objects that the run created, or recorded before creating them. */
   readonly created: number;
-  /** Kinds that were listed afterwards, to prove that nothing is left. */
+  /** Number of kinds that were listed afterwards, to prove that nothing is left. */
   readonly kinds: number;
-  /** What a person must know: kinds that could not be listed, objects that look like the run's and are not. */
+  /** Reports for the user: kinds that could not be listed, objects that look like the run's and are not. */
   readonly told: readonly string[];
 }
 
 /**
- * Removes what a run created, by uid, waits until it is gone, and proves it by listing every kind that the API server has.
- * Somebody's object of the same name or label is left as it is, and told.
- * @throws ERR_CLUSTER_UNREACHABLE with what is left, or where it cannot be proven that nothing is.
+ * Removes a run's objects by uid, waits until they are gone, and proves it by listing every kind of the API server. Another
+ * user's object with the same name or label is not removed, but reported.
+ * @throws ERR_CLUSTER_UNREACHABLE with the objects that are left, or if it cannot be proved that none is left.
  */
 export async function removeRun(kube: Kube, made: Made, progress: Progress): Promise<Removal> {
   const { run, namespaces } = made;
@@ -64,7 +64,7 @@ export async function removeRun(kube: Kube, made: Made, progress: Progress): Pro
   const proof = judgeInventory(made, await takeInventory(kube, run));
   left.push(...proof.left.filter((name) => !left.some((told) => told.startsWith(name))));
   if (left.length > 0)
-    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `of run ${run} there is still ${left.join(", ")}`, {
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `objects of run ${run} are left: ${left.join(", ")}`, {
       hint: `meshproof cleanup ${run} tries again; kubectl get says whether finalizers keep it`,
     });
   if (proof.doubt !== undefined)
@@ -76,19 +76,19 @@ export async function removeRun(kube: Kube, made: Made, progress: Progress): Pro
 
 export interface Proof {
   readonly kinds: number;
-  /** Of the run, and still there. */
+  /** Objects of the run that still exist. */
   readonly left: readonly string[];
-  /** Why it does not prove that nothing is left. */
+  /** Why the inventory does not prove that nothing is left. */
   readonly doubt?: string;
   readonly told: readonly string[];
 }
 
-/** What an inventory proves about a run. */
+/** Decides what an inventory proves about a run. */
 export function judgeInventory(made: Made, { found, kinds, unlisted }: Inventory): Proof {
   const ours = found.filter(({ uid }) => uid !== made.journalUid);
   const left = ours.filter((each) => isOf(made, each)).map(nameOf);
   const looksLike = ours.filter((each) => !isOf(made, each)).map(nameOf);
-  // A journal names every object before it is created, so of a kind that it does not name there can be none.
+  // A journal names every object before it is created, so the run has no objects of other kinds.
   const used = new Set(
     [...made.objects, ...made.claims].map(({ apiVersion, kind }) => `${groupOf(apiVersion)} ${kind}`),
   );
@@ -115,7 +115,7 @@ export function judgeInventory(made: Made, { found, kinds, unlisted }: Inventory
       ...(looksLike.length === 0
         ? []
         : [
-            `left as it is, because run ${made.run} did not create it although it has its label: ${looksLike.join(", ")}`,
+            `not removed, because run ${made.run} did not create it although it has its label: ${looksLike.join(", ")}`,
           ]),
     ],
   };
@@ -125,7 +125,7 @@ function isOf({ objects, claims }: Made, { uid, nonce }: Labelled): boolean {
   return [...objects, ...claims].some((record) => record.uid === uid || record.nonce === nonce);
 }
 
-/** Whose an object is: `own`, nobody's of the run (undefined), or `claimed` by a journal that it does not bear out itself. */
+/** Ownership of an object: `own`, undefined (not the run's), or `claimed` by a journal that the object does not confirm. */
 export function ownership(made: Made, ref: ObjectRef, found: Manifest): "own" | "claimed" | undefined {
   const of = (records: readonly ObjectRecord[]) =>
     ownOf(
@@ -153,7 +153,7 @@ interface Going {
   readonly uid: string;
 }
 
-/** Waits until all are gone. @returns those that are not when the limit has passed, with the API server's reason. */
+/** Waits until all are gone. @returns those that still exist at the limit, with the API server's reason. */
 async function untilGone(kube: Kube, going: readonly Going[]): Promise<string[]> {
   const until = performance.now() + LIMIT_MS;
   const wait = async ({ ref, uid }: Going): Promise<string[]> => {

@@ -17,15 +17,15 @@ import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 export interface Revision {
   readonly name: string;
   readonly namespace: string;
-  /** What its istiods say they are; the tag of the image where they cannot be asked. */
+  /** The version that its istiods report; the image's tag if they cannot be asked. */
   readonly version: string;
   readonly jwksFetch: JwksFetcher;
-  /** Whether its mesh config asks for Istio's JSON access log; false where this user may not read it. */
+  /** Whether its mesh config enables Istio's JSON access log; false if this user may not read it. */
   readonly accessLog: boolean;
   readonly ready: boolean;
-  /** Labels by which a namespace gets this revision's sidecars. */
+  /** Namespace labels for this revision's sidecars. */
   readonly injection: Readonly<Record<string, string>>;
-  /** Whether there is a webhook that injects for it. */
+  /** Whether an injection webhook exists for it. */
   readonly injects: boolean;
 }
 
@@ -40,18 +40,18 @@ export interface Permission {
   readonly allowed: boolean;
 }
 
-/** What a cluster is, found by looking: nothing is created. */
+/** Facts about a cluster, found without creating anything. */
 export interface Survey {
   readonly kubernetes: string;
   readonly revisions: readonly Revision[];
-  /** Services that the documented selectors (`istio: ingressgateway`) stand for. */
+  /** Services that the documented selectors (`istio: ingressgateway`) match. */
   readonly gateways: readonly Gateway[];
   readonly permissions: readonly Permission[];
-  /** What speaks for other people's work being here. */
+  /** Signs that other people use the cluster. */
   readonly others: readonly string[];
 }
 
-/** What a run does, for SelfSubjectAccessReview; in any namespace, since its own do not exist yet. */
+/** The permissions that a run needs, for SelfSubjectAccessReview; in any namespace, since its own do not exist yet. */
 const NEEDS: readonly (readonly [verbs: readonly string[], group: string, resource: string, subresource?: string])[] = [
   [["create", "patch", "delete", "get", "list", "watch"], "", "namespaces"],
   [["create", "patch", "delete", "get", "list", "watch"], "apps", "deployments"],
@@ -69,8 +69,8 @@ const NEEDS: readonly (readonly [verbs: readonly string[], group: string, resour
 ];
 
 /**
- * Looks at a cluster.
- * @throws ERR_CLUSTER_UNREACHABLE where its API server does not answer, ERR_CLUSTER_REFUSED where it refuses the user.
+ * Surveys a cluster.
+ * @throws ERR_CLUSTER_UNREACHABLE if its API server does not answer, ERR_CLUSTER_REFUSED if it refuses the user.
  */
 export async function survey(kube: Kube): Promise<Survey> {
   const { gitVersion } = await reach(kube);
@@ -98,7 +98,7 @@ export async function survey(kube: Kube): Promise<Survey> {
       accessLog: writesJson(await allowed(() => readMeshConfig(kube, namespace, name))),
       ready: (istiod.status?.availableReplicas ?? 0) > 0,
       injection: name === "default" ? { "istio-injection": "enabled" } : { "istio.io/rev": name },
-      // Who may not list webhooks learns it from a pod that is not created.
+      // If the user may not list webhooks, a dry-run pod shows it later.
       injects: webhooks === undefined || (hook?.webhooks ?? []).length > 0,
     };
   };
@@ -130,7 +130,7 @@ async function reach(kube: Kube): Promise<{ gitVersion: string }> {
   }
 }
 
-/** What this user may not see is unknown, not absent. */
+/** Undefined if this user is not permitted: the objects are unknown, not absent. */
 async function allowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
@@ -140,7 +140,7 @@ async function allowed<T>(ask: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The text of a revision's mesh config (`istio`, or `istio-<revision>`), where there is one. */
+/** The text of a revision's mesh config (`istio`, or `istio-<revision>`), if there is one. */
 async function readMeshConfig(kube: Kube, namespace: string, revision: string): Promise<string | undefined> {
   const name = revision === "default" ? "istio" : `istio-${revision}`;
   try {

@@ -1,7 +1,7 @@
 import { execa, ExecaError } from "execa";
 import { MeshproofError } from "../../harness/model/errors.ts";
 
-/** What somebody without Docker can do instead. */
+/** Hint for users without Docker. */
 const WITHOUT_DOCKER = "the embedded cluster needs no Docker: meshproof run --cluster embedded";
 
 export interface DockerOptions {
@@ -11,9 +11,9 @@ export interface DockerOptions {
 }
 
 /**
- * Runs the docker command line, which knows the user's contexts, mirrors and credentials.
- * @returns what it printed on standard output.
- * @throws ERR_MISSING_PROGRAM without docker or its daemon, ERR_CLUSTER_START with docker's own words, ERR_INTERRUPTED.
+ * Runs the docker command line, which uses the user's contexts, mirrors and credentials.
+ * @returns its standard output.
+ * @throws ERR_MISSING_PROGRAM without docker or its daemon, ERR_CLUSTER_START with docker's message, ERR_INTERRUPTED.
  */
 export async function docker(args: readonly string[], options: DockerOptions = {}): Promise<string> {
   const { input, signal } = options;
@@ -41,7 +41,7 @@ export async function docker(args: readonly string[], options: DockerOptions = {
   }
 }
 
-/** What docker's failure says about Docker itself, or undefined where it is there. */
+/** The error for a missing Docker, from docker's failure; undefined if Docker works. */
 export function absence(code: string | undefined, said: string): MeshproofError | undefined {
   if (code === "ENOENT")
     return new MeshproofError("ERR_MISSING_PROGRAM", "a kind cluster needs Docker, which is not installed here", {
@@ -59,18 +59,18 @@ export function absence(code: string | undefined, said: string): MeshproofError 
 }
 
 /**
- * Makes sure that a Docker daemon answers, and that testcontainers asks the same one as the docker command line.
- * @throws ERR_MISSING_PROGRAM with what to do instead.
+ * Checks that a Docker daemon answers, and that testcontainers uses the same one as the docker command line.
+ * @throws ERR_MISSING_PROGRAM with a hint.
  */
 export async function requireDocker(signal?: AbortSignal): Promise<void> {
   await docker(["version", "--format", "{{.Server.Version}}"], { signal });
   if (process.env["DOCKER_HOST"] !== undefined) return;
-  // testcontainers knows the variable and the usual sockets, not docker's contexts.
+  // testcontainers supports the variable and the usual sockets, but not docker's contexts.
   const host = (await docker(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], { signal })).trim();
   if (host.startsWith("unix:") || host.startsWith("tcp:")) process.env["DOCKER_HOST"] = host;
 }
 
-/** Whether Docker has an image of this name, be it by tag, by digest or by both. */
+/** Whether Docker has an image of this name, by tag, by digest or by both. */
 export async function hasImage(image: string, signal?: AbortSignal): Promise<boolean> {
   try {
     await docker(["image", "inspect", "--format", "{{.Id}}", image], { signal });

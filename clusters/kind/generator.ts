@@ -1,4 +1,4 @@
-/** What prints Istio's manifests. */
+/** Finds the program that generates Istio's manifests. */
 
 import type { ManifestOptions } from "../../harness/mesh/index.ts";
 import { ensureIstio, manifestCommand } from "../components/components.ts";
@@ -6,14 +6,14 @@ import { placeOf, type ImagePlaces } from "../components/registry/names.ts";
 
 type Generator = Pick<ManifestOptions, "generator" | "identity">;
 
-/** Of a version: the component's program on Linux, whose programs it has; elsewhere Docker runs istioctl. */
+/** On Linux the component's istioctl; elsewhere Docker runs the istioctl of this version. */
 export async function findGenerator(version: string, options: Parameters<typeof ensureIstio>[1]): Promise<Generator> {
   if (process.platform !== "linux") return istioctlInDocker(version, options.images ?? {});
   const istio = await ensureIstio(version, options);
   return { generator: manifestCommand(istio), identity: istio.digest };
 }
 
-/** The published istioctl, run by Docker: what its image's entry point is (istio/istio, istioctl/docker/Dockerfile.istioctl). */
+/** The published istioctl, run by Docker: the entry point of its image (istio/istio, istioctl/docker/Dockerfile.istioctl). */
 export function istioctlInDocker(version: string, places: ImagePlaces): Generator {
   const { reference } = placeOf(`docker.io/istio/istioctl:${version}`, places);
   const docker = ["docker", "run", "--rm", "--network=none", "--entrypoint=/usr/local/bin/istioctl"] as const;

@@ -4,8 +4,8 @@ import { meshImages, publishedMesh, type KindMesh } from "./meshes.ts";
 import { fullName, placeOf, type ImagePlace, type ImagePlaces } from "../components/registry/names.ts";
 
 /**
- * The node image, by the tag of its Kubernetes version and, where kind's own release notes name it, its digest (kind
- * v0.33.0). Other tags go unpinned.
+ * The node image: the tag of its Kubernetes version and, if kind's release notes have it, its digest (kind v0.33.0). Other
+ * tags are not pinned.
  */
 export const KUBERNETES = "v1.36.4";
 const NODE_DIGESTS: Readonly<Record<string, string>> = {
@@ -13,13 +13,13 @@ const NODE_DIGESTS: Readonly<Record<string, string>> = {
   "v1.36.4": "sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
 };
 
-/** The manifests that are applied: their images are what the node must have. */
+/** The folder of the workloads' manifests: the node must have their images. */
 const WORKLOADS = join(import.meta.dirname, "../../scenarios/workloads");
 
 /** One image of a kind cluster. */
 export interface KindImage extends ImagePlace {
   readonly role: "node" | "mesh" | "workload";
-  /** The name in full, as manifests have it: registry, repository, tag. */
+  /** The full name, as in manifests: registry, repository, tag. */
   readonly name: string;
 }
 
@@ -28,7 +28,7 @@ export interface ImageChoice extends ImagePlaces {
   readonly kubernetes?: string | undefined;
 }
 
-/** Every published image of a kind cluster besides those that the node image itself brings. */
+/** Every published image of a kind cluster except those inside the node image. */
 export async function kindImages(
   choice: ImageChoice = {},
   meshes: readonly KindMesh[] = [publishedMesh({})],
@@ -47,7 +47,7 @@ export async function kindImages(
   ];
 }
 
-/** What the documented workloads name, each once, in order. */
+/** The images of the documented workloads, each once, in order. */
 export async function workloadImages(folder = WORKLOADS): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".yaml"));

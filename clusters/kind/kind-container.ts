@@ -8,17 +8,17 @@ type HostConfig = GenericContainer["hostConfig"];
 /** Docker's name of a cluster's container, and of the volume with its /var. */
 export const containerName = (cluster: string): string => `meshproof-kind-${cluster}`;
 
-/** How long systemd may take. Measured: 1 to 3 s, of which most is the copy of the preloaded images. */
+/** How long systemd may take to boot. Measured: 1 to 3 s, mostly for copying the preloaded images. */
 const BOOT_MS = 120_000;
 
 /**
- * A container of a node image that keeps the contract of `kindest/node`: systemd, containerd and a kubelet that waits for
- * kubeadm. It is started as the kind command line starts its own.
+ * A container of a node image like `kindest/node`, with systemd, containerd and a kubelet that waits for kubeadm. It is
+ * started like the containers of the kind command line.
  */
 export class KindContainer extends GenericContainer {
   /**
    * @param image of the node, present in Docker
-   * @param owner the cluster's name, and what else its labels say
+   * @param owner the cluster's name and the other data of its labels
    */
   constructor(image: string, owner: Ownership) {
     super(image);
@@ -33,18 +33,18 @@ export class KindContainer extends GenericContainer {
       .withExposedPorts(API_PORT)
       .withEnvironment({ KUBECONFIG: "/etc/kubernetes/admin.conf" })
       .withStartupTimeout(BOOT_MS)
-      // A terminal makes systemd's log lines raw, which the log strategy does not read; systemd itself knows best.
+      // A terminal makes systemd's log lines raw, which the log strategy cannot read, so ask systemd itself.
       .withWaitStrategy(Wait.forSuccessfulCommand("systemctl is-active --quiet multi-user.target"))
       .withAutoCleanup(owner.kept === undefined);
-    // systemd writes to /dev/console, which is there with a terminal only; SIGRTMIN+3 is its signal to halt (systemd(1)).
+    // systemd writes to /dev/console, which exists only with a terminal; SIGRTMIN+3 is its signal to halt (systemd(1)).
     this.createOpts = { ...this.createOpts, Tty: true, StopSignal: "SIGRTMIN+3" };
     const hostConfig: HostConfig & { CgroupnsMode: "private" } = {
       ...this.hostConfig,
       CgroupnsMode: "private",
       Init: false,
-      // testcontainers would publish it at every address of the machine.
+      // testcontainers would publish the port at every address of the machine.
       PortBindings: { [`${API_PORT}/tcp`]: [{ HostIp: "127.0.0.1", HostPort: "0" }] },
-      // A named volume can have labels, so that it is found when its container is gone.
+      // A named volume can have labels, so that it can be found after its container is gone.
       Mounts: [
         {
           Type: "volume",

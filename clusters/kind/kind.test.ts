@@ -48,7 +48,7 @@ users: [{ name: admin, user: { client-certificate-data: Q0VSVA==, client-key-dat
   ]);
 });
 
-test("a manifest's images are found wherever they stand", () => {
+test("a manifest's images are found at every place", () => {
   const manifest = "containers:\n  - image: a:1\n  - name: b\n    image: 'r.example/b:2' # why\n";
   assert.deepEqual(imagesIn(manifest), ["docker.io/library/a:1", "r.example/b:2"]);
 });
@@ -63,7 +63,7 @@ test("the list of images has the node, the mesh and every workload, once", async
   assert.equal(new Set(images.map(({ name }) => name)).size, images.length);
 });
 
-test("two meshes' images are in the list, and what is not published is refused before anything is pulled", async () => {
+test("two meshes' images are in the list, and an unpublished mesh is refused before anything is pulled", async () => {
   const meshes = [{ istio: "1.29.2" }, { istio: "1.31" }].map(publishedMesh);
   const mesh = (await kindImages({}, meshes)).filter(({ role }) => role === "mesh");
   assert.deepEqual(
@@ -80,13 +80,13 @@ test("two meshes' images are in the list, and what is not published is refused b
   );
 });
 
-test("images made here are told apart by Istio's version and Envoy's", () => {
+test("images that are built here differ by Istio's version and Envoy's", () => {
   const versions = { istio: "1.31.0", envoy: "1.36.4" };
   const mesh = ownMesh({ choice: versions, versions, upstreamEnvoy: true });
   assert.deepEqual(meshImages(mesh), ["docker.io/istio/pilot:1.31.0", "docker.io/istio/proxyv2:1.31.0-envoy-1.36.4"]);
 });
 
-test("a mirror takes the registry's place, a digest pins", async () => {
+test("a mirror replaces the registry, a digest pins", async () => {
   const digest = `sha256:${"0".repeat(64)}`;
   const digests = { "library/nginx:1.28.0": digest, "docker.io/curlimages/curl:8.16.0": digest };
   const images = await kindImages({ kubernetes: `1.30.0@${digest}`, mirror: "m.example", digests });
@@ -105,7 +105,7 @@ const around = (more: Partial<Surroundings>): Surroundings => ({
   ...more,
 });
 
-test("what a process left that has ended is swept", () => {
+test("the remains of a process that has ended are swept", () => {
   assert.equal(isOrphan(dead, around({})), true);
   assert.equal(isOrphan(dead, around({ startOf: () => "boot 100" })), false, "its owner lives");
   assert.equal(isOrphan(dead, around({ startOf: () => "boot 999" })), true, "another process has the number");
@@ -117,17 +117,17 @@ test("a kept cluster stays once it is complete", () => {
   assert.equal(isOrphan(kept, around({})), true, "its start was cut short");
 });
 
-test("what is not ours, or another machine's, is left alone", () => {
+test("objects of others, or of another machine, are not removed", () => {
   assert.equal(isOrphan({}, around({})), false);
   assert.equal(isOrphan({ ...dead, [LABEL.host]: "there" }, around({})), false);
 });
 
-test("this process's own labels are no orphan's", () => {
+test("this process's own objects are not orphans", () => {
   const labels = ownerLabels({ cluster: "c" });
   assert.equal(isOrphan(labels, { host: host(), startOf, exists: () => false }), false);
 });
 
-test("Docker's absence is told in a sentence, with what to do instead", () => {
+test("Docker's absence is a readable error with a hint", () => {
   for (const error of [
     absence("ENOENT", ""),
     absence(undefined, "Cannot connect to the Docker daemon at unix:///x."),
@@ -138,7 +138,7 @@ test("Docker's absence is told in a sentence, with what to do instead", () => {
   assert.equal(absence(undefined, "manifest unknown"), undefined);
 });
 
-test("a registry that cannot be reached is told from an image that is not there", () => {
+test("an unreachable registry is distinguished from a missing image", () => {
   assert.equal(unreachable('Get "https://r.example/v2/": dial tcp: lookup r.example: no such host'), true);
   assert.equal(unreachable("manifest for istio/pilot:0 not found: manifest unknown"), false);
 });
@@ -149,7 +149,7 @@ test("archives of docker save and OCI layouts name their images", () => {
   assert.deepEqual(namesOf(undefined), []);
 });
 
-test("where this machine is not Linux, Docker runs the istioctl of the version, from the mirror and by its digest", () => {
+test("if this machine is not Linux, Docker runs the istioctl of the version, from the mirror and by its digest", () => {
   const digests = { "istio/istioctl:1.29.2": `sha256:${"a".repeat(64)}` };
   const { generator, identity } = istioctlInDocker("1.29.2", { mirror: "mirror.example/hub", digests });
   assert.equal(identity, `mirror.example/hub/istio/istioctl:1.29.2@sha256:${"a".repeat(64)}`);

@@ -32,20 +32,20 @@ export interface StartOptions extends ImageOptions {
   readonly keep: boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
-  /** The versions of Istio and Envoy: the one to start with, and those that it can be upgraded to. */
+  /** The versions of Istio and Envoy: the first to start with, and those that it can be upgraded to. */
   readonly meshes?: readonly WantedMesh[];
 }
 
 const SECRET = { secret: true, hint: TEMP_HINT } as const;
 
-/** The files of one cluster on this machine, in a folder of this user's; a kept one is complete once `facts` is there. */
+/** The files of one cluster in this user's folder on this machine; a kept cluster is complete once `facts` exists. */
 interface Files {
   readonly folder: OwnFolder;
   readonly kubeconfig: string;
   readonly facts: string;
 }
 
-/** What another process must know of a complete cluster. */
+/** Facts about a complete cluster for another process. */
 interface Facts {
   readonly envoy: string;
   readonly digests: Readonly<Record<string, string>>;
@@ -54,12 +54,12 @@ interface Facts {
 
 /**
  * Starts a cluster in Docker: one node, Istio with its webhooks in force. The ingress gateway may still be starting.
- * @throws ERR_MISSING_PROGRAM without Docker; ERR_CLUSTER_START with the words of what failed; ERR_COMPONENT; ERR_USAGE;
+ * @throws ERR_MISSING_PROGRAM without Docker; ERR_CLUSTER_START with the failed program's message; ERR_COMPONENT; ERR_USAGE;
  *   ERR_INTERRUPTED. Nothing of the cluster is left then.
  */
 export async function startKind(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [{}] } = options;
-  findFiles(name); // refuses what is not a name, or somebody else's folder, before anything is pulled
+  findFiles(name); // refuses an invalid name, or another user's folder, before anything is pulled
   await requireDocker(signal);
   await sweepKind();
   const images = await provideImages(options, { meshes, progress, signal });
@@ -92,7 +92,7 @@ export async function attachKind(name: string): Promise<Cluster | undefined> {
 }
 
 /**
- * Removes a cluster, whoever started it, and what is left of a dead one.
+ * Removes a cluster, started by any process, and the remains of a dead one.
  * @returns whether it was running.
  */
 export async function stopKind(name: string): Promise<boolean> {
@@ -103,13 +103,13 @@ export async function stopKind(name: string): Promise<boolean> {
   return found.some(({ running }) => running);
 }
 
-/** No name has a dot, so the embedded cluster of the same name has another folder. */
+/** Names have no dot, so the embedded cluster of the same name has another folder. */
 function placeOf(name: string): string {
-  runDirOf(name); // refuses what cannot be a name
+  runDirOf(name); // refuses an invalid name
   return join(baseDir(), `kind.${name}`);
 }
 
-/** @throws ERR_FOREIGN_FILE where the folder, or the one of all clusters, is not this user's alone */
+/** @throws ERR_FOREIGN_FILE if the folder, or the one of all clusters, is not this user's alone */
 function findFiles(name: string): Files | undefined {
   const place = placeOf(name);
   const folder = findOwnFolder(dirname(place), SECRET) && findOwnFolder(place, SECRET);
@@ -144,7 +144,7 @@ async function remove(name: string): Promise<void> {
 async function build(images: ImageSet, files: Files, options: StartOptions): Promise<Facts> {
   const { name, keep, progress, signal } = options;
   progress("Starting the node");
-  // The client library, testcontainers and istioctl's manifests need seconds: they pass while the node boots.
+  // The client library, testcontainers and istioctl's manifests need seconds, so they are loaded while the node boots.
   const [{ KindContainer }, istio, { connect }] = await Promise.all([
     import("./kind-container.ts"),
     import("../../harness/mesh/index.ts"),
@@ -154,7 +154,7 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   const [mesh] = images.meshes;
   if (!mesh) throw new Error("a cluster has a mesh");
   const manifests = istioManifestsFor(mesh, certificate, options);
-  manifests.catch(() => undefined); // told where it is awaited
+  manifests.catch(() => undefined); // reported where it is awaited
   const owner = { cluster: name, folder: files.folder, ...(keep ? { kept: files.facts } : {}) };
   await useRyukIfThere({ keep, signal });
   const node = await withTempFolder(dirname(files.folder), () => new KindContainer(images.node, owner).start()).catch(
@@ -178,7 +178,7 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   return facts;
 }
 
-/** testcontainers empties a lock file of a known name in the temporary folder, and would follow somebody's link. */
+/** testcontainers truncates a lock file of a fixed name in the temporary folder, and would follow another user's link. */
 async function withTempFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
   const before = process.env["TMPDIR"];
   process.env["TMPDIR"] = folder;
@@ -238,7 +238,7 @@ async function initialise(node: StartedKindContainer, files: Files, options: Sta
   await writeFile(files.kubeconfig, kubeconfigOf(admin, containerName(name), node.apiPort), { mode: 0o600 });
   const kubectl = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"];
   await run([...kubectl, "create", "-f", "-"], cniManifest(await run(["cat", "/kind/manifests/default-cni.yaml"])));
-  // Half of what kubeadm asks for: two replicas on one node serve nobody.
+  // kubeadm's default is two replicas; one is enough on one node.
   await run([...kubectl, "--namespace=kube-system", "scale", "deployment/coredns", "--replicas=1"]);
 }
 
@@ -264,7 +264,7 @@ export function kubeconfigOf(admin: string, name: string, port: number): string 
   )}\n`;
 }
 
-/** Brings images into the node's containerd, under the names that manifests have. */
+/** Loads images into the node's containerd, under their names in manifests. */
 async function loadImages(
   node: StartedKindContainer,
   images: ImageSet,
@@ -274,7 +274,7 @@ async function loadImages(
   const cancel = signal ? { cancelSignal: signal } : {};
   for (const { name, inDocker } of images.loads) {
     progress(`loading ${name} into the node`);
-    // A reference by digest has no tag of its own in Docker: it gets one for the way.
+    // An image that was pulled by digest has no tag in Docker, so it gets a temporary one.
     const tag = `meshproof/load:${node.getId().slice(0, 12)}`;
     await docker(["tag", inDocker, tag], { signal });
     try {
@@ -291,7 +291,7 @@ async function loadImages(
   }
 }
 
-/** Digest by image name, of the node and of everything in it that has a tag. */
+/** Digests by image name, of the node and of every tagged image in it. */
 async function digestsOf(node: StartedKindContainer, images: ImageSet): Promise<Record<string, string>> {
   const id = await docker(["image", "inspect", "--format", "{{.Id}}", images.node]);
   const list = await docker(["exec", node.getId(), "ctr", "--namespace=k8s.io", "images", "ls"]);
@@ -327,7 +327,7 @@ async function clusterOf(
       return {
         kind: "kind",
         name,
-        // Before the gateway is there, Envoy is what the cluster was started with.
+        // Before the gateway is ready, the version is that of the Envoy at the start.
         versions: { ...versions, envoy: envoys[0] ?? facts.envoy },
         digests: facts.digests,
       };

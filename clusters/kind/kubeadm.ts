@@ -1,4 +1,4 @@
-/** Pods and services get their addresses here, as kind's own clusters do. */
+/** Address ranges of pods and services, the same as in kind's own clusters. */
 const POD_SUBNET = "10.244.0.0/16";
 const SERVICE_SUBNET = "10.96.0.0/16";
 
@@ -7,7 +7,7 @@ export const API_PORT = 6443;
 
 export interface NodeFacts {
   readonly cluster: string;
-  /** Such as `v1.36.4`; the node image says it in /kind/version. */
+  /** Such as `v1.36.4`, from /kind/version in the node image. */
   readonly kubernetes: string;
   /** The node's IPv4 address on Docker's network. */
   readonly address: string;
@@ -26,7 +26,7 @@ export function kubeadmConfig({ cluster, kubernetes, address }: NodeFacts): stri
       controlPlaneEndpoint: `${address}:${API_PORT}`,
       // The published port is reached at the loopback address.
       apiServer: { certSANs: ["localhost", "127.0.0.1", address] },
-      // At its 20 requests a second it takes seconds until the node has a pod range.
+      // With the default of 20 requests per second it takes seconds until the node has a pod range.
       controllerManager: { extraArgs: args({ "kube-api-qps": "200", "kube-api-burst": "400" }) },
       scheduler: { extraArgs: args({ "kube-api-qps": "200", "kube-api-burst": "400" }) },
       networking: { podSubnet: POD_SUBNET, serviceSubnet: SERVICE_SUBNET },
@@ -45,10 +45,10 @@ export function kubeadmConfig({ cluster, kubernetes, address }: NodeFacts): stri
       apiVersion: "kubelet.config.k8s.io/v1beta1",
       kind: "KubeletConfiguration",
       cgroupDriver: "systemd",
-      // Apart from the machine's own kubelet, if it has one.
+      // Separate from the machine's own kubelet, if it has one.
       cgroupRoot: "/kubelet",
       failSwapOn: false,
-      // The disk is the machine's: nothing is to be evicted or collected because it is full.
+      // The disk is the machine's: a full disk must not cause evictions or image garbage collection.
       imageGCHighThresholdPercent: 100,
       evictionHard: { "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%" },
       kubeAPIQPS: 200,
@@ -60,7 +60,7 @@ export function kubeadmConfig({ cluster, kubernetes, address }: NodeFacts): stri
       kind: "KubeProxyConfiguration",
       mode: "iptables",
       iptables: { minSyncPeriod: "0s" },
-      // nf_conntrack_max is the whole machine's.
+      // nf_conntrack_max applies to the whole machine.
       conntrack: { maxPerCore: 0 },
     },
   ];

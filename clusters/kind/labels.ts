@@ -2,19 +2,19 @@ import { readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { startOf } from "../process.ts";
 
-/** What every container and volume of ours carries. */
+/** Labels on every container and volume of meshproof. */
 export const LABEL = {
   /** The cluster's name. */
   cluster: "dev.meshproof/cluster",
-  /** Where process numbers mean something: the machine and its PID namespace. */
+  /** The machine and its PID namespace, in which the owner's pid is valid. */
   host: "dev.meshproof/host",
-  /** The process that made it. */
+  /** Pid of the process that created it. */
   pid: "dev.meshproof/owner-pid",
-  /** When that process began: its number may be another's by now. */
+  /** Start time of that process, since its pid may be reused. */
   started: "dev.meshproof/owner-started",
   /** The cluster's folder on that machine. */
   folder: "dev.meshproof/folder",
-  /** For a cluster that outlives its owner: the file that says that it is complete. */
+  /** For a cluster that outlives its owner: the file that exists once it is complete. */
   kept: "dev.meshproof/kept",
 } as const;
 
@@ -22,13 +22,13 @@ type Labels = Readonly<Record<string, string>>;
 
 export interface Ownership {
   readonly cluster: string;
-  /** Where its kubeconfig is. */
+  /** Folder of its kubeconfig. */
   readonly folder?: string;
-  /** For a cluster that outlives this process: the file that says that it is complete. */
+  /** For a cluster that outlives this process: the file that exists once it is complete. */
   readonly kept?: string;
 }
 
-/** Labels that say whose a container or volume is: this process's. */
+/** Labels that name this process as the owner of a container or volume. */
 export function ownerLabels({ cluster, folder, kept }: Ownership): Labels {
   return {
     [LABEL.cluster]: cluster,
@@ -44,18 +44,18 @@ export function labelArguments(labels: Labels): string[] {
   return Object.entries(labels).flatMap(([key, value]) => ["--label", `${key}=${value}`]);
 }
 
-/** What {@link isOrphan} must know of the world. */
+/** Functions that {@link isOrphan} needs. */
 export interface Surroundings {
   readonly host: string;
-  /** When a process began; undefined where there is none of this number. */
+  /** Start time of a process; undefined if there is none with this pid. */
   startOf(pid: number): string | undefined;
-  /** Whether a file is there. True where that cannot be said. */
+  /** Whether a file exists. True if that is not known. */
   exists(file: string): boolean;
 }
 
 /**
- * Whether nobody is left who would remove what carries these labels: its owner has ended, and it is no cluster that was
- * to be kept and got complete. What another machine made is never an orphan: nobody here knows its owner.
+ * Whether a container or volume with these labels is an orphan: its owner has ended, and it is not a complete cluster that was
+ * started with --keep. Objects of another machine are never orphans, since their owners are not known here.
  */
 export function isOrphan(labels: Labels, around: Surroundings): boolean {
   if (!labels[LABEL.cluster] || labels[LABEL.host] !== around.host) return false;

@@ -1,12 +1,12 @@
 import { docker, hasImage } from "./docker.ts";
 
-/** The image that testcontainers starts its reaper from, where nobody names another. */
+/** The default image of testcontainers' reaper. */
 const RYUK = "testcontainers/ryuk:0.14.0";
 
 /**
- * testcontainers' reaper removes what a killed process leaves. It is used where its image can be had; elsewhere the next
- * start's sweep does the same. A kept cluster has none, because it outlives its process. Whoever has set
- * TESTCONTAINERS_RYUK_DISABLED is heard.
+ * testcontainers' reaper removes the remains of a killed process. It is used if its image is available; otherwise the sweep
+ * of the next start does the same. A kept cluster has none, because it outlives its process. TESTCONTAINERS_RYUK_DISABLED is
+ * respected if it is set.
  */
 export async function useRyukIfThere({
   keep,

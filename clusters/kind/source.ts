@@ -9,7 +9,7 @@ import { ownMesh, publishedMesh, whyNotPublished, type KindMesh } from "./meshes
 import { chooseMesh, type WantedMesh } from "../components/components.ts";
 import { isBuiltHere } from "../components/list.ts";
 
-/** Where images come from, besides {@link ImageChoice}. */
+/** Options for the source of images, besides {@link ImageChoice}. */
 export interface ImageOptions extends ImageChoice {
   /**
    * `published`: Docker has or pulls them. `offline`: built here. Anything else is a folder of archives (`docker save`, or
@@ -18,15 +18,15 @@ export interface ImageOptions extends ImageChoice {
   readonly images?: string | undefined;
 }
 
-/** What a cluster is started from. */
+/** The images for starting a cluster. */
 export interface ImageSet {
   /** The node image's name in Docker. */
   readonly node: string;
-  /** Images that Docker has, by the name that the node is to know them by. */
+  /** Images in Docker, by their names in the node. */
   readonly loads: readonly { readonly name: string; readonly inDocker: string }[];
-  /** Files that are imported into the node as they are. */
+  /** Archive files that are imported into the node. */
   readonly archives: readonly string[];
-  /** Those that were asked for, in that order, as these images have them. */
+  /** The requested meshes, in order, with the versions of these images. */
   readonly meshes: readonly KindMesh[];
 }
 
@@ -38,8 +38,8 @@ interface Options {
 }
 
 /**
- * Sees to it that Docker has all images that a cluster needs.
- * @throws ERR_CLUSTER_START where an image cannot be had, with how to do without a registry; ERR_USAGE, ERR_INTERRUPTED.
+ * Provides Docker with all images that a cluster needs.
+ * @throws ERR_CLUSTER_START if an image is not available, with a hint for work without a registry; ERR_USAGE, ERR_INTERRUPTED.
  */
 export async function provideImages(choice: ImageOptions, options: Options): Promise<ImageSet> {
   const { images = "auto" } = choice;
@@ -55,7 +55,7 @@ export async function provideImages(choice: ImageOptions, options: Options): Pro
   } catch (error) {
     if (images === "published" || !(error instanceof MeshproofError) || !unreachable(error.message)) throw error;
     const pinned = choice.kubernetes ?? choice.mirror ?? Object.keys(choice.digests ?? {})[0];
-    if (pinned !== undefined) throw error; // whoever asks for one image is not given another
+    if (pinned !== undefined) throw error; // a pinned image must not be replaced by another one
     if (!options.meshes.every(({ istio }) => isBuiltHere(chooseMesh({ istio }).istio))) throw error; // it would need the registry as well
     options.progress("no registry can be reached: the node and its images are built here (--images offline)");
     return offline(choice, options);

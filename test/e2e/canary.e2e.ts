@@ -203,7 +203,7 @@ describe(`a cluster of others, ${RUNS} runs, seed ${SEED}`, () => {
     assert.equal(exitCode, 0, all);
     assert.match(
       all,
-      /left as it is, because .* no journal says that a run created it: .*Namespace meshproof-20260101/,
+      /not removed, because it has .* but is in no journal of a run: .*Namespace meshproof-20260101/,
     );
     assert.equal(await look(), canary);
   });

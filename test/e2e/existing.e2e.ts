@@ -110,7 +110,7 @@ metadata: { name: own, namespace: canary }
     const { exitCode, all } = await startRun("jwt/request-authentication-alone", "jwt/jwks-uri-full-name*");
     assert.equal(exitCode, 0, all);
     assert.match(all, /\n22 passed, 0 failed, 2 skipped$/);
-    assert.match(all, /nothing is left on the cluster: \d+ objects were made and are gone, \d+ kinds listed/);
+    assert.match(all, /nothing is left on the cluster: \d+ objects were created and are gone, \d+ kinds listed/);
     await assertNothingLeft();
   });
 
@@ -176,7 +176,7 @@ metadata: { name: own, namespace: canary }
     await killTree(child.pid ?? 0);
     await child;
     const next = await startRun("jwt/algorithms");
-    assert.match(next.all, /was killed and left something here: removing it/);
+    assert.match(next.all, /was killed and left objects here: removing them/);
     assert.equal(next.exitCode, 0, next.all);
     await assertNothingLeft();
     assert.match((await meshproof("cleanup")).all, /there is nothing to clean up/);
@@ -233,7 +233,7 @@ metadata: { name: own, namespace: canary }
     await kubectl("config", "set-credentials", "weak", `--token=${token}`, "--kubeconfig", weak);
     await kubectl("config", "set-context", "weak", `--cluster=${CONTEXT}`, "--user=weak", "--kubeconfig", weak);
     const where = ["--cluster", "existing", "--kubeconfig", weak, "--context", "weak"];
-    await refused(/this user may not create namespaces, .*\n.*use a user who may/, 2, ...where);
+    await refused(/this user may not create namespaces, .*\n.*use a user with these permissions/, 2, ...where);
   });
 
   it("refuses a mesh that injects nothing", async () => {
