@@ -98,7 +98,7 @@ describe("without --kubeconfig", () => {
     assert.equal(pinContext(options).server, "https://first.example");
     assert.equal(pinContext({ ...options, context: "other" }).server, "https://first.example", "the cluster c");
     process.env["KUBECONFIG"] = path.join(folder, "missing");
-    assert.throws(() => pinContext(options), /of \$KUBECONFIG no file exists: .*missing/);
+    assert.throws(() => pinContext(options), /no file in \$KUBECONFIG exists: .*missing/);
   });
   test("~/.kube/config is read", () => {
     delete process.env["KUBECONFIG"];
