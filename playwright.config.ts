@@ -15,7 +15,7 @@ export default defineConfig({
   // Each worker is a lane with workloads of its own; what concerns the whole mesh has Playwright's exclusive lock.
   workers: lanesFor(readSettings()),
   fullyParallel: true,
-  // A scenario repeats its rounds itself: whatever disagrees once has failed or flaked.
+  // A scenario repeats its rounds itself: a check that disagrees once has failed or flaked.
   retries: 0,
   // Until a scenario sets its own, which follows from its steps.
   timeout: 300_000,

@@ -6,18 +6,18 @@ import { messageOf, statusOf } from "../harness/mesh/api-error.ts";
 import type { Kube } from "../harness/mesh/client.ts";
 
 /**
- * The same on every kind of cluster, since a kubeconfig leads to one of ours as well as to a foreign one. The namespace is
- * one that every cluster has: none has to be made for it, and none removed.
+ * The same on every kind of cluster, since a kubeconfig may name meshproof's own cluster or an existing one. Every cluster has
+ * this namespace, so none has to be created or removed.
  */
 export const LEASE = { namespace: "default", name: "run.meshproof.dev" } as const;
 
-/** The one Lease, at an API server. A call fails with what the client throws, after `limitMs` at the latest. */
+/** The one Lease, at an API server. A call fails with the client's error, after `limitMs` at the latest. */
 export interface LeaseServer {
   create(lease: V1Lease, limitMs: number): Promise<V1Lease>;
   read(limitMs: number): Promise<V1Lease>;
-  /** Fails with 409 where its resourceVersion is old. */
+  /** Fails with 409 if its resourceVersion is old. */
   replace(lease: V1Lease, limitMs: number): Promise<V1Lease>;
-  /** Fails with 409 where it has another uid or resourceVersion. */
+  /** Fails with 409 if it has another uid or resourceVersion. */
   remove(lease: V1Lease, limitMs: number): Promise<void>;
 }
 

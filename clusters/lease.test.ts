@@ -74,7 +74,7 @@ class Server implements LeaseServer {
   }
 }
 
-/** A clock that moves when it is told to. */
+/** A clock that the test moves. */
 class World implements LeaseWorld {
   life: Life = "unknown";
   #now = 1_000;
@@ -199,7 +199,7 @@ test("a holder of another machine is dead when its Lease does not change for a m
   assert.equal(server.lease?.spec?.holderIdentity, (second as HeldLease | undefined)?.identity);
 });
 
-test("a renewal whose answer was lost, or that overlaps another, is not somebody else's", async () => {
+test("a renewal whose response was lost, or that overlaps another, is not taken for another holder's", async () => {
   const { world, server, hold } = stage();
   const held = await hold("first");
   server.trouble.push("answer lost");
@@ -207,7 +207,7 @@ test("a renewal whose answer was lost, or that overlaps another, is not somebody
   await world.advance(2_000);
   assert.equal(held.lost.aborted, false);
   assert.equal(held.heldAt(), 15_000);
-  // Somebody labels it.
+  // A user labels it.
   (server.lease as V1Lease).metadata = { ...server.lease?.metadata, resourceVersion: "77" };
   await world.advance(12_000);
   assert.equal(held.lost.aborted, false);
@@ -227,15 +227,15 @@ test("it is lost when another one has it, and then left alone", async () => {
   assert.equal(server.lease?.spec?.holderIdentity, second.identity);
 });
 
-test("it is lost when somebody removes it", async () => {
+test("it is lost when a user removes it", async () => {
   const { world, server, hold } = stage();
   const held = await hold("first");
   server.lease = undefined;
   await world.advance(10_000);
-  codeIs("ERR_CLUSTER_BUSY", /somebody has removed the Lease/)(held.lost.reason);
+  codeIs("ERR_CLUSTER_BUSY", /the Lease .* was removed/)(held.lost.reason);
 });
 
-test("who cannot renew gives up before another may take over, also when requests hang", async () => {
+test("a holder that cannot renew gives up before another may take over, also when requests hang", async () => {
   for (const trouble of ["no answer", "hangs"] as const) {
     const { world, server, hold } = stage();
     const held = await hold("first");
@@ -266,7 +266,7 @@ test("a child works under its parent's Lease and does not end it", async () => {
   await assert.rejects(hold("other", { borrow: "of-another-cluster" }), codeIs("ERR_CLUSTER_BUSY"));
 });
 
-test("waiting for another machine's holder ends when it is told to", async () => {
+test("waiting for another machine's holder ends at the signal", async () => {
   const { world, hold } = stage();
   await hold("first");
   const stop = new AbortController();
@@ -296,7 +296,7 @@ test("what an unreadable holder says is never shown", () => {
   assert.deepEqual(holderOf(lease({ ...good, process: { host: 1, pid: "x", started: null } })), good);
 });
 
-test("who watches another machine's holder stays until it knows", async () => {
+test("a watcher of another machine's holder waits until it knows", async () => {
   const module = path.join(import.meta.dirname, "lease.ts");
   const script = `
     import { holdLease } from ${JSON.stringify(module)};

@@ -1,6 +1,6 @@
 /**
- * One meshproof at a time on a cluster. Two runs at once would judge each other's policies, so each asks for a Lease first
- * and renews it while it works.
+ * Allows one meshproof at a time on a cluster. Two runs at once would affect each other's requests, so each takes a Lease
+ * first and renews it while it works.
  */
 
 import { randomUUID } from "node:crypto";
@@ -14,36 +14,36 @@ import type { Progress } from "../harness/progress.ts";
 import { LEASE, leaseServer, translated, type LeaseServer } from "./lease-server.ts";
 import { lifeOf, thisProcess, type Life, type ProcessIdentity } from "./process.ts";
 
-/** Who holds it, as JSON; a Lease without it is not meshproof's. */
+/** Annotation with the holder as JSON; a Lease without it is not meshproof's. */
 const HOLDER = "meshproof.dev/holder";
 
-/** The environment variable by which a child works under its parent's Lease: the holder's identity. */
+/** Environment variable with the holder's identity, with which a child uses its parent's Lease. */
 const LEASE_VARIABLE = "MESHPROOF_LEASE";
 
-/** Whose Lease did not change for so long, by the clock of who watches it, is dead. */
+/** A holder is dead if its Lease did not change for this time, by the watcher's clock. */
 const DURATION_MS = 60_000;
 const RENEW_MS = 10_000;
-/** After a renewal that failed, and while somebody else's Lease is watched. */
+/** Pause after a failed renewal, and between looks at another holder's Lease. */
 const RETRY_MS = 2_000;
-/** Who cannot renew stops well before another may take over, so that the two never work at once. */
+/** A holder that cannot renew stops well before another may take over, so that both never work at once. */
 const GIVE_UP_MS = 45_000;
 const REQUEST_MS = 10_000;
 
-/** What a Lease says of its holder. */
+/** The holder in a Lease. */
 export interface LeaseHolder {
-  /** The run's id, or what stands for it. */
+  /** The run's id, or another id for other verbs. */
   readonly id: string;
   readonly verb: string;
   readonly hostname: string;
-  /** Undefined where its machine has no /proc. */
+  /** Undefined if its machine has no /proc. */
   readonly process?: ProcessIdentity;
 }
 
 export interface LeaseOptions {
   readonly id: string;
-  /** What is done under it: `run`, `cleanup`, … */
+  /** The verb: `run`, `cleanup`, … */
   readonly verb: string;
-  /** What who is refused can do besides waiting, a clause: `choose another cluster: --name NAME`. */
+  /** What a refused user can do besides waiting, a clause: `choose another cluster: --name NAME`. */
   readonly otherwise?: string;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
@@ -51,9 +51,9 @@ export interface LeaseOptions {
   readonly borrow?: string | undefined;
 }
 
-/** What is not this process's to decide; tests have their own. */
+/** The clock and processes; tests replace them. */
 export interface LeaseWorld {
-  /** Milliseconds of a clock that nobody sets. */
+  /** Milliseconds of a steady clock. */
   now(): number;
   /**
    * @param background whether the process may end meanwhile
@@ -65,13 +65,13 @@ export interface LeaseWorld {
 
 export interface HeldLease {
   readonly identity: string;
-  /** Environment variables by which a child works under this Lease. */
+  /** Environment variables with which a child uses this Lease. */
   readonly forChild: Readonly<Record<string, string>>;
-  /** Aborts, with a MeshproofError as its reason, when somebody else has it or it could not be renewed in time. */
+  /** Aborts, with a MeshproofError as its reason, if another process has it or it could not be renewed in time. */
   readonly lost: AbortSignal;
   /** When it was certainly held for the last time, by `performance.now()`. */
   heldAt(): number;
-  /** Stops renewing, for a cluster that goes: nobody will ask for it. */
+  /** Stops renewing, for a cluster that is being removed. */
   stop(): void;
   /** Stops renewing and removes it, if it is still this one. @throws ERR_CLUSTER_UNREACHABLE */
   release(): Promise<void>;
@@ -83,15 +83,15 @@ const WORLD: LeaseWorld = {
   lifeOf,
 };
 
-/** Takes a cluster for one meshproof. @throws as {@link holdLease}. */
+/** Takes a cluster for one meshproof. @throws like {@link holdLease}. */
 export function takeLease(kube: Kube, options: LeaseOptions): Promise<HeldLease> {
   return holdLease(leaseServer(kube), { borrow: process.env[LEASE_VARIABLE], ...options });
 }
 
 /**
- * Takes the Lease. A holder that is known to be dead is followed at once; one of another machine when its Lease has not
- * changed for a minute, as client-go does it: clocks of two machines are never compared.
- * @throws ERR_CLUSTER_BUSY where another meshproof is at work; ERR_CLUSTER_REFUSED where this user may not;
+ * Takes the Lease. A holder that is known to be dead is replaced at once; one of another machine after its Lease has not
+ * changed for a minute, as in client-go: clocks of two machines are never compared.
+ * @throws ERR_CLUSTER_BUSY if another meshproof uses the cluster; ERR_CLUSTER_REFUSED if this user may not;
  *   ERR_CLUSTER_UNREACHABLE; ERR_INTERRUPTED
  */
 export async function holdLease(
@@ -133,7 +133,7 @@ function borrowed(identity: string, world: LeaseWorld): HeldLease {
 
 interface Taken {
   readonly lease: V1Lease;
-  /** When the request was sent that made it ours. */
+  /** When the request was sent that took it. */
   readonly sentAt: number;
 }
 
@@ -160,7 +160,7 @@ async function take(
       if (statusOf(error) === 404) continue;
       throw translated(error);
     }
-    // The client may send a request again whose answer was lost.
+    // The client may repeat a request whose response was lost.
     if (found.spec?.holderIdentity === identity) return { lease: found, sentAt };
     const holder = holderOf(found);
     if (holder === undefined) throw foreign();
@@ -178,7 +178,7 @@ async function take(
       try {
         return { lease: await server.replace(ours(found, identity, me), REQUEST_MS), sentAt: replacedAt };
       } catch (error) {
-        // Of two who follow a dead holder the API server refuses the second, whose resourceVersion is old.
+        // If two processes replace a dead holder, the API server rejects the second one, whose resourceVersion is old.
         if (statusOf(error) !== 409 && statusOf(error) !== 404) throw translated(error);
         continue;
       }
@@ -209,14 +209,14 @@ function renewing(server: LeaseServer, identity: string, taken: Taken, world: Le
     try {
       lease = await server.replace(ours(lease, identity), Math.min(REQUEST_MS, Math.max(1, left())));
     } catch (error) {
-      if (statusOf(error) === 404) lose(`somebody has removed the Lease ${LEASE.namespace}/${LEASE.name}`);
-      // An earlier renewal came through without its answer, somebody labelled it, or another one has it.
+      if (statusOf(error) === 404) lose(`the Lease ${LEASE.namespace}/${LEASE.name} was removed`);
+      // An earlier renewal succeeded without its response, a user changed the object, or another process has it.
       if (statusOf(error) !== 409) return false;
       const found = await server.read(Math.min(REQUEST_MS, Math.max(1, left()))).catch(() => undefined);
       if (found === undefined) return false;
       if (found.spec?.holderIdentity !== identity) {
         const holder = holderOf(found);
-        lose(`${holder === undefined ? "somebody else" : wordsOf(holder)} has taken it`);
+        lose(`${holder === undefined ? "another process" : wordsOf(holder)} has taken it`);
         return false;
       }
       lease = found;
@@ -264,7 +264,7 @@ async function removeOwn(server: LeaseServer, identity: string, last: V1Lease): 
   }
 }
 
-/** The Lease as this process holds it. @param found what it replaces */
+/** The Lease of this process. @param found the Lease that it replaces */
 function ours(found: V1Lease | undefined, identity: string, me?: LeaseHolder): V1Lease {
   const now = new V1MicroTime();
   const before = found?.spec;
@@ -287,12 +287,12 @@ function ours(found: V1Lease | undefined, identity: string, me?: LeaseHolder): V
   };
 }
 
-/** What changes when a holder lives. The client gives the time as the text that it is on the wire. */
+/** The state that a live holder changes. The client returns the time as text. */
 function stateOf({ metadata, spec }: V1Lease): string {
   return JSON.stringify([metadata?.uid, spec?.holderIdentity, spec?.renewTime, spec?.leaseTransitions]);
 }
 
-/** Who has the Lease now and is not known to be dead; takes nothing. @throws what the client throws */
+/** The current holder of the Lease if it is not known to be dead; does not take it. @throws the client's error */
 export async function readHolder(kube: Kube): Promise<LeaseHolder | undefined> {
   try {
     const holder = holderOf(await leaseServer(kube).read(REQUEST_MS));
@@ -303,7 +303,7 @@ export async function readHolder(kube: Kube): Promise<LeaseHolder | undefined> {
   }
 }
 
-/** Who holds a Lease; undefined where it is not meshproof's. Anybody may have written it. */
+/** The holder of a Lease; undefined if it is not meshproof's. Any user may have written it. */
 export function holderOf({ metadata }: V1Lease): LeaseHolder | undefined {
   try {
     const told = JSON.parse(metadata?.annotations?.[HOLDER] ?? "") as Partial<Record<keyof LeaseHolder, unknown>>;

@@ -20,7 +20,7 @@ test("every scenario loads", () => {
   assert.deepEqual(problems.map(formatProblem), []);
 });
 
-test("a documented scenario says where the promise stands", () => {
+test("a documented scenario names the source of its promise", () => {
   for (const { id, source, tags } of scenarios)
     if (tags.includes("documented")) assert.match(source, /^ASM, JWT authentication FAQ, ".+"/, id);
 });

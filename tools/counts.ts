@@ -40,7 +40,7 @@ export function readCounts(output: string): Counts | undefined {
   };
 }
 
-/** A tool that failed has at least one failure, whatever it counted: it may have ended before its tests did. A tool that counts nothing is one test. */
+/** A tool that failed has at least one failure, since it may have ended before its tests. A tool without counts is one test. */
 export function judge(output: string, succeeded: boolean): Counts {
   const counts = readCounts(output) ?? { passed: succeeded ? 1 : 0, failed: 0, skipped: 0 };
   return succeeded ? counts : { ...counts, failed: Math.max(1, counts.failed) };

@@ -164,7 +164,7 @@ export async function pushLate(
   return { words: `scenarios with pushes ${seconds} s late, those of wrong/ failed`, statuses, wrong };
 }
 
-/** Runs scenarios while no container's log can be read: no step may pass that demands what only a log tells. */
+/** Runs scenarios while no container's log can be read: a step that needs a log must not pass. */
 export async function withoutLogs(name: string, scenarios: readonly Scenario[], folder: string): Promise<FaultOutcome> {
   const needy = scenarios.filter(({ steps }) => steps.some(needsLog));
   const root = path.join(folder, "without-logs");
@@ -178,7 +178,7 @@ export async function withoutLogs(name: string, scenarios: readonly Scenario[], 
     );
   });
   const wrong = steps.filter(([, status]) => status === "passed").map(([key]) => `${key}: passed`);
-  const words = "steps that demand what only a log tells, without logs";
+  const words = "steps that need a log, without logs";
   return { words, statuses: new Map(steps), wrong };
 }
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ESLint } from "eslint";
 import { PROJECT } from "../cli/context.ts";
 
-/** Lines of a text that stands in the place of a file of the project, and of which a rule complains. */
+/** The lines that a rule reports, for a text in place of a file of the project. */
 async function complaints(rule: string, code: string): Promise<string[]> {
   const filePath = path.join(PROJECT, "harness/run/plan.ts");
   const [result] = await new ESLint({ cwd: PROJECT }).lintText(code, { filePath });

@@ -1,4 +1,4 @@
-/** Breaks a scenario on purpose, one policy at a time: whoever trusts its green must see it go red. */
+/** Breaks a scenario on purpose, one policy at a time: its result must then be red. */
 
 import type { Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";

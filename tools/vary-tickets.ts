@@ -72,7 +72,7 @@ const VARIATIONS: Readonly<
       objects.flatMap(({ kind, metadata }) => (kind === "Namespace" ? metadata?.name : metadata?.namespace) ?? []),
     );
     for (const fixed of ["default", "istio-system", "kube-system", "istio"]) names.delete(fixed);
-    // The same word gets the same new name wherever it is, so that it means the same.
+    // The same word gets the same new name at each place, so that it keeps its meaning.
     const word = new RegExp(`(?<![\\w-])(${[...names].join("|")})(?![\\w-])`, "g");
     const text = (from: string): string => (names.size === 0 ? from : from.replaceAll(word, "$1-two"));
     return { files: { "ticket.yaml": text(yaml(objects)) }, text };

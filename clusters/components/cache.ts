@@ -1,15 +1,15 @@
 import { join, resolve } from "node:path";
 import { makeOwnFolder, findOwnFolder, placeOfUser } from "../../harness/own.ts";
 
-/** What to do about a cache that somebody else may write: what lies in it is run. */
+/** Hint for a cache that another user may write to: programs in it are executed. */
 export const CACHE_HINT = "name a folder of your own in MESHPROOF_CACHE: what lies in a cache is run";
 
-/** Where the cache of this user alone is, whatever MESHPROOF_CACHE says. */
+/** The path of this user's own cache, without MESHPROOF_CACHE. */
 function ownCachePlace(env: NodeJS.ProcessEnv): string {
   return join(placeOfUser("XDG_CACHE_HOME", ".cache", env), "meshproof");
 }
 
-/** Where the cache is: `$MESHPROOF_CACHE`, else `meshproof` in the user's XDG cache. Absolute, not looked at. */
+/** The cache's absolute path, not checked: `$MESHPROOF_CACHE`, else `meshproof` in the user's XDG cache. */
 export function cachePlace(env: NodeJS.ProcessEnv = process.env): string {
   return env["MESHPROOF_CACHE"] ? resolve(env["MESHPROOF_CACHE"]) : ownCachePlace(env);
 }
@@ -17,9 +17,8 @@ export function cachePlace(env: NodeJS.ProcessEnv = process.env): string {
 const proved = new Map<string, string>();
 
 /**
- * The folder of everything that is built once, which nobody but this user or root may write. Root's cache means that root's
- * code runs.
- * @throws ERR_FOREIGN_FILE where somebody else may
+ * The cache folder, which only this user or root may write to. With root's cache, root's programs are executed.
+ * @throws ERR_FOREIGN_FILE if another user may write to it
  */
 export function cacheRoot(): string {
   return prove(cachePlace());
@@ -36,11 +35,11 @@ function prove(place: string): string {
   const options = { hint: CACHE_HINT };
   let folder = findOwnFolder(place, options);
   try {
-    // Made at once, so that nobody else makes it meanwhile.
+    // Create it at once, before another user can.
     folder ??= makeOwnFolder(place, options);
   } catch (error) {
     if (!["EACCES", "EROFS", "ENOTDIR", "EPERM"].includes(String((error as NodeJS.ErrnoException).code))) throw error;
-    return place; // neither there nor possible: whoever wants something of it is told
+    return place; // it does not exist and cannot be created: using it gives an error
   }
   proved.set(place, folder);
   return folder;

@@ -97,7 +97,7 @@ function splitName(image: string): string[] {
 
 function lookUp(image: string): [string, ImageRecipe] | undefined {
   const parts = splitName(image);
-  // Of the Docker library there is only what the catalogue says so: `pilot` alone is nobody's image.
+  // A name without a registry is a Docker library image, which needs an entry of its own: `pilot` alone is not an image.
   const singles = parts[0] === "docker.io" && parts[1] === "library" ? [] : [parts.slice(-1).join("/")];
   for (const name of [parts.slice(-2).join("/"), ...singles]) {
     const recipe = CATALOGUE[name];
@@ -114,7 +114,7 @@ function chosenBy(image: string, shelf: Shelf): Shelf {
   const [, istioTag, envoyTag] = /:(.+?)(?:-envoy-([^:/@]+))?(?:@.*)?$/.exec(image) ?? [];
   const called = (name: string) => shelf.components.filter((component) => component.name === name);
   const istio = called("istio").find(({ version }) => version === istioTag) ?? called("istio")[0];
-  // What came with an Istio lies in its folder.
+  // Files of an Istio are in its folder.
   const cameWith = (one: InstalledComponent | undefined) => (envoy: InstalledComponent) => envoy.dir === one?.dir;
   const wheels = called("envoy").filter((envoy) => !called("istio").some((one) => cameWith(one)(envoy)));
   const envoy =

@@ -13,7 +13,7 @@ import { withLock } from "./lock.ts";
 import type { Recipe } from "./recipe.ts";
 import { run } from "./run.ts";
 
-/** Held by whoever compiles into Go's caches of the cache, or removes them. */
+/** Lock for compiling into the cache's Go caches, or removing them. */
 export const goLockOf = (cache: string): string => lockOf(cache, "go");
 
 export interface CompileOptions extends EntryOptions {
@@ -50,7 +50,7 @@ export async function compileAll(recipes: readonly Recipe[], options: CompileOpt
   });
 }
 
-/** A download that fails is no error: the build tries again, and tells. */
+/** A failed download is not an error: the build tries again, and reports it. */
 async function downloadAhead(recipes: readonly Recipe[], options: EntryOptions): Promise<void> {
   const { cache, progress, signal } = options;
   for (const { name, download } of recipes) {

@@ -59,7 +59,7 @@ test("the setting that forbids user namespaces is named with the value that allo
   });
 });
 
-test("another system lacks Linux alone, and is told what works there", async () => {
+test("on another system only Linux is missing, and the hint names what works there", async () => {
   for (const platform of ["darwin", "win32"] as const) {
     const [system, docker, ...others] = await checkHost(platform);
     assert.equal(system?.ok, false);

@@ -219,7 +219,7 @@ async function provide(components: readonly Component[], options: EnsureOptions)
 
 const isCompiled = ({ download }: Recipe): boolean => download !== undefined;
 
-/** A digest that pins nothing would let somebody believe that something is pinned. */
+/** Refuses digests of images that are not used: the user would think that the image was pinned. */
 function refuseStrayDigests(used: readonly string[], images: ImagePlaces): void {
   const stray = [...digestsByName(images).keys()].find((name) => !used.includes(name));
   if (stray === undefined) return;
@@ -264,8 +264,8 @@ export function installedOf(built: readonly InstalledComponent[], choices: reado
 }
 
 /**
- * The root as this user's own. In a user namespace, files of a user who is not mapped there cannot be copied up by an
- * overlay (EOVERFLOW), so an ordinary user who shares somebody else's cache gets a copy in the own one.
+ * The root, owned by this user. In a user namespace, an overlay cannot copy up files of an unmapped user (EOVERFLOW), so an
+ * ordinary user with another user's cache gets a copy in their own cache.
  */
 async function ownRoot(shared: InstalledComponent, options: EnsureOptions): Promise<InstalledComponent> {
   const uid = process.getuid?.();

@@ -40,7 +40,7 @@ function recipe(build: Recipe["build"] = hello, inputs: string[] = []): Recipe {
 const ensure = (made = recipe(), signal?: AbortSignal) => ensureEntry(made, { cache, progress, signal });
 const leftovers = async () => (await readdir(join(cache, "components"))).filter((name) => name.startsWith(".fake"));
 
-test("a component is built once and then used as it lies", async () => {
+test("a component is built once and then reused", async () => {
   const built = await ensure();
   assert.deepEqual(built.programs, ["hello"]);
   assert.deepEqual(built.details, { compiler: "none" });
@@ -60,7 +60,7 @@ test("when all bytes were compared is kept with the component", async () => {
   assert.deepEqual(await ensure(), verified);
 });
 
-test("every pod's user can read and run the files, whatever the builder's umask", async () => {
+test("every pod's user can read and run the files, with any umask of the builder", async () => {
   const { dir } = await ensure();
   const { stdout } = await execa("stat", ["-c", "%a", dir, join(dir, "bin/hello"), join(dir, "readme")]);
   assert.equal(stdout, "755\n755\n644");
@@ -140,7 +140,7 @@ test("a digest that is not that of the files is found by a full look", async () 
   );
 });
 
-test("what somebody else may write is damaged, and his cache is refused", async () => {
+test("a component that another user may write to is damaged, and another user's cache is refused", async () => {
   const { dir } = await ensure();
   const name = await entryName(recipe());
   await chmod(join(dir, "readme"), 0o666);
@@ -255,7 +255,7 @@ test("a builder that was killed leaves no lock, and what it began is swept", asy
   assert.deepEqual(await leftovers(), []);
 });
 
-test("times are told in minutes and seconds", () => {
+test("times are printed in minutes and seconds", () => {
   assert.equal(formatSeconds(59.6), "1 min 0 s");
   assert.equal(formatSeconds(5), "5 s");
   assert.equal(formatSeconds(185), "3 min 5 s");

@@ -30,7 +30,7 @@ import { run } from "./run.ts";
 const FORMAT = 1;
 const TICK_MS = 15_000;
 
-/** A component as it lies in the cache. */
+/** A component in the cache. */
 export interface InstalledComponent {
   readonly name: string;
   readonly version: string;
@@ -73,13 +73,13 @@ export async function entryName(recipe: Recipe): Promise<string> {
 }
 
 const componentsDir = (cache: string) => join(cache, "components");
-/** Held by whoever builds or removes the entry. */
+/** Lock for building or removing the entry. */
 export const lockOf = (cache: string, name: string) => join(componentsDir(cache), ".locks", name);
 
 /**
- * Looks at an entry: owners, sizes, times and links, or every byte if `full`, and then whether the digest is that of the
- * bytes. Changes nothing but times that a copy lost.
- * @throws MeshproofError ERR_COMPONENT if the cache cannot be read, ERR_FOREIGN_FILE if somebody else may write it
+ * Checks an entry: owners, sizes, times and links, or every byte if `full`, and then the digest of the bytes. Changes
+ * nothing except times that a copy lost.
+ * @throws MeshproofError ERR_COMPONENT if the cache cannot be read, ERR_FOREIGN_FILE if another user may write to it
  */
 export async function inspectEntry(cache: string, name: string, full = false): Promise<EntryState> {
   const dir = join(findOwnFolder(componentsDir(cache), { hint: CACHE_HINT }) ?? componentsDir(cache), name);
@@ -156,13 +156,13 @@ function parseDescription(text: string): EntryDescription | undefined {
   try {
     return JSON.parse(text) as EntryDescription;
   } catch {
-    return undefined; // whoever looks at the entry itself is told
+    return undefined; // inspecting the entry itself reports the error
   }
 }
 
 /**
  * The component of a recipe, built if it is not in the cache or damaged there. A finished entry is used without
- * writing anything, so a cache that somebody else filled will do. Builders of the same entry take turns.
+ * writing anything, so a cache that another user filled works. Builders of the same entry take turns.
  *
  * @throws MeshproofError ERR_COMPONENT if the build fails or the cache cannot be written, ERR_INTERRUPTED.
  */
@@ -200,7 +200,7 @@ async function findOrBuild(recipe: Recipe, options: EntryOptions): Promise<Insta
   });
 }
 
-/** Under the lock. What is half done lies in a sibling folder, and only a complete one gets the entry's name. */
+/** Builds under the lock, in a sibling folder; only a complete build gets the entry's name. */
 async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): Promise<InstalledComponent> {
   const { cache, progress, signal } = options;
   const title = `${recipe.name} ${recipe.version}`;
@@ -219,7 +219,7 @@ async function buildEntry(recipe: Recipe, name: string, options: EntryOptions): 
   try {
     const [files, work, entry] = [join(dir, "files"), join(dir, "work"), join(dir, "entry")];
     const log = join(cache, "logs", `${name}.log`);
-    // Whatever the umask: nobody else may write what is run.
+    // With any umask, other users must not be able to write programs that are executed.
     for (const made of [files, work, entry, join(cache, "logs")]) await mkdir(made, { recursive: true, mode: 0o755 });
     await writeFile(log, `${title}, ${new Date().toISOString()}\n`);
     const details = await recipe.build({

@@ -19,7 +19,7 @@ export interface PublishedImage {
   readonly name: string;
   /** By path in the component: where it is in the image; several places where images differ. */
   readonly files: Readonly<Record<string, readonly string[]>>;
-  /** Its whole file system is taken besides, but what lies at these paths or below. */
+  /** The rest of its file system is unpacked too, except these paths and those below them. */
   readonly except?: RegExp;
 }
 
@@ -56,7 +56,7 @@ export interface FoundImage extends PublishedImage {
   /** Where it is pulled from, by its tag. */
   readonly reference: string;
   readonly digest: string;
-  /** Whether `--image-digest` names this digest, whatever digest the tag has. */
+  /** Whether `--image-digest` names this digest, so that the tag's digest does not count. */
   readonly given: boolean;
 }
 

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { FILTER_MARKS, hasIstioFilters } from "./istio-filters.ts";
 
-test("an Envoy has Istio's filters if it has all of them, wherever they lie", async (t) => {
+test("an Envoy has Istio's filters if it has all of them, at any place", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "meshproof-filters-"));
   t.after(() => rm(folder, { recursive: true }));
   const has = async (...parts: (string | number)[]): Promise<boolean> => {

@@ -1,10 +1,9 @@
 import { open } from "node:fs/promises";
 
 /**
- * What an Envoy knows that has all of Istio's own extensions which istiod names unless it is told not to: the Protobuf
- * packages of `istio.alpn`, of both `istio.metadata_exchange` (TCP, HTTP), and the name that `istio.stats` is registered
- * by. A program carries its message descriptors as plain bytes. (istio/istio pilot/pkg/xds/filters/filters.go,
- * istio/proxy source/extensions.)
+ * Texts in an Envoy with all of Istio's extensions that istiod configures by default: the Protobuf packages of `istio.alpn`
+ * and of both `istio.metadata_exchange` (TCP, HTTP), and the registered name of `istio.stats`. A program contains its
+ * message descriptors as plain bytes. (istio/istio pilot/pkg/xds/filters/filters.go, istio/proxy source/extensions.)
  */
 export const FILTER_MARKS: readonly string[] = [
   "istio.envoy.config.filter.http.alpn.v2alpha1",

@@ -10,8 +10,8 @@ import { programFromWheel } from "./wheel.ts";
 import type { Wheel } from "./wheel.ts";
 
 /**
- * The Istio versions that are built here, the default first. Each is what its programs say they are: the release that a
- * pinned commit belongs to (the module proxy knows no tag), or where the commit lies between two, its branch and day.
+ * The Istio versions that are built here, the default first. Each is the version that its programs print: the release of a
+ * pinned commit (the module proxy has no tags), or branch and day for a commit between two releases.
  */
 const ISTIO_FOLDERS: Readonly<Record<string, string>> = {
   "1.31.0": "istio-1.31",

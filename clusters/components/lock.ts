@@ -5,14 +5,14 @@ import { dirname } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 
-/** The status with which flock(1) shall say that somebody else has the lock. */
+/** flock(1)'s exit code if another process has the lock. */
 const TAKEN = 75;
 
 type Release = () => Promise<void>;
 
 /**
- * Takes a lock, or returns undefined if `nonblock` and somebody else has it. Its holder is a child that waits for the
- * end of its standard input: the kernel frees the lock when this process ends, however it ends.
+ * Takes a lock, or returns undefined if `nonblock` is set and another process has it. Its holder is a child that waits for
+ * the end of its standard input, so the kernel frees the lock when this process ends for any reason.
  */
 async function hold(file: string, nonblock: boolean, signal?: AbortSignal): Promise<Release | undefined> {
   const flags = ["--exclusive", "--conflict-exit-code", `${TAKEN}`, ...(nonblock ? ["--nonblock"] : [])];
@@ -21,7 +21,7 @@ async function hold(file: string, nonblock: boolean, signal?: AbortSignal): Prom
     // A process group of its own, so that ctrl-C at a terminal does not free the lock while this process tidies up.
     detached: true,
   });
-  // A holder that died cannot be told to end.
+  // The holder may have died already.
   child.stdin.on("error", () => undefined);
   const giveUp = () => {
     child.stdin.destroy();
@@ -78,7 +78,7 @@ export async function withLock<T>(
   return whileHeld(free, file, work);
 }
 
-/** Runs `work` while holding the lock `file`, or returns false if somebody else has it. */
+/** Runs `work` while holding the lock `file`, or returns false if another process has it. */
 export async function withFreeLock(file: string, work: () => Promise<void>): Promise<boolean> {
   await mkdir(dirname(file), { recursive: true });
   const free = await hold(file, true);

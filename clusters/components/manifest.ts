@@ -35,7 +35,7 @@ export async function sha256OfFile(path: string): Promise<string> {
 /** A fact as it is now. */
 interface Seen {
   readonly fact: FileFact;
-  /** Why somebody else may have changed it. */
+  /** Why another user may have changed it. */
   readonly foreign: string | undefined;
 }
 
@@ -61,7 +61,7 @@ async function walk(dir: string): Promise<Seen[]> {
 
 const STICKY = 0o1000;
 
-/** As if nobody else could write it. */
+/** The owner and mode of a file that no other user can write to. */
 const safe = ({ uid, gid }: { uid: number; gid: number }) => ({ uid, gid, mode: 0 });
 
 const isFile = (fact: FileFact) => fact.kind === "file" || fact.kind === "program";
@@ -74,7 +74,7 @@ export async function describeTree(dir: string): Promise<FileFact[]> {
   return facts;
 }
 
-/** `sha256:…` over kinds, contents and paths: the same files give the same digest wherever and whenever they lie. */
+/** `sha256:…` over kinds, contents and paths: the same files give the same digest, independent of folder and time. */
 export function digestOfTree(facts: readonly FileFact[]): string {
   const hash = createHash("sha256");
   for (const { kind, content, path } of facts) hash.update(`${kind}\0${content}\0${path}\n`);

@@ -3,7 +3,7 @@ import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, isBuiltHere, listVersions
 import type { MeshChoice, MeshVersions } from "./list.ts";
 import { isReleaseVersion } from "./release.ts";
 
-/** What somebody asked for; the default where a key is missing. */
+/** The requested versions; a missing key means the default. */
 export interface WantedMesh {
   readonly istio?: string | undefined;
   readonly envoy?: string | undefined;

@@ -49,7 +49,7 @@ test("a file comes from the index that is configured, with its login, and after 
   await download();
   assert.deepEqual(await readFile(join(folder, "it.whl")), WHEEL);
   const login = `Basic ${Buffer.from("me:p@ss").toString("base64")}`;
-  // What lies elsewhere does not get it.
+  // A file outside the index's path is requested without the login.
   assert.deepEqual(asked, [`/simple/it/ ${login}`, "/files/it.whl -", `/simple/it/ ${login}`, "/files/it.whl -"]);
 });
 

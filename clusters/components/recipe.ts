@@ -23,7 +23,7 @@ export interface Recipe {
   readonly effort: string;
   /** Everything that decides what comes out; its hash is part of the folder's name. Name, version and architecture are added. */
   inputs(): Promise<readonly string[]>;
-  /** Makes the files; returns what else is worth knowing about them (versions that only the build tells). */
+  /** Builds the files; returns facts about them, such as versions that only the build knows. */
   build(shop: Workshop): Promise<Readonly<Record<string, string>>>;
   /** Of what is compiled: downloads the sources, while something else is compiled. Such recipes are built one after the other. */
   download?(shop: Omit<Workshop, "files" | "work">): Promise<void>;

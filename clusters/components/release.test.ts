@@ -61,7 +61,7 @@ async function start(t: TestContext, images = release()) {
   return { registry, cache, mirror, install, assertUntouched };
 }
 
-test("a release is unpacked, its digests are kept, and a second start asks nobody", async (t) => {
+test("a release is unpacked, its digests are kept, and a second start sends no request", async (t) => {
   const { registry, cache, mirror, install } = await start(t);
   const istio = await install();
   assert.deepEqual(istio.programs, ["envoy", "istioctl", "pilot-agent", "pilot-discovery"]);
@@ -208,7 +208,7 @@ test("a digest of an image that is not used is refused, before anything is asked
   await assert.rejects(ensure("1.31.0"), { code: "ERR_USAGE", hint: /docker\.io\/istio\/pilot:1\.31\.0, / });
 });
 
-test("releases in the cache are listed, and cleaned once no tag leads to them", async (t) => {
+test("releases in the cache are listed, and cleaned once no tag has their digest", async (t) => {
   const { registry, cache, install } = await start(t);
   const before = process.env["MESHPROOF_CACHE"];
   process.env["MESHPROOF_CACHE"] = cache;

@@ -11,7 +11,7 @@ export type Digests = Readonly<Record<string, string>>;
 
 const fileOf = (cache: string) => join(cache, "image-digests.json");
 
-/** What is remembered; nothing where the file is missing, or is none of ours. */
+/** The remembered values; empty if the file is missing, or was not written by meshproof. */
 export async function rememberedDigests(cache: string): Promise<Digests> {
   try {
     const found = JSON.parse(await readFile(fileOf(cache), "utf8")) as unknown;

@@ -6,17 +6,17 @@ import { docker } from "./docker.ts";
 import { startOf } from "../process.ts";
 import { host, isOrphan, LABEL, type Surroundings } from "./labels.ts";
 
-/** What Docker has of ours. */
+/** An object of meshproof in Docker. */
 export interface Found {
   readonly kind: "container" | "volume" | "network";
   readonly id: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Whether it is a container that runs. */
+  /** Whether it is a running container. */
   readonly running: boolean;
 }
 
-/** A label is anybody's word: nothing else is removed for it. */
+/** Any user can set a label, so only such a folder is removed because of it. */
 const OUR_FOLDER = /^\/[^\0]*\/meshproof-\d+\/kind\.[a-z0-9-]+$/;
 
 const AROUND: Surroundings = { host: host(), startOf, exists: isThere };
@@ -24,20 +24,20 @@ const AROUND: Surroundings = { host: host(), startOf, exists: isThere };
 /**
  * Removes containers, volumes and networks whose owner has ended, by their labels. Kept clusters stay.
  * @returns what was removed, such as `container meshproof-kind-run-4711`.
- * @throws what {@link docker} throws.
+ * @throws the errors of {@link docker}.
  */
 export async function sweepKind(): Promise<string[]> {
   return removeFound((await findOurs()).filter(({ labels }) => isOrphan(labels, AROUND)));
 }
 
-/** Everything of ours in Docker, of one cluster or of all; containers first, because they use the rest. */
+/** Finds meshproof's objects in Docker, of one cluster or of all; containers first, because they use the others. */
 export async function findOurs(cluster?: string): Promise<Found[]> {
   const filter = ["--filter", `label=${LABEL.cluster}${cluster === undefined ? "" : `=${cluster}`}`, "--quiet"];
   const found: Found[] = [];
   for (const kind of ["container", "volume", "network"] as const) {
     const ids = (await docker([kind, "ls", ...(kind === "container" ? ["--all"] : []), ...filter])).split(/\s+/);
     for (const id of ids.filter((id) => id !== "")) {
-      // It may have gone since.
+      // It may have been removed since.
       const text = await docker([kind, "inspect", id]).catch(() => "[]");
       const [facts] = JSON.parse(text) as Inspected[];
       const labels = facts?.Config?.Labels ?? facts?.Labels;
@@ -62,7 +62,7 @@ export async function removeFound(found: readonly Found[]): Promise<string[]> {
     await docker(
       [kind, "rm", "--force", ...(kind === "container" ? ["--volumes"] : []), id].filter(accepted(kind)),
     ).catch((error: Error) => {
-      // Somebody else, or Ryuk, was quicker.
+      // Another process, or Ryuk, removed it first.
       if (!/no such|in progress/i.test(error.message)) throw error;
     });
     const folder = labels[LABEL.folder];
@@ -79,7 +79,7 @@ const accepted =
   (argument: string): boolean =>
     kind !== "network" || argument !== "--force";
 
-/** Whether a file is there; true where this user may not look. */
+/** Whether a file exists; true if this user may not check. */
 function isThere(file: string): boolean {
   if (existsSync(file)) return true;
   try {

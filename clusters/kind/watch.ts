@@ -2,11 +2,11 @@ import { execa } from "execa";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { containerName } from "./kind-container.ts";
 
-/** Tells when a cluster ends that should not. */
+/** Reports that a cluster ended unexpectedly. */
 export interface EndWatch {
   /** Aborts, with ERR_CLUSTER_UNREACHABLE as its reason, when the cluster's container ends while it is watched. */
   readonly lost: AbortSignal;
-  /** Ends the watch: what happens to the cluster from now on is meant to happen. */
+  /** Ends the watch: from now on the end of the cluster is expected. */
   readonly stop: () => void;
 }
 

@@ -8,7 +8,7 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
  * A server certificate for IP addresses and DNS names (subjectAltName, RFC 5280 4.2.1.6), valid for a day.
- * @param authority who signs; without one it signs itself, and nobody trusts it
+ * @param authority the signing CA; without one the certificate is self-signed, and no client trusts it
  * @returns certificate and PKCS #8 key, both PEM.
  */
 export async function issueLeaf(

@@ -117,14 +117,14 @@ describe("a step's changes", () => {
     assert.equal(applied.size, 1);
   });
 
-  it("replace nothing of somebody else's", async () => {
+  it("never replace another user's object", async () => {
     const MANAGED = { "app.kubernetes.io/managed-by": "meshproof" };
     const make = (labels: Readonly<Record<string, string>>): Promise<void> =>
       makeChanges(cluster({ a: labels }).mesh, step([yaml("ConfigMap", "a")]), new Map());
     await assert.rejects(make({ team: "x" }), /exists already and was not made by meshproof/);
     await assert.rejects(make({ ...MANAGED, "meshproof.dev/run": "other" }), /was made by another run/);
     await make({ ...MANAGED, "meshproof.dev/run": "r" });
-    await make(MANAGED); // a workload of ours
+    await make(MANAGED); // a workload of meshproof
   });
 });
 

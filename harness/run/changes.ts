@@ -139,13 +139,13 @@ async function waitForOwnWorkloads(
   mesh.forget();
 }
 
-/** An object of the same name that this run did not make is somebody's: it must not be replaced and then deleted. */
+/** Refuses an object of the same name that this run did not create: it must not be replaced and then deleted. */
 async function refuseForeign({ kube, plan }: ChangingMesh, manifest: Manifest): Promise<void> {
   let maker = "was not made by meshproof";
   try {
     const { labels } = (await kube.objects.read(manifest)).metadata ?? {};
     const run = labels?.[RUN_LABEL];
-    // What belongs to no run is a workload of ours.
+    // A managed object without a run's label is a workload of meshproof.
     const [label = "", value = ""] = Object.entries(MANAGED_LABEL)[0] ?? [];
     if (run === plan.runId || (run === undefined && labels?.[label] === value)) return;
     if (run !== undefined) maker = `was made by another run (${RUN_LABEL}: ${run})`;

@@ -64,7 +64,7 @@ describe("demands on the access log", () => {
     );
   });
 
-  it("of an external authorizer's refusal: the log says who refused, and without it nobody knows", async () => {
+  it("of an external authorizer's denial: only the log shows who denied", async () => {
     const refused = { details: "ext_authz_denied" };
     const log = logWith({ denied: "ext_authz_denied", own: "via_upstream" });
     const judged = await judgeDemands(

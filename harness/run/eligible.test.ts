@@ -121,7 +121,7 @@ test("an ASM before 1.13 promises RSA signatures and inline keys alone", () => {
   assert.throws(() => readProfile("gke"), /there is no profile "gke"/);
 });
 
-test("a range of Istio versions decides, and a version nobody knows is no version", () => {
+test("a range of Istio versions decides, and an unknown version is not a version", () => {
   const newer = scenario({ istio: ">=1.29" });
   for (const fits of [
     "1.29.0",

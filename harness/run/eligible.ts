@@ -62,8 +62,8 @@ function whyNotVersion({ istio: range }: Scenario, found = ""): SkipFinding | un
 }
 
 /**
- * The release that a version is of: a vendor's build (`1.22.6-asm.3`) and a release candidate promise what their release
- * does. Undefined for whatever else a tag may be (`sha-9f3c2b1`, `20261101.0`): a guess would skip or judge the wrong scenarios.
+ * The release of a version: a vendor's build (`1.22.6-asm.3`) and a release candidate behave like their release. Undefined
+ * for any other tag (`sha-9f3c2b1`, `20261101.0`): a guess would skip or judge the wrong scenarios.
  */
 function releaseOf(version: string): string | undefined {
   const [, major, minor, patch = "0"] = /^v?([1-9])\.(\d{1,3})(?:\.(\d{1,3}))?(?:[-+][\w.+-]+)?$/.exec(version) ?? [];
@@ -88,7 +88,7 @@ function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: M
   return beyond && { kind: "reaches-beyond", ...beyond };
 }
 
-/** Whether a scenario lets somebody fetch keys. */
+/** Whether a scenario makes istiod or a proxy fetch keys. */
 export function usesJwksUri(scenario: Scenario): boolean {
   return scenario.steps.some((step) =>
     step.apply.some(({ objects }) => objects.some(({ object }) => hasKey(object, "jwksUri"))),

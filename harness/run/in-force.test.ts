@@ -172,7 +172,7 @@ describe("in force", () => {
     );
   });
 
-  it("names the RequestAuthentication of somebody else", async () => {
+  it("names another user's RequestAuthentication", async () => {
     const theirs: Manifest = {
       apiVersion: "security.istio.io/v1beta1",
       kind: "RequestAuthentication",
@@ -206,7 +206,7 @@ describe("in force", () => {
     assert.match(sentences((await wait(mesh, {})).problems), /still warming/);
   });
 
-  it("tells a config that a proxy rejects, and takes it where the step says so", async () => {
+  it("reports a config that a proxy rejects, and accepts that if the step expects it", async () => {
     const { mesh } = meshOf((_, nonce) => dumpOf({ nonce, state: "error_state" }));
     assert.match(sentences((await wait(mesh, {})).problems), /foo\/httpbin rejects .*: bad keys/);
     assert.deepEqual((await wait(mesh, { expects: "rejected" })).problems, []);

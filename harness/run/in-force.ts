@@ -37,15 +37,15 @@ export interface Awaited {
   /** Everything that the scenario has in the cluster now. */
   readonly applied: readonly Manifest[];
   readonly judges: Judges;
-  /** The sidecars of the clients: they hold routes and mTLS settings for what they call. */
+  /** The sidecars of the clients, which have routes and mTLS settings for the called services. */
   readonly clients: readonly Proxy[];
-  /** Whether these are waited for whatever the changes are. */
+  /** Whether to wait for the clients after any kind of change. */
   readonly everywhere?: boolean;
-  /** What the step says of itself, where it is not that all of this gets into force. */
+  /** The step's `inForce`, if not all changes are expected to become active. */
   readonly expects?: StepSpec["inForce"];
 }
 
-/** What the wait takes of a session. */
+/** The parts of a session that the wait needs. */
 export interface PushingMesh extends Pick<Proxies, "proxyConfig"> {
   readonly plan: Pick<SessionPlan, "runId" | "inForceLimitMs" | "unchosenIsNote">;
   readonly kube: {
@@ -56,22 +56,22 @@ export interface PushingMesh extends Pick<Proxies, "proxyConfig"> {
   readonly tokens: Pick<TokenFactory, "redact">;
 }
 
-/** What is known when the wait ends. */
+/** The result of the wait. */
 export interface InForce {
   readonly objects: readonly AppliedObject[];
-  /** Why the step cannot be judged; empty where it can. */
+  /** Why the step cannot be judged; empty if it can. */
   readonly problems: readonly StepFinding[];
 }
 
 const POLL_MS = 25;
 
-/** istiod waits so long for further changes before it pushes any (PILOT_DEBOUNCE_AFTER's default): to ask earlier is seldom of use. */
+/** istiod waits this long for further changes before it pushes (default of PILOT_DEBOUNCE_AFTER), so asking earlier seldom helps. */
 const DEBOUNCE_MS = 100;
 
 /**
  * Waits until each proxy that judges a step has everything that was applied before: a marker with a nonce is applied last, and the
- * proxy's own config dump must show it, with all policies of the scenario and nothing else. What is not there within the limit
- * is a problem, whatever the answers would be. So is, at once, a policy that chooses none of the judging proxies.
+ * proxy's own config dump must show it, with all policies of the scenario and no others. Anything missing after the limit is a
+ * problem, even if the answers would be right. A policy that selects none of the judging proxies is a problem at once.
  */
 export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
   const { changes, judges, clients, everywhere = false, expects } = awaited;
@@ -243,7 +243,7 @@ async function findProblems(mesh: PushingMesh, { changes }: Awaited, left: Left)
     case "content": {
       const { objects: lacking = [] } = left;
       const policies = await findForeign(mesh, left);
-      // What is left over is a problem, whatever it is.
+      // Any remainder is a problem.
       if (lacking.length + policies.length === 0) return [{ kind: "old-config", proxy, objects, afterMs }];
       return [
         ...(lacking.length > 0 ? [{ kind: "not-in-force", proxy, objects: lacking, afterMs } as const] : []),

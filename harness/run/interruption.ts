@@ -14,7 +14,7 @@ const UNSURE_MS = 20_000;
 export interface Interruption {
   /** `Date.now()` */
   readonly at: number;
-  /** Undefined where it is no error of ours. */
+  /** Undefined if it is not a MeshproofError. */
   readonly code?: ErrorCode;
   readonly message: string;
 }
@@ -25,7 +25,7 @@ export function interruptionBy(reason: unknown, at = Date.now()): Interruption {
 }
 
 /**
- * The scenario's result; in error where it had not ended, or may have ended under somebody else's policies.
+ * The scenario's result; in error if it had not ended, or may have ended under another run's policies.
  * @param marginMs how long before the interruption it must have ended
  */
 export function cut(

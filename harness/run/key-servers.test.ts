@@ -31,7 +31,7 @@ async function judge(by: AskedSpec["by"], askers: readonly string[]) {
 }
 
 describe("who asked for keys", () => {
-  it("is read between two marks: what stands before belongs to an earlier step", async () => {
+  it("is read between two marks: lines before them belong to an earlier step", async () => {
     assert.deepEqual(await judge("nobody", []), ["passed", [], undefined]);
     assert.deepEqual(await judge("istiod", ["Go-http-client/1.1", "Go-http-client/2.0"]), [
       "passed",
@@ -41,7 +41,7 @@ describe("who asked for keys", () => {
     assert.deepEqual(await judge("proxy", [""]), ["passed", ["proxy"], undefined]);
   });
 
-  it("must be the one that is expected, and nobody else", async () => {
+  it("must be only the expected one", async () => {
     const [status, got, reason] = await judge("istiod", ["Go-http-client/1.1", ""]);
     assert.deepEqual([status, got], ["failed", ["istiod", "proxy"]]);
     assert.equal(reason, "expected istiod to ask nginx-proxy for keys, its log shows istiod and proxy");

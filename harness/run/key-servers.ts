@@ -1,4 +1,4 @@
-/** Who asked a JWKS server for keys during a step: by the server's own log, between two requests of ours. */
+/** Finds who fetched keys from a JWKS server during a step: from the server's own log, between two requests of meshproof. */
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -26,7 +26,7 @@ export interface KeyServerMesh extends Pick<Places, "place"> {
   log(where: ContainerRef, since: Date): Promise<string>;
 }
 
-/** A request of our own in a JWKS server's log, by server: what stands between two marks belongs to the step. */
+/** Meshproof's own request in a JWKS server's log, by server: the lines between two marks belong to the step. */
 type Marks = ReadonlyMap<string, string>;
 
 type Asking = Pick<StepSpec, "asked" | "checks">;

@@ -135,7 +135,7 @@ spec: { jwtRules: [{ issuer: a, jwksUri: "http://nginx-proxy.\${ns}/jwks" }] }
     assert.equal(alone({}, policy(`{ rules: [{ to: [{ operation: { paths: ["/food", "*food"] } }] }] }`)), undefined);
   });
 
-  it("on a cluster of others always; of ours, three quarters do not", async () => {
+  it("on an existing cluster always; on meshproof's own, three quarters do not", async () => {
     const root = path.join(import.meta.dirname, "../../scenarios");
     const { scenarios } = await loadScenarios(root);
     const settings = { scenarios: root, cluster: { kind: "embedded" } } as const;

@@ -73,8 +73,8 @@ export function chargeDeaths(
 }
 
 /**
- * A kubelet needs a moment to publish that a container died: a scenario that has ended meanwhile was passed, and the death is
- * seen around a later one, or not before the end of the run. By the time of its end it belongs to whatever ran then.
+ * A kubelet needs a moment to publish that a container died: a scenario may have passed before that, and the death is seen
+ * during a later one, or at the end of the run. The container's end time decides to which scenario it belongs.
  * @param seen what was seen around each scenario, by id
  * @param last the pods after all of them, where they could be read
  */
@@ -126,7 +126,7 @@ function windowOf({ last }: Disturbance, from: number, to: number): [number, num
   return [finished, Math.min(finished + 1000, to)];
 }
 
-/** The result as it is where something disturbed it: in error, whatever the answers are. */
+/** The result of a disturbed scenario: in error, with any answers. */
 export function disturbed(result: ScenarioResult, found: readonly Disturbance[]): ScenarioResult {
   if (found.length === 0) return result;
   return {
@@ -138,7 +138,7 @@ export function disturbed(result: ScenarioResult, found: readonly Disturbance[])
   };
 }
 
-/** What a scenario in error is told already comes first. */
+/** Earlier findings of a scenario in error come first. */
 function inError(result: ScenarioResult, more: readonly ScenarioFinding[]): ScenarioResult {
   const findings = [...(result.status === "error" ? (result.findings ?? []) : []), ...more];
   return { ...result, status: "error", findings, reason: sentences(findings) };

@@ -55,7 +55,7 @@ describe("answers", () => {
     assert.equal(watch([[lost], [lost], [answer(200)], [answer(200)], [answer(200)]]).states.at(-1), "settled");
   });
 
-  it("that go on to change are told as they are when the limit is over", () => {
+  it("that keep changing are returned as they are at the limit", () => {
     const [a, b] = [answer(200), answer(403, "authorization")];
     assert.deepEqual(watch([[a], [b], [a], [b]], 2_000), {
       states: ["continue", "continue", "gave-up", "gave-up"],
@@ -100,7 +100,7 @@ describe("observing", async () => {
     assert.ok(!("status" in (found ?? {})) && !("expected" in (found ?? {})));
   });
 
-  it("explains an answer by the judging proxy's config, which is read once, whatever the answer is", async () => {
+  it("explains every answer by the judging proxy's config, which is read once", async () => {
     let dumps = 0;
     const { mesh } = meshOf(200, () => Promise.resolve((dumps++, { configs: [] })));
     const found = await observe(mesh, [...requests, ...requests], options);

@@ -48,7 +48,7 @@ export async function observe(
   const agents = outcomes.map(({ got }) => got.userAgent ?? "");
   for (const [index, { target }] of requests.entries()) {
     mesh.accessLog.expect(agents[index] ?? "", target.proxies);
-    if (target.proxies[0]) dump(target.proxies[0]).catch(() => undefined); // told where it is awaited
+    if (target.proxies[0]) dump(target.proxies[0]).catch(() => undefined); // reported where it is awaited
   }
   await mesh.accessLog.wait(agents);
   const seen = requests.map((request, index) => {

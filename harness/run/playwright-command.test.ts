@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { commandOf, shardOf } from "./playwright-command.ts";
 
 describe("a command of Playwright", () => {
-  it("is told as it was typed, with the cluster", () => {
+  it("is recorded as it was typed, with the cluster", () => {
     const args = ["test", "--grep", "jwt/a|paths", "--shard=1/4"];
     assert.equal(commandOf(args, {}), "npx playwright test --grep 'jwt/a|paths' --shard=1/4");
     assert.equal(

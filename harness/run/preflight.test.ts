@@ -48,7 +48,7 @@ function mesh(refuses: (manifest: Manifest) => number | Error | undefined): Chec
 
 const BAD = `${policy("good")}---\n${policy("bad")}---\n`;
 
-test("one refused manifest is its scenario's alone, told once, with file and line and the server's own words", async () => {
+test("a rejected manifest affects only its scenario, and is reported once, with file, line and the server's message", async () => {
   const [good, bad] = [scenario("a/good", policy("good")), scenario("a/bad", BAD, BAD)];
   const refused = await preflight(
     mesh(({ metadata }) => (metadata.name === "bad" ? 422 : undefined)),

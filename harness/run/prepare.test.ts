@@ -33,7 +33,7 @@ describe("a request is prepared", () => {
     assert.doesNotMatch(curl, /signature/);
   });
 
-  it("with its token wherever the scenario says, also in several places", async () => {
+  it("with its token in the scenario's place, or in several places", async () => {
     const { request } = await requestWith([
       { header: "x-jwt", suffix: ";v1" },
       { query: "access" },

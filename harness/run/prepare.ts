@@ -9,7 +9,7 @@ import type { Token, TokenFactory } from "../tokens/factory.ts";
 import { inLanes } from "../lanes.ts";
 import type { Place, Places, Target } from "./places.ts";
 
-/** A request of a scenario, whatever is expected of it. */
+/** A request of a scenario, without its expectation. */
 export type RequestOfCheck = Pick<CheckSpec, "request" | "token" | "variant">;
 
 /** A check with where its request is sent from and to. */
@@ -25,7 +25,7 @@ export interface Prepared<Spec extends RequestOfCheck = CheckSpec> extends Locat
   readonly request: WireRequest;
   /** The tokens by name, in words. */
   readonly tokens: CheckResult["request"]["tokens"];
-  /** The stand-alone command; a token stands as `$TOKEN`. */
+  /** The stand-alone command, with `$TOKEN` for the token. */
   readonly curl: string;
 }
 
@@ -109,7 +109,7 @@ function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly
   };
 }
 
-/** A token's header may point at a host of ours. */
+/** A token's header may name one of meshproof's own hosts. */
 function fillHeader(spec: TokenSpec, { ns, outsideIp }: Pick<SubstitutionValues, "ns" | "outsideIp">): TokenSpec {
   if (spec.header === undefined) return spec;
   const text = JSON.stringify(spec.header).replaceAll("${ns}", ns).replaceAll("${outside.ip}", outsideIp);

@@ -1,4 +1,4 @@
-/** Sends a step's requests round by round, until whoever looks at the answers has seen enough. */
+/** Sends a step's requests round by round, until the caller has enough answers. */
 
 import type { Answer } from "../model/result.ts";
 import type { WireAnswer, WireRequest } from "../probe/curl.ts";

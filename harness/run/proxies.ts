@@ -15,7 +15,7 @@ export async function countWorkers(kube: Kube, proxy: Proxy): Promise<number> {
   return info.command_line_options?.concurrency ?? 2;
 }
 
-/** How unlikely it shall be that a worker is missed. */
+/** Maximum probability that a worker thread is missed. */
 const MISSED = 1e-7;
 
 /**

@@ -12,7 +12,7 @@ import { createRecorder } from "./recorder.ts";
 import { unrun } from "./scenario.ts";
 import { readSettings, SETTINGS_VARIABLE } from "./settings.ts";
 
-describe("what Playwright tells of a run", async () => {
+describe("Playwright's events of a run", async () => {
   const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
   const [one, two, three] = scenarios as [(typeof scenarios)[0], (typeof scenarios)[0], (typeof scenarios)[0]];
   let folder: string;

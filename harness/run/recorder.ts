@@ -1,4 +1,4 @@
-/** What Playwright's reporters are told, as the result of a run. Playwright's own types and ours meet here. */
+/** Converts the events of Playwright's reporter API to the result of a run, and Playwright's types to meshproof's. */
 
 import { readFile } from "node:fs/promises";
 import type { FullConfig, FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
@@ -81,7 +81,7 @@ export function createRecorder(): Recorder {
         new Set(begun.map(({ title }) => title)),
         async (id): Promise<[string, Recorded]> => [id, await readRecorded(begun.filter(({ title }) => title === id))],
       );
-      // What was to run and has no test did not run, and whatever kept Playwright from it is why.
+      // A selected scenario without a test did not run; Playwright's errors are the reason.
       const found = new Set(tests.map(({ title }) => title));
       for (const id of settings.ids ?? [])
         if (!found.has(id)) recorded.push([id, { results: [], ...complaintOf(complaints) }]);

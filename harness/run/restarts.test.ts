@@ -144,7 +144,7 @@ describe("between two looks", () => {
     assert.match(died.join(), /container istio-init of foo\/a-1 died/);
   });
 
-  it("a pod that went, and one that came in its place, are told", async () => {
+  it("a pod that was replaced by another one is reported", async () => {
     assert.deepEqual(await told([pod("httpbin-1", [app])], [pod("httpbin-2", [app])]), [
       "the pod foo/httpbin-1 was deleted, evicted or replaced while the scenario ran, and not by it",
       "the pod foo/httpbin-2 came while the scenario ran, and not by it",
@@ -154,7 +154,7 @@ describe("between two looks", () => {
     assert.match((await told([pod("a-1", [app])], [pod("a-1", [], { phase: "Failed" })])).join(), /evicted/);
   });
 
-  it("somebody's pod that is like none of those that judge is nobody's business", async () => {
+  it("another user's pod that is not like the judging ones is ignored", async () => {
     const other = pod("debug", [app], { owner: ["Job", "debug"] });
     assert.deepEqual(await told([pod("httpbin-1", [app])], [pod("httpbin-1", [app]), other]), []);
     const leaving = pod("httpbin-0", [app], { leaving: true });
@@ -242,7 +242,7 @@ describe("a death that was published late", () => {
     assert.deepEqual(await charge(quiet, own, shared), []);
   });
 
-  it("is not told twice, and does not hide an earlier error", async () => {
+  it("is not reported twice, and does not hide an earlier error", async () => {
     const before = await seen(0, quiet);
     const later = await seen(10, restarted(5));
     const around = new Map([["a", { before, after: later }]]);
@@ -300,7 +300,7 @@ describe("a scenario during which a container died", () => {
     assert.match(reviewed?.reason ?? "", /^whether a container died while it ran is not known: connection refused$/);
   });
 
-  it("is passed where all is quiet, and in error when the kubelet tells later", async () => {
+  it("is passed without an event, and in error if the kubelet reports one later", async () => {
     const kube = clusterOf(quiet, quiet, dead);
     const found = await runScenario(session(kube), scenario());
     assert.deepEqual([found.status, found.disturbances], ["passed", undefined]);

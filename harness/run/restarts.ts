@@ -54,7 +54,7 @@ export async function readPods(kube: Kube, selections: readonly PodSelection[]):
   return { at: Date.now(), pods: lists.flatMap(({ items }) => items.filter(isAlive).map(toSeen)) };
 }
 
-/** A pod that has run to its end (of a Job) is nobody's judge. */
+/** A pod that has completed (of a Job) judges no request. */
 function isAlive({ status }: V1Pod): boolean {
   return status?.phase !== "Succeeded" && status?.phase !== "Failed";
 }
@@ -112,7 +112,7 @@ function timeOf(time: Date | string | undefined): string | undefined {
 /** Containers of one and the same pod that ran and do not any more, or run anew; of pods that came since, those that restarted. */
 export function findDeaths(before: PodsSeen, after: PodsSeen): Disturbance[] {
   const known = new Map(before.pods.map((pod) => [pod.uid, pod]));
-  // What is told to end does not die.
+  // A container of a pod that is being deleted does not count as a death.
   const staying = after.pods.filter(({ leaving }) => !leaving);
   return staying.flatMap(({ namespace, pod, uid, containers }) =>
     containers

@@ -12,12 +12,12 @@ export interface Unreviewed {
 }
 
 /**
- * Reviews results by the access logs when these have caught up: Envoy writes a moment late, and nobody waits for it. A line that
- * is not there leaves a check as it is.
+ * Reviews results with the access logs when these are complete: Envoy writes with a delay, and scenarios do not wait for it. A
+ * check without a line does not change.
  */
 export interface Reviewer {
   add(unreviewed: Unreviewed): Promise<void>;
-  /** Waits for what is still to be written. */
+  /** Waits for lines that are not written yet. */
   end(): Promise<void>;
 }
 

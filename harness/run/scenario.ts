@@ -14,10 +14,10 @@ import { runStep } from "./step.ts";
 export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise<StepResult>;
 
 /**
- * Runs one scenario and removes what it applied, whatever happens, or leaves it to the next one ({@link leave}). Never throws for what the mesh or the environment does:
- * an environment error is the scenario's status.
+ * Runs one scenario and always removes its objects, or leaves that to the next one ({@link leave}). Never throws for a fault of the
+ * mesh or the environment: an environment error is the scenario's status.
  * @param options.meshReloaded the mesh config has just changed, and it is not proved which proxies have it
- * @returns what was found, with nothing excused
+ * @returns the result, before known failures are excused
  */
 export async function runScenario(
   session: Session,

@@ -29,7 +29,7 @@ const known = await knownFailuresOf(settings, scenarios);
 const SET_UP_LIMIT_MS = 300_000;
 const STEP_LIMIT_MS = 2 * settings.inForceLimitMs + settings.limitMs + COLLECT_LIMIT_MS + 120_000;
 
-/** Playwright's lock by which no other runs meanwhile. */
+/** Playwright's lock that keeps other scenarios from running at the same time. */
 const EXCLUSIVE = "-exclusive-";
 
 const KEPT = process.env[KEEP_WORKER_VARIABLE] !== undefined;

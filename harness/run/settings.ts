@@ -82,7 +82,7 @@ export const SETTINGS_VARIABLE = "MESHPROOF_RUN";
 
 /**
  * The environment variable of a run in which nearly everything fails on purpose: Playwright replaces a worker after each
- * failed test, which takes seconds, so none is told to it as failed. Our own results are the same.
+ * failed test, which takes seconds, so no test is reported to it as failed. Meshproof's own results are the same.
  */
 export const KEEP_WORKER_VARIABLE = "MESHPROOF_KEEP_WORKER";
 

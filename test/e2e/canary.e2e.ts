@@ -42,7 +42,7 @@ describe(`a cluster of others, ${RUNS} runs, seed ${SEED}`, () => {
   let canary: string;
   let around: string;
   let homes = 0;
-  /** How long a run takes that nobody ends. */
+  /** How long a run takes that is not ended. */
   let wholeMs = 0;
 
   const kubectl = async (...args: string[]): Promise<string> => {
@@ -196,15 +196,12 @@ describe(`a cluster of others, ${RUNS} runs, seed ${SEED}`, () => {
     });
   }
 
-  it("is told what only looks like meshproof's, and is not asked to lose it", async (t) => {
+  it("gets a report about objects that only look like meshproof's, and they are not removed", async (t) => {
     t.diagnostic(`${figures.length} runs ended`);
     t.diagnostic(`${canary.split("\n").length - 1} foreign objects of ${CANARY_KINDS.split(",").length} kinds`);
     const { exitCode, all } = await meshproof("stranger", ["doctor", "--cluster", "existing", ...where()]);
     assert.equal(exitCode, 0, all);
-    assert.match(
-      all,
-      /not removed, because it has .* but is in no journal of a run: .*Namespace meshproof-20260101/,
-    );
+    assert.match(all, /not removed, because it has .* but is in no journal of a run: .*Namespace meshproof-20260101/);
     assert.equal(await look(), canary);
   });
 });

@@ -206,7 +206,7 @@ describe("a cluster", () => {
     }
   });
 
-  test("gives no pod a capability over the machine, its settings or the cluster's store, whatever it asks for or replaces", async () => {
+  test("gives no pod a capability over the machine, its settings or the cluster's store, with any request or replacement", async () => {
     const script = (lines: readonly string[]): string => lines.join("\n");
     const asks = {
       hostNetwork: true,

@@ -1,4 +1,4 @@
-/** Runs on a cluster that exists: a kept embedded one stands for the user's. Everything through the command line. */
+/** Runs on an existing cluster, for which a kept embedded one is used. Everything through the command line. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -182,7 +182,7 @@ metadata: { name: own, namespace: canary }
     assert.match((await meshproof("cleanup")).all, /there is nothing to clean up/);
   });
 
-  it("refuses what nobody named", async () => {
+  it("refuses a context that was not named", async () => {
     const kind = ["--cluster", "existing", "--kubeconfig", kubeconfig];
     await refused(/no context is named, .* it has meshproof-existing-\d+\n.*--context NAME/, 2, ...kind);
     await refused(/has no usable context "other": it has meshproof-existing/, 2, ...kind, "--context", "other");

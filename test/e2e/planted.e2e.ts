@@ -152,14 +152,14 @@ describe("what another user has made first", { skip }, () => {
     assert.deepEqual(await readdir(path.join(top, "home")), [], "nothing was made where a link led");
   });
 
-  it("a temporary folder in which anybody may rename is refused", async () => {
+  it("a temporary folder in which every user may rename files is refused", async () => {
     await chmod(temp, 0o777);
     const { exitCode, output } = await meshproof(["up"]);
     assert.equal(exitCode, 3, output);
     assert.match(output, /tmp may be written by others \(mode 0777, not sticky\)/);
   });
 
-  it("a folder of a run that has ended is left alone, with what it leads to", async () => {
+  it("a folder of a run that has ended is not removed, and neither is its link's target", async () => {
     const namespace = /\d+/.exec(await execa("readlink", ["/proc/self/ns/pid"]).then(({ stdout }) => stdout))?.[0];
     const old = path.join(temp, `meshproof-run-${namespace}-999999999-1-abcdef`);
     await mkdir(old);

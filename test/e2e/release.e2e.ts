@@ -97,7 +97,7 @@ describe("a released Istio", () => {
   it("is pinned by a digest, and refused by another", async () => {
     const [pilot = ""] = IMAGES;
     const other = `docker.io/${pilot}@${registry.digestOf(`hub/${IMAGES[1] ?? ""}`)}`;
-    // This registry gives a manifest by its digest under any name; what is in it tells.
+    // This registry returns a manifest by its digest under any name; its content shows which it is.
     const refused = await run(SCENARIOS, ...release(), "--image-digest", other);
     assert.equal(refused.exitCode, 3, refused.all);
     assert.match(refused.all, /istio\/pilot:\S+ cannot be unpacked: it has no usr\/local\/bin\/pilot-discovery/);

@@ -77,7 +77,7 @@ describe("sabotage", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("a selector that chooses nobody", async () => {
+  it("a selector that matches no pod", async () => {
     const { exitCode, result, results, output } = await run("sabotage/wrong-selector");
     assert.equal(exitCode, 3, output);
     assert.deepEqual([result.counts.passed, result.counts.error], [0, 1]);
@@ -141,7 +141,7 @@ describe("sabotage", () => {
     }
   });
 
-  it("a proxy that is cut off from istiod: no step passes, whatever it expects", async () => {
+  it("a proxy that is cut off from istiod: no step passes, with any expectation", async () => {
     const istiod = await firstPod("istio-system", "app=istiod");
     const httpbin = await firstPod("foo", "app=httpbin");
     const node = await nodeOf(httpbin.name);
@@ -167,7 +167,7 @@ describe("sabotage", () => {
     const server = await firstPod("foo", "app=nginx-proxy");
     const client = await firstPod("foo", "app=sleep");
     const node = await nodeOf(server.name);
-    // The client still reaches the server; istiod, whatever its address will be, does not.
+    // The client still reaches the server; istiod does not, at any address.
     const rules = [
       ["pref", "90", "from", client.ip, "to", server.ip, "lookup", "main"],
       ["pref", "95", "to", server.ip, "iif", "br0", "ipproto", "tcp", "dport", "80", "blackhole"],
@@ -183,7 +183,7 @@ describe("sabotage", () => {
     }
   });
 
-  it("a policy of somebody else that decides as well is named, and nothing passes by it", async () => {
+  it("another user's policy that also decides is named, and no check passes because of it", async () => {
     const manifest = path.join(folder, "theirs.yaml");
     const jwks = JSON.stringify(
       JSON.parse(await readFile(path.join(ROOT, "scenarios/issuers/istio-sample.json"), "utf8")),
@@ -366,7 +366,7 @@ spec: { accessLogging: [{ providers: [{ name: envoy }], disabled: true }] }
       assert.match(await readFile(path.join(results, "latest", report), "utf8"), /could not be judged/, report);
   });
 
-  it("an object of the same name that is somebody's own is not touched", async () => {
+  it("another user's object of the same name is not changed", async () => {
     const manifest = path.join(folder, "own.yaml");
     await writeFile(
       manifest,

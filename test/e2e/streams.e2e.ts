@@ -62,7 +62,7 @@ describe("an upgrade's streams", () => {
     await patch({ apiVersion: "apps/v1", kind: "Deployment", metadata: { name, namespace }, spec: { replicas } });
     if (replicas > 0) await waitForDeployment(kube, namespace, name);
   };
-  /** Answers of the gateway itself, for a time, to whoever passes its policies. */
+  /** Answers of the gateway itself, for a time, to requests that pass its policies. */
   const answerAtGateway = async (answer: object): Promise<void> => {
     const route = {
       apiVersion: "networking.istio.io/v1",

@@ -37,7 +37,7 @@ export interface Parts {
   readonly meshAndWorkloads: readonly string[];
 }
 
-/** kubeadm names a program by its path in each image; each of ours is one static program. */
+/** kubeadm names a program by its path in each image; each image here contains one static program. */
 const PROGRAMS: Readonly<Record<string, { path: string; entrypoint: string; withRoot?: true }>> = {
   "kube-apiserver": { path: "/usr/local/bin/kube-apiserver", entrypoint: "kube-apiserver" },
   "kube-controller-manager": { path: "/usr/local/bin/kube-controller-manager", entrypoint: "kube-controller-manager" },
@@ -152,7 +152,7 @@ interface Layer {
   readonly diffId: string;
 }
 
-/** The same files make the same archive, whoever packs them and when. */
+/** The same files give the same archive, independent of user and time. */
 const STABLE = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--format=posix"];
 
 async function packLayer(files: LayerFiles, layout: string, index: number, shop: Workshop): Promise<Layer> {

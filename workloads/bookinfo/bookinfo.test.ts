@@ -26,7 +26,7 @@ async function start(service: string, handler: Handler): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** An address where nobody listens: a port that was just given back. */
+/** An address without a listener: a port that was just closed. */
 async function startDead(): Promise<string> {
   const server = serve(details).listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,7 +1,7 @@
 import { json } from "./http.ts";
 import type { Handler } from "./http.ts";
 
-/** One book, whatever its id, as Istio's sample has it. */
+/** Returns the same book for any id, as in Istio's sample. */
 export const details: Handler = ({ path }) => {
   if (path === "/health") return json(200, { status: "Details is healthy" });
   if (!path.startsWith("/details")) return json(404, { error: "not found" });

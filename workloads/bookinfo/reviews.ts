@@ -10,7 +10,7 @@ const texts: readonly (readonly [reviewer: string, text: string])[] = [
   ],
 ];
 
-/** Reviews with stars of this colour from the ratings service; without a colour (v1) it asks nobody. */
+/** Reviews with stars of this colour from the ratings service; without a colour (v1) it does not call that service. */
 export function createReviews(ratingsUrl: string, color?: "black" | "red"): Handler {
   return async (call) => {
     if (call.path === "/health") return json(200, { status: "Reviews is healthy" });

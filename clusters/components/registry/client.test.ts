@@ -21,7 +21,7 @@ async function serve(t: TestContext, answer: RequestListener): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test("the digest is that of what the tag leads to", async (t) => {
+test("the digest is that of the tag's manifest", async (t) => {
   const host = await serve(t, ({ url, headers }, response) => {
     assert.equal(url, "/v2/istio/pilot/manifests/1.31.0");
     assert.match(headers.accept ?? "", /oci\.image\.index/);
@@ -65,7 +65,7 @@ test("a registry that is not there", async () => {
   await assert.rejects(readDigest(`127.0.0.1:${port}/istio/pilot:9`), /cannot be reached: .*ECONNREFUSED/);
 });
 
-test("whoever is interrupted waits for no registry, and no blob", async (t) => {
+test("an interrupt does not wait for a registry or a blob", async (t) => {
   const config = JSON.stringify({ os: "linux", architecture: "amd64" });
   const descriptor = (text: string, size = text.length) => ({
     mediaType: "application/vnd.oci.image.layer.v1.tar",
@@ -112,7 +112,7 @@ test("a token is had from the registry's own site by https alone", () => {
     assert.equal(own(registry, realm), false, `${registry} ${realm}`);
 });
 
-test("what another place says is not fetched for a registry, and not told to it", async (t) => {
+test("a token is not fetched or sent for another host's challenge", async (t) => {
   const asked: string[] = [];
   const host = await serve(t, ({ url = "", headers }, response) => {
     asked.push(`${url} ${headers.authorization ?? ""}`);
@@ -209,7 +209,7 @@ test("a spoiled byte is refused, whether or not the connection was cut", async (
   });
 });
 
-test("a limit that ends soon is waited for, another one is told with the ways out", async (t) => {
+test("a rate limit that ends soon is waited for, another one is an error with a hint", async (t) => {
   const { registry, download } = await image(t);
   registry.limitOnce({ "retry-after": "0" });
   assert.equal(await download(), 1);

@@ -34,13 +34,13 @@ export interface Descriptor {
 /** An image for one platform. */
 export interface RegistryImage {
   readonly reference: string;
-  /** `sha256:…` of what the tag leads to, for all platforms where it is for several. */
+  /** `sha256:…` of the tag's manifest; of the index if there are several platforms. */
   readonly digest: string;
   /** From the bottom. */
   readonly layers: readonly Descriptor[];
   /**
    * Writes a blob to a file, which holds what its digest says once this returns. A connection that is cut is taken up again.
-   * @param received told how many bytes have come, each time that some have
+   * @param received called with the number of received bytes, each time that some arrive
    * @throws MeshproofError ERR_COMPONENT for other bytes, or fewer or more of them; a RegistryError where they do not come
    */
   download(blob: Descriptor, file: string, received?: (bytes: number) => void): Promise<void>;
@@ -52,7 +52,7 @@ const IMAGE_WORDS = { what: "the image", hint: "another registry is named by --i
 interface ReadOptions {
   /** What to do where it cannot be read, one sentence. */
   readonly hint?: string;
-  /** Ends whatever is being read. */
+  /** Ends all current reads. */
   readonly signal?: AbortSignal | undefined;
 }
 

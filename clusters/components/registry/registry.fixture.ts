@@ -26,7 +26,7 @@ export interface TestRegistry extends AsyncDisposable {
   readonly host: string;
   /** Names of manifests and blobs, in the order in which they were asked for. */
   readonly asked: readonly string[];
-  /** The digest that a tag leads to. */
+  /** The digest of a tag. */
   digestOf(name: string): string;
   /** The digests of an image's layers, from the bottom. */
   layersOf(name: string): readonly string[];

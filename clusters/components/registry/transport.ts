@@ -51,7 +51,7 @@ export function registryErrorOf(error: unknown): RegistryError | undefined {
   return undefined;
 }
 
-/** How a failure is told. */
+/** Creates the error of a failure. */
 export interface Words {
   readonly what: string;
   readonly hint: string;
@@ -71,7 +71,7 @@ export interface Repository {
   wrong(why: string, options?: { readonly cause?: unknown }): MeshproofError;
   /** @param path below the repository, such as `manifests/1.31.0` */
   ask(path: string, headers: Readonly<Record<string, string>>, limit?: AbortSignal): Promise<Response>;
-  /** The body of an answer, of at most {@link MOST_JSON_BYTES}, whatever length was said before. */
+  /** The body of an answer, of at most {@link MOST_JSON_BYTES}, independent of its Content-Length. */
   read(response: Response): Promise<Buffer>;
 }
 
@@ -90,7 +90,7 @@ export function dispatcherFor(url: URL): { readonly dispatcher?: Dispatcher } {
 
 /**
  * @param reference a full name: registry, repository, and a tag, a digest or both
- * @param ended ends whatever is being read
+ * @param ended ends all current reads
  */
 export function repositoryOf(reference: string, { what, hint }: Words, ended?: AbortSignal): Repository {
   const [, registry = "", repository = "", tag = "latest", pinned] =

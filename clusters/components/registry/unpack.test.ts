@@ -7,7 +7,7 @@ import { openImage } from "./client.ts";
 import { DOCKER, ENVOY, OCI, serve, tar, type Entry } from "./layers.fixture.ts";
 import { takeFiles } from "./unpack.ts";
 
-test("a file is the uppermost layer's, whatever the layers are packed with, and no lower layer is fetched", async (t) => {
+test("a file comes from the topmost layer, with any compression, and no lower layer is fetched", async (t) => {
   const { take, asked, layers } = await serve(t, [
     { mediaType: OCI, bytes: await tar({ name: ENVOY, body: "oldest" }, { name: "etc/a", body: "a" }) },
     { mediaType: `${OCI}+zstd`, bytes: zstdCompressSync(await tar({ name: `./${ENVOY}`, body: "old" })) },
@@ -22,7 +22,7 @@ test("a file is the uppermost layer's, whatever the layers are packed with, and 
   assert.equal(await take("etc/a"), "a");
 });
 
-test("a whiteout removes what lies below it, and not what its own layer has", async (t) => {
+test("a whiteout removes files of lower layers, but not those of its own layer", async (t) => {
   const below = { mediaType: OCI, bytes: await tar({ name: ENVOY, body: "old" }) };
   const over = async (...entries: Entry[]) =>
     (await serve(t, [below, { mediaType: OCI, bytes: await tar(...entries) }])).take();

@@ -30,7 +30,7 @@ export interface TakeOptions {
  * @param wanted path in the image, such as `usr/local/bin/envoy`, to absolute path here; of several paths to the same place one
  *   must be there
  * @param work an empty folder for one layer at a time
- * @param options.received told how many bytes have come, each time that some have
+ * @param options.received called with the number of received bytes, each time that some arrive
  * @throws MeshproofError ERR_COMPONENT where a file is missing, removed, or no plain file; see openImage for the rest
  */
 export async function takeFiles(
