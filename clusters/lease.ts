@@ -56,7 +56,7 @@ export interface LeaseWorld {
   /** Milliseconds of a steady clock. */
   now(): number;
   /**
-   * @param background whether the process may end meanwhile
+   * @param background whether the process may end during the wait
    * @throws what the signal was aborted with
    */
   wait(ms: number, options: { readonly signal?: AbortSignal | undefined; readonly background: boolean }): Promise<void>;

@@ -21,7 +21,7 @@ test("a process that has ended is dead", async () => {
 });
 
 test("one that has ended and is not collected is dead", async () => {
-  // The shell's child ends when it is told to, and what became of the shell never collects it.
+  // The shell's child ends on request, and the program that replaced the shell never reaps it.
   const parent = spawn("sh", ["-c", "sh -c 'echo $$; read line' <&3 & exec sleep 60"], {
     stdio: ["ignore", "pipe", "ignore", "pipe"],
   });
@@ -37,7 +37,7 @@ test("one that has ended and is not collected is dead", async () => {
   await once(parent, "close");
 });
 
-test("of another machine or PID namespace nobody here knows", () => {
+test("a process of another machine or PID namespace is not known", () => {
   assert.equal(lifeOf({ ...own, host: "another" }), "unknown");
   assert.equal(lifeOf({ ...own, pid: 0 }), "unknown");
 });

@@ -25,7 +25,7 @@ export interface ProcessIdentity {
   /** Where process numbers mean something: the boot of a machine and the PID namespace. */
   readonly host: string;
   readonly pid: number;
-  /** {@link startOf}: what tells it from a later process of the same number. */
+  /** {@link startOf}: distinguishes it from a later process with the same pid. */
   readonly started: string;
 }
 
@@ -47,7 +47,7 @@ export function thisProcess(): ProcessIdentity | undefined {
 
 export type Life = "alive" | "dead" | "unknown";
 
-/** Whether a process lives. Of another machine, or another PID namespace, nobody here can tell. */
+/** Whether a process is alive; undefined for one of another machine or PID namespace. */
 export function lifeOf({ host, pid, started }: ProcessIdentity): Life {
   if (!(pid > 0) || host !== processHost()) return "unknown";
   const fields = statOf(pid);

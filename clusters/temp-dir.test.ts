@@ -14,7 +14,7 @@ const make = (then: string) => [
   `import { makeTempDir } from ${JSON.stringify(MODULE)}; console.log(makeTempDir()); ${then}`,
 ];
 
-test("a folder goes with its process, and is nobody else's to read", async () => {
+test("a folder is removed with its process, and other users cannot read it", async () => {
   const { stdout } = await execa(process.execPath, make("await 0"));
   assert.match(stdout, /meshproof-run-/);
   assert.equal(existsSync(stdout), false);

@@ -17,8 +17,8 @@ export const tempPrefix = (host = processHost() ?? ""): string =>
   `meshproof-run-${createHash("sha256").update(host).digest("hex").slice(0, 10)}-`;
 
 /**
- * A folder for keys and credentials, which nobody else may read. It goes when this process ends; after kill -9 the next
- * call of anybody's takes it away.
+ * A folder for keys and credentials, which other users cannot read. It is removed when this process ends; after kill -9 the
+ * next call in any process removes it.
  */
 export function makeTempDir(): string {
   const temp = ownTempFolder();

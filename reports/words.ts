@@ -229,7 +229,7 @@ function describeThrown({ message, hint }: ThrownError): string {
   return hint === undefined ? message : `${message} (${hint})`;
 }
 
-/** @param ran what ran meanwhile */
+/** @param ran the scenario that ran at that time */
 export function describeDisturbance(disturbance: Disturbance, ran = "the scenario"): string {
   const { kind, container, last } = disturbance;
   const where = namePod(disturbance);

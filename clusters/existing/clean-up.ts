@@ -121,7 +121,7 @@ export async function cleanUp(options: CleanUpOptions): Promise<string[]> {
         hint: "end it with ctrl-C, then it removes everything itself",
       });
     if (unreadable > 0)
-      lines.push(`${file}: ${unreadable} lines cannot be read; what they name was not created or is told`);
+      lines.push(`${file}: ${unreadable} lines cannot be read; their objects were not created, or are listed here`);
     try {
       const { kubeconfig, context, allowExec } = head;
       const where = { ...(kubeconfig === undefined ? {} : { kubeconfig }), context, allowExec };

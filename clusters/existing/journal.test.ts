@@ -158,7 +158,7 @@ describe("an inventory", () => {
   test("of nothing proves nothing", () => {
     assert.match(judgeInventory(made, { found: [], kinds: 0, unlisted: [] }).doubt ?? "", /listed no kind at all/);
   });
-  test("without a kind that the run used proves nothing; another kind is told", () => {
+  test("without a kind that the run used proves nothing; another kind is reported", () => {
     const node = { group: "", kind: "Node", why: "forbidden" };
     const without = (unlisted: typeof node) => judgeInventory(made, { found: [], kinds: 70, unlisted: [unlisted] });
     assert.match(without({ ...node, kind: "ConfigMap" }).doubt ?? "", /ConfigMap \(forbidden\)$/);

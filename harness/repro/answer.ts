@@ -137,7 +137,7 @@ function authorizerAnswered(difference: Difference, { details = "", status }: Ob
   return { ...difference, decides: "yes" };
 }
 
-/** 200 stands for "goes through": what the workload then says is its own affair. */
+/** 200 means that the request reaches the workload; the workload's own status does not count. */
 export function agrees({ status, by }: Answered, expected: Outcome): boolean {
   if (expected === "closed") return status === 0;
   return expected === 200 ? by === "workload" : status === expected && by !== "workload";

@@ -36,7 +36,7 @@ describe("the external authorizer of a ticket", () => {
     }
   });
 
-  it("is asked by the ticket's CUSTOM policies; without it they are left out, whatever their provider is called", () => {
+  it("is asked by the ticket's CUSTOM policies; without it they are left out, with any name of their provider", () => {
     const objects = readObjects(POLICY, "policies.yaml");
     assert.deepEqual(
       notUnderstood(objects).map((one) => [one.kind, one.decides, "provider" in one && one.provider]),

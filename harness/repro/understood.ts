@@ -77,7 +77,7 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
   if (spec["targetRef"] !== undefined || spec["targetRefs"] !== undefined) return "target-ref";
   if (isCustom(object) && object.scripted !== true) return "external-authorizer";
-  // A filter that asks somebody else, or that is loaded from elsewhere, asks for what is not here.
+  // A filter that calls another service, or that is downloaded, needs something that is not in the ticket.
   if (
     kind === "EnvoyFilter" &&
     /cluster|grpc_service|httpCall|uri:|filename|address/i.test(JSON.stringify(spec["configPatches"]))

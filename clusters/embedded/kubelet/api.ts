@@ -8,7 +8,7 @@ import type { KubeConfig } from "@kubernetes/client-node";
  *
  * Not client-node's typed API: it opens a new TLS connection for every call (a dispatcher per request), and its
  * serializer drops fields that its model does not know, such as `status.declaredFeatures` of a newer Node.
- * Objects are typed with its models; their timestamps are the strings of the wire, whatever the model says.
+ * Objects are typed with its models, but their timestamps are strings, as in the JSON.
  */
 export class Api {
   readonly #server: URL;
@@ -100,7 +100,7 @@ export class Api {
   }
 }
 
-/** What is read of a KubeConfig. */
+/** The parts of a KubeConfig that are read. */
 export type Credentials = Pick<KubeConfig, "getCurrentCluster" | "applyToHTTPSOptions">;
 
 export interface WatchEvent {
