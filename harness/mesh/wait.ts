@@ -85,12 +85,7 @@ export async function waitForDeployment(
     { fieldSelector: `metadata.name=${name}` },
     (objects) => {
       const deployment = objects.get(`${namespace}/${name}`);
-      const status = deployment?.status;
-      const wanted = deployment?.spec?.replicas ?? 1;
-      const current = (status?.observedGeneration ?? 0) >= (deployment?.metadata?.generation ?? 1);
-      // A status omits zeros.
-      const counts = [status?.updatedReplicas, status?.replicas, status?.availableReplicas];
-      return current && counts.every((count) => (count ?? 0) === wanted) ? true : undefined;
+      return deployment !== undefined && isComplete(deployment) ? true : undefined;
     },
     {
       limitMs: options.limitMs ?? 120_000,
@@ -105,6 +100,20 @@ export async function waitForDeployment(
       },
     },
   );
+}
+
+/** Whether all new pods of a Deployment are available and all old ones are gone. */
+function isComplete({ metadata, spec, status }: V1Deployment): boolean {
+  const current = (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 1);
+  // A status omits zeros.
+  const counts = [status?.updatedReplicas, status?.replicas, status?.availableReplicas];
+  return current && counts.every((count) => (count ?? 0) === (spec?.replicas ?? 1));
+}
+
+/** The Deployments of a namespace for which there is nothing to wait, by name: one request, where each wait is a connection. */
+export async function completeDeployments(kube: Pick<Kube, "apps">, namespace: string): Promise<ReadonlySet<string>> {
+  const { items } = await kube.apps.listNamespacedDeployment({ namespace });
+  return new Set(items.filter(isComplete).map(({ metadata }) => metadata?.name ?? ""));
 }
 
 /** The ready pods that match a label selector, oldest first. */

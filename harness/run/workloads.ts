@@ -6,7 +6,7 @@ import { MeshproofError } from "../model/errors.ts";
 import { applyManifests } from "../mesh/apply.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
-import { readyPods, waitFor, waitForDeployment } from "../mesh/wait.ts";
+import { completeDeployments, readyPods, waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
 import { parseManifest, substitute } from "../scenario/index.ts";
@@ -76,8 +76,24 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
   await applyManifests(kube, manifests, applyOptions);
   if (options.apps.includes("outside-host")) await startOutsideHost(options);
   const deployments = manifests.filter((m) => m.kind === "Deployment");
-  options.progress(`waiting for ${deployments.length} workloads in ${namespace}`);
-  await inLanes(deployments, (m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal));
+  const pending = handle.ours ? await withoutComplete(kube, namespace, deployments) : deployments;
+  if (pending.length === 0) return;
+  options.progress(`waiting for ${pending.length} workloads in ${namespace}`);
+  await inLanes(pending, (m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal));
+}
+
+/** On a warm cluster all Deployments are ready: a request for each namespace knows it. */
+async function withoutComplete(
+  kube: Pick<Kube, "apps">,
+  namespace: string,
+  deployments: readonly Manifest[],
+): Promise<Manifest[]> {
+  const byNamespace = [...Map.groupBy(deployments, ({ metadata }) => metadata.namespace ?? namespace)];
+  const pending = await inLanes(byNamespace, async ([where, there]) => {
+    const complete = await completeDeployments(kube, where);
+    return there.filter(({ metadata }) => !complete.has(metadata.name));
+  });
+  return pending.flat();
 }
 
 /** What setting up takes of a session. */
