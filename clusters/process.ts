@@ -47,7 +47,7 @@ export function thisProcess(): ProcessIdentity | undefined {
 
 export type Life = "alive" | "dead" | "unknown";
 
-/** Whether a process is alive; undefined for one of another machine or PID namespace. */
+/** Whether a process is alive; `unknown` for one of another machine or PID namespace. */
 export function lifeOf({ host, pid, started }: ProcessIdentity): Life {
   if (!(pid > 0) || host !== processHost()) return "unknown";
   const fields = statOf(pid);
