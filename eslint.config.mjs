@@ -154,6 +154,12 @@ const wallClock = {
   message: "Waits and limits are measured by performance.now().",
 };
 
+/** Of a process in which all unit tests run it would be a hook of all of them. */
+const rootHooks = {
+  selector: "Program > ExpressionStatement > CallExpression[callee.name=/^(before|beforeEach|afterEach)$/]",
+  message: "Unit tests share a process: a hook belongs into a describe.",
+};
+
 const toStreams = [
   { selector: "ImportDeclaration[source.value=/^(node:)?process$/]", message: streams },
   { selector: "CallExpression[callee.name=/^write(File)?Sync$/][arguments.0.value=/^[12]$/]", message: streams },
@@ -242,6 +248,7 @@ export default defineConfig(
   // Each test makes its folders by mkdtemp.
   { files: ["harness/own.ts", ...tests], rules: { "no-restricted-imports": "off" } },
   { files: [`${pureFiles}/*.test.ts`], rules: { "no-restricted-imports": ["error", { paths: [client] }] } },
+  { files: ["**/*.test.ts"], rules: { "no-restricted-syntax": ["error", rootHooks] } },
   // The later of two entries replaces the earlier one, so each says all that holds for its files.
   {
     files: beyond,

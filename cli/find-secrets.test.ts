@@ -10,9 +10,14 @@ import { findSecrets } from "./find-secrets.ts";
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-test-"));
 after(() => rmSync(folder, { recursive: true }));
 
-it("every signature and private key of a run is recorded, and found in any file that contains it", async () => {
+it("every signature and private key of a run is recorded, and found in any file that contains it", async (t) => {
   const file = path.join(folder, "secrets.txt");
+  const outside = process.env["MESHPROOF_SECRETS_FILE"];
   process.env["MESHPROOF_SECRETS_FILE"] = file;
+  t.after(() => {
+    if (outside === undefined) delete process.env["MESHPROOF_SECRETS_FILE"];
+    else process.env["MESHPROOF_SECRETS_FILE"] = outside;
+  });
   const tokens = await createTokenFactory({ issuersDir: path.join(SCENARIOS, "issuers") });
   const { compact } = await tokens.mint({ issuer: "corp", alg: "HS256" });
   const forged = await tokens.mint({ issuer: "corp", alg: "RS256" }, "other-key");

@@ -1,5 +1,6 @@
 /** Handles ctrl-C: the first one stops cleanly, the second one at once. */
 
+import type { EventEmitter } from "node:events";
 import { MeshproofError } from "../harness/model/errors.ts";
 
 /** One ctrl-C may arrive twice, from the terminal and from npm or the launcher. A user cannot press it twice in this time. */
@@ -9,6 +10,8 @@ interface Surroundings {
   /** The current time in milliseconds. */
   readonly now?: () => number;
   readonly exit?: (code: number) => void;
+  /** Where signals arrive; default this process. */
+  readonly signals?: Pick<EventEmitter, "on" | "off">;
   /** Aborting this removes the signal handlers. */
   readonly until?: AbortSignal;
 }
@@ -19,7 +22,7 @@ interface Surroundings {
  */
 export function watchInterrupt(
   tell: (line: string) => void,
-  { now = () => performance.now(), exit = (code) => process.exit(code), until }: Surroundings = {},
+  { now = () => performance.now(), exit = (code) => process.exit(code), signals = process, until }: Surroundings = {},
 ): AbortSignal {
   const controller = new AbortController();
   let first: number | undefined;
@@ -33,8 +36,8 @@ export function watchInterrupt(
     }
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, onSignal);
-    until?.addEventListener("abort", () => process.off(signal, onSignal), { once: true });
+    signals.on(signal, onSignal);
+    until?.addEventListener("abort", () => signals.off(signal, onSignal), { once: true });
   }
   return controller.signal;
 }

@@ -17,7 +17,7 @@ import { findTrend } from "../harness/trend/trend.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { formatDiff, formatSummary, formatTrend, readResults } from "../reports/index.ts";
 import { formatHtml } from "../reports/html/document.ts";
-import { allPassed } from "../test/recorded/change.ts";
+import { allPassed, run } from "../test/recorded/change.ts";
 import { SCENARIOS } from "./context.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "meshproof-odd-"));
@@ -113,7 +113,8 @@ const READERS: Readonly<
   Record<string, { readonly good: unknown; readonly yaml?: boolean; read(file: string): Promise<unknown> }>
 > = {
   "results.json of diff, merge, trend and reports": {
-    good: allPassed(),
+    // Of a list the first part is replaced, and whatever is behind it costs time alone.
+    good: run(allPassed().scenarios.slice(0, 1)),
     async read(file) {
       const result = await readResults(file);
       formatSummary(result, {});

@@ -9,7 +9,7 @@ import type { Counts } from "./counts.ts";
 import { runTool } from "./tool.ts";
 import type { ToolResult } from "./tool.ts";
 
-/** Two at a time: most of them keep one core busy. */
+/** Two at a time: most of them keep one core busy. package.json has the longest first. */
 const LANES = 2;
 
 /** Runs all checks, shows one line each and then the output of those that failed. */

@@ -1,8 +1,11 @@
-/** `npm test`: the checks, then everything that needs a cluster or a browser. The last line counts all of it. */
+/**
+ * `npm test`: the checks, then everything that needs a cluster or a browser, with how long each took. The last line counts all of it.
+ */
 
+import { readdir } from "node:fs/promises";
 import path from "node:path";
+import { PROJECT } from "../cli/context.ts";
 import { makeTempDir } from "../clusters/temp-dir.ts";
-import { requireDocker } from "../clusters/kind/docker.ts";
 import { formatDuration } from "../reports/text.ts";
 import { table } from "../cli/table.ts";
 import { runChecks } from "./check.ts";
@@ -14,17 +17,18 @@ import { runTool } from "./tool.ts";
 const STAGES: Readonly<Record<string, string>> = {
   scenarios: "node cli/meshproof.mjs run --install",
   "the results folder": "node --test --test-reporter=spec tools/results-folder.ts",
-  ...((await hasDocker()) ? { "scenarios on kind": "node cli/meshproof.mjs run --cluster kind --tag documented" } : {}),
-  "end to end": 'node --test --test-concurrency=1 --test-reporter=spec "test/e2e/*.e2e.ts"',
+  ...Object.fromEntries(
+    (await endToEnd()).map((file) => [path.basename(file, ".ts"), `node --test --test-reporter=spec ${file}`]),
+  ),
   "report in a browser": "playwright test --config reports/html/playwright.config.ts",
 };
 
-/** Without Docker there is no kind cluster; its end-to-end test says so. */
-async function hasDocker(): Promise<boolean> {
-  return requireDocker().then(
-    () => true,
-    () => false,
-  );
+/** One after another: most of them keep both cores of a small machine busy. */
+async function endToEnd(): Promise<string[]> {
+  const folder = "test/e2e";
+  const files = (await readdir(path.join(PROJECT, folder))).filter((name) => name.endsWith(".e2e.ts"));
+  if (files.length === 0) throw new Error(`there is no test in ${folder}`);
+  return files.sort().map((name) => `${folder}/${name}`);
 }
 
 interface Stage {
