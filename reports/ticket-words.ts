@@ -186,13 +186,15 @@ function describeOther({ caller, open, main, other, decides }: Extract<Differenc
     way: "which way the request comes",
   };
   const who = open === "way" ? "directly from another pod" : `from ${describeCaller(caller)}`;
-  return decides === "no"
-    ? `the ticket does not say ${what[open]}: ${who} the answer is the same`
-    : `the ticket does not say ${what[open]}: ${who} the answer is ${describeAnswered(other)}, and not ${describeAnswered(main)}`;
-}
-
-function describeAnswered(answer: Answered): string {
-  return answer.status === 0 ? "a closed connection" : nameAnswer(answer);
+  if (decides === "no") return `the ticket does not say ${what[open]}: ${who} the answer is the same`;
+  // Two answers with the same status differ in who gave them.
+  const name = (answer: Answered): string =>
+    answer.status === 0
+      ? "a closed connection"
+      : main.status === other.status && answer.by === "workload"
+        ? `${answer.status} from the workload`
+        : nameAnswer(answer);
+  return `the ticket does not say ${what[open]}: ${who} the answer is ${name(other)}, and not ${name(main)}`;
 }
 
 /** `200` from the workload, `403 by authorization`. */

@@ -25,6 +25,9 @@ describe("the settings of a ticket's mesh", () => {
       wanted,
     );
     assert.deepEqual(settings(CONFIG_MAP("pathNormalization: { normalization: MERGE_SLASHES }")), wanted);
+    const operator =
+      "{ apiVersion: install.istio.io/v1alpha1, kind: IstioOperator, spec: { meshConfig: { pathNormalization: { normalization: MERGE_SLASHES } } } }";
+    assert.deepEqual(settings(`apiVersion: v1\nkind: List\nitems: [${operator}]`), wanted);
     assert.deepEqual(settings("meshConfig: { pathNormalization: { normalization: MERGE_SLASHES } }"), wanted);
   });
 

@@ -19,12 +19,13 @@ function objectsOf(text: string, file: string): TicketObject[] {
       throw new MeshproofError("ERR_USAGE", `${file} is not YAML: ${problem.message.split("\n")[0]}`, {
         hint: "give files with Kubernetes objects",
       });
-    const value = named(document.toJS(), file) as (TicketObject & { items?: TicketObject[] }) | null;
+    const value = document.toJS() as (TicketObject & { items?: TicketObject[] }) | null;
     if (value === null) return [];
-    const found =
+    const found = (
       typeof value.kind === "string" && value.kind.endsWith("List") && Array.isArray(value.items)
         ? value.items
-        : [value];
+        : [value]
+    ).map((one) => named(one, file));
     for (const one of found)
       if (typeof one?.kind !== "string" || typeof one.metadata?.name !== "string")
         throw new MeshproofError("ERR_USAGE", `${file} has a document without kind and metadata.name`, {
@@ -35,7 +36,7 @@ function objectsOf(text: string, file: string): TicketObject[] {
 }
 
 /** An IstioOperator needs no name; Helm values (of the charts base and istiod, or of istioctl) become an IstioOperator. */
-function named(value: unknown, file: string): unknown {
+function named(value: TicketObject, file: string): TicketObject {
   if (typeof value !== "object" || value === null) return value;
   const { kind, metadata, apiVersion, ...more } = value as Partial<TicketObject> & Record<string, unknown>;
   const name = path.basename(file).replace(/\.ya?ml$/, "");
