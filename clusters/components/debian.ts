@@ -166,6 +166,7 @@ const LEFT_OUT = [
 
 /** What pods, the network set-up and kube-proxy run, and a library of Node.js; without /proc. */
 const TRIED = [
+  "export PATH=/usr/sbin:/usr/bin:/sbin:/bin", // the machine's may be another
   ...["ip -V", "nft --version", "iptables --version", "ip6tables --version", "curl --version", "nginx -v"],
   "ls /usr/lib/*/libstdc++.so.6",
 ].join("\n");

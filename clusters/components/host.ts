@@ -40,7 +40,7 @@ const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
 /** What useradd gives each user, and enough for the users of any image. */
 const SUBORDINATE_IDS = 65536;
 /** Measured: components, Go's module cache and Go's build cache after a build of everything. */
-const BUILD_SPACE = 10 * GIB;
+const BUILD_SPACE = 7 * GIB;
 /** Measured: components out of images, with the layers that are unpacked at once. */
 const IMAGE_SPACE = 2 * GIB;
 /** Measured: all of a cluster, resident. */
@@ -338,7 +338,8 @@ export function forbiddenBy(sysctls: Readonly<Record<string, string>>) {
 
 const overlay: Question = async () => {
   const tried = await tryInside(
-    "mount -t tmpfs none /tmp && cd /tmp && mkdir lower upper work merged && " +
+    // A place that every Linux has, and that no PATH is below.
+    "mount -t tmpfs none /sys && cd /sys && mkdir lower upper work merged && " +
       "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged",
   );
   return {
@@ -352,6 +353,7 @@ const overlay: Question = async () => {
 
 /** What istio-iptables, kube-proxy and the node's network need of the kernel. */
 const RULES = [
+  "export PATH=/usr/sbin:/usr/bin:/sbin:/bin",
   "iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1337 -j RETURN",
   "iptables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 15001",
   "ip6tables -t nat -A OUTPUT -p tcp -j REDIRECT --to-ports 15001",

@@ -102,7 +102,7 @@ const goComponents: readonly GoComponent[] = [
     name: "coredns",
     folder: "coredns",
     module: "github.com/coredns/coredns",
-    programs: { coredns: "github.com/coredns/coredns" },
+    programs: { coredns: "." },
     variables: (version) => ({ "github.com/coredns/coredns/coremain.GitCommit": version }),
     effort: "1 program, about 2 min",
   },
@@ -131,7 +131,8 @@ function istioComponent(release: string): GoComponent {
     programs: {
       "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
       "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
-      istioctl: "istio.io/istio/istioctl/cmd/istioctl",
+      // istioctl's `manifest generate`, without the rest of it.
+      "istio-manifests": "./istio-manifests",
     },
     variables: (version) => istioVariables(release, version),
     moduleFiles: { "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json" },

@@ -1,49 +1,56 @@
 /**
- * The first run of a new user who has a registry: everything but the root file system comes out of images, no compiler runs. The
- * images are made here of the programs in the usual cache, as the projects lay theirs out, in a registry on loopback.
+ * The first run of a new user who has a registry: everything comes out of images, no compiler and no package manager runs. The
+ * images are made here of what is in the usual cache, as the projects lay theirs out, in a registry on loopback.
  */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { execa } from "execa";
-import { ensureComponents } from "../../clusters/components/components.ts";
+import { ensureComponents, type Installed } from "../../clusters/components/components.ts";
 import { allComponents, DEFAULT_MESH } from "../../clusters/components/list.ts";
 import {
   startRegistry,
   type TestImage,
   type TestRegistry,
 } from "../../clusters/components/registry/registry.fixture.ts";
+import { istioctlStandIn } from "./istioctl.fixture.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import { PROJECT } from "../../cli/context.ts";
 
-/** These are copied into the empty cache: neither is an image. */
-const DOWNLOADED = ["debian", "node"];
+/** The Debian packages whose programs are all that PATH has: there is no apt, pip, Go, curl, ip or iptables. */
+const PACKAGES = ["coreutils", "dash", "mount", "uidmap", "util-linux", "util-linux-extra"];
+
+/** Node.js, debian, envoy of Istio's image in Istio's own: what is in the cache then. */
+const ENTRIES = 7;
 
 describe("a first run out of images", () => {
   let folder: string;
   let images: readonly TestImage[];
-  let others: readonly string[];
+  let programs: string;
   let registry: TestRegistry;
   let cache: string;
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "meshproof-images-"));
     const installed = await ensureComponents({ progress: console.error, source: "source" });
-    images = await imagesOf((name) => installed.bin(name), installed.istioBootstrap);
-    others = installed.components.filter(({ name }) => DOWNLOADED.includes(name)).map(({ dir }) => path.dirname(dir));
+    images = await imagesOf(installed);
+    // Not below /tmp, which is another one inside a cluster.
+    await mkdir(path.join(PROJECT, "results"), { recursive: true });
+    programs = await mkdtemp(path.join(PROJECT, "results/programs-"));
+    const { stdout } = await execa("dpkg", ["-L", ...PACKAGES], { reject: false });
+    for (const file of stdout.split("\n").filter((line) => /^(\/usr)?\/s?bin\/[^/]+$/.test(line)))
+      await symlink(file, path.join(programs, path.basename(file))).catch(() => undefined);
     await mkdir(path.join(folder, "docker"));
   });
   after(async () => {
-    await rm(folder, { recursive: true, force: true });
+    for (const made of [folder, programs]) await rm(made, { recursive: true, force: true });
   });
   beforeEach(async (t) => {
     registry = await startRegistry(images);
     cache = await mkdtemp(path.join(folder, "cache-"));
-    await mkdir(path.join(cache, "components"));
-    for (const entry of others) await execa("cp", ["-a", "--reflink=auto", entry, path.join(cache, "components")]);
     if ("after" in t) t.after(() => registry[Symbol.asyncDispose]());
   });
 
@@ -57,11 +64,16 @@ describe("a first run out of images", () => {
         MESHPROOF_CACHE: cache,
         DOCKER_CONFIG: path.join(folder, "docker"),
         CI: "true",
-        PATH: "/usr/bin:/bin:/usr/sbin:/sbin",
+        PATH: programs,
       },
     });
+  const entries = async (): Promise<string[]> =>
+    (await readdir(path.join(cache, "components"))).filter((name) => name !== ".locks");
 
-  it("is green, says which images, and builds nothing", async () => {
+  it("is green with util-linux and Node.js alone, says which images, and builds nothing", async () => {
+    const env = { MESHPROOF_CACHE: cache, PATH: programs };
+    const doctor = await execa(process.execPath, ["cli/meshproof.mjs", "doctor"], { cwd: PROJECT, env, reject: false });
+    assert.equal(doctor.exitCode, 0, doctor.stdout);
     const results = await mkdtemp(path.join(folder, "results-"));
     const started = performance.now();
     const { exitCode, all } = await meshproof("run", "--tag", "documented", "--results", results);
@@ -91,7 +103,7 @@ describe("a first run out of images", () => {
     registry.limitOnce({ "retry-after": "1" });
     const { exitCode, all } = await meshproof("components", "--build", "--components", "images");
     assert.equal(exitCode, 0, all);
-    assert.equal((await readdir(path.join(cache, "components"))).filter((name) => !name.startsWith(".")).length, 7);
+    assert.equal((await entries()).length, ENTRIES);
   });
 
   it("is killed at any moment, and the next one is whole", async () => {
@@ -103,8 +115,8 @@ describe("a first run out of images", () => {
     }
     const { exitCode, all } = await meshproof("components", "--build", "--verify", "--components", "images");
     assert.equal(exitCode, 0, all);
-    const left = (await readdir(path.join(cache, "components"))).filter((name) => name !== ".locks");
-    assert.equal(left.length, 7, left.join(" "));
+    const left = await entries();
+    assert.equal(left.length, ENTRIES, left.join(" "));
   });
 
   it("refuses one wrong byte, keeps nothing of it, and does not build instead", async () => {
@@ -117,24 +129,94 @@ describe("a first run out of images", () => {
     );
     assert.doesNotMatch(all, /built from source/);
     assert.deepEqual(
-      (await readdir(path.join(cache, "components"))).filter((name) => name.includes("etcd")),
+      (await entries()).filter((name) => name.includes("etcd")),
       [],
     );
   });
+
+  it("unpacks and verifies another machine's images, and does not run them", async () => {
+    const machine = process.arch === "x64" ? "arm64" : "amd64";
+    const files = (given: TestImage["files"]) =>
+      Object.fromEntries(Object.keys(given).map((name) => [name, elf(machine)]));
+    for (const image of images) await registry.push({ ...image, architecture: machine, files: files(image.files) });
+    const { exitCode, all } = await meshproof("components", "--platform", `linux/${machine}`);
+    assert.equal(exitCode, 0, all);
+    for (const name of ["kubernetes", "istio", "etcd", "debian"])
+      assert.match(all, new RegExp(`^${name} .*/files$`, "m"));
+    for (const entry of await entries()) {
+      const text = await readFile(path.join(cache, "components", entry, "component.json"), "utf8");
+      assert.equal((JSON.parse(text) as { details: Record<string, string> }).details["platform"], `linux/${machine}`);
+    }
+    const [etcd] = images.filter(({ name }) => name.includes("etcd"));
+    if (etcd === undefined) throw new Error("no image has etcd");
+    await registry.push({
+      ...etcd,
+      architecture: machine,
+      files: { ...files(etcd.files), "/usr/local/bin/etcd": elf("riscv64") },
+    });
+    const refused = await meshproof("components", "--platform", `linux/${machine}`, "--refresh");
+    assert.equal(refused.exitCode, 3, refused.all);
+    assert.match(refused.all, new RegExp(`etcd of \\S+ is not a program for ${machine}`));
+  });
 });
 
+it("a build from source is killed at any moment, and the next one is whole", async (t) => {
+  const cache = await mkdtemp(path.join(tmpdir(), "meshproof-build-"));
+  t.after(() => rm(cache, { recursive: true, force: true }));
+  // All but one component, so that it takes seconds.
+  const installed = await ensureComponents({ progress: console.error, source: "source" });
+  await mkdir(path.join(cache, "components"));
+  for (const { name, dir } of installed.components)
+    if (name !== "go-httpbin") await execa("cp", ["-al", path.dirname(dir), path.join(cache, "components")]);
+  const build = (...args: string[]) =>
+    execa(process.execPath, ["cli/meshproof.mjs", "components", "--build", "--components", "source", ...args], {
+      cwd: PROJECT,
+      all: true,
+      reject: false,
+      stdin: "ignore",
+      env: { MESHPROOF_CACHE: cache, CI: "true", GOMODCACHE: undefined, GOCACHE: undefined },
+    });
+  for (let kills = 0; kills < 10; kills++) {
+    const child = build();
+    const timer = setTimeout(() => child.kill("SIGKILL"), 500 + Math.random() * 4000);
+    await child;
+    clearTimeout(timer);
+  }
+  const { exitCode, all } = await build("--verify");
+  assert.equal(exitCode, 0, all);
+  const left = (await readdir(path.join(cache, "components"))).filter((name) => name !== ".locks");
+  assert.deepEqual(left.toSorted(), installed.components.map(({ dir }) => path.basename(path.dirname(dir))).toSorted());
+  assert.ok(!(await readdir(cache)).includes("go"), "Go's caches are there");
+});
+
+/** The beginning of a program for a machine (System V ABI, "ELF header"). */
+function elf(machine: string): Buffer {
+  const header = Buffer.alloc(64);
+  header.write("\x7fELF", "latin1");
+  header.writeUInt16LE({ amd64: 62, arm64: 183 }[machine] ?? 243, 18);
+  return header;
+}
+
 /** As each project's Dockerfile makes them: a base, and a layer with the program. */
-async function imagesOf(bin: (name: string) => string, bootstrap: string): Promise<TestImage[]> {
+async function imagesOf(installed: Installed): Promise<TestImage[]> {
+  const content = async (to: string): Promise<Buffer> => {
+    if (to === "bin/istioctl") return istioctlStandIn(DEFAULT_MESH.istio, installed.bin("istio-manifests"));
+    if (to === "envoy_bootstrap.json") return readFile(installed.istioBootstrap);
+    return readFile(to.startsWith("bin/") ? installed.bin(path.basename(to)) : path.join(installed.root, to));
+  };
   const published = (await allComponents([DEFAULT_MESH])).flatMap(({ images }) => images?.images ?? []);
+  const byName = Map.groupBy(published, ({ name }) => name);
   return Promise.all(
-    published.map(async ({ name, files }) => {
-      const contents = Object.entries(files).map(async ([to, [from = ""]]): Promise<[string, Buffer]> => {
-        const file = to.startsWith("bin/") ? bin(path.basename(to)) : bootstrap;
-        return [`/${from}`, await readFile(file)];
-      });
+    [...byName].map(async ([name, those]) => {
+      const files = those.flatMap((image) => Object.entries(image.files));
       return {
         name: `hub/${name.slice(name.indexOf("/") + 1)}`,
-        files: Object.fromEntries(await Promise.all(contents)),
+        base: those.some(({ except }) => except !== undefined) ? installed.root : undefined,
+        files: Object.fromEntries(
+          await Promise.all(
+            files.map(async ([to, [from = ""]]): Promise<[string, Buffer]> => [`/${from}`, await content(to)]),
+          ),
+        ),
       };
     }),
   );

@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -17,6 +17,7 @@ import {
 } from "../../clusters/components/registry/registry.fixture.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { istioctlStandIn } from "./istioctl.fixture.ts";
 import { PROJECT } from "../../cli/context.ts";
 
 /** What the images are made of; it is no version that a release has. */
@@ -39,9 +40,9 @@ describe("a released Istio", () => {
   before(async () => {
     const meshes = [BUILT, NEXT].map((istio) => ({ istio, envoy: ENVOY }));
     const installed = await ensureComponents({ progress: console.error, meshes });
-    images = await imagesOf(installed);
-    registry = await startRegistry(images);
     folder = await mkdtemp(path.join(tmpdir(), "meshproof-release-"));
+    images = await imagesOf(installed, folder);
+    registry = await startRegistry(images);
     cache = path.join(folder, "cache");
     copied = await copyEntries(installed, cache);
   });
@@ -140,7 +141,7 @@ describe("a released Istio", () => {
 });
 
 /** Images as Istio's Dockerfiles make them, of programs that say {@link VERSION}. */
-async function imagesOf(installed: Installed): Promise<TestImage[]> {
+async function imagesOf(installed: Installed, folder: string): Promise<TestImage[]> {
   const program = async (name: string): Promise<Buffer> => {
     const bytes = await readFile(installed.bin(name));
     let count = 0;
@@ -148,6 +149,8 @@ async function imagesOf(installed: Installed): Promise<TestImage[]> {
     assert.ok(count > 0, `${name} does not say ${BUILT}`);
     return bytes;
   };
+  const manifests = path.join(folder, "istio-manifests");
+  await writeFile(manifests, await program("istio-manifests"), { mode: 0o755 });
   return [
     { name: `hub/${IMAGES[0] ?? ""}`, files: { "/usr/local/bin/pilot-discovery": await program("pilot-discovery") } },
     {
@@ -158,7 +161,7 @@ async function imagesOf(installed: Installed): Promise<TestImage[]> {
         "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json": await readFile(installed.istioBootstrap),
       },
     },
-    { name: `hub/${IMAGES[2] ?? ""}`, files: { "/usr/local/bin/istioctl": await program("istioctl") } },
+    { name: `hub/${IMAGES[2] ?? ""}`, files: { "/usr/local/bin/istioctl": istioctlStandIn(VERSION, manifests) } },
   ];
 }
 

@@ -1,0 +1,1 @@
+../../istio-1.31/istio-manifests/main.go
