@@ -155,7 +155,7 @@ describe("merged runs", () => {
       { place: "whole", result: whole },
       { place: "other", result: other },
     ];
-    assert.throws(() => mergeRuns(places, "x"), message(/more than a day lies between/));
+    assert.throws(() => mergeRuns(places, "x"), message(/more than a day apart/));
     // A job of a pipeline may be run again days later.
     const named = [january, november].map(({ place, result }) => ({ place, result: { ...result, inputs: INPUTS } }));
     assert.equal(mergeRuns(named, "x").scenarios.length, 3);

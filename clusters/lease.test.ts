@@ -222,7 +222,7 @@ test("it is lost when another one has it, and then left alone", async () => {
   const second = await hold("second", {}, dead);
   await world.advance(10_000);
   assert.ok(first.lost.aborted);
-  codeIs("ERR_CLUSTER_BUSY", /not ours any more: run second .* has taken it/)(first.lost.reason);
+  codeIs("ERR_CLUSTER_BUSY", /this run has lost the cluster: run second .* has taken it/)(first.lost.reason);
   await first.release();
   assert.equal(server.lease?.spec?.holderIdentity, second.identity);
 });

@@ -198,7 +198,7 @@ function renewing(server: LeaseServer, identity: string, taken: Taken, world: Le
   const lose = (why: string): void => {
     if (!stopped.signal.aborted)
       lost.abort(
-        new MeshproofError("ERR_CLUSTER_BUSY", `this cluster is not ours any more: ${why}`, {
+        new MeshproofError("ERR_CLUSTER_BUSY", `this run has lost the cluster: ${why}`, {
           hint: `kubectl get lease -n ${LEASE.namespace} ${LEASE.name} says who has it`,
         }),
       );

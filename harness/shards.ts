@@ -154,7 +154,7 @@ function refuseApart(runs: readonly ReadRun[]): void {
   const apartMs = Date.parse(latest.result.startedAt) - Date.parse(earliest.result.startedAt);
   if (apartMs <= LONGEST_SET_MS) return;
   throw refuse(
-    `${earliest.place} began at ${earliest.result.startedAt} and ${latest.place} at ${latest.result.startedAt}: more than a day lies between`,
+    `${earliest.place} began at ${earliest.result.startedAt} and ${latest.place} at ${latest.result.startedAt}: more than a day apart`,
     "merge the runs of one day, or give those that belong together one MESHPROOF_RUN_SET",
   );
 }

@@ -342,7 +342,7 @@ export function describeMissing(missing: Missing): string {
     case "not-given": {
       const field = describeField(missing.field);
       return missing.requires === undefined
-        ? `${field} is not given, and a rule looks at it`
+        ? `${field} is not given, and a rule compares it`
         : `${field} is not given, and a rule requires ${describeMatcher(missing.requires)}`;
     }
     case "host-for-routes":

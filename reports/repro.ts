@@ -134,7 +134,7 @@ function minimizedLines({ confirmed, complete, tries, refused, dropped, yaml }: 
   if (!confirmed)
     return ["", `Not minimized (${effort}): what was left gave another answer when it was asked by itself.`];
   return [
-    ...list(`Needless for this answer (${effort}${complete ? "" : "; no try was left, so more may be"})`, dropped),
+    ...list(`Not needed for this answer (${effort}${complete ? "" : "; no try was left, so more may be"})`, dropped),
     ...(dropped.length > 0 ? [] : ["", `Nothing is needless for this answer (${effort}).`]),
     "",
     "What is left",

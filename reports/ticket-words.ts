@@ -31,7 +31,7 @@ export function describeDifference(difference: Difference): string {
     case "part-left-out":
       return `${difference.part} was left out of the request`;
     case "placeholder":
-      return `the value of ${difference.part} became a placeholder${difference.decides === "no" ? ": no policy of the ticket looks at it" : ", and a policy or a route looks at it"}`;
+      return `the value of ${difference.part} became a placeholder${difference.decides === "no" ? ": no policy of the ticket compares it" : ", and a policy or a route compares it"}`;
     case "value-kept":
       return `${difference.part} keeps its value, which ${nameOf(difference.by)} looks at`;
     case "token-anew":
@@ -151,7 +151,7 @@ const NEEDS: Readonly<Record<LeftOut, string>> = {
 function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provider?: string }): string {
   switch (because) {
     case "irrelevant":
-      return "nothing that judges a request looks at it";
+      return "no proxy uses it to judge a request";
     case "not-supported":
       return "meshproof does not know what it does to a request";
     case "gateway-api":

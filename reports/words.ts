@@ -111,9 +111,9 @@ export function sentence(finding: Finding): string {
     case "other-jwks-fetch":
       return `it is for a mesh where jwksFetch is ${finding.wanted} (istiod's PILOT_JWT_ENABLE_REMOTE_JWKS), and here it is ${finding.found}`;
     case "fixed-mesh-setting":
-      return `it needs the mesh setting ${finding.setting}: ${finding.value}, and this mesh is not ours to change`;
+      return `it needs the mesh setting ${finding.setting}: ${finding.value}, and meshproof does not change the settings of an existing mesh`;
     case "no-extension-provider":
-      return `it needs the extension provider ${finding.provider}, and this mesh is not ours to change`;
+      return `it needs the extension provider ${finding.provider}, and meshproof does not change the settings of an existing mesh`;
     case "no-jwks-trust":
       return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
     case "no-gateway":
@@ -121,7 +121,7 @@ export function sentence(finding: Finding): string {
     case "no-access-log":
       return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
     case "reaches-beyond":
-      return `${describeReach(finding)}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "nothing permits that on a mesh that is not ours"}`;
+      return `${describeReach(finding)}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "no option allows that on an existing mesh"}`;
     case "profile-algorithm":
       return `ASM before 1.13 verifies RSA signatures alone, and it needs ${finding.alg}`;
     case "profile-jwks-uri":
@@ -345,7 +345,7 @@ export function describeCause(cause: Cause): string {
     case "token-audience":
       return `The token is valid, but its audience ${JSON.stringify(cause.aud)} is not among ${JSON.stringify(cause.allowed)}, so jwt_authn answers ${cause.status}.`;
     case "policy-audience":
-      return `The token is valid, but ${cause.policy === undefined ? "the policy" : nameObject(cause.policy)} looks at its audience ${JSON.stringify(cause.aud)} and refuses it: ${describeConditions(cause.conditions)}; without a token the answer is ${cause.without}.`;
+      return `The token is valid, but ${cause.policy === undefined ? "the policy" : nameObject(cause.policy)} compares its audience ${JSON.stringify(cause.aud)} and refuses it: ${describeConditions(cause.conditions)}; without a token the answer is ${cause.without}.`;
     case "untrusted-issuer":
       return `The token's issuer ${JSON.stringify(cause.iss)} is not among the trusted ${JSON.stringify(cause.trusted)}, so jwt_authn answers ${cause.status}.`;
     case "token-refused":

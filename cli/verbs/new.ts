@@ -57,7 +57,7 @@ export async function create(id: string, { scenarios }: { readonly scenarios: st
   }
   const where = root === SCENARIOS ? "" : ` --scenarios ${shown}`;
   print(`
-It is complete and passes as it stands. Say in its title and source what is promised, change policies and matrix, and:
+It is complete and passes. Write into its title and source what it tests, change policies and matrix, and:
   meshproof lint${where}
   meshproof run ${id}${where}
 docs/writing-a-scenario.md explains every key.`);

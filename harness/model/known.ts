@@ -11,7 +11,7 @@ const pattern = filled(
     body: text("Text that must be part of the reply.").optional(),
     details: text("Text that must be part of the response code details.").optional(),
   }),
-).describe("What a cell looks like on one side of a change; what is left out may be anything.");
+).describe("A cell on one side of a change. A key that is left out matches anything.");
 
 const version = form("a version such as 1.38.0, in quotes", /^\d+\.\d+(\.\d+)?$/u);
 const range = z.strictObject({ since: version, until: version.optional() });
@@ -22,7 +22,7 @@ const knownChange = z.strictObject({
   sentence: text(),
   source: text(),
   versions: filled(z.strictObject({ istio: ranges.optional(), envoy: ranges.optional() })).describe(
-    "The versions that behave the new way: from `since`, to before `until`; in a list any of them (a fix in several minor versions). Of several components, all must do so.",
+    "The versions with the new behaviour: from `since` to before `until`. A list means any of them (a fix in several minor versions). If several components are named, each must be in its range.",
   ),
   cells: z
     .array(z.strictObject({ scenario: text(), step: text().optional(), check: text().optional() }))
@@ -41,15 +41,15 @@ const answerKind = z
     status: z.int().min(0).max(599).describe("HTTP status; 0 for none."),
     by: z
       .enum(["authentication", "authorization", "workload", "proxy", "nobody"])
-      .describe("Who gave it, as reports say."),
+      .describe("Who answered, as in the reports."),
   })
   .describe(
-    "The only answer that is excused. Without it any is, but not a request that was admitted and must be refused.",
+    "The only answer that is excused. Without it every answer is excused, except that a request which must be denied was allowed.",
   );
 export type AnswerKind = Immutable<z.infer<typeof answerKind>>;
 
 const excuse = {
-  owner: text("Who answers for it: a team or a person."),
+  owner: text("The team or person that is responsible for it."),
   reason: text("Why, one sentence."),
   expires: form(
     "a date such as 2027-01-31",
@@ -62,7 +62,7 @@ const excuse = {
 /** The known failure of a scenario, in its own file. */
 export const knownFailure = z
   .strictObject(excuse)
-  .describe("Expected to fail until a date, and counted as failed afterwards.");
+  .describe("A failure that is known until a date, and counts as failed afterwards.");
 
 const knownFailureEntry = z.strictObject({
   scenario: text("The scenario's id."),

@@ -65,13 +65,13 @@ const received = z
       .optional(),
     path: text("Path and query as the workload saw them (the path /anything echoes them).").optional(),
   })
-  .describe("What the workload got, by httpbin's own echo.");
+  .describe("What the workload received, by httpbin's echo.");
 
 /** An expected answer; `by` is needed if it differs from the one that the status implies. */
 export const demand = z
   .strictObject({
     status,
-    by: answerer.describe("Who must have answered, where the status alone says otherwise.").optional(),
+    by: answerer.describe("Who must have answered, if it is not the one that the status implies.").optional(),
     body: text("Text that the reply body must contain.").optional(),
     jsonKey: text("Top-level key that the reply body, a JSON object, must have.").optional(),
     details: text("Text that Envoy's response code details (access log) must contain.").optional(),
@@ -90,7 +90,7 @@ const tokenName = form(
 const matrix = z
   .strictObject({
     title: text(
-      "Leads the names of this matrix's checks; needed where two matrices of a step would give the same names.",
+      "Prefix of the names of this matrix's checks; needed if two matrices of a step would have the same names.",
     ).optional(),
     vary: z
       .literal("tokens")
@@ -111,7 +111,7 @@ const matrix = z
 
 const check = z
   .strictObject({
-    name: text("Unique in its step and an id forever; default `<path> <token>`.").optional(),
+    name: text("Unique in its step. It is an id: do not change it later. Default `<path> <token>`.").optional(),
     ...request,
     token: tokenName
       .meta({ default: "none", description: "Name of a token of this scenario; `none` sends no token." })
@@ -123,10 +123,14 @@ const check = z
 
 const step = z
   .strictObject({
-    name: text("Unique in its scenario and an id forever: a sentence that is true when the step passes."),
+    name: text(
+      "Unique in its scenario. It is an id: do not change it later. A sentence that is true if the step passes.",
+    ),
     apply: oneOrMany(manifestFile).describe("Manifests to apply.").optional(),
     delete: oneOrMany(manifestFile)
-      .describe("Manifests whose objects are deleted. Everything applied is deleted at the end anyhow.")
+      .describe(
+        "Manifests whose objects are deleted. Everything that was applied is deleted at the end of the scenario.",
+      )
       .optional(),
     inForce: z
       .enum(["nowhere", "rejected"])
@@ -162,7 +166,7 @@ const metadata = z
       .enum(["core", "extended", "provisional"])
       .describe("core: documented for everyone; extended: where the feature exists; provisional: may still change."),
     features: distinct(z.array(z.enum(["ingress-gateway", "mesh-setting", "jwks-authority", "outside-host"])))
-      .describe("What a cluster must offer; elsewhere the scenario is skipped.")
+      .describe("What a cluster must have. On a cluster that lacks one of them the scenario is skipped.")
       .optional(),
     tags: distinct(z.array(name("A tag.")))
       .describe("For `meshproof run --tag`.")
@@ -193,7 +197,7 @@ const spec = z
           })
           .describe("A request."),
       )
-      .describe("Request name to what is special about it: for the rows of a matrix.")
+      .describe("Request name to its method, path, headers and protocol, for the rows of a matrix.")
       .optional(),
     steps: z.array(step).min(1).describe("One after the other."),
   })

@@ -87,9 +87,9 @@ export const tokenSpec = z
       .literal("unknown-key")
       .describe("Sign with a key of the same type that is not in the issuer's JWKS.")
       .optional(),
-    claims: anything("Claims (RFC 7519) that replace or extend the issuer's; null takes one away.").optional(),
+    claims: anything("Claims (RFC 7519) that replace or extend the issuer's; null removes one.").optional(),
     header: anything(
-      "Header fields (RFC 7515) that replace or extend alg, kid and typ; null takes one away; jwk: own is the key that signed.",
+      "Header fields (RFC 7515) that replace or extend alg, kid and typ; null removes one; `jwk: own` is the key that signed.",
     ).optional(),
     notBefore: seconds("Seconds from now until `nbf`; may be negative.").optional(),
     issuedAt: seconds("Seconds from now until `iat`; may be negative.").optional(),
@@ -97,7 +97,7 @@ export const tokenSpec = z
       .int()
       .min(1)
       .max(262144)
-      .meta({ title: "bytes", description: "Bytes that the token has at least; a claim `filler` makes it so." })
+      .meta({ title: "bytes", description: "Minimum size of the token in bytes; a claim `filler` makes it that long." })
       .optional(),
     in: z
       .union([...tokenPlace.options, z.array(tokenPlace).min(1)])

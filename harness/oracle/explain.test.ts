@@ -110,7 +110,7 @@ describe("explainRequest", () => {
     const missing = ({ decision: { reason } }: Explanation): Missing | undefined =>
       reason.kind === "undecided" ? reason.missing : undefined;
     assert.deepEqual(missing(blind), { kind: "not-given", field: { kind: "host" } });
-    assert.match(formatExplanation(blind), /^Undecided: host is not given, and a rule looks at it\.$/m);
+    assert.match(formatExplanation(blind), /^Undecided: host is not given, and a rule compares it\.$/m);
     const strange = ask(
       {},
       FIXTURE.replaceAll('"uri_template"', '"martian"').replaceAll('"exact": "/headers"', '"exact": "/h"'),

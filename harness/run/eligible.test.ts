@@ -62,7 +62,7 @@ test("what no flag permits is skipped with it as well", () => {
     "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: { name: r, namespace: '${ns}' }\n";
   assert.match(
     whyNot(scenario({ apply: role }), [], istio, { ...limits, meshWide: true }) ?? "",
-    /^ClusterRole r is of the kind ClusterRole\.rbac\..*; nothing permits that on a mesh that is not ours$/,
+    /^ClusterRole r is of the kind ClusterRole\.rbac\..*; no option allows that on an existing mesh$/,
   );
   assert.equal(whyNot(scenario({ apply: role }), [], istio), undefined, "a cluster of our own");
 });
@@ -157,7 +157,7 @@ test("a setting of the mesh is skipped where the mesh is not ours", () => {
   const merging = scenario({ mesh: { pathNormalization: "MERGE_SLASHES" } });
   assert.equal(
     whyNot(merging, [], istio, limits),
-    "it needs the mesh setting pathNormalization: MERGE_SLASHES, and this mesh is not ours to change",
+    "it needs the mesh setting pathNormalization: MERGE_SLASHES, and meshproof does not change the settings of an existing mesh",
   );
   const asking = scenario({ mesh: { extAuthz: true } });
   assert.match(whyNot(asking, [], istio, limits) ?? "", /^it needs the extension provider sample-ext-authz-http/);

@@ -39,12 +39,12 @@ test("an error of before keeps its reason", () => {
 });
 
 test("what ended after the Lease was held for certain is not known", () => {
-  const error = new MeshproofError("ERR_CLUSTER_BUSY", "this cluster is not ours any more: run x has it");
+  const error = new MeshproofError("ERR_CLUSTER_BUSY", "this run has lost the cluster: run x has it");
   const taken = interruptionBy(error, START);
   assert.equal(cut(taken, scenario, passed(21)).status, "passed");
   const late = cut(taken, scenario, passed(19));
   assert.equal(late.status, "error");
-  assert.equal(late.reason, "it did not run to its end: this cluster is not ours any more: run x has it");
+  assert.equal(late.reason, "it did not run to its end: this run has lost the cluster: run x has it");
 });
 
 test("after an interruption nothing is waited for for long, and nothing fails", async (t) => {

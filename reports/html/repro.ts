@@ -142,7 +142,7 @@ function sectionsOf(answer: ReproAnswer): Section[] {
     {
       id: "applied",
       title: "Manifests as applied",
-      aside: "with namespaces and keys of ours",
+      aside: "with namespaces and keys of meshproof",
       content: html`<div class="policies">
         ${applied.map(renderObject)}
         ${
@@ -173,7 +173,7 @@ function renderMinimized({ confirmed, complete, tries, refused, dropped, yaml }:
     ? "Nothing was dropped: what was left gave another answer when it was asked by itself."
     : dropped.length === 0
       ? "Nothing is needless for this answer."
-      : `Needless for this answer${complete ? "" : ", and as no try was left, more may be"}:`;
+      : `Not needed for this answer${complete ? "" : ", and as no try was left, more may be"}:`;
   const content = html`<p>${told}</p>
     ${
       dropped.length > 0 &&

@@ -29,7 +29,7 @@ const TICKET_ANSWERS: Readonly<
   },
   audience: {
     kind: "policy-audience",
-    cause: /^The token is valid, but AuthorizationPolicy shop\/audiences looks at its audience \["aud3"\]/,
+    cause: /^The token is valid, but AuthorizationPolicy shop\/audiences compares its audience \["aud3"\]/,
     matrix: { "GET /": "403 403 403 401 401 403 401 401" },
     met: false,
   },

@@ -89,7 +89,7 @@ export async function takeTree(
           own.add(path);
           for (let above = posix.dirname(path); above !== "."; above = posix.dirname(above)) {
             const kind = plan.get(above)?.kind;
-            if (kind === "file") throw new Error(`${path} lies below a file`);
+            if (kind === "file") throw new Error(`${path} is below a file`);
             if (kind === "folder") break;
             plan.set(above, { kind: "folder" });
           }

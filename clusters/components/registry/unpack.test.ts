@@ -115,7 +115,7 @@ test("of several places for one file the image's own is taken", async (t) => {
   await takeFiles(image, { "bin/x": file, "usr/bin/x": file, "usr/local/bin/x": file }, work);
   assert.equal(await readFile(file, "utf8"), "found");
   await assert.rejects(takeFiles(image, { "bin/x": file, "sbin/x": file }, work), /it has no sbin\/x/);
-  await assert.rejects(takeFiles(image, { "bin/x": file }, work), /bin\/x lies below bin, which is a symlink/);
+  await assert.rejects(takeFiles(image, { "bin/x": file }, work), /bin\/x is below bin, which is a symlink/);
 });
 
 test("an image is read by digest, and refused where it is for other platforms or of an unknown kind", async (t) => {

@@ -127,7 +127,7 @@ export function hides(entry: string, type: string, path: string): string | undef
   const within = (parent: string): boolean => path === parent || path.startsWith(`${parent}/`);
   if (base === ".wh..wh..opq") return path.startsWith(folder) ? "is removed by a later layer" : undefined;
   if (base.startsWith(".wh.")) return within(folder + base.slice(4)) ? "is removed by a later layer" : undefined;
-  return type !== "directory" && within(entry) ? `lies below ${entry}, which is a ${type}` : undefined;
+  return type !== "directory" && within(entry) ? `is below ${entry}, which is a ${type}` : undefined;
 }
 
 export function failure(image: RegistryImage, why: string, cause?: unknown): MeshproofError {
