@@ -157,6 +157,7 @@ const LEFT_OUT = [
   "home/ubuntu",
   "usr/bin/perl.*",
   "usr/bin/tcpdump",
+  "usr/sbin/nginx",
   "usr/lib/(\\w+-linux-gnu/)?perl.*",
   "usr/local/bin/(envoy|pilot-agent)",
   "usr/share/perl.*",
