@@ -51,13 +51,15 @@ function cluster(
       const { name, labels } = manifest.metadata;
       if (name === refuses) return Promise.reject(new ApiException(422, "no", JSON.stringify({ message: "no" }), {}));
       done.push(`apply ${name} of ${labels?.["meshproof.dev/run"]}`);
-      return Promise.resolve(manifest);
+      return Promise.resolve({ ...manifest, metadata: { ...manifest.metadata, uid: `uid of ${name}` } });
     },
     read: ({ metadata: { name } }: Manifest) =>
       existing[name]
         ? Promise.resolve({ metadata: { labels: existing[name] } })
         : Promise.reject(new ApiException(404, "", "", {})),
     remove: ({ metadata: { name } }: Manifest) => Promise.resolve(done.push(`remove ${name}`)),
+    removeExactly: ({ name }: { readonly name: string }, uid: string) =>
+      Promise.resolve(done.push(`remove ${name} by ${uid}`)),
   };
   const mesh = {
     ...{ plan: { runId: "r" }, handle: { namespace: "foo", ours: true }, kube: { objects } },
@@ -135,42 +137,52 @@ describe("the end of a scenario", () => {
     metadata: { name, namespace },
     spec: app === undefined ? {} : { selector: { matchLabels: { app } } },
   });
-  const keep = (...manifests: readonly Manifest[]): Applied =>
-    new Map(manifests.map((manifest) => [`${manifest.kind} ${manifest.metadata.name}`, manifest]));
+  /** A cluster in which a scenario has applied something. */
+  const having = async (...manifests: readonly Manifest[]) => {
+    const { mesh, done } = cluster();
+    const applied: Applied = new Map();
+    await makeChanges(
+      mesh,
+      manifests.map((manifest) => ({ verb: "apply", manifest, file: "", yaml: "" })),
+      applied,
+    );
+    done.length = 0;
+    return { ending: { ...mesh, left: new Map() as Applied }, applied, done };
+  };
   const other = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "other", namespace: "foo" } };
 
-  it("leaves policies of one workload to the next scenario, which removes them", async () => {
-    const { mesh, done } = cluster();
-    const ending = { ...mesh, left: new Map() as Applied };
-    const applied = keep(policy("a", "httpbin"), other, policy("b", "httpbin"));
+  it("leaves policies of one workload to the next scenario, which removes them and no others of their names", async () => {
+    const { ending, applied, done } = await having(policy("a", "httpbin"), other, policy("b", "httpbin"));
     await leave(ending, applied);
     assert.deepEqual(done, ["remove other"]);
     assert.equal(applied.size, 0);
     await removeLeft(ending);
-    assert.deepEqual(done, ["remove other", "remove a", "remove b"]);
+    assert.deepEqual(done, ["remove other", "remove a by uid of a", "remove b by uid of b"]);
     assert.equal(ending.left.size, 0);
   });
 
   it("removes at once what may refuse others than the next scenario's own requests", async () => {
-    const { mesh, done } = cluster();
-    const ending = { ...mesh, left: new Map() as Applied };
-    const all = policy("all", undefined);
-    await leave(ending, keep(all, policy("root", "httpbin", "istio-system"), policy("keys", "nginx-proxy")));
+    const { ending, applied, done } = await having(
+      policy("all", undefined),
+      policy("root", "httpbin", "istio-system"),
+      policy("keys", "nginx-proxy"),
+    );
+    await leave(ending, applied);
     assert.deepEqual(done, ["remove keys", "remove root", "remove all"]);
     assert.equal(ending.left.size, 0);
   });
 
   it("leaves nothing on a cluster of others", async () => {
-    const { mesh, done } = cluster();
-    await leave({ ...mesh, handle: { ...mesh.handle, ours: false }, left: new Map() }, keep(policy("a", "httpbin")));
+    const { ending, applied, done } = await having(policy("a", "httpbin"));
+    await leave({ ...ending, handle: { ...ending.handle, ours: false } }, applied);
     assert.deepEqual(done, ["remove a"]);
   });
 
   it("still knows what could not be removed", async () => {
-    const { mesh } = cluster();
-    const left = keep(policy("a", "httpbin"));
-    const kube = { objects: { ...mesh.kube.objects, remove: () => Promise.reject(new Error("away")) } };
-    await assert.rejects(removeLeft({ kube, left }), /away/);
-    assert.equal(left.size, 1);
+    const { ending, applied } = await having(policy("a", "httpbin"));
+    await leave(ending, applied);
+    const kube = { objects: { ...ending.kube.objects, removeExactly: () => Promise.reject(new Error("away")) } };
+    await assert.rejects(removeLeft({ ...ending, kube }), /away/);
+    assert.equal(ending.left.size, 1);
   });
 });

@@ -4,7 +4,8 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { applyManifest, nameOf, type Applying } from "../mesh/apply.ts";
 import { statusOf } from "../mesh/api-error.ts";
-import { type Manifest } from "../mesh/client.ts";
+import type { Manifest } from "../mesh/client.ts";
+import type { ObjectRef } from "../mesh/journal.ts";
 import { inLanes } from "../lanes.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
@@ -25,6 +26,9 @@ export interface Change {
 /** Objects that a scenario has in the cluster, by kind, namespace and name. */
 export type Applied = Map<string, Manifest>;
 
+/** The uid that the API server gave to an applied object. */
+const uids = new WeakMap<Manifest, string>();
+
 /** What applying takes of a session. */
 export interface ChangingMesh {
   readonly plan: Pick<SessionPlan, "runId">;
@@ -33,6 +37,7 @@ export interface ChangingMesh {
     readonly objects: Applying["objects"] & {
       read(manifest: Manifest): Promise<{ readonly metadata?: { readonly labels?: Readonly<Record<string, string>> } }>;
       remove(manifest: Manifest): Promise<unknown>;
+      removeExactly(object: ObjectRef, uid: string): Promise<unknown>;
     };
   };
   /** Waits until all pods of a Deployment are ready and new. */
@@ -71,7 +76,11 @@ export async function makeChanges(
     // On a cluster that exists, an apply is a creation and refuses by itself.
     if (!applied.has(identity) && mesh.handle.ours) await refuseForeign(mesh, manifest);
     applied.set(identity, manifest);
-    await applyManifest(mesh.kube, manifest, { labels: runLabels(mesh.plan.runId), ...(signal ? { signal } : {}) });
+    const made = await applyManifest(mesh.kube, manifest, {
+      labels: runLabels(mesh.plan.runId),
+      ...(signal ? { signal } : {}),
+    });
+    uids.set(manifest, made.metadata.uid ?? "");
   }
   await waitForOwnWorkloads(mesh, changes, signal);
 }
@@ -97,17 +106,22 @@ export interface Leaving extends Pick<ChangingMesh, "kube" | "handle"> {
  */
 export async function leave(mesh: Leaving, applied: Applied): Promise<void> {
   for (const [identity, manifest] of applied) {
-    if (!mesh.handle.ours || !mayStay(manifest)) continue;
+    if (!mesh.handle.ours || !uids.get(manifest) || !mayStay(manifest)) continue;
     mesh.left.set(identity, manifest);
     applied.delete(identity);
   }
   await removeApplied(mesh, applied);
 }
 
-/** Removes what the scenario before has left. What is gone already is well. */
+/**
+ * Removes what the scenario before has left, and nothing else: another worker may have swept it since, and applied another object of
+ * the same name.
+ */
 export async function removeLeft({ kube, left }: Pick<Leaving, "kube" | "left">): Promise<void> {
-  const manifests = [...left.values()];
-  await inLanes(manifests, (manifest) => kube.objects.remove(manifest));
+  await inLanes([...left.values()], async (manifest) => {
+    const { apiVersion, kind, metadata } = manifest;
+    await kube.objects.removeExactly({ apiVersion, kind, ...metadata }, uids.get(manifest)!);
+  });
   left.clear();
 }
 

@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import type { Scenario } from "../model/scenario.ts";
 import { loadScenarios, parseManifest } from "../scenario/index.ts";
-import { findAlone, inLane, inTestOrder, keepsLane1, laneOf, runsAlone, withoutLanes, type Alone } from "./lane.ts";
+import { findAlone, inLane, inTestOrder, keepsLane1, ownerOf, runsAlone, withoutLanes, type Alone } from "./lane.ts";
 import { lanesOf } from "./plan.ts";
 import type { RunSettings } from "./settings.ts";
 import { checkOf, position } from "./session.fixture.ts";
@@ -16,9 +16,13 @@ describe("a lane", () => {
     assert.deepEqual(inLane(ours, 3), { namespace: "foo-lane-3", outsideNamespace: "meshproof-outside-lane-3" });
     const names = ["foo", "meshproof-outside-lane-2", "foo-lane-12", "istio-system", "foo-lane-x", "food-lane-2"];
     assert.deepEqual(
-      names.map((name) => laneOf(ours, name)),
-      [1, 2, 12, undefined, undefined, undefined],
+      names.map((name) => ownerOf(ours, name)),
+      [1, 2, 12, 1, 1, 1],
     );
+  });
+
+  it("owns what is in its namespaces; lane 1 owns all else, which no other lane may sweep", () => {
+    for (const namespace of ["", "istio-system", "default"]) assert.equal(ownerOf(ours, namespace), 1);
   });
 
   it("does not show in what a scenario found", () => {

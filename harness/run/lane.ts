@@ -22,10 +22,13 @@ export function inLane<Handle extends Namespaces>(handle: Handle, lane: number):
   return { ...handle, namespace: name(handle.namespace), outsideNamespace: name(handle.outsideNamespace) };
 }
 
-/** The lane whose namespace this is; undefined where it is not a lane's. */
-export function laneOf({ namespace, outsideNamespace }: Namespaces, name: string): number | undefined {
+/**
+ * The lane to which the objects of a namespace belong. Those of a namespace that no lane has, and those without a namespace, belong to
+ * lane 1, which runs every scenario that uses what the cluster has once.
+ */
+export function ownerOf({ namespace, outsideNamespace }: Namespaces, name: string): number {
   const [, base = "", lane = "1"] = /^(.*?)(?:-lane-(\d+))?$/.exec(name) ?? [];
-  return base === namespace || base === outsideNamespace ? Number(lane) : undefined;
+  return base === namespace || base === outsideNamespace ? Number(lane) : 1;
 }
 
 /** Data in which the namespaces of lanes have the names that lane 1's have, so that a result does not depend on its lane. */

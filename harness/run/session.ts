@@ -10,7 +10,7 @@ import { createTokenFactory, type TokenFactory } from "../tokens/factory.ts";
 import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
 import type { Applied } from "./changes.ts";
-import { inLane, laneOf, withoutLanes } from "./lane.ts";
+import { inLane, ownerOf, withoutLanes } from "./lane.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { countWorkers, readProxy, requestsFor } from "./proxies.ts";
@@ -45,7 +45,7 @@ export interface Session extends Places, Proxies {
   /** Runs curl in a container with this config (`--config -`). */
   curl(where: ContainerRef, config: string): Promise<ExecResult>;
   readonly lane: number;
-  /** Whether a namespace is another lane's. */
+  /** Whether what is in a namespace, or in none, is another lane's. */
   isOthers(namespace: string | undefined): boolean;
   /** Data with the names that it would have in lane 1. */
   shown<Data>(data: Data): Data;
@@ -80,7 +80,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     plan,
     handle,
     lane,
-    isOthers: (namespace = "") => (laneOf(cluster, namespace) ?? lane) !== lane,
+    isOthers: (namespace = "") => ownerOf(cluster, namespace) !== lane,
     shown: (data) => (lane === 1 ? data : withoutLanes(cluster, data)),
     kube,
     tokens,
