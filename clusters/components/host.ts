@@ -40,7 +40,7 @@ const UTIL_LINUX = { root: "2.34", rootless: "2.38" };
 /** What useradd gives each user, and enough for the users of any image. */
 const SUBORDINATE_IDS = 65536;
 /** Measured: components, Go's module cache and Go's build cache after a build of everything. */
-const BUILD_SPACE = 7 * GIB;
+const BUILD_SPACE = 8 * GIB;
 /** Measured: components out of images, with the layers that are unpacked at once. */
 const IMAGE_SPACE = 2 * GIB;
 /** Measured: all of a cluster, resident. */
