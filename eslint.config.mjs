@@ -210,6 +210,8 @@ export default defineConfig(
           ],
         },
       ],
+      // `import { type X }` alone loads the module at run time all the same (verbatimModuleSyntax).
+      "@typescript-eslint/no-import-type-side-effects": "error",
       "@typescript-eslint/no-misused-promises": "error",
       "@typescript-eslint/no-unnecessary-type-assertion": "error",
       "@typescript-eslint/only-throw-error": "error",

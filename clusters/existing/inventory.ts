@@ -2,7 +2,7 @@
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf } from "../../harness/mesh/api-error.ts";
-import { type Kube } from "../../harness/mesh/client.ts";
+import type { Kube } from "../../harness/mesh/client.ts";
 import { NONCE_ANNOTATION, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 
 /** An object with a run's label. That proves nothing: only a journal shows who created it. */

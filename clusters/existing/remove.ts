@@ -1,7 +1,7 @@
 import type { V1NamespaceStatus } from "@kubernetes/client-node";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf } from "../../harness/mesh/api-error.ts";
-import { type Kube, type Manifest } from "../../harness/mesh/client.ts";
+import type { Kube, Manifest } from "../../harness/mesh/client.ts";
 import { groupOf, keyOf, sameObject, type ObjectRecord, type ObjectRef } from "../../harness/mesh/journal.ts";
 import { NONCE_ANNOTATION, ownOf, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 import type { Progress } from "../../harness/progress.ts";

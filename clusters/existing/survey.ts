@@ -9,7 +9,7 @@ import {
 import { parse } from "yaml";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
-import { type Kube } from "../../harness/mesh/client.ts";
+import type { Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../../harness/model/cluster.ts";
 import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 

@@ -2,7 +2,7 @@ import path from "node:path";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
 import { stringify } from "yaml";
 import { messageOf } from "../mesh/api-error.ts";
-import { type Kube, type Manifest } from "../mesh/client.ts";
+import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { dumpProxy } from "../mesh/proxy-dump.ts";
 import type { StepResult } from "../model/result.ts";

@@ -2,7 +2,7 @@ import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
 import { messageOf, reasonOf, statusOf, UnknownKindError } from "./api-error.ts";
-import { type Manifest } from "./client.ts";
+import type { Manifest } from "./client.ts";
 
 /** The documents of a manifest file. Empty documents are dropped, `List` objects are replaced by their items. */
 export function parseManifests(text: string): Manifest[] {

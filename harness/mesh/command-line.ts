@@ -3,7 +3,7 @@ import { PassThrough, Writable } from "node:stream";
 import { Exec } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
 import { messageOf } from "./api-error.ts";
-import { type Kube } from "./client.ts";
+import type { Kube } from "./client.ts";
 import type { ContainerRef, ExecResult } from "./exec.ts";
 
 /** A shell in a container that runs one command again and again, each time as a new process, without the cost of a new `exec`. */

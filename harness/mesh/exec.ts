@@ -4,7 +4,7 @@ import { PassThrough, Readable, Writable } from "node:stream";
 import { ApiException, Exec, Log, type V1Status } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
 import { messageOf } from "./api-error.ts";
-import { type Kube } from "./client.ts";
+import type { Kube } from "./client.ts";
 
 /** A container of a running pod. */
 export interface ContainerRef {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { MeshproofError } from "../model/errors.ts";
 import { applyManifest, applyManifests } from "./apply.ts";
 import { messageOf, statusOf } from "./api-error.ts";
-import { type Kube, type Manifest } from "./client.ts";
+import type { Kube, Manifest } from "./client.ts";
 import { waitFor, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
 import { hasProxyContainer } from "./proxy-container.ts";

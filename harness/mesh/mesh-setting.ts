@@ -6,7 +6,7 @@ import { parseDocument } from "yaml";
 import type { JwksFetcher, MeshSetting } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { statusOf } from "./api-error.ts";
-import { type Kube } from "./client.ts";
+import type { Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";

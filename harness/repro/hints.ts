@@ -2,7 +2,7 @@
 
 import type { Hint } from "../model/ticket.ts";
 import { fitsHost, hostOf, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
-import { type Topology } from "./topology.ts";
+import type { Topology } from "./topology.ts";
 import type { JwtRule } from "./issuers.ts";
 import type { Ticket, TicketObject } from "./ticket.ts";
 import { groupOf, isKind, isPolicy, refOf } from "./understood.ts";

@@ -2,7 +2,7 @@
 
 import { STAND_IN, toYaml } from "./stand-in.ts";
 import { ROOT } from "./services.ts";
-import { type Topology } from "./topology.ts";
+import type { Topology } from "./topology.ts";
 import type { MadeIssuer } from "./issuers.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { isPolicy } from "./understood.ts";

@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { Caller } from "../model/ticket.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort, type Workload } from "./services.ts";
-import { type Topology } from "./topology.ts";
+import type { Topology } from "./topology.ts";
 
 /** Name of their folder in scenarios/workloads. */
 export const STAND_IN = "ticket";

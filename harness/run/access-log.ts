@@ -1,6 +1,6 @@
 import { StringDecoder } from "node:string_decoder";
 import { messageOf, statusOf } from "../mesh/api-error.ts";
-import { type Kube } from "../mesh/client.ts";
+import type { Kube } from "../mesh/client.ts";
 import { followLog } from "../mesh/exec.ts";
 import type { LogGap, PodRef } from "../model/finding.ts";
 import type { Logged } from "../verdict/index.ts";

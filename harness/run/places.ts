@@ -4,7 +4,7 @@ import type { V1Pod } from "@kubernetes/client-node";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { messageOf } from "../mesh/api-error.ts";
-import { type Kube } from "../mesh/client.ts";
+import type { Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";

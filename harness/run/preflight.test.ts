@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApiException } from "@kubernetes/client-node";
 import { UnknownKindError } from "../mesh/api-error.ts";
-import { type Manifest } from "../mesh/client.ts";
+import type { Manifest } from "../mesh/client.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import { parseManifest } from "../scenario/index.ts";
 import { sentences } from "../../reports/words.ts";
