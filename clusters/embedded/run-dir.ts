@@ -137,7 +137,7 @@ export function writeHolder(claim: Claim, pid: number): void {
   writeSync(claim.fd, String(pid));
 }
 
-/** The unshare process of a running cluster; undefined if there is none yet, or another program has its pid now. */
+/** The unshare process of a running cluster; undefined before it starts, and if another program has its pid. */
 export async function readHolder(dir: RunDir): Promise<number | undefined> {
   const pid = Number(await readFile(dir.lock, "utf8").catch(() => ""));
   const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");

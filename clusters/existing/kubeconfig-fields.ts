@@ -17,7 +17,7 @@ export interface RawKubeconfig {
   readonly contexts: ReadonlyMap<string, Fields>;
 }
 
-/** The context of a pod's own service account, if there is no kubeconfig. */
+/** Name of the context of a pod's own service account. A pod without a kubeconfig uses it. */
 export const IN_CLUSTER = "in-cluster";
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 

@@ -47,7 +47,7 @@ export function labelArguments(labels: Labels): string[] {
 /** Functions that {@link isOrphan} needs. */
 export interface Surroundings {
   readonly host: string;
-  /** Start time of a process; undefined if there is none with this pid. */
+  /** Start time of a process; undefined if no process has this pid. */
   startOf(pid: number): string | undefined;
   /** Whether a file exists. True if that is not known. */
   exists(file: string): boolean;

@@ -89,8 +89,8 @@ async function renewLease(api: Api, name: string): Promise<void> {
 }
 
 async function reportNode(api: Api, options: NodeOptions, kubeletVersion: string): Promise<void> {
-  // Requests have no effect here (there are no cgroups), so the allocatable resources are far more than the machine has:
-  // a mesh that fits on a small machine is always scheduled.
+  // Without cgroups, a pod's resource requests limit nothing. The node reports far more resources than the machine has, so the
+  // scheduler accepts every mesh that fits on a small machine.
   const resources = { cpu: "256", memory: "1Ti", pods: String(options.maxPods), "ephemeral-storage": "1Ti" };
   const now = rfc3339(new Date());
   const condition = (type: string, status: string, reason: string, message: string): V1NodeCondition =>
