@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { differenceOf, flagsOf } from "./cluster.ts";
+import { differenceOf } from "./cluster.ts";
+import { flagsOf } from "./image-flags.ts";
 import { commandOf } from "./command-line.ts";
 
 const DIGEST = `sha256:${"0".repeat(64)}`;

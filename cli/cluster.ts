@@ -7,11 +7,10 @@ import type { UpgradableCluster } from "../clusters/upgradable.ts";
 import { chooseMesh, type WantedMesh } from "../clusters/components/components.ts";
 import { attachEmbedded, startEmbedded, stopEmbedded } from "../clusters/embedded/embedded.ts";
 import { digestsByName, type ImagePlaces } from "../clusters/components/registry/names.ts";
-import type { ComponentSource } from "../clusters/components/ways.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
 import type { Progress } from "../harness/progress.ts";
-import type { Flags } from "./command-line.ts";
 import { DEFAULT_NAME, type MadeKind } from "./context.ts";
+import type { ImageFlags, PlaceFlags } from "./image-flags.ts";
 import type { Work } from "./work.ts";
 
 interface MakeOptions extends ImageFlags {
@@ -23,35 +22,9 @@ interface MakeOptions extends ImageFlags {
   readonly signal?: AbortSignal;
 }
 
-/** Where images come from: those of a kind cluster, and those of an Istio that is not built from source. */
-export interface PlaceFlags {
-  readonly imageMirror?: string;
-  readonly imageDigest?: Readonly<Record<string, string>>;
-}
-
-export interface ImageFlags extends PlaceFlags {
-  /** Only for a kind cluster: the source of its images. */
-  readonly images?: string;
-  /** Only for a kind cluster: the tag of its node image. */
-  readonly kubernetes?: string;
-  /** Only for an embedded cluster. */
-  readonly components?: ComponentSource;
-}
-
 /** Converts the flags for the clusters. */
 export function placesOf({ imageMirror, imageDigest }: PlaceFlags): ImagePlaces {
   return { mirror: imageMirror, ...(imageDigest ? { digests: imageDigest } : {}) };
-}
-
-/** Converts the options to flags of the command line. */
-export function flagsOf({ images, kubernetes, components, imageMirror, imageDigest = {} }: ImageFlags): Flags {
-  return {
-    "--components": components,
-    "--images": images,
-    "--kubernetes": kubernetes,
-    "--image-mirror": imageMirror,
-    "--image-digest": Object.entries(imageDigest).map(([name, digest]) => `${name}@${digest}`),
-  };
 }
 
 /** A kind of cluster that meshproof creates. */

@@ -30,6 +30,15 @@ export async function readScenarios(
   names: readonly string[],
   tags: readonly string[],
 ): Promise<Scenario[]> {
+  return (await readAndSelect(folder, names, tags)).selected;
+}
+
+/** The same, with all scenarios as well. */
+export async function readAndSelect(
+  folder: string,
+  names: readonly string[],
+  tags: readonly string[],
+): Promise<Record<"all" | "selected", Scenario[]>> {
   // Imported here, because --help does not need it.
   const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
     await import("../harness/scenario/index.ts");
@@ -37,7 +46,7 @@ export async function readScenarios(
   for (const warning of warnings) warn(`warning: ${formatProblem(warning)}`);
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);
-  return selectScenarios(scenarios, { names, tags });
+  return { all: scenarios, selected: selectScenarios(scenarios, { names, tags }) };
 }
 
 /**

@@ -1,6 +1,5 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { Ajv2020 } from "ajv/dist/2020.js";
 import { MeshproofError } from "../harness/model/errors.ts";
 import { runResult, type RunResult } from "../harness/model/result.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
@@ -9,9 +8,6 @@ import { STATUSES } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import schemaOf1 from "./results.v1.schema.json" with { type: "json" };
 import { upgradeResult, type ResultOf1 } from "./version-1.ts";
-
-const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
-const validateVersion1 = ajv.compile<ResultOf1>(schemaOf1);
 
 /**
  * Reads a run's result.
@@ -40,7 +36,8 @@ export async function readResults(place: string, { unjudged = false, old = true 
         : `has schemaVersion ${JSON.stringify(version)}, expected 2`,
       version === undefined ? "name a run's results.json" : "use the meshproof that wrote it, or run again",
     );
-  const damage = ofFile(file, () => (version === 1 ? damageOf1(value) : damageOf(value)));
+  const find = version === 1 ? await damageOf1() : damageOf;
+  const damage = ofFile(file, () => find(value));
   if (damage !== undefined)
     throw refuse(
       `is damaged: ${damage}`,
@@ -65,8 +62,12 @@ export async function readResults(place: string, { unjudged = false, old = true 
   return prepare(result);
 }
 
-function damageOf1(value: unknown): string | undefined {
-  return validateVersion1(value) ? undefined : ajv.errorsText(validateVersion1.errors, { dataVar: "it" });
+/** Finds the same in a file of version 1; only such files need this library. */
+async function damageOf1(): Promise<(value: unknown) => string | undefined> {
+  const { Ajv2020 } = await import("ajv/dist/2020.js");
+  const ajv = new Ajv2020({ formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
+  const validateVersion1 = ajv.compile<ResultOf1>(schemaOf1);
+  return (value) => (validateVersion1(value) ? undefined : ajv.errorsText(validateVersion1.errors, { dataVar: "it" }));
 }
 
 /** The first schema error, with its place: `it/scenarios/0/status is missing`. */

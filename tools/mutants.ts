@@ -2,6 +2,7 @@
 
 import type { Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";
+import { parseSource } from "../harness/scenario/source.ts";
 
 export interface Mutant {
   /** `drop RequestAuthentication jwt-example in policy.yaml`. */
@@ -63,7 +64,9 @@ const CHANGES: Readonly<Record<string, readonly Change[]>> = {
 
 /** Every single change of every policy that a scenario applies. */
 export function mutantsOf(scenario: Scenario): Mutant[] {
-  const files = new Map(scenario.steps.flatMap(({ apply }) => apply.map(({ file, documents }) => [file, documents])));
+  const files = new Map(
+    scenario.steps.flatMap(({ apply }) => apply.map(({ file, text }) => [file, parseSource(text, file).documents])),
+  );
   return [...files].flatMap(([file, originals]) =>
     originals.flatMap((original, index) => {
       const kind = String(original.get("kind"));

@@ -1,13 +1,14 @@
 /** Starts Playwright for `meshproof run`: translates settings, and receives its messages. */
 
 import { spawn } from "node:child_process";
-import { access, constants } from "node:fs/promises";
+import { access, constants, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { cacheRoot } from "../../clusters/components/cache.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { RunResult } from "../../harness/model/result.ts";
+import type { Scenario } from "../../harness/model/scenario.ts";
 import { makeOwnFolder } from "../../harness/own.ts";
 import { readError, type Told } from "../../harness/run/parent.ts";
 import { SETTINGS_VARIABLE, type RunSettings } from "../../harness/run/settings.ts";
@@ -25,16 +26,18 @@ export interface Listener {
 }
 
 /**
- * Runs Playwright with these settings, in its own process group: a terminal's ctrl-C then reaches only this process, which ends
+ * Runs Playwright with these settings and the scenarios that this process has loaded, in its own process group: a terminal's ctrl-C then reaches only this process, which ends
  * Playwright cleanly.
  * @throws the error that prevented a result, or writing it; ERR_PROBE if it ran no scenario
  */
 export async function runPlaywright(
-  settings: RunSettings,
+  { all, ...settings }: RunSettings & { readonly all: readonly Scenario[] },
   { progress, signal }: Work,
   listener: Listener,
 ): Promise<void> {
   const tempDir = makeTempDir();
+  const loaded = path.join(tempDir, "scenarios.json");
+  await writeFile(loaded, JSON.stringify(all));
   const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
   const config = path.join(PROJECT, "playwright.config.ts");
   const child = spawn(process.execPath, [cli, "test", "--config", config], {
@@ -42,7 +45,7 @@ export async function runPlaywright(
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: {
       ...process.env,
-      [SETTINGS_VARIABLE]: JSON.stringify({ ...settings, outputDir: path.join(tempDir, "playwright") }),
+      [SETTINGS_VARIABLE]: JSON.stringify({ ...settings, loaded, outputDir: path.join(tempDir, "playwright") }),
       PWTEST_CACHE_DIR: await writableOr(path.join(cacheRoot(), "playwright"), path.join(tempDir, "compiled")),
       FORCE_COLOR: "0",
     },

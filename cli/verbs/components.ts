@@ -12,7 +12,8 @@ import {
 } from "../../clusters/components/components.ts";
 import type { ComponentSource } from "../../clusters/components/ways.ts";
 import { formatBytes } from "../../reports/text.ts";
-import { placesOf, type PlaceFlags } from "../cluster.ts";
+import { placesOf } from "../cluster.ts";
+import type { PlaceFlags } from "../image-flags.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 import { print, printJson, warn } from "../streams.ts";

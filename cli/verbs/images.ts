@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { kindImages, type KindImage } from "../../clusters/kind/images.ts";
-import type { ImageFlags } from "../cluster.ts";
+import type { ImageFlags } from "../image-flags.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
 import { print, printJson } from "../streams.ts";

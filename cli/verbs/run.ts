@@ -10,10 +10,8 @@ import { parseShard, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder } from "../../reports/index.ts";
 import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandOf } from "../command-line.ts";
-import { knownFailuresOf } from "../../harness/run/loaded.ts";
-import { flagsOf, type ImageFlags } from "../cluster.ts";
-import { MADE_KINDS, type MadeKind, readScenarios, SCENARIOS } from "../context.ts";
-import { prepareHost } from "../host.ts";
+import { flagsOf, type ImageFlags } from "../image-flags.ts";
+import { MADE_KINDS, type MadeKind, readAndSelect, SCENARIOS } from "../context.ts";
 import { runPlaywright } from "../playwright/start.ts";
 import { work } from "../work.ts";
 import { isTerminal, print, printPainted, warn } from "../streams.ts";
@@ -95,12 +93,12 @@ export interface ExistingFlags {
 export async function run(names: readonly string[], options: RunVerbOptions): Promise<number> {
   return work(async (work) => {
     refuseMixedOptions(options);
-    const selected = await readScenarios(options.scenarios, names, options.tag);
+    const { all, selected } = await readAndSelect(options.scenarios, names, options.tag);
     const again =
       options.rerunFailed === undefined
         ? selected
         : await onlyFailed(selected, options.rerunFailed, {
-            all: await readScenarios(options.scenarios, [], []),
+            all,
             ignoreMissing: options.ignoreMissing === true,
             tell: work.progress,
           });
@@ -112,12 +110,14 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
       options.shard === undefined ? { scenarios: again } : takeShard(again, parseShard(options.shard));
     const here = new Set(scenarios.map(({ id }) => id));
     const elsewhere = new Set(selected.map(({ id }) => id).filter((id) => !here.has(id)));
-    if (options.knownFailures !== undefined) await knownFailuresOf({ knownFailures: options.knownFailures }, []);
-    if (options.install === true) await prepareHost(work);
+    // What these need takes time to load.
+    if (options.knownFailures !== undefined)
+      await (await import("../../harness/run/loaded.ts")).knownFailuresOf({ knownFailures: options.knownFailures }, []);
+    if (options.install === true) await (await import("../host.ts")).prepareHost(work);
     await tryFolder(options.results);
     const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);
     let told: RunResult | undefined;
-    await runPlaywright(settingsOf(scenarios, asked, options, { shard, elsewhere }), work, {
+    await runPlaywright({ ...settingsOf(scenarios, asked, options, { shard, elsewhere }), all }, work, {
       result(result) {
         told = result;
         work.clear();

@@ -12,7 +12,8 @@ import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/
 import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
 import { formatDiff, pointLatest, readResults, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
-import { flagsOf, makerOf, takeClusterLease, type ImageFlags } from "../cluster.ts";
+import { makerOf, takeClusterLease } from "../cluster.ts";
+import { flagsOf, type ImageFlags } from "../image-flags.ts";
 import { commandOf } from "../command-line.ts";
 import { MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
 import { prepareHost } from "../host.ts";

@@ -1,6 +1,5 @@
-/** A manifest file as a person would `kubectl apply` it, parsed once: what needs to know of it asks this tree. */
+/** A manifest file as a person would `kubectl apply` it, as plain data: what is loaded once can be handed to another process. */
 
-import type { Document } from "yaml";
 import type { Position } from "./scenario.ts";
 
 /** How a proxy or istiod reaches keys outside the mesh. */
@@ -28,7 +27,7 @@ export interface ManifestFile {
   readonly file: string;
   /** Where a step names the file; the beginning of the file where no step does. */
   readonly position: Position;
-  readonly documents: readonly Document[];
+  readonly text: string;
   /** The objects as the file writes them, substitutions not made; those of a List each for itself. */
   readonly objects: readonly { readonly object: ManifestObject; readonly position: Position }[];
   readonly uses: readonly Substitution[];

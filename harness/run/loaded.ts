@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "../known-failures.ts";
 import type { Scenario } from "../model/scenario.ts";
@@ -10,7 +11,7 @@ const loading = new Map<string, Promise<readonly Scenario[]>>();
 const alone = new Map<string, Promise<ReadonlyMap<string, Alone>>>();
 
 /**
- * All scenarios of a run's folder, read once in each process: it takes half a second, and a worker is replaced after each test
+ * All scenarios of a run's folder, read once in each process: their YAML takes a second, and a worker is replaced after each test
  * that fails.
  * @throws MeshproofError ERR_SCENARIO_INVALID
  */
@@ -44,6 +45,7 @@ export async function knownFailuresOf(
 }
 
 async function load(settings: RunSettings): Promise<readonly Scenario[]> {
+  if (settings.loaded !== undefined) return JSON.parse(await readFile(settings.loaded, "utf8")) as Scenario[];
   const { scenarios, problems } = await loadScenarios(settings.scenarios, projectOf(settings));
   if (problems.length > 0) throw invalidScenarios(problems);
   return scenarios;

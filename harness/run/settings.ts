@@ -27,6 +27,8 @@ export interface RunSettings {
   readonly cluster: ClusterChoice;
   /** The folder `scenarios`. */
   readonly scenarios: string;
+  /** A file that has all of them, as the process that started this run has loaded them. */
+  readonly loaded?: string;
   /** Those that were selected; default all. */
   readonly ids?: readonly string[];
   /** Selected, and left to other runs: entries of known failures that name them are not for this one. */

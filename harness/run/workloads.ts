@@ -13,7 +13,6 @@ import { parseManifest, substitute } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
-import { issueLeaf } from "./certificate.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { outsideHostOf, readKeySets } from "./substitution.ts";
@@ -235,6 +234,7 @@ async function startOutsideHost(options: DeployOptions): Promise<void> {
   );
   const container = containerOf(pod, "nginx");
   const ip = pod.status?.podIP ?? "";
+  const { issueLeaf } = await import("./certificate.ts"); // its library takes time to load, and a warm cluster needs none
   const leaf = await issueLeaf(authority, [outsideHostOf(ip, outsideNamespace), ip]);
   await writeFileIn(kube, container, "/tls/tls.crt", leaf.certificate);
   await writeFileIn(kube, container, "/tls/tls.key", leaf.privateKey);

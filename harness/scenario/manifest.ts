@@ -24,7 +24,7 @@ export function readManifest(text: string, file: string): ReadManifest {
   const manifest: ManifestFile = {
     file,
     position: source.positionAt(0),
-    documents: source.documents,
+    text,
     objects: objects.map(({ node, object }) => ({ object, position: source.positionAt(startOf(node)) })),
     uses: substitutions,
   };
@@ -54,7 +54,7 @@ export function checkManifest(
     problems.push({ position, message: `unknown issuer "${issuer}" in ${written}`, hint });
   }
   if (problems.length > 0) return problems;
-  const documents = manifest.documents.map(({ contents }) => contents);
+  const documents = source.documents.map(({ contents }) => contents);
   const objects = documents.filter((contents) => kindOf(contents) !== "nothing");
   if (objects.length === 0) problems.push({ position: manifest.position, message: "the manifest holds no object" });
   for (const object of objects) {

@@ -4,7 +4,7 @@ import { isScalar, Scalar, stringify, visit } from "yaml";
 import type { ManifestFile, ManifestObject, OutsideScheme, Substitution } from "../model/manifest.ts";
 import { didYouMean } from "./problem.ts";
 import type { Problem } from "./problem.ts";
-import { kindOf, objectsIn, startOf } from "./source.ts";
+import { kindOf, objectsIn, parseSource, startOf } from "./source.ts";
 import type { Source } from "./source.ts";
 
 /** The values of `${…}` in one step of one run. */
@@ -40,13 +40,12 @@ const KNOWN = [
  * comments for an item of a List).
  */
 export function substitute(
-  { documents }: Pick<ManifestFile, "documents">,
+  { text, file }: Pick<ManifestFile, "text" | "file">,
   values: SubstitutionValues,
 ): { yaml: string; objects: ManifestObject[]; texts: string[] } {
-  const made = documents
-    .filter(({ contents }) => kindOf(contents) !== "nothing")
-    .map((original) => {
-      const document = original.clone();
+  const made = parseSource(text, file)
+    .documents.filter(({ contents }) => kindOf(contents) !== "nothing")
+    .map((document) => {
       visit(document, {
         Scalar: (key, node) => {
           if (key === "key" || typeof node.value !== "string") return;
