@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
-import type { Comparison } from "../harness/model/comparison.ts";
+import { comparisonFile } from "../harness/model/comparison.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { allPassed, attacks, hostile } from "../test/recorded/change.ts";
 import { redRun } from "../test/recorded/results.ts";
@@ -56,7 +56,7 @@ describe("meshproof diff", () => {
   it("prints the same as JSON and as Markdown, and writes files", async () => {
     const { stdout, exitCode } = await diff(good, bad, "--json", "--out", "out");
     assert.equal(exitCode, 1);
-    const comparison = JSON.parse(stdout) as Comparison;
+    const comparison = comparisonFile.parse(JSON.parse(stdout));
     assert.equal(comparison.changes.length, 1);
     assert.deepEqual(JSON.parse(readFileSync(path.join(folder, "out", "diff.json"), "utf8")), comparison);
     assert.match(readFileSync(path.join(folder, "out", "diff.html"), "utf8"), /1 unexpected change/);

@@ -5,7 +5,7 @@ import path from "node:path";
 import { after, describe, it } from "node:test";
 import type { RunResult, Status } from "../harness/model/result.ts";
 import { findTrend } from "../harness/trend/trend.ts";
-import type { Trend } from "../harness/model/trend.ts";
+import { trendFile } from "../harness/model/trend.ts";
 import { allPassed, attacks, check, hostile, run, scenario, step } from "../test/recorded/change.ts";
 import { formatJson } from "../reports/json.ts";
 import { meshproof } from "./meshproof.fixture.ts";
@@ -116,7 +116,7 @@ describe("meshproof trend", () => {
     const page = readFileSync(path.join(folder, "runs", "trend.html"), "utf8");
     assert.match(page, /<a href="two\/report\.html">run-2<\/a>/);
     assert.equal(page.match(/<polyline/g)?.length, 3);
-    const json = JSON.parse(readFileSync(path.join(folder, "runs", "trend.json"), "utf8")) as Trend;
+    const json = trendFile.parse(JSON.parse(readFileSync(path.join(folder, "runs", "trend.json"), "utf8")));
     assert.equal(json.failing[0]?.since.run, "run-2");
     assert.deepEqual(JSON.parse((await trend("runs", "--json")).stdout), json);
   });

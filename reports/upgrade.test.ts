@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterInfo } from "../harness/model/cluster.ts";
-import { upgradeExitCode, type UpgradeResult } from "../harness/upgrade/upgrade.ts";
-import type { Incident, StreamResult } from "../harness/upgrade/verdict.ts";
+import { upgradeExitCode } from "../harness/upgrade/upgrade.ts";
+import type { Incident, StreamResult, UpgradeResult } from "../harness/model/upgrade.ts";
 import { formatUpgrade, formatUpgradeHtml, formatUpgradeMarkdown } from "./upgrade.ts";
 
 const cluster = (istio: string): ClusterInfo => ({

@@ -6,9 +6,9 @@ import {
   refusedByScenarios,
   unavailableOf,
   upgradeExitCode,
-  type UpgradeResult,
 } from "../harness/upgrade/upgrade.ts";
-import { countOfIncidents, type Incident, type StreamResult } from "../harness/upgrade/verdict.ts";
+import type { Incident, StreamResult, UpgradeResult } from "../harness/model/upgrade.ts";
+import { countOfIncidents } from "../harness/upgrade/verdict.ts";
 import { html, type Html } from "./html/escape.ts";
 import { renderTop } from "./html/frame.ts";
 import { copyable } from "./html/marks.ts";
@@ -23,9 +23,14 @@ import { formatDuration, plural } from "./text.ts";
 /** Writes upgrade.json, upgrade.md and upgrade.html. */
 export async function writeUpgrade(result: UpgradeResult, dir: string): Promise<{ readonly html: string }> {
   const write = await writerIn(dir);
-  await write("upgrade.json", `${escapeJson(JSON.stringify(result, undefined, 2))}\n`);
+  await write("upgrade.json", formatUpgradeJson(result));
   await write("upgrade.md", formatUpgradeMarkdown(result));
   return { html: await write("upgrade.html", formatUpgradeHtml(result)) };
+}
+
+/** The result as JSON (schema: upgrade.schema.json). Control characters are written as `\u` escapes. */
+export function formatUpgradeJson(result: UpgradeResult): string {
+  return `${escapeJson(JSON.stringify(prepareData(result), undefined, 2))}\n`;
 }
 
 /** Formats for a terminal: the verdict, then each stream's counts. */

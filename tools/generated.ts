@@ -1,7 +1,12 @@
 /** The files of the repository that are made from others, and what must stand in them. */
 
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
-import { printResultsSchema } from "../harness/model/result.ts";
+import { comparisonFile } from "../harness/model/comparison.ts";
+import { runResult } from "../harness/model/result.ts";
+import { printJsonSchema } from "../harness/model/schema.ts";
+import { reproFile } from "../harness/model/ticket.ts";
+import { trendFile } from "../harness/model/trend.ts";
+import { upgradeFile } from "../harness/model/upgrade.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { readScenarios, SCENARIOS } from "../cli/context.ts";
 import { renderedFiles } from "../test/recorded/rendered.ts";
@@ -11,7 +16,11 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const scenarios = await readScenarios(SCENARIOS, [], []);
   return new Map([
     ["schema/scenario.schema.json", printScenarioSchema()],
-    ["reports/results.schema.json", printResultsSchema()],
+    ["reports/results.schema.json", printJsonSchema(runResult)],
+    ["reports/diff.schema.json", printJsonSchema(comparisonFile)],
+    ["reports/trend.schema.json", printJsonSchema(trendFile)],
+    ["reports/repro.schema.json", printJsonSchema(reproFile)],
+    ["reports/upgrade.schema.json", printJsonSchema(upgradeFile)],
     ["docs/scenarios.md", describeScenarios(scenarios)],
     ...renderedFiles(),
   ]);

@@ -1,86 +1,103 @@
 /** The differences between two runs. Plain data: reports show it, `meshproof diff --json` prints it. Times are milliseconds. */
 
+import * as z from "zod";
 import type { Finding } from "./finding.ts";
-import type { Status } from "./result.ts";
-import type { Position } from "./scenario.ts";
+import { findings, position, reason, status } from "./result.ts";
+import { count, texts, time, type Immutable } from "./schema.ts";
 
+export const versions = z
+  .strictObject({ kubernetes: z.string(), istio: z.string(), envoy: z.string(), meshproof: z.string() })
+  .meta({ id: "versions" });
+
+const side = z
+  .strictObject({
+    run: z.string(),
+    startedAt: z.iso.datetime(),
+    cluster: z.string().describe("The kind of cluster."),
+    versions,
+    checks: count.describe("Number of checks that were judged."),
+    scenarios: count,
+    enforcedMs: time.describe("Median over the checks that both sides have, for information only.").optional(),
+  })
+  .meta({ id: "side" });
 /** A run, as a comparison names it. */
-export interface Side {
-  readonly run: string;
-  readonly startedAt: string;
-  readonly cluster: string;
-  readonly versions: {
-    readonly kubernetes: string;
-    readonly istio: string;
-    readonly envoy: string;
-    readonly meshproof: string;
-  };
-  /** Number of checks that were judged. */
-  readonly checks: number;
-  readonly scenarios: number;
-  /** Median over the checks that both sides have, for information only. */
-  readonly enforcedMs?: number;
-}
+export type Side = Immutable<z.infer<typeof side>>;
 
-/** The result of one run in a cell. */
-export interface Seen {
-  readonly status: Status;
-  /** The status code of `200 from workload`; undefined if the cell is not a single request. */
-  readonly answer?: number;
-  readonly by?: string;
-  /** The body of a reply that did not come from a workload. Hostile text. */
-  readonly body?: string;
-  /** Envoy's response code details. Hostile text. */
-  readonly details?: string;
-  readonly findings?: readonly Finding[];
-  /** The findings as sentences. */
-  readonly reason?: string;
-  readonly enforcedMs?: number;
-}
+const seen = z
+  .strictObject({
+    status,
+    answer: count.describe("The HTTP status; left out if the cell is not a single request.").optional(),
+    by: z.string().describe("Who answered, or who asked the JWKS server.").optional(),
+    body: z.string().describe("The body of a reply that did not come from a workload.").optional(),
+    details: z.string().describe("Envoy's response code details.").optional(),
+    findings: findings<Finding>("Why it has this status, as data."),
+    reason,
+    enforcedMs: time.optional(),
+  })
+  .meta({ id: "seen" });
+/** The result of one run in a cell. Hostile text: escape before showing. */
+export type Seen = Immutable<z.infer<typeof seen>>;
 
+const aspect = z.enum(["answer", "by", "status", "body", "details"]);
 /** The part of a cell that differs, most important first. */
-export type Aspect = "answer" | "by" | "status" | "body" | "details";
+export type Aspect = z.infer<typeof aspect>;
 
-export interface Cell {
-  readonly scenario: string;
-  /** Undefined for a scenario as a whole: it was skipped, or failed outside its checks. */
-  readonly step?: string;
-  readonly check?: string;
-  readonly position: Position;
-}
+export const cell = z.strictObject({
+  scenario: z.string(),
+  step: z
+    .string()
+    .describe("Left out for a scenario as a whole: it was skipped, or failed outside its checks.")
+    .optional(),
+  check: z.string().optional(),
+  position,
+});
+export type Cell = Immutable<z.infer<typeof cell>>;
 
-export interface Change extends Cell {
-  readonly before: Seen;
-  readonly after: Seen;
-  readonly aspects: readonly Aspect[];
-  /** The entry of the list of known changes that explains the whole difference. */
-  readonly known?: { readonly id: string; readonly sentence: string; readonly source: string };
-}
+const change = z
+  .strictObject({
+    ...cell.shape,
+    before: seen,
+    after: seen,
+    aspects: z.array(aspect).describe("The parts that differ, most important first."),
+    known: z
+      .strictObject({ id: z.string(), sentence: z.string(), source: z.string() })
+      .describe("The entry of the list of known changes that explains the whole difference.")
+      .optional(),
+  })
+  .meta({ id: "change" });
+export type Change = Immutable<z.infer<typeof change>>;
 
-export interface OneSided extends Cell {
-  readonly seen: Seen;
-}
+const oneSided = z.strictObject({ ...cell.shape, seen }).meta({ id: "oneSided" });
+export type OneSided = Immutable<z.infer<typeof oneSided>>;
 
-export interface Comparison {
-  readonly schemaVersion: 1;
-  readonly before: Side;
-  readonly after: Side;
-  readonly changes: readonly Change[];
-  /** Cells that only the second run has. One that did not pass is unexpected. */
-  readonly added: readonly OneSided[];
-  /** Cells that only the first run has. All are unexpected: it is not known whether they would still pass. */
-  readonly removed: readonly OneSided[];
-  /** Number of cells that are the same on both sides. */
-  readonly same: number;
-  /** Number of cells that were skipped or in error on both sides: the same, but not judged. */
-  readonly unjudged: number;
-  /**
-   * Scenarios that an interrupted run did not finish, on either side: they are not compared. Undefined if both runs are
-   * complete.
-   */
-  readonly interrupted?: { readonly runs: readonly string[]; readonly scenarios: readonly string[] };
-  /** Entries of the list that apply to these two versions and that explain no difference. */
-  readonly unseen: readonly string[];
-  /** Number of changes not on the list, removed checks, and added checks that did not pass. */
-  readonly unexpected: number;
-}
+export const comparisonFile = z
+  .strictObject({
+    schemaVersion: z.literal(1),
+    before: side,
+    after: side,
+    changes: z.array(change),
+    added: z.array(oneSided).describe("Cells that only the second run has. One that did not pass is unexpected."),
+    removed: z
+      .array(oneSided)
+      .describe(
+        "Cells that only the first run has. All are unexpected: it is not known whether they would still pass.",
+      ),
+    same: count.describe("Number of cells that are the same on both sides."),
+    unjudged: count.describe("Number of cells that were skipped or in error on both sides: the same, but not judged."),
+    interrupted: z
+      .strictObject({ runs: texts, scenarios: texts })
+      .describe(
+        "Scenarios that an interrupted run did not finish, on either side: they are not compared. Left out if both runs are complete.",
+      )
+      .optional(),
+    unseen: texts.describe("Entries of the list that apply to these two versions and that explain no difference."),
+    unexpected: count.describe(
+      "Number of changes not on the list, removed checks, and added checks that did not pass.",
+    ),
+  })
+  .meta({
+    title: "meshproof diff",
+    description:
+      "The differences between two runs (diff.json, `meshproof diff --json`). Times are milliseconds. Text from a mesh is hostile: escape it before showing.",
+  });
+export type Comparison = Immutable<z.infer<typeof comparisonFile>>;

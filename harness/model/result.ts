@@ -8,30 +8,28 @@ import { clusterInfo, meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
 import type { Expectation } from "./scenario.ts";
-import { toJsonSchema, type Immutable } from "./schema.ts";
+import { count, texts, time, type Immutable } from "./schema.ts";
 
-const status = z.enum(["passed", "failed", "flaky", "error", "skipped", "known-failure"]).meta({ id: "status" });
+export const status = z.enum(["passed", "failed", "flaky", "error", "skipped", "known-failure"]).meta({ id: "status" });
 export type Status = z.infer<typeof status>;
 
-const count = z.int().min(0);
-const time = z.number().min(0);
-const texts = z.array(z.string());
-const by = z
+export const by = z
   .enum(["authentication", "authorization", "workload", "proxy", "nobody"])
   .meta({ id: "by", description: "Who answered." });
 
-const position = z
+export const position = z
   .strictObject({ file: z.string(), line: count, column: count })
   .meta({ id: "position", description: "A place in a file, counted from 1; 0 where there is none." });
 
 const finding = z
   .looseObject({ kind: z.string() })
-  .meta({ id: "finding", description: "One fact, as data: the closed union of harness/model/finding.ts." });
+  .meta({ id: "finding", description: "One fact, as data: harness/model/finding.ts and ticket.ts have all kinds." });
 /** Findings whose shape only the compiler checks: a file from a newer meshproof may contain more kinds. */
-const findings = <F>(description: string) =>
-  (z.array(finding) as unknown as z.ZodType<readonly F[]>).meta({ description }).optional();
+export const facts = <F>(description: string) =>
+  (z.array(finding) as unknown as z.ZodType<readonly F[]>).meta({ description });
+export const findings = <F>(description: string) => facts<F>(description).optional();
 const WHY = "Why it has this status, as data.";
-const reason = z.string().describe("The findings in words, for people.").optional();
+export const reason = z.string().describe("The findings in words, for people.").optional();
 
 const expectation = z
   .strictObject({
@@ -122,7 +120,7 @@ const asked = z
   .meta({ id: "asked", description: "Who asked a JWKS server, by its own access log." });
 export type AskedResult = Immutable<z.infer<typeof asked>>;
 
-const object = z
+export const appliedObject = z
   .strictObject({
     verb: z.enum(["apply", "delete"]),
     kind: z.string(),
@@ -141,7 +139,7 @@ const object = z
   })
   .meta({ id: "object" });
 /** An object that a step applied or deleted. */
-export type AppliedObject = Immutable<z.infer<typeof object>>;
+export type AppliedObject = Immutable<z.infer<typeof appliedObject>>;
 
 const step = z
   .strictObject({
@@ -150,7 +148,7 @@ const step = z
     status,
     findings: findings<StepFinding>("Why it could not be judged; such a step is in error and has no checks."),
     reason,
-    objects: z.array(object),
+    objects: z.array(appliedObject),
     checks: z.array(check),
     asked: z.array(asked),
     matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
@@ -223,7 +221,7 @@ const scenario = z
   .meta({ id: "scenario" });
 export type ScenarioResult = Immutable<z.infer<typeof scenario>>;
 
-const counts = z
+export const counts = z
   .strictObject({ passed: count, failed: count, flaky: count, error: count, skipped: count, "known-failure": count })
   .describe("Checks by status; a skipped or broken scenario counts as one.");
 export type Counts = Immutable<z.infer<typeof counts>>;
@@ -279,11 +277,6 @@ export const runResult = z
       "What a run found (results.json). Times are milliseconds unless named otherwise. Text from a mesh is hostile: escape it before showing.",
   });
 export type RunResult = Immutable<z.infer<typeof runResult>>;
-
-/** The JSON Schema of results.json. */
-export function printResultsSchema(): string {
-  return `${JSON.stringify(toJsonSchema(runResult, "draft-2020-12"), undefined, 2)}\n`;
-}
 
 /** The scenarios that an interrupted run did not start or did not finish: they have no result. */
 export function unfinishedOf({ interrupted, scenarios }: RunResult): ScenarioResult[] {

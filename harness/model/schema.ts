@@ -8,6 +8,11 @@ import * as z from "zod";
 /** The type with every property read-only. */
 export type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 
+export const count = z.int().min(0);
+/** Milliseconds. */
+export const time = z.number().min(0);
+export const texts = z.array(z.string());
+
 /** Text with at least one visible character. */
 export const text = (description?: string): z.ZodString =>
   z
@@ -62,4 +67,9 @@ export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-
   const definitions = (rest as { $defs?: Record<string, { id?: string }> }).$defs ?? {};
   for (const definition of Object.values(definitions)) delete definition.id;
   return { $schema, ...rest };
+}
+
+/** Prints the JSON Schema of a file that meshproof writes. */
+export function printJsonSchema(schema: z.ZodType): string {
+  return `${JSON.stringify(toJsonSchema(schema, "draft-2020-12"), undefined, 2)}\n`;
 }

@@ -1,9 +1,11 @@
 /** The answer to a ticket. Plain data: reports show it, `meshproof repro --json` prints it. Hostile text: escape before showing. */
 
-import type { MeshSetting } from "./cluster.ts";
+import * as z from "zod";
+import { meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Cause, Labels, ObjectRef, TicketNote } from "./finding.ts";
-import type { AppliedObject, CheckResult } from "./result.ts";
+import { appliedObject, by, facts, type CheckResult } from "./result.ts";
+import { count, texts, type Immutable } from "./schema.ts";
 
 /** A request with its answer, without an expectation. */
 export interface Observation extends Pick<CheckResult, "request" | "got" | "explanation" | "curl" | "cell"> {
@@ -11,30 +13,38 @@ export interface Observation extends Pick<CheckResult, "request" | "got" | "expl
   readonly settled: boolean;
 }
 
+const answered = z.strictObject({ status: count.describe("HTTP status; 0 where no answer came."), by });
 /** The short form of an answer. */
-export interface Answered {
-  readonly status: number;
-  readonly by: CheckResult["got"]["by"];
-}
+export type Answered = Immutable<z.infer<typeof answered>>;
 
-/** One request of the matrix, with its answer. */
-export interface Cell extends Answered {
-  /** Description of the token, `none` without one; never the token itself. */
-  readonly token: string;
-  /** The first bytes of the body. */
-  readonly body: string;
-  /** Envoy's response code details. */
-  readonly details?: string;
-  /** curl's error text if no answer came. */
-  readonly error?: string;
-  /** What the judging proxy's config does with the request. */
-  readonly explanation?: Explanation;
-  /** The command that sends it again, with `$TOKEN` for the token. */
-  readonly curl: string;
-}
+const body = z.string().describe("The first bytes of the body.");
+const details = z.string().describe("Envoy's response code details.").optional();
+const error = z.string().describe("curl's error text if no answer came.").optional();
 
-/** An HTTP status (200: the request reaches the workload), or `closed`: the connection is closed without one. */
-export type Outcome = number | "closed";
+const cell = z
+  .strictObject({
+    ...answered.shape,
+    token: z.string().describe("Description of the token, `none` without one; never the token itself."),
+    body,
+    details,
+    error,
+    explanation: (z.looseObject({ decision: z.unknown() }) as unknown as z.ZodType<Explanation>)
+      .meta({
+        description:
+          "What the judging proxy's config does with the request: Explanation in harness/model/explanation.ts, and the same in words in text.",
+      })
+      .optional(),
+    curl: z.string().describe("The command that sends it again, with `$TOKEN` for the token."),
+  })
+  .meta({ id: "cell", description: "One request of the matrix, with its answer." });
+export type Cell = Immutable<z.infer<typeof cell>>;
+
+const outcome = z
+  .union([count, z.literal("closed")])
+  .describe(
+    "An HTTP status (200: the request reaches the workload), or `closed`: the connection is closed without one.",
+  );
+export type Outcome = z.infer<typeof outcome>;
 
 /** A well-known pitfall, with the object that has it. */
 export type Hint =
@@ -158,59 +168,94 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "seen-otherwise"; readonly seen: Outcome }
 );
 
-export interface ReproAnswer {
-  readonly schemaVersion: 3;
-  /** The name of its results folder. */
-  readonly id: string;
-  readonly tool: { readonly name: string; readonly version: string };
-  readonly startedAt: string;
-  /** The command that repeats this; tokens are without their signatures. */
-  readonly command: string;
-  readonly cause: Cause;
-  /** The answer to the ticket's request. */
-  readonly verdict: Answered & { readonly details?: string; readonly body: string; readonly error?: string };
-  readonly request: string;
-  /** False if a difference from the ticket decides the answer, or may: `verdict` is then that of the reduced ticket. */
-  readonly reproduced: boolean;
-  /** The ticket's name. */
-  readonly ticket: string;
-  /** The answer that the reporter expected, and whether the mesh gives it. */
-  readonly expected?: { readonly outcome: Outcome; readonly met: boolean };
-  readonly matrix: {
-    readonly columns: readonly string[];
-    readonly rows: readonly { readonly request: string; readonly cells: readonly Cell[] }[];
-    /** The column of the ticket's request; its row is the first. */
-    readonly given: string;
-  };
-  /** The active jwtRules and policies, in Envoy's order, compared with the ticket's request. */
-  readonly inForce?: Pick<Explanation, "providers" | "rules">;
-  /** Policies that are in none of the proxies that judge the request, and other oddities of the applied objects. */
-  readonly notes: readonly TicketNote[];
-  /** Differences from the ticket; those that decide, or may, come first. */
-  readonly differences: readonly Difference[];
-  /** Well-known pitfalls that the ticket may have. */
-  readonly hints: readonly Hint[];
-  readonly versions: Readonly<Record<string, string>>;
-  /** Settings of the mesh that are as in the ticket; the others are Istio's defaults. */
-  readonly mesh?: MeshSetting;
-  /** The smallest part of the ticket's YAML that gives the same answer (`--minimize`). */
-  readonly minimized?: Minimization;
-  /** The ticket's objects as they were applied, with meshproof's namespaces, names and keys. */
-  readonly applied: readonly AppliedObject[];
-  /** YAML of the workload that replaces the ticket's. */
-  readonly standIn: string;
-}
+const minimization = z
+  .strictObject({
+    confirmed: z
+      .boolean()
+      .describe("Whether the remaining YAML gave the same answer by itself; if not, the ticket is not reduced."),
+    complete: z
+      .boolean()
+      .describe("False if the limit of attempts was reached: the rest may contain more that is not needed."),
+    tries: count,
+    refused: count.describe(
+      "Attempts that could not run, mostly because the API server rejected the remaining objects.",
+    ),
+    dropped: texts.describe("`AuthorizationPolicy shop/a rules[1]`, in the order of removal."),
+    yaml: z.string().describe("The remaining YAML, without keys."),
+  })
+  .describe("The smallest part of the ticket's YAML that gives the same answer (`--minimize`).");
+export type Minimization = Immutable<z.infer<typeof minimization>>;
 
-export interface Minimization {
-  /** Whether the remaining YAML gave the same answer by itself; if not, the ticket is not reduced. */
-  readonly confirmed: boolean;
-  /** False if the limit of attempts was reached: the rest may contain more that is not needed. */
-  readonly complete: boolean;
-  readonly tries: number;
-  /** Attempts that could not run, mostly because the API server rejected the remaining objects. */
-  readonly refused: number;
-  /** `AuthorizationPolicy shop/a rules[1]`, in the order of removal. */
-  readonly dropped: readonly string[];
-  /** The remaining YAML, without keys. */
-  readonly yaml: string;
-}
+export const reproFile = z
+  .strictObject({
+    schemaVersion: z.literal(3),
+    id: z.string().describe("The name of its results folder."),
+    tool: z.strictObject({ name: z.string(), version: z.string() }),
+    startedAt: z.iso.datetime(),
+    command: z.string().describe("The command that repeats this; tokens are without their signatures."),
+    cause: (z.looseObject({ kind: z.string() }) as unknown as z.ZodType<Cause>).meta({
+      description: "Why the ticket's request got its answer: Cause in harness/model/finding.ts.",
+    }),
+    verdict: z
+      .strictObject({ ...answered.shape, details, body, error })
+      .describe("The answer to the ticket's request."),
+    request: z.string(),
+    reproduced: z
+      .boolean()
+      .describe(
+        "False if a difference from the ticket decides the answer, or may: `verdict` is then that of the reduced ticket.",
+      ),
+    ticket: z.string().describe("The ticket's name."),
+    expected: z
+      .strictObject({ outcome, met: z.boolean() })
+      .describe("The answer that the reporter expected, and whether the mesh gives it.")
+      .optional(),
+    matrix: z.strictObject({
+      columns: texts,
+      rows: z.array(z.strictObject({ request: z.string(), cells: z.array(cell) })),
+      given: z.string().describe("The column of the ticket's request; its row is the first."),
+    }),
+    inForce: (
+      z.strictObject({
+        providers: z.array(z.looseObject({ name: z.string() })),
+        rules: z.array(z.looseObject({ name: z.string() })),
+      }) as unknown as z.ZodType<Pick<Explanation, "providers" | "rules">>
+    )
+      .meta({
+        description: "The active jwtRules and policies, in Envoy's order, compared with the ticket's request.",
+      })
+      .optional(),
+    notes: facts<TicketNote>(
+      "Policies that are in none of the proxies that judge the request, and other oddities of the applied objects: TicketNote in harness/model/finding.ts.",
+    ),
+    differences: facts<Difference>(
+      "Differences from the ticket (Difference in harness/model/ticket.ts); those that decide, or may, come first.",
+    ),
+    hints: facts<Hint>("Well-known pitfalls that the ticket may have: Hint in harness/model/ticket.ts."),
+    versions: z.record(z.string(), z.string()),
+    mesh: meshSetting
+      .describe("Settings of the mesh that are as in the ticket; the others are Istio's defaults.")
+      .optional(),
+    minimized: minimization.optional(),
+    applied: z
+      .array(appliedObject)
+      .describe("The ticket's objects as they were applied, with meshproof's namespaces, names and keys."),
+    standIn: z.string().describe("YAML of the workload that replaces the ticket's."),
+    text: z
+      .strictObject({
+        verdict: z.string(),
+        cause: z.string(),
+        notes: texts,
+        hints: texts,
+        differences: texts,
+        needs: texts.describe("What to give for a difference that may decide."),
+      })
+      .describe("The same in words, for people. Written to the file alone.")
+      .optional(),
+  })
+  .meta({
+    title: "meshproof repro",
+    description:
+      "The answer to a ticket (repro.json, `meshproof repro --json`). Text from a mesh or a ticket is hostile: escape it before showing.",
+  });
+export type ReproAnswer = Immutable<z.infer<typeof reproFile>>;

@@ -12,7 +12,8 @@ import type { Progress } from "../progress.ts";
 import { createTokenFactory } from "../tokens/factory.ts";
 import { STREAM_NAMESPACE } from "./baseline.ts";
 import { policesWholeMesh } from "./mesh-wide.ts";
-import { RUN_PHASES, type Allowance, type UpgradeResult } from "./upgrade.ts";
+import { RUN_PHASES } from "./upgrade.ts";
+import type { Allowance, UpgradeResult } from "../model/upgrade.ts";
 import { startWatch } from "./watch.ts";
 
 export interface UpgradeTask {

@@ -4,7 +4,8 @@ import { MeshproofError } from "../model/errors.ts";
 import type { Kube } from "../mesh/client.ts";
 import { messageOf } from "../mesh/api-error.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
-import { judgeAnswer, type StreamAnswer, type StreamRecord, type StreamSpec } from "./verdict.ts";
+import { judgeAnswer, type StreamAnswer, type StreamRecord } from "./verdict.ts";
+import type { StreamSpec } from "../model/upgrade.ts";
 
 export interface StreamRequest extends StreamSpec {
   readonly url: string;

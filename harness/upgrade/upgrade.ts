@@ -1,40 +1,11 @@
-/** The result of an upgrade. Plain data: written as upgrade.json, read by its reports. */
+/** Judges the result of an upgrade. Pure. */
 
-import type { ClusterInfo } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
-import type { Counts } from "../model/result.ts";
-import { countOfIncidents, STEADY, type Incident, type StreamProblem, type StreamResult } from "./verdict.ts";
+import type { Allowance, Incident, StreamProblem, StreamResult, UpgradeResult } from "../model/upgrade.ts";
+import { countOfIncidents, STEADY } from "./verdict.ts";
 
 /** The phases in which the scenarios run. */
 export const RUN_PHASES = { from: "first run", to: "second run" } as const;
-
-/** How many requests that must be admitted may fail: a number, or a share of the sent ones. */
-export type Allowance = { readonly requests: number } | { readonly share: number };
-
-export interface UpgradeResult {
-  readonly schemaVersion: 1;
-  readonly id: string;
-  readonly tool: { readonly name: "meshproof"; readonly version: string };
-  readonly command: string;
-  readonly strategy: "in-place" | "revision";
-  readonly startedAt: string;
-  readonly finishedAt: string;
-  /** The cluster before and after, from the versions that its processes report. */
-  readonly from: ClusterInfo;
-  readonly to: ClusterInfo;
-  /** The phases from the streams' first request to their last. */
-  readonly phases: readonly { readonly name: string; readonly startedAt: string; readonly durationMs: number }[];
-  readonly streams: readonly StreamResult[];
-  /** Scenarios whose policies apply to every workload of the mesh, so that they may deny any request. */
-  readonly meshWide: readonly string[];
-  readonly maxUnavailable: Allowance;
-  /** Reasons why the streams prove nothing: pods that restarted. */
-  readonly problems: readonly string[];
-  /** The scenarios' checks before and after. */
-  readonly checks: { readonly from: Counts; readonly to: Counts };
-  /** Number of differences between the two runs that are not in the list of known changes. */
-  readonly unexpected: number;
-}
 
 /**
  * Reads how many requests may fail.

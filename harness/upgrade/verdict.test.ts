@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { complaintsOf, isRefusedByScenario, upgradeExitCode, type UpgradeResult } from "./upgrade.ts";
+import { complaintsOf, isRefusedByScenario, upgradeExitCode } from "./upgrade.ts";
+import type { UpgradeResult } from "../model/upgrade.ts";
 import {
   countOfIncidents,
   judgeAnswer,

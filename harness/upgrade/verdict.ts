@@ -1,5 +1,7 @@
 /** Judges streams of requests during a change: whether a request that must be denied was admitted, and which got no right answer. Pure. */
 
+import type { Gap, Incident, StreamProblem, StreamResult, StreamSpec } from "../model/upgrade.ts";
+
 /** One request of a stream. */
 export interface StreamAnswer {
   /** When it was sent, in epoch milliseconds of a steady clock. */
@@ -7,20 +9,10 @@ export interface StreamAnswer {
   /** 0 if no answer came. */
   readonly status: number;
   /** The proxy itself, or `workload` for anything behind it: then the proxy admitted the request. */
-  readonly by: "proxy" | "workload" | "nobody";
+  readonly by: Incident["by"];
   readonly totalMs: number;
   /** curl's error text if no answer came, or not all of it. */
   readonly error?: string;
-}
-
-/** The request of a stream and its right answer. */
-export interface StreamSpec {
-  /** For people: `gateway, no token`. */
-  readonly name: string;
-  /** The right status: 2xx from the workload, any other from the proxy. */
-  readonly expected: number;
-  /** Requests per second, sent one after the other; a slow answer delays the next. */
-  readonly perSecond: number;
 }
 
 /** The answers of a stream. */
@@ -40,52 +32,6 @@ export interface StreamRecord extends StreamSpec {
 export interface Phase {
   readonly name: string;
   readonly fromMs: number;
-}
-
-/** Wrong answers of one kind, without a right one in between. */
-export interface Incident {
-  readonly phase: string;
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly count: number;
-  readonly status: number;
-  readonly by: StreamAnswer["by"];
-  readonly error?: string;
-}
-
-/** Why a stream's counts prove nothing. */
-export type StreamProblem =
-  | { readonly kind: "broken"; readonly words: string }
-  /** Whole phases without a right answer. */
-  | { readonly kind: "phases"; readonly phases: readonly string[] }
-  | { readonly kind: "gap"; readonly gap: Gap }
-  | { readonly kind: "few"; readonly right: number; readonly due: number; readonly phases: readonly string[] }
-  | { readonly kind: "end"; readonly phase: string; readonly right: number }
-  | { readonly kind: "clock"; readonly phase: string; readonly byMs: number };
-
-/** A time without a right answer. */
-export interface Gap {
-  readonly phases: readonly string[];
-  readonly fromMs: number;
-  readonly forMs: number;
-  /** How many requests were sent in that time. */
-  readonly sent: number;
-}
-
-export interface StreamResult extends StreamSpec {
-  readonly sent: number;
-  /** From the rate, minus the time of slow answers; a request without an answer counts as time without observation. */
-  readonly due: number;
-  readonly right: number;
-  /** Counts for each whole phase. */
-  readonly perPhase: readonly { readonly phase: string; readonly sent: number; readonly right: number }[];
-  readonly longestGap: Gap;
-  /** Requests that were admitted and must be denied: answered with 2xx, or by the workload. Each one fails the upgrade. */
-  readonly breaches: readonly Incident[];
-  /** Requests with a wrong answer that are not breaches. */
-  readonly failures: readonly Incident[];
-  /** Why its counts prove nothing. */
-  readonly problems: readonly StreamProblem[];
 }
 
 /** How many right answers each stream needs before the change and at its end. */

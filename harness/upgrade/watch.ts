@@ -8,7 +8,8 @@ import {
 } from "./baseline.ts";
 import { startStream, steadyNow, untilRight, type RunningStream } from "./send.ts";
 import { judgeStream, STEADY, type Phase, type StreamRecord } from "./verdict.ts";
-import { isRefusedByScenario, type UpgradeResult } from "./upgrade.ts";
+import { isRefusedByScenario } from "./upgrade.ts";
+import type { UpgradeResult } from "../model/upgrade.ts";
 import type { Progress } from "../progress.ts";
 
 /** Streams of requests that continue until they are ended, during any change of the mesh. */

@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { connect } from "../../harness/mesh/client.ts";
 import type { RunResult } from "../../harness/model/result.ts";
-import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { upgradeFile } from "../../harness/model/upgrade.ts";
 import { baseDir } from "../../clusters/embedded/run-dir.ts";
 import { attachKind, stopKind, sweepKind } from "../../clusters/kind/kind.ts";
 import { requireDocker } from "../../clusters/kind/docker.ts";
@@ -102,9 +102,9 @@ describe("a kind cluster", { skip: without }, () => {
     const versions = ["--from", "1.30@1.36", "--to", "1.31@1.40"];
     const place = ["--cluster", "kind", "--images", "offline", "--name", name, "--results", results];
     await succeed("upgrade", "jwt/request-authentication-alone", ...versions, ...place);
-    const { from, to, streams, phases } = JSON.parse(
-      await readFile(path.join(results, "latest/upgrade.json"), "utf8"),
-    ) as UpgradeResult;
+    const { from, to, streams, phases } = upgradeFile.parse(
+      JSON.parse(await readFile(path.join(results, "latest/upgrade.json"), "utf8")),
+    );
     assert.deepEqual([from.kind, from.versions.envoy, to.versions.envoy], ["kind", "1.36.4", "1.40.0"]);
     assert.match(`${from.versions.istio} ${to.versions.istio}`, /^1\.30\S* 1\.31\S*$/);
     assert.ok(phases.some((phase) => phase.name === "workloads"));

@@ -16,7 +16,7 @@ import {
   type TestRegistry,
 } from "../../clusters/components/registry/registry.fixture.ts";
 import type { RunResult } from "../../harness/model/result.ts";
-import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { upgradeFile } from "../../harness/model/upgrade.ts";
 import { istioctlStandIn } from "./istioctl.fixture.ts";
 import { PROJECT } from "../../cli/context.ts";
 
@@ -127,7 +127,9 @@ describe("a released Istio", () => {
     const args = ["--from", VERSION, "--to", `${NEXT}@${ENVOY}`, ...mirror(), "--results", results];
     const { exitCode, all } = await meshproof("upgrade", SCENARIOS[0] ?? "", ...args);
     assert.equal(exitCode, 0, all);
-    const { from, to } = JSON.parse(await readFile(path.join(results, "latest/upgrade.json"), "utf8")) as UpgradeResult;
+    const { from, to } = upgradeFile.parse(
+      JSON.parse(await readFile(path.join(results, "latest/upgrade.json"), "utf8")),
+    );
     assert.deepEqual([from.versions.istio, to.versions.istio], [VERSION, NEXT]);
     for (const image of IMAGES) {
       assert.ok(from.digests[`docker.io/${image}`], image);

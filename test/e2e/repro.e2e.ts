@@ -10,7 +10,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { parse } from "shell-quote";
 import { findSecrets } from "../../cli/find-secrets.ts";
 import type { Cause } from "../../harness/model/finding.ts";
-import type { ReproAnswer } from "../../harness/repro/index.ts";
+import { reproFile } from "../../harness/model/ticket.ts";
 import { describeCause } from "../../reports/words.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -107,7 +107,7 @@ describe("repro", () => {
       const [, , ...args] = parse(command).filter((word) => typeof word === "string" && word !== "") as string[];
       const { exitCode, stdout, stderr } = await repro(...args, "--json");
       assert.equal(exitCode, met ? 0 : 1, stderr);
-      const answer = JSON.parse(stdout) as ReproAnswer;
+      const answer = reproFile.parse(JSON.parse(stdout));
       assert.equal(answer.cause.kind, kind);
       assert.match(describeCause(answer.cause), cause);
       assert.deepEqual(answer.expected?.met, met);
@@ -153,7 +153,7 @@ describe("repro", () => {
       ...["--minimize", "--export", kept, "--json"],
     );
     assert.equal(exitCode, 0, stderr);
-    const { minimized, cause, matrix } = JSON.parse(stdout) as ReproAnswer;
+    const { minimized, cause, matrix } = reproFile.parse(JSON.parse(stdout));
     assert.match(describeCause(cause), TICKET_ANSWERS["health-check"]!.cause);
     assert.equal(matrix.rows[0]?.cells[0]?.status, 403);
     assert.deepEqual([...(minimized?.dropped ?? [])].sort(), [

@@ -12,7 +12,8 @@ import { execIn } from "../../harness/mesh/exec.ts";
 import { waitFor, waitForDeployment } from "../../harness/mesh/wait.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { STREAM_NAMESPACE as namespace } from "../../harness/upgrade/baseline.ts";
-import { complaintsOf, upgradeExitCode, type UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { complaintsOf, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
+import type { UpgradeResult } from "../../harness/model/upgrade.ts";
 import { startWatch } from "../../harness/upgrade/watch.ts";
 
 const NAME = `faults-e2e-${process.pid}`;

@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { runDirOf } from "../../clusters/embedded/run-dir.ts";
 import { connect, type Manifest } from "../../harness/mesh/client.ts";
-import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { upgradeFile } from "../../harness/model/upgrade.ts";
 import { findSecrets } from "../../cli/find-secrets.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
@@ -44,7 +44,7 @@ describe("upgrade", () => {
     await meddled;
     const read = (file: string) => readFile(path.join(results, "latest", file), "utf8");
     const told = output.join("\n");
-    const result = JSON.parse(await read("upgrade.json").catch(() => assert.fail(told))) as UpgradeResult;
+    const result = upgradeFile.parse(JSON.parse(await read("upgrade.json").catch(() => assert.fail(told))));
     const secrets = (await readFile(secretsFile, "utf8")).trim().split("\n");
     assert.ok(secrets.length > 1);
     assert.deepEqual(await findSecrets(results, secrets), []);

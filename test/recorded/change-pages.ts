@@ -3,7 +3,7 @@
 import type { Comparison } from "../../harness/model/comparison.ts";
 import type { ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Trend } from "../../harness/model/trend.ts";
-import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import type { UpgradeResult } from "../../harness/model/upgrade.ts";
 import { attacks, endlessText, hostileText, keysNotFetched } from "./change.ts";
 import { comparison, MINIMIZED, ticket, trend, upgrade } from "./results.ts";
 

@@ -10,11 +10,11 @@ import { compareRuns } from "../../harness/compare/compare.ts";
 import { parseKnownChanges } from "../../harness/compare/known.ts";
 import type { Comparison } from "../../harness/model/comparison.ts";
 import type { RunResult } from "../../harness/model/result.ts";
-import type { ReproAnswer } from "../../harness/model/ticket.ts";
+import { reproFile, type ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Trend } from "../../harness/model/trend.ts";
 import { findTrend } from "../../harness/trend/trend.ts";
 import { upgradeResult, type ResultOf1 } from "../../reports/version-1.ts";
-import type { UpgradeResult } from "../../harness/upgrade/upgrade.ts";
+import { upgradeFile, type UpgradeResult } from "../../harness/model/upgrade.ts";
 
 export const RECORDED = import.meta.dirname;
 
@@ -40,9 +40,9 @@ export const redRun = (): RunResult => read("red");
 /** The runs before and after the upgrade: Istio 1.30 with Envoy 1.36, then Istio 1.31 with Envoy 1.40. */
 export const upgradeRun = (side: "from" | "to"): RunResult => read(`upgrade-${side}`);
 
-export const upgrade = (): UpgradeResult => read("upgrade");
+export const upgrade = (): UpgradeResult => upgradeFile.parse(read("upgrade"));
 
-export const ticket = (name: TicketName = "health-check"): ReproAnswer => read(`ticket-${name}`);
+export const ticket = (name: TicketName = "health-check"): ReproAnswer => reproFile.parse(read(`ticket-${name}`));
 
 /** The old mesh against the broken scenarios on the new one: unexpected and known changes, checks that only one side has. */
 export function comparison(): Comparison {
