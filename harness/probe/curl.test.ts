@@ -104,11 +104,10 @@ describe("a round through a real curl", () => {
       protocol: "h2c",
     });
     try {
-      for (const newConnections of [false, true]) {
+      for (const closes of [false, true]) {
         hosts.length = 0;
-        const answers = await run([h2c("/a"), get("/b"), h2c("/c", [["Host", "own.example"]]), h2c("/d//e")], {
-          newConnections,
-        });
+        const requests = [h2c("/a"), get("/b"), h2c("/c", [["Host", "own.example"]]), h2c("/d//e")];
+        const answers = await run(requests.map((one) => ({ ...one, closes })));
         const bodies = answers.map(({ status, body, error }) => `${status} ${error ?? body.toString()}`);
         assert.deepEqual(bodies, ["200 2.0 /a", "200 hello\n", "200 2.0 /c", "200 2.0 /d//e"]);
         assert.deepEqual(hosts, [host, "own.example", host]);

@@ -11,6 +11,8 @@ export interface WireRequest {
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
   /** `host:port` to connect to instead of the URL's. */
   readonly connectTo?: string;
+  /** Whether the connection ends with the answer, so that the next request is on a new one. */
+  readonly closes?: boolean;
 }
 
 /** An answer as curl received it. */
@@ -30,8 +32,6 @@ export interface RoundOptions {
   readonly boundary: string;
   /** Limit for one request in seconds. */
   readonly maxTime: number;
-  /** Sends each request on a new connection; default is one shared connection. */
-  readonly newConnections?: boolean;
 }
 
 const PROTOCOL_OPTION = { "http/1.0": "http1.0", "http/1.1": "http1.1", h2c: "http2-prior-knowledge" } as const;
@@ -79,7 +79,7 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
         ...destinationOf(request, index),
         request.method === "HEAD" ? "head" : `request = ${quote(request.method)}`,
         ...request.headers.map(([name, value]) => `header = ${quote(value === "" ? `${name};` : `${name}: ${value}`)}`),
-        ...(options.newConnections && request.protocol !== "h2c" ? [`header = "Connection: close"`] : []),
+        ...(request.closes === true && request.protocol !== "h2c" ? [`header = "Connection: close"`] : []),
         "silent",
         "include",
         PROTOCOL_OPTION[request.protocol ?? "http/1.1"],

@@ -65,11 +65,14 @@ async function mark(mesh: KeyServerMesh, server: string, { checks: [check] }: As
   const { ip } = await mesh.server(server);
   const host = server === "outside-host" ? ip : `${server}.${mesh.handle.namespace}`;
   const path = `/mark/${randomBytes(8).toString("hex")}`;
-  const request = { method: "GET", url: `http://${host}${path}`, headers: [["User-Agent", "meshproof/mark"]] as const };
+  const request = {
+    ...{ method: "GET", url: `http://${host}${path}`, closes: true },
+    headers: [["User-Agent", "meshproof/mark"]] as const,
+  };
   // A proxy on the way may answer 503 for a moment, for a kept-alive connection that has just ended: a mark is no verdict.
   const until = performance.now() + MARK_LIMIT_MS;
   for (;;) {
-    const [answer] = await sendRound(mesh.curl, [{ place, request }], { newConnections: true });
+    const [answer] = await sendRound(mesh.curl, [{ place, request }]);
     if (answer?.status === 404) return path;
     if (performance.now() > until) {
       const said = answer?.error ?? `status ${answer?.status} ${answer?.body.toString("utf8").slice(0, 200)}`.trim();

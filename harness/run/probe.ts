@@ -47,29 +47,24 @@ export async function probe<Outcome>(
   { prefix, changed, appliedAt, signal }: ProbeOptions,
 ): Promise<Probed<Outcome>> {
   if (requests.length === 0) return { outcomes: [], rounds: 0 };
-  const send = async (round: number, newConnections: boolean, repeat: number): Promise<Answer[][]> => {
-    const sent = requests.flatMap(({ place, request }, i): PlacedRequest[] => {
-      const one = named(request, `${prefix}.${i + 1}/${round}`);
-      return Array.from({ length: repeat }, () => ({ place, request: one }));
-    });
-    const answers = await sendRound(mesh.curl, sent, { newConnections });
-    return requests.map((_, i) =>
-      answers
-        .slice(i * repeat, (i + 1) * repeat)
-        .map((answer, n) => toAnswer(answer, (sent[i * repeat + n] as PlacedRequest).request)),
-    );
-  };
-  if (changed) {
-    const flushed = await send(0, true, await flushesOf(mesh, requests));
-    onlooker.flush(flushed.map((answers) => answers[0] as Answer));
-  }
-  let round = 0;
-  for (;;) {
+  const inRound = (round: number): PlacedRequest[] =>
+    requests.map(({ place, request }, i) => ({ place, request: named(request, `${prefix}.${i + 1}/${round}`) }));
+  const flushes = changed ? await flushesOf(mesh, requests) : 0;
+  const closing =
+    flushes === 0 ? [] : inRound(0).map(({ place, request }) => ({ place, request: { ...request, closes: true } }));
+  // The first round is sent by the process that has flushed before: each has its own connections.
+  let before = closing.flatMap((one) => Array.from({ length: flushes }, () => one));
+  for (let round = 1; ; round++) {
     signal?.throwIfAborted();
-    const answers = (await send(++round, false, 1)).map((each) => each[0] as Answer);
-    if (onlooker.add({ atMs: performance.now() - appliedAt, answers }) !== "continue") break;
+    const sent = [...before, ...inRound(round)];
+    const answers = (await sendRound(mesh.curl, sent)).map((answer, i) =>
+      toAnswer(answer, (sent[i] as PlacedRequest).request),
+    );
+    if (before.length > 0) onlooker.flush(requests.map((_, i) => answers[i * flushes] as Answer));
+    const state = onlooker.add({ atMs: performance.now() - appliedAt, answers: answers.slice(before.length) });
+    if (state !== "continue") return { outcomes: onlooker.outcomes(), rounds: round };
+    before = [];
   }
-  return { outcomes: onlooker.outcomes(), rounds: round };
 }
 
 /**

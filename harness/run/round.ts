@@ -21,11 +21,7 @@ export interface PlacedRequest {
  * @returns answers in the order of the requests.
  * @throws ERR_PROBE where a place's curl does not run or ends early.
  */
-export async function sendRound(
-  curl: Curl,
-  requests: readonly PlacedRequest[],
-  options: { newConnections?: boolean } = {},
-): Promise<WireAnswer[]> {
+export async function sendRound(curl: Curl, requests: readonly PlacedRequest[]): Promise<WireAnswer[]> {
   const answers: WireAnswer[] = [];
   const groups = Map.groupBy(requests.keys(), (i) => (requests[i] as PlacedRequest).place);
   await Promise.all(
@@ -33,7 +29,7 @@ export async function sendRound(
       const boundary = `--meshproof-${randomBytes(16).toString("hex")}`;
       const config = writeRound(
         indexes.map((i) => (requests[i] as PlacedRequest).request),
-        { boundary, maxTime: MAX_TIME, newConnections: options.newConnections ?? false },
+        { boundary, maxTime: MAX_TIME },
       );
       const result = await curl(place.container, config);
       const read = readRound(result.stdout, boundary);

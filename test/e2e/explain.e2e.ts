@@ -362,7 +362,10 @@ describe("explain", () => {
     const requests = generated.map(({ placed }) => placed);
     // The first round may meet pooled connections on the old policies.
     const curl: Curl = (where, stdin) => execIn(kube, where, CURL_COMMAND, { stdin });
-    await sendRound(curl, requests, { newConnections: true });
+    await sendRound(
+      curl,
+      requests.map(({ place, request }) => ({ place, request: { ...request, closes: true } })),
+    );
     const answers = await sendRound(curl, requests);
     const details = await readDetails(since);
     const seen = new Map<string, number>();
