@@ -58,6 +58,16 @@ export function describeDifference(difference: Difference): string {
       return `${nameOf(difference.object)} has no namespace: it was put into ${difference.namespace}`;
     case "workload-open":
       return `the ticket does not say which of these the request is for: ${difference.candidates.join(", ")}`;
+    case "way-open":
+      return `the ticket does not show what answers at ${difference.host}: the request went to Service ${difference.service}`;
+    case "host-open":
+      return `the ticket does not show what ${difference.variable} is: the request has another host${difference.decides === "no" ? ", and the ticket compares none" : ", and the ticket compares hosts"}`;
+    case "value-open":
+      return `${difference.field} of ${nameOf(difference.object)} is ${JSON.stringify(difference.text)}, whose value the ticket does not show`;
+    case "gateway-port":
+      return `${nameOf(difference.object)} compares the port at the gateway: the gateway here listens on ${difference.here.join(" and ")}${difference.decides === "no" ? ", and another port gets the same answer" : ", and the ticket's may listen on others (such as 80 or 8080 for port 80 of its Service)"}`;
+    case "no-endpoint":
+      return `the mesh has no pod for this request (${difference.details}), and the ticket does not show the pods`;
     case "caller":
       return `the request comes from ${describeCaller(difference.caller)}${BECAUSE[difference.because]}`;
     case "other-caller":
@@ -114,6 +124,15 @@ export function describeNeed(difference: Difference): string | undefined {
       return "add the Deployment and the Service to the YAML";
     case "namespace-assumed":
       return "write the namespace into each object";
+    case "no-endpoint":
+      return "add the Deployment and the Service to the YAML";
+    case "host-open":
+      return "write the host into the request, or add the header Host";
+    case "value-open":
+      return "write the value into the YAML";
+    case "gateway-port":
+      return "ask the ticket's gateway for its ports (kubectl get service, targetPort), and write the policy without ports if that does not matter";
+    case "way-open":
     case "workload-open":
       return "name the Service and its port in the request: --request 'GET http://SERVICE.NAMESPACE:PORT/path'";
     case "other-caller":
@@ -127,6 +146,8 @@ export function describeNeed(difference: Difference): string | undefined {
     case "server-port":
       return "write the Gateway with the ports 80 and 443, and the policy without ports, if that does not matter";
     case "keys":
+      if (difference.keys.some(({ alg }) => alg.startsWith("HS")))
+        return "add the issuer's keys to the rule, as jwks, if it has such a key: a URL with a symmetric key would publish the secret";
       return "write a jwksUri with http://, or jwks, if that does not matter";
     case "gateway":
       return "add the gateway's Deployment or Service to the YAML, or put the policy where the gateway is";
@@ -145,6 +166,7 @@ const NEEDS: Readonly<Record<LeftOut, string>> = {
   ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
   "external-authorizer":
     "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
+  "egress-gateway": "meshproof's cluster has no egress gateway: ask a mesh that has one",
   "target-ref": "meshproof's cluster has no Gateway API and no waypoints: ask a mesh that has them, or use a selector",
 };
 
@@ -160,6 +182,8 @@ function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provide
       return "it is for ambient mode";
     case "external-authorizer":
       return `the external authorizer ${provider === "" ? "" : `${provider} `}decides`;
+    case "egress-gateway":
+      return "it is for an egress gateway";
     case "target-ref":
       return "it is for what its targetRef names, a gateway of the Gateway API or a waypoint";
   }
@@ -211,6 +235,8 @@ function describeKeys({ iss, keys, served, uri }: Extract<Difference, { kind: "k
   switch (served) {
     case "inline":
       return `${mine}, in the jwtRule`;
+    case "unreadable":
+      return `the jwks of issuer ${iss} is not a JSON Web Key Set: other text that is not one replaces it`;
     case "outside":
       return `${mine}: a host outside of the mesh serves them${uri === undefined ? ", where istiod would look for them at the issuer's URL" : at}`;
     case "unreachable":
@@ -259,6 +285,8 @@ export function describeHint(hint: Hint): string {
       return "A CORS preflight (OPTIONS) carries no token: jwt_authn lets it pass, and a policy that requires a token refuses it.";
     case "allow-refuses-the-rest":
       return "As soon as one ALLOW policy selects a workload, what none of their rules matches is refused.";
+    case "token-not-forwarded":
+      return `${nameOf(hint.object)} at the gateway removes the token of ${JSON.stringify(hint.iss)} after the check, so the workload gets none. forwardOriginalToken: true keeps it.`;
     case "hyphen-makes-or":
       return `Each entry with a hyphen in from, to or rules of ${nameOf(hint.object)} is an alternative: conditions that must hold together belong in one entry.`;
   }

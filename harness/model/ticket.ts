@@ -71,7 +71,9 @@ export type Hint =
   | { readonly kind: "claim-not-text"; readonly claim: string; readonly type: string }
   | { readonly kind: "preflight" }
   | { readonly kind: "allow-refuses-the-rest" }
-  | { readonly kind: "hyphen-makes-or"; readonly object: ObjectRef };
+  | { readonly kind: "hyphen-makes-or"; readonly object: ObjectRef }
+  /** A RequestAuthentication at the gateway removes the token, and one at the workload looks for it. */
+  | { readonly kind: "token-not-forwarded"; readonly object: ObjectRef; readonly iss: string };
 
 /** Whether a difference between the ticket and the request that was sent can decide the answer. */
 export type Decides = "yes" | "no" | "unknown";
@@ -85,6 +87,8 @@ export type LeftOut =
   | "ambient"
   /** A CUSTOM policy: the ticket does not contain its provider's answers. */
   | "external-authorizer"
+  /** It is for an egress gateway, which meshproof's mesh does not have. */
+  | "egress-gateway"
   /** Its `targetRef` names a Service, a Gateway or another object. */
   | "target-ref";
 
@@ -128,8 +132,8 @@ export type Difference = { readonly decides: Decides } & (
       readonly kind: "keys";
       readonly iss: string;
       readonly keys: readonly { readonly kid: string; readonly alg: string }[];
-      /** The source of the keys: the jwtRule itself, a host outside the mesh, a Service of the ticket, or none. */
-      readonly served: "inline" | "outside" | "unreachable" | "no-url" | { readonly service: string };
+      /** The source of the keys: the jwtRule itself (perhaps with text that is not a JWKS), a host outside the mesh, a Service of the ticket, or none. */
+      readonly served: "inline" | "unreadable" | "outside" | "unreachable" | "no-url" | { readonly service: string };
       /** The jwksUri without user info and query. */
       readonly uri?: string;
     }
@@ -145,6 +149,12 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "port-assumed"; readonly port: number; readonly by: ObjectRef }
   | { readonly kind: "namespace-assumed"; readonly object: ObjectRef; readonly namespace: string }
   | { readonly kind: "workload-open"; readonly candidates: readonly string[] }
+  /** The ticket does not show what answers at the request's host; the request goes to a Service. */
+  | { readonly kind: "way-open"; readonly host: string; readonly service: string }
+  /** The request's host is a variable, whose value the ticket does not contain. */
+  | { readonly kind: "host-open"; readonly variable: string }
+  /** A field of an object is a variable or a placeholder: `{{ .Values.issuer }}`. */
+  | { readonly kind: "value-open"; readonly object: ObjectRef; readonly field: string; readonly text: string }
   | { readonly kind: "caller"; readonly caller: Caller; readonly because: "asked" | "command" | "policy" | "default" }
   /** The same request from another client, or on another path. */
   | {
@@ -158,6 +168,10 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "address"; readonly object: ObjectRef; readonly fields: readonly string[] }
   /** Rules compare identities, and the identity of the ticket's gateway is not known. */
   | { readonly kind: "gateway-account"; readonly object: ObjectRef; readonly account: string }
+  /** Rules compare the port at a gateway, which differs from installation to installation. */
+  | { readonly kind: "gateway-port"; readonly object: ObjectRef; readonly here: readonly number[] }
+  /** The mesh has no endpoint for the request, and the pods are assumed. */
+  | { readonly kind: "no-endpoint"; readonly details: string }
   | { readonly kind: "server-port"; readonly object: ObjectRef; readonly port: number; readonly here: number }
   | { readonly kind: "route-added"; readonly gateway?: ObjectRef }
   /** A gateway that the ticket names and does not describe: the mesh's ingress gateway replaces it. */

@@ -10,6 +10,7 @@ import type { TicketRequest } from "./curl-line.ts";
 import { findCause } from "./cause.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { addressesIn, looksAtIdentity } from "./callers.ts";
+import { isAtGateway } from "./services.ts";
 import { isPolicy, refOf } from "./understood.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 import { describeTokens } from "../../reports/words.ts";
@@ -64,6 +65,8 @@ export function readAnswer(
     }),
     ...addressesOf(ticket, main),
     ...accountsOf(ticket, translation, main),
+    ...portsOf(ticket, translation, main),
+    ...endpointsOf(translation, main),
     ...(seen !== undefined && !agrees(main.got, seen)
       ? [{ kind: "seen-otherwise", seen, decides: "yes" } as const]
       : []),
@@ -168,6 +171,9 @@ function addressesOf({ objects, request }: Ticket, { explanation }: Observation)
   });
 }
 
+/** The ports where meshproof's ingress gateway listens. */
+const GATEWAY_PORTS: readonly number[] = [8080, 8443];
+
 /** The service account of meshproof's ingress gateway. */
 const GATEWAY_ACCOUNT = "istio-ingressgateway-service-account";
 
@@ -182,6 +188,29 @@ function accountsOf({ objects }: Ticket, { topology }: Translation, { explanatio
     const decides = open && !named ? "unknown" : "no";
     return [{ kind: "gateway-account", object: refOf(object), account: `istio-system/${GATEWAY_ACCOUNT}`, decides }];
   });
+}
+
+/** If rules at the gateway compare the port, it decides: gateways listen on other ports than their Services, and on different ones. */
+function portsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
+  if (topology.way.kind !== "gateway") return [];
+  const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
+  const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["port"]));
+  const here = GATEWAY_PORTS;
+  return objects.flatMap((object): Difference[] => {
+    if (!isPolicy(object) || !isAtGateway(object, objects)) return [];
+    if (!/"(not)?ports":|"destination\.port"/i.test(JSON.stringify(object.spec))) return [];
+    return [{ kind: "gateway-port", object: refOf(object), here, decides: open ? "unknown" : "no" }];
+  });
+}
+
+/** A mesh without a pod for the request answers 503; if the pods are assumed, the ticket's may be there. */
+function endpointsOf({ differences, topology }: Translation, { got }: Observation): Difference[] {
+  const details = got.details ?? got.body;
+  if (!/no[_ ]healthy[_ ]upstream|cluster_not_found/.test(details)) return [];
+  const assumed =
+    topology.workloads.some(({ of }) => of.startsWith("the pods of")) ||
+    differences.some(({ kind }) => kind === "service-assumed");
+  return assumed ? [{ kind: "no-endpoint", details: details.trim().slice(0, 100), decides: "unknown" }] : [];
 }
 
 /** Whether an answer contradicts the decision. A denied gRPC request gets 200 with a grpc-status. */

@@ -30,6 +30,8 @@ export interface TicketRequest {
   readonly path: string;
   /** Host to connect to, with its port if one is given; undefined if only a path is given. */
   readonly authority?: string;
+  /** A variable in the place of the host: `$INGRESS_HOST`. */
+  readonly variable?: string;
   /** The Host header if it differs from `authority`. */
   readonly host?: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -263,9 +265,11 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   const differences: Difference[] = [];
   const headers: (readonly [string, string])[] = [];
   const tokens: CarriedToken[] = [];
-  const bare = authority?.replace(/^.*@/, "");
+  const named = authority?.replace(/^.*@/, "");
+  const variable = /\$|^<|\{/.test(named ?? "") ? named : undefined;
+  const bare = variable === undefined ? named : undefined;
   let host: string | undefined;
-  if (bare !== authority)
+  if (authority?.includes("@") === true)
     tokens.push({
       place: { header: "Authorization", prefix: "Basic " },
       part: "the user info of the URL",
@@ -313,6 +317,7 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
     scheme: scheme?.toLowerCase() === "https" ? "https" : "http",
     path: safe,
     ...(bare === undefined ? {} : { authority: bare }),
+    ...(variable && { variable }),
     ...(host === undefined || host === bare ? {} : { host }),
     ...{ headers, tokens, differences },
   };

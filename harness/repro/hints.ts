@@ -40,6 +40,7 @@ export function hintsOf(
       add({ kind: "cookie-not-looked-at", cookie: place.cookie });
   if (request.method === "OPTIONS" && request.headers.some(([name]) => /^access-control-request-method$/i.test(name)))
     add({ kind: "preflight" });
+  if (way.kind === "gateway") tokenRemoved(objects, add);
   for (const object of objects) {
     const spec = object.spec ?? {};
     if (object.kind === "RequestAuthentication")
@@ -67,12 +68,15 @@ export function hintsOf(
     const all = ((spec["rules"] ?? []) as (Rule | null)[]).filter((rule) => rule !== null);
     for (const rule of all) {
       for (const { source = {} } of rule.from ?? []) {
+        for (const [field, values = []] of Object.entries(source))
+          for (const value of values.map(String)) if (/.\*./.test(value)) add({ kind: "star-inside", value, field });
         for (const value of [...(source["requestPrincipals"] ?? []), ...(source["notRequestPrincipals"] ?? [])].map(
           String,
         )) {
           const iss = String(claims["iss"] ?? "");
           const joined = `${iss}/${String(claims["sub"] ?? "")}`;
           const slash = value.lastIndexOf("/");
+
           if (
             iss !== "" &&
             value !== "*" &&
@@ -109,6 +113,10 @@ export function hintsOf(
           add({ kind: "scope-is-split", claim });
       }
     }
+    // One rule names only who sends and another only what: each allows alone.
+    const about = (part: keyof Rule): boolean => all.some((rule) => rule[part] !== undefined && onlyHas(rule, part));
+    if (/^(ALLOW)?$/.test(String(spec["action"] ?? "")) && about("from") && (about("to") || about("when")))
+      add({ kind: "hyphen-makes-or", object: refOf(object) });
     const fields = [
       ...new Set(
         all.flatMap((rule) =>
@@ -144,6 +152,24 @@ export function hintsOf(
       if (!container.includes(port)) add({ kind: "service-port", object: refOf(object), port, container });
     }
   }
+}
+
+function onlyHas(rule: Rule, part: keyof Rule): boolean {
+  return Object.entries(rule).every(([key, value]) => key === part || value === undefined);
+}
+
+/** A RequestAuthentication at the gateway that removes the token for which one at the workload looks. */
+function tokenRemoved(objects: readonly TicketObject[], add: (hint: Hint) => void): void {
+  const rulesOf = (object: TicketObject) =>
+    (object.spec?.["jwtRules"] ?? []) as { issuer?: string; forwardOriginalToken?: boolean }[];
+  const all = objects.filter((one) => isKind(one, "RequestAuthentication"));
+  const inner = new Set(
+    all.filter((one) => !isAtGateway(one, objects)).flatMap((one) => rulesOf(one).map(({ issuer }) => issuer)),
+  );
+  for (const object of all.filter((one) => isAtGateway(one, objects)))
+    for (const { issuer = "", forwardOriginalToken = false } of rulesOf(object))
+      if (!forwardOriginalToken && inner.has(issuer))
+        add({ kind: "token-not-forwarded", object: refOf(object), iss: issuer });
 }
 
 /** A PeerAuthentication that requires mTLS for the Service that serves the keys, but istiod has no sidecar. */

@@ -13,7 +13,12 @@ export interface MadeIssuer {
   /** The name of its file in scenarios/issuers. */
   readonly name: string;
   readonly iss: string;
-  readonly keys: readonly { readonly kid: string; readonly alg: Algorithm }[];
+  readonly keys: readonly {
+    readonly kid: string;
+    readonly alg: Algorithm;
+    /** The ticket's key has no kid: Envoy tries it for a token with any. */
+    readonly anyKid?: boolean;
+  }[];
   /** Whether the ticket contains its JWKS, so that its keys are known. */
   readonly fromJwks: boolean;
 }
@@ -33,6 +38,11 @@ interface RawRule extends Partial<Omit<JwtRule, "iss" | "what">> {
   readonly issuer?: string;
   readonly jwks?: string;
   readonly jwksUri?: string;
+}
+
+/** The file of an issuer in scenarios/issuers. */
+export function issuerFileOf({ iss, keys }: MadeIssuer): object {
+  return { iss, keys: keys.map(({ kid, alg }) => ({ kid, alg })) };
 }
 
 /** A name of small letters, digits and single hyphens. */
@@ -55,7 +65,7 @@ export function issuersOf(objects: readonly TicketObject[], tokens: readonly Giv
   const made = [...new Set(all)].map((iss): MadeIssuer => {
     const inline = rules.find((rule) => rule.issuer === iss && rule.jwks !== undefined)?.jwks;
     const token = tokens.find(({ claims }) => String(claims["iss"] ?? "") === iss);
-    const published = inline === undefined ? [] : keysOfJwks(inline);
+    const published = inline === undefined ? [] : keysOfJwks(inline, token && algorithmOf(token));
     const alg = (token && algorithmOf(token)) ?? "RS256";
     const kid = typeof token?.header["kid"] === "string" && token.header["kid"] !== "" ? token.header["kid"] : "key-1";
     const keys = published.length > 0 ? published : [{ kid, alg }];
@@ -75,19 +85,42 @@ export function issuersOf(objects: readonly TicketObject[], tokens: readonly Giv
   });
 }
 
-/** The kids and algorithms of a JWKS (RFC 7517 section 5), without key material. */
-function keysOfJwks(text: string): MadeIssuer["keys"] {
-  let parsed: { keys?: { kid?: unknown; alg?: unknown; kty?: unknown; crv?: unknown }[] };
+interface RawKey {
+  readonly kid?: unknown;
+  readonly alg?: unknown;
+  readonly kty?: unknown;
+  readonly crv?: unknown;
+}
+
+/** The entries of a JWKS (RFC 7517 section 5); undefined if it is not one. */
+function readJwks(text: string): readonly RawKey[] | undefined {
   try {
-    parsed = JSON.parse(text) as typeof parsed;
+    const { keys } = JSON.parse(text) as { keys?: unknown };
+    return Array.isArray(keys) ? (keys as RawKey[]) : undefined;
   } catch {
-    return [];
+    return undefined;
   }
+}
+
+/** The families of algorithms that one RSA key can verify. */
+const RSA = /^(RS|PS)\d/;
+
+/**
+ * The kids and algorithms of a JWKS, without key material.
+ * @param used the token's algorithm, for a key without `alg` that can verify it
+ */
+function keysOfJwks(text: string, used: Algorithm | undefined): MadeIssuer["keys"] {
   const curves: Record<string, Algorithm> = { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", Ed25519: "EdDSA" };
-  const keys = (Array.isArray(parsed.keys) ? parsed.keys : []).map(({ kid, alg, kty, crv }, index) => ({
-    kid: typeof kid === "string" && kid !== "" ? kid : `key-${index + 1}`,
-    alg: ALGORITHMS.find((name) => name === alg) ?? (kty === "oct" ? "HS256" : (curves[String(crv)] ?? "RS256")),
-  }));
+  const rsa = used !== undefined && RSA.test(used) ? used : "RS256";
+  const oct = used?.startsWith("HS") === true ? used : "HS256";
+  const keys = (readJwks(text) ?? []).map(({ kid, alg, kty, crv }, index) => {
+    const named = typeof kid === "string" && kid !== "";
+    return {
+      kid: named ? kid : `key-${index + 1}`,
+      alg: ALGORITHMS.find((name) => name === alg) ?? (kty === "oct" ? oct : (curves[String(crv)] ?? rsa)),
+      ...(named ? {} : { anyKid: true }),
+    };
+  });
   return keys.filter(({ kid }, index) => keys.findIndex((other) => other.kid === kid) === index);
 }
 
@@ -119,11 +152,17 @@ export function rewriteRules(
     const uri = camel ?? snake;
     const tell = (served: Served, decides: Difference["decides"] = "no"): void =>
       void differences.push({
-        ...{ kind: "keys", iss, keys, served },
+        ...{ kind: "keys", iss, keys: keys.map(({ kid, alg }) => ({ kid, alg })), served },
         ...(uri === undefined ? {} : { uri: withoutCredentials(String(uri)).uri }),
         decides,
       });
     if (inline !== undefined && uri === undefined) {
+      const listed = readJwks(String(inline));
+      if (listed === undefined || listed.length === 0) {
+        tell("unreadable");
+        // The ticket's text may be a secret key.
+        return { ...rest, jwks: listed === undefined ? "this is not a JSON Web Key Set" : '{"keys":[]}' };
+      }
       tell("inline");
       return { ...rest, jwks: `\${jwks.${name}}` };
     }
@@ -143,8 +182,9 @@ export function rewriteRules(
       keySets.push({ ...own, path: pathname, issuer: name });
       return { ...rest, jwksUri: withoutCredentials(uri).uri };
     }
-    // A stand-in cannot replace a Service of the mesh that terminates TLS itself.
-    tell("outside", own === undefined ? "no" : "unknown");
+    // A stand-in cannot replace a Service of the mesh that terminates TLS itself. A URL does not publish symmetric keys.
+    const symmetric = keys.some(({ alg }) => alg.startsWith("HS"));
+    tell("outside", own === undefined && !symmetric ? "no" : "unknown");
     return { ...rest, jwksUri: `\${jwksUri.${name}@outside-http}` };
   });
   const rules = raw.map((rule): JwtRule => ({

@@ -3,7 +3,7 @@
 import { STAND_IN, toYaml } from "./stand-in.ts";
 import { ROOT } from "./services.ts";
 import type { Topology } from "./topology.ts";
-import type { MadeIssuer } from "./issuers.ts";
+import { issuerFileOf, type MadeIssuer } from "./issuers.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { isPolicy } from "./understood.ts";
 
@@ -71,7 +71,7 @@ export function portable({
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, mapped(inner, name)]));
   };
   const files = new Map<string, string>();
-  for (const { name, iss, keys } of issuers) files.set(`issuers/${name}.yaml`, toYaml({ iss, keys }));
+  for (const one of issuers) files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
   for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(mapped(object)));
   const kept = made.filter((object) => {
     const { kind, metadata } = object as TicketObject;

@@ -133,6 +133,24 @@ export function targetPortsOf({ ports }: Service, workload: Workload): number[] 
   );
 }
 
+/** The labels of a Service's subsets; one empty set if it has none. */
+export function subsetsOf(
+  objects: readonly TicketObject[],
+  service: Service,
+  nsOf: (object: TicketObject) => string,
+): Labels[] {
+  const found = objects.flatMap((object): Labels[] => {
+    if (!isKind(object, "DestinationRule")) return [];
+    const { host = "", subsets = [] } = (object.spec ?? {}) as { host?: string; subsets?: { labels?: Labels }[] };
+    const [name, namespace = nsOf(object)] = inCluster(host, new Set([service.namespace])) ?? [];
+    return name === service.name && namespace === service.namespace ? subsets.map(({ labels = {} }) => labels) : [];
+  });
+  const different = [
+    ...new Map(found.map((labels) => [JSON.stringify(Object.entries(labels).sort()), labels])).values(),
+  ];
+  return different.length === 0 ? [{}] : different;
+}
+
 /** Assumed pods of a Service that are not in the ticket: they get the labels that policies select, which may be wrong. */
 export function podsOf(
   service: Service,

@@ -18,6 +18,7 @@ import {
   selectorOf,
   serverModes,
   sorted,
+  subsetsOf,
   workloadsOf,
   type RouteTo,
   type Service,
@@ -115,7 +116,8 @@ export function topologyOf(
   }
   const near = request.sender?.namespace;
   const asked = written === undefined ? undefined : Number(written);
-  const cluster = named === "" ? undefined : inCluster(named, spaces);
+  const inside = request.sender !== undefined || (options.from !== undefined && options.from !== "gateway");
+  const cluster = named === "" ? undefined : inClusterFor(named, spaces, inside && !atGateway, differences);
   const own = options.from === "gateway" || named === "" ? undefined : find(named, near);
   const home = (): string => homeOf(policies, objects, nsOf, fallback, differences);
   let way: Way;
@@ -123,14 +125,14 @@ export function topologyOf(
   if (own !== undefined) way = toService(own, asked, request, differences);
   else if (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
     way = toService(assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? 80), asked, request, differences);
-  else if (/^(localhost|127\.|\[?::1)/.test(named)) {
-    differences.push({ kind: "part-left-out", part: `the way to ${named}`, decides: "unknown" });
-    way = toService(
-      defaultService(services, routes, policies, nsOf, home, assume, differences),
-      undefined,
-      request,
-      differences,
-    );
+  else if (isOpen(named, request, inside, atGateway)) {
+    const headless = find(named.replace(/^[^.]*\./, ""), near);
+    const service = headless ?? defaultService(services, routes, policies, nsOf, home, assume, differences);
+    differences.push({
+      ...{ kind: "way-open", host: request.variable ?? named, service: `${service.namespace}/${service.name}` },
+      decides: "unknown",
+    });
+    way = toService(service, headless && asked, request, differences);
   } else if (
     named !== "" &&
     !atGateway &&
@@ -138,7 +140,7 @@ export function topologyOf(
   ) {
     way = { kind: "egress", host: named };
     differences.push({ kind: "leaves-mesh", host: named, decides: "no" });
-  } else if (atGateway || options.from === "gateway" || /\./.test(named)) {
+  } else if (atGateway || options.from === "gateway" || /\./.test(named) || request.variable !== undefined) {
     const passthrough =
       request.scheme === "https" &&
       objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).includes("PASSTHROUGH"));
@@ -158,7 +160,10 @@ export function topologyOf(
 
   for (const service of services)
     if (!workloads.some((one) => isOf(service, one)))
-      workloads.push(podsOf(service, policies, nsOf, namespaces, differences));
+      for (const subset of subsetsOf(objects, service, nsOf)) {
+        const pods = podsOf(service, policies, nsOf, namespaces, differences);
+        workloads.push({ ...pods, labels: { ...pods.labels, ...subset } });
+      }
   const reached = services.filter(
     (service) =>
       (way.kind === "service" && way.service === service) ||
@@ -167,6 +172,17 @@ export function topologyOf(
         routes.some(({ destination, namespace }) => find(destination, namespace) === service)) ||
       keysFrom(objects).some((uri) => find(uri, undefined) === service),
   );
+  if (way.kind === "gateway" && named === "" && request.variable !== undefined)
+    differences.push({
+      ...{ kind: "host-open", variable: request.variable },
+      decides: comparesHosts(objects) || (/url/i.test(request.variable) && request.path === "/") ? "unknown" : "no",
+    });
+  if (way.kind === "service" && PROXY_PORTS.has(way.port.port))
+    differences.push({
+      kind: "part-left-out",
+      part: `port ${way.port.port}, where the proxy itself answers,`,
+      decides: "unknown",
+    });
   const { caller, others } = callersOf(request, options, way, {
     policies,
     workloads,
@@ -190,6 +206,50 @@ export function topologyOf(
       ),
     ),
   };
+}
+
+/** Ports of Istio's proxy, which a sidecar does not treat like those of the workload. */
+const PROXY_PORTS: ReadonlySet<number> = new Set([15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090]);
+
+/** Top-level domains of the internet that no namespace is named after. */
+const PUBLIC = /\.(com|org|net|io|edu|gov|example)$/;
+
+/** Top-level domains that are also names of namespaces. */
+const AMBIGUOUS = /\.(app|cloud|dev|test|tech|zone|live|shop|[a-z]{2})$/;
+
+/** Like `inCluster`. For a client in the cluster `httpbin.foo` is a Service, even if the ticket has nothing else in that namespace. */
+function inClusterFor(
+  host: string,
+  spaces: ReadonlySet<string>,
+  inside: boolean,
+  differences: Difference[],
+): [service: string, namespace?: string] | undefined {
+  const known = inCluster(host, spaces);
+  if (known !== undefined || !inside || PUBLIC.test(host)) return known;
+  const [, namespace] = host.split(".");
+  const found = inCluster(host, new Set([namespace ?? ""]));
+  if (found !== undefined && AMBIGUOUS.test(host))
+    differences.push({ kind: "way-open", host, service: `${found[1]}/${found[0]}`, decides: "unknown" });
+  return found;
+}
+
+/** Whether the ticket does not show what answers at a host: an address, a pod's own name, the client itself, a variable. */
+function isOpen(host: string, { variable }: TicketRequest, inside: boolean, atGateway: boolean): boolean {
+  if (/^(localhost|127\.|\[?::1)/.test(host) || /\.(svc|pod)(\.cluster\.local)?$/.test(host)) return true;
+  if (host === "" && variable !== undefined) return !atGateway && !/gateway|ingress|url|lb/i.test(variable);
+  return inside && /^\d+\.\d+\.\d+\.\d+$|^\[/.test(host);
+}
+
+/** Whether a policy or a route of the ticket compares the request's host. */
+function comparesHosts(objects: readonly TicketObject[]): boolean {
+  return objects.some(({ spec }) => {
+    const { hosts, servers } = (spec ?? {}) as { hosts?: string[]; servers?: { hosts?: string[] }[] };
+    const all = [hosts ?? [], ...(servers ?? []).map((one) => one.hosts ?? [])].flat();
+    if (all.some((host) => host.replace(/^.*\//, "") !== "*")) return true;
+    return /"(not)?hosts":|:authority|\[host\]|"authority"/i.test(
+      JSON.stringify(spec?.["rules"] ?? spec?.["http"] ?? ""),
+    );
+  });
 }
 
 export function toService(

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { parseScenario } from "../scenario/load.ts";
@@ -7,26 +6,10 @@ import type { Issuer } from "../model/token.ts";
 import { parseIssuer } from "../tokens/issuer.ts";
 import { readCurlLine, readRequest } from "./curl-line.ts";
 import { otherSpellings } from "./spellings.ts";
+import { deciding, ticket } from "./fixtures.ts";
 import { readObjects } from "./read-objects.ts";
-import { imageIn } from "./stand-in.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 import { translate } from "./translate.ts";
-
-const ROOT = path.join(import.meta.dirname, "../..");
-const IMAGE = imageIn(readFileSync(path.join(ROOT, "scenarios/workloads/nginx-proxy/nginx-proxy.yaml"), "utf8"));
-
-function ticket(yaml: string, more: Partial<Ticket> = {}): Ticket {
-  const request = readRequest("GET /orders", []);
-  return {
-    name: "t",
-    objects: readObjects(yaml, "t.yaml"),
-    request,
-    tokens: [],
-    jwks: "reachable",
-    image: IMAGE,
-    ...more,
-  };
-}
 
 /** The loader's problems with the written files. */
 function problemsOf(made: Translation): string[] {
@@ -48,10 +31,6 @@ function problemsOf(made: Translation): string[] {
 }
 
 const scenarioOf = (made: Translation): string => made.scenario(() => ({ status: 200, by: "workload" }));
-
-/** The differences that decide, or may, before any request is sent. */
-const deciding = (made: Translation): string[] =>
-  made.differences.flatMap(({ kind, decides }) => (decides === "no" ? [] : [`${kind} ${decides}`]));
 
 const textOf = (made: Translation): string => [...made.files.values()].join("\n");
 

@@ -8,7 +8,7 @@ import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { AUTHORIZER, withAuthorizer } from "./authorizer.ts";
 import { hintsOf } from "./hints.ts";
-import { issuersOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
+import { issuerFileOf, issuersOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServers } from "./settle.ts";
 import { portable } from "./portable.ts";
 import { otherSpellings } from "./spellings.ts";
@@ -18,7 +18,7 @@ import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT, routesOf } from "./
 import { topologyOf, type Topology } from "./topology.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { meshSettingsOf } from "./mesh-settings.ts";
-import { isApplied, isKind, isPolicy, notUnderstood, refOf } from "./understood.ts";
+import { isApplied, isKind, isPolicy, notUnderstood, refOf, valuesOf } from "./understood.ts";
 
 const NOBODY: MadeIssuer = {
   name: "ticket-nobody",
@@ -30,7 +30,8 @@ const NOBODY: MadeIssuer = {
 /** Translates a ticket. */
 export function translate(given: Ticket): Translation {
   // The order of the objects in their files decides nothing.
-  const scripted = withAuthorizer([...given.objects].sort(byName), given.authorizer);
+  const values = valuesOf([...given.objects].sort(byName));
+  const scripted = withAuthorizer(values.objects, given.authorizer);
   const ticket = { ...given, objects: scripted.objects };
   const { objects, request } = ticket;
   const topology = topologyOf(objects, request, { from: ticket.from });
@@ -39,6 +40,7 @@ export function translate(given: Ticket): Translation {
   const mesh = asked ? { ...settings.mesh, extAuthz: true } : settings.mesh;
   const differences: Difference[] = [
     ...request.differences,
+    ...values.differences,
     ...notUnderstood(objects),
     ...settings.differences,
     ...scripted.differences,
@@ -157,7 +159,7 @@ export function translate(given: Ticket): Translation {
   const { tokens, columns, given: column, differences: about } = columnsOf(ticket, rules, issuers);
   differences.push(...about);
   const files = new Map<string, string>();
-  for (const { name, iss, keys } of issuers) files.set(`issuers/${name}.yaml`, toYaml({ iss, keys }));
+  for (const one of issuers) files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
   for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(object));
   files.set(`workloads/${STAND_IN}/${STAND_IN}.yaml`, made.map(toYaml).join("---\n"));
   if (asked) files.set(`workloads/${AUTHORIZER}/${AUTHORIZER}.yaml`, given.authorizer.workload);

@@ -75,6 +75,7 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   if (isIn(IRRELEVANT, object)) return isMeshConfig(object) ? undefined : "irrelevant";
   if (isIn(WORKLOADS, object)) return undefined;
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
+  if (isForEgress(object)) return "egress-gateway";
   if (spec["targetRef"] !== undefined || spec["targetRefs"] !== undefined) return "target-ref";
   if (isCustom(object) && object.scripted !== true) return "external-authorizer";
   // A filter that calls another service, or that is downloaded, needs something that is not in the ticket.
@@ -84,6 +85,13 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   )
     return "not-supported";
   return undefined;
+}
+
+/** Whether an object selects an egress gateway, or routes to one. */
+function isForEgress({ kind, spec = {} }: TicketObject): boolean {
+  const about =
+    kind === "VirtualService" ? [spec["http"], spec["tls"], spec["tcp"]] : [spec["selector"], spec["workloadSelector"]];
+  return /"(?:[^"]*[.-])?(?:istio-?)?egress-?gateway/.test(JSON.stringify(about));
 }
 
 /** Whether an object has mesh-wide settings, which mesh-settings.ts reads. */
@@ -127,9 +135,24 @@ function unknownLabels(object: TicketObject): string[] {
   const { labels = {}, annotations = {} } = object.metadata;
   const known = /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|topology\.istio\.io\/|istio\.io\/dry-run)/;
   const all = { ...labels, ...annotations };
-  return Object.keys(all)
+  const own = Object.keys(all)
     .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key))
     .map((key) => `metadata: ${key}=${all[key]}`);
+  const pod = (object.spec?.["template"] as { metadata?: Partial<TicketObject["metadata"]> } | undefined)?.metadata;
+  return pod === undefined ? own : [...own, ...unknownInPods(pod)];
+}
+
+/** Those of a pod template. A stand-in gets them; but it is not a gateway, and not in ambient mode. */
+function unknownInPods({ labels = {}, annotations = {} }: Partial<TicketObject["metadata"]>): string[] {
+  const gateway =
+    /ingress/.test(`${labels["istio"]} ${labels["app"]}`) ||
+    /gateway/.test(annotations["inject.istio.io/templates"] ?? "");
+  const all = { ...labels, ...annotations };
+  return Object.keys(all)
+    .filter(
+      (key) => /^istio\.io\/(dataplane-mode|.*use-waypoint)/.test(key) || (gateway && key === "proxy.istio.io/config"),
+    )
+    .map((key) => `spec.template.metadata: ${key}=${all[key]}`);
 }
 
 type Shape = { readonly [field: string]: true | Shape };
@@ -177,6 +200,8 @@ const SHAPES: Readonly<Record<string, Shape>> = {
       ...Object.fromEntries(
         [
           ...["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "sessionAffinity", "internalTrafficPolicy"],
+          // Only the sender's address depends on it, which is a difference of its own.
+          ...["externalTrafficPolicy", "publishNotReadyAddresses", "sessionAffinityConfig"],
           ...["allocateLoadBalancerNodePorts", "loadBalancerIP", "healthCheckNodePort"],
         ].map((field) => [field, true]),
       ),
@@ -199,6 +224,37 @@ function unknownFields(object: TicketObject): string[] {
   if (object.kind === "Service" && object.spec?.["type"] === "ExternalName") unknown.push("spec.type");
   return unknown;
 }
+
+/** The ticket's objects, and the fields that are still variables: of a shell, of Helm, or a name between angle brackets. */
+export function valuesOf(objects: readonly TicketObject[]): {
+  readonly objects: readonly TicketObject[];
+  readonly differences: readonly Difference[];
+} {
+  const differences: Difference[] = [];
+  const read = (object: TicketObject, value: unknown, path: string): unknown => {
+    if (Array.isArray(value)) return value.map((inner, index) => read(object, inner, `${path}[${index}]`));
+    if (typeof value === "object" && value !== null)
+      return Object.fromEntries(
+        Object.entries(value).map(([key, inner]) => [key, read(object, inner, path === "" ? key : `${path}.${key}`)]),
+      );
+    if (typeof value !== "string") return value;
+    const [text] = VARIABLE.exec(value) ?? [];
+    if (text === undefined) return value;
+    differences.push({ kind: "value-open", object: refOf(object), field: path, text, decides: "unknown" });
+    // meshproof has variables of its own.
+    return value.replaceAll("${", "$(");
+  };
+  const understood = (object: TicketObject): boolean =>
+    !isIn(IRRELEVANT, object) && podSpecOf(object) === undefined && object.kind !== "EnvoyFilter";
+  return {
+    objects: objects.map((object) =>
+      understood(object) ? { ...object, spec: read(object, object.spec, "spec") as TicketObject["spec"] } : object,
+    ),
+    differences,
+  };
+}
+
+const VARIABLE = /\{\{[^}]*\}\}|\$\{[^}]*\}|\$\([A-Za-z_]\w*\)|^\$[A-Z_]{2,}$|<[A-Za-z][\w .-]*>/;
 
 export function podSpecOf({ kind, spec = {} }: TicketObject): Readonly<Record<string, unknown>> | undefined {
   if (kind === "Pod") return spec;
