@@ -28,9 +28,9 @@ export async function checkTickets(folder: string, options: ReproOptions): Promi
       for (const { name: ticket, args, right } of tickets) {
         const which = `${ticket} (${rows.length + 1} of ${tickets.length})`;
         const progress = (line: string): void => work.progress(`${which}: ${line}`);
-        const { answer, answered } = await ask(args, { name, results }, { ...work, progress });
+        const { answer, answered, error } = await ask(args, { name, results }, { ...work, progress });
         const text = answer === undefined ? "" : formatReproJson(answer);
-        rows.push({ ticket, expected: nameRight(right), answered, verdict: judgeAnswer(right, answer, text) });
+        rows.push({ ticket, expected: nameRight(right), answered, verdict: judgeAnswer(right, answer, text, error) });
       }
     } finally {
       if (options.name === undefined && options.keep !== true) await (await makerOf("embedded")).stop(name);
@@ -58,7 +58,7 @@ async function ask(
   args: readonly string[],
   own: Pick<ReproOptions, "name" | "results">,
   work: Work,
-): Promise<{ readonly answer?: ReproAnswer; readonly answered: string }> {
+): Promise<{ readonly answer?: ReproAnswer; readonly answered: string; readonly error?: string }> {
   try {
     const command = ticketOptions(new Command("repro").exitOverride().configureOutput({ writeErr: () => undefined }));
     command.parse(args, { from: "user" });
@@ -67,6 +67,6 @@ async function ask(
   } catch (error) {
     work.signal.throwIfAborted();
     const { code = "", message } = error as Error & { readonly code?: string };
-    return { answered: `error ${code}: ${message.slice(0, 100)}` };
+    return { answered: `error ${code}: ${message.slice(0, 100)}`, error: code };
   }
 }

@@ -285,6 +285,8 @@ export function describeHint(hint: Hint): string {
       return "A CORS preflight (OPTIONS) carries no token: jwt_authn lets it pass, and a policy that requires a token refuses it.";
     case "allow-refuses-the-rest":
       return "As soon as one ALLOW policy selects a workload, what none of their rules matches is refused.";
+    case "tls-against-mtls":
+      return `${nameOf(hint.object)} sets tls.mode ${hint.mode} for this host, so a sidecar does not use Istio's mTLS, which ${nameOf(hint.strict)} demands. ISTIO_MUTUAL, or no tls at all, does.`;
     case "token-not-forwarded":
       return `${nameOf(hint.object)} at the gateway removes the token of ${JSON.stringify(hint.iss)} after the check, so the workload gets none. forwardOriginalToken: true keeps it.`;
     case "hyphen-makes-or":

@@ -73,6 +73,8 @@ export type Hint =
   | { readonly kind: "allow-refuses-the-rest" }
   | { readonly kind: "hyphen-makes-or"; readonly object: ObjectRef }
   /** A RequestAuthentication at the gateway removes the token, and one at the workload looks for it. */
+  /** A DestinationRule sets another TLS than Istio's own for a workload that requires mTLS. */
+  | { readonly kind: "tls-against-mtls"; readonly object: ObjectRef; readonly mode: string; readonly strict: ObjectRef }
   | { readonly kind: "token-not-forwarded"; readonly object: ObjectRef; readonly iss: string };
 
 /** Whether a difference between the ticket and the request that was sent can decide the answer. */

@@ -36,17 +36,38 @@ export function findChain(dump: unknown, request: OracleRequest): Chain | { read
   const gateways = listeners.flatMap((one) => {
     const chains = [...list(at(one, "filter_chains")), ...[at(one, "default_filter_chain")].filter(Boolean)];
     const port = Number(at(one, "address", "socket_address", "port_value"));
-    return chains.map((chain) => candidate(chain, text(at(one, "name")), port)).filter((c) => c.manager !== undefined);
+    return bySni(chains, request.serverName).map((chain) => candidate(chain, text(at(one, "name")), port));
   });
-  const fitting = gateways.filter((one) => request.port === undefined || one.port === request.port);
+  const asked = gateways.filter((one) => request.port === undefined || one.port === request.port);
+  const fitting = asked.filter(({ manager }) => manager !== undefined);
+  // A name that is passed through, and no HTTP beside it.
+  if (fitting.length === 0 && asked.length > 0)
+    return { decision: undecidedBy({ kind: "tcp-port", ...(request.port !== undefined && { port: request.port }) }) };
   const [only, ...more] = fitting;
   if (only === undefined) {
-    const asked = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
-    return { decision: undecidedBy({ kind: "no-listener", ...asked }) };
+    const at = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
+    return { decision: undecidedBy({ kind: "no-listener", ...at }) };
   }
   if (more.length > 0)
     return { decision: undecidedBy({ kind: "several-listeners", names: fitting.map(({ name }) => name) }) };
   return { manager: only.manager, listener: { name: only.name }, port: only.port };
+}
+
+/** The chains of a listener that take a connection by its SNI: those that name it best; all of them where no SNI is known. */
+function bySni(chains: readonly unknown[], sni: string | undefined): readonly unknown[] {
+  if (sni === undefined) return chains;
+  const fit = (chain: unknown): number =>
+    Math.max(
+      0,
+      ...list(at(chain, "filter_chain_match", "server_names"))
+        .map(text)
+        .filter((name) => name === sni || (name.startsWith("*.") && sni.endsWith(name.slice(1))))
+        .map(({ length }) => length),
+    );
+  const best = Math.max(0, ...chains.map(fit));
+  return best > 0
+    ? chains.filter((chain) => fit(chain) === best)
+    : chains.filter((chain) => list(at(chain, "filter_chain_match", "server_names")).length === 0);
 }
 
 function findInbound(listener: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {

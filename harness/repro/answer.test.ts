@@ -96,6 +96,38 @@ const DENIED = denied({ kind: "denied", rule: { ...RULE, conditions: [] } });
 const ADMITTED = explained({ verdict: "admitted", status: 200, by: "nobody", reason: { kind: "no-policy" } });
 const NOT_FETCHED: ObjectFinding = { kind: "keys-not-fetched", issuers: ["https://me.example"] };
 
+describe("whether a ticket is reproduced", () => {
+  const open = ({ differences }: ReproAnswer, kind: string): string[] =>
+    differences.flatMap((one) => (one.kind === kind ? [one.decides] : []));
+
+  it("depends on the port where a policy at the gateway compares it", () => {
+    const yaml = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: policy, namespace: istio-system }
+spec: { selector: { matchLabels: { istio: ingressgateway } }, rules: [{ to: [{ operation: { ports: ["80"] } }] }] }
+`;
+    const rule = (field: Condition["field"]) => ({
+      ...{ ...RULE, dryRun: false, action: "ALLOW", matched: false },
+      conditions: [{ field, matched: false }],
+    });
+    const got = (field: Condition["field"]): Got => ({
+      ...{ status: 403, by: "authorization" },
+      explanation: { ...DENIED, rules: [rule(field)] as unknown as Explanation["rules"] },
+    });
+    assert.deepEqual(open(answerOf(got({ kind: "port" }), { yaml, more: { tokens: [] } }), "gateway-port"), [
+      "unknown",
+    ]);
+    assert.deepEqual(open(answerOf(got({ kind: "path" }), { yaml, more: { tokens: [] } }), "gateway-port"), ["no"]);
+  });
+
+  it("is open where the mesh has no pod and the pods are assumed", () => {
+    const body = "no healthy upstream";
+    assert.deepEqual(open(answerOf({ status: 503, by: "proxy", body }), "no-endpoint"), ["unknown"]);
+    assert.deepEqual(open(answerOf({ status: 503, by: "proxy", body: "connection termination" }), "no-endpoint"), []);
+  });
+});
+
 describe("readAnswer", () => {
   it("lists the trusted issuers", () => {
     const { cause } = answerOf({ status: 401, by: "authentication", body: "Jwt issuer is not configured" });

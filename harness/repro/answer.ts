@@ -140,10 +140,15 @@ function authorizerAnswered(difference: Difference, { details = "", status }: Ob
   return { ...difference, decides: "yes" };
 }
 
-/** 200 means that the request reaches the workload; the workload's own status does not count. */
+/**
+ * 200 means that the request reaches the workload, whose own status does not count, or that a proxy answers a CORS preflight in its
+ * place.
+ */
 export function agrees({ status, by }: Answered, expected: Outcome): boolean {
   if (expected === "closed") return status === 0;
-  return expected === 200 ? by === "workload" : status === expected && by !== "workload";
+  return expected === 200
+    ? by === "workload" || (by === "proxy" && status === 200)
+    : status === expected && by !== "workload";
 }
 
 /** A fact that the ticket does not give does not decide if the answer is the same with each value. */

@@ -166,6 +166,6 @@ function whyExplained({ main, told }: Evidence): Cause {
   const lost = by !== "workload" && decision?.verdict === "admitted";
   if (decision !== undefined && decision.verdict !== "undecided" && !lost)
     return { kind: "decision", decision: decision.verdict === "denied" ? { ...decision, status } : decision };
-  const said = details ?? error;
+  const said = details ?? error ?? (lost ? main.got.body.trim().split("\n")[0] : undefined);
   return { kind: "answer", answer: { status, by }, lost, ...(said && { said }) };
 }

@@ -62,5 +62,7 @@ describe("an answer", () => {
     assert.equal(judgeAnswer({ outcome: 403 }, refused, ""), "refused");
     assert.equal(judgeAnswer({ outcome: "refused" }, refused, ""), "right");
     assert.equal(judgeAnswer({ outcome: 403 }, undefined, ""), "error");
+    assert.equal(judgeAnswer({ outcome: "rejected" }, undefined, "", "ERR_MANIFEST_REJECTED"), "right");
+    assert.equal(judgeAnswer({ outcome: "rejected" }, undefined, "", "ERR_USAGE"), "error");
   });
 });

@@ -8,9 +8,9 @@ import { parse as parseYaml } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 
-/** The right answer of a ticket. `closed`: no HTTP answer; `refused`: meshproof reports that it cannot reproduce the ticket. */
+/** The right answer of a ticket. `closed`: no HTTP answer; `refused`: meshproof reports that it cannot reproduce the ticket. `rejected`: the API server rejects its YAML. */
 export interface RightAnswer {
-  readonly outcome: number | "closed" | "refused" | "denied" | undefined;
+  readonly outcome: number | "closed" | "refused" | "rejected" | "denied" | undefined;
   readonly by?: "authentication" | "authorization" | undefined;
   /** The kind of the cause. */
   readonly cause?: string | undefined;
@@ -29,7 +29,7 @@ export interface CheckedTicket {
 export const ANSWER_FILE = "answer.yaml";
 
 const answerFile = z.strictObject({
-  answer: z.union([z.int().min(100).max(599), z.enum(["closed", "refused"])]),
+  answer: z.union([z.int().min(100).max(599), z.enum(["closed", "refused", "rejected"])]),
   by: z.enum(["authentication", "authorization"]).optional(),
   cause: z.string().optional(),
   says: z.array(z.string()).optional(),
@@ -64,7 +64,7 @@ function readAnswerFile(text: string, file: string): RightAnswer {
   const { data, error } = answerFile.safeParse(parseYaml(text));
   if (data === undefined)
     throw new MeshproofError("ERR_USAGE", `${file} is not a right answer: ${error.issues[0]?.message ?? ""}`, {
-      hint: "it has `answer` (a status, closed or refused), and may have `by`, `cause` and `says`",
+      hint: "it has `answer` (a status, closed, refused or rejected), and may have `by`, `cause` and `says`",
     });
   const { answer, ...more } = data;
   return { outcome: answer, ...more };
@@ -97,22 +97,26 @@ function argumentsOf(command: string, dir: string): string[] {
 
 type Answered = Pick<ReproAnswer, "verdict" | "cause"> & { readonly reproduced?: boolean };
 
-/** @param text the printed answer */
-export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, text: string): Verdict {
-  if (answer === undefined) return "error";
+/**
+ * @param text the printed answer
+ * @param error the code of the error, if there is no answer
+ */
+export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, text: string, error?: string): Verdict {
+  if (answer === undefined)
+    return right.outcome === "rejected" && error === "ERR_MANIFEST_REJECTED" ? "right" : "error";
   const told = (right.says ?? []).every((one) => text.includes(one));
   if (answer.reproduced === false) return right.outcome === "refused" ? (told ? "right" : "wrong") : "refused";
   if (right.outcome === undefined) return "unread";
   const { status, by } = answer.verdict;
   const agrees =
-    right.outcome === "refused"
+    right.outcome === "refused" || right.outcome === "rejected"
       ? false
       : right.outcome === "closed"
         ? status === 0
         : right.outcome === "denied"
           ? by === right.by
           : right.outcome === 200 && right.by === undefined
-            ? by === "workload"
+            ? by === "workload" || (by === "proxy" && status === 200)
             : status === right.outcome && by !== "workload" && (right.by === undefined || by === right.by);
   const caused = right.cause === undefined || answer.cause.kind === right.cause;
   return agrees && caused && told ? "right" : "wrong";

@@ -123,6 +123,17 @@ describe("readRequest", () => {
     });
     assert.equal(readRequest("DELETE http://shop.ns/a", []).authority, "shop.ns");
   });
+  it("leaves out the usual port of a scheme, as clients do in the header Host", () => {
+    const authority = (url: string): string | undefined => readRequest(`GET ${url}`, []).authority;
+    assert.equal(authority("http://shop.example:80/"), "shop.example");
+    assert.equal(authority("https://shop.example:443/"), "shop.example");
+    assert.equal(authority("http://shop.example:443/"), "shop.example:443");
+  });
+  it("takes no variable for a host", () => {
+    const { authority, variable } = readRequest("GET http://$INGRESS_HOST:$INGRESS_PORT/a", []);
+    assert.deepEqual([authority, variable], [undefined, "$INGRESS_HOST:$INGRESS_PORT"]);
+    assert.equal(readRequest("GET http://user:$PASSWORD@shop.ns/a", []).authority, "shop.ns");
+  });
   it("refuses other text", () => {
     assert.throws(() => readRequest("/a", []), /METHOD \/path/);
     assert.throws(() => readRequest("GET /a", ["nonsense"]), /name: value/);

@@ -267,7 +267,9 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   const tokens: CarriedToken[] = [];
   const named = authority?.replace(/^.*@/, "");
   const variable = /\$|^<|\{/.test(named ?? "") ? named : undefined;
-  const bare = variable === undefined ? named : undefined;
+  // Clients leave out the usual port of a scheme in the header Host (RFC 9110 section 4.2.3).
+  const usual = scheme?.toLowerCase() === "https" ? /:443$/ : /:80$/;
+  const bare = variable === undefined ? named?.replace(usual, "") : undefined;
   let host: string | undefined;
   if (authority?.includes("@") === true)
     tokens.push({

@@ -19,6 +19,11 @@ interface Rule {
   }[];
 }
 
+interface Destination {
+  readonly host?: string;
+  readonly trafficPolicy?: { readonly tls?: { readonly mode?: string } };
+}
+
 /** Fields of operations and sources that work only for HTTP. */
 const HTTP_ONLY = /^(not)?(hosts|methods|paths|requestPrincipals)$/i;
 
@@ -41,6 +46,14 @@ export function hintsOf(
   if (request.method === "OPTIONS" && request.headers.some(([name]) => /^access-control-request-method$/i.test(name)))
     add({ kind: "preflight" });
   if (way.kind === "gateway") tokenRemoved(objects, add);
+  for (const object of objects.filter((one) => isKind(one, "DestinationRule"))) {
+    const { host = "", trafficPolicy } = (object.spec ?? {}) as Destination;
+    const mode = trafficPolicy?.tls?.mode;
+    const [name, namespace = nsOf(object)] = inCluster(host, new Set(topology.namespaces.keys())) ?? [];
+    const strict = name === undefined ? undefined : strictIn(namespace, objects, nsOf);
+    if (mode !== undefined && mode !== "ISTIO_MUTUAL" && strict !== undefined)
+      add({ kind: "tls-against-mtls", object: refOf(object), mode, strict: refOf(strict) });
+  }
   for (const object of objects) {
     const spec = object.spec ?? {};
     if (object.kind === "RequestAuthentication")
@@ -182,11 +195,19 @@ function strictFor(
   const host = hostOf(uri) ?? "";
   const [name, namespace] = inCluster(host, new Set(topology.namespaces.keys())) ?? [];
   if (name === undefined || namespace === undefined || !fitsHost("*", host)) return undefined;
-  const strict = objects.find(
+  const strict = strictIn(namespace, objects, nsOf);
+  return strict && { service: `${namespace}/${name}`, object: refOf(strict) };
+}
+
+function strictIn(
+  namespace: string,
+  objects: readonly TicketObject[],
+  nsOf: (object: TicketObject) => string,
+): TicketObject | undefined {
+  return objects.find(
     (one) =>
       isKind(one, "PeerAuthentication") &&
       [namespace, ROOT].includes(nsOf(one)) &&
       (one.spec?.["mtls"] as { mode?: string } | undefined)?.mode === "STRICT",
   );
-  return strict && { service: `${namespace}/${name}`, object: refOf(strict) };
 }

@@ -131,7 +131,7 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         );
         const authority = request.authority ?? "ticket.example";
         return way.tls
-          ? { ...found, behind, url: `https://${authority}`, connectTo: `${GATEWAY}:443` }
+          ? { ...found, behind, url: `https://${authority}`, connectTo: `${GATEWAY}:443`, port: 8443 }
           : { ...found, behind };
       }
       if (way.kind === "egress") {

@@ -89,7 +89,7 @@ export function topologyOf(
     const [service, namespace] = inCluster(name, spaces) ?? [];
     return services.find((one) => one.name === service && one.namespace === (namespace ?? near ?? one.namespace));
   };
-  const assume = (namespace: string, name: string, port: number): Service => {
+  const assume = (namespace: string, name: string, port: number, protocol = "http"): Service => {
     const known = services.find((one) => one.name === name && one.namespace === namespace);
     if (known !== undefined) return known;
     const selector = labelsAssumed(policies, workloads, namespace, nsOf, name, differences);
@@ -97,7 +97,7 @@ export function topologyOf(
       namespace,
       name,
       selector,
-      ports: [{ name: "http", port, targetPort: portAssumed(policies, differences) ?? 8080 }],
+      ports: [{ name: protocol, port, targetPort: portAssumed(policies, differences) ?? 8080 }],
     };
     services.push(made);
     differences.push({ kind: "service-assumed", service: `${namespace}/${name}`, port, decides: "no" });
@@ -105,9 +105,10 @@ export function topologyOf(
   };
 
   // The destinations of VirtualServices must exist.
-  for (const { destination, namespace, port } of routes) {
+  for (const { destination, namespace, port, raw } of routes) {
     const [name, space = namespace] = inCluster(destination, new Set([...spaces, namespace])) ?? [];
-    if (name !== undefined && find(destination, namespace) === undefined) assume(space, name, port ?? 80);
+    if (name !== undefined && find(destination, namespace) === undefined)
+      assume(space, name, port ?? (raw ? 443 : 80), raw ? "tls" : "http");
   }
   // The ticket's policies also apply to fetching keys from a Service of the mesh.
   for (const uri of keysFrom(objects)) {
@@ -124,7 +125,12 @@ export function topologyOf(
   let direct: Service | undefined;
   if (own !== undefined) way = toService(own, asked, request, differences);
   else if (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
-    way = toService(assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? 80), asked, request, differences);
+    way = toService(
+      assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? (request.scheme === "https" ? 443 : 80)),
+      asked,
+      request,
+      differences,
+    );
   else if (isOpen(named, request, inside, atGateway)) {
     const headless = find(named.replace(/^[^.]*\./, ""), near);
     const service = headless ?? defaultService(services, routes, policies, nsOf, home, assume, differences);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it, test } from "node:test";
-import { explain, toOracleRequest, type Explainable } from "./explain.ts";
+import { explain, toOracleRequest, withoutTokens, type Explainable } from "./explain.ts";
 import type { Place, Proxy } from "./places.ts";
 import { HTTPBIN, SLEEP } from "./session.fixture.ts";
 
@@ -26,6 +26,27 @@ test("the sender is its service account, not its label app", () => {
     toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), "httpbin", "corp.example").peer,
     "corp.example/ns/foo/sa/batch",
   );
+});
+
+test("a gateway removes a token that it accepted, unless it forwards it", () => {
+  const provider = {
+    ...({ name: "p", audiences: [], keys: "inline", keyList: [] } as const),
+    places: [
+      { kind: "header", name: "Authorization", prefix: "Bearer " },
+      { kind: "parameter", name: "access_token" },
+    ],
+  } as const;
+  const asked = {
+    ...{ method: "GET", path: "/a?access_token=x&b=1", authority: "shop.example" },
+    headers: [["authorization", "Bearer x"] as const, ["accept", "*/*"] as const],
+  };
+  const left = withoutTokens(asked, [{ ...provider, forward: false, found: { kind: "accepted" } }]);
+  assert.deepEqual([left.path, left.headers], ["/a?b=1", [["accept", "*/*"]]]);
+  for (const [forward, found] of [
+    [true, "accepted"],
+    [false, "no-token"],
+  ] as const)
+    assert.deepEqual(withoutTokens(asked, [{ ...provider, forward, found: { kind: found } }]), asked);
 });
 
 describe("an answer is explained", () => {

@@ -54,10 +54,33 @@ export async function explain(
     const refusedBehind =
       proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
     const behind = refusedBehind
-      ? await explainBehind(target.behind, proxy, asked, dumpOf, now, (e) => e.by === by && e.status === status)
+      ? await explainBehind(
+          target.behind,
+          proxy,
+          withoutTokens(asked, said.providers),
+          dumpOf,
+          now,
+          (e) => e.by === by && e.status === status,
+        )
       : undefined;
     return mapTexts(behind ?? said, (text) => mesh.tokens.redact(text));
   });
+}
+
+/** The request without the tokens that a proxy removes after it has accepted them. Exported for its tests. */
+export function withoutTokens(asked: OracleRequest, providers: Explanation["providers"]): OracleRequest {
+  const places = providers.flatMap(({ found, forward, places }) =>
+    !forward && (found.kind === "accepted" || found.kind === "claims-accepted") ? places : [],
+  );
+  const isPlace = (kind: "header" | "parameter", name: string): boolean =>
+    places.some((one) => one.kind === kind && one.name.toLowerCase() === name.toLowerCase());
+  const [before = "", query] = asked.path.split(/\?(.*)/s);
+  const kept = query?.split("&").filter((part) => !isPlace("parameter", part.replace(/=.*$/s, "")));
+  return {
+    ...asked,
+    headers: asked.headers.filter(([name]) => !isPlace("header", name)),
+    ...(query !== undefined && { path: kept?.length === 0 ? before : `${before}?${kept?.join("&")}` }),
+  };
 }
 
 /** The gateway let it through, so a workload behind it refused: the first whose config says what was answered. */
@@ -110,6 +133,7 @@ export function toOracleRequest(
   const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
   const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
   const sender = place.proxy;
+  const [, sni] = /^https:\/\/([^/?#:]+)/.exec(request.url) ?? [];
   const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
   const mutual =
     proxy.gateway || sender === undefined
@@ -125,7 +149,7 @@ export function toOracleRequest(
     authority: host,
     headers: request.headers,
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
-    ...(proxy.gateway ? {} : { destinationIp: proxy.ip }),
+    ...(proxy.gateway ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),
     ...mutual,
   };
 }

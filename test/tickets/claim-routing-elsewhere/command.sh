@@ -1,0 +1,1 @@
+meshproof repro test/tickets/claim-routing-elsewhere --expect 200 --curl "curl http://shop.example.com/ -H 'Authorization: Bearer $TOKEN'" --claims '{"iss":"https://idp.example","sub":"u","group":"beta"}'

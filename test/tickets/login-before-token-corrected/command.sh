@@ -1,0 +1,1 @@
+meshproof repro test/tickets/login-before-token-corrected --authorizer 302 --expect 401 --curl "curl http://basket.sales/ -H 'Authorization: Bearer \$TOKEN'" --from sales/web --claims '{"iss":"accounts","sub":"u","iat":1700000000,"exp":1600000000}'

@@ -1,0 +1,1 @@
+meshproof repro test/tickets/preflight-corrected --expect 200 --curl "curl -X OPTIONS http://shop.example.com/api -H 'Origin: https://app.example.com' -H 'Access-Control-Request-Method: GET'"
