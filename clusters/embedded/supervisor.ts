@@ -10,6 +10,7 @@ import { AdminApi, until } from "./api.ts";
 import { BASE_OBJECTS, commandOf, configFiles, KUBELET_ACCESS, READY_URLS } from "./control-plane.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { API_PORT, NODE_CONFIG, NODE_PROGRAMS, type NodeProgram } from "./node-layout.ts";
+import { TOOL_PATH } from "./kubelet/tools.ts";
 import { makeNode } from "./node-root.ts";
 import { createPki, kubeconfigOf, type Pki } from "./pki.ts";
 import { startDaemon } from "./processes.ts";
@@ -79,7 +80,7 @@ async function start(): Promise<void> {
   });
   const run = (name: NodeProgram): void => {
     // Go collects garbage half as often: at the start, when most of it is made, that is a tenth of the API server's work.
-    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/run", LANG: "C.UTF-8", GOGC: "200" };
+    const env = { PATH: TOOL_PATH, HOME: "/run", LANG: "C.UTF-8", GOGC: "200" };
     startDaemon(name, ["chroot", node, ...commandOf(name)], { logs: dir.logs, env }, (why) => void fail(why));
   };
   run("etcd");

@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -22,6 +22,15 @@ import { PROJECT } from "../../cli/context.ts";
 
 /** The Debian packages whose programs are all that PATH has: there is no apt, pip, Go, curl, ip or iptables. */
 const PACKAGES = ["coreutils", "dash", "mount", "uidmap", "util-linux", "util-linux-extra"];
+
+/** Runs a command where these programs are in a folder of their own and none in the usual ones but `sh` and `env`, as on NixOS. */
+const ELSEWHERE = `
+programs=$1; shift
+for usual in /usr/bin /usr/sbin; do "$programs/mount" -t tmpfs none "$usual"; done
+"$programs/cp" "$programs/dash" /usr/bin/sh
+"$programs/cp" "$programs/env" /usr/bin/env
+exec "$@"
+`;
 
 /** Node.js, debian, envoy of Istio's image in Istio's own: what is in the cache then. */
 const ENTRIES = 7;
@@ -42,7 +51,7 @@ describe("a first run out of images", () => {
     programs = await mkdtemp(path.join(PROJECT, "results/programs-"));
     const { stdout } = await execa("dpkg", ["-L", ...PACKAGES], { reject: false });
     for (const file of stdout.split("\n").filter((line) => /^(\/usr)?\/s?bin\/[^/]+$/.test(line)))
-      await symlink(file, path.join(programs, path.basename(file))).catch(() => undefined);
+      await copyFile(file, path.join(programs, path.basename(file)));
     await mkdir(path.join(folder, "docker"));
   });
   after(async () => {
@@ -54,8 +63,14 @@ describe("a first run out of images", () => {
     if ("after" in t) t.after(() => registry[Symbol.asyncDispose]());
   });
 
+  const elsewhere = (...args: string[]): [string, string[]] => {
+    const command = [process.execPath, "cli/meshproof.mjs", ...args];
+    // An ordinary user cannot hide the usual folders, and has the programs in PATH all the same.
+    if (process.getuid?.() !== 0) return [command[0]!, command.slice(1)];
+    return ["unshare", ["--mount", "sh", "-euc", ELSEWHERE, "sh", programs, ...command]];
+  };
   const meshproof = (...args: string[]) =>
-    execa(process.execPath, ["cli/meshproof.mjs", ...args, "--image-mirror", `${registry.host}/hub`], {
+    execa(...elsewhere(...args, "--image-mirror", `${registry.host}/hub`), {
       cwd: PROJECT,
       all: true,
       reject: false,
@@ -72,7 +87,7 @@ describe("a first run out of images", () => {
 
   it("is green with util-linux and Node.js alone, says which images, and builds nothing", async () => {
     const env = { MESHPROOF_CACHE: cache, PATH: programs };
-    const doctor = await execa(process.execPath, ["cli/meshproof.mjs", "doctor"], { cwd: PROJECT, env, reject: false });
+    const doctor = await execa(...elsewhere("doctor"), { cwd: PROJECT, env, reject: false });
     assert.equal(doctor.exitCode, 0, doctor.stdout);
     const results = await mkdtemp(path.join(folder, "results-"));
     const started = performance.now();

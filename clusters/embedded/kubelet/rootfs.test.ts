@@ -53,6 +53,8 @@ test("sources are reached through the old root, which is gone before the program
   assert.match(fstab, /^\/\.old\/run\/pods\/u\/volumes\/v \/v none rbind,ro,nosuid,X-mount\.mkdir 0 0$/m);
   assert.ok(script.indexOf("umount -l /.old") > script.indexOf("mount -a"));
   assert.ok(script.indexOf("exec setpriv") > script.indexOf("umount -l /.old"));
+  // A shell remembers where it has found the node's programs, and the image may have them elsewhere.
+  assert.match(script, /pivot_root \. \.old\ncd \/\nhash -r\n/);
 });
 
 test("the machine's settings in /proc and /sys are read-only or hidden before the pods' user namespace is entered", () => {

@@ -102,6 +102,8 @@ export function planRoot(plan: RootPlan, exists: (path: string) => boolean): Roo
     `cd ${quote(merged)}`,
     `pivot_root . ${OLD.slice(1)}`,
     "cd /",
+    // From here on the image's programs run, wherever the shell has found the node's.
+    "hash -r",
     ...(directories.length ? [`mount -a -T ${old}/fstab`] : []),
     ...files
       .map(({ target }) => target)

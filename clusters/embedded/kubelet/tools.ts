@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 
-/** All folders of Debian's and the node's tools. */
-export const TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Where util-linux and the node's own tools are: the usual folders, then the user's own, as NixOS has none in the usual ones. */
+export const TOOL_PATH = ["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", process.env["PATH"]]
+  .filter(Boolean)
+  .join(":");
 
 export interface ToolResult {
   readonly code: number;
