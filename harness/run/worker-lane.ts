@@ -1,5 +1,6 @@
 /** A lane in a worker: its session, and how results are kept. */
 
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { TestInfo } from "@playwright/test";
@@ -52,14 +53,12 @@ export async function openWorkerLane({ ground, lane, runId, scenarios, needing }
       await replaceFile(visitorFile, runId);
     },
     async keep(found, info) {
-      const own = info.outputPath("result.json");
-      await writeFile(own, textOf(session, found));
-      await info.attach(RESULT, { path: own, contentType: "application/json" });
-      // Playwright has copied it: reporters read the copy when the run ends.
-      const file = info.attachments.at(-1)?.path ?? own;
+      // Reporters read it when the run ends. `info.attach` would copy it, and makes a step with the stack of each.
+      const file = info.outputPath("result.json");
+      await writeFile(file, textOf(session, found));
+      info.attachments.push({ name: RESULT, path: file, contentType: "application/json" });
       const pods = podsFileOf(session, found.id);
-      if ((await readIfThere(pods)) !== undefined)
-        await info.attach(PODS, { path: pods, contentType: "application/json" });
+      if (existsSync(pods)) info.attachments.push({ name: PODS, path: pods, contentType: "application/json" });
       await reviewer.add({
         result: found,
         finish: async (reviewed) => {
