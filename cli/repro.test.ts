@@ -10,8 +10,12 @@ describe("the command that repeats a ticket", () => {
   it("has the same arguments, quoted for a shell", () => {
     const request = readRequest("GET /it's", ["x-a: 1"]);
     assert.equal(
-      againBy(["a ticket/"], { expect: 403, jwks: "unreachable", minimize: true, name: "t" }, { request }),
-      `meshproof repro 'a ticket/' --request 'GET /it'\\''s' --header 'x-a: 1' --expect 403 --jwks unreachable --minimize --name t`,
+      againBy(
+        ["a ticket/"],
+        { expect: 403, jwks: ["unreachable", "https://b.example=wrong"], minimize: true, name: "t" },
+        { request },
+      ),
+      `meshproof repro 'a ticket/' --request 'GET /it'\\''s' --header 'x-a: 1' --expect 403 --jwks unreachable --jwks 'https://b.example=wrong' --minimize --name t`,
     );
   });
 
@@ -29,6 +33,6 @@ describe("the command that repeats a ticket", () => {
         `--request 'GET https://shop.example/orders' --header 'Authorization: Basic this-is-not-a-jwt' --token ${UNSIGNED}`,
       ],
     ] as const)
-      assert.equal(againBy(["t"], { ...options, jwks: "reachable" }, ticket), `meshproof repro t ${expected}`);
+      assert.equal(againBy(["t"], { ...options, jwks: [] }, ticket), `meshproof repro t ${expected}`);
   });
 });

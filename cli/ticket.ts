@@ -5,7 +5,7 @@ import { Option, type Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { makeTempDir } from "../clusters/temp-dir.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
-import type { Outcome } from "../harness/model/ticket.ts";
+import { JWKS_STATES, type Outcome } from "../harness/model/ticket.ts";
 import type { TokenPlace } from "../harness/model/token.ts";
 import {
   readTicket,
@@ -64,9 +64,9 @@ export function ticketOptions(command: Command): Command {
       ).argParser(statusOf("--authorizer")),
     )
     .addOption(
-      new Option("--jwks <state>", "whether a jwksUri answers")
-        .choices(["reachable", "unreachable"])
-        .default("reachable"),
+      new Option("--jwks <state>", `what a jwksUri answers: ${JWKS_STATES.join(", ")}; or ISSUER=STATE, repeatable`)
+        .default([], "reachable")
+        .argParser(collect),
     )
     .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
     .option("--keep", "leave the cluster running for the next ticket")
@@ -155,7 +155,7 @@ export function againBy(
   { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where }: ReproCommand,
   { request }: Pick<Ticket, "request">,
 ): string {
-  const { method, path: target, scheme, authority, host, headers, tokens } = request;
+  const { method, path: target, scheme, variable, authority = variable, host, headers, tokens } = request;
   const written = tokens.find(({ value }) => value.kind === "jwt")?.value;
   const compact = token ?? (written?.kind === "jwt" ? written.compact : undefined);
   const unsigned =
@@ -172,7 +172,7 @@ export function againBy(
     ],
     ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
     ...{ "--in": place, "--from": from },
-    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks === "reachable" ? undefined : jwks },
+    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks },
     ...{ "--authorizer": authorizer === undefined ? undefined : String(authorizer) },
     ...{ "--minimize": minimize, "--name": name },
   });

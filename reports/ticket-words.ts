@@ -241,6 +241,16 @@ function describeKeys({ iss, keys, served, uri }: Extract<Difference, { kind: "k
       return `${mine}: a host outside of the mesh serves them${uri === undefined ? ", where istiod would look for them at the issuer's URL" : at}`;
     case "unreachable":
       return `the jwksUri of issuer ${iss}${at} answers 500, as --jwks unreachable asks`;
+    case "missing":
+      return `the jwksUri of issuer ${iss}${at} answers 404, as --jwks missing asks`;
+    case "html":
+      return `the jwksUri of issuer ${iss}${at} answers with a page of HTML, as --jwks html asks`;
+    case "empty":
+      return `the jwksUri of issuer ${iss}${at} answers with nothing, as --jwks empty asks`;
+    case "wrong":
+      return `the jwksUri of issuer ${iss}${at} serves keys of the same kid that signed no token, as --jwks wrong asks`;
+    case "rotated":
+      return `the jwksUri of issuer ${iss}${at} serves keys of another kid, as --jwks rotated asks`;
     case "no-url":
       return `issuer ${iss} has no keys, as in the ticket: it names none, and istiod cannot ask an issuer that is not a URL`;
   }

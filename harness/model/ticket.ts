@@ -46,6 +46,13 @@ const outcome = z
   );
 export type Outcome = z.infer<typeof outcome>;
 
+/**
+ * What the server of a `jwksUri` does (`--jwks`). `unreachable`: it answers 500; `missing`: 404; `html`: a page instead of a JWKS;
+ * `empty`: nothing; `wrong`: keys of the same kid that signed no token; `rotated`: keys of another kid.
+ */
+export const JWKS_STATES = ["reachable", "unreachable", "missing", "html", "empty", "wrong", "rotated"] as const;
+export type JwksState = (typeof JWKS_STATES)[number];
+
 /** A well-known pitfall, with the object that has it. */
 export type Hint =
   | { readonly kind: "principal-last-slash"; readonly value: string; readonly iss: string }
@@ -135,7 +142,8 @@ export type Difference = { readonly decides: Decides } & (
       readonly iss: string;
       readonly keys: readonly { readonly kid: string; readonly alg: string }[];
       /** The source of the keys: the jwtRule itself (perhaps with text that is not a JWKS), a host outside the mesh, a Service of the ticket, or none. */
-      readonly served: "inline" | "unreadable" | "outside" | "unreachable" | "no-url" | { readonly service: string };
+      readonly served:
+        "inline" | "unreadable" | "outside" | "no-url" | Exclude<JwksState, "reachable"> | { readonly service: string };
       /** The jwksUri without user info and query. */
       readonly uri?: string;
     }

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { deciding, ticket } from "./fixtures.ts";
 import type { GivenToken } from "./token.ts";
 import { translate } from "./translate.ts";
-import type { Translation } from "./ticket.ts";
+import type { Ticket, Translation } from "./ticket.ts";
 
 const RULE = (rule: object): string => `
 apiVersion: security.istio.io/v1
@@ -36,6 +36,25 @@ describe("the keys of an issuer", () => {
       const text = [...files].flatMap(([file, one]) => (file.startsWith("tickets/") ? [one] : [])).join("\n");
       assert.doesNotMatch(text, /\$\{jwks/);
     });
+
+  it("come from a server in the state that --jwks names, for all issuers or for one", () => {
+    const yaml = `${RULE({ jwksUri: "https://idp.example/keys" })}---${RULE({ issuer: "https://b.example" }).replace("jwt,", "b,")}`;
+    const of = (more: Partial<Ticket>): Translation => translate(ticket(yaml, more));
+    const served = ({ differences }: Translation): unknown[] =>
+      differences.flatMap((one) => (one.kind === "keys" ? [[one.iss, one.served]] : [])).sort();
+    assert.deepEqual(served(of({ jwks: "empty" })), [
+      ["https://b.example", "empty"],
+      ["https://idp.example", "empty"],
+    ]);
+    const wrong = of({ jwksOf: { "https://b.example": "wrong" } });
+    assert.deepEqual(served(wrong), [
+      ["https://b.example", "wrong"],
+      ["https://idp.example", "outside"],
+    ]);
+    assert.match([...wrong.files.values()].join("\n"), /jwksUri: \$\{jwksUri\.ticket-b-example-wrong@outside-http\}/);
+    const rotated = of({ jwks: "rotated" });
+    assert.match(rotated.files.get("issuers/ticket-idp-example-rotated.yaml") ?? "", /kid: key-1-rotated/);
+  });
 
   it("does not believe that a URL publishes symmetric keys", () => {
     assert.deepEqual(deciding(made({ jwksUri: "https://idp.example/keys" }, { alg: "HS256" })), ["keys unknown"]);

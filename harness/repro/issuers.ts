@@ -1,7 +1,7 @@
 /** The issuers of a ticket, with meshproof's own keys. */
 
 import { ALGORITHMS, type Algorithm } from "../model/token.ts";
-import type { Difference } from "../model/ticket.ts";
+import type { Difference, JwksState } from "../model/ticket.ts";
 import type { TokenPlace } from "../model/token.ts";
 import { withoutCredentials } from "./placeholders.ts";
 import type { KeySet } from "./stand-in.ts";
@@ -56,11 +56,20 @@ export function slug(text: string): string {
   return made === "" ? "x" : made;
 }
 
-/** The issuers of the jwtRules and of the token. An issuer that only the token names is in no policy. */
-export function issuersOf(objects: readonly TicketObject[], tokens: readonly GivenToken[]): readonly MadeIssuer[] {
-  const rules = objects
+function rulesOf(objects: readonly TicketObject[]): RawRule[] {
+  return objects
     .filter((object) => isKind(object, "RequestAuthentication"))
     .flatMap(({ spec }) => (spec?.["jwtRules"] ?? []) as RawRule[]);
+}
+
+/** The issuers of the jwtRules. */
+export function issuersIn(objects: readonly TicketObject[]): string[] {
+  return [...new Set(rulesOf(objects).map(({ issuer = "" }) => issuer))];
+}
+
+/** The issuers of the jwtRules and of the token. An issuer that only the token names is in no policy. */
+export function issuersOf(objects: readonly TicketObject[], tokens: readonly GivenToken[]): readonly MadeIssuer[] {
+  const rules = rulesOf(objects);
   const all = [...rules.map(({ issuer = "" }) => issuer), ...tokens.map(({ claims }) => String(claims["iss"] ?? ""))];
   const made = [...new Set(all)].map((iss): MadeIssuer => {
     const inline = rules.find((rule) => rule.issuer === iss && rule.jwks !== undefined)?.jwks;
@@ -124,6 +133,24 @@ function keysOfJwks(text: string, used: Algorithm | undefined): MadeIssuer["keys
   return keys.filter(({ kid }, index) => keys.findIndex((other) => other.kid === kid) === index);
 }
 
+/** Paths where the server of meshproof does not serve a JWKS. */
+const FAULTS: Readonly<Partial<Record<JwksState, string>>> = {
+  unreachable: "fault/500",
+  missing: "fault/missing",
+  html: "fault/html",
+  empty: "fault/empty",
+};
+
+/** The issuers with other keys that a state of `--jwks` needs: of the same kid, or of another. */
+export function otherKeysOf(issuers: readonly MadeIssuer[], stateOf: (iss: string) => JwksState): MadeIssuer[] {
+  return issuers.flatMap((issuer) => {
+    const state = stateOf(issuer.iss);
+    if (state !== "wrong" && state !== "rotated") return [];
+    const keys = issuer.keys.map((key) => (state === "wrong" ? key : { ...key, kid: `${key.kid}-rotated` }));
+    return [{ ...issuer, name: `${issuer.name}-${state}`, keys }];
+  });
+}
+
 type Served = Extract<Difference, { kind: "keys" }>["served"];
 
 /**
@@ -134,7 +161,7 @@ export function rewriteRules(
   what: string,
   spec: Record<string, unknown>,
   issuers: readonly MadeIssuer[],
-  jwks: "reachable" | "unreachable",
+  stateOf: (iss: string) => JwksState,
   inMesh: (uri: string) => { readonly namespace: string; readonly service: string } | undefined,
 ): {
   readonly spec: Record<string, unknown>;
@@ -171,16 +198,24 @@ export function rewriteRules(
       tell("no-url");
       return rest;
     }
-    if (jwks === "unreachable") {
-      tell("unreachable");
-      return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/fault/500/${name}` };
+    const state = stateOf(rule.issuer ?? "");
+    const fault = FAULTS[state];
+    if (fault !== undefined) {
+      tell(state as Served);
+      return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/${fault}/${name}` };
     }
+    const keysOf = state === "wrong" || state === "rotated" ? `${name}-${state}` : name;
     const own = uri === undefined ? undefined : inMesh(uri);
     if (own !== undefined && uri?.startsWith("http://") === true) {
+      if (state === "wrong" || state === "rotated") tell(state);
       tell({ service: `${own.namespace}/${own.service}` });
       const { pathname } = new URL(uri);
-      keySets.push({ ...own, path: pathname, issuer: name });
+      keySets.push({ ...own, path: pathname, issuer: keysOf });
       return { ...rest, jwksUri: withoutCredentials(uri).uri };
+    }
+    if (state === "wrong" || state === "rotated") {
+      tell(state);
+      return { ...rest, jwksUri: `\${jwksUri.${keysOf}@outside-http}` };
     }
     // A stand-in cannot replace a Service of the mesh that terminates TLS itself. A URL does not publish symmetric keys.
     const symmetric = keys.some(({ alg }) => alg.startsWith("HS"));

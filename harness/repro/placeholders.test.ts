@@ -123,7 +123,7 @@ describe("a ticket's request in the report", () => {
       "RequestAuthentication r",
       { jwtRules: [rule] },
       [{ name: "ticket-x", iss: "x", keys: [], fromJwks: false }],
-      "reachable",
+      () => "reachable",
       () => undefined,
     );
     const yaml = stringifyObjects([

@@ -6,13 +6,14 @@ import { MeshproofError } from "../model/errors.ts";
 import { ofFile, readUserFile } from "../user-file.ts";
 import { AUTHORIZER, authorizerOf } from "./authorizer.ts";
 import { readCurlLine, readRequest, type TicketRequest } from "./curl-line.ts";
-import { slug } from "./issuers.ts";
+import { issuersIn, slug } from "./issuers.ts";
 import { withPlaceholders } from "./placeholders.ts";
 import { ANSWER_FILE } from "./check.ts";
 import { readObjects } from "./read-objects.ts";
 import { imageIn } from "./stand-in.ts";
 import { decodeToken, readClaims } from "./token.ts";
-import type { Ticket, Translation } from "./ticket.ts";
+import { JWKS_STATES, type JwksState } from "../model/ticket.ts";
+import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { translate } from "./translate.ts";
 
 export interface TicketOptions {
@@ -23,7 +24,8 @@ export interface TicketOptions {
   readonly request?: string;
   readonly curl?: string;
   readonly header: readonly string[];
-  readonly jwks: Ticket["jwks"];
+  /** `STATE`, or `ISSUER=STATE` for one issuer. */
+  readonly jwks: readonly string[];
   /** `NAMESPACE/SERVICEACCOUNT`, `outside` or `gateway`. */
   readonly from?: string;
   /** `header:NAME`, `cookie:NAME` or `query:NAME`. */
@@ -58,19 +60,36 @@ export async function readTicket(
   const texts = (await Promise.all(files.map((file) => readYaml(file, stdin)))).flat();
   const objects = texts.flatMap(({ text, file }) => readObjects(text, file));
   if (objects.length === 0) throw usage(`there is no Kubernetes object in ${files.join(", ")}`);
+  const states = statesOf(options.jwks, objects);
   const [first = "ticket"] = files;
   const name = first === "-" ? "stdin" : slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
   const { authorizer: status } = options;
   const workload = (app: string): Promise<string> =>
     readFile(path.join(scenariosRoot, `workloads/${app}/${app}.yaml`), "utf8");
   return {
-    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), jwks: options.jwks },
+    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), ...states },
     ...(status === undefined ? {} : { authorizer: authorizerOf(status, await workload(AUTHORIZER)) }),
     ...(options.from === undefined ? {} : { from: options.from }),
     request: ofFile(files.join(", "), () => withPlaceholders(placed(request, options, given.length > 0), objects)),
     // A given token replaces the request's first one.
     tokens: given.length > 0 ? [...given, ...written.slice(1)] : written,
   };
+}
+
+/** @throws MeshproofError ERR_USAGE for an unknown state, or an issuer that no jwtRule of the ticket names */
+function statesOf(texts: readonly string[], objects: readonly TicketObject[]): Pick<Ticket, "jwks" | "jwksOf"> {
+  let all: JwksState = "reachable";
+  const jwksOf: Record<string, JwksState> = {};
+  const issuers = issuersIn(objects);
+  for (const text of texts) {
+    const [, iss, named] = /^(?:(.*)=)?([^=]*)$/s.exec(text) ?? [];
+    const state = JWKS_STATES.find((one) => one === named);
+    if (state === undefined) throw usage(`--jwks takes ${JWKS_STATES.join(", ")}, or ISSUER=STATE, not "${named}"`);
+    if (iss === undefined) all = state;
+    else if (issuers.includes(iss)) jwksOf[iss] = state;
+    else throw usage(`--jwks names the issuer "${iss}", and no jwtRule of the ticket does (${issuers.join(", ")})`);
+  }
+  return { jwks: all, jwksOf };
 }
 
 /** The request with the token in the place of `--in`, if that is given. */

@@ -2,7 +2,7 @@
 
 import type { MeshSetting } from "../model/cluster.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Caller, Difference, Hint } from "../model/ticket.ts";
+import type { Caller, Difference, Hint, JwksState } from "../model/ticket.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { JwtRule, MadeIssuer } from "./issuers.ts";
@@ -38,7 +38,9 @@ export interface Ticket {
   /** `--authorizer` */
   readonly authorizer?: Authorizer;
   /** Whether a `jwksUri` answers. */
-  readonly jwks: "reachable" | "unreachable";
+  readonly jwks: JwksState;
+  /** Of single issuers. */
+  readonly jwksOf?: Readonly<Record<string, JwksState>>;
   /** The image of the stand-in. */
   readonly image: string;
 }

@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from "node:util";
 import { redactValue } from "../safe/redact.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Difference } from "../model/ticket.ts";
+import type { Difference, JwksState } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { AUTHORIZER, withAuthorizer } from "./authorizer.ts";
 import { hintsOf } from "./hints.ts";
-import { issuerFileOf, issuersOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
+import { issuerFileOf, issuersOf, otherKeysOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServers } from "./settle.ts";
 import { portable } from "./portable.ts";
 import { otherSpellings } from "./spellings.ts";
@@ -50,6 +50,7 @@ export function translate(given: Ticket): Translation {
   const named = issuersOf(objects, ticket.tokens);
   // The replacement of an opaque token is made like a token.
   const issuers = named.length === 0 && request.tokens.length > 0 ? [NOBODY] : named;
+  const stateOf = (iss: string): JwksState => ticket.jwksOf?.[iss] ?? ticket.jwks;
   const folder = `tickets/${ticket.name}`;
   const applied: { file: string; object: TicketObject }[] = [];
   const write = (object: TicketObject): void => {
@@ -70,7 +71,7 @@ export function translate(given: Ticket): Translation {
     let spec: Record<string, unknown> = structuredClone({ ...object.spec });
     let namespace = nsOf(object);
     if (kind === "RequestAuthentication") {
-      const rewritten = rewriteRules(`${kind} ${metadata.name}`, spec, issuers, ticket.jwks, inMesh);
+      const rewritten = rewriteRules(`${kind} ${metadata.name}`, spec, issuers, stateOf, inMesh);
       spec = rewritten.spec;
       rules.push(...rewritten.rules);
       keySets.push(...rewritten.keySets);
@@ -159,7 +160,8 @@ export function translate(given: Ticket): Translation {
   const { tokens, columns, given: column, differences: about } = columnsOf(ticket, rules, issuers);
   differences.push(...about);
   const files = new Map<string, string>();
-  for (const one of issuers) files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
+  for (const one of [...issuers, ...otherKeysOf(issuers, stateOf)])
+    files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
   for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(object));
   files.set(`workloads/${STAND_IN}/${STAND_IN}.yaml`, made.map(toYaml).join("---\n"));
   if (asked) files.set(`workloads/${AUTHORIZER}/${AUTHORIZER}.yaml`, given.authorizer.workload);
@@ -187,7 +189,7 @@ export function translate(given: Ticket): Translation {
       topology,
       applied,
       made,
-      issuers,
+      issuers: [...issuers, ...otherKeysOf(issuers, stateOf)],
       folder,
       secured: secrets.size > 0 || request.scheme === "https",
     }),
