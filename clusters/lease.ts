@@ -199,7 +199,7 @@ function renewing(server: LeaseServer, identity: string, taken: Taken, world: Le
     if (!stopped.signal.aborted)
       lost.abort(
         new MeshproofError("ERR_CLUSTER_BUSY", `this run has lost the cluster: ${why}`, {
-          hint: `kubectl get lease -n ${LEASE.namespace} ${LEASE.name} says who has it`,
+          hint: `kubectl get lease -n ${LEASE.namespace} ${LEASE.name} shows who has it`,
         }),
       );
   };

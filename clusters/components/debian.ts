@@ -199,7 +199,7 @@ export function imageRoot(istio: string): ImageComponent {
       await run(["unshare", ...user, `--root=${files}`, "/bin/sh", "-ec", TRIED]).catch((cause: unknown) => {
         if (!(cause instanceof MeshproofError) || cause.code === "ERR_INTERRUPTED") throw cause;
         throw new MeshproofError("ERR_COMPONENT", `a program of ${proxy} or ${nginx} does not run: ${cause.message}`, {
-          hint: "--components source takes Debian packages instead, where the machine has apt-get and dpkg-deb",
+          hint: "use --components source: it takes Debian packages instead, and needs apt-get and dpkg-deb",
           cause,
         });
       });

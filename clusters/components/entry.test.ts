@@ -184,9 +184,9 @@ describe("an entry of the cache", () => {
     assert.equal((await inspectEntry(cache, await entryName(failing))).state, "missing");
   });
 
-  test("a program that is not there is said to be missing", async () => {
+  test("a program that does not exist is reported as missing", async () => {
     const failing = recipe(async ({ run }) => ({ found: await run(["no-such-program"]) }));
-    await assert.rejects(ensure(failing), { code: "ERR_MISSING_PROGRAM", message: /no-such-program is not there/ });
+    await assert.rejects(ensure(failing), { code: "ERR_MISSING_PROGRAM", message: /no-such-program is missing/ });
   });
 
   test("an aborted build ends its programs and leaves nothing", async () => {

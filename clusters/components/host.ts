@@ -54,7 +54,7 @@ const sudo = (command: string) => (isRoot() ? command : `sudo ${command}`);
 async function install(...packages: string[]) {
   const names = packages.join(" ");
   if (!(await hasPackageTools()))
-    return { fix: `install ${names} (so they are called in Debian) with this machine's package manager` };
+    return { fix: `install ${names} (their names in Debian) with this machine's package manager` };
   return { fix: sudo(`apt-get install -y ${names}`), packages };
 }
 const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
@@ -219,7 +219,7 @@ const packageTools: Question = async () => {
     name: "apt",
     ok,
     found: missing.length === 0 ? PACKAGE_TOOLS.join(" and ") : `no ${missing.join(", ")}`,
-    needed: wanted ? needed : `nothing: where they are missing, images take the place of Debian packages`,
+    needed: wanted ? needed : `nothing: if they are missing, images are used instead of Debian packages`,
     ...(ok ? {} : { fix: "use --components images, a distribution with apt, or --cluster existing" }),
   };
 };
@@ -230,7 +230,7 @@ const go: Question = async () => {
     name: "Go",
     ok: true,
     found: own ? `Go ${own.version}` : "none",
-    needed: `nothing: a build from source fetches ${goToolchain.source} where the machine's is missing or too old`,
+    needed: `nothing: a build from source downloads ${goToolchain.source} if the machine's is missing or too old`,
   };
 };
 

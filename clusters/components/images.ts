@@ -216,12 +216,12 @@ export function assertSaid(
   images: readonly FoundImage[],
 ): void {
   if (said === version) return;
-  const found = said === undefined ? "does not say which version it is" : `says that it is ${said}`;
+  const found = said === undefined ? "reports no version" : `reports version ${said}`;
   throw new MeshproofError(
     "ERR_COMPONENT",
     `${basename(path)} of ${placeOfProgram(path, images)} ${found}, not ${version}`,
     {
-      hint: "an image's tag must be the version of what is in it: choose the version that the program says, or another registry",
+      hint: "the tag of an image must be the version of its programs: use the version that the program reports, or another registry",
     },
   );
 }

@@ -42,8 +42,8 @@ async function hold(file: string, nonblock: boolean, signal?: AbortSignal): Prom
     throw new MeshproofError("ERR_COMPONENT", `flock ${file} ended with ${first[0]}`);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
-    throw new MeshproofError("ERR_MISSING_PROGRAM", "flock of util-linux is not there", {
-      hint: "meshproof doctor says what this machine lacks and how to get it",
+    throw new MeshproofError("ERR_MISSING_PROGRAM", "flock (util-linux) is missing", {
+      hint: "meshproof doctor lists what this machine lacks and how to install it",
       cause,
     });
   } finally {

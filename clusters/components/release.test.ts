@@ -135,7 +135,7 @@ test("what cannot be trusted or used leaves nothing behind", async (t) => {
   const mislabelled = await start(t, release("1.29.1"));
   await assert.rejects(mislabelled.install(), {
     code: "ERR_COMPONENT",
-    message: /pilot-discovery of .*istio\/pilot:1\.29\.2@sha256:\w+ says that it is 1\.29\.1, not 1\.29\.2/,
+    message: /pilot-discovery of .*istio\/pilot:1\.29\.2@sha256:\w+ reports version 1\.29\.1, not 1\.29\.2/,
   });
   await mislabelled.assertUntouched();
 

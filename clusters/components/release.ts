@@ -73,7 +73,7 @@ async function describeEnvoy(images: readonly FoundImage[], shop: Workshop): Pro
   if (version === undefined)
     throw new MeshproofError(
       "ERR_COMPONENT",
-      `envoy of ${placeOfProgram("bin/envoy", images)} does not say which version it is: ${said.trim()}`,
+      `envoy of ${placeOfProgram("bin/envoy", images)} reports no version: ${said.trim()}`,
     );
   const program = join(shop.files, "bin/envoy");
   const facts = [

@@ -43,9 +43,9 @@ export async function run(command: readonly [string, ...string[]], options: RunO
     if (cause.code === "ENOENT" || cause.exitCode === 127)
       throw new MeshproofError(
         "ERR_MISSING_PROGRAM",
-        `${cause.code === "ENOENT" ? "setpriv" : command[0]} is not there`,
+        `${cause.code === "ENOENT" ? "setpriv" : command[0]} is missing`,
         {
-          hint: "meshproof doctor says what this machine lacks and how to get it",
+          hint: "meshproof doctor lists what this machine lacks and how to install it",
           cause,
         },
       );

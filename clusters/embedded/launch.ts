@@ -165,7 +165,7 @@ export async function killCluster(unshare: number): Promise<void> {
 
 function startError(message: string, dir: RunDir): MeshproofError {
   return new MeshproofError("ERR_CLUSTER_START", message, {
-    hint: `meshproof doctor says what the machine lacks; all logs are in ${dir.logs} until the next start`,
+    hint: `meshproof doctor lists what the machine lacks; all logs are in ${dir.logs} until the next start`,
   });
 }
 

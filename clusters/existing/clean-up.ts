@@ -158,9 +158,9 @@ async function cleanCluster(options: CleanUpOptions, [expected]: readonly Cluste
   if (other !== undefined)
     throw new MeshproofError(
       "ERR_CLUSTER_REFUSED",
-      `the context "${pinned.context}" is of another cluster than the run used: ${other}`,
+      `the context "${pinned.context}" belongs to another cluster than that of the run: ${other}`,
       {
-        hint: "--context NAME, with --kubeconfig FILE, cleans up the cluster that you name, by what is written down there",
+        hint: "to clean up another cluster by the journals that are in it: --context NAME, with --kubeconfig FILE",
       },
     );
   // The holder of the Lease is alive, also on another machine; taking it gives exclusive use of the cluster.

@@ -40,7 +40,7 @@ export async function beginClusterJournal(kube: Kube, { run, namespaces }: Journ
   } catch (cause) {
     throw new MeshproofError(
       "ERR_CLUSTER_REFUSED",
-      `the run cannot be written down in the cluster: ConfigMap ${namespace}/${name}: ${messageOf(cause)}`,
+      `the run's journal cannot be written to the cluster: ConfigMap ${namespace}/${name}: ${messageOf(cause)}`,
       { cause },
     );
   }

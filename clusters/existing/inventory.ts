@@ -115,10 +115,8 @@ async function discover(kube: Kube): Promise<{ group: string; version: string; r
       ),
     );
   } catch (cause) {
-    throw new MeshproofError(
-      "ERR_CLUSTER_UNREACHABLE",
-      `the API server does not say which kinds it has: ${messageOf(cause)}`,
-      { cause },
-    );
+    throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `the API server does not list its kinds: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }

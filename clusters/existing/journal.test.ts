@@ -79,7 +79,7 @@ describe("the journal of a run", () => {
         ["r2"],
       );
       assert.equal(broken.length, 3);
-      assert.match(broken[1] ?? "", /b\.jsonl: its first record does not say which run of which cluster it is of$/);
+      assert.match(broken[1] ?? "", /b\.jsonl: its first record does not name its run and its cluster$/);
     });
 
     test("that cannot be started leave no file", () => {

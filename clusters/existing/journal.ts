@@ -66,7 +66,7 @@ export function beginJournal(head: Omit<JournalHead, "process">): string {
 export function openJournal(file: string): Journal {
   const { records, unreadable } = readJournal(file);
   const head = records.find((record) => asObjectRecord(record) === undefined);
-  if (!isHead(head)) throw new Error("its first record does not say which run of which cluster it is of");
+  if (!isHead(head)) throw new Error("its first record does not name its run and its cluster");
   return { file, head, objects: records.flatMap((record) => asObjectRecord(record) ?? []), unreadable };
 }
 

@@ -34,9 +34,13 @@ export function pinContext(options: KubeconfigOptions): PinnedContext {
   const known = names.length === 0 ? "it has none" : `it has ${names.join(", ")}`;
   const source = options.kubeconfig ?? "the kubeconfig that kubectl would read";
   if (options.context === undefined)
-    throw new MeshproofError("ERR_CLUSTER_REFUSED", `no context is named, and ${source} may lead anywhere: ${known}`, {
-      hint: "name the one that meshproof may use: --context NAME",
-    });
+    throw new MeshproofError(
+      "ERR_CLUSTER_REFUSED",
+      `no context is named, and meshproof does not use the current one of ${source}: ${known}`,
+      {
+        hint: "name the one that meshproof may use: --context NAME",
+      },
+    );
   const context = all.contexts.get(options.context);
   const cluster = all.clusters.get(String(context?.["cluster"]));
   const user = all.users.get(String(context?.["user"]));

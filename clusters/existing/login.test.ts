@@ -60,7 +60,7 @@ test("a relative path is refused, in the flag and in the kubeconfig", () => {
   });
 });
 
-test("the kubeconfig sets nothing in the program's environment that could make it another one", () => {
+test("the kubeconfig sets nothing in the program's environment that could change what it runs", () => {
   const names = ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "NODE_OPTIONS", "PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV"];
   const more = [
     "PERL5OPT",
@@ -75,7 +75,7 @@ test("the kubeconfig sets nothing in the program's environment that could make i
   for (const name of [...names, ...more, "GIT_SSH_COMMAND", "KUBECONFIG", "HTTPS_PROXY", "SSL_CERT_FILE", ""])
     assert.throws(
       () => settle(exec("login", { env: [{ name, value: "x" }] }), "login"),
-      refused(/may make it another one/),
+      refused(/may change what it runs/),
     );
   const good = [{ name: "AWS_PROFILE", value: "test" }];
   assert.deepEqual(

@@ -90,7 +90,7 @@ export function settleLogin(
   const odd = exec.env.filter(({ name }) => !HARMLESS_VARIABLES.has(name)).map(({ name }) => name);
   if (odd.length > 0)
     throw refuse(
-      `sets ${odd.join(", ")} for the program ${program}, which may make it another one`,
+      `sets ${odd.join(", ")} for the program ${program}, which may change what it runs`,
       "set what it needs in your own environment, and take it out of the kubeconfig's exec.env",
     );
   return { ...user, exec: { ...(user["exec"] as Fields), command: program } };
@@ -103,7 +103,7 @@ function readExec(value: unknown, refuse: Refuse): Exec {
   const isText = (each: unknown): each is string => typeof each === "string";
   const isVariable = (each: unknown): boolean => isText((each as Fields | null)?.["name"]);
   if (!isText(command) || command === "")
-    throw refuse("has an exec without a command", "see what kubectl says of this context");
+    throw refuse("has an exec without a command", "try kubectl with this context");
   // kubectl writes an empty list as null.
   const [words, variables] = [args ?? [], env ?? []];
   if (!Array.isArray(words) || !words.every(isText) || !Array.isArray(variables) || !variables.every(isVariable))
@@ -125,7 +125,7 @@ function withoutProgram(user: Fields, refuse: Refuse): Fields {
   const odd = Object.keys(config ?? {}).filter((field) => !OIDC_FIELDS.has(field));
   if (odd.length > 0)
     throw refuse(
-      `has an auth-provider oidc with ${odd.join(", ")}, which no such provider has`,
+      `has an auth-provider oidc with ${odd.join(", ")}, which kubectl does not know there`,
       "put a login program into exec, and allow it with --allow-exec",
     );
   return user;

@@ -65,7 +65,7 @@ export async function removeRun(kube: Kube, made: Made, progress: Progress): Pro
   left.push(...proof.left.filter((name) => !left.some((told) => told.startsWith(name))));
   if (left.length > 0)
     throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `objects of run ${run} are left: ${left.join(", ")}`, {
-      hint: `meshproof cleanup ${run} tries again; kubectl get says whether finalizers keep it`,
+      hint: `meshproof cleanup ${run} tries again; finalizers may keep it: kubectl get -o yaml shows them`,
     });
   if (proof.doubt !== undefined)
     throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", `run ${run}: ${proof.doubt}`, {

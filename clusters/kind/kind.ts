@@ -129,7 +129,7 @@ function filesIn(folder: OwnFolder): Files {
 async function refuseSecond(name: string): Promise<void> {
   const found = await findOurs(name);
   if (found.some(({ running }) => running))
-    throw new MeshproofError("ERR_CLUSTER_START", `a kind cluster named "${name}" is there already`, {
+    throw new MeshproofError("ERR_CLUSTER_START", `a kind cluster named "${name}" exists already`, {
       hint: `use it, stop it with meshproof down --cluster kind --name ${name}, or choose another name`,
     });
   await removeFound(found); // it has stopped, for example with Docker

@@ -98,9 +98,9 @@ async function pull(reference: string, { progress, signal }: Omit<Options, "mesh
     if (!(cause instanceof MeshproofError) || cause.code !== "ERR_CLUSTER_START") throw cause;
     throw new MeshproofError(
       "ERR_CLUSTER_START",
-      `the image ${reference} cannot be had: ${lastLines(cause.message, 1)}`,
+      `the image ${reference} cannot be pulled: ${lastLines(cause.message, 1)}`,
       {
-        hint: "--image-mirror names another registry, --images <folder> loads archives, --images offline builds them here",
+        hint: "use another registry (--image-mirror), archives (--images <folder>), or build the images (--images offline)",
         cause,
       },
     );

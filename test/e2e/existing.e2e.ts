@@ -161,7 +161,10 @@ metadata: { name: own, namespace: canary }
     await writeFile(path.join(journals, name), elsewhere);
     const refusal = await meshproof("cleanup");
     assert.equal(refusal.exitCode, 2, refusal.all);
-    assert.match(refusal.all, /is of another cluster than the run used: its uid of kube-system was another-cluster/);
+    assert.match(
+      refusal.all,
+      /belongs to another cluster than that of the run: its uid of kube-system was another-cluster/,
+    );
     await writeFile(path.join(journals, name), journal);
     const { exitCode, all } = await meshproof("cleanup");
     assert.equal(exitCode, 0, all);

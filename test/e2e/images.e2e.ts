@@ -140,7 +140,7 @@ describe("a first run out of images", () => {
     assert.equal(exitCode, 3, all);
     assert.match(
       all,
-      /coreos\/etcd:\S+ cannot be read: its blob sha256:\w+ is not what the manifest says: it is sha256:/,
+      /coreos\/etcd:\S+ cannot be read: its blob sha256:\w+ does not match the manifest: it is sha256:/,
     );
     assert.doesNotMatch(all, /built from source/);
     assert.deepEqual(

@@ -77,7 +77,7 @@ describe("a released Istio", () => {
     registry.spoil(registry.layersOf(`hub/istio/proxyv2:${VERSION}`)[1] ?? "");
     const { exitCode, all } = await run(SCENARIOS, ...release());
     assert.equal(exitCode, 3, all);
-    assert.match(all, /proxyv2:\S+ cannot be read: its blob sha256:\w+ is not what the manifest says: it is sha256:/);
+    assert.match(all, /proxyv2:\S+ cannot be read: its blob sha256:\w+ does not match the manifest: it is sha256:/);
     assert.deepEqual(await unpacked(), []);
     assert.ok(!(await readdir(cache)).includes("image-digests.json"));
     for (const image of images) await registry.push(image); // the same bytes again

@@ -45,7 +45,7 @@ test("a digest that is not of what was sent is refused", async (t) => {
   const host = await serve(t, (_, response) => {
     response.setHeader("docker-content-digest", `sha256:${"0".repeat(64)}`).end(INDEX);
   });
-  await assert.rejects(readDigest(`${host}/istio/pilot:1.31.0`), /says sha256:0+, and what it sends is sha256:/);
+  await assert.rejects(readDigest(`${host}/istio/pilot:1.31.0`), /announced sha256:0+, but sent sha256:/);
 });
 
 test("an image that is not there, and one that needs credentials", async (t) => {
@@ -121,7 +121,7 @@ test("a token is not fetched or sent for another host's challenge", async (t) =>
   });
   await assert.rejects(
     readDigest(`${host}/istio/pilot:1`),
-    /wants a token of https:\/\/auth\.example, which is not its own site/,
+    /requires a token from https:\/\/auth\.example; meshproof gets tokens only from/,
   );
   assert.deepEqual(asked, ["/v2/istio/pilot/manifests/1 "]);
 });
@@ -203,7 +203,7 @@ test("a spoiled byte is refused, whether or not the connection was cut", async (
   registry.spoil(registry.layersOf("a/b:1").at(-1) ?? "");
   registry.cutEachOnce();
   await assert.rejects(download(), (error) => {
-    assert.match(String(error), /is not what the manifest says: it is sha256:/);
+    assert.match(String(error), /does not match the manifest: it is sha256:/);
     assert.equal(registryErrorOf(error), undefined);
     return true;
   });

@@ -47,7 +47,7 @@ export interface RegistryImage {
 }
 
 const DIGEST_WORDS = { what: "the digest of", hint: "give it with --image-digest, or have Docker pull the image" };
-const IMAGE_WORDS = { what: "the image", hint: "another registry is named by --image-mirror" };
+const IMAGE_WORDS = { what: "the image", hint: "use another registry: --image-mirror" };
 
 interface ReadOptions {
   /** What to do where it cannot be read, one sentence. */
@@ -116,7 +116,7 @@ export async function openImage(
       throw wrong(`its configuration has ${size} bytes, and more than ${MOST_JSON_BYTES} are not read`);
     const body = await repository.read(await repository.ask(`blobs/${digest}`, {}, soon()));
     const has = digestOf(body);
-    if (has !== digest) throw wrong(`its blob ${digest} is not what the manifest says: it is ${has}`);
+    if (has !== digest) throw wrong(`its blob ${digest} does not match the manifest: it is ${has}`);
     return body;
   }
 }
@@ -135,8 +135,8 @@ async function readManifest(
   if (told?.startsWith("sha256:") && told !== digest)
     throw wrong(
       name === told
-        ? `${told} was asked for, and what the registry sends is ${digest}`
-        : `the registry says ${told}, and what it sends is ${digest}`,
+        ? `${told} was requested, but the registry sent ${digest}`
+        : `the registry announced ${told}, but sent ${digest}`,
     );
   return { body, digest };
 }
@@ -151,7 +151,7 @@ async function downloadBlob(
   }: { readonly signal: AbortSignal | undefined; readonly received?: ((bytes: number) => void) | undefined },
 ): Promise<void> {
   const wrong = (why: string): MeshproofError =>
-    repository.wrong(`its blob ${digest} is not what the manifest says: ${why}`);
+    repository.wrong(`its blob ${digest} does not match the manifest: ${why}`);
   await using output = await open(file, "w");
   let hash = createHash("sha256");
   let bytes = 0;

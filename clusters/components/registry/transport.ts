@@ -123,9 +123,9 @@ export function repositoryOf(reference: string, { what, hint }: Words, ended?: A
       const location = response.headers.get("location");
       if (response.status < 300 || response.status > 399 || location === null) return response;
       await response.body?.cancel();
-      if (!URL.canParse(location, at.href)) throw failure(`${at.host} redirects to what is not a URL`);
+      if (!URL.canParse(location, at.href)) throw failure(`${at.host} redirects to something that is not a URL`);
       at = new URL(location, at);
-      if (!mayAsk(base, at)) throw failure(`the registry redirects to ${at.origin}, which is not asked`);
+      if (!mayAsk(base, at)) throw failure(`the registry redirects to ${at.origin}, which meshproof does not use`);
     }
     throw failure(`the registry redirects more than ${MOST_REDIRECTS} times`);
   };
@@ -165,7 +165,7 @@ export function repositoryOf(reference: string, { what, hint }: Words, ended?: A
     const realm = realmOf(challenge);
     if (realm && !isOwnRealm(base, realm))
       throw failure(
-        `the registry wants a token of ${realm.origin}, which is not its own site by https, and is not asked`,
+        `the registry requires a token from ${realm.origin}; meshproof gets tokens only from the registry's own site, by https`,
       );
     const token = realm && (await tokenOf(await getInTurn(realm, basic ?? {}, soon()), read));
     if (token !== undefined) return { Authorization: `Bearer ${token}` };
