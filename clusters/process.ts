@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
-/** Fields of proc(5)'s `stat` from the state on, which is field 3; undefined where there is no process that can be seen. */
+/** Fields of proc(5)'s `stat` from the state on, which is field 3; undefined if no such process is visible. */
 function statOf(pid: number): readonly string[] | undefined {
   try {
     // The name in parentheses may hold blanks.

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --repeat 3]`: how fast meshproof is, on the embedded cluster and, where Docker answers, on kind: alternately in
- * one run, so that both have the same machine at the same time. The README's table is its output.
+ * `npm run bench [-- --repeat 3]`: measures how fast meshproof is, on the embedded cluster and, if Docker responds, on kind. The
+ * runs alternate, so that both clusters are measured in the same hour. It prints the README's table.
  */
 
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-/** `npm run check`: every script of package.json whose name begins with `check:`, side by side, and what failed at the end. */
+/** `npm run check`: runs every script of package.json whose name begins with `check:`, several at a time, and prints at the end what failed. */
 
 import { pathToFileURL } from "node:url";
 import { inLanes } from "../harness/lanes.ts";

@@ -1,4 +1,4 @@
-/** How many tests a tool says that it ran. Each tool's own closing lines are read, so that its output can go straight to the screen. */
+/** Counts the tests that a tool ran, from the last lines that the tool prints: so its output can go straight to the screen. */
 
 import { stripVTControlCharacters } from "node:util";
 

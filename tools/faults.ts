@@ -1,4 +1,4 @@
-/** Faults of a mesh, put in place on purpose: what `npm run mutate` has beside broken policies. */
+/** Makes faults in a mesh on purpose, for `npm run mutate`, which also breaks policies. */
 
 import { cp, mkdir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";

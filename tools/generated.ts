@@ -1,4 +1,4 @@
-/** The files of the repository that are made from others, and what must stand in them. */
+/** The generated files of the repository, with their content. */
 
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";

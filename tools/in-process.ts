@@ -1,4 +1,4 @@
-/** Steps in this process, on an embedded cluster that runs: for tests and tools that break something between two calls. */
+/** Runs steps in this process on a running embedded cluster, for tests and tools that break something between two calls. */
 
 import { randomBytes } from "node:crypto";
 import path from "node:path";

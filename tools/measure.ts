@@ -1,9 +1,9 @@
-/** What a run's results say about speed. */
+/** Reads figures about speed from a run's results. */
 
 import type { RunResult } from "../harness/model/result.ts";
 import { formatDuration } from "../reports/text.ts";
 
-/** What a figure is: it says how it is written. */
+/** The kind of a figure, which decides its format. */
 export type Figure = "ms" | "rate" | "bytes";
 
 export function formatFigure(figure: Figure, value: number): string {

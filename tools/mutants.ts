@@ -1,4 +1,4 @@
-/** Breaks a scenario on purpose, one policy at a time: its result must then be red. */
+/** Breaks a scenario on purpose, one policy at a time. Its result must then not be green. */
 
 import type { Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";

@@ -1,7 +1,7 @@
 /**
- * `npm run mutate -- [names, --tag …]`: proof that a green is not luck. Each policy of each scenario is dropped, re-targeted and
- * inverted (or given another issuer), one at a time, and at least one check must go red. Prints killed/total and the survivors;
- * ends with 1 where one survives without a reason in tools/survivors.yaml.
+ * `npm run mutate -- [names, --tag …]`: proves that scenarios do not pass by luck. Each policy of each scenario is
+ * removed, given another target, and inverted (or given another issuer), one at a time, and at least one check must then fail. Prints
+ * how many mutants of all were found, and those that were not; exit code 1 if one of these has no reason in tools/survivors.yaml.
  *
  * Then faults of the mesh, or with one of these options that one alone: `--cut-off` (istiod is cut off before each step that
  * changes something), `--debounce 4` (pushes come so many seconds late, several numbers by commas), `--no-logs` (no access log

@@ -1,4 +1,4 @@
-/** The pictures of the pages in the docs, and whether they still show what the pages are. */
+/** The pictures of pages in the docs, and whether the pages have changed since. */
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";

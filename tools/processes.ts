@@ -1,4 +1,4 @@
-/** Processes of embedded clusters, found from the host through /proc: for tests and tools that break something on purpose. */
+/** Finds the processes of embedded clusters from the host, in /proc, for tests and tools that break something on purpose. */
 
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -41,7 +41,7 @@ async function startOf(pid: number): Promise<string | undefined> {
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
-/** NaN where there is no such process. */
+/** NaN if there is no such process. */
 async function parentOf(pid: number): Promise<number> {
   return Number(/^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1]);
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run record` records anew what reports and docs are tested with (test/recorded): a run of all scenarios, a run of
- * scenarios that are broken on purpose, the tickets in docs, and an upgrade. Then it writes all that is made from them, as
+ * `npm run record` replaces the results that reports and docs are tested with (test/recorded): a run of all scenarios, a run of
+ * scenarios that are broken on purpose, the tickets in docs, and an upgrade. Then it writes the generated files, as
  * `npm run update` does.
  *
  * `npm run record -- red tickets` records these alone. `--name NAME` uses a running cluster. `--masked` takes the raw results of
@@ -24,11 +24,11 @@ import { MINIMIZED, RECORDED, TICKETS } from "../test/recorded/results.ts";
 interface Part {
   /** Runs meshproof, which writes its results into a folder. */
   record(results: string): Promise<void>;
-  /** Masks what is there and writes it to test/recorded. */
+  /** Masks the results of the runs and writes them to test/recorded. */
   keep(results: string): Promise<void>;
 }
 
-/** What the runs wrote, not masked. Ignored by git. */
+/** The results of the runs, not masked. Git ignores them. */
 const RAW = path.join(PROJECT, "results/record");
 const KNOWN_FAILURES = "test/recorded/known-failures.yaml";
 

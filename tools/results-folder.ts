@@ -1,4 +1,4 @@
-/** Reads the results of a whole run as others would: by the published schemas, by stock parsers, and as a thief. */
+/** Reads the results of a whole run as other programs would: with the published schemas, with common parsers, and in search of secrets. */
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -18,7 +18,7 @@ const SECRETS = process.env["MESHPROOF_SECRETS_FILE"];
 const read = (name: string): Promise<string> => readFile(path.join(FOLDER, name), "utf8");
 let result: RunResult;
 
-test("results.json is what its schema says, and judged every check", async () => {
+test("results.json fits its schema, and every check was judged", async () => {
   result = await readResults(FOLDER);
   const { counts, scenarios } = result;
   const checks = scenarios.flatMap(({ steps }) => steps.flatMap((step) => [...step.checks, ...step.asked]));

@@ -1,4 +1,4 @@
-/** `npm run screenshots` takes the pictures of the pages in the docs, in a headless Chromium, and records of which page each is. */
+/** `npm run screenshots` takes the pictures of pages in the docs, in a headless Chromium, and records the hash of each page. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";

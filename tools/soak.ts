@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- --repeat 20 [names, --tag …]`: the same scenarios again and again on one cluster, every answer that is not
- * the same each time, and how long enforcement took. Ends with 1 where a verdict changed, flaked or failed.
+ * `npm run soak -- --repeat 20 [names, --tag …]`: runs the same scenarios many times on one cluster. Prints every answer that
+ * changed, and how long enforcement took. Exit code 1 if a verdict changed, flaked or failed.
  */
 
 import { readFile } from "node:fs/promises";

@@ -1,5 +1,5 @@
 /**
- * `npm test`: the checks, then everything that needs a cluster or a browser, with how long each took. The last line counts all of it.
+ * `npm test`: runs the checks, then all tests that need a cluster or a browser, and prints the time of each. The last line has the counts of all.
  */
 
 import { readdir } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** Runs the project's tools as npm would: by the commands of package.json's scripts. */
+/** Runs the project's tools as npm does, by the scripts in package.json. */
 
 import { execa } from "execa";
 import { PROJECT } from "../cli/context.ts";

@@ -1,4 +1,4 @@
-/** `npm run update` writes the files that are made from others; with `--check` it only says which are not fresh. */
+/** `npm run update` writes the generated files; with `--check` it only lists those that are out of date. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";

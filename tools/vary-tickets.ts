@@ -1,7 +1,7 @@
 /**
  * Writes variations of tickets whose right answers are known, each of which must get the same answer: the same objects in another
- * order, in other files, as a List, as JSON, as `kubectl get -o yaml` prints them, among others that decide nothing, and in
- * namespaces of other names. `meshproof repro --check <out>` asks them.
+ * order, in other files, as a List, as JSON, as `kubectl get -o yaml` prints them, together with objects that decide nothing, and in
+ * namespaces with other names. `meshproof repro --check <out>` asks them.
  *
  * node cli/node24.mjs tools/vary-tickets.ts <folder of tickets> <out>
  */

@@ -45,7 +45,7 @@ export { hasOwnFilters } from "./release.ts";
 /** A mesh on this machine's disk, by what was chosen. */
 export interface InstalledMesh {
   readonly choice: MeshChoice;
-  /** What the programs say they are. */
+  /** The versions that the programs print. */
   readonly versions: MeshVersions;
   /** Whether Envoy lacks Istio's own filters. */
   readonly upstreamEnvoy: boolean;
@@ -79,7 +79,7 @@ export interface EnsureOptions {
   readonly refresh?: boolean | undefined;
   /** Leaves Go's caches after a build, for the next one. */
   readonly keepGoCaches?: boolean | undefined;
-  /** Built with the same caches of the compiler, and not part of what is returned. */
+  /** Built with the same caches of the compiler; not in the returned value. */
   readonly also?: readonly Recipe[] | undefined;
 }
 

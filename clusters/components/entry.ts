@@ -42,7 +42,7 @@ export interface InstalledComponent {
   readonly builtAt: string;
   /** When every byte was last read and compared with the digest, ISO 8601; undefined where that was only when it was built. */
   readonly verifiedAt?: string;
-  /** What only the build could tell: versions of Debian packages, Go's version. */
+  /** Facts that only the build knows: versions of Debian packages, Go's version. */
   readonly details: Readonly<Record<string, string>>;
   /** Names of its programs, which lie in `bin`. */
   readonly programs: readonly string[];
@@ -112,7 +112,7 @@ export async function inspectEntry(cache: string, name: string, full = false): P
     (await findDamage(files, recorded.files, full).catch((error: Error) => error.message)) ??
     // By what was recorded of the files, which is what they are.
     (full && digestOfTree(recorded.files) !== recorded.component.digest
-      ? `its digest is ${digestOfTree(recorded.files)}, and its description says ${recorded.component.digest}`
+      ? `its digest is ${digestOfTree(recorded.files)}, not ${recorded.component.digest} as in its description`
       : undefined);
   return damage === undefined
     ? { state: "present", component: { ...recorded.component, dir: await realpath(files) } }
@@ -140,7 +140,7 @@ export async function recordVerified(
   return verified;
 }
 
-/** What the cache's entries of a component say they are, damaged or not, by the entries' names. */
+/** The descriptions of a component's entries in the cache, damaged or not, by the entries' names. */
 export async function describedEntries(cache: string, component: string): Promise<Map<string, EntryDescription>> {
   const found = new Map<string, EntryDescription>();
   for (const name of await readdir(componentsDir(cache)).catch(() => [])) {

@@ -16,9 +16,9 @@ export interface GoComponent {
   readonly name: string;
   /** Below `go/`. */
   readonly folder: string;
-  /** The module that the component is named after; go.mod says which version. */
+  /** The module that the component is named after; its version is in go.mod. */
   readonly module: string;
-  /** The version that the programs say they are; the module's own without its `v` where this is left out. */
+  /** The version that the programs print; default: the module's version without its `v`. */
   readonly release?: string;
   /** Import path by program, or a folder of our own below the component's, such as `./istio-manifests`. */
   readonly programs: Readonly<Record<string, string>>;
@@ -117,7 +117,7 @@ const FEW_CORES = 4;
 
 /**
  * How many compilers run at once, and how each treats its memory. Collecting garbage rarely saves a tenth of their time, and
- * a limit keeps a machine with little memory from swapping. What the user's environment says goes before.
+ * a limit keeps a machine with little memory from swapping. The user's environment has precedence.
  * @param available bytes
  */
 export function compilerLimits(

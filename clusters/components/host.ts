@@ -60,7 +60,7 @@ async function install(...packages: string[]) {
 const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`;
 
 /**
- * Looks at this machine; changes nothing. Each finding says what is there, what is needed, and how to get it.
+ * Examines this machine and changes nothing. Each finding contains what was found, what is needed, and how to install it.
  * @param platform another one for tests
  */
 export async function checkHost(platform = process.platform): Promise<HostFinding[]> {
@@ -68,7 +68,7 @@ export async function checkHost(platform = process.platform): Promise<HostFindin
   const first = await ask([() => system(platform), kernel, utilLinux, subordinateIds, packageTools, go, disk, memory]);
   const ids = first.find(({ name }) => name === SUBORDINATE);
   const namespaces = await checkNamespaces(ids?.ok ?? false);
-  // Mounts and rules are tried inside namespaces: without those there is nothing to say about them.
+  // Mounts and rules are tried inside namespaces: without namespaces they cannot be tried.
   return [...first, namespaces, ...(namespaces.ok ? await ask([overlay, netfilter]) : [])];
 }
 
@@ -82,7 +82,7 @@ async function ask(questions: readonly Question[]): Promise<HostFinding[]> {
 }
 
 /**
- * As root, installs the Debian packages that {@link checkHost} misses, and says so; otherwise does nothing.
+ * As root, installs the Debian packages that {@link checkHost} does not find, with a progress line; otherwise does nothing.
  *
  * @returns the packages installed.
  * @throws MeshproofError ERR_MISSING_PROGRAM if apt-get fails.
@@ -208,7 +208,7 @@ export function countSubordinateIds(text: string, user: string, uid: number): nu
     .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
 }
 
-/** Only a build from source wants them; one that `auto` falls back to says what is missing then. */
+/** Only a build from source needs them. If `auto` falls back to a build, its error names what is missing. */
 const packageTools: Question = async () => {
   const missing = await missingPrograms(PACKAGE_TOOLS);
   const [root] = await allComponents([]);

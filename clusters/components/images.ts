@@ -30,7 +30,7 @@ export interface ImageComponent {
   readonly images: readonly PublishedImage[];
   /** For the progress line, such as `a download of about 150 MB`. */
   readonly effort: string;
-  /** What else decides what comes out. */
+  /** Other inputs that decide the content. */
   readonly inputs?: () => Promise<readonly string[]> | readonly string[];
   /** Changes what was taken. */
   readonly finish?: (shop: Workshop) => Promise<void>;
@@ -47,7 +47,7 @@ export interface ImageOptions {
   readonly signal?: AbortSignal | undefined;
   /** What to do where an image cannot be had, one sentence. */
   readonly hint: string;
-  /** As Go calls it; this machine's where it is left out. Programs for another one are unpacked and verified, and not run. */
+  /** Go's name of the architecture; default: this machine's. Programs for another one are unpacked and verified, but not run. */
   readonly architecture?: string | undefined;
 }
 
@@ -208,7 +208,7 @@ export async function askProgram(
   });
 }
 
-/** @throws MeshproofError ERR_COMPONENT where a program is of another version than its image's tag says */
+/** @throws MeshproofError ERR_COMPONENT if a program has another version than the tag of its image */
 export function assertSaid(
   said: string | undefined,
   version: string,

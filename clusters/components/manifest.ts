@@ -50,7 +50,7 @@ async function walk(dir: string): Promise<Seen[]> {
     const none = { size: 0, mtime: 0, content: "" };
     if (entry.isDirectory())
       return { fact: { path, kind: "directory", ...none }, foreign: whyForeign(mode & STICKY ? safe(status) : status) };
-    // What a link's own mode says means nothing.
+    // The mode of a link itself has no meaning.
     if (entry.isSymbolicLink())
       return { fact: { path, kind: "link", ...none, content: readlinkSync(full) }, foreign: whyForeign(safe(status)) };
     const kind = mode & 0o100 ? "program" : "file";

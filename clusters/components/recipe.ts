@@ -21,7 +21,7 @@ export interface Recipe {
   readonly source: string;
   /** For the progress line, such as `3 programs, about 3 min`. */
   readonly effort: string;
-  /** Everything that decides what comes out; its hash is part of the folder's name. Name, version and architecture are added. */
+  /** All inputs that decide the content; their hash is part of the folder's name. Name, version and architecture are added. */
   inputs(): Promise<readonly string[]>;
   /** Builds the files; returns facts about them, such as versions that only the build knows. */
   build(shop: Workshop): Promise<Readonly<Record<string, string>>>;

@@ -20,7 +20,7 @@ const FILES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   istioctl: { "bin/istioctl": ["usr/local/bin/istioctl"] },
 };
 
-/** Which of them say Istio's version. */
+/** Those of them that print Istio's version. */
 const GO_PROGRAMS = ["bin/pilot-discovery", "bin/pilot-agent", "bin/istioctl"];
 
 const OWN_FILTERS = "Istio's own filters";

@@ -14,19 +14,19 @@ export interface SourceOptions extends ImageOptions {
   readonly progress: Progress;
 }
 
-/** A component by the way that was chosen. */
+/** A component, and the recipe that was chosen for it. */
 export interface Chosen {
   readonly component: Component;
   readonly recipe: Recipe;
   readonly from: "images" | "source";
-  /** What to build where the images turn out not to come. */
+  /** What to build if the images cannot be downloaded. */
   readonly otherwise?: Recipe;
 }
 
 /**
- * Chooses a way for each component. Only `auto` takes a build in the place of images, and says so in one line; a build never
- * replaces an image that `--image-digest` names.
- * @throws a RegistryError where images are needed and no registry gives them
+ * Chooses a way for each component. Only `auto` builds a component instead of using images, and prints one line about it. An image that
+ * `--image-digest` names is never replaced by a build.
+ * @throws a RegistryError if images are needed and no registry has them
  */
 export async function chooseSources(components: readonly Component[], options: SourceOptions): Promise<Chosen[]> {
   const chosen: Chosen[] = [];
@@ -48,7 +48,7 @@ export async function chooseSources(components: readonly Component[], options: S
       chosen.push({ component, recipe: source, from: "source" });
       continue;
     }
-    // After one registry could not be reached the next would take as long to say the same.
+    // If one registry cannot be reached, do not wait for the next one too.
     const unreached = failed.find(({ error }) => !error.reached)?.error;
     const found = otherwise && unreached ? unreached : await imageRecipe(images, options).catch(registryErrorOrThrow);
     if ("build" in found) chosen.push({ component, recipe: found, from: "images", ...(otherwise && { otherwise }) });

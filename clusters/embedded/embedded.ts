@@ -59,7 +59,7 @@ interface Facts {
   readonly envoy: string;
   /** Digests by component; for another version of one, by `component@version`. */
   readonly digests: Readonly<Record<string, string>>;
-  /** When the bytes behind each of {@link digests} were last compared with it; a cluster of an older meshproof does not say. */
+  /** When the bytes behind each of {@link digests} were last compared with it; a cluster of an older meshproof does not have it. */
   readonly verified?: Readonly<Record<string, string>>;
   readonly rootless: boolean;
   readonly startedAt: string;

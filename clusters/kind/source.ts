@@ -62,7 +62,7 @@ export async function provideImages(choice: ImageOptions, options: Options): Pro
   }
 }
 
-/** Whether docker says that the registry cannot be reached, rather than that it has no such image. */
+/** Whether docker's error means that the registry cannot be reached, and not that the image does not exist. */
 export function unreachable(message: string): boolean {
   return /no such host|dial tcp|i\/o timeout|connection refused|network is unreachable|TLS handshake|Client\.Timeout|name resolution/i.test(
     message,

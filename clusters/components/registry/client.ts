@@ -39,7 +39,7 @@ export interface RegistryImage {
   /** From the bottom. */
   readonly layers: readonly Descriptor[];
   /**
-   * Writes a blob to a file, which holds what its digest says once this returns. A connection that is cut is taken up again.
+   * Writes a blob to a file and verifies its digest. A download that is cut off is resumed.
    * @param received called with the number of received bytes, each time that some arrive
    * @throws MeshproofError ERR_COMPONENT for other bytes, or fewer or more of them; a RegistryError where they do not come
    */
@@ -59,7 +59,7 @@ interface ReadOptions {
 /**
  * The digest that a tag has now.
  * @param image a full name: registry, repository, tag
- * @returns `sha256:…`, of what the registry sent, not of what it says
+ * @returns `sha256:…`, computed from the bytes that the registry sent
  * @throws RegistryError where the registry cannot be reached, refuses, or has no such image
  */
 export async function readDigest(
@@ -93,7 +93,7 @@ export async function openImage(
   const { body } = ours ? await readManifest(repository, ours.digest) : top;
   const { config, layers } = parse<{ config?: Descriptor; layers?: Descriptor[] }>(body);
   if (!config || !layers) throw wrong("its manifest is not one of an image that OCI or Docker's schema 2 describes");
-  // An image for one platform says in its configuration alone which.
+  // Only the configuration of a single-platform image names its platform.
   const { os, architecture: found } = parse<{ os?: string; architecture?: string }>(await readConfig(config));
   if (os !== "linux" || found !== architecture) throw wrong(`it is for ${os}/${found}, not for linux/${architecture}`);
   return {

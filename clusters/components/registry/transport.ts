@@ -130,7 +130,7 @@ export function repositoryOf(reference: string, { what, hint }: Words, ended?: A
     throw failure(`the registry redirects more than ${MOST_REDIRECTS} times`);
   };
 
-  /** Waits where the registry says that it is asked too often, and says when it may be asked again. */
+  /** Waits if the registry limits the rate of requests and names the time of the next one. */
   const getInTurn: typeof get = async (url, headers, limit) => {
     for (let waits = 0; ; waits++) {
       const response = await get(url, headers, limit);
