@@ -87,7 +87,11 @@ export function withPlaceholders(request: TicketRequest, objects: readonly Ticke
   }
   const parameters = query.split("&").flatMap((parameter) => {
     const [, name = "", value] = /^([^=]*)(?:=(.*))?$/s.exec(parameter) ?? [];
-    if (value === undefined && withoutSecrets(name) !== name) return PLACEHOLDER;
+    // A word is the name of a parameter; anything else may be a secret.
+    if (value === undefined && !/^[a-z_.-]{0,24}$/i.test(name)) {
+      hide("a query parameter without a name");
+      return PLACEHOLDER;
+    }
     if (value === undefined || value === "") return parameter;
     if (compared.jwtParameters.has(decoded(name))) {
       tokens.push({ place: { query: name }, part: `query parameter ${name}`, value: { kind: "opaque" } });

@@ -49,13 +49,21 @@ function named(value: TicketObject, file: string): TicketObject {
   return { apiVersion: "install.istio.io/v1alpha1", kind: "HelmValues", metadata: { name }, spec };
 }
 
-/** Writes objects as YAML. Key sets become `…`, and a jwksUri loses user info and query, so that no secret gets into a report. */
+/** Fields of workloads and Secrets that may be secrets, and decide nothing. */
+const LEFT_OUT = ["env", "envFrom", "args", "command", "stringData"];
+
+/**
+ * Writes objects as YAML. Key sets become `…`, a jwksUri loses user info and query, and Secrets and containers their values, so that no
+ * secret gets into a report.
+ */
 export function stringifyObjects(objects: readonly TicketObject[]): string {
   const blank = (key: unknown, value: unknown): unknown => {
     if (key === "jwks") return "…";
+    if (LEFT_OUT.includes(String(key))) return undefined;
     return key === "jwksUri" || key === "jwks_uri" ? withoutCredentials(String(value)).uri : value;
   };
   return objects
+    .map((object) => (object.kind === "Secret" ? { ...object, data: undefined } : object))
     .map((object) => stringify(object, blank, { aliasDuplicateObjects: false, lineWidth: 0 }))
     .join("---\n");
 }
