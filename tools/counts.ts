@@ -1,4 +1,4 @@
-/** Counts the tests that a tool ran, from the last lines that the tool prints: so its output can go straight to the screen. */
+/** Counts the tests that a tool ran, from the last lines that it prints; its output goes straight to the screen. */
 
 import { stripVTControlCharacters } from "node:util";
 
