@@ -1,6 +1,7 @@
 /**
- * Runs that end in every way on a cluster that is full of other people's objects: none of them changes, and nothing of a run stays.
- * MESHPROOF_CANARY_RUNS says how many (default one of each way), MESHPROOF_CANARY_SEED which moments.
+ * Runs on a cluster that contains many objects of other users, and ends the runs in every way: no foreign object may change, and
+ * nothing of a run may be left. MESHPROOF_CANARY_RUNS is the number of runs (default: one for each way to end), MESHPROOF_CANARY_SEED
+ * repeats the random moments.
  */
 
 import assert from "node:assert/strict";
@@ -35,7 +36,7 @@ function random(): number {
   return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
 }
 
-describe(`a cluster of others, ${RUNS} runs, seed ${SEED}`, () => {
+describe(`a cluster of other users, ${RUNS} runs, seed ${SEED}`, () => {
   let folder: string;
   let relay: Relay | undefined;
   let kubeconfig: string;

@@ -1,6 +1,6 @@
 /**
- * Real clusters: what a person does with one through kubectl, and that nothing is left of one however it ends. Needs
- * the components (built once) and works as root and as an ordinary user alike.
+ * Real clusters: what users do with kubectl, and that nothing is left of a cluster however it ends. Needs the components (built
+ * once); works as root and as an ordinary user.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -127,7 +127,7 @@ describe("a cluster", () => {
     kubectl = (args, input = "") => execa(bin("kubectl"), args.split(" "), { env, reject: false, input });
   });
 
-  test("is what it says it is", async () => {
+  test("has the versions that it reports", async () => {
     const handle = await toHandle(cluster);
     assert.match(handle.info.versions.kubernetes, /^v1\.\d+\.\d+$/);
     assert.match(handle.info.versions.istio, /^1\.\d+\.\d+/);
@@ -138,7 +138,7 @@ describe("a cluster", () => {
     assert.equal(stdout, `meshproof-${name}`);
   });
 
-  test("is found by its name, and taken", async () => {
+  test("is found by its name, and used", async () => {
     assert.equal((await attachEmbedded(name))?.kubeconfig, cluster.kubeconfig);
     assert.ok((await listEmbedded()).some((found) => found.name === name));
     await assert.rejects(start(), { code: "ERR_CLUSTER_START", message: /running already/ });
@@ -155,7 +155,7 @@ describe("a cluster", () => {
     assert.equal((await kubectl("exec talker -- false")).exitCode, 1);
   });
 
-  test("says which images it has where one is unknown", async () => {
+  test("lists its images if one is unknown", async () => {
     await kubectl("run unknown --image=example.com/nobody/knows:1");
     const seen = await untilSo("the pod waits for its image", async () => {
       const path = "{.status.containerStatuses[0].state.waiting}";
@@ -329,7 +329,7 @@ describe("a cluster that is just starting leaves nothing", () => {
     assert.ok(!(await runDirNames()).includes(name));
   });
 
-  test("when a program of its control plane ends, and says which and why", async () => {
+  test("when a program of its control plane ends, and the message names it with its last lines", async () => {
     const outcome = assert.rejects(start(), (error: Error & { code?: string; hint?: string }) => {
       assert.equal(error.code, "ERR_CLUSTER_START");
       assert.match(error.message, /etcd ended by itself \(SIGKILL\)/);

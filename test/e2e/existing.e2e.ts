@@ -1,4 +1,4 @@
-/** Runs on an existing cluster, for which a kept embedded one is used. Everything through the command line. */
+/** Runs on an existing cluster: a kept embedded cluster takes its place. All tests use the command line. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ const ROOT = path.join(import.meta.dirname, "../..");
 const NAME = `existing-${process.pid}`;
 const CONTEXT = `meshproof-${NAME}`;
 
-describe("a cluster that exists", () => {
+describe("an existing cluster", () => {
   let folder: string;
   let kubeconfig: string;
   let canary: string;
@@ -97,7 +97,7 @@ metadata: { name: own, namespace: canary }
     await rm(folder, { recursive: true });
   });
 
-  it("is looked at without a trace", async () => {
+  it("is examined by doctor without a change", async () => {
     const { exitCode, all } = await meshproof("doctor", ...onIt());
     assert.equal(exitCode, 0, all);
     assert.match(all, /Istio 1\.\S+ +revision default in istio-system, a jwksUri is fetched by: istiod/);
@@ -106,7 +106,7 @@ metadata: { name: own, namespace: canary }
     await assertNothingLeft();
   });
 
-  it("is green, its owner's objects stay as they are, and nothing is left", async () => {
+  it("passes, its owner's objects do not change, and nothing is left", async () => {
     const { exitCode, all } = await startRun("jwt/request-authentication-alone", "jwt/jwks-uri-full-name*");
     assert.equal(exitCode, 0, all);
     assert.match(all, /\n22 passed, 0 failed, 2 skipped$/);
@@ -114,13 +114,13 @@ metadata: { name: own, namespace: canary }
     await assertNothingLeft();
   });
 
-  it("is green mesh-wide where that is allowed", async () => {
+  it("passes with mesh-wide objects if they are allowed", async () => {
     const { exitCode, all } = await startRun("paths/skip-jwt-for-paths", "jwt/jwks-outside-http", "--allow-mesh-wide");
     assert.equal(exitCode, 0, all);
     await assertNothingLeft();
   });
 
-  it("refuses a scenario that reaches further", async () => {
+  it("refuses a scenario that affects more than its own namespaces", async () => {
     const { exitCode, all } = await startRun("paths/skip-jwt-for-paths");
     assert.equal(exitCode, 2, all);
     assert.match(
@@ -227,7 +227,7 @@ metadata: { name: own, namespace: canary }
     await assert.rejects(readFile(proof));
   });
 
-  it("refuses a user who may not", async () => {
+  it("refuses a user without permission", async () => {
     await kubectl("-n", "canary", "create", "serviceaccount", "weak");
     await kubectl("create", "clusterrolebinding", "weak", "--clusterrole=view", "--serviceaccount=canary:weak");
     const token = (await kubectl("-n", "canary", "create", "token", "weak")).trim();

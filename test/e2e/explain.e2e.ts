@@ -1,4 +1,4 @@
-/** The oracle against the mesh: 600 generated requests, each answered as the judging proxy's saved config says it would be. */
+/** Compares the oracle with the mesh: 600 generated requests, and what the judging proxy's saved config predicts for each. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -357,7 +357,7 @@ describe("explain", () => {
     }
   }
 
-  it("the saved config says for 600 requests what the mesh answers", async (test) => {
+  it("the saved config predicts the mesh's answers to 600 requests", async (test) => {
     const since = new Date(Date.now() - 1000);
     const requests = generated.map(({ placed }) => placed);
     // The first round may meet pooled connections on the old policies.
@@ -401,7 +401,7 @@ describe("explain", () => {
     assert.deepEqual(wrong, []);
   });
 
-  it("a broken matcher does not go unnoticed", () => {
+  it("a broken matcher is noticed", () => {
     const broken = JSON.parse(
       JSON.stringify(dumps.httpbin).replaceAll('"prefix":"/anything/admin"', '"exact":"/anything/admin"'),
     ) as unknown;
@@ -414,7 +414,7 @@ describe("explain", () => {
     assert.ok(different.length > 0);
   });
 
-  it("the command line says the same, offline and live, and prints no signature", async () => {
+  it("the command line prints the same, offline and live, and no signature", async () => {
     const token = await tokens.mint(corp({}, { aud: ["billing"] }));
     const file = path.join(folder, "token.jwt");
     await writeFile(file, token.compact);

@@ -1,6 +1,6 @@
 /**
- * The first run of a new user who has a registry: everything comes out of images, no compiler and no package manager runs. The
- * images are made here of what is in the usual cache, as the projects lay theirs out, in a registry on loopback.
+ * The first run of a new user who can reach a registry: all components come from images, without a compiler or a package manager.
+ * The test makes the images from the usual cache, with the layout of the published ones, in a registry on loopback.
  */
 
 import assert from "node:assert/strict";
@@ -35,7 +35,7 @@ exec "$@"
 /** Node.js, debian, envoy of Istio's image in Istio's own: what is in the cache then. */
 const ENTRIES = 7;
 
-describe("a first run out of images", () => {
+describe("a first run from images", () => {
   let folder: string;
   let images: readonly TestImage[];
   let programs: string;
@@ -85,7 +85,7 @@ describe("a first run out of images", () => {
   const entries = async (): Promise<string[]> =>
     (await readdir(path.join(cache, "components"))).filter((name) => name !== ".locks");
 
-  it("is green with util-linux and Node.js alone, says which images, and builds nothing", async () => {
+  it("passes with only util-linux and Node.js, lists the images, and builds nothing", async () => {
     const env = { MESHPROOF_CACHE: cache, PATH: programs };
     const doctor = await execa(...elsewhere("doctor"), { cwd: PROJECT, env, reject: false });
     assert.equal(doctor.exitCode, 0, doctor.stdout);
@@ -107,7 +107,7 @@ describe("a first run out of images", () => {
     assert.doesNotMatch(all, /built from source/);
   });
 
-  it("gets through a registry that cuts each blob, limits once, and wants a login", async () => {
+  it("works with a registry that cuts off each blob, limits requests once, and requires a login", async () => {
     registry.demandLogin("me:secret");
     const refused = await meshproof("components", "--build", "--components", "images");
     assert.equal(refused.exitCode, 3, refused.all);

@@ -1,6 +1,6 @@
 /**
- * What stands for istioctl in images that tests make: where Istio is built here there is no istioctl, and `manifest generate` and
- * `version` are all that is asked of it.
+ * Takes the place of istioctl in images that tests make, because a build of Istio contains no istioctl. It has only `manifest
+ * generate` and `version`.
  * @param manifests absolute path of the program that prints the same manifests
  */
 export function istioctlStandIn(version: string, manifests: string): Buffer {

@@ -1,4 +1,4 @@
-/** A real kind cluster, through the command line, and that nothing is left of one however it ends. Needs Docker. */
+/** A real kind cluster, used through the command line; nothing may be left of it however it ends. Needs Docker. */
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -91,7 +91,7 @@ describe("a kind cluster", { skip: without }, () => {
     assert.deepEqual(await names(kept), [`container meshproof-kind-${kept}`, `volume meshproof-kind-${kept}`]);
   });
 
-  test("goes with down, and nothing of it is left", async () => {
+  test("is removed by down, and nothing of it is left", async () => {
     assert.match(await succeed("down", "--cluster", "kind", "--name", kept), /is stopped/);
     assert.deepEqual(await names(kept), []);
     assert.match(await succeed("down", "--cluster", "kind", "--name", kept), /no cluster named/);
@@ -138,7 +138,7 @@ describe("a kind cluster", { skip: without }, () => {
   });
 });
 
-test("without Docker a run says in a sentence what else there is", async () => {
+test("without Docker a run suggests the embedded cluster in one sentence", async () => {
   const { exitCode, all } = await execa(
     process.execPath,
     ["cli/meshproof.mjs", "run", "--cluster", "kind", "paths/skip-jwt-for-paths"],

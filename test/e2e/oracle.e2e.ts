@@ -1,4 +1,4 @@
-/** The oracle against Envoy alone, without a mesh: generated requests to many configs, in seconds. */
+/** Compares the oracle with Envoy alone, without a mesh: generated requests to many configs, in seconds. */
 
 import assert from "node:assert/strict";
 import path from "node:path";

@@ -1,6 +1,6 @@
 /**
- * A shared machine: another user has taken every name that meshproof opens below TMPDIR, in its caches and in its state folder
- * (`strace -f -e trace=file,connect` lists them) before it does. Nothing of his is run or believed.
+ * A shared machine: another user has already created every file that meshproof opens below TMPDIR, in its caches and in its state
+ * folder (`strace -f -e trace=file,connect` lists them). meshproof must not run or trust any of them.
  *
  * Needs root, to make what belongs to another user; no cluster.
  */
@@ -68,7 +68,7 @@ const VERBS: readonly (readonly string[])[] = [
 
 const skip = process.getuid?.() === 0 ? false : "only root can make what belongs to another user";
 
-describe("what another user has made first", { skip }, () => {
+describe("what another user has created before", { skip }, () => {
   let top: string;
   let temp: string;
   let pwned: string;

@@ -1,4 +1,4 @@
-/** Playwright's own flags and reports, on one kept cluster: they do what Playwright documents, and a failure says what decided. */
+/** Playwright's own flags and reports, on one kept cluster: they do what Playwright documents, and a failure shows the reason. */
 
 import assert from "node:assert/strict";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -78,7 +78,7 @@ describe("npx playwright test", () => {
     assert.notEqual(down, 0, "there is no cluster yet");
   });
 
-  it("a failure says what decided, at its line of the scenario's file, with what explains it, in Playwright's own reports", async () => {
+  it("Playwright's own reports show the reason of a failure, its line in the scenario's file, and the attachments", async () => {
     const { exitCode, specs, output } = await run("--reporter=json,html,./reports/reporter.ts", ...SELECTED);
     assert.equal(exitCode, 1, output);
     assert.deepEqual(

@@ -1,6 +1,6 @@
 /**
- * A released Istio comes out of its images: here out of images that this test makes of the programs in the cache, in a
- * registry on loopback.
+ * A released Istio is unpacked from its images. This test makes the images from the programs in the cache, in a registry on
+ * loopback.
  */
 
 import assert from "node:assert/strict";
@@ -73,7 +73,7 @@ describe("a released Istio", () => {
     return entries.filter((entry) => entry !== ".locks" && !copied.includes(entry));
   };
 
-  it("is refused where a byte of a layer is another, and nothing of it stays", async () => {
+  it("is refused if one byte of a layer differs, and nothing of it is kept", async () => {
     registry.spoil(registry.layersOf(`hub/istio/proxyv2:${VERSION}`)[1] ?? "");
     const { exitCode, all } = await run(SCENARIOS, ...release());
     assert.equal(exitCode, 3, all);
@@ -83,7 +83,7 @@ describe("a released Istio", () => {
     for (const image of images) await registry.push(image); // the same bytes again
   });
 
-  it("runs out of its images, whose digests are in the results", async () => {
+  it("runs from its images, whose digests are in the results", async () => {
     const { exitCode, all, read } = await run(SCENARIOS, ...release());
     assert.equal(exitCode, 0, all);
     const { cluster, counts, command } = await read();

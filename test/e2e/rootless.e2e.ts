@@ -1,6 +1,6 @@
 /**
- * The same run as an ordinary user, where root runs the tests and MESHPROOF_TEST_USER names a user with subordinate ids
- * (as .ci/run makes one). An ordinary user who runs the tests has no need of this: all of them are rootless then.
+ * Runs meshproof as an ordinary user, if root runs the tests and MESHPROOF_TEST_USER names a user with subordinate ids (`.ci/run`
+ * creates one). If an ordinary user runs the tests, this is not needed: all of them are rootless then.
  */
 
 import assert from "node:assert/strict";
@@ -29,7 +29,7 @@ const skip =
     ? "every other test is rootless already"
     : user === undefined && "MESHPROOF_TEST_USER names no user with subordinate ids; .ci/run makes one";
 
-it("an ordinary user's run is green", { skip }, async () => {
+it("a run of an ordinary user passes", { skip }, async () => {
   const home = await mkdtemp(path.join(tmpdir(), "meshproof-user-"));
   try {
     await mkdir(path.join(home, "project"));

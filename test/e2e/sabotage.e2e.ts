@@ -1,4 +1,4 @@
-/** A mesh broken on purpose must go red, and say why. Everything through the command line, on one kept cluster. */
+/** In a mesh that is broken on purpose, a run must fail, and print the reason. All tests use the command line, on one kept cluster. */
 
 import assert from "node:assert/strict";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
@@ -417,7 +417,7 @@ spec:
   // A request says in its User-Agent which round it belongs to: curl's own never ends in this.
   const nobody = denying("*/never");
 
-  it("an answer that is another one in the second round is flaky, and fails", async () => {
+  it("a check whose answer changes in the second round is flaky, and fails", async () => {
     await writeScenario("unsteady", openDoor("unsteady", "", denying("*/2")));
     const { exitCode, output, result } = await run("sabotage/unsteady");
     assert.equal(exitCode, 1, output);
@@ -501,7 +501,7 @@ spec:
     assert.ok(undone.every(({ reason }) => reason === "it did not run to its end: the run was interrupted"));
   });
 
-  it("and all is well again", async () => {
+  it("and at the end a run passes", async () => {
     const { exitCode, output } = await run("jwt/request-authentication-alone");
     assert.equal(exitCode, 0, output);
     assert.ok((await secretsSoFar()).length > 1);

@@ -1,4 +1,4 @@
-/** An upgrade goes through clean, and one in which the policies are lost for a second does not. */
+/** An upgrade passes, and one that loses the policies for a second fails. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -51,7 +51,7 @@ describe("upgrade", () => {
     return { exitCode, output: told, result, meddled: meddled !== undefined, read };
   };
 
-  it("lets nothing through, and says what runs before and after", async () => {
+  it("lets nothing through, and reports the versions before and after", async () => {
     const done = await upgrade(["--from", "1.30@1.36", "--to", "1.31@1.40"]);
     assert.equal(done.exitCode, 0, done.output);
     const { from, to } = done.result;

@@ -106,7 +106,7 @@ describe("Bookinfo", () => {
     );
   });
 
-  test("a user who signs in is greeted as text and handed on as end-user", async () => {
+  test("a user who signs in is greeted by name, as plain text, and forwarded as end-user", async () => {
     const login = await fetch(`${productpage}/login`, {
       method: "POST",
       body: new URLSearchParams({ username: "<jason>" }),
@@ -157,7 +157,7 @@ describe("Bookinfo", () => {
     assert.equal((await getJson(`${broken}/api/v1/products/0/reviews`)).status, 500);
   });
 
-  test("reviews without ratings: v1 has none, v2 says that they are missing", async () => {
+  test("reviews without ratings: v1 has none, v2 reports that they are missing", async () => {
     const ratingsOf = async (handler: Handler) => {
       const { value } = await getJson(`${await start("reviews", handler)}/reviews/0`);
       return (value as { reviews: { rating?: unknown }[] }).reviews.map(({ rating }) => rating);

@@ -1,4 +1,4 @@
-/** What the Bookinfo services share: a server of request handlers, and calls to a backend that carry the caller's context. */
+/** Code that the Bookinfo services share: a server for request handlers, and calls to a backend that forward the caller's context. */
 
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders, IncomingMessage, Server } from "node:http";
