@@ -55,3 +55,17 @@ test("no code reads back a sentence that was made of facts", async () => {
   ];
   assert.deepEqual(await complaints("meshproof/no-reading-back", [...right, ...wrong].join("\n")), wrong);
 });
+
+test("data is redacted before it is JSON", async () => {
+  const wrong = [
+    "tokens.redact(JSON.stringify(result));",
+    "const text = redact(JSON.stringify(result, undefined, 1), known);",
+  ];
+  const right = ["JSON.stringify(redactData(result, known));", "JSON.stringify(redact(text));"];
+  const code = [
+    "declare const tokens: any, redact: any, redactData: any, result: object, known: string[];",
+    ...right,
+    ...wrong,
+  ];
+  assert.deepEqual(await complaints("no-restricted-syntax", code.join("\n")), wrong);
+});

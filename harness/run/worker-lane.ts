@@ -7,6 +7,7 @@ import type { TestInfo } from "@playwright/test";
 import type { Scenario } from "../model/scenario.ts";
 import type { ScenarioResult } from "../model/result.ts";
 import { replaceFile } from "../replace-file.ts";
+import { redactData } from "../safe/redact.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { removeLeft } from "./changes.ts";
 import { errorOf, readError, type Told } from "./parent.ts";
@@ -93,7 +94,7 @@ async function makeReady(session: Session, needing: readonly Scenario[], file: s
 }
 
 function textOf(session: Session, result: ScenarioResult): string {
-  return session.tokens.redact(JSON.stringify(session.shown(result)));
+  return JSON.stringify(redactData(session.shown(result), session.tokens.secrets()));
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {

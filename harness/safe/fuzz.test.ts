@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { stringify } from "yaml";
-import { redact } from "./redact.ts";
+import { redact, redactData } from "./redact.ts";
 
 const ROUNDS = Number(process.env["MESHPROOF_FUZZ"] ?? 1);
 const SEED = process.env["MESHPROOF_FUZZ_SEED"] ?? "1";
@@ -240,6 +240,23 @@ describe("no secret is left", () => {
       }
       assert.deepEqual(leaks.slice(0, 20), [], `${leaks.length} leaks`);
     });
+
+  it("of any, in data: it is JSON afterwards, and what is beside it stays", () => {
+    const leaks: string[] = [];
+    for (const [what, make] of Object.entries(SECRETS)) {
+      const { text, secrets } = make(randomOf(`${SEED}/${what}`));
+      for (const [spelling, spell] of Object.entries(SPELLINGS))
+        for (const [place, put] of Object.entries(PLACES)) {
+          const given = { got: { status: 403, body: put(spell(text)) }, name: "a check", "x-value": [spell(text)] };
+          const safe = redactData(given);
+          const { name, got } = JSON.parse(JSON.stringify(safe)) as typeof given;
+          assert.deepEqual([name, got.status], ["a check", 403]);
+          const left = leftOf(got.body, secrets) ?? leftOf(safe["x-value"][0]!, secrets);
+          if (left !== undefined) leaks.push(`${what}, ${spelling}, ${place}: ${left}`);
+        }
+    }
+    assert.deepEqual(leaks.slice(0, 20), [], `${leaks.length} leaks`);
+  });
 
   it("and this test's own decoder finds each secret that is not redacted", () => {
     for (const make of Object.values(SECRETS)) {

@@ -40,10 +40,35 @@ function endOfPiece(text: string, start: number): number {
 const TAIL = 64 * 1024;
 
 /** Redacts the value of a header or a field, also by its name. */
-export function redactNamed(name: string, value: string): string {
+export function redactNamed(name: string, value: string, known: readonly string[] = []): string {
   const lead = `${name}: `;
-  const safe = redact(lead + value);
-  return safe.startsWith(lead) ? safe.slice(lead.length) : redact(value);
+  const safe = redact(lead + value, known);
+  return safe.startsWith(lead) ? safe.slice(lead.length) : redact(value, known);
+}
+
+/**
+ * Redacts every text of data, names of fields too. Data is redacted before it is written as JSON, never after: what is removed may
+ * reach into an escape, and the rest is not JSON any more.
+ * @param known as for {@link redact}
+ */
+export function redactData<Data>(data: Data, known: readonly string[] = []): Data {
+  // The same texts are there again and again.
+  const done = new Map<string, string>();
+  const once = (key: string, make: () => string): string => {
+    const safe = done.get(key) ?? make();
+    done.set(key, safe);
+    return safe;
+  };
+  const text = (value: string): string => once(value, () => redact(value, known));
+  const map = (value: unknown): unknown => {
+    if (typeof value === "string") return text(value);
+    if (Array.isArray(value)) return value.map(map);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), named(name, inner)]));
+  };
+  const named = (name: string, value: unknown): unknown =>
+    typeof value === "string" ? once(`${name}\n${value}`, () => redactNamed(name, value, known)) : map(value);
+  return map(data) as Data;
 }
 
 /** Envoy's field names of secrets (`private_key` of a TlsCertificate, `token_secret` of OAuth2, …), and other common ones. */
