@@ -430,6 +430,8 @@ export function describeTicketNote(note: TicketNote): string {
   switch (note.kind) {
     case "not-settled":
       return `the answers to these requests went on to change, and the last ones are shown: ${note.requests.join(", ")}`;
+    case "api-warning":
+      return `the API server warns about ${note.object.kind} ${note.object.namespace}/${note.object.name}: ${note.text}`;
     case "undecided":
       return describeDecision(note.decision);
     case "disputed":

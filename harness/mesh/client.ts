@@ -8,12 +8,14 @@ import {
   type Configuration,
   type KubernetesObject,
   type RequestContext,
+  type ResponseContext,
 } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
 import { UnknownKindError, messageOf, reasonOf, statusOf } from "./api-error.ts";
+import { ApiWarnings } from "./api-warnings.ts";
 import { shareConnections } from "./connections.ts";
 import { findOwnFolder, readOwnFile, TEMP_HINT } from "../own.ts";
-import { keyOf, type ObjectRecord, type ObjectRef } from "./journal.ts";
+import { keyOf, manifestOf, namedAs, type ObjectRecord, type ObjectRef } from "./journal.ts";
 import { Ledger, type Own } from "./ledger.ts";
 import { describeReach } from "../../reports/words.ts";
 import { reachOf } from "./reach.ts";
@@ -91,6 +93,7 @@ export class ObjectApi extends KubernetesObjectApi {
   /** Keys of objects whose fields server-side apply manages; objects created by POST are handed over to it. */
   readonly #applied = new Set<string>();
   readonly #permitted = new WeakSet<RequestContext>();
+  readonly warnings = new ApiWarnings();
 
   static of(config: KubeConfig, journal?: string): ObjectApi {
     const api = config.makeApiClient(ObjectApi);
@@ -258,6 +261,15 @@ export class ObjectApi extends KubernetesObjectApi {
     return await super.requestPromise<T>(request, type, options);
   }
 
+  protected override async processResponse<T extends KubernetesObject>(
+    got: ResponseContext,
+    type?: string,
+  ): Promise<T> {
+    const value = await super.processResponse<T>(got, type);
+    this.warnings.add(value, got.headers["warning"]);
+    return value;
+  }
+
   /** GET of any path, for resources without a typed client. */
   async get<T extends object>(path: string, accept = "application/json"): Promise<T> {
     const request = this.configuration.baseServer.makeRequestContext(path, "GET");
@@ -335,12 +347,4 @@ export class ObjectApi extends KubernetesObjectApi {
 
 function refOf({ apiVersion, kind, metadata: { namespace, name } }: Manifest): ObjectRef {
   return { apiVersion, kind, ...(namespace === undefined ? {} : { namespace }), name };
-}
-
-function manifestOf({ apiVersion, kind, namespace, name }: ObjectRef): Manifest {
-  return { apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } };
-}
-
-function namedAs({ kind, namespace, name }: ObjectRef): string {
-  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
 }

@@ -103,3 +103,11 @@ export function keyOf({ apiVersion, kind, namespace = "", name }: ObjectRef): st
 export function groupOf(apiVersion: string): string {
   return apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "";
 }
+
+export function manifestOf({ apiVersion, kind, namespace, name }: ObjectRef) {
+  return { apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } };
+}
+
+export function namedAs({ kind, namespace, name }: ObjectRef): string {
+  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
+}

@@ -314,6 +314,8 @@ export type TicketNote =
   | ObjectFinding
   /** The answers to these requests, by row and column, kept changing; the last ones are shown. */
   | { readonly kind: "not-settled"; readonly requests: readonly string[] }
+  /** In the API server's words. */
+  | { readonly kind: "api-warning"; readonly object: ObjectRef; readonly text: string }
   /** The config does not decide the request. */
   | { readonly kind: "undecided"; readonly decision: Decision }
   /** Meshproof's reading of the config contradicts the mesh's answer. */

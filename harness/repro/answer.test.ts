@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, test } from "node:test";
 import type { CheckResult } from "../model/result.ts";
 import { describeCause } from "../../reports/words.ts";
 import type { Condition, DecidingRule, Explanation, Reason } from "../model/explanation.ts";
@@ -36,6 +36,7 @@ function answerOf(
   {
     yaml = YAML(),
     findings = [],
+    warnings = [],
     others = {},
     expected,
     seen,
@@ -43,6 +44,7 @@ function answerOf(
   }: {
     yaml?: string;
     findings?: ObjectFinding[];
+    warnings?: Asked["warnings"];
     others?: Got;
     expected?: Outcome;
     seen?: Outcome;
@@ -77,7 +79,7 @@ function answerOf(
   }));
   const object = { kind: "AuthorizationPolicy", name: "policy", namespace: "shop" };
   const objects = [{ ...object, file: "scenarios/tickets/t/01-policy.yaml", findings }];
-  const asked = { versions: { istio: "1.31.0" }, observations: [...observations, ...elsewhere], objects };
+  const asked = { versions: { istio: "1.31.0" }, observations: [...observations, ...elsewhere], objects, warnings };
   return readAnswer(asked as unknown as Asked, translation, ticket, { expected, seen });
 }
 
@@ -95,6 +97,19 @@ const denied403 = (rule: DecidingRule): Explanation => denied({ kind: "denied", 
 const DENIED = denied({ kind: "denied", rule: { ...RULE, conditions: [] } });
 const ADMITTED = explained({ verdict: "admitted", status: 200, by: "nobody", reason: { kind: "no-policy" } });
 const NOT_FETCHED: ObjectFinding = { kind: "keys-not-fetched", issuers: ["https://me.example"] };
+
+test("the API server's warnings about the ticket's objects are notes, word for word", () => {
+  const text = "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope";
+  const warn = (name: string) => ({ object: { kind: "AuthorizationPolicy", namespace: "shop", name }, text });
+  const { notes } = answerOf(
+    { status: 403, by: "authorization" },
+    { warnings: [warn("policy"), warn("not-the-tickets")] },
+  );
+  assert.deepEqual(
+    notes.flatMap((one) => (one.kind === "api-warning" ? [one] : [])),
+    [{ kind: "api-warning", ...warn("policy") }],
+  );
+});
 
 describe("whether a ticket is reproduced", () => {
   const open = ({ differences }: ReproAnswer, kind: string): string[] =>

@@ -1,5 +1,7 @@
 /** Turns the observations of a translated ticket into its answer. Pure. */
 
+import { isDeepStrictEqual } from "node:util";
+import type { ApiWarning } from "../mesh/api-warnings.ts";
 import { contradicts, type Decision, type Field, type RuleFact } from "../model/explanation.ts";
 import type { TicketNote } from "../model/finding.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
@@ -19,6 +21,7 @@ import { describeTokens } from "../../reports/words.ts";
 export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "command"> {
   readonly versions: ClusterInfo["versions"];
   readonly objects: readonly AppliedObject[];
+  readonly warnings?: readonly ApiWarning[];
   /** One per cell of the matrix, then one per other client. */
   readonly observations: readonly Observation[];
 }
@@ -31,7 +34,7 @@ export interface Wanted {
 
 /** Builds the answer from the observations. */
 export function readAnswer(
-  { observations, objects, versions, ...asked }: Asked,
+  { observations, objects, versions, warnings = [], ...asked }: Asked,
   translation: Translation,
   ticket: Ticket,
   { expected, seen }: Wanted,
@@ -52,6 +55,11 @@ export function readAnswer(
     ...(restless.length > 0 ? [{ kind: "not-settled", requests: restless } as const] : []),
     // No proxy judges a request that leaves the mesh.
     ...(translation.topology.way.kind === "egress" ? [] : objects.flatMap(({ findings = [] }) => findings)),
+    ...warnings.flatMap((one): TicketNote[] =>
+      objects.some(({ kind, namespace, name }) => isDeepStrictEqual({ kind, namespace, name }, one.object))
+        ? [{ kind: "api-warning", ...one }]
+        : [],
+    ),
     ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
     ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
   ];

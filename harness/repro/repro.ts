@@ -139,7 +139,13 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     });
     place.progress("every request has its answer");
     const asked = {
-      ...{ id, ...observed, command: task.command, versions: handle.info.versions },
+      ...{
+        id,
+        ...observed,
+        warnings: session.kube.objects.warnings.list(),
+        command: task.command,
+        versions: handle.info.versions,
+      },
       ...{ tool: { name: "meshproof", version: task.version }, startedAt: new Date(startedAt).toISOString() },
     };
     return { ticket, translation, answer: readAnswer(asked, translation, ticket, task.wanted) };
