@@ -11,7 +11,6 @@ import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
 import { observeStep } from "../run/observe.ts";
 import { IN_FORCE_LIMIT_MS } from "../run/settings.ts";
-import { sentences } from "../../reports/words.ts";
 import { preflight } from "../run/preflight.ts";
 import { openSession } from "../run/session.ts";
 import { sweep } from "../run/sweep.ts";
@@ -128,7 +127,10 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     if (refusals)
       throw new MeshproofError(
         "ERR_MANIFEST_REJECTED",
-        sentences(refusals.map((refusal) => ({ kind: "refused", refusal }))),
+        // The position is that of a translated file, which the user does not have.
+        refusals
+          .map(({ object, message }) => `${task.files.join(", ")}: the API server rejects ${object}: ${message}`)
+          .join("\n"),
       );
     await ready;
     await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
