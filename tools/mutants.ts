@@ -64,11 +64,9 @@ const CHANGES: Readonly<Record<string, readonly Change[]>> = {
 
 /** Every single change of every policy that a scenario applies. */
 export function mutantsOf(scenario: Scenario): Mutant[] {
-  const files = new Map(
-    scenario.steps.flatMap(({ apply }) => apply.map(({ file, text }) => [file, parseSource(text, file).documents])),
-  );
-  return [...files].flatMap(([file, originals]) =>
-    originals.flatMap((original, index) => {
+  const files = new Map(scenario.steps.flatMap(({ apply }) => apply.map(({ file, text }) => [file, text])));
+  return [...files].flatMap(([file, text]) =>
+    parseSource(text, file).documents.flatMap((original, index, originals) => {
       const kind = String(original.get("kind"));
       const name = String(original.getIn(["metadata", "name"]));
       return (CHANGES[kind] ?? []).flatMap((change): Mutant[] => {

@@ -41,7 +41,7 @@ async function startOf(pid: number): Promise<string | undefined> {
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
-/** NaN if there is no such process. */
+/** Returns NaN for a process that has ended. */
 async function parentOf(pid: number): Promise<number> {
   return Number(/^PPid:\s+(\d+)$/m.exec(await read(pid, "status"))?.[1]);
 }

@@ -26,8 +26,9 @@ export interface Listener {
 }
 
 /**
- * Runs Playwright with these settings and the scenarios that this process has loaded, in its own process group: a terminal's ctrl-C then reaches only this process, which ends
+ * Runs Playwright with these settings, in its own process group: a terminal's ctrl-C then reaches only this process, which ends
  * Playwright cleanly.
+ * @param settings.all all scenarios, as this process has loaded them: Playwright's processes do not load them again
  * @throws the error that prevented a result, or writing it; ERR_PROBE if it ran no scenario
  */
 export async function runPlaywright(

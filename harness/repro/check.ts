@@ -7,6 +7,7 @@ import * as z from "zod";
 import { parse as parseYaml } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
+import { agrees } from "./answer.ts";
 
 /** The right answer of a ticket. `closed`: no HTTP answer; `refused`: meshproof reports that it cannot reproduce the ticket. `rejected`: the API server rejects its YAML. */
 export interface RightAnswer {
@@ -99,7 +100,7 @@ type Answered = Pick<ReproAnswer, "verdict" | "cause"> & { readonly reproduced?:
 
 /**
  * @param text the printed answer
- * @param error the code of the error, if there is no answer
+ * @param error the code of the error that ended the ticket without an answer
  */
 export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, text: string, error?: string): Verdict {
   if (answer === undefined)
@@ -108,18 +109,16 @@ export function judgeAnswer(right: RightAnswer, answer: Answered | undefined, te
   if (answer.reproduced === false) return right.outcome === "refused" ? (told ? "right" : "wrong") : "refused";
   if (right.outcome === undefined) return "unread";
   const { status, by } = answer.verdict;
-  const agrees =
+  const agreed =
     right.outcome === "refused" || right.outcome === "rejected"
       ? false
-      : right.outcome === "closed"
-        ? status === 0
-        : right.outcome === "denied"
-          ? by === right.by
-          : right.outcome === 200 && right.by === undefined
-            ? by === "workload" || (by === "proxy" && status === 200)
-            : status === right.outcome && by !== "workload" && (right.by === undefined || by === right.by);
+      : right.outcome === "denied"
+        ? by === right.by
+        : right.outcome === "closed" || right.by === undefined
+          ? agrees({ status, by }, right.outcome)
+          : status === right.outcome && by === right.by;
   const caused = right.cause === undefined || answer.cause.kind === right.cause;
-  return agrees && caused && told ? "right" : "wrong";
+  return agreed && caused && told ? "right" : "wrong";
 }
 
 /** `403 by authorization` */

@@ -50,10 +50,10 @@ export async function probe<Outcome>(
   const inRound = (round: number): PlacedRequest[] =>
     requests.map(({ place, request }, i) => ({ place, request: named(request, `${prefix}.${i + 1}/${round}`) }));
   const flushes = changed ? await flushesOf(mesh, requests) : 0;
-  const closing =
-    flushes === 0 ? [] : inRound(0).map(({ place, request }) => ({ place, request: { ...request, closes: true } }));
-  // The first round is sent by the process that has flushed before: each has its own connections.
-  let before = closing.flatMap((one) => Array.from({ length: flushes }, () => one));
+  // The process that flushes also sends the first round. No request of the round uses a connection of the flush.
+  let before = inRound(0).flatMap(({ place, request }) =>
+    Array.from({ length: flushes }, () => ({ place, request: { ...request, closes: true } })),
+  );
   for (let round = 1; ; round++) {
     signal?.throwIfAborted();
     const sent = [...before, ...inRound(round)];

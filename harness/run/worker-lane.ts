@@ -54,7 +54,7 @@ export async function openWorkerLane({ ground, lane, runId, scenarios, needing }
       await replaceFile(visitorFile, runId);
     },
     async keep(found, info) {
-      // Reporters read it when the run ends. `info.attach` would copy it, and makes a step with the stack of each.
+      // Reporters read this file when the run ends. `info.attach` would copy it, and record a step with a stack.
       const file = info.outputPath("result.json");
       await writeFile(file, textOf(session, found));
       info.attachments.push({ name: RESULT, path: file, contentType: "application/json" });

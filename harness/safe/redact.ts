@@ -1,6 +1,7 @@
 /** Removes secrets from text and data. Everything in reports, tickets, diagnostics and on the terminal goes through this module. */
 
 import { findSecrets, SECRET } from "./find.ts";
+import { mapTexts } from "./map-texts.ts";
 
 /**
  * Removes private keys, credentials and the signatures of tokens from a text, in any encoding; header and claims of a token
@@ -54,21 +55,12 @@ export function redactNamed(name: string, value: string, known: readonly string[
 export function redactData<Data>(data: Data, known: readonly string[] = []): Data {
   // The same texts are there again and again.
   const done = new Map<string, string>();
-  const once = (key: string, make: () => string): string => {
-    const safe = done.get(key) ?? make();
+  return mapTexts(data, (text, field) => {
+    const key = JSON.stringify([field, text]);
+    const safe = done.get(key) ?? (field === undefined ? redact(text, known) : redactNamed(field, text, known));
     done.set(key, safe);
     return safe;
-  };
-  const text = (value: string): string => once(value, () => redact(value, known));
-  const map = (value: unknown): unknown => {
-    if (typeof value === "string") return text(value);
-    if (Array.isArray(value)) return value.map(map);
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [text(name), named(name, inner)]));
-  };
-  const named = (name: string, value: unknown): unknown =>
-    typeof value === "string" ? once(`${name}\n${value}`, () => redactNamed(name, value, known)) : map(value);
-  return map(data) as Data;
+  });
 }
 
 /** Envoy's field names of secrets (`private_key` of a TlsCertificate, `token_secret` of OAuth2, …), and other common ones. */

@@ -106,7 +106,7 @@ describe("the kubelet's API", { timeout: 30_000 }, () => {
     assert.equal(Buffer.concat(await response.toArray()).toString(), "one\ntwo\n");
   });
 
-  it("says why there is no log", async () => {
+  it("gives the reason for a missing log", async () => {
     assert.deepEqual(await ask("/containerLogs/foo/q/c"), [404, 'pod "q" does not exist']);
     assert.deepEqual(await ask("/containerLogs/bar/p/c"), [404, 'pod "p" does not exist']);
     assert.deepEqual(await ask("/containerLogs/foo/p/d"), [404, 'container "d" not found in pod "p"']);
