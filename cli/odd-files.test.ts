@@ -172,7 +172,7 @@ const READERS: Readonly<
       objects.push(...readObjects(await readUserFile(file), file));
       if (objects.length > 0)
         translated([file], {
-          ...{ name: "t", objects, jwks: "reachable", image: "nginx:1", tokens: [] },
+          ...{ name: "t", objects, jwks: "reachable", now: 0, image: "nginx:1", tokens: [] },
           request: readRequest("GET http://a/b?c=d", ["x-a: b"]),
         }).scenario(() => ({ status: 200, by: "workload" }));
     },

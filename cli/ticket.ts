@@ -5,7 +5,7 @@ import { Option, type Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { makeTempDir } from "../clusters/temp-dir.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
-import { JWKS_STATES, type Outcome } from "../harness/model/ticket.ts";
+import { JWKS_STATES, TOKEN_STATES, type Outcome, type Seen } from "../harness/model/ticket.ts";
 import type { TokenPlace } from "../harness/model/token.ts";
 import {
   readTicket,
@@ -26,7 +26,6 @@ import type { Work } from "./work.ts";
 
 export interface ReproOptions extends TicketOptions {
   readonly expect?: Outcome;
-  readonly seen?: Outcome;
   readonly name?: string;
   readonly keep?: boolean;
   readonly json?: boolean;
@@ -56,7 +55,10 @@ export function ticketOptions(command: Command): Command {
         "what the reporter expected: 200 (goes through), another status, or closed",
       ).argParser(outcome("--expect")),
     )
-    .addOption(new Option("--seen <answer>", "what the reporter saw").argParser(outcome("--seen")))
+    .addOption(
+      new Option("--seen <answer>", "what the reporter saw: a status, closed, or words of the answer").argParser(seen),
+    )
+    .addOption(new Option("--token-was <state>", "what the token was when the reporter sent it").choices(TOKEN_STATES))
     .addOption(
       new Option(
         "--authorizer <status>",
@@ -83,6 +85,17 @@ function outcome(flag: string): (text: string) => Outcome {
     if (STATUS.test(text)) return Number(text);
     throw new MeshproofError("ERR_USAGE", `${flag} takes an HTTP status or "closed", not "${text}"`);
   };
+}
+
+/** An outcome, or a text such as `Jwt is expired`. */
+function seen(text: string): Seen {
+  if (/^(\d+|closed)$/.test(text)) return outcome("--seen")(text);
+  // A token may be in a whole answer that was pasted.
+  if (/^[ -~]{3,100}$/.test(text) && !/eyJ/.test(text)) return { text };
+  throw new MeshproofError(
+    "ERR_USAGE",
+    "--seen takes an HTTP status, closed, or a few words of the answer on one line",
+  );
 }
 
 /** Status codes of final answers. */
@@ -143,7 +156,7 @@ export async function askTicket(files: readonly string[], options: ReproOptions,
 
 type ReproCommand = Pick<
   ReproOptions,
-  "token" | "claims" | "expect" | "seen" | "jwks" | "authorizer" | "minimize" | "name" | "from" | "in"
+  "token" | "claims" | "expect" | "seen" | "jwks" | "authorizer" | "minimize" | "name" | "from" | "in" | "tokenWas"
 >;
 
 /**
@@ -152,7 +165,7 @@ type ReproCommand = Pick<
  */
 export function againBy(
   files: readonly string[],
-  { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where }: ReproCommand,
+  { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where, tokenWas }: ReproCommand,
   { request }: Pick<Ticket, "request">,
 ): string {
   const { method, path: target, scheme, variable, authority = variable, host, headers, tokens } = request;
@@ -172,14 +185,14 @@ export function againBy(
     ],
     ...(claims !== undefined ? { "--claims": claims } : { "--token": unsigned }),
     ...{ "--in": place, "--from": from },
-    ...{ "--expect": text(expect), "--seen": text(seen), "--jwks": jwks },
+    ...{ "--expect": text(expect), "--seen": text(seen), "--token-was": tokenWas, "--jwks": jwks },
     ...{ "--authorizer": authorizer === undefined ? undefined : String(authorizer) },
     ...{ "--minimize": minimize, "--name": name },
   });
 }
 
-function text(value: Outcome | undefined): string | undefined {
-  return value === undefined ? undefined : String(value);
+function text(value: Seen | undefined): string | undefined {
+  return value === undefined ? undefined : typeof value === "object" ? value.text : String(value);
 }
 
 function nameOfPlace(place: TokenPlace): string | undefined {

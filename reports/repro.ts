@@ -11,10 +11,10 @@ import {
   describeDifference,
   describeMesh,
   describeHint,
-  describeNeed,
   describeOutcome,
   describeReproduction,
 } from "./ticket-words.ts";
+import { describeNeed } from "./ticket-needs.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "./words.ts";
 
 /** Prepares an answer like {@link prepareData}: removes token signatures and private keys, and cuts long text. */

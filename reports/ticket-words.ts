@@ -2,7 +2,17 @@
 
 import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Labels, ObjectRef } from "../harness/model/finding.ts";
-import type { Answered, Caller, Difference, Hint, LeftOut, Outcome, ReproAnswer } from "../harness/model/ticket.ts";
+import type {
+  Answered,
+  Caller,
+  Difference,
+  Hint,
+  LeftOut,
+  Outcome,
+  ReproAnswer,
+  Seen,
+  TokenState,
+} from "../harness/model/ticket.ts";
 
 /** Whether the answer is the ticket's: the first words of every report. */
 export function describeReproduction({ reproduced, expected }: Pick<ReproAnswer, "reproduced" | "expected">): string {
@@ -11,6 +21,28 @@ export function describeReproduction({ reproduced, expected }: Pick<ReproAnswer,
   return expected.met
     ? "reproduced, and as expected"
     : `reproduced: the mesh does not give the expected ${describeOutcome(expected.outcome)}`;
+}
+
+export function describeSeen(seen: Seen): string {
+  return typeof seen === "object" ? JSON.stringify(seen.text) : describeOutcome(seen);
+}
+
+const SENT: Readonly<Record<TokenState, string>> = {
+  valid: "while it is valid",
+  expired: "after it has expired",
+  early: "before its nbf",
+};
+
+/** `given-expired`: the column of that time. */
+function describeTimes({ was, main, or, other, decides }: Extract<Difference, { kind: "token-times" }>): string {
+  const when =
+    or === "expired"
+      ? "the token has expired by now, and the ticket does not show whether it had when it was sent"
+      : "the token was issued before its nbf, and the ticket does not show whether it was sent before it too";
+  const [one, two] = [nameAnswer(main), nameAnswer(other)];
+  if (one === two) return `${when}: ${SENT[or]} the answer is the same, ${two}`;
+  const answers = `${SENT[was]} it gets ${one}, ${SENT[or]} ${two}`;
+  return `${when}: ${answers}${decides === "no" ? ", which the reporter did not see" : ""}`;
 }
 
 export function describeOutcome(outcome: Outcome): string {
@@ -35,7 +67,9 @@ export function describeDifference(difference: Difference): string {
     case "value-kept":
       return `${difference.part} keeps its value, which ${nameOf(difference.by)} looks at`;
     case "token-anew":
-      return `the token was made again from its header and claims and signed by a key of meshproof, as if its signature were good${difference.moved.length === 0 ? "" : `; its ${difference.moved.join(", ")} were moved to now, and it is sent ${difference.expired ? "expired, as it was from the start" : "not expired"}`}`;
+      return `the token was made again from its header and claims and signed by a key of meshproof, as if its signature were good${difference.moved.length === 0 ? "" : `; ${difference.moved.join(", ")} moved to now, and it is sent ${SENT[difference.was]}`}`;
+    case "token-times":
+      return describeTimes(difference);
     case "token-without-key":
       return `no key of the ticket's JWKS has the token's kid ${JSON.stringify(difference.kid)} and alg ${JSON.stringify(difference.alg)}: it is signed by a key that the proxy does not have either`;
     case "token-not-given":
@@ -95,80 +129,9 @@ export function describeDifference(difference: Difference): string {
     case "row-added":
       return `${difference.requests.join(" and ")} was added: many servers take it for the same as the ticket's path`;
     case "seen-otherwise":
-      return `the reporter saw ${describeOutcome(difference.seen)}, and the answer here is another one`;
+      return `the reporter saw ${describeSeen(difference.seen)}, and the answer here is another one${difference.columns.length === 0 ? "" : ` (${difference.columns.join(", ")} in the table below: that answer)`}`;
   }
 }
-
-/** What would make it possible to reproduce, a clause; undefined where nothing is needed. */
-export function describeNeed(difference: Difference): string | undefined {
-  if (difference.decides === "no") return undefined;
-  switch (difference.kind) {
-    case "object-left-out":
-      return NEEDS[difference.because];
-    case "field-left-out":
-      return "take it out of the YAML if it does not matter, or ask a mesh that has it";
-    case "mesh-setting":
-      return "take it out of the YAML if it does not matter, or ask a mesh that has this setting";
-    case "part-left-out":
-      return "write the request without it if it does not matter";
-    case "placeholder":
-      return "write a value that is not a secret into the request and into the YAML";
-    case "authorizer":
-      return "run it again on a new cluster (another --name): the server that answers in its place did not answer so";
-    case "token-not-given":
-      return "give the token by --token, or its claims by --claims";
-    case "token-place":
-      return "say it by --in header:NAME, --in cookie:NAME or --in query:NAME";
-    case "label-assumed":
-    case "port-assumed":
-      return "add the Deployment and the Service to the YAML";
-    case "namespace-assumed":
-      return "write the namespace into each object";
-    case "no-endpoint":
-      return "add the Deployment and the Service to the YAML";
-    case "host-open":
-      return "write the host into the request, or add the header Host";
-    case "value-open":
-      return "write the value into the YAML";
-    case "gateway-port":
-      return "ask the ticket's gateway for its ports (kubectl get service, targetPort), and write the policy without ports if that does not matter";
-    case "way-open":
-    case "workload-open":
-      return "name the Service and its port in the request: --request 'GET http://SERVICE.NAMESPACE:PORT/path'";
-    case "other-caller":
-      return difference.open === "way"
-        ? "add the Gateway and the VirtualService to the YAML, or name the Service in the request"
-        : "say who sends, by --from NAMESPACE/SERVICEACCOUNT, --from outside (no sidecar) or --from gateway";
-    case "address":
-      return "no option sets the sender's address: compare it with the list in the policy";
-    case "gateway-account":
-      return "compare the policy with the service account of your gateway";
-    case "server-port":
-      return "write the Gateway with the ports 80 and 443, and the policy without ports, if that does not matter";
-    case "keys":
-      if (difference.keys.some(({ alg }) => alg.startsWith("HS")))
-        return "add the issuer's keys to the rule, as jwks, if it has such a key: a URL with a symmetric key would publish the secret";
-      return "write a jwksUri with http://, or jwks, if that does not matter";
-    case "gateway":
-      return "add the gateway's Deployment or Service to the YAML, or put the policy where the gateway is";
-    case "seen-otherwise":
-      return "look at what was changed or left out below, and at the keys, the times and the place of the token";
-    default:
-      return undefined;
-  }
-}
-
-const NEEDS: Readonly<Record<LeftOut, string>> = {
-  irrelevant: "",
-  "not-supported": "take it out of the YAML if it does not matter, or ask a mesh that has it",
-  "gateway-api":
-    "meshproof's cluster has no Gateway API: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
-  ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
-  "external-authorizer":
-    "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
-  "egress-gateway": "meshproof's cluster has no egress gateway: ask a mesh that has one",
-  "target-ref": "meshproof's cluster has no Gateway API and no waypoints: ask a mesh that has them, or use a selector",
-};
 
 function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provider?: string }): string {
   switch (because) {

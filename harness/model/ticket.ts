@@ -53,6 +53,13 @@ export type Outcome = z.infer<typeof outcome>;
 export const JWKS_STATES = ["reachable", "unreachable", "missing", "html", "empty", "wrong", "rotated"] as const;
 export type JwksState = (typeof JWKS_STATES)[number];
 
+/** What a token is at a time: `early` if its `nbf` is still to come. */
+export const TOKEN_STATES = ["valid", "expired", "early"] as const;
+export type TokenState = (typeof TOKEN_STATES)[number];
+
+/** What the reporter saw: an answer, or the text of one (`Jwt is expired`). */
+export type Seen = Outcome | { readonly text: string };
+
 /** A well-known pitfall, with the object that has it. */
 export type Hint =
   | { readonly kind: "principal-last-slash"; readonly value: string; readonly iss: string }
@@ -129,7 +136,15 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "placeholder"; readonly part: string }
   /** A value that a policy or route compares. */
   | { readonly kind: "value-kept"; readonly part: string; readonly by: ObjectRef }
-  | { readonly kind: "token-anew"; readonly moved: readonly string[]; readonly expired: boolean }
+  | { readonly kind: "token-anew"; readonly moved: readonly string[]; readonly was: TokenState }
+  /** The token may have been valid when it was sent, or had expired, or was not valid yet. */
+  | {
+      readonly kind: "token-times";
+      readonly was: TokenState;
+      readonly main: Answered;
+      readonly or: TokenState;
+      readonly other: Answered;
+    }
   /** The ticket's JWKS has no key with the token's kid and alg. */
   | { readonly kind: "token-without-key"; readonly kid?: unknown; readonly alg?: unknown }
   /** The request has a variable in place of a token or a secret, and its value is not given. */
@@ -189,7 +204,8 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "certificate"; readonly object: ObjectRef }
   | { readonly kind: "leaves-mesh"; readonly host: string }
   | { readonly kind: "row-added"; readonly requests: readonly string[] }
-  | { readonly kind: "seen-otherwise"; readonly seen: Outcome }
+  /** @param columns other tokens that get what the reporter saw */
+  | { readonly kind: "seen-otherwise"; readonly seen: Seen; readonly columns: readonly string[] }
 );
 
 const minimization = z

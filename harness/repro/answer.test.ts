@@ -9,7 +9,7 @@ import { readRequest } from "./curl-line.ts";
 import { readObjects } from "./read-objects.ts";
 import type { Ticket } from "./ticket.ts";
 import { translate } from "./translate.ts";
-import type { Outcome, ReproAnswer } from "../model/ticket.ts";
+import type { Outcome, ReproAnswer, Seen, TokenState } from "../model/ticket.ts";
 
 const YAML = (portName = "http"): string => `
 apiVersion: security.istio.io/v1
@@ -47,7 +47,7 @@ function answerOf(
     warnings?: Asked["warnings"];
     others?: Got;
     expected?: Outcome;
-    seen?: Outcome;
+    seen?: Seen;
     more?: Partial<Ticket>;
   } = {},
 ): ReproAnswer {
@@ -58,6 +58,7 @@ function answerOf(
     tokens: [{ header: {}, claims: { iss: "https://other.example", aud: "b" } }],
     from: "shop/web",
     jwks: "reachable",
+    now: 1_800_000_000,
     image: "nginx:1",
     ...more,
   };
@@ -292,6 +293,33 @@ describe("an answer is that of the ticket only if no difference decides", () => 
     assert.deepEqual(deciding(answerOf(denied, { seen: 200 })), ["seen-otherwise yes"]);
     assert.deepEqual(deciding(answerOf(denied, { seen: 403 })), []);
     assert.deepEqual(deciding(answerOf({ status: 0, by: "nobody" }, { seen: "closed" })), []);
+  });
+
+  it("it is not if the token has expired since, and the ticket does not show whether it had when it was sent", () => {
+    const times = (given: Got, options: { seen?: Seen; tokenWas?: TokenState } = {}) => {
+      const tokens = [{ header: {}, claims: { iss: "https://me.example", iat: 1000, exp: 1300 } }];
+      const { tokenWas, seen } = options;
+      const expired: Got = { status: 401, by: "authentication", body: "Jwt is expired" };
+      const more = { tokens, ...(tokenWas && { tokenWas }) };
+      return answerOf(given, { others: expired, more, ...(seen !== undefined && { seen }) });
+    };
+    const valid = { status: 200, by: "workload" } as const;
+    const answer = times(valid);
+    assert.deepEqual([answer.reproduced, deciding(answer)], [false, ["token-times unknown"]]);
+    assert.deepEqual(answer.matrix.columns.slice(0, 3), ["none", "given", "given-expired"]);
+    assert.deepEqual(deciding(times(valid, { seen: 200 })), []);
+    assert.deepEqual(deciding(times({ status: 401, by: "authentication" })), []);
+    assert.deepEqual(deciding(times(valid, { tokenWas: "valid" })), []);
+    const otherwise = times(valid, { seen: 401 });
+    assert.deepEqual(deciding(otherwise), ["seen-otherwise yes", "token-times unknown"]);
+    const seen = otherwise.differences.find((one) => one.kind === "seen-otherwise");
+    assert.ok(seen?.kind === "seen-otherwise" && seen.columns.includes("given-expired"));
+  });
+
+  it("the reporter may have seen a text", () => {
+    const got = { status: 401, by: "authentication", body: "Jwt is expired" } as const;
+    assert.deepEqual(deciding(answerOf(got, { seen: { text: "jwt is EXPIRED" } })), []);
+    assert.deepEqual(deciding(answerOf(got, { seen: { text: "Jwt is missing" } })), ["seen-otherwise yes"]);
   });
 
   it("it is not if an address decides, and it is if the address does not", () => {

@@ -7,7 +7,17 @@ import type { TicketNote } from "../model/finding.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Answered, Caller, Cell, Difference, Hint, Observation, Outcome, ReproAnswer } from "../model/ticket.ts";
+import type {
+  Answered,
+  Caller,
+  Cell,
+  Difference,
+  Hint,
+  Observation,
+  Outcome,
+  ReproAnswer,
+  Seen,
+} from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { findCause } from "./cause.ts";
 import { STAND_IN } from "./stand-in.ts";
@@ -29,7 +39,7 @@ export interface Asked extends Pick<ReproAnswer, "id" | "tool" | "startedAt" | "
 /** The reporter's statements. */
 export interface Wanted {
   readonly expected?: Outcome | undefined;
-  readonly seen?: Outcome | undefined;
+  readonly seen?: Seen | undefined;
 }
 
 /** Builds the answer from the observations. */
@@ -75,9 +85,15 @@ export function readAnswer(
     ...accountsOf(ticket, translation, main),
     ...portsOf(ticket, translation, main),
     ...endpointsOf(translation, main),
-    ...(seen !== undefined && !agrees(main.got, seen)
-      ? [{ kind: "seen-otherwise", seen, decides: "yes" } as const]
-      : []),
+    ...timesOf(translation, at, seen),
+    ...(seen === undefined || isSeen(main.got, seen)
+      ? []
+      : [
+          otherwise(
+            seen,
+            columns.filter((_, column) => isSeen(at(0, column).got, seen)),
+          ),
+        ]),
   ].sort((a, b) => ORDER.indexOf(a.decides) - ORDER.indexOf(b.decides));
   // The authorizer is a difference, which says so itself.
   const { extAuthz: _, ...mesh } = translation.mesh;
@@ -157,6 +173,35 @@ export function agrees({ status, by }: Answered, expected: Outcome): boolean {
   return expected === 200
     ? by === "workload" || (by === "proxy" && status === 200)
     : status === expected && by !== "workload";
+}
+
+/** A text is in what the proxy answers, or in its own details. */
+function isSeen(got: Observation["got"], seen: Seen): boolean {
+  if (typeof seen !== "object") return agrees(got, seen);
+  return [got.body, got.details, got.error].some((text) => text?.toLowerCase().includes(seen.text.toLowerCase()));
+}
+
+function otherwise(seen: Seen, columns: readonly string[]): Difference {
+  return { kind: "seen-otherwise", seen, columns, decides: "yes" };
+}
+
+/** The ticket does not show when its token was sent. It does not decide if each time gets the same answer, or only one gets what was seen. */
+function timesOf(
+  { columns, given, otherTimes }: Translation,
+  at: (row: number, column: number) => Observation,
+  seen: Seen | undefined,
+): Difference[] {
+  const { got } = at(0, columns.indexOf(given));
+  return otherTimes.map(({ column, state }): Difference => {
+    const other = at(0, columns.indexOf(column)).got;
+    const same = got.status === other.status && got.by === other.by;
+    const excluded = seen !== undefined && isSeen(got, seen) && !isSeen(other, seen);
+    const bare = ({ status, by }: Answered): Answered => ({ status, by });
+    return {
+      ...{ kind: "token-times", was: "valid", main: bare(got), or: state, other: bare(other) },
+      decides: same || excluded ? "no" : "unknown",
+    };
+  });
 }
 
 /** A fact that the ticket does not give does not decide if the answer is the same with each value. */

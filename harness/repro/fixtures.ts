@@ -17,6 +17,7 @@ export function ticket(yaml: string, more: Partial<Ticket> = {}): Ticket {
     request: readRequest("GET /orders", []),
     tokens: [],
     jwks: "reachable",
+    now: 1_800_000_000,
     image: IMAGE,
     ...more,
   };

@@ -110,7 +110,13 @@ describe("a ticket's request in the report", () => {
     const route =
       "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: { hosts: ['*'], http: [{ headers: { request: { set: { Authorization: Basic bWU6aHVudGVyMg== } } }, route: [] }] }";
     const { files, differences } = translate({
-      ...{ name: "t", objects: readObjects(route, "t.yaml"), request: readRequest("GET /", []), jwks: "reachable" },
+      ...{
+        name: "t",
+        objects: readObjects(route, "t.yaml"),
+        request: readRequest("GET /", []),
+        jwks: "reachable",
+        now: 0,
+      },
       ...{ image: "nginx:1", tokens: [] },
     });
     assert.ok(![...files.values()].join("\n").includes("bWU6aHVudGVyMg"));

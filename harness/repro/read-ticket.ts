@@ -12,7 +12,7 @@ import { ANSWER_FILE } from "./check.ts";
 import { readObjects } from "./read-objects.ts";
 import { imageIn } from "./stand-in.ts";
 import { decodeToken, readClaims } from "./token.ts";
-import { JWKS_STATES, type JwksState } from "../model/ticket.ts";
+import { JWKS_STATES, type JwksState, type Seen, type TokenState } from "../model/ticket.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { translate } from "./translate.ts";
 
@@ -30,6 +30,8 @@ export interface TicketOptions {
   readonly from?: string;
   /** `header:NAME`, `cookie:NAME` or `query:NAME`. */
   readonly in?: string;
+  readonly seen?: Seen;
+  readonly tokenWas?: TokenState;
   /** The HTTP status that the external authorizer answers. */
   readonly authorizer?: number;
 }
@@ -63,11 +65,12 @@ export async function readTicket(
   const states = statesOf(options.jwks, objects);
   const [first = "ticket"] = files;
   const name = first === "-" ? "stdin" : slug(path.basename(path.resolve(first)).replace(/\.ya?ml$/, ""));
-  const { authorizer: status } = options;
+  const { authorizer: status, seen, tokenWas = namedState(seen) } = options;
   const workload = (app: string): Promise<string> =>
     readFile(path.join(scenariosRoot, `workloads/${app}/${app}.yaml`), "utf8");
   return {
-    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), ...states },
+    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), ...states, now: Math.floor(Date.now() / 1000) },
+    ...(tokenWas === undefined ? {} : { tokenWas }),
     ...(status === undefined ? {} : { authorizer: authorizerOf(status, await workload(AUTHORIZER)) }),
     ...(options.from === undefined ? {} : { from: options.from }),
     request: ofFile(files.join(", "), () => withPlaceholders(placed(request, options, given.length > 0), objects)),
@@ -90,6 +93,13 @@ function statesOf(texts: readonly string[], objects: readonly TicketObject[]): P
     else throw usage(`--jwks names the issuer "${iss}", and no jwtRule of the ticket does (${issuers.join(", ")})`);
   }
   return { jwks: all, jwksOf };
+}
+
+/** Envoy's words for what is wrong with the times of a token. */
+function namedState(seen: Seen | undefined): TokenState | undefined {
+  if (typeof seen !== "object") return undefined;
+  if (/jwt is expired/i.test(seen.text)) return "expired";
+  return /jwt not yet valid/i.test(seen.text) ? "early" : undefined;
 }
 
 /** The request with the token in the place of `--in`, if that is given. */

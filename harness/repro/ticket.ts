@@ -2,7 +2,7 @@
 
 import type { MeshSetting } from "../model/cluster.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Caller, Difference, Hint, JwksState } from "../model/ticket.ts";
+import type { Caller, Difference, Hint, JwksState, TokenState } from "../model/ticket.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { JwtRule, MadeIssuer } from "./issuers.ts";
@@ -33,6 +33,10 @@ export interface Ticket {
   readonly request: TicketRequest;
   /** The known tokens of the request, in order. */
   readonly tokens: readonly GivenToken[];
+  /** What the tokens were when they were sent, if the reporter's words or `--token-was` say so. */
+  readonly tokenWas?: TokenState;
+  /** When the ticket is read, in seconds since 1970. */
+  readonly now: number;
   /** `--from` */
   readonly from?: string;
   /** `--authorizer` */
@@ -55,6 +59,8 @@ export interface Translation {
   readonly rows: readonly string[];
   /** The column of the ticket's request. */
   readonly given: string;
+  /** Columns of the same request at another time. */
+  readonly otherTimes: readonly { readonly column: string; readonly state: TokenState }[];
   readonly issuers: readonly MadeIssuer[];
   readonly rules: readonly JwtRule[];
   readonly topology: Topology;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { decodeToken, readClaims, shiftToNow } from "./token.ts";
+import { decodeToken, readClaims, shiftToNow, statesOf } from "./token.ts";
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
@@ -18,21 +18,49 @@ describe("decodeToken", () => {
   });
 });
 
+const token = (claims: object) => ({ header: {}, claims: claims as Record<string, unknown> });
+const NOW = 100_000;
+
+describe("what a token may have been when it was sent", () => {
+  const states = (claims: object) => statesOf(token(claims), NOW).join(" ");
+  it("only valid while it is valid now, or has no times", () => {
+    assert.equal(states({}), "valid");
+    assert.equal(states({ iat: 1000, nbf: 1000, exp: NOW + 300 }), "valid");
+    assert.equal(states({ exp: NOW - 30 }), "valid", "Envoy's tolerance");
+    assert.equal(states({ exp: 0, nbf: 0 }), "valid", "Envoy takes 0 for no time");
+  });
+  it("valid or expired, if it has expired since", () => {
+    assert.equal(states({ iat: 1000, exp: 1300 }), "valid expired");
+    assert.equal(states({ exp: 1300 }), "valid expired");
+    assert.equal(states({ nbf: 1000, exp: 1300 }), "valid expired");
+  });
+  it("only expired, if it was so from the start", () => {
+    assert.equal(states({ iat: 1700, exp: 1600 }), "expired");
+  });
+  it("early, if its nbf is still to come, or came after its issue", () => {
+    assert.equal(states({ nbf: NOW + 600 }), "early");
+    assert.equal(states({ iat: 1000, nbf: NOW + 600, exp: NOW + 900 }), "early");
+    assert.equal(states({ iat: 1000, nbf: 1600 }), "valid early");
+    assert.equal(states({ iat: 1000, nbf: 1600, exp: 1900 }), "valid expired early");
+  });
+});
+
 describe("shiftToNow", () => {
   it("moves the times and keeps the rest", () => {
-    const { spec, moved, expired } = shiftToNow({ iss: "me", sub: "you", iat: 1000, exp: 1300, nbf: 1000 });
-    assert.deepEqual(spec, { claims: { iss: "me", sub: "you" }, expiresIn: 3600, notBefore: -60, issuedAt: 0 });
-    assert.deepEqual([moved, expired], [["exp", "nbf", "iat"], false]);
-  });
-  it("keeps a token expired or not yet valid if it was so from the start", () => {
-    assert.equal(shiftToNow({ iat: 1000, exp: 900 }).spec.expiresIn, -3600);
-    assert.equal(shiftToNow({ iat: 1000, nbf: 1600 }).spec.notBefore, 600);
+    const given = token({ iss: "me", sub: "you", iat: 1000, exp: 1300, nbf: 1000 });
+    const claims = { iss: "me", sub: "you" };
+    const moved = ["exp", "nbf", "iat"];
+    const times = (expiresIn: number, notBefore: number, issuedAt: number) => ({ expiresIn, notBefore, issuedAt });
+    assert.deepEqual(shiftToNow(given, "valid"), { spec: { claims, ...times(3600, -60, 0) }, moved });
+    assert.deepEqual(shiftToNow(given, "expired"), { spec: { claims, ...times(-3600, -7200, -7200) }, moved });
+    assert.deepEqual(shiftToNow(given, "early"), { spec: { claims, ...times(7200, 3600, 0) }, moved });
   });
   it("adds no claim that the token does not have", () => {
-    assert.deepEqual(shiftToNow({}), {
-      spec: { claims: { iss: null, sub: null, iat: null, exp: null } },
-      moved: [],
-      expired: false,
-    });
+    const claims = { iss: null, sub: null, iat: null, exp: null };
+    assert.deepEqual(shiftToNow(token({}), "valid"), { spec: { claims }, moved: [] });
+  });
+  it("keeps a time that is not a number, which Envoy refuses", () => {
+    const claims = { iss: null, sub: null, iat: null, exp: "1700000000" };
+    assert.deepEqual(shiftToNow(token({ exp: "1700000000" }), "valid"), { spec: { claims }, moved: [] });
   });
 });

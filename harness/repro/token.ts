@@ -1,6 +1,7 @@
 /** The token of a ticket: its header and claims, never its signature. */
 
 import { MeshproofError } from "../model/errors.ts";
+import { TOKEN_STATES, type TokenState } from "../model/ticket.ts";
 import { ALGORITHMS, type Algorithm } from "../model/token.ts";
 import type { TokenSpec } from "../model/token.ts";
 
@@ -48,39 +49,78 @@ export function algorithmOf({ header }: GivenToken): Algorithm | undefined {
   return ALGORITHMS.find((alg) => alg === header["alg"]);
 }
 
-/** Minimum lifetime of a token, longer than a run. */
-const LIFETIME_SECONDS = 3600;
+/** Envoy's tolerance for `exp` and `nbf`; Istio does not change it. */
+const SKEW_SECONDS = 60;
+
+/** More than a run takes. */
+const LONG_SECONDS = 3600;
+
+interface Times {
+  readonly exp?: number;
+  readonly nbf?: number;
+  readonly iat?: number;
+}
+
+/** The claims with a time. Envoy takes 0 for none, and refuses what is not a positive number, which is sent as it is. */
+function timesOf({ claims }: GivenToken): Times {
+  const times = ["exp", "nbf", "iat"].flatMap((name) => {
+    const value = claims[name];
+    return typeof value === "number" && value > 0 && Number.isSafeInteger(Math.trunc(value)) ? [[name, value]] : [];
+  });
+  return Object.fromEntries(times) as Times;
+}
 
 /**
- * The claims for a scenario, with their times shifted so that the token was issued now: a ticket's token has usually expired
- * before the ticket is reproduced. The column `expired` tests an expired one.
+ * What a token may have been when the reporter sent it, some time between its issue and now: the first is the likeliest. `early`: its
+ * `nbf` had not come.
+ * @param now seconds since 1970
  */
-export function shiftToNow(claims: GivenToken["claims"]): {
+export function statesOf(token: GivenToken, now: number): readonly [TokenState, ...TokenState[]] {
+  const { exp = Infinity, nbf = -Infinity, iat = nbf } = timesOf(token);
+  const issued = Math.min(iat, now);
+  const valid = Math.max(issued, nbf - SKEW_SECONDS) <= Math.min(now, exp + SKEW_SECONDS);
+  const early = issued + SKEW_SECONDS < nbf;
+  const expired = exp + SKEW_SECONDS < now && nbf <= now + SKEW_SECONDS;
+  const all = TOKEN_STATES.filter((state) => ({ valid, early, expired })[state]);
+  const [first = "valid", ...others] = all;
+  return [first, ...others];
+}
+
+/** Whether a token can have this state at any time. */
+export function canBe(token: GivenToken, state: TokenState): boolean {
+  const { exp, nbf } = timesOf(token);
+  return state === "valid" || (state === "expired" ? exp : nbf) !== undefined;
+}
+
+/** The claims for a scenario, with their times moved so that the token has this state now. */
+export function shiftToNow(
+  token: GivenToken,
+  state: TokenState,
+): {
   readonly spec: Pick<TokenSpec, "claims" | "expiresIn" | "notBefore" | "issuedAt">;
   /** Names of the claims that were moved. */
   readonly moved: readonly string[];
-  readonly expired: boolean;
 } {
-  const { exp, nbf, iat, ...rest } = claims;
-  const seconds = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
-  const [until, from, at] = [seconds(exp), seconds(nbf), seconds(iat)];
+  const times = timesOf(token);
+  const { exp: until, nbf: from, iat: at } = times;
+  const rest = Object.fromEntries(Object.entries(token.claims).filter(([name]) => !(name in times)));
   const stillborn = until !== undefined && at !== undefined && until <= at;
-  const moved = Object.entries({ exp: until, nbf: from, iat: at }).flatMap(([k, v]) => (v === undefined ? [] : [k]));
+  const past = state === "expired" && !stillborn;
   return {
     spec: {
       // The factory adds the usual claims; those that this token lacks are removed again.
       claims: {
+        ...Object.fromEntries(["iss", "sub", "iat", "exp"].flatMap((name) => (name in times ? [] : [[name, null]]))),
         ...rest,
-        ...(rest["iss"] === undefined ? { iss: null } : {}),
-        ...(rest["sub"] === undefined ? { sub: null } : {}),
-        ...(at === undefined ? { iat: null } : {}),
-        ...(until === undefined ? { exp: null } : {}),
       },
-      ...(until === undefined ? {} : { expiresIn: stillborn ? -LIFETIME_SECONDS : LIFETIME_SECONDS }),
-      ...(from === undefined ? {} : { notBefore: from > (at ?? from) ? from - (at ?? from) : -60 }),
-      ...(at === undefined ? {} : { issuedAt: 0 }),
+      ...(until === undefined
+        ? {}
+        : { expiresIn: { valid: LONG_SECONDS, expired: -LONG_SECONDS, early: 2 * LONG_SECONDS }[state] }),
+      ...(from === undefined
+        ? {}
+        : { notBefore: { valid: -SKEW_SECONDS, expired: -2 * LONG_SECONDS, early: LONG_SECONDS }[state] }),
+      ...(at === undefined ? {} : { issuedAt: past ? -2 * LONG_SECONDS : 0 }),
     },
-    moved,
-    expired: stillborn,
+    moved: Object.keys(times),
   };
 }

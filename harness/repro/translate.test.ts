@@ -80,6 +80,7 @@ describe("translate", () => {
     assert.deepEqual(made.columns, [
       "none",
       "given",
+      "given-expired",
       "valid",
       "expired",
       "other-issuer",

@@ -157,7 +157,7 @@ export function translate(given: Ticket): Translation {
     ...otherSpellings(request.path).map((path) => `${request.method} ${path}`),
   ];
   if (rows.length > 1) differences.push({ kind: "row-added", requests: rows.slice(1), decides: "no" });
-  const { tokens, columns, given: column, differences: about } = columnsOf(ticket, rules, issuers);
+  const { tokens, columns, given: column, otherTimes, differences: about } = columnsOf(ticket, rules, issuers);
   differences.push(...about);
   const files = new Map<string, string>();
   for (const one of [...issuers, ...otherKeysOf(issuers, stateOf)])
@@ -172,7 +172,7 @@ export function translate(given: Ticket): Translation {
     .filter((host) => host !== "");
   const differs = dedupe(differences);
   return {
-    ...{ id: folder, files, columns, rows, given: column, issuers, rules, topology },
+    ...{ id: folder, files, columns, rows, given: column, otherTimes, issuers, rules, topology },
     mesh,
     callers: places,
     certificate: {

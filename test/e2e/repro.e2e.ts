@@ -200,14 +200,23 @@ describe("repro", () => {
     await writeFile(path.join(folder, "shop.yaml"), AUDIENCE(JSON.stringify({ keys: [jwk] })));
     await writeFile(path.join(folder, "token.jwt"), token);
     const kept = path.join(folder, "kept");
-    const request = ["--request", "GET /orders", "--token", `@${path.join(folder, "token.jwt")}`, "--expect", "403"];
+    const request = [
+      "--request",
+      "GET /orders",
+      "--token",
+      `@${path.join(folder, "token.jwt")}`,
+      "--expect",
+      "403",
+      "--seen",
+      "403",
+    ];
     const done = await repro(path.join(folder, "shop.yaml"), ...request, "--export", kept);
     assert.equal(done.exitCode, 0, done.stderr);
     assert.match(
       done.stdout,
       /^The token is valid, but its audience \["billing"\] is not among \["orders"\], so jwt_authn answers 403\.\n/,
     );
-    assert.match(done.stdout, /^GET \/orders +200 +403 +200 +401 +401 +403 +401 +401$/m);
+    assert.match(done.stdout, /^GET \/orders +200 +403 +401 +200 +401 +401 +403 +401 +401$/m);
     assert.match(done.stdout, /issuer https:\/\/login\.example\.com\/ has keys of meshproof .* kid theirs \(RS256\)/);
 
     const secrets = [token.split(".")[2]!, jwk.n!];

@@ -1,1 +1,1 @@
-meshproof repro test/tickets/key-without-kid --expect 200 --request 'GET http://api.prod/' --token eyJhbGciOiJSUzI1NiIsImtpZCI6IjIwMjQtMDEiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIiwic3ViIjoidSIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjoxNzAwMDAzNjAwfQ.c2lnbmF0dXJl
+meshproof repro test/tickets/key-without-kid --expect 200 --token-was valid --request 'GET http://api.prod/' --token eyJhbGciOiJSUzI1NiIsImtpZCI6IjIwMjQtMDEiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlIiwic3ViIjoidSIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjoxNzAwMDAzNjAwfQ.c2lnbmF0dXJl

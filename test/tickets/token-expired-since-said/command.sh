@@ -1,0 +1,1 @@
+meshproof repro test/tickets/token-expired-since-said --expect 200 --seen 'Jwt is expired' --request 'GET http://api.prod/' --claims '{"iss":"https://idp.example","sub":"u","iat":1700000000,"exp":1700000300}'
