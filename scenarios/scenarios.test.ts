@@ -12,6 +12,7 @@ const values = {
   outsideIp: "10.1.2.3",
   outsideNs: "meshproof-outside",
   outsideHost: "outside.example",
+  fresh: "1",
   jwks: () => '{"keys":[]}',
   jwksUri: (issuer: string, via?: string) => `${via === "outside-https" ? "https" : "http"}://host/jwks/${issuer}/1`,
 };

@@ -6,6 +6,7 @@ import { MeshproofError } from "../model/errors.ts";
 import { replaceFile } from "../replace-file.ts";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
+import { PROVIDERS } from "./extension-providers.ts";
 
 /** Placeholder in the generated manifests for the CA of each cluster, so that all clusters can share the cached manifests. */
 const CA_PLACEHOLDER = "JWKS-CA-OF-THIS-CLUSTER";
@@ -22,6 +23,15 @@ const SETTINGS: readonly string[] = [
   // Istio's default JSON format has the fields that verdicts need: response code details, user agent, upstream, request id.
   "meshConfig.accessLogFile=/dev/stdout",
   "meshConfig.accessLogEncoding=JSON",
+  ...PROVIDERS.flatMap(({ name, envoyExtAuthzHttp: { service, port, includeRequestHeadersInCheck } }, index) => {
+    const provider = `meshConfig.extensionProviders[${index}]`;
+    return [
+      `${provider}.name=${name}`,
+      `${provider}.envoyExtAuthzHttp.service=${service}`,
+      `${provider}.envoyExtAuthzHttp.port=${port}`,
+      `${provider}.envoyExtAuthzHttp.includeRequestHeadersInCheck[0]=${includeRequestHeadersInCheck[0]}`,
+    ];
+  }),
   `values.pilot.jwksResolverExtraRootCA=${CA_PLACEHOLDER}`,
 ];
 

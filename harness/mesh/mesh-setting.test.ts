@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Deployment } from "@kubernetes/client-node";
+import { parse } from "yaml";
 import { hasSetting, jwksFetcherOf, sentListeners, syncedProxies, withSetting } from "./mesh-setting.ts";
 
 const istiod = (value?: string): V1Deployment => ({
@@ -64,27 +65,26 @@ test("after a reload, a proxy is in sync once it has acknowledged other listener
 });
 
 test("a setting goes into the mesh config and out of it again", () => {
-  const before = "accessLogFile: /dev/stdout\nrootNamespace: istio-system\n";
+  const before = withSetting("accessLogFile: /dev/stdout\nrootNamespace: istio-system\n", {});
+  assert.match(before, /- name: sample-ext-authz-http\n/);
   assert.equal(withSetting(before, {}), before);
-  assert.equal(withSetting(before, { pathNormalization: "BASE", extAuthz: false }), before);
+  assert.equal(withSetting(before, { pathNormalization: "BASE", extAuthz: true }), before);
   const none = withSetting(before, { pathNormalization: "NONE" });
   assert.match(none, /^pathNormalization:\n {2}normalization: NONE$/m);
   assert.equal(withSetting(none, { pathNormalization: "NONE" }), none);
-  const both = withSetting(none, { pathNormalization: "MERGE_SLASHES", extAuthz: true });
-  assert.match(both, /normalization: MERGE_SLASHES\n/);
-  assert.match(both, /- name: sample-ext-authz-http\n/);
-  assert.equal(withSetting(both, {}), before);
+  const merged = withSetting(none, { pathNormalization: "MERGE_SLASHES" });
+  assert.match(merged, /normalization: MERGE_SLASHES\n/);
+  assert.deepEqual(parse(withSetting(merged, {})), parse(before));
 });
 
 test("istiod has a setting when its own mesh config says so", () => {
   const mesh = (pathNormalization: object, ...names: string[]): string =>
     JSON.stringify({ pathNormalization, extensionProviders: names.map((name) => ({ name })) });
-  assert.ok(hasSetting("{}", {}));
-  assert.ok(hasSetting(mesh({ normalization: "DEFAULT" }, "prometheus"), { pathNormalization: "BASE" }));
-  assert.ok(!hasSetting("{}", { pathNormalization: "NONE" }));
-  assert.ok(!hasSetting(mesh({ normalization: "NONE" }), {}));
   const providers = ["sample-ext-authz-http", "unreachable-ext-authz-http"];
-  assert.ok(hasSetting(mesh({}, ...providers), { extAuthz: true }));
-  assert.ok(!hasSetting(mesh({}, ...providers), {}));
-  assert.ok(!hasSetting(mesh({}, "sample-ext-authz-http"), { extAuthz: true }));
+  assert.ok(hasSetting(mesh({}, ...providers), {}));
+  assert.ok(hasSetting(mesh({ normalization: "DEFAULT" }, "prometheus", ...providers), { pathNormalization: "BASE" }));
+  assert.ok(!hasSetting(mesh({}, ...providers), { pathNormalization: "NONE" }));
+  assert.ok(!hasSetting(mesh({ normalization: "NONE" }, ...providers), {}));
+  assert.ok(!hasSetting("{}", {}));
+  assert.ok(!hasSetting(mesh({}, "sample-ext-authz-http"), {}));
 });

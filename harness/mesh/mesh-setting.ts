@@ -9,6 +9,7 @@ import { statusOf } from "./api-error.ts";
 import type { Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
+import { PROVIDERS } from "./extension-providers.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
 
@@ -105,25 +106,15 @@ async function patch(kube: Kube, object: V1ConfigMap | V1Deployment): Promise<vo
   await kube.objects.patch(object, undefined, undefined, undefined, undefined, how);
 }
 
-/** The check server of scenarios/workloads/ext-authz; meshproof's own clusters have it in namespace foo. */
-const EXT_AUTHZ_SERVICE = "ext-authz.foo.svc.cluster.local";
-
-/** The names come from Istio's external authorization task; nothing listens on the second one's port. */
-const PROVIDERS = [
-  ["sample-ext-authz-http", 8000],
-  ["unreachable-ext-authz-http", 9],
-].map(([name, port]) => ({
-  name,
-  envoyExtAuthzHttp: { service: EXT_AUTHZ_SERVICE, port, includeRequestHeadersInCheck: ["x-ext-authz"] },
-}));
-
-/** The mesh config (YAML) with this setting, otherwise unchanged; the same text if it has the setting already. */
-export function withSetting(mesh: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): string {
+/**
+ * The mesh config (YAML) with this setting, otherwise unchanged; the same text if it has the setting already. The extension providers
+ * are always there: only a CUSTOM policy that names one reads them.
+ */
+export function withSetting(mesh: string, { pathNormalization = "BASE" }: MeshSetting): string {
   const document = parseDocument(mesh);
   if (pathNormalization === "BASE") document.delete("pathNormalization");
   else document.set("pathNormalization", { normalization: pathNormalization });
-  if (extAuthz) document.set("extensionProviders", PROVIDERS);
-  else document.delete("extensionProviders");
+  document.set("extensionProviders", PROVIDERS);
   return isDeepStrictEqual(document.toJS(), parseDocument(mesh).toJS()) ? mesh : document.toString();
 }
 
@@ -147,14 +138,11 @@ async function untilMeshRead(
 }
 
 /** Whether istiod's `/debug/mesh` shows a setting. */
-export function hasSetting(json: string, { pathNormalization = "BASE", extAuthz = false }: MeshSetting): boolean {
+export function hasSetting(json: string, { pathNormalization = "BASE" }: MeshSetting): boolean {
   const mesh = JSON.parse(json) as MeshConfig;
   const found = mesh.pathNormalization?.normalization ?? "DEFAULT";
   const names = new Set(mesh.extensionProviders?.map(({ name }) => name));
-  return (
-    (found === "DEFAULT" ? "BASE" : found) === pathNormalization &&
-    PROVIDERS.every(({ name }) => names.has(String(name)) === extAuthz)
-  );
+  return (found === "DEFAULT" ? "BASE" : found) === pathNormalization && PROVIDERS.every(({ name }) => names.has(name));
 }
 
 /** The part of istiod's `/debug/mesh` that matters here. */

@@ -17,7 +17,7 @@ const yaml = (kind: string, name: string): string =>
   `apiVersion: v1\nkind: ${kind}\nmetadata: { name: ${name}, namespace: "\${ns}" }\n`;
 const file = (text: string) => parseManifest(text, "a.yaml");
 const values = {
-  ...{ ns: "foo", outsideIp: "", outsideNs: "", outsideHost: "" },
+  ...{ ns: "foo", fresh: "1", outsideIp: "", outsideNs: "", outsideHost: "" },
   jwks: () => "",
   jwksUri: () => "",
 };

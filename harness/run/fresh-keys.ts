@@ -5,7 +5,7 @@ import type { Session } from "./session.ts";
 
 /**
  * Whether istiod may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes
- * (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). `${jwksUri.…}` is new in each run; a URI that is written out is not, as on a kept cluster.
+ * (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). A URI with `${jwksUri.…}` or `${fresh}` is new in each run; any other is not, as on a kept cluster.
  */
 export async function mayHoldOldKeys(session: Session, scenario: Scenario): Promise<boolean> {
   if (!session.handle.ours || scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
@@ -16,11 +16,13 @@ export async function mayHoldOldKeys(session: Session, scenario: Scenario): Prom
   return starts.some((start) => start < session.plan.startedAt);
 }
 
+const FRESH = /\$\{(jwksUri\.|fresh\})/;
+
 /** Whether a manifest of the scenario names a jwksUri that is the same in every run. */
 export function hasFixedJwksUri(scenario: Scenario): boolean {
   const objects = scenario.steps.flatMap(({ apply }) => apply.flatMap((file) => file.objects));
   return objects.some(({ object }) => {
     const { jwtRules } = (object["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
-    return (jwtRules ?? []).some(({ jwksUri }) => typeof jwksUri === "string" && !jwksUri.includes("${jwksUri."));
+    return (jwtRules ?? []).some(({ jwksUri }) => typeof jwksUri === "string" && !FRESH.test(jwksUri));
   });
 }

@@ -76,14 +76,14 @@ export function keepsLane1(settings: RunSettings, alone: ReadonlyMap<string, Alo
 
 /**
  * The order in which scenarios run: those of lane 1 first, so that it is busy while the others run, and the long ones of these before
- * the short ones, so that the lanes end together. What needs the mesh for itself comes last, and of it what follows a new istiod with
- * Istio's default setting at the very end: then istiod has no old keys, and a kept cluster has that setting for the next run.
+ * the short ones, so that the lanes end together. What needs the mesh for itself comes last, and of it what needs Istio's default
+ * setting at the very end: a kept cluster has that setting for the next run.
  */
 export function inTestOrder(scenarios: readonly Scenario[], alone: ReadonlyMap<string, Alone>): Scenario[] {
   const ordered = inRunOrder(scenarios);
   const of = (kind: Alone | undefined): Scenario[] => ordered.filter(({ id }) => alone.get(id) === kind);
   const inMesh = of("in-mesh");
-  const isLast = (scenario: Scenario): boolean => hasDefaultMesh(scenario.mesh) && hasFixedJwksUri(scenario);
+  const isLast = ({ mesh }: Scenario): boolean => hasDefaultMesh(mesh);
   const length = ({ steps }: Scenario): number => steps.length;
   return [
     ...of("in-lane-1").sort((a, b) => length(a) - length(b)),
@@ -129,6 +129,7 @@ export function runsAlone(
   // istiod may have to be restarted, to forget keys.
   if (!hasDefaultMesh(mesh) || !reaching.every(isOfGateway) || hasFixedJwksUri(scenario)) return "in-mesh";
   const isShared =
+    mesh.extAuthz === true || // the check server is in lane 1
     reaching.length > 0 ||
     features.some((feature) => SHARED_FEATURES.has(feature)) ||
     checks.some(({ request }) => request.to === "ingress") ||

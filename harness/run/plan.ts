@@ -77,22 +77,14 @@ export function lanesOf(plan: Lanes): number[] {
   return Array.from({ length: laneOfWorker(plan, (plan.lanes ?? 1) - 1) }, (_, index) => index + 1);
 }
 
-/** Whether a scenario needs no other mesh setting than Istio's default. */
-export function hasDefaultMesh({
-  jwksFetch = "istiod",
-  pathNormalization = "BASE",
-  extAuthz = false,
-}: MeshSetting): boolean {
-  return jwksFetch === "istiod" && pathNormalization === "BASE" && !extAuthz;
+/** Whether a scenario needs no other mesh setting than Istio's default; the extension providers are always there. */
+export function hasDefaultMesh({ jwksFetch = "istiod", pathNormalization = "BASE" }: MeshSetting): boolean {
+  return jwksFetch === "istiod" && pathNormalization === "BASE";
 }
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */
 export function inRunOrder<S extends Pick<Scenario, "id" | "mesh">>(scenarios: readonly S[]): S[] {
-  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE", extAuthz = false } }: S): string =>
-    [
-      jwksFetch === "istiod" ? "0" : jwksFetch,
-      pathNormalization === "BASE" ? "0" : pathNormalization,
-      extAuthz ? "extAuthz" : "0",
-    ].join(" ");
+  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE" } }: S): string =>
+    [jwksFetch === "istiod" ? "0" : jwksFetch, pathNormalization === "BASE" ? "0" : pathNormalization].join(" ");
   return [...scenarios].sort((a, b) => rank(a).localeCompare(rank(b)) || a.id.localeCompare(b.id));
 }

@@ -20,7 +20,7 @@ export interface SubstitutionPlace {
   readonly outsideNs: string;
   /** The address of the pod outside-host. */
   readonly outsideIp: string;
-  /** The end of each `jwksUri`: istiod keeps the keys of a URI for 20 minutes. */
+  /** `${fresh}`, and the end of each `${jwksUri.…}`: istiod keeps the keys of a URI for 20 minutes. */
   readonly fresh: string;
 }
 
@@ -33,7 +33,7 @@ export async function substitutionValues(
   const keySets = await readKeySets(tokens, files);
   const outsideHost = outsideHostOf(outsideIp, outsideNs);
   return {
-    ...{ ns, outsideIp, outsideNs, outsideHost },
+    ...{ ns, fresh, outsideIp, outsideNs, outsideHost },
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
       const host = via === undefined ? `nginx-proxy.${ns}.svc.cluster.local:80` : outsideHost;

@@ -175,6 +175,7 @@ async function renderWorkload(options: DeployOptions, app: string): Promise<Mani
     ns: options.handle.namespace,
     jwks: (issuer: string) => keySets.get(issuer) ?? "",
     jwksUri: refuse,
+    fresh: "",
     outsideIp: "",
     outsideNs: options.handle.outsideNamespace,
     outsideHost: "",

@@ -15,6 +15,7 @@ const JWKS = JSON.stringify({
 
 const VALUES: SubstitutionValues = {
   ns: "foo",
+  fresh: "r-s-1",
   outsideIp: "10.0.0.9",
   outsideNs: "outside",
   outsideHost: "outside.example",
@@ -109,7 +110,7 @@ test("lists a manifest's substitutions", () => {
 });
 
 const ALL =
-  "known are ${ns}, ${outside.ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
+  "known are ${ns}, ${fresh}, ${outside.ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
 
 for (const [text, message] of [
   ["a: ${namespace}", `p.yaml:1:4 unknown substitution \${namespace}; ${ALL}`],

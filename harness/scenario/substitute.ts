@@ -11,6 +11,8 @@ import type { Source } from "./source.ts";
 export interface SubstitutionValues {
   /** `${ns}` */
   readonly ns: string;
+  /** `${fresh}`: a text that no other step has, of this run or another. */
+  readonly fresh: string;
   /** `${outside.ns}`: the namespace of the pods outside the mesh. */
   readonly outsideNs: string;
   /** `${outside.ip}`: address of the pod outside-host. */
@@ -23,9 +25,11 @@ export interface SubstitutionValues {
   jwksUri(issuer: string, via?: OutsideScheme): string;
 }
 
+const PLAIN = ["ns", "fresh", "outside.ns", "outside.ip", "outside.host"] as const;
 const REFERENCE = /\$\{([^}]*)(\}?)/g;
 const KNOWN = [
   "ns",
+  "fresh",
   "outside.ns",
   "outside.ip",
   "outside.host",
@@ -100,8 +104,8 @@ export function readSubstitutions(source: Source): { substitutions: Substitution
 }
 
 function parseReference(inner: string): Omit<Substitution, "position" | "written"> | undefined {
-  if (inner === "ns" || inner === "outside.ns" || inner === "outside.ip" || inner === "outside.host")
-    return { name: inner };
+  const plain = PLAIN.find((name) => name === inner);
+  if (plain !== undefined) return { name: plain };
   const match = /^(jwks|jwksUri)\.([a-z0-9-]+)(?:@(outside-https?))?$/.exec(inner);
   if (match === null) return undefined;
   const [, name, issuer, via] = match;
@@ -114,6 +118,8 @@ function valueOf(inner: string, values: SubstitutionValues): string {
   switch (name) {
     case "ns":
       return values.ns;
+    case "fresh":
+      return values.fresh;
     case "outside.ns":
       return values.outsideNs;
     case "outside.ip":
@@ -131,7 +137,11 @@ function hintFor(inner: string): string {
   const [head, ...rest] = inner.split(".");
   const heads = ["ns", "outside", "jwks", "jwksUri"];
   const guess =
-    rest.length === 0 ? didYouMean(inner, ["ns"]) : heads.includes(head!) ? undefined : didYouMean(head!, heads);
+    rest.length === 0
+      ? didYouMean(inner, ["ns", "fresh"])
+      : heads.includes(head!)
+        ? undefined
+        : didYouMean(head!, heads);
   return guess ?? `known are ${KNOWN.map((known) => `\${${known}}`).join(", ")}`;
 }
 

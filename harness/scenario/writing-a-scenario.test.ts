@@ -42,6 +42,7 @@ test("the example of docs/writing-a-scenario.md loads without problems, and its 
     outsideNs: "outside",
     outsideIp: "",
     outsideHost: "",
+    fresh: "",
     jwks: () => jwks,
     jwksUri: () => "",
   };

@@ -95,7 +95,7 @@ async function readGuarded(name: string, { handle, tokens }: BaselineOptions): P
   const refuse = (): never => {
     throw new Error(`${name} has no such value`);
   };
-  const values = { ns: STREAM_NAMESPACE, jwks: () => jwks, jwksUri: refuse, outsideIp: "", outsideHost: "" };
+  const values = { ns: STREAM_NAMESPACE, fresh: "", jwks: () => jwks, jwksUri: refuse, outsideIp: "", outsideHost: "" };
   const outsideNs = handle.outsideNamespace;
   return substitute(parseManifest(await readFile(file, "utf8"), name), { ...values, outsideNs }).objects;
 }
