@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
 import type { CheckResult } from "../model/result.ts";
 import { describeCause } from "../../reports/words.ts";
-import type { Condition, DecidingRule, Explanation, Reason } from "../model/explanation.ts";
+import type { Condition, DecidingRule, Explanation, Reason, RuleFact } from "../model/explanation.ts";
 import type { ObjectFinding } from "../model/finding.ts";
 import { expectations, readAnswer, type Asked } from "./answer.ts";
 import { readRequest } from "./curl-line.ts";
@@ -324,7 +324,7 @@ describe("an answer is that of the ticket only if no difference decides", () => 
 
   it("it is not if an address decides, and it is if the address does not", () => {
     const yaml = YAML().replace("rules: [{}]", 'rules: [{ from: [{ source: { ipBlocks: ["10.0.0.0/8"] } }] }]');
-    const by = (kind: "source-ip" | "method"): Explanation => {
+    const by = (kind: "source-ip" | "method", beside: readonly RuleFact["action"][] = []): Explanation => {
       const condition: Condition = {
         field: { kind },
         requires: { kind: "address-range", value: "10.0.0.0/8" },
@@ -332,8 +332,13 @@ describe("an answer is that of the ticket only if no difference decides", () => 
         agrees: true,
       };
       const rule = { ...RULE, action: "DENY", dryRun: false, matched: true, conditions: [condition] } as const;
-      return { ...denied403(rule), rules: [rule] };
+      const sure = beside.map((action) => ({ ...rule, action, conditions: [] }));
+      return { ...denied403(rule), rules: [rule, ...sure] };
     };
+    const sure = { ...denied, explanation: by("source-ip", ["DENY"]) };
+    assert.deepEqual(deciding(answerOf(sure, { yaml })), [], "another rule denies, whatever the address is");
+    const allowed = { ...denied, explanation: by("source-ip", ["ALLOW"]) };
+    assert.deepEqual(deciding(answerOf(allowed, { yaml })), ["address unknown"]);
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("source-ip") }, { yaml })), ["address unknown"]);
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("method") }, { yaml })), []);
     assert.deepEqual(deciding(answerOf(denied, { yaml })), ["address unknown"]);

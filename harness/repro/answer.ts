@@ -224,7 +224,7 @@ function addressesOf({ objects, request }: Ticket, { explanation }: Observation)
     // A proxy that forwards a request has its own address.
     const elsewhere = values.every(isPublic) && (forwarded || request.sender !== undefined);
     const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-    const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["source-ip", "remote-ip"]));
+    const open = !read || mayTurn(explanation.rules, ["source-ip", "remote-ip"]);
     return { kind: "address", object, fields, decides: open && !elsewhere ? "unknown" : "no" };
   });
 }
@@ -239,7 +239,7 @@ const GATEWAY_ACCOUNT = "istio-ingressgateway-service-account";
 function accountsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
   if (topology.way.kind !== "gateway") return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-  const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["principal"]));
+  const open = !read || mayTurn(explanation.rules, ["principal"]);
   return objects.flatMap((object): Difference[] => {
     if (!isPolicy(object) || !looksAtIdentity(object)) return [];
     const named = JSON.stringify(object.spec).includes(`/ns/istio-system/sa/${GATEWAY_ACCOUNT}"`);
@@ -252,7 +252,7 @@ function accountsOf({ objects }: Ticket, { topology }: Translation, { explanatio
 function portsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
   if (topology.way.kind !== "gateway") return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-  const open = !read || explanation.rules.some((rule) => !rule.dryRun && turns(rule, ["port"]));
+  const open = !read || mayTurn(explanation.rules, ["port"]);
   const here = GATEWAY_PORTS;
   return objects.flatMap((object): Difference[] => {
     if (!isPolicy(object) || !isAtGateway(object, objects)) return [];
@@ -275,6 +275,18 @@ function endpointsOf({ differences, topology }: Translation, { got }: Observatio
 function isOtherwise(decision: Decision, got: Observation["got"]): boolean {
   if (decision.verdict === "denied" && decision.by === got.by) return false;
   return contradicts(decision, got);
+}
+
+/** Whether the rules could decide otherwise if these fields had other values. */
+function mayTurn(rules: readonly RuleFact[], fields: readonly Field["kind"][]): boolean {
+  const inForce = rules.filter(({ dryRun }) => !dryRun);
+  // One rule that denies is enough, and one that allows, whatever the other rules of that action do.
+  const sure = (action: RuleFact["action"]): boolean =>
+    inForce.some((rule) => rule.action === action && rule.matched === true && !turns(rule, fields));
+  return inForce.some(
+    (rule) =>
+      turns(rule, fields) && !(rule.action !== "CUSTOM" && sure("DENY")) && !(rule.action === "ALLOW" && sure("ALLOW")),
+  );
 }
 
 /** Whether a rule could have another result if these fields had other values. */
