@@ -1,4 +1,5 @@
 import { defineConfig } from "@playwright/test";
+import { EXTENSION } from "./cli/context.ts";
 import { hasParent } from "./harness/run/parent.ts";
 import { lanesFor, readSettings } from "./harness/run/settings.ts";
 
@@ -9,9 +10,9 @@ import { lanesFor, readSettings } from "./harness/run/settings.ts";
  */
 export default defineConfig({
   testDir: "harness/run",
-  testMatch: "scenarios.spec.ts",
-  globalSetup: "./cli/playwright/setup.ts",
-  globalTeardown: "./cli/playwright/teardown.ts",
+  testMatch: `scenarios.spec${EXTENSION}`,
+  globalSetup: `./cli/playwright/setup${EXTENSION}`,
+  globalTeardown: `./cli/playwright/teardown${EXTENSION}`,
   // Each worker is a lane with workloads of its own; what concerns the whole mesh has Playwright's exclusive lock.
   workers: lanesFor(readSettings()),
   fullyParallel: true,
@@ -20,6 +21,9 @@ export default defineConfig({
   // Until a scenario sets its own, which follows from its steps.
   timeout: 300_000,
   outputDir: readSettings().outputDir ?? "test-results",
-  reporter: [...(hasParent() ? [] : ([["list"], ["html", { open: "never" }]] as const)), ["./reports/reporter.ts"]],
+  reporter: [
+    ...(hasParent() ? [] : ([["list"], ["html", { open: "never" }]] as const)),
+    [`./reports/reporter${EXTENSION}`],
+  ],
   projects: [{ name: "scenarios" }],
 });

@@ -11,6 +11,9 @@ import type { Scenario } from "../harness/model/scenario.ts";
 /** The folder of package.json. */
 export const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
+/** The end of the names of this program's own files: `.ts` in a clone, `.js` in a package. */
+export const EXTENSION = path.extname(fileURLToPath(import.meta.url));
+
 /** Folder of meshproof's own scenarios. */
 export const SCENARIOS = path.join(PROJECT, "scenarios");
 

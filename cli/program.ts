@@ -5,6 +5,7 @@ import packageJson from "../package.json" with { type: "json" };
 import { explain } from "./explain.ts";
 import { Ended } from "./options.ts";
 import { print, warn } from "./streams.ts";
+import { version } from "./version.ts";
 
 const VERBS: Readonly<
   Record<string, { readonly does: string; readonly load: () => Promise<{ readonly command: Command }> }>
@@ -92,10 +93,10 @@ Exit codes:
   130  interrupted`;
 
 /** @param called the verb, if one is named; the others are only listed in the help */
-async function buildProgram(called: string | undefined): Promise<Command> {
+async function buildProgram(called: string | undefined, asksVersion: boolean): Promise<Command> {
   const program = new Command("meshproof")
     .description(packageJson.description)
-    .version(packageJson.version)
+    .version(asksVersion ? await version() : "")
     .enablePositionalOptions()
     .showHelpAfterError("(--help shows what there is)")
     .addHelpText("after", EXIT_CODES);
@@ -118,7 +119,7 @@ async function buildProgram(called: string | undefined): Promise<Command> {
 export async function main(args: readonly string[]): Promise<number> {
   try {
     const words = args.filter((word) => !word.startsWith("-"));
-    const program = await buildProgram(words[0] === "help" ? words[1] : words[0]);
+    const program = await buildProgram(words[0] === "help" ? words[1] : words[0], words.length === 0);
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {

@@ -13,7 +13,7 @@ import { makeOwnFolder } from "../../harness/own.ts";
 import { readError, type Told } from "../../harness/run/parent.ts";
 import { SETTINGS_VARIABLE, type RunSettings } from "../../harness/run/settings.ts";
 import type { Work } from "../work.ts";
-import { PROJECT } from "../context.ts";
+import { EXTENSION, PROJECT } from "../context.ts";
 
 /** Maximum number of printed lines of Playwright's errors. */
 const COMPLAINT_LINES = 20;
@@ -40,7 +40,7 @@ export async function runPlaywright(
   const loaded = path.join(tempDir, "scenarios.json");
   await writeFile(loaded, JSON.stringify(all));
   const cli = createRequire(import.meta.url).resolve("@playwright/test/cli");
-  const config = path.join(PROJECT, "playwright.config.ts");
+  const config = path.join(PROJECT, `playwright.config${EXTENSION}`);
   const child = spawn(process.execPath, [cli, "test", "--config", config], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "ipc"],

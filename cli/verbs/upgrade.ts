@@ -15,7 +15,7 @@ import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
 import { makerOf, takeClusterLease } from "../cluster.ts";
 import { flagsOf, type ImageFlags } from "../image-flags.ts";
 import { commandOf } from "../command-line.ts";
-import { MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
+import { EXTENSION, MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
@@ -174,7 +174,7 @@ async function runOn(
   { progress }: Work,
 ): Promise<RunResult> {
   const results = path.join(folder, `.${side}`);
-  const main = path.resolve(import.meta.dirname, "../main.ts");
+  const main = path.resolve(import.meta.dirname, `../main${EXTENSION}`);
   const where = ["--cluster", cluster.kind, "--name", cluster.name, "--results", results];
   // An upgrade supports only one lane.
   const args = [main, "run", ...selection, ...where, "--lanes", "1"];

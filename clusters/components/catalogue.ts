@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Image } from "../embedded/kubelet/image.ts";
@@ -22,15 +22,16 @@ interface ImageRecipe {
   readonly workingDir?: string;
 }
 
-/** Our Bookinfo, TypeScript that Node.js runs as it is. */
+/** Our Bookinfo: TypeScript, or the JavaScript of a package. */
 const BOOKINFO = join(import.meta.dirname, "../../workloads/bookinfo");
+const BOOKINFO_MAIN = `/opt/bookinfo/main${extname(import.meta.filename)}`;
 
 /** One service of Bookinfo in one version. */
 function bookinfo(service: string, version: string): ImageRecipe {
   return {
     components: ["node", "debian"],
     files: ({ node }) => ({ "/usr/local/bin/node": node, "/opt/bookinfo": BOOKINFO }),
-    cmd: ["/usr/local/bin/node", "/opt/bookinfo/main.ts", service, version],
+    cmd: ["/usr/local/bin/node", BOOKINFO_MAIN, service, version],
     user: 1000,
     workingDir: "/opt/bookinfo",
   };

@@ -3,8 +3,7 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { extname, join } from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { cacheRoot } from "../components/cache.ts";
@@ -121,7 +120,7 @@ export async function launch(options: {
 
 /** The arguments of setpriv(1), which becomes unshare(1). */
 export function namespaceCommand(keep: boolean, root: boolean, options: SupervisorOptions): string[] {
-  const supervisor = fileURLToPath(new URL("supervisor.ts", import.meta.url));
+  const supervisor = join(import.meta.dirname, `supervisor${extname(import.meta.filename)}`);
   return [
     "--pdeathsig",
     keep ? "clear" : "KILL",
