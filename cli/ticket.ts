@@ -3,6 +3,7 @@
 import path from "node:path";
 import { Option, type Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import type { WantedMesh } from "../clusters/components/components.ts";
 import { makeTempDir } from "../clusters/temp-dir.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
 import { JWKS_STATES, TOKEN_STATES, type Outcome, type Seen } from "../harness/model/ticket.ts";
@@ -30,6 +31,8 @@ export interface ReproOptions extends TicketOptions {
   readonly keep?: boolean;
   readonly json?: boolean;
   readonly minimize?: boolean;
+  /** Versions of Istio to ask. */
+  readonly against?: readonly string[];
   readonly export?: string;
   readonly results: string;
 }
@@ -73,6 +76,11 @@ export function ticketOptions(command: Command): Command {
     .option("--name <cluster>", "a kept cluster to use, or the name of a new one to keep")
     .option("--keep", "leave the cluster running for the next ticket")
     .option("--minimize", "drop what is needless for this answer; each try takes seconds")
+    .addOption(
+      new Option("--against <istio>", "ask this version of Istio, or ISTIO@ENVOY; repeat it for answers side by side")
+        .default([], "the newest")
+        .argParser(collect),
+    )
     .option("--results <folder>", "where the page and the answer are written, a folder per ticket", "results")
     .option("--export <folder>", "write the scenario, the page, the answer, curl lines and versions there")
     .addOption(option.json());
@@ -127,14 +135,37 @@ interface Asked {
  * @throws MeshproofError ERR_USAGE, ERR_MANIFEST_REJECTED, and what opening a cluster throws
  */
 export async function askTicket(files: readonly string[], options: ReproOptions, work: Work): Promise<Asked> {
+  return await askAbout(await readTicketOf(files, options), files, options, work);
+}
+
+/** @throws MeshproofError ERR_USAGE for an invalid ticket, before a cluster is started */
+export async function readTicketOf(files: readonly string[], options: ReproOptions): Promise<Ticket> {
   if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
-  const { name, expect, seen, minimize = false } = options;
   const ticket = await readTicket(files, options, SCENARIOS, readStdin);
   if (options.export !== undefined) await refuseExisting(options.export);
-  translated(files, ticket); // throws for an invalid ticket before a cluster is started
+  translated(files, ticket);
+  return ticket;
+}
+
+interface Where {
+  /** The versions of a new cluster; default the newest. */
+  readonly mesh?: WantedMesh;
+  /** The folder of the page; default a new one below `--results`. */
+  readonly dir?: string;
+}
+
+/** Reproduces a ticket that was read, and writes its page. @throws MeshproofError like {@link askTicket} */
+export async function askAbout(
+  ticket: Ticket,
+  files: readonly string[],
+  options: ReproOptions,
+  work: Work,
+  { mesh = {}, dir }: Where = {},
+): Promise<Asked> {
+  const { name, expect, seen, minimize = false } = options;
   const keep = options.keep ?? name !== undefined;
   const opened = openCluster(
-    { cluster: "embedded", ...(name !== undefined && { name }), keep },
+    { cluster: "embedded", ...(name !== undefined && { name }), keep, ...mesh },
     { id: newRunId(), verb: "repro" },
     work,
   );
@@ -150,13 +181,24 @@ export async function askTicket(files: readonly string[], options: ReproOptions,
     { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
   );
   const answer = prepareRepro(found.answer);
-  const { html } = await writeRepro(answer, path.resolve(options.results, answer.id));
+  const { html } = await writeRepro(answer, dir ?? path.resolve(options.results, answer.id));
   return { answer, translation: found.translation, html };
 }
 
 type ReproCommand = Pick<
   ReproOptions,
-  "token" | "claims" | "expect" | "seen" | "jwks" | "authorizer" | "minimize" | "name" | "from" | "in" | "tokenWas"
+  | "token"
+  | "claims"
+  | "expect"
+  | "seen"
+  | "jwks"
+  | "authorizer"
+  | "minimize"
+  | "name"
+  | "from"
+  | "in"
+  | "tokenWas"
+  | "against"
 >;
 
 /**
@@ -165,7 +207,7 @@ type ReproCommand = Pick<
  */
 export function againBy(
   files: readonly string[],
-  { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where, tokenWas }: ReproCommand,
+  { token, claims, expect, seen, jwks, authorizer, minimize, name, from, in: where, tokenWas, against }: ReproCommand,
   { request }: Pick<Ticket, "request">,
 ): string {
   const { method, path: target, scheme, variable, authority = variable, host, headers, tokens } = request;
@@ -187,7 +229,7 @@ export function againBy(
     ...{ "--in": place, "--from": from },
     ...{ "--expect": text(expect), "--seen": text(seen), "--token-was": tokenWas, "--jwks": jwks },
     ...{ "--authorizer": authorizer === undefined ? undefined : String(authorizer) },
-    ...{ "--minimize": minimize, "--name": name },
+    ...{ "--minimize": minimize, "--name": name, "--against": against },
   });
 }
 

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type * as z from "zod";
+import { againstFile } from "../harness/model/against.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
 import type { Expectation } from "../harness/model/scenario.ts";
@@ -12,7 +13,8 @@ import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
 import { upgradeFile } from "../harness/model/upgrade.ts";
 import { check, hostile, run, scenario, step } from "../test/recorded/change.ts";
-import { comparison, redRun, ticket, TICKETS, trend, upgrade, wholeRun } from "../test/recorded/results.ts";
+import { against, comparison, redRun, ticket, TICKETS, trend, upgrade, wholeRun } from "../test/recorded/results.ts";
+import { formatAgainstJson } from "./against.ts";
 import { formatDiffJson } from "./diff.ts";
 import { formatJson } from "./json.ts";
 import { formatReproJson } from "./repro.ts";
@@ -36,6 +38,7 @@ const FILES: Record<string, { readonly schema: z.ZodType; readonly texts: readon
   diff: { schema: comparisonFile, texts: [formatDiffJson(comparison())] },
   trend: { schema: trendFile, texts: [formatTrendJson(trend())] },
   repro: { schema: reproFile, texts: TICKETS.map((name) => formatReproJson(ticket(name))) },
+  against: { schema: againstFile, texts: [formatAgainstJson(against())] },
   upgrade: { schema: upgradeFile, texts: [formatUpgradeJson(upgrade())] },
 };
 

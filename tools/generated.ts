@@ -4,6 +4,7 @@ import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
 import { printJsonSchema } from "../harness/model/schema.ts";
+import { againstFile } from "../harness/model/against.ts";
 import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
 import { upgradeFile } from "../harness/model/upgrade.ts";
@@ -20,6 +21,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ["reports/diff.schema.json", printJsonSchema(comparisonFile)],
     ["reports/trend.schema.json", printJsonSchema(trendFile)],
     ["reports/repro.schema.json", printJsonSchema(reproFile)],
+    ["reports/against.schema.json", printJsonSchema(againstFile)],
     ["reports/upgrade.schema.json", printJsonSchema(upgradeFile)],
     ["docs/scenarios.md", describeScenarios(scenarios)],
     ...renderedFiles(),

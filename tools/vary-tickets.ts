@@ -159,7 +159,9 @@ function turned(object: KubernetesObject, lists: readonly string[]): KubernetesO
 function besideIt(object: KubernetesObject): KubernetesObject[] {
   if (object.kind !== "AuthorizationPolicy") return [];
   const { spec, metadata } = object;
-  const without = Object.fromEntries(Object.entries(spec ?? {}).filter(([field]) => !/^targetRef/.test(field)));
+  const without = Object.fromEntries(
+    Object.entries(spec ?? {}).filter(([field]) => !/^(targetRef|provider)/.test(field)),
+  );
   return [
     {
       ...object,

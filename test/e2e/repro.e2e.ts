@@ -9,6 +9,7 @@ import { execa } from "execa";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { parse } from "shell-quote";
 import { findSecrets } from "../../cli/find-secrets.ts";
+import { againstFile } from "../../harness/model/against.ts";
 import type { Cause } from "../../harness/model/finding.ts";
 import { reproFile } from "../../harness/model/ticket.ts";
 import { describeCause } from "../../reports/words.ts";
@@ -78,6 +79,19 @@ spec:
   rules: [{ to: [{ operation: { paths: ["/admin"] } }] }]
 `;
 
+/** Envoy 1.36.5 and 1.37.1 compare each value of a repeated header by itself; before, both as one text. */
+const REPEATED_HEADER = `
+apiVersion: v1
+kind: Service
+metadata: { name: api, namespace: prod }
+spec: { selector: { app: api }, ports: [{ name: http, port: 80 }] }
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-admins, namespace: prod }
+spec: { action: DENY, rules: [{ when: [{ key: "request.headers[x-role]", values: [admin] }] }] }
+`;
+
 describe("repro", () => {
   let folder: string;
   const meshproof = (...args: string[]) =>
@@ -142,6 +156,31 @@ describe("repro", () => {
     const { exitCode, stdout } = await repro(ticket, "--request", "GET http://basket.sales/");
     assert.equal(exitCode, 4);
     assert.match(stdout, /^Not reproduced: [^]*without a sidecar[^]*To do: say who sends, by --from/);
+  });
+
+  it("asks two versions of Istio, and says what they answer differently", async () => {
+    const ticket = path.join(folder, "since.yaml");
+    await writeFile(ticket, REPEATED_HEADER);
+    const pages = path.join(folder, "against");
+    const { exitCode, stdout, stderr } = await meshproof(
+      ...[
+        "repro",
+        ticket,
+        "--request",
+        "GET http://api.prod/",
+        "--header",
+        "x-role: user",
+        "--header",
+        "x-role: admin",
+      ],
+      ...["--against", "1.30@1.36", "--against", "1.31@1.40", "--json", "--results", pages],
+    );
+    assert.equal(exitCode, 1, stderr);
+    const { versions, id, columns, given } = againstFile.parse(JSON.parse(stdout));
+    const answers = versions.map(({ answer }) => `${answer?.verdict.status} ${answer?.verdict.by}`);
+    assert.deepEqual([answers, columns, given], [["200 workload", "403 authorization"], ["none"], "none"]);
+    const files = ["1.30-1.36/repro.html", "1.31-1.40/repro.html", "against.html", "against.json"];
+    for (const file of files) assert.ok((await filesIn(pages)).includes(path.join(pages, id, file)), file);
   });
 
   it("drops what is needless for the answer, keeps what decides, and exports what is left", async () => {

@@ -8,6 +8,7 @@ import path from "node:path";
 import { gunzipSync } from "node:zlib";
 import { compareRuns } from "../../harness/compare/compare.ts";
 import { parseKnownChanges } from "../../harness/compare/known.ts";
+import { againstFile, type Against } from "../../harness/model/against.ts";
 import type { Comparison } from "../../harness/model/comparison.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import { reproFile, type ReproAnswer } from "../../harness/model/ticket.ts";
@@ -43,6 +44,41 @@ export const upgradeRun = (side: "from" | "to"): RunResult => read(`upgrade-${si
 export const upgrade = (): UpgradeResult => upgradeFile.parse(read("upgrade"));
 
 export const ticket = (name: TicketName = "health-check"): ReproAnswer => reproFile.parse(read(`ticket-${name}`));
+
+/** A ticket with two versions: one gives the recorded answer, the other lets the request through; a third could not be started. */
+export function against(): Against {
+  const { matrix, differences: _, ...answer } = ticket("audience");
+  const rows = matrix.rows.map(({ request, cells }) => ({
+    request,
+    cells: cells.map(({ status, by }) => ({ status, by })),
+  }));
+  const { versions, reproduced, verdict, cause, expected } = answer;
+  const recorded = { versions, reproduced, verdict, cause, ...(expected && { expected }), open: [], rows };
+  const through = { status: 200, by: "workload" } as const;
+  const column = matrix.columns.indexOf(matrix.given);
+  const changed = {
+    ...recorded,
+    versions: { ...versions, istio: "1.30.1", envoy: "1.36.4" },
+    verdict: { ...through, body: "" },
+    ...(expected && { expected: { ...expected, met: true } }),
+    cause: { kind: "answer", answer: through, lost: false } as const,
+    rows: rows.map((row) => ({ ...row, cells: row.cells.map((cell, index) => (index === column ? through : cell)) })),
+  };
+  const { id, tool, startedAt, command, request, ticket: name } = answer;
+  return againstFile.parse({
+    ...{ schemaVersion: 1, id, tool, startedAt, command, request, ticket: name },
+    ...{ columns: matrix.columns, given: matrix.given },
+    versions: [
+      { asked: "1.30", folder: "1.30", answer: changed },
+      { asked: "1.31", folder: "1.31", answer: recorded },
+      {
+        asked: "1.29.2",
+        folder: "1.29.2",
+        problem: { code: "ERR_DOWNLOAD", message: "the registry cannot be reached" },
+      },
+    ],
+  });
+}
 
 /** The old mesh against the broken scenarios on the new one: unexpected and known changes, checks that only one side has. */
 export function comparison(): Comparison {
