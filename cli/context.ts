@@ -1,6 +1,6 @@
 /** Paths of the project, and loading scenarios for several verbs. */
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { MeshproofError } from "../harness/model/errors.ts";
@@ -65,13 +65,18 @@ export function refuseEmpty(folder: string, { scenarios, problems }: Pick<Loaded
   throw new MeshproofError("ERR_USAGE", `there are no scenarios in ${root}: ${found}`, {
     hint:
       meant === undefined
-        ? "--scenarios names the folder that holds groups of scenarios, issuers and workloads"
+        ? "--scenarios names the folder that contains <group>/<name>/scenario.yaml"
         : `did you mean --scenarios ${path.relative("", meant) || "."}?`,
   });
 }
 
 /** The folder of the scenarios, if the user named the project, a group or a single scenario. */
 function findMeant(root: string): string | undefined {
-  const holdsScenarios = (folder: string): boolean => existsSync(path.join(folder, "issuers"));
+  const foldersOf = (folder: string): string[] =>
+    existsSync(folder) && statSync(folder).isDirectory()
+      ? readdirSync(folder).map((name) => path.join(folder, name))
+      : [];
+  const holdsScenarios = (folder: string): boolean =>
+    foldersOf(folder).some((group) => foldersOf(group).some((each) => existsSync(path.join(each, "scenario.yaml"))));
   return [path.join(root, "scenarios"), path.join(root, ".."), path.join(root, "../..")].find(holdsScenarios);
 }

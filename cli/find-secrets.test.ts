@@ -18,7 +18,7 @@ it("every signature and private key of a run is recorded, and found in any file 
     if (outside === undefined) delete process.env["MESHPROOF_SECRETS_FILE"];
     else process.env["MESHPROOF_SECRETS_FILE"] = outside;
   });
-  const tokens = await createTokenFactory({ issuersDir: path.join(SCENARIOS, "issuers") });
+  const tokens = await createTokenFactory({ issuersDirs: [path.join(SCENARIOS, "issuers")] });
   const { compact } = await tokens.mint({ issuer: "corp", alg: "HS256" });
   const forged = await tokens.mint({ issuer: "corp", alg: "RS256" }, "other-key");
   const secrets = readFileSync(file, "utf8").trim().split("\n");

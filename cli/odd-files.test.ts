@@ -194,7 +194,10 @@ const READERS: Readonly<
     good: { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a", namespace: "${ns}" }, data: { a: "b" } },
     async read(file) {
       const root = path.join(folder, "manifests");
-      write(readFileSync(path.join(import.meta.dirname, "starter/scenario.yaml")), "manifests/a/starter/scenario.yaml");
+      write(
+        readFileSync(path.join(import.meta.dirname, "starter/scenario-starter.yaml")),
+        "manifests/a/starter/scenario.yaml",
+      );
       write(
         readFileSync(path.join(import.meta.dirname, "starter/request-authentication.yaml")),
         "manifests/a/starter/request-authentication.yaml",

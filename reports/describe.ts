@@ -107,10 +107,12 @@ function describeProxies(object: AppliedObject): string {
   return object.proxies.length <= 1 ? "the proxy" : plural(object.proxies.length, "proxy", "proxies");
 }
 
-/** A policy in a later step is printed with the step that applied it. */
+/** With its place in the user's files. A policy in a later step is printed with the step that applied it. */
 export function describePolicy(policy: PolicyInForce, current: number, told: readonly Finding[]): string {
   const earlier = policy.step === current ? "" : `, from step ${policy.step + 1}`;
-  return `${describeObject(policy.object)} (${describeForce(policy.object, told)}${earlier})`;
+  const { file, line } = policy.object;
+  const place = line === undefined ? file : `${file}:${line}`;
+  return `${describeObject(policy.object)} (${describeForce(policy.object, told)}${earlier}), ${place}`;
 }
 
 /** `jwksFetch hybrid`; a sentence about Istio's defaults if nothing is set. */

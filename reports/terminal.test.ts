@@ -25,8 +25,8 @@ test("a failure has its position, name, reason and the command that repeats it",
     `scenarios/jwt/pair-makes-tokens-mandatory/scenario.yaml:31  with the AuthorizationPolicy no token is 403 and a bad one still 401: /headers none
   expected 403 from authorization with "RBAC: access denied" in its body, got 200 from httpbin
   request   GET /headers from sleep to httpbin, no token
-  policies  RequestAuthentication foo/jwt-example (in force at the proxy since 0.12 s, from step 1)
-            AuthorizationPolicy foo/require-jwt (in force at the proxy since 0.12 s)
+  policies  RequestAuthentication foo/jwt-example (in force at the proxy since 0.12 s, from step 1), scenarios/jwt/pair-makes-tokens-mandatory/request-authentication.yaml:1
+            AuthorizationPolicy foo/require-jwt (in force at the proxy since 0.12 s), scenarios/jwt/pair-makes-tokens-mandatory/authorization-policy.yaml:1
   config    The request goes through to the workload: rule 1 of AuthorizationPolicy foo/require-jwt allows it.
   repeat    meshproof run jwt/pair-makes-tokens-mandatory --keep`,
   );

@@ -171,8 +171,9 @@ function groupByMatrix(outcomes: readonly Outcome[]): Outcome[][] {
   return groups;
 }
 
-/** Formats many cells of one matrix: the rows and columns that differ, `got (expected)` in each differing cell; the rest once. */
-function formatMatrixFailure(group: readonly Outcome[], step: StepResult, options: TerminalOptions): string {
+/** Formats many cells of one matrix: the rows and columns that differ, `got (expected)` in each differing cell; the rest once. Another status comes before what differs beside it. */
+function formatMatrixFailure(cells: readonly Outcome[], step: StepResult, options: TerminalOptions): string {
+  const group = [...cells].sort((a, b) => Number(hasOtherStatus(b)) - Number(hasOtherStatus(a)));
   const first = group[0] as Outcome;
   const check = first.check as CheckResult;
   const index = check.cell?.matrix ?? 0;
@@ -187,12 +188,16 @@ function formatMatrixFailure(group: readonly Outcome[], step: StepResult, option
       first.status,
     ),
     ...differences.slice(0, 3).map((text) => ({ kind: "expected" as const, text })),
-    ...[...more, ...drawMatrix(group, step, index)].map((text) => ({ kind: "table" as const, text })),
+    ...[...more, ...drawMatrix(cells, step, index)].map((text) => ({ kind: "table" as const, text })),
     field("request", describeRequest(check), "and the like"),
     ...circumstances(group),
     repeat(first),
   ];
   return finish(lines, options);
+}
+
+function hasOtherStatus({ check }: Outcome): boolean {
+  return check !== undefined && check.got.status !== check.expected.status;
 }
 
 function label(outcome: Outcome): string {

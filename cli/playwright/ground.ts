@@ -28,6 +28,7 @@ import { unrun } from "../../harness/run/scenario.ts";
 import { openSession, type Session } from "../../harness/run/session.ts";
 import type { RunSettings } from "../../harness/run/settings.ts";
 import { sweep } from "../../harness/run/sweep.ts";
+import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { revisionOf } from "../../harness/scenario/revision.ts";
 import { runSetOf } from "../../harness/shards.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
@@ -147,9 +148,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const selected = all.filter(({ id }) => settings.ids?.includes(id) ?? true);
   const profile = readProfile(settings.profile);
   // Keys are made while the cluster starts.
-  const keys = createTokenFactory({ issuersDir: path.join(settings.scenarios, "issuers") }).then((tokens) =>
-    tokens.keys(),
-  );
+  const keys = createTokenFactory({ issuersDirs: issuersDirsOf(settings.scenarios) }).then((tokens) => tokens.keys());
   keys.catch(() => undefined); // thrown where it is awaited
   const inputs = inputsOf(settings);
   inputs.catch(() => undefined); // likewise

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { PROJECT, SCENARIOS } from "../context.ts";
@@ -10,6 +10,7 @@ export const command = verb("new", ["new jwt/audience-must-match", "new team/ord
   .addOption(option.scenarios())
   .action(async (id: string, options) => finish(create(id, options)));
 
+/** Its scenario has another file name, so that the folder above is not one of scenarios. */
 const STARTER = path.join(import.meta.dirname, "../starter");
 
 /** Folders beside the groups of scenarios. */
@@ -40,22 +41,15 @@ export async function create(id: string, { scenarios }: { readonly scenarios: st
       hint: "choose another name: it is an id forever",
     });
   });
-  const shown = path.relative("", root);
-  for (const part of SHARED) {
-    const own = path.join(root, part);
-    const there = await readdir(own).catch(() => undefined);
-    if (there !== undefined) continue;
-    await cp(path.join(SCENARIOS, part), own, { recursive: true });
-    print(`wrote ${path.relative("", own)}, a copy of what meshproof brings`);
-  }
   const schema = path.relative(folder, path.join(PROJECT, "schema/scenario.schema.json"));
   for (const file of await readdir(STARTER)) {
     const text = await readFile(path.join(STARTER, file), "utf8");
     const mine = text.replace(/^( +name:) starter$/m, `$1 ${name}`).replace(/\$schema=\S+/, () => `$schema=${schema}`);
-    await writeFile(path.join(folder, file), mine, { flag: "wx" });
-    print(`wrote ${path.relative("", path.join(folder, file))}`);
+    const written = path.join(folder, file.replace("-starter", ""));
+    await writeFile(written, mine, { flag: "wx" });
+    print(`wrote ${path.relative("", written)}`);
   }
-  const where = root === SCENARIOS ? "" : ` --scenarios ${shown}`;
+  const where = root === SCENARIOS ? "" : ` --scenarios ${path.relative("", root)}`;
   print(`
 It is complete and passes. Write into its title and source what it tests, change policies and matrix, and:
   meshproof lint${where}

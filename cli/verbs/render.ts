@@ -1,10 +1,10 @@
-import path from "node:path";
 import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { substitute } from "../../harness/scenario/index.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { substitutionValues } from "../../harness/run/substitution.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
+import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { readScenarios } from "../context.ts";
 import { printYaml } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
@@ -28,13 +28,13 @@ export async function render(name: string, options: { readonly scenarios: string
     throw new MeshproofError("ERR_USAGE", `render takes one scenario, "${name}" means ${1 + others.length}`, {
       hint: `name one of ${[scenario, ...others].map((each) => each?.id).join(", ")}`,
     });
-  printYaml(await renderScenario(scenario, path.join(path.resolve(options.scenarios), "issuers")));
+  printYaml(await renderScenario(scenario, issuersDirsOf(options.scenarios)));
   return 0;
 }
 
-async function renderScenario(scenario: Scenario, issuersDir: string): Promise<string> {
+async function renderScenario(scenario: Scenario, issuersDirs: readonly string[]): Promise<string> {
   const files = scenario.steps.flatMap(({ apply }) => apply);
-  const values = await substitutionValues(await createTokenFactory({ issuersDir }), files, UNKNOWN);
+  const values = await substitutionValues(await createTokenFactory({ issuersDirs }), files, UNKNOWN);
   const steps = scenario.steps.map((step, index) =>
     [
       `# Step ${index + 1}: ${step.name}`,
@@ -47,8 +47,8 @@ async function renderScenario(scenario: Scenario, issuersDir: string): Promise<s
     ...(used.has("outside.ip") || used.has("outside.host")
       ? [`# ${UNKNOWN.outsideIp} stands for the pod outside-host, whose address a run looks up.`]
       : []),
-    ...(used.has("jwksUri")
-      ? [`# /${UNKNOWN.fresh} at the end of a jwksUri is new in each run and step: istiod keeps keys by URI.`]
+    ...(used.has("jwksUri") || used.has("fresh")
+      ? [`# "${UNKNOWN.fresh}" at the end of a jwksUri is new in each run and step: istiod keeps keys by URI.`]
       : []),
   ];
   return [...notes, ...steps].join("\n");

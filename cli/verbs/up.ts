@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { WantedMesh } from "../../clusters/components/components.ts";
 import { toHandle } from "../../clusters/cluster.ts";
+import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { makerOf, openCluster } from "../cluster.ts";
 import type { ImageFlags } from "../image-flags.ts";
@@ -48,7 +49,7 @@ export async function up(options: UpOptions): Promise<number> {
       const deployed = deployWorkloads({
         kube: connect(cluster.kubeconfig),
         handle,
-        tokens: await createTokenFactory({ issuersDir: path.join(scenariosRoot, "issuers") }),
+        tokens: await createTokenFactory({ issuersDirs: issuersDirsOf(scenariosRoot) }),
         scenariosRoot,
         apps: workloadsOf(scenarios),
         progress: work.progress,

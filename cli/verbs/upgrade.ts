@@ -8,6 +8,7 @@ import type { UpgradableCluster } from "../../clusters/upgradable.ts";
 import { readKnownChanges } from "../../harness/compare/known.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { RunResult } from "../../harness/model/result.ts";
+import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
 import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
 import { formatDiff, pointLatest, readResults, writeDiff } from "../../reports/index.ts";
@@ -107,7 +108,7 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
       command: againBy(names, [from, to], options),
       version: packageJson.version,
       knownChanges,
-      issuersDir: path.resolve(options.scenarios, "issuers"),
+      issuersDirs: issuersDirsOf(options.scenarios),
       progress: work.progress,
       run: (side) => runOn(cluster, side, { folder, selection, child, signal }, work),
     }));

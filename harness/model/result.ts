@@ -127,6 +127,7 @@ export const appliedObject = z
     name: z.string(),
     namespace: z.string(),
     file: z.string(),
+    line: z.int().min(1).describe("Where the object begins in the file.").optional(),
     yaml: z.string().describe("As sent, this object alone: substitutions made, secret keys removed."),
     inForceMs: time
       .describe(

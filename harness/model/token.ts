@@ -141,6 +141,8 @@ export const issuerFile = z.strictObject({
 });
 
 export interface Issuer extends Immutable<z.infer<typeof issuerFile>> {
+  /** The folder of its file and of the files that it names. */
+  readonly folder: string;
   /** The file's name without `.yaml`. */
   readonly name: string;
   readonly claims: Readonly<Record<string, unknown>>;

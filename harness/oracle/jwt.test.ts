@@ -160,7 +160,7 @@ describe("tokens", () => {
   let tokens: Record<string, string>;
   let configs: Record<string, { providers: object; requires: object }>;
   before(async () => {
-    const factory = await createTokenFactory({ issuersDir: join(import.meta.dirname, "../../scenarios/issuers") });
+    const factory = await createTokenFactory({ issuersDirs: [join(import.meta.dirname, "../../scenarios/issuers")] });
     const mint = async (...args: Parameters<typeof factory.mint>): Promise<string> =>
       (await factory.mint(...args)).compact;
     tokens = {

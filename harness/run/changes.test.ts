@@ -143,7 +143,7 @@ describe("the end of a scenario", () => {
     const applied: Applied = new Map();
     await makeChanges(
       mesh,
-      manifests.map((manifest) => ({ verb: "apply", manifest, file: "", yaml: "" })),
+      manifests.map((manifest) => ({ verb: "apply", manifest, file: "", line: 1, yaml: "" })),
       applied,
     );
     done.length = 0;

@@ -19,6 +19,8 @@ export interface Change {
   readonly verb: "apply" | "delete";
   readonly manifest: Manifest;
   readonly file: string;
+  /** Where the object begins in its file. */
+  readonly line: number;
   /** Of this object alone, where its file has others. */
   readonly yaml: string;
 }
@@ -48,7 +50,10 @@ export interface ChangingMesh {
 export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: SubstitutionValues): Change[] {
   const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
     const { objects, texts } = substitute(file, values);
-    return objects.map((manifest, index) => ({ verb, manifest, file: file.file, yaml: texts[index]! }));
+    return objects.map((manifest, index) => {
+      const { line } = file.objects[index]!.position;
+      return { verb, manifest, file: file.file, line, yaml: texts[index]! };
+    });
   };
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
 }

@@ -25,7 +25,13 @@ const policy = (name: string, spec: object = {}, namespace = "foo"): Manifest =>
   metadata: { name, namespace },
   spec,
 });
-const change = (verb: Change["verb"], manifest: Manifest): Change => ({ verb, manifest, file: "p.yaml", yaml: "" });
+const change = (verb: Change["verb"], manifest: Manifest): Change => ({
+  verb,
+  manifest,
+  file: "p.yaml",
+  line: 1,
+  yaml: "",
+});
 
 /** One proxy's listener: what istiod sent it last, mark included. */
 interface Listener {

@@ -294,7 +294,7 @@ function podOf({ namespace, pod }: Proxy): PodRef {
 
 function toObject(
   mesh: PushingMesh,
-  { verb, manifest, file, yaml }: Change,
+  { verb, manifest, file, line, yaml }: Change,
   proxies: readonly Proxy[],
   reached: ReadonlyMap<Proxy, { readonly ms: number; readonly config: ProxyConfig }>,
 ): AppliedObject {
@@ -309,6 +309,7 @@ function toObject(
     name: manifest.metadata.name,
     namespace: manifest.metadata.namespace ?? "",
     file,
+    line,
     // An inline JWKS may hold symmetric keys.
     yaml: mesh.tokens.redact(yaml),
     proxies: verb === "apply" ? there.map(keyOf) : [],

@@ -6,6 +6,7 @@ import { readLog, type ContainerRef, type ExecResult } from "../mesh/exec.ts";
 import { waitForDeployment } from "../mesh/wait.ts";
 import { dumpRequestConfig } from "../mesh/proxy-dump.ts";
 import { CURL_COMMAND } from "../probe/curl.ts";
+import { issuersDirsOf } from "../scenario/brought.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/factory.ts";
 import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
@@ -57,7 +58,7 @@ export interface Session extends Places, Proxies {
 export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lane = 1): Promise<Session> {
   const handle = inLane(cluster, lane);
   const kube = connect(handle.kubeconfig, handle.journal?.file, !handle.ours);
-  const tokens = await createTokenFactory({ issuersDir: `${plan.scenariosRoot}/issuers`, keys: plan.keys });
+  const tokens = await createTokenFactory({ issuersDirs: issuersDirsOf(plan.scenariosRoot), keys: plan.keys });
   const cache = new Map<string, Promise<unknown>>();
   const once = <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const found = (cache.get(key) as Promise<T> | undefined) ?? make();

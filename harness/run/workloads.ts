@@ -12,6 +12,7 @@ import type { Progress } from "../progress.ts";
 import { parseManifest, substitute } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
+import { workloadDirOf } from "../scenario/brought.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
@@ -147,7 +148,7 @@ export async function findServer(
 
 /** A workload's manifests, as they are in the file. @throws ERR_SCENARIO_INVALID where there is no such workload. */
 export async function readWorkload(scenariosRoot: string, app: string): Promise<ManifestFile[]> {
-  const folder = path.join(scenariosRoot, "workloads", app);
+  const folder = workloadDirOf(scenariosRoot, app);
   const names = await readdir(folder).catch((cause: unknown) => {
     throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no workload ${app} (looked for the folder ${folder})`, {
       cause,

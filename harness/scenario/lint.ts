@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inLanes } from "../lanes.ts";
+import { workloadsDirsOf } from "./brought.ts";
 import { foldersOf, readManifests } from "./load.ts";
 import { readManifest } from "./manifest.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
@@ -31,7 +32,7 @@ export async function lintScenarios(
   root: string,
   base: string = dirname(join(root)),
 ): Promise<Problem[]> {
-  const services = await readServices(join(root, "workloads"));
+  const services = new Map((await inLanes(workloadsDirsOf(root), readServices)).flatMap((found) => [...found]));
   const problems = await inLanes(scenarios, async (scenario) => {
     const file = join(base, scenario.position.file);
     return lintScenario(scenario, {

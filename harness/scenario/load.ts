@@ -8,6 +8,7 @@ import { inLanes } from "../lanes.ts";
 import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../model/token.ts";
+import { issuersDirsOf, workloadsDirsOf } from "./brought.ts";
 import { expandChecks } from "./expand.ts";
 import { checkManifest, namesIn, readManifest } from "./manifest.ts";
 import { scenarioFile } from "../model/scenario-file.ts";
@@ -40,13 +41,13 @@ export interface Loaded {
 
 /**
  * Loads every `<group>/<name>/scenario.yaml` below a folder, and collects all problems.
- * @param root the folder `scenarios`; its `workloads` and `issuers` are not groups
+ * @param root the folder `scenarios`; its `workloads` and `issuers`, which replace those that meshproof brings, are not groups
  * @param base the base of file names in positions; default the parent of `root`
  */
 export async function loadScenarios(root: string, base: string = dirname(join(root))): Promise<Loaded> {
   const nameFile = (path: string): string => relative(base, path).split(sep).join("/");
-  const { issuers, problems } = await readIssuers(join(root, "issuers"), nameFile);
-  const workloads = await foldersOf(join(root, "workloads"));
+  const { issuers, problems } = await readIssuers(issuersDirsOf(root), nameFile);
+  const workloads = await workloadNames(root);
   const scenarios: Scenario[] = [];
   const warnings: Problem[] = [];
   for (const group of await foldersOf(root)) {
@@ -255,6 +256,12 @@ function pickManifest(
 
 function filesOf(node: Node | undefined): Node[] {
   return node === undefined ? [] : kindOf(node) === "list" ? itemsOf(node) : [node];
+}
+
+/** The names of the workloads that scenarios of a folder may need. */
+async function workloadNames(root: string): Promise<string[]> {
+  const found = await inLanes(workloadsDirsOf(root), foldersOf);
+  return [...new Set(found.flat())].sort();
 }
 
 /** The names of a folder's subfolders; empty if the folder does not exist. */

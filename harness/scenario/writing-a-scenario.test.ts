@@ -29,7 +29,7 @@ test("the example of docs/writing-a-scenario.md loads without problems, and its 
     [4, 7],
   );
 
-  const tokens = await createTokenFactory({ issuersDir: join(root, "issuers") });
+  const tokens = await createTokenFactory({ issuersDirs: [join(root, "issuers")] });
   for (const token of Object.values(scenario!.tokens)) await tokens.mint(token);
   const [manifest] = scenario!.steps[1]!.apply;
   assert.deepEqual(

@@ -16,7 +16,7 @@ import { verifySignature, verifyToken } from "./verify.ts";
 
 const issuersDir = join(import.meta.dirname, "../../scenarios/issuers");
 const CORP = "https://issuer.corp.example";
-const factory = await createTokenFactory({ issuersDir });
+const factory = await createTokenFactory({ issuersDirs: [issuersDir] });
 
 function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);
@@ -147,7 +147,7 @@ test("the sample issuer's published private key signs for its published JWKS", a
 test("a relative time counts from the moment of the request, not from the start of the run", async (t) => {
   const begin = 1_900_000_000;
   t.mock.timers.enable({ apis: ["Date"], now: begin * 1000 });
-  const own = await createTokenFactory({ issuersDir });
+  const own = await createTokenFactory({ issuersDirs: [issuersDir] });
   const times = async (): Promise<unknown[]> => {
     const { exp, nbf, iat } = decodeJwt((await own.mint({ issuer: "corp", expiresIn: -30 })).compact);
     const late = decodeJwt((await own.mint({ issuer: "corp", notBefore: 40, issuedAt: 600 })).compact);
@@ -216,7 +216,7 @@ test("secrets are known, and redacted with every signature", async () => {
 
 test("a process that gets another process's keys makes the same JWKS", async () => {
   const keys = JSON.parse(JSON.stringify(await factory.keys())) as Awaited<ReturnType<typeof factory.keys>>;
-  const later = await createTokenFactory({ issuersDir, keys });
+  const later = await createTokenFactory({ issuersDirs: [issuersDir], keys });
   const jwks = await factory.jwks("corp");
   assert.equal(await later.jwks("corp"), jwks);
   const { compact } = await later.mint({ issuer: "corp", alg: "PS512" });
@@ -224,14 +224,14 @@ test("a process that gets another process's keys makes the same JWKS", async () 
 });
 
 test("separate factories have separate keys", async () => {
-  const other = await createTokenFactory({ issuersDir });
+  const other = await createTokenFactory({ issuersDirs: [issuersDir] });
   assert.notEqual(await other.jwks("corp"), await factory.jwks("corp"));
 });
 
 test("reports tokens that an issuer cannot make", async (t) => {
   const folder = await temporaryFolder(t);
   await writeFile(join(folder, "small.yaml"), "iss: https://small.example\nkeys: [{ kid: a, alg: ES256 }]\n");
-  const small = await createTokenFactory({ issuersDir: folder });
+  const small = await createTokenFactory({ issuersDirs: [folder] });
   const rejects = async (work: Promise<unknown>, message: string, hint?: string): Promise<void> => {
     await assert.rejects(work, (error) => {
       assert(error instanceof MeshproofError);
@@ -248,7 +248,7 @@ test("reports tokens that an issuer cannot make", async (t) => {
     "iss: https://bad.example\nkeys: [{ kid: a, alg: ES256 }, { kid: a, alg: ES384 }]\n",
   );
   await rejects(
-    createTokenFactory({ issuersDir: folder }),
+    createTokenFactory({ issuersDirs: [folder] }),
     `${join(folder, "bad.yaml")}:1:1 two keys have the same kid`,
   );
 });
@@ -258,7 +258,7 @@ test("published keys need an origin", async (t) => {
   await copyFile(join(issuersDir, "istio-sample.pem"), join(folder, "key.pem"));
   await chmod(join(folder, "key.pem"), 0o600);
   await writeFile(join(folder, "a.yaml"), "iss: a\nkeys: [{ kid: a, alg: RS256, privateKey: key.pem }]\n");
-  await assert.rejects(createTokenFactory({ issuersDir: folder }), /published keys and tokens need an origin/);
+  await assert.rejects(createTokenFactory({ issuersDirs: [folder] }), /published keys and tokens need an origin/);
 });
 
 for (const variant of Object.keys(BREAKAGES) as TokenVariant[])

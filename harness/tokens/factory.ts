@@ -47,8 +47,8 @@ export interface TokenFactory {
 }
 
 export interface TokenFactoryOptions {
-  /** The folder `scenarios/issuers`. */
-  readonly issuersDir: string;
+  /** The folders of issuers; an issuer of a later one replaces that of the same name. */
+  readonly issuersDirs: readonly string[];
   /** The keys that another process of the run has made ({@link TokenFactory.keys}). */
   readonly keys?: Readonly<Record<string, readonly SigningKey[]>> | undefined;
 }
@@ -65,9 +65,9 @@ const OTHER_ISSUER = "https://other-issuer.example";
 /**
  * @throws MeshproofError ERR_SCENARIO_INVALID if an issuer's file is wrong
  */
-export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptions): Promise<TokenFactory> {
+export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOptions): Promise<TokenFactory> {
   const made = new Map(Object.entries(keys ?? {}));
-  const { issuers, problems } = await readIssuers(issuersDir);
+  const { issuers, problems } = await readIssuers(issuersDirs);
   if (problems.length > 0) throw invalidScenarios(problems);
   const secrets = new Set<string>();
   const remember = (secret: string): void => {
@@ -77,7 +77,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
   };
 
   const keysOf = cached(async (name: string): Promise<readonly SigningKey[]> => {
-    const keys = made.get(name) ?? (await makeKeys(findIssuer(issuers, name), issuersDir));
+    const keys = made.get(name) ?? (await makeKeys(findIssuer(issuers, name)));
     for (const part of keys.flatMap(privatePartsOf)) remember(part);
     return keys;
   });
@@ -91,7 +91,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
 
   const jwks = cached(async (name: string): Promise<string> => {
     const issuer = findIssuer(issuers, name);
-    if (issuer.jwks !== undefined) return (await readFile(join(issuersDir, issuer.jwks), "utf8")).trim();
+    if (issuer.jwks !== undefined) return (await readFile(join(issuer.folder, issuer.jwks), "utf8")).trim();
     return JSON.stringify({ keys: (await keysOf(name)).map(toPublic) });
   });
 
@@ -110,7 +110,7 @@ export async function createTokenFactory({ issuersDir, keys }: TokenFactoryOptio
     const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
     const header = described.header;
     const spec = header?.["jwk"] === "own" ? { ...described, header: { ...header, jwk: toPublic(signer) } } : described;
-    const published = spec.published ? await readPublished(issuer, issuersDir) : undefined;
+    const published = spec.published ? await readPublished(issuer) : undefined;
     const claims = changeClaims(published ? decodeJwt(published) : makeClaims(issuer, spec, now), variant, now);
     let compact: string;
     if (variant === "not-a-jwt") compact = "this-is-not-a-jwt";
@@ -194,10 +194,10 @@ function chooseKey(issuer: Issuer, keys: readonly SigningKey[], { alg }: TokenSp
   });
 }
 
-async function readPublished({ name, publishedToken }: Issuer, issuersDir: string): Promise<string> {
+async function readPublished({ name, folder, publishedToken }: Issuer): Promise<string> {
   if (publishedToken === undefined)
     throw new MeshproofError("ERR_SCENARIO_INVALID", `issuer ${name} publishes no token`);
-  return (await readFile(join(issuersDir, publishedToken), "utf8")).trim();
+  return (await readFile(join(folder, publishedToken), "utf8")).trim();
 }
 
 /** The issuer's claims, then the token's; null removes a claim. `expiresIn` overrides a claim `exp`. */

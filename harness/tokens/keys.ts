@@ -47,12 +47,12 @@ export function privatePartsOf({ jwk }: SigningKey): string[] {
  * The keys of an issuer, in the order of its file. RS* and PS* share one RSA key pair under different kids, because making a
  * pair takes 0.1 s or more. Every entry of the JWKS still has its own kid and alg, so a verifier cannot use one for another.
  */
-export async function makeKeys(issuer: Issuer, issuersDir: string): Promise<SigningKey[]> {
+export async function makeKeys(issuer: Issuer): Promise<SigningKey[]> {
   let rsa: Promise<JWK> | undefined;
   return await Promise.all(
     issuer.keys.map(async ({ kid, alg, privateKey }) => {
       if (privateKey !== undefined) {
-        const pem = await readFile(join(issuersDir, privateKey), "utf8");
+        const pem = await readFile(join(issuer.folder, privateKey), "utf8");
         return { kid, alg, jwk: createPrivateKey(pem).export({ format: "jwk" }) };
       }
       const jwk = /^[RP]S/.test(alg) ? (rsa ??= generateKey(alg)) : generateKey(alg);

@@ -24,7 +24,7 @@ export interface UpgradeTask {
   /** The cluster, started with its first mesh. */
   readonly cluster: Cluster & Upgradable;
   readonly scenarios: readonly Scenario[];
-  readonly issuersDir: string;
+  readonly issuersDirs: readonly string[];
   readonly strategy: UpgradeStrategy;
   /** Requests per second of each stream. */
   readonly rate: number;
@@ -53,7 +53,7 @@ export async function runUpgrade(
     meshWide,
     signal,
     progress,
-    tokens: await createTokenFactory({ issuersDir: task.issuersDir }),
+    tokens: await createTokenFactory({ issuersDirs: task.issuersDirs }),
   });
   watch.phase(RUN_PHASES.from);
   const before = await task.run("from");

@@ -327,7 +327,7 @@ describe("explain", () => {
     const cluster = await attachEmbedded(NAME);
     assert.ok(cluster);
     kube = connect(cluster.kubeconfig);
-    tokens = await createTokenFactory({ issuersDir: path.join(ROOT, "scenarios/issuers") });
+    tokens = await createTokenFactory({ issuersDirs: [path.join(ROOT, "scenarios/issuers")] });
     const file = path.join(folder, "policies.yaml");
     const jwks = await tokens.jwks("corp");
     await writeFile(file, `${policies(jwks, await tokens.jwks("partner"))}---${gatewayPolicies(jwks)}`);

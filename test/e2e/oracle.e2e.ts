@@ -107,7 +107,9 @@ describe("the oracle and Envoy alone", () => {
   });
 
   it("tokens in several places", async (test) => {
-    const factory = await createTokenFactory({ issuersDir: path.join(import.meta.dirname, "../../scenarios/issuers") });
+    const factory = await createTokenFactory({
+      issuersDirs: [path.join(import.meta.dirname, "../../scenarios/issuers")],
+    });
     const mint = async (...args: Parameters<typeof factory.mint>): Promise<string> =>
       (await factory.mint(...args)).compact;
     const [CORP, PARTNER] = ["https://issuer.corp.example", "https://issuer.partner.example"];

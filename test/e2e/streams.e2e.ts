@@ -37,7 +37,7 @@ describe("an upgrade's streams", () => {
     const ending = new AbortController();
     await using watch = await startWatch({
       ...{ kube, handle, perSecond: 20, meshWide: [], signal: ending.signal, progress: () => undefined },
-      tokens: await createTokenFactory({ issuersDir: path.join(import.meta.dirname, "../../scenarios/issuers") }),
+      tokens: await createTokenFactory({ issuersDirs: [path.join(import.meta.dirname, "../../scenarios/issuers")] }),
     });
     await watch.withIngress(async () => {
       watch.phase(FAULT);
