@@ -74,12 +74,13 @@ function section(title: string, lines: readonly string[], none: string): string[
   return [title, ...(lines.length === 0 ? [`  ${none}`] : lines)];
 }
 
-function describeVerdict({ verdict, by, status }: Decision): string {
+function describeVerdict({ verdict, by, status: http, grpcStatus }: Decision): string {
+  const status = grpcStatus === undefined ? http : `grpc-status ${grpcStatus} (HTTP ${http})`;
   switch (verdict) {
     case "admitted":
       return "The request goes through to the workload";
     case "denied":
-      return `The request is denied by ${by} with ${status}`;
+      return status === 0 ? `The connection is closed by ${by}` : `The request is denied by ${by} with ${status}`;
     case "refused":
       return status === 0 ? "The request gets no answer" : `The proxy itself answers ${status}`;
     case "answered":
@@ -98,6 +99,8 @@ export function describeReason(reason: Reason): string {
       return describeAdmission(reason);
     case "path-refused":
       return "the proxy itself refuses such a path";
+    case "request-refused":
+      return "the proxy cannot read such a request: its method, its path or its version of HTTP";
     case "connection-closed":
       return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;
     case "token-refused": {
@@ -255,9 +258,10 @@ function quote(text: string): string {
   return `"${text}"`;
 }
 
-function describeListener({ name, port, transport }: NonNullable<Explanation["listener"]>): string {
-  if (transport === undefined) return `listener ${name}`;
-  return `${name}, port ${port} (${transport === "mtls" ? "mTLS" : "plain text"})`;
+function describeListener({ name, port, transport, tcp }: NonNullable<Explanation["listener"]>): string {
+  const kind = tcp === true ? ", as TCP: rules about HTTP do not count" : "";
+  if (transport === undefined) return `listener ${name}${kind}`;
+  return `${name}, port ${port} (${transport === "mtls" ? "mTLS" : "plain text"})${kind}`;
 }
 
 function describeRoute(route: RouteFact): string {
@@ -369,8 +373,8 @@ export function describeMissing(missing: Missing): string {
       return missing.ports.length === 0
         ? "the proxy serves no HTTP port: name one"
         : `the proxy serves the ports ${missing.ports.join(", ")}: name one`;
-    case "tcp-port":
-      return `port ${missing.port ?? "unknown"} is served as TCP, not as HTTP`;
+    case "protocol":
+      return "the protocol is not given, and HTTP/1 and HTTP/2 read this method or path differently";
     case "remote-keys":
       return `the proxy fetches the keys of ${missing.issuer ?? "any issuer"} itself, and they are not in its config`;
     case "which-provider":

@@ -159,7 +159,8 @@ export type Missing =
   | { readonly kind: "several-listeners"; readonly names: readonly string[] }
   /** The port is ambiguous, or no port serves HTTP. */
   | { readonly kind: "port"; readonly ports: readonly number[] }
-  | { readonly kind: "tcp-port"; readonly port?: number }
+  /** HTTP/1 and HTTP/2 read this method or path differently. */
+  | { readonly kind: "protocol" }
   /** The proxy itself fetches the keys of the issuer. */
   | { readonly kind: "remote-keys"; readonly issuer?: string }
   | { readonly kind: "which-provider"; readonly count: number; readonly issuer: string }
@@ -178,7 +179,7 @@ export type Admission =
 /** The reason of a decision. */
 export type Reason =
   | Admission
-  | { readonly kind: "path-refused" }
+  | { readonly kind: "path-refused" | "request-refused" }
   | { readonly kind: "connection-closed"; readonly accepts: "mtls" | "plain-text" }
   /** `status` in Envoy's words; `providers`: those that refused a token, or all. */
   | {
@@ -197,8 +198,10 @@ export type Reason =
 export interface Decision {
   /** `refused`: the proxy itself answers with an error. `answered`: a route answers with a redirect or a direct response. */
   readonly verdict: "admitted" | "denied" | "refused" | "answered" | "undecided";
-  /** 200 means that the request reaches the workload; 0, no HTTP answer. */
+  /** 200 means that the request reaches the workload, or gRPC; 0, no HTTP answer. */
   readonly status?: number;
+  /** Of the proxy's own answer to a gRPC request, whose HTTP status is 200. */
+  readonly grpcStatus?: number;
   readonly by: "authentication" | "authorization" | "proxy" | "nobody";
   /** Envoy's response code details. */
   readonly details?: string;
@@ -220,6 +223,8 @@ export interface ListenerFact {
   /** Port of a sidecar's inbound listener. */
   readonly port?: number;
   readonly transport?: "mtls" | "plain-text";
+  /** Connections are judged, not requests: rules about HTTP do not count. */
+  readonly tcp?: true;
 }
 
 export interface Explanation {

@@ -2,24 +2,16 @@
 
 import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
-import { MARKER_RULE } from "../verdict/proxy-config.ts";
+import { asGrpc, isGrpc, judgeCodec } from "./codec.ts";
 import { judgeTokens, type JwtOutcome } from "./jwt.ts";
-import { findChain } from "./listeners.ts";
-import { matchPolicy } from "./match.ts";
+import { findChain, type Chain } from "./listeners.ts";
 import { FRAGMENT_FLAG, normalizePath } from "./path.ts";
+import { judgeRbac, refOf, type Judged } from "./rbac.ts";
 import { findRoute } from "./routes.ts";
 import type { Headers } from "./token-places.ts";
 import { notRead, undecidedBy } from "./undecided.ts";
 import { at, list, record, text } from "./tree.ts";
-import type {
-  Admission,
-  Decision,
-  Explanation,
-  ProviderFact,
-  RouteFact,
-  RuleFact,
-  RuleRef,
-} from "../model/explanation.ts";
+import type { Admission, Decision, Explanation, ProviderFact, RouteFact, RuleFact } from "../model/explanation.ts";
 import type { Facts, OracleRequest } from "./types.ts";
 
 /** Config types of HTTP filters that istiod adds and that never deny a request. */
@@ -32,6 +24,12 @@ const HARMLESS: readonly string[] = [
   "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
   "stats.PluginConfig",
   "io.istio.http.peer_metadata.Config",
+];
+
+/** The same for filters of connections. */
+const HARMLESS_NETWORK: readonly string[] = [
+  "envoy.tcp.metadataexchange.config.MetadataExchange",
+  "stats.PluginConfig",
 ];
 
 /**
@@ -51,6 +49,18 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
   const { manager, listener, port } = chain;
+  const peer = request.peer === undefined ? undefined : request.peer.replace(/^(?!spiffe:\/\/)/, "spiffe://");
+  const { sourceIp, destinationIp, serverName } = request;
+  const connection = { peer, sourceIp, destinationIp, serverName, port };
+  const judged = judgeConnection(chain, connection);
+  if (manager === undefined || judged.decision !== undefined) {
+    const decision = judged.decision ?? admit(admitted(judged.rules));
+    return { ...nothing, listener, filtersAsked: true, rules: judged.rules, decision };
+  }
+  const refused = judgeCodec(manager, request);
+  if (refused !== undefined) return { ...nothing, listener, decision: refused };
+  const headers = readHeaders(request.headers);
+  const answer = isGrpc(headers.get("content-type")?.[0]) ? asGrpc : (decision: Decision) => decision;
   const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
   if ("unknown" in normalized) return { ...nothing, listener, decision: undecidedBy(normalized.unknown) };
   if ("status" in normalized) {
@@ -58,32 +68,26 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     return {
       ...nothing,
       listener,
-      decision: { verdict: "refused", status, by: "proxy", details, reason: { kind: "path-refused" } },
+      decision: answer({ verdict: "refused", status, by: "proxy", details, reason: { kind: "path-refused" } }),
     };
   }
-  const headers = readHeaders(request.headers);
   const sent: Headers = new Map(headers);
   const remoteIp = remoteAddress(manager, headers, request.sourceIp);
   const { path } = normalized;
   const authority = request.authority ?? headers.get("host")?.[0];
-  const peer = request.peer === undefined ? undefined : request.peer.replace(/^(?!spiffe:\/\/)/, "spiffe://");
   const facts = (tokens: JwtOutcome | undefined): Facts => ({
     method: request.method,
     path: tokens?.path ?? path,
     authority,
     headers,
-    peer,
-    sourceIp: request.sourceIp,
+    ...connection,
     remoteIp,
     edge: at(manager, "use_remote_address") === true,
-    destinationIp: request.destinationIp,
-    serverName: request.serverName,
-    port,
     payload: tokens?.payload,
   });
 
   const providers: ProviderFact[] = [];
-  const rules: RuleFact[] = [];
+  const rules: RuleFact[] = [...judged.rules];
   let tokens: JwtOutcome | undefined;
   let decision: Decision | undefined;
   for (const filter of list(at(manager, "http_filters"))) {
@@ -94,7 +98,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
       providers.push(...tokens.providers);
       decision ??= decideTokens(tokens);
     } else if (type.endsWith(".filters.http.rbac.v3.RBAC")) {
-      const judged = judgeRbac(config, facts(tokens));
+      const judged = judgeRbac(config, facts(tokens), 403);
       rules.push(...judged.rules);
       decision ??= judged.decision;
     } else if (type.endsWith(".ext_authz.v3.ExtAuthz")) {
@@ -112,11 +116,39 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     providers,
     rules,
   };
-  if (decision !== undefined) return { ...seen, decision };
+  if (decision !== undefined) return { ...seen, decision: answer(decision) };
   // Envoy chooses the route before the filters run, and again after a token if `clear_route_cache` is set.
   const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
   const route = findRoute(dump, manager, routed, request.peer !== undefined || request.serverName !== undefined);
-  return { ...seen, route, decision: decideRoute(route, admitted(rules)) };
+  return { ...seen, route, decision: answer(decideRoute(route, admitted(rules))) };
+}
+
+/** The filters of a connection, before its last one: the HTTP connection manager, or a TCP proxy. */
+function judgeConnection(
+  { filters }: Pick<Chain, "filters">,
+  connection: Pick<Facts, "peer" | "sourceIp" | "destinationIp" | "serverName" | "port">,
+): Judged {
+  const nothing = { method: "", path: "", authority: "", headers: new Map(), edge: false, payload: undefined };
+  const facts: Facts = { ...nothing, ...connection, remoteIp: connection.sourceIp };
+  const rules: RuleFact[] = [];
+  let decision: Decision | undefined;
+  for (const filter of filters) {
+    const type = typeOf(at(filter, "typed_config"));
+    if (/\.(HttpConnectionManager|TcpProxy)$/.test(type)) return { rules, ...(decision && { decision }) };
+    if (type.endsWith(".network.rbac.v3.RBAC")) {
+      const judged = judgeRbac(at(filter, "typed_config"), facts, 0);
+      rules.push(...judged.rules);
+      decision ??= judged.decision;
+    } else if (!HARMLESS_NETWORK.includes(type)) decision ??= undecidedBy(notRead("filter", text(at(filter, "name"))));
+  }
+  const last = text(at(filters.at(-1), "name"));
+  return { rules, decision: decision ?? undecidedBy(notRead("filter", last)) };
+}
+
+/** A filter's type; older configs have it in a TypedStruct. */
+function typeOf(config: unknown): string {
+  const type = text(at(config, "@type")).split("/").at(-1) ?? "";
+  return type.endsWith(".TypedStruct") ? (text(at(config, "type_url")).split("/").at(-1) ?? "") : type;
 }
 
 /** Headers that Envoy joins into one entry by commas; it keeps repeated other headers as separate entries. Envoy 1.40.0. */
@@ -173,7 +205,7 @@ function isIdleFault(type: string, config: unknown): boolean {
 function decideRoute(route: RouteFact, admission: Admission): Decision {
   switch (route.kind) {
     case "cluster":
-      return { verdict: "admitted", status: 200, by: "nobody", reason: admission };
+      return admit(admission);
     case "answer": {
       const { status, config: routes } = route;
       const reason = { kind: "route-answers", routes, admission } as const;
@@ -202,6 +234,10 @@ function remoteAddress(manager: unknown, headers: Headers, own: string | undefin
   if (named === undefined) return own;
   if (isIP(named) === 0) return { unknown: { kind: "forwarded-for", value: redact(named) } };
   return named;
+}
+
+function admit(reason: Admission): Decision {
+  return { verdict: "admitted", status: 200, by: "nobody", reason };
 }
 
 function admitted(rules: readonly RuleFact[]): Admission {
@@ -244,65 +280,4 @@ function isRefusal({ kind }: ProviderFact["found"]): boolean {
     default:
       return true;
   }
-}
-
-interface Judged {
-  readonly rules: readonly RuleFact[];
-  readonly decision?: Decision;
-}
-
-/** Enforced rules decide; shadow rules (dry-run, CUSTOM) are only reported. */
-function judgeRbac(config: unknown, facts: Facts): Judged {
-  if (at(config, "matcher") !== undefined || at(config, "shadow_matcher") !== undefined)
-    return { rules: [], decision: undecidedBy(notRead("rbac-matcher-tree")) };
-  const custom = text(at(config, "shadow_rules_stat_prefix")) === "istio_ext_authz_";
-  const shadow = judgeRules(at(config, "shadow_rules"), facts, custom ? "CUSTOM" : undefined, !custom);
-  const enforced = judgeRules(at(config, "rules"), facts, undefined, false);
-  const rules = [...shadow.rules, ...enforced.rules];
-  return enforced.decision === undefined ? { rules } : { rules, decision: enforced.decision };
-}
-
-function judgeRules(node: unknown, facts: Facts, as: RuleFact["action"] | undefined, dryRun: boolean): Judged {
-  if (node === undefined) return { rules: [] };
-  const action = as ?? ((text(at(node, "action")) || "ALLOW") as RuleFact["action"]);
-  // Envoy keeps policies in a sorted map and uses the first that matches.
-  const policies = Object.entries(record(at(node, "policies")))
-    .filter(([name]) => !MARKER_RULE.test(name))
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  const matches = policies.map(([name, policy]) => ({ ref: toRule(name), match: matchPolicy(policy, facts) }));
-  const rules = matches.map(({ ref, match: { matched, conditions } }): RuleFact => ({
-    ...ref,
-    action,
-    dryRun,
-    matched,
-    conditions,
-  }));
-  if (dryRun || action === "CUSTOM" || action === "LOG") return { rules };
-  const sure = matches.find(({ match }) => match.matched === true);
-  const open = matches.flatMap(({ match }) => (match.matched === "undecided" ? [match.unknown] : []))[0];
-  if (action === "DENY") {
-    if (sure === undefined) return open === undefined ? { rules } : { rules, decision: undecidedBy(open) };
-    const rule = { ...sure.ref, conditions: sure.match.conditions };
-    return { rules, decision: denied(sure.ref.name, { kind: "denied", rule }) };
-  }
-  if (sure !== undefined) return { rules };
-  if (open !== undefined) return { rules, decision: undecidedBy(open) };
-  const misses = matches.map(({ ref, match }) => ({ ...ref, conditions: match.conditions }));
-  return { rules, decision: denied("none", { kind: "not-allowed", rules: misses }) };
-}
-
-function denied(rule: string, reason: Decision["reason"]): Decision {
-  const details = `rbac_access_denied_matched_policy[${rule}]`;
-  return { verdict: "denied", status: 403, by: "authorization", details, reason };
-}
-
-/** Parses Istio's names of rules (pilot/pkg/security/authz/builder/builder.go, policyName). */
-function toRule(name: string): RuleRef {
-  const [, namespace, policy, index] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
-  if (namespace === undefined || policy === undefined) return { name };
-  return { name, policy: { namespace, name: policy }, index: Number(index) };
-}
-
-function refOf({ name, policy, index }: RuleRef): RuleRef {
-  return { name, ...(policy && { policy }), ...(index !== undefined && { index }) };
 }

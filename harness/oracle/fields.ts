@@ -134,7 +134,10 @@ export function matchAddress(
   } catch {
     return unsupported("address-range", value);
   }
-  return leaf({ kind }, { kind: "address-range", value }, got, (ip) => block.check(ip, isIPv4(ip) ? "ipv4" : "ipv6"));
+  // Node's BlockList takes an IPv4 address for an IPv6 one (::ffff:…), Envoy does not.
+  const family = (ip: string): "ipv4" | "ipv6" => (isIPv4(ip) ? "ipv4" : "ipv6");
+  const accepts = (ip: string): boolean => family(ip) === family(prefix) && block.check(ip, family(ip));
+  return leaf({ kind }, { kind: "address-range", value }, got, accepts);
 }
 
 export function matchRemoteAddress(range: unknown, { remoteIp }: Facts): Match {

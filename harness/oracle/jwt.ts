@@ -242,7 +242,8 @@ function checkSignature(token: Parsed, provider: unknown): Status {
   if (keys === undefined || keys.length === 0) return "Jwks doesn't have any valid public key";
   const fitting = keys.filter((key) => (!kid || !key.kid || key.kid === kid) && (!key.alg || key.alg === alg));
   if (fitting.length === 0) return "Jwks doesn't have key to match kid or alg from Jwt";
-  const [head = "", body = "", signature = ""] = token.compact.split(".");
+  const [head = "", body = ""] = token.compact.split(".");
+  const signature = token.signature?.toString("base64url") ?? "";
   const good = fitting.some((key) => {
     try {
       return verifySignature(alg, key, `${head}.${body}`, signature);

@@ -6,13 +6,17 @@ import type { OracleRequest } from "./types.ts";
 import { undecidedBy } from "./undecided.ts";
 
 export interface Chain {
+  /** The HTTP connection manager; undefined for TCP. */
   readonly manager: unknown;
+  /** All network filters. */
+  readonly filters: readonly unknown[];
   readonly listener: ListenerFact;
   readonly port: number | undefined;
 }
 
 interface Candidate {
   readonly manager: unknown;
+  readonly filters: readonly unknown[];
   readonly name: string;
   readonly port: number | undefined;
   readonly transport: string;
@@ -39,10 +43,9 @@ export function findChain(dump: unknown, request: OracleRequest): Chain | { read
     return bySni(chains, request.serverName).map((chain) => candidate(chain, text(at(one, "name")), port));
   });
   const asked = gateways.filter((one) => request.port === undefined || one.port === request.port);
-  const fitting = asked.filter(({ manager }) => manager !== undefined);
-  // A name that is passed through, and no HTTP beside it.
-  if (fitting.length === 0 && asked.length > 0)
-    return { decision: undecidedBy({ kind: "tcp-port", ...(request.port !== undefined && { port: request.port }) }) };
+  const http = asked.filter(({ manager }) => manager !== undefined);
+  // A name that is passed through, and no HTTP beside it, is TCP.
+  const fitting = http.length > 0 ? http : asked;
   const [only, ...more] = fitting;
   if (only === undefined) {
     const at = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
@@ -50,7 +53,7 @@ export function findChain(dump: unknown, request: OracleRequest): Chain | { read
   }
   if (more.length > 0)
     return { decision: undecidedBy({ kind: "several-listeners", names: fitting.map(({ name }) => name) }) };
-  return { manager: only.manager, listener: { name: only.name }, port: only.port };
+  return chainOf(only, { name: only.name });
 }
 
 /** The chains of a listener that take a connection by its SNI: those that name it best; all of them where no SNI is known. */
@@ -96,15 +99,19 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
     return { decision: { verdict: "refused", status: 0, by: "nobody", reason } };
   }
   const placed = port === undefined ? {} : { port };
-  if (chosen.manager === undefined) return { decision: undecidedBy({ kind: "tcp-port", ...placed }) };
-  return { manager: chosen.manager, listener: { name: "virtualInbound", ...placed, transport: sent }, port };
+  return chainOf({ ...chosen, port }, { name: "virtualInbound", ...placed, transport: sent });
+}
+
+function chainOf({ manager, filters, port }: Candidate, listener: ListenerFact): Chain {
+  return { manager, filters, port, listener: manager === undefined ? { ...listener, tcp: true } : listener };
 }
 
 function candidate(chain: unknown, name: string, port: number | undefined, transport = ""): Candidate {
-  const manager = list(at(chain, "filters"))
+  const filters = list(at(chain, "filters"));
+  const manager = filters
     .map((filter) => at(filter, "typed_config"))
     .find((config) => text(at(config, "@type")).endsWith(".HttpConnectionManager"));
-  return { manager, name, port, transport };
+  return { manager, filters, name, port, transport };
 }
 
 /** The trust domain whose clients the proxy's inbound chains accept; Istio's default if none has one. */

@@ -10,6 +10,7 @@ export interface OracleRequest {
   readonly path: string;
   /** `:authority`, that is the Host header. */
   readonly authority?: string;
+  readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
   /** In order; names in any case. They include the request's tokens. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** The client's identity with mTLS, `spiffe://…` or without that prefix; without it the connection is plain text. */

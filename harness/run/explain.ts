@@ -135,6 +135,7 @@ export function toOracleRequest(
   const sender = place.proxy;
   const [, sni] = /^https:\/\/([^/?#:]+)/.exec(request.url) ?? [];
   const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
+  const protocol = request.protocol ?? "http/1.1";
   const mutual =
     proxy.gateway || sender === undefined
       ? {}
@@ -147,6 +148,8 @@ export function toOracleRequest(
     method: request.method,
     path,
     authority: host,
+    // A sidecar may send HTTP/2 on as HTTP/1.
+    ...((sender === undefined || protocol !== "h2c") && { protocol }),
     headers: request.headers,
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
     ...(proxy.gateway ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),

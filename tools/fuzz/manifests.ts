@@ -1,0 +1,105 @@
+/** Makes Istio's objects of generated policies. */
+
+import type { Manifest } from "../../harness/mesh/client.ts";
+import type { Field, Policies, Rule, Where } from "./arbitraries.ts";
+
+/** Whose policies they are, and what the words in them stand for. */
+export interface Owner {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly gateway: boolean;
+  /** What the Host is by which clients in the mesh ask. */
+  readonly host: string;
+  /** `$sleep` to its address. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** The issuers' key sets. */
+  readonly jwks: Readonly<Record<string, string>>;
+}
+
+const ROOT = "istio-system";
+
+/** A word that a value contains, replaced. */
+function fill(value: string, { host, addresses, namespace }: Owner): string {
+  return value
+    .replace("$host", host)
+    .replace("$site-sni", `site.${namespace}.svc.cluster.local`)
+    .replace(/\$\w+/, (word) => addresses[word] ?? "203.0.113.1");
+}
+
+/** The objects, in the order in which they are generated. */
+export function manifestsOf({ authentications, authorizations }: Policies, owner: Owner): Manifest[] {
+  const place = (where: Where, kind: string, index: number): Pick<Manifest, "metadata"> & { selector?: object } => ({
+    metadata: {
+      name: `${owner.name}-${kind}-${index}`,
+      namespace: where === "root" ? ROOT : owner.namespace,
+    },
+    // In the root namespace a policy without a selector would be for the whole mesh.
+    ...((where !== "namespace" || owner.gateway) && { selector: { matchLabels: owner.labels } }),
+  });
+  return [
+    ...authentications.map(({ where, jwtRules }, index): Manifest => {
+      const { metadata, selector } = place(where, "jwt", index);
+      const rules = jwtRules.map(({ keys, issuer, fromHeaders, ...rest }) => ({
+        ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+        ...(issuer !== "" && { issuer }),
+        ...(fromHeaders && {
+          fromHeaders: fromHeaders.map(({ name, prefix }) => ({ name, ...(prefix !== "" && { prefix }) })),
+        }),
+        // A rule without an issuer must have a jwksUri.
+        ...(keys === "nowhere" || issuer === ""
+          ? { jwksUri: `http://nginx-proxy.foo.svc.cluster.local/jwks/${keys}/fuzz` }
+          : { jwks: owner.jwks[keys] }),
+      }));
+      const spec = { ...(selector && { selector }), jwtRules: rules };
+      return { apiVersion: "security.istio.io/v1", kind: "RequestAuthentication", metadata, spec };
+    }),
+    ...authorizations.map(({ where, action, dryRun, rules }, index): Manifest => {
+      const { metadata, selector } = place(where, "authz", index);
+      const custom = action === "CUSTOM";
+      return {
+        apiVersion: "security.istio.io/v1",
+        kind: "AuthorizationPolicy",
+        metadata: { ...metadata, ...(dryRun && !custom && { annotations: { "istio.io/dry-run": "true" } }) },
+        spec: {
+          ...(selector && { selector }),
+          action,
+          ...(custom && { provider: { name: "sample-ext-authz-http" } }),
+          ...(custom && { rules: rules.length > 0 ? rules.map((rule) => ruleOf(withoutIdentity(rule), owner)) : [{}] }),
+          ...(!custom && rules.length > 0 && { rules: rules.map((rule) => ruleOf(rule, owner)) }),
+        },
+      };
+    }),
+  ];
+}
+
+/** Istio refuses the rest beside CUSTOM. */
+function withoutIdentity({ from, to, when }: Rule): Rule {
+  const sources = from.map((all) => all.filter(({ field }) => /^ipBlocks|remoteIpBlocks/.test(field)));
+  return {
+    from: sources.filter((all) => all.length > 0),
+    to,
+    when: when.filter(({ key }) => /^(request\.headers|source\.ip|remote\.ip|destination|connection)/.test(key)),
+  };
+}
+
+function ruleOf({ from, to, when }: Rule, owner: Owner): object {
+  const values = (all: readonly string[]): string[] => all.map((one) => fill(one, owner));
+  const fields = (all: readonly Field[]): object => {
+    // Istio refuses an account beside a principal or a namespace.
+    const other = all.some(({ field }) => /^(notP|p)rincipals$|^(notN|n)amespaces$/.test(field));
+    const kept = all.filter(({ field }) => !other || !/serviceAccounts/i.test(field));
+    return Object.fromEntries(kept.map((one) => [one.field, values(one.values)]));
+  };
+  return {
+    ...(from.length > 0 && { from: from.map((all) => ({ source: fields(all) })) }),
+    ...(to.length > 0 && { to: to.map((all) => ({ operation: fields(all) })) }),
+    ...(when.length > 0 && {
+      when: when.map(({ key, values: required, notValues: excluded }) => ({
+        key,
+        ...(required && { values: values(required) }),
+        ...(excluded && { notValues: values(excluded) }),
+      })),
+    }),
+  };
+}
