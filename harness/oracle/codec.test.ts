@@ -68,6 +68,15 @@ describe("an answer to a gRPC request", () => {
   });
 });
 
+describe("a rule about the header host", () => {
+  it("compares the authority", () => {
+    const header = { name: "host", string_match: { exact: "b" } };
+    const deny = { action: "DENY", policies: { p: { permissions: [{ header }], principals: [{ any: true }] } } };
+    assert.equal(ask([http({ rules: deny })], { authority: "b" }).verdict, "denied");
+    assert.notEqual(ask([http({ rules: deny })], { authority: "a", headers: [["Host", "b"]] }).verdict, "denied");
+  });
+});
+
 describe("an address range", () => {
   const range = (address_prefix: string, prefix_len: number): object => ({
     rules: {

@@ -76,21 +76,21 @@ const SET_BY_PROXIES = /^(x-forwarded-|x-envoy-|x-b3-|x-request-id$|traceparent$
 const REMADE =
   /^(te|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|expect|x-forwarded-client-cert|x-envoy-.*)$/;
 
-/** Compares each value of a repeated header (since the fix of CVE-2026-26308; before it, all joined by a comma). */
+/** `host` is `:authority`, also to HTTP/1 (HeaderMapImpl). Compares each value of a repeated header (since the fix of CVE-2026-26308; before it, all joined by a comma). */
 export function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
   const field = fieldOf(name);
   const got =
     name === ":method"
       ? facts.method
-      : name === ":authority"
+      : name === ":authority" || name === "host"
         ? facts.authority
         : name === ":path"
           ? facts.path
           : facts.headers.get(name)?.join(",");
   if (REMADE.test(name)) return undecided({ kind: "rewritten", field });
   if (facts.edge && SET_BY_PROXIES.test(name)) return undecided({ kind: "set-by-proxy", field });
-  if (got === undefined && (name === ":authority" || SET_BY_PROXIES.test(name)))
+  if (got === undefined && (field.kind === "host" || SET_BY_PROXIES.test(name)))
     return undecided({ kind: "not-given", field });
   const invert = matcher["invert_match"] === true;
   const present = matcher["present_match"];
@@ -109,7 +109,7 @@ export function matchHeader(matcher: Tree, facts: Facts): Match {
     const requires = invert ? negated(test.requires) : test.requires;
     return decided(field, requires, { kind: "absent" }, false);
   }
-  const values = facts.headers.get(name) ?? [];
+  const values = field.kind === "host" ? [] : (facts.headers.get(name) ?? []);
   const accepts = (whole: string): boolean => (values.length > 1 ? values.some(test.accepts) : test.accepts(whole));
   const value: Value = got === undefined ? { kind: "absent" } : textual(got);
   const match = decided(field, test.requires, value, accepts(got ?? ""));
@@ -117,7 +117,7 @@ export function matchHeader(matcher: Tree, facts: Facts): Match {
 }
 
 function fieldOf(header: string): Field {
-  const kind = ({ ":method": "method", ":authority": "host", ":path": "path" } as const)[header];
+  const kind = ({ ":method": "method", ":authority": "host", host: "host", ":path": "path" } as const)[header];
   return kind === undefined ? { kind: "header", name: header } : { kind };
 }
 

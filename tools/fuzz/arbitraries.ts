@@ -139,9 +139,9 @@ const where: fc.Arbitrary<Where> = fc.constantFrom("site", "site", "namespace", 
 const authorization: fc.Arbitrary<Authorization> = fc.record({
   where,
   action: fc.oneof(
-    { weight: 10, arbitrary: fc.constant("ALLOW" as const) },
-    { weight: 12, arbitrary: fc.constant("DENY" as const) },
-    { weight: 2, arbitrary: fc.constant("AUDIT" as const) },
+    { weight: 20, arbitrary: fc.constant("ALLOW" as const) },
+    { weight: 24, arbitrary: fc.constant("DENY" as const) },
+    { weight: 3, arbitrary: fc.constant("AUDIT" as const) },
     { weight: 1, arbitrary: fc.constant("CUSTOM" as const) },
   ),
   dryRun: fc.constantFrom(...[false, false, false, false, false, false, true]),

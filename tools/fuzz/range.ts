@@ -202,7 +202,7 @@ spec:
   http:
     - match: [{ uri: { prefix: /admin }, headers: { x-b: { exact: "yes" } } }]
       redirect: { uri: /elsewhere, redirectCode: 302 }
-    - match: [{ uri: { exact: /a/b/z } }, { uri: { regex: "/x/.*" }, ignoreUriCase: true }]
+    - match: [{ uri: { exact: /a/b/z } }, { uri: { regex: "/x/(y|.)+" } }]
       directResponse: { status: 418 }
     - match: [{ uri: { prefix: /a } }, { uri: { prefix: /ADMIN }, ignoreUriCase: true }]
       route: [{ destination: { host: httpbin, port: { number: 8000 } } }]
