@@ -28,7 +28,11 @@ describe("the package", () => {
     await execa("npm", ["pack", "--pack-destination", folder], { ...npm, cwd: PROJECT });
     const packed = (await readdir(folder)).find((name) => name.endsWith(".tgz"))!;
     await execa("npm", ["init", "--yes"], { ...npm, cwd: user });
-    await execa("npm", ["install", "--save-dev", path.join(folder, packed)], { ...npm, cwd: user });
+    await execa(
+      "npm",
+      ["install", "--prefer-offline", "--no-audit", "--no-fund", "--save-dev", path.join(folder, packed)],
+      { ...npm, cwd: user },
+    );
   });
   after(async () => {
     await meshproof("down", "--name", "package");
