@@ -170,6 +170,10 @@ export async function askAbout(
     work,
   );
   opened.catch(() => undefined); // reported where it is awaited
+  const open = async () => {
+    const { cluster, signal, started } = await opened;
+    return { cluster, signal, stays: keep || !started };
+  };
   // The cluster opens while the Kubernetes client loads.
   const { repro } = await import("../harness/repro/repro.ts");
   const found = await repro(
@@ -178,7 +182,7 @@ export async function askAbout(
       command: againBy(files, options, ticket),
       wanted: { expected: expect, seen },
     },
-    { open: () => opened, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
+    { open, tempDir: makeTempDir, newId: newRunId, progress: work.progress },
   );
   const answer = prepareRepro(found.answer);
   const { html } = await writeRepro(answer, dir ?? path.resolve(options.results, answer.id));

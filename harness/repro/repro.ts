@@ -6,9 +6,10 @@ import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 import type { Progress } from "../progress.ts";
 import { parseManifests } from "../mesh/apply.ts";
-import { connect } from "../mesh/client.ts";
+import { connect, type Manifest } from "../mesh/client.ts";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
+import { againOn, keepTicket, removeKeptTicket } from "../run/kept-ticket.ts";
 import { observeStep } from "../run/observe.ts";
 import { IN_FORCE_LIMIT_MS } from "../run/settings.ts";
 import { preflight } from "../run/preflight.ts";
@@ -47,7 +48,12 @@ export interface ReproTask {
 /** The functions that the calling process provides. */
 export interface ReproPlace {
   /** Returns the cluster; called once. `signal` aborts if the work is interrupted or the cluster is lost. */
-  readonly open: () => Promise<{ readonly cluster: Cluster; readonly signal: AbortSignal }>;
+  readonly open: () => Promise<{
+    readonly cluster: Cluster;
+    readonly signal: AbortSignal;
+    /** Whether the cluster stays: then the ticket does until the next one, so that its requests can be sent again. */
+    readonly stays: boolean;
+  }>;
   /** Creates a folder that only this user can access and that is removed when the process ends. */
   readonly tempDir: () => string;
   readonly newId: () => string;
@@ -66,18 +72,21 @@ export interface Reproduced {
  */
 export async function repro(task: ReproTask, place: ReproPlace): Promise<Reproduced> {
   const translation = translated(task.files, task.ticket);
-  const { cluster, signal } = await place.open();
+  const { cluster, signal, stays: clusterStays } = await place.open();
   await using stack = new AsyncDisposableStack();
   stack.use(cluster);
   const ready = cluster.ready();
   ready.catch(() => undefined); // reported where it is awaited
   try {
     const handle = await toHandle(cluster);
+    let stays = false;
     stack.defer(async () => {
-      if (!cluster.lost.aborted) await removeStandIn(translation, handle);
+      if (!stays && !cluster.lost.aborted) await removeStandIn(translation, handle);
     });
-    const stage = { cluster, handle, ready, signal, place };
+    if (handle.ours) await removeKeptTicket(connect(handle.kubeconfig));
+    const stage = { cluster, handle, ready, signal, place, keep: clusterStays && !task.minimize };
     const full = await ask(task, stage);
+    stays = stage.keep;
     return task.minimize ? await minimized(full, task, stage) : full;
   } catch (error) {
     cluster.lost.throwIfAborted();
@@ -93,9 +102,11 @@ interface Stage {
   readonly ready: Promise<void>;
   readonly signal: AbortSignal;
   readonly place: ReproPlace;
+  /** Whether the ticket stays in the cluster. */
+  readonly keep: boolean;
 }
 
-async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: Stage): Promise<Reproduced> {
+async function ask(task: ReproTask, { cluster, handle, ready, signal, place, keep }: Stage): Promise<Reproduced> {
   const { ticket } = task;
   const startedAt = Date.now();
   const translation = translated(task.files, ticket);
@@ -119,6 +130,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
   };
   const opened = await openSession(plan, handle);
   const session = { ...opened, ...placed(opened, translation, ticket) };
+  let stays = false;
   try {
     // An earlier run may have ended in the middle of a scenario.
     await Promise.all([sweep(session, scenarios), makeReady(session, translation)]);
@@ -135,15 +147,29 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     await ready;
     await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
     place.progress("asking the mesh");
-    const observed = await observeStep(session, scenario, {
+    const { kept, ...observed } = await observeStep(session, scenario, {
       keyServers: await keyServersOf(session, translation),
+      keep,
       signal,
     });
     place.progress("every request has its answer");
+    const { observations } = observed;
+    if (keep) {
+      const tokens = Object.entries(scenario.tokens);
+      const made = await Promise.all(
+        tokens.map(async ([name, spec]) => [name, (await session.tokens.mint(spec)).compact]),
+      );
+      const standIn = standInOf(translation, handle).filter(({ kind }) => kind !== "Namespace");
+      await keepTicket(session.kube, [...standIn, ...kept], Object.fromEntries(made) as Record<string, string>);
+      stays = true;
+    }
     const asked = {
       ...{
         id,
         ...observed,
+        observations: observations.map((one) =>
+          keep ? { ...one, curl: againOn(cluster.name, one.curl, one.request.tokens) } : one,
+        ),
         warnings: session.kube.objects.warnings.list(),
         command: task.command,
         versions: handle.info.versions,
@@ -152,7 +178,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place }: S
     };
     return { ticket, translation, answer: readAnswer(asked, translation, ticket, task.wanted) };
   } finally {
-    await sweep(session, scenarios).finally(() => session.close());
+    await (stays ? Promise.resolve() : sweep(session, scenarios)).finally(() => session.close());
   }
 }
 
@@ -190,10 +216,15 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
 }
 
 /** Removes the stand-in: on a kept cluster the policies of the next run would apply to it. */
-async function removeStandIn({ files }: Translation, handle: ClusterHandle): Promise<void> {
-  const text = files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!;
+async function removeStandIn(translation: Translation, handle: ClusterHandle): Promise<void> {
   const kube = connect(handle.kubeconfig);
-  const manifests = parseManifests(text.replaceAll("${outside.ns}", handle.outsideNamespace));
   // Namespaces stay: removing one takes too long for the next ticket.
-  for (const manifest of manifests.reverse()) if (manifest.kind !== "Namespace") await kube.objects.remove(manifest);
+  for (const manifest of standInOf(translation, handle).reverse())
+    if (manifest.kind !== "Namespace") await kube.objects.remove(manifest);
+}
+
+function standInOf({ files }: Translation, { outsideNamespace }: ClusterHandle): Manifest[] {
+  return parseManifests(
+    files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${outside.ns}", outsideNamespace),
+  );
 }

@@ -1,6 +1,7 @@
 /** What a mesh answers, and why, where nothing is expected of it. */
 
 import { MeshproofError } from "../model/errors.ts";
+import type { Manifest } from "../mesh/client.ts";
 import type { Answer, AppliedObject } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { Observation } from "../model/ticket.ts";
@@ -104,10 +105,13 @@ function isSame(one: Answer, other: Answer | undefined): boolean {
 export interface ObservedStep {
   readonly objects: readonly AppliedObject[];
   readonly observations: readonly Observation[];
+  /** What stays in the cluster, with `keep`. */
+  readonly kept: readonly Manifest[];
 }
 
 /**
  * Applies a scenario's first step, observes what the mesh answers to its requests, and removes what it applied.
+ * @param options.keep whether what was applied stays, unless this fails
  * @param options.keyServers the proxies of workloads that serve keys. They have everything else of the step before a
  *   RequestAuthentication is applied, since istiod asks them for keys at once, and their policies may refuse it.
  * @throws MeshproofError ERR_PROBE where nothing can be said: the proxies do not have what was applied, or something died
@@ -115,7 +119,11 @@ export interface ObservedStep {
 export async function observeStep(
   session: Session,
   scenario: Scenario,
-  { keyServers, signal }: { readonly keyServers: readonly Proxy[]; readonly signal?: AbortSignal },
+  {
+    keyServers,
+    keep = false,
+    signal,
+  }: { readonly keyServers: readonly Proxy[]; readonly keep?: boolean; readonly signal?: AbortSignal },
 ): Promise<ObservedStep> {
   const step = scenario.steps[0] as StepSpec;
   const applied: Applied = new Map();
@@ -149,7 +157,9 @@ export async function observeStep(
     const disturbed = await lookout.close();
     if (disturbed.length > 0)
       throw new MeshproofError("ERR_PROBE", disturbed.map((one) => describeDisturbance(one)).join("; "));
-    return { objects, observations };
+    const kept = keep ? [...applied.values()] : [];
+    if (keep) applied.clear();
+    return { objects, observations, kept };
   } finally {
     await removeApplied(session, applied);
   }

@@ -15,6 +15,7 @@ import type { Ground } from "./plan.ts";
 import { podsFileOf } from "./restarts.ts";
 import { createReviewer } from "./review.ts";
 import { openSession, type Session } from "./session.ts";
+import { removeKeptTicket } from "./kept-ticket.ts";
 import { sweep } from "./sweep.ts";
 import { setUpWorkloads } from "./workloads.ts";
 
@@ -50,6 +51,7 @@ export async function openWorkerLane({ ground, lane, runId, scenarios, needing }
     session,
     async enter() {
       if ((await readIfThere(visitorFile)) === runId) return;
+      if (session.handle.ours) await removeKeptTicket(session.kube);
       await sweep(session, scenarios);
       await replaceFile(visitorFile, runId);
     },

@@ -212,20 +212,28 @@ describe("repro", () => {
     assert.doesNotMatch(texts.join("\n"), /no-admin|request\.auth/);
   });
 
-  it("leaves no stand-in behind", async () => {
-    const { stdout } = await meshproof(
-      "kubectl",
-      "--name",
-      NAME,
-      "get",
-      "service,deployment",
-      "-n",
-      "foo",
-      "-o",
-      "name",
+  it("leaves a ticket on a kept cluster, so that the commands of its page work, until something else is asked there", async () => {
+    const shop = path.join(TICKETS, "audience");
+    const claims = '{"iss":"https://login.example.com/","sub":"somebody","aud":["aud3"]}';
+    const { stdout } = await repro(shop, "--request", "GET /", "--claims", claims, "--json");
+    const { matrix } = reproFile.parse(JSON.parse(stdout));
+    for (const { status, curl } of matrix.rows[0]?.cells ?? []) {
+      const again = await execa("sh", ["-c", curl], { cwd: ROOT, reject: false });
+      assert.match(again.stdout, new RegExp(`^HTTP/1.1 ${status} `), curl + again.stderr);
+    }
+    const left = async () =>
+      (
+        await meshproof(
+          ...["kubectl", "--name", NAME, "get", "service,deployment,authorizationpolicy,secret", "-A", "-o", "name"],
+        )
+      ).stdout;
+    assert.match(await left(), /authorizationpolicy\S*\/audiences$/m);
+    const run = await meshproof(
+      ...["run", "jwt/request-authentication-alone", "--name", NAME, "--results", path.join(folder, "a-run")],
     );
-    assert.match(stdout, /\/nginx-proxy$/m);
-    assert.doesNotMatch(stdout, /\/ticket$/m);
+    assert.equal(run.exitCode, 0, run.stdout + run.stderr);
+    assert.match(await left(), /\/nginx-proxy$/m);
+    assert.doesNotMatch(await left(), /\/audiences$|\/ticket-|meshproof-ticket/m);
   });
 
   it("names the audience, and keeps neither the token's signature nor a key of the ticket", async () => {
