@@ -11,6 +11,7 @@ import {
 import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Explanation } from "../harness/model/explanation.ts";
 import type { Finding } from "../harness/model/finding.ts";
+import { isGateway } from "../harness/model/target.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
@@ -43,11 +44,11 @@ export function describeGot(check: CheckResult): string {
   return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
 }
 
-/** Who answered: a workload with its name, or without one behind the ingress gateway, where it may be any workload. */
+/** Who answered: a workload with its name, or without one behind a gateway, where it may be any workload. */
 export function describeAnswerer(check: CheckResult, by: string): string {
   if (by === "proxy") return "the proxy";
   if (by !== "workload") return by;
-  return check.request.to === "ingress" ? "the workload" : check.request.to;
+  return isGateway(check.request.to) ? "the workload" : check.request.to;
 }
 
 /** `GET /headers from sleep to httpbin, token forged (iss …)`. */

@@ -21,6 +21,8 @@ import type {
 } from "../harness/model/finding.ts";
 import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
+import { isGateway } from "../harness/model/target.ts";
+import { describeAttachment } from "./attachment.ts";
 import { describeReach } from "./reach.ts";
 import {
   describeConditions,
@@ -39,6 +41,8 @@ export function sentence(finding: Finding): string {
   switch (finding.kind) {
     case "selects-no-pod":
       return `${nameObject(finding.object)} selects none of the pods that judge these requests: ${describeSelection(finding)}`;
+    case "attached-to-no-proxy":
+      return `${nameObject(finding.object)} is accepted and holds at none of the proxies that judge these requests: ${describeAttachment(finding)}`;
     case "keys-not-fetched":
       return `istiod could not fetch the keys of ${finding.issuers.map((issuer) => issuer || "a rule without issuer").join(", ")}: the proxies hold its placeholder key, which rejects every token`;
     case "recorded":
@@ -72,7 +76,7 @@ export function sentence(finding: Finding): string {
     case "other-path":
       return `expected ${finding.to} to receive the path ${quote(finding.path)}, ${finding.got === undefined ? "the reply does not say" : `got ${quote(finding.got)}`}`;
     case "no-witness":
-      return `no admitted request reached ${finding.to === "ingress" ? "a workload behind ingress" : finding.to} in this round, so a denial proves nothing`;
+      return `no admitted request reached ${isGateway(finding.to) ? `a workload behind ${finding.to}` : finding.to} in this round, so a denial proves nothing`;
     case "denied-by-authentication":
       return `denied by authentication: ${describeJwtStatus(finding.status)}`;
     case "denied-by-rule": {
@@ -116,6 +120,8 @@ export function sentence(finding: Finding): string {
       return `it needs the extension provider ${finding.provider}, and meshproof does not change the settings of an existing mesh`;
     case "no-jwks-trust":
       return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
+    case "no-gateway-api":
+      return "this cluster has no GatewayClass `istio` that istiod has accepted: the CRDs of the Gateway API are missing, or istiod does not use them, or this user may not see or create their objects";
     case "no-gateway":
       return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
     case "no-access-log":
@@ -280,7 +286,7 @@ function describeAnswer({ status, by, error }: AnswerKind & { readonly error?: s
 }
 
 function nameAnswerer(by: AnswerKind["by"], to: string): string {
-  if (by === "workload") return to === "ingress" ? "the workload behind ingress" : to;
+  if (by === "workload") return isGateway(to) ? `the workload behind ${to}` : to;
   return by === "proxy" ? "a proxy" : by;
 }
 
@@ -332,7 +338,10 @@ function describeSelector(selector: Labels): string {
 }
 
 function describeSelection({ object, selector, pods }: Extract<ObjectFinding, { kind: "selects-no-pod" }>): string {
-  const found = pods.map(({ labels, ...pod }) => `${namePod(pod)} (app=${labels["app"] ?? "?"})`);
+  const names = Object.keys(selector).length === 0 ? ["app"] : Object.keys(selector);
+  const found = pods.map(
+    ({ labels, ...pod }) => `${namePod(pod)} (${names.map((name) => `${name}=${labels[name] ?? "?"}`).join(",")})`,
+  );
   const where = found.length === 0 ? "they have no proxy" : `they are ${found.join(", ")}`;
   return `it has ${describeSelector(selector)} in namespace ${object.namespace || "default"}, ${where}`;
 }

@@ -89,6 +89,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
       `Istio ${version}`,
       `revision ${name} in ${namespace}, a jwksUri is fetched by: ${jwksFetch}, ${injects ? "injects sidecars" : "injects nothing"}`,
     ]),
+    ["Gateway API", found.gatewayApi ?? "none that istiod has accepted and this user may use"],
     ...found.gateways.map(({ namespace, name }) => ["gateway", `${namespace}/${name}`]),
     [
       "permissions",
@@ -117,7 +118,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     SCENARIOS,
     readProfile("istio"),
     limitsOf(found, chosenRevision, false),
-    chosenRevision.version,
+    { istio: chosenRevision.version, gatewayApi: found.gatewayApi },
   );
   const reasons = Map.groupBy(skipped, ({ finding }) => sentence(finding));
   print(`

@@ -188,9 +188,13 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
   ]);
   const [mesh] = installed.meshes;
   if (!mesh) throw new Error("a cluster has a mesh");
-  const manifests = await manifestsOf(dir, installed, mesh, { signal: options.signal });
+  const [manifests, crds] = await Promise.all([
+    manifestsOf(dir, installed, mesh, { signal: options.signal }),
+    istio.gatewayApiCrds(),
+  ]);
   const kube = connect(dir.kubeconfig);
-  await Promise.all([launched.ready, istio.installIstio(kube, manifests, { progress: options.progress, ...signal })]);
+  const all = [...crds, ...manifests];
+  await Promise.all([launched.ready, istio.installIstio(kube, all, { progress: options.progress, ...signal })]);
   const facts: Facts = {
     envoy: mesh.versions.envoy,
     ...digestsOf(installed),
@@ -266,7 +270,11 @@ async function clusterOf(
     jwksAuthority: { certificate, privateKey },
     lost: own.lost,
     async describe(): Promise<ClusterInfo> {
-      const [versions, proxies] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
+      const [versions, proxies, gatewayApi] = await Promise.all([
+        istio.versionsOf(kube),
+        istio.gatewayEnvoys(kube),
+        istio.gatewayApiVersion(kube),
+      ]);
       // Before the gateway is ready, the version comes from Envoy's program.
       const envoy = proxies[0] ?? facts.envoy;
       // If there are several Istios, the one that runs now counts.
@@ -281,6 +289,7 @@ async function clusterOf(
         kind: "embedded",
         name: dir.name,
         versions: { ...versions, envoy },
+        ...(gatewayApi !== undefined && { gatewayApi }),
         digests: ofRunning(facts.digests),
         ...(facts.verified && { verified: ofRunning(facts.verified) }),
         rootless: facts.rootless,

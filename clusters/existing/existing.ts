@@ -173,6 +173,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
           kind: "existing",
           name: pinned.context,
           versions: { kubernetes: found.kubernetes, istio: revision.version, envoy: proxyImage },
+          ...(found.gatewayApi !== undefined && { gatewayApi: found.gatewayApi }),
           digests,
         }),
       setMesh(setting: MeshSetting): Promise<void> {

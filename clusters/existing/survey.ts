@@ -11,7 +11,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../../harness/model/cluster.ts";
-import { istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
+import { gatewayApiVersion, hasGatewayClass, istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 
 /** One istiod. */
 export interface Revision {
@@ -46,6 +46,8 @@ export interface Survey {
   readonly revisions: readonly Revision[];
   /** Services that the documented selectors (`istio: ingressgateway`) match. */
   readonly gateways: readonly Gateway[];
+  /** The version of the Gateway API's CRDs, where istiod uses them and this user may. */
+  readonly gatewayApi?: string;
   readonly permissions: readonly Permission[];
   /** Signs that other people use the cluster. */
   readonly others: readonly string[];
@@ -68,13 +70,19 @@ const NEEDS: readonly (readonly [verbs: readonly string[], group: string, resour
   [["create", "update", "delete", "get"], "coordination.k8s.io", "leases"],
 ];
 
+/** For scenarios of the Gateway API; without them the others still run. */
+const GATEWAY_API_NEEDS: typeof NEEDS = [
+  [["create", "patch", "delete", "get", "list"], "gateway.networking.k8s.io", "gateways"],
+  [["create", "patch", "delete", "get", "list"], "gateway.networking.k8s.io", "httproutes"],
+];
+
 /**
  * Surveys a cluster.
  * @throws ERR_CLUSTER_UNREACHABLE if its API server does not answer, ERR_CLUSTER_REFUSED if it refuses the user.
  */
 export async function survey(kube: Kube): Promise<Survey> {
   const { gitVersion } = await reach(kube);
-  const [istiods, webhooks, services, namespaces, permissions] = await Promise.all([
+  const [istiods, webhooks, services, namespaces, permissions, gatewayApi] = await Promise.all([
     allowed(async () => (await kube.apps.listDeploymentForAllNamespaces({ labelSelector: "app=istiod" })).items),
     allowed(async () => {
       const api = kube.config.makeApiClient(AdmissionregistrationV1Api);
@@ -82,7 +90,8 @@ export async function survey(kube: Kube): Promise<Survey> {
     }),
     allowed(async () => (await kube.core.listServiceForAllNamespaces({ labelSelector: "istio=ingressgateway" })).items),
     allowed(async () => (await kube.core.listNamespace()).items),
-    askPermissions(kube),
+    askPermissions(kube, NEEDS),
+    findGatewayApi(kube),
   ]);
   const injectors = (webhooks ?? []).filter(({ metadata }) => metadata?.labels?.["app"] === "sidecar-injector");
   const lookAtIstiod = async (istiod: V1Deployment): Promise<Revision> => {
@@ -110,6 +119,7 @@ export async function survey(kube: Kube): Promise<Survey> {
       namespace: metadata?.namespace ?? "",
       name: metadata?.name ?? "",
     })),
+    ...(gatewayApi !== undefined && { gatewayApi }),
     permissions,
     others: (namespaces ?? []).flatMap(otherWork),
   };
@@ -157,10 +167,18 @@ export function writesJson(meshConfig: string | undefined): boolean {
   return Boolean(accessLogFile) && accessLogEncoding === "JSON";
 }
 
-async function askPermissions(kube: Kube): Promise<Permission[]> {
+/** Whether scenarios of the Gateway API can run here. */
+async function findGatewayApi(kube: Kube): Promise<string | undefined> {
+  if (!(await hasGatewayClass(kube))) return undefined;
+  const permissions = await askPermissions(kube, GATEWAY_API_NEEDS);
+  if (permissions.some((one) => !one.allowed)) return undefined;
+  return (await gatewayApiVersion(kube)) ?? "unknown";
+}
+
+async function askPermissions(kube: Kube, needs: typeof NEEDS): Promise<Permission[]> {
   const api = kube.config.makeApiClient(AuthorizationV1Api);
   return await Promise.all(
-    NEEDS.flatMap(([verbs, group, resource, subresource]) =>
+    needs.flatMap(([verbs, group, resource, subresource]) =>
       verbs.map(async (verb): Promise<Permission> => {
         const resourceAttributes: V1ResourceAttributes = { verb, group, resource, ...(subresource && { subresource }) };
         const review = await api.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } });

@@ -168,7 +168,8 @@ async function build(images: ImageSet, files: Files, options: StartOptions): Pro
   await initialise(node, files, options);
   const kube = connect(files.kubeconfig);
   await loaded;
-  await istio.installIstio(kube, await manifests, { progress, ...(signal ? { signal } : {}) });
+  const all = [...(await istio.gatewayApiCrds()), ...(await manifests)];
+  await istio.installIstio(kube, all, { progress, ...(signal ? { signal } : {}) });
   const facts: Facts = {
     envoy: await istio.envoyVersionOf(kube),
     digests: await digestsOf(node, images),
@@ -323,12 +324,17 @@ async function clusterOf(
     jwksAuthority: facts.jwksAuthority,
     lost: watch.lost,
     async describe(): Promise<ClusterInfo> {
-      const [versions, envoys] = await Promise.all([istio.versionsOf(kube), istio.gatewayEnvoys(kube)]);
+      const [versions, envoys, gatewayApi] = await Promise.all([
+        istio.versionsOf(kube),
+        istio.gatewayEnvoys(kube),
+        istio.gatewayApiVersion(kube),
+      ]);
       return {
         kind: "kind",
         name,
         // Before the gateway is ready, the version is that of the Envoy at the start.
         versions: { ...versions, envoy: envoys[0] ?? facts.envoy },
+        ...(gatewayApi !== undefined && { gatewayApi }),
         digests: facts.digests,
       };
     },

@@ -6,6 +6,7 @@ import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { dumpProxy } from "../mesh/proxy-dump.ts";
 import type { StepResult } from "../model/result.ts";
+import { isGateway } from "../model/target.ts";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { FLUSHED_MS } from "../run/access-log.ts";
 import { ROOT_NAMESPACE, type Places, type Proxy } from "../run/places.ts";
@@ -138,8 +139,9 @@ async function readConfig(mesh: DiagnosableMesh, proxy: Proxy): Promise<string> 
 
 /** The User-Agent of the last request that this proxy judged. */
 function lastOf(step: StepResult | undefined, proxy: Proxy): string | undefined {
-  const involved = step?.checks.filter(({ request }) => proxy.gateway === (request.to === "ingress")) ?? [];
-  return involved.findLast(({ request }) => proxy.gateway || proxy.pod.startsWith(`${request.to}-`))?.got.userAgent;
+  const atGateway = proxy.kind === "gateway";
+  const involved = step?.checks.filter(({ request }) => atGateway === isGateway(request.to)) ?? [];
+  return involved.findLast(({ request }) => atGateway || proxy.pod.startsWith(`${request.to}-`))?.got.userAgent;
 }
 
 async function readAccessLog(

@@ -1,3 +1,4 @@
+export { gatewayApiCrds, gatewayApiVersion, hasGatewayClass } from "./gateway-api.ts";
 export { INGRESS_URL, installIstio, waitForGateway } from "./install.ts";
 export { istioManifests, type ManifestOptions } from "./manifests.ts";
 export { jwksFetcherOf, setMesh } from "./mesh-setting.ts";

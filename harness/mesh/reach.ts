@@ -37,12 +37,12 @@ const KINDS: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
   "telemetry.istio.io": { Telemetry: inside },
   "extensions.istio.io": { WasmPlugin: inside },
   "gateway.networking.k8s.io": {
-    // istiod creates a Service of the type LoadBalancer for each.
-    Gateway: (manifest) => meshWide(manifest, { kind: "load-balancer" }),
+    Gateway: gatewayReach,
     HTTPRoute: routeReach,
     GRPCRoute: routeReach,
     TCPRoute: routeReach,
     TLSRoute: routeReach,
+    ReferenceGrant: inside,
   },
 };
 
@@ -133,6 +133,13 @@ function routeReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undef
       });
   }
   return undefined;
+}
+
+/** istiod makes a Service of the type LoadBalancer for each, unless the Gateway says otherwise; one with addresses is served by what is there. */
+function gatewayReach(manifest: Manifest): Reach | undefined {
+  if (hasAny(fieldsOf(manifest["spec"])["addresses"])) return meshWide(manifest, { kind: "mesh-gateway" });
+  const type = manifest.metadata.annotations?.["networking.istio.io/service-type"];
+  return type === "ClusterIP" ? undefined : meshWide(manifest, { kind: "load-balancer" });
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -35,6 +35,10 @@ export const clusterInfo = z
     versions: z
       .strictObject({ kubernetes: z.string(), istio: z.string(), envoy: z.string() })
       .describe("As the running programs print them, for example `v1.36.3`, `1.31.0`, `1.40.0`."),
+    gatewayApi: z
+      .string()
+      .describe("The version of the Gateway API's CRDs, such as `v1.6.0`; left out where they cannot be used.")
+      .optional(),
     digests: z.record(z.string(), z.string()).describe("Component or image name to content digest (`sha256:…`)."),
     verified: z
       .record(z.string(), z.iso.datetime())

@@ -3,6 +3,7 @@
  * them into English, and no code reads that English. Texts of Envoy, the API server, curl or a person are hostile: escape before showing.
  */
 
+import type { NotAttached } from "./attachment.ts";
 import type { Condition, Decision, Matcher, Reason, RuleRef } from "./explanation.ts";
 import type { Answer, Disturbance, Refusal } from "./result.ts";
 import type { Answerer } from "./scenario.ts";
@@ -55,6 +56,12 @@ export type ObjectFinding =
       /** Empty if it has no selector. */
       readonly selector: Labels;
       readonly pods: readonly (PodRef & { readonly labels: Labels })[];
+    }
+  /** A policy with `targetRefs` that holds at none of the judging proxies; it is accepted all the same. */
+  | {
+      readonly kind: "attached-to-no-proxy";
+      readonly object: ObjectRef;
+      readonly proxies: readonly (PodRef & { readonly because: readonly NotAttached[] })[];
     }
   /** The proxies have istiod's placeholder key instead. An issuer is empty if the rule names none. */
   | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[] }
@@ -180,7 +187,7 @@ export type SkipFinding =
   | { readonly kind: "other-jwks-fetch"; readonly wanted: string; readonly found: string }
   | { readonly kind: "fixed-mesh-setting"; readonly setting: string; readonly value: string }
   | { readonly kind: "no-extension-provider"; readonly provider: string }
-  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-access-log" }
+  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-access-log" }
   | ({ readonly kind: "reaches-beyond" } & Reach)
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };

@@ -19,7 +19,11 @@ const request = {
     .describe(
       "The place that sends: `sleep` is a pod with a sidecar in ${ns}, `neighbour` one in ${outside.ns}, `outside` a pod there without one.",
     ),
-  to: name("Who gets the request: a Service in ${ns} (its first port), or `ingress`, the ingress gateway."),
+  to: form(
+    "the name of a Service, ingress, gateway/<name> or gateway/<name>/<listener>",
+    /^(?:gateway\/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)?|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)$/u,
+    "Who gets the request: a Service in ${ns} (its first port), `ingress`, the ingress gateway, or `gateway/<name>`, a Gateway of the Gateway API in ${ns} (its first listener; `gateway/<name>/<listener>` for another one).",
+  ),
   method: form("an HTTP method in capitals", /^[A-Z]+$/u, "HTTP method.")
     .meta({ default: "GET" })
     .optional(),
@@ -165,7 +169,9 @@ const metadata = z
     level: z
       .enum(["core", "extended", "provisional"])
       .describe("core: documented for everyone; extended: where the feature exists; provisional: may still change."),
-    features: distinct(z.array(z.enum(["ingress-gateway", "mesh-setting", "jwks-authority", "outside-host"])))
+    features: distinct(
+      z.array(z.enum(["ingress-gateway", "gateway-api", "mesh-setting", "jwks-authority", "outside-host"])),
+    )
       .describe("What a cluster must have. On a cluster that lacks one of them the scenario is skipped.")
       .optional(),
     tags: distinct(z.array(name("A tag.")))

@@ -37,7 +37,7 @@ export type Protocol = NonNullable<NonNullable<ScenarioFile["spec"]["requests"]>
 export interface RequestSpec {
   /** The client: `sleep` (pod with sidecar in `${ns}`), `neighbour` (one in `${outside.ns}`) or `outside` (pod without sidecar there). */
   readonly from: string;
-  /** A workload's service name, or `ingress`. */
+  /** A workload's service name, `ingress`, or `gateway/<name>` (harness/model/target.ts). */
   readonly to: string;
   readonly method: string;
   /** Raw path and query, sent as written. */

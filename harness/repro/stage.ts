@@ -73,7 +73,7 @@ async function podsBehind(
 }
 
 function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
-  return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false));
+  return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod));
 }
 
 /** Maps the places of a scenario to the ticket's pods. */
@@ -119,7 +119,7 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         container: { namespace: caller.namespace, pod: pod.metadata?.name ?? "", container: "curl" },
         workload: `deploy/${workload}`,
         ...(pod.status?.podIP === undefined ? {} : { ip: pod.status.podIP }),
-        ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod, false) } : {}),
+        ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod) } : {}),
       };
     },
     target: async (name): Promise<Target> => {

@@ -9,7 +9,7 @@ const proxy = (pod: string): Proxy => ({
   pod,
   ip: "",
   labels: {},
-  gateway: false,
+  kind: "sidecar",
   serviceAccount: "default",
 });
 const [ONE, TWO] = [proxy("httpbin-1"), proxy("httpbin-2")];

@@ -63,6 +63,7 @@ function cluster(
   };
   const mesh = {
     ...{ plan: { runId: "r" }, handle: { namespace: "foo", ours: true }, kube: { objects } },
+    gatewayGone: () => Promise.resolve(),
     deploymentReady: (namespace: string, name: string) =>
       Promise.resolve(void done.push(`${namespace}/${name} is ready`)),
     forget: () => void done.push("forget"),

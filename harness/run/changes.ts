@@ -10,6 +10,7 @@ import { inLanes } from "../lanes.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { StepSpec } from "../model/scenario.ts";
+import { deploymentOf } from "./gateways.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
@@ -42,6 +43,8 @@ export interface ChangingMesh {
       removeExactly(object: ObjectRef, uid: string): Promise<unknown>;
     };
   };
+  /** Waits until nothing serves a deleted Gateway any more. */
+  gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are ready and new. */
   deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   forget(): void;
@@ -73,7 +76,7 @@ export async function makeChanges(
   for (const { verb, manifest } of changes) {
     const identity = identityOf(manifest);
     if (verb === "delete") {
-      await mesh.kube.objects.remove(manifest);
+      await removeOne(mesh, manifest);
       applied.delete(identity);
       continue;
     }
@@ -91,15 +94,25 @@ export async function makeChanges(
 }
 
 /** Removes everything that a scenario still has in the cluster. The next scenario waits until the proxies have let go of it. */
-export async function removeApplied({ kube }: Pick<ChangingMesh, "kube">, applied: Applied): Promise<void> {
+export async function removeApplied(mesh: Removing, applied: Applied): Promise<void> {
   for (const [identity, manifest] of [...applied].reverse()) {
-    await kube.objects.remove(manifest);
+    await removeOne(mesh, manifest);
     applied.delete(identity);
   }
 }
 
+type Removing = Pick<ChangingMesh, "kube" | "handle" | "gatewayGone">;
+
+/** The pods of a Gateway would otherwise go while the next scenario runs. */
+async function removeOne(mesh: Removing, manifest: Manifest): Promise<void> {
+  const { kind, metadata } = manifest;
+  await mesh.kube.objects.remove(manifest);
+  if (kind === "Gateway" && deploymentOf(manifest) !== undefined)
+    await mesh.gatewayGone(metadata.namespace ?? mesh.handle.namespace, metadata.name);
+}
+
 /** What ending a scenario takes of a session. */
-export interface Leaving extends Pick<ChangingMesh, "kube" | "handle"> {
+export interface Leaving extends Removing {
   /** What the scenario before has left, for the next one to remove. */
   readonly left: Applied;
 }
@@ -142,7 +155,7 @@ function mayStay({ kind, metadata, spec }: Manifest): boolean {
 }
 
 /** Kinds that decide where a request goes and who judges it. */
-const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"]);
+const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Gateway"]);
 
 /** A step's own Deployments are ready before anything is asked, and what was looked up before it is looked up again. */
 async function waitForOwnWorkloads(
@@ -151,10 +164,11 @@ async function waitForOwnWorkloads(
   signal?: AbortSignal,
 ): Promise<void> {
   if (!changes.some(({ manifest }) => WORKLOAD_KINDS.has(manifest.kind))) return;
-  const deployments = changes.filter(({ verb, manifest }) => verb === "apply" && manifest.kind === "Deployment");
-  await inLanes(deployments, ({ manifest: { metadata } }) =>
-    mesh.deploymentReady(metadata.namespace ?? mesh.handle.namespace, metadata.name, signal),
-  );
+  await inLanes(changes, async ({ verb, manifest }) => {
+    const deployment = verb === "apply" ? deploymentOf(manifest) : undefined;
+    const namespace = manifest.metadata.namespace ?? mesh.handle.namespace;
+    if (deployment !== undefined) await mesh.deploymentReady(namespace, deployment, signal);
+  });
   mesh.forget();
 }
 

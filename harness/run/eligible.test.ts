@@ -133,9 +133,15 @@ test("a range of Istio versions decides, and an unknown version is not a version
     "1.30-20260826",
     "1.31.0-rc.1+x",
   ])
-    assert.equal(whyNot(newer, [], istio, undefined, fits), undefined, fits);
-  assert.equal(whyNot(newer, [], istio, undefined, "1.28.9"), "it holds for Istio >=1.29, and this mesh is 1.28.9");
-  assert.match(whyNot(newer, [], istio, undefined, "unknown") ?? "", /does not say which it is \("unknown"\)$/);
+    assert.equal(whyNot(newer, [], istio, undefined, { istio: fits }), undefined, fits);
+  assert.equal(
+    whyNot(newer, [], istio, undefined, { istio: "1.28.9" }),
+    "it holds for Istio >=1.29, and this mesh is 1.28.9",
+  );
+  assert.match(
+    whyNot(newer, [], istio, undefined, { istio: "unknown" }) ?? "",
+    /does not say which it is \("unknown"\)$/,
+  );
   for (const odd of [
     "sha-9f3c2b1",
     "asm-1226",
@@ -146,11 +152,11 @@ test("a range of Istio versions decides, and an unknown version is not a version
     "v1",
     "latest-1.31",
   ])
-    assert.match(whyNot(newer, [], istio, undefined, odd) ?? "", /does not say which it is \("/, odd);
+    assert.match(whyNot(newer, [], istio, undefined, { istio: odd }) ?? "", /does not say which it is \("/, odd);
   for (const odd of ["1.31.x", "1.31.0 and 1.28.2", "1.28.2, 1.31.0", "1.31.0.4", "1.31."])
-    assert.match(whyNot(newer, [], istio, undefined, odd) ?? "", /does not say which it is \("/, odd);
+    assert.match(whyNot(newer, [], istio, undefined, { istio: odd }) ?? "", /does not say which it is \("/, odd);
   assert.match(whyNot(newer, [], istio) ?? "", /does not say which it is$/);
-  assert.equal(whyNot(scenario(), [], istio, undefined, "unknown"), undefined);
+  assert.equal(whyNot(scenario(), [], istio, undefined, { istio: "unknown" }), undefined);
 });
 
 test("a setting of the mesh is skipped where the mesh is not ours", () => {

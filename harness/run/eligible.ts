@@ -19,17 +19,25 @@ export interface Choice {
   readonly skipped: readonly { readonly scenario: Scenario; readonly finding: SkipFinding }[];
 }
 
+/** What a mesh has, as it says itself. */
+export interface MeshFacts {
+  /** istiod's version. */
+  readonly istio?: string;
+  /** The version of the Gateway API's CRDs, where istiod uses them. */
+  readonly gatewayApi?: string | undefined;
+}
+
 /** Which scenarios can run on a mesh of this profile and these limits, and why the others cannot. */
 export async function choose(
   scenarios: readonly Scenario[],
   scenariosRoot: string,
   profile: Profile,
   limits: MeshLimits | undefined,
-  istio: string,
+  mesh: MeshFacts,
 ): Promise<Choice> {
   const found = await inLanes(scenarios, async (scenario) => {
     const files = await inLanes(workloadsOf([scenario]), (app) => readWorkload(scenariosRoot, app));
-    return { scenario, finding: whyNot(scenario, files.flat(), profile, limits, istio) };
+    return { scenario, finding: whyNot(scenario, files.flat(), profile, limits, mesh) };
   });
   return {
     chosen: found.flatMap(({ scenario, finding }) => (finding === undefined ? [scenario] : [])),
@@ -40,17 +48,19 @@ export async function choose(
 /**
  * Why a scenario cannot run where it would have to; undefined where it can.
  * @param workloads the manifests of the workloads that the scenario lists
- * @param istio the mesh's version, as istiod says it
  */
 export function whyNot(
   scenario: Scenario,
   workloads: readonly Objects[],
   profile: Profile,
   limits?: MeshLimits,
-  istio?: string,
+  { istio, gatewayApi }: MeshFacts = {},
 ): SkipFinding | undefined {
+  const lacksGatewayApi = gatewayApi === undefined && scenario.features.includes("gateway-api");
   return (
-    profile.lacks(scenario) ?? whyNotVersion(scenario, istio) ?? (limits && whyNotHere(scenario, workloads, limits))
+    profile.lacks(scenario) ??
+    whyNotVersion(scenario, istio) ??
+    (lacksGatewayApi ? { kind: "no-gateway-api" } : limits && whyNotHere(scenario, workloads, limits))
   );
 }
 

@@ -12,7 +12,7 @@ const sidecar = (name: string, serviceAccount: string): Proxy => ({
   ip: "10.0.0.1",
   labels: { app: name },
   serviceAccount,
-  gateway: false,
+  kind: "sidecar",
 });
 
 test("the sender is its service account, not its label app", () => {

@@ -52,7 +52,9 @@ export async function explain(
     const said = explainRequest(config, asked, now);
     const { by, status } = got;
     const refusedBehind =
-      proxy.gateway && said.decision.verdict === "admitted" && (by === "authentication" || by === "authorization");
+      proxy.kind === "gateway" &&
+      said.decision.verdict === "admitted" &&
+      (by === "authentication" || by === "authorization");
     const behind = refusedBehind
       ? await explainBehind(
           target.behind,
@@ -137,7 +139,7 @@ export function toOracleRequest(
   const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
   const protocol = request.protocol ?? "http/1.1";
   const mutual =
-    proxy.gateway || sender === undefined
+    proxy.kind === "gateway" || sender === undefined
       ? {}
       : {
           // Between two sidecars Istio uses mTLS by itself.
@@ -152,7 +154,7 @@ export function toOracleRequest(
     ...((sender === undefined || protocol !== "h2c") && { protocol }),
     headers: request.headers,
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
-    ...(proxy.gateway ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),
+    ...(proxy.kind === "gateway" ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),
     ...mutual,
   };
 }

@@ -13,7 +13,7 @@ const proxyOf = (pod: string, namespace = "foo", app = pod): Proxy => ({
   ip: "10.0.0.1",
   serviceAccount: app,
   labels: { app, ...(namespace === "istio-system" && { istio: "ingressgateway" }) },
-  gateway: namespace === "istio-system",
+  kind: namespace === "istio-system" ? "gateway" : "sidecar",
 });
 const HTTPBIN = proxyOf("httpbin");
 const SLEEP = proxyOf("sleep");

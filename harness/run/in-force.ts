@@ -12,11 +12,11 @@ import {
   markerOf,
   placeholderIssuers,
   policyOfRule,
-  selects,
   unexplained,
   type JwtProvider,
   type ProxyConfig,
 } from "../verdict/proxy-config.ts";
+import { GATEWAY_NAME, isAttached, targetsOf, whyNotAttached } from "../verdict/attachment.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Change } from "./changes.ts";
 import { ROOT_NAMESPACE, type Proxy, type Target } from "./places.ts";
@@ -139,7 +139,7 @@ function isPolicy(manifest: Manifest): boolean {
 }
 
 function concerns(manifest: Manifest, proxy: Proxy): boolean {
-  return selects(manifest, proxy, ROOT_NAMESPACE) !== false;
+  return isAttached(manifest, proxy, ROOT_NAMESPACE);
 }
 
 /** Puts a new nonce where each of these proxies gets it. */
@@ -148,7 +148,10 @@ async function mark(mesh: PushingMesh, proxies: readonly Proxy[], nonce: string,
     const selectors = [...new Map(there.map(selectorOf).map((one) => [JSON.stringify(one), one])).values()];
     // A policy without selector in the root namespace would concern the whole mesh.
     const one = selectors.length > MOST_MARKERS && namespace !== ROOT_NAMESPACE;
-    return one ? [markerOf(namespace, nonce)] : selectors.map((selector) => markerOf(namespace, nonce, selector));
+    // Whether a policy without selector reaches a gateway of the Gateway API is an option of istiod.
+    const apart = selectors.filter((selector) => GATEWAY_NAME in selector);
+    if (one) return [markerOf(namespace, nonce), ...apart.map((selector) => markerOf(namespace, nonce, selector))];
+    return selectors.map((selector) => markerOf(namespace, nonce, selector));
   });
   await inLanes(markers, (marker) =>
     applyManifest(mesh.kube, marker, { labels: runLabels(mesh.plan.runId), ...(signal && { signal }) }),
@@ -159,8 +162,10 @@ async function mark(mesh: PushingMesh, proxies: readonly Proxy[], nonce: string,
 const MOST_MARKERS = 3;
 
 /** Labels that this proxy's pod has and, as far as can be, no other workload's. */
-function selectorOf({ gateway, labels }: Proxy): Readonly<Record<string, string>> {
-  if (gateway) return { istio: "ingressgateway" };
+function selectorOf({ kind, labels }: Proxy): Readonly<Record<string, string>> {
+  const gateway = labels[GATEWAY_NAME];
+  if (gateway !== undefined) return { [GATEWAY_NAME]: gateway };
+  if (kind === "gateway") return { istio: "ingressgateway" };
   return labels["app"] === undefined ? labels : { app: labels["app"] };
 }
 
@@ -196,9 +201,7 @@ function whatIsMissing(
   if (listeners.length === 0 || !listeners.every(({ marks }) => marks.includes(nonce)))
     return listeners.some(({ warming }) => warming) ? { why: "warming" } : { why: "unread" };
   // What istiod sent with the mark must also be what the scenario has: its watches of different kinds may run apart.
-  const lacking = policies.filter(
-    (policy) => selects(policy, proxy, ROOT_NAMESPACE) === true && isInForce(policy, config) === false,
-  );
+  const lacking = policies.filter((policy) => isInForce(policy, config) === false);
   if (lacking.length === 0 && explained) return undefined;
   const deleted = changes.filter(
     ({ verb, manifest }) => verb === "delete" && isPolicy(manifest) && isInForce(manifest, config) === true,
@@ -214,6 +217,12 @@ function whatIsMissing(
 function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): ObjectFinding | undefined {
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
     return undefined;
+  if (targetsOf(manifest).length > 0)
+    return {
+      kind: "attached-to-no-proxy",
+      object: refOf(manifest),
+      proxies: proxies.map((one) => ({ ...podOf(one), because: whyNotAttached(manifest, one, ROOT_NAMESPACE) })),
+    };
   const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};
   return {
     kind: "selects-no-pod",

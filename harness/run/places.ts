@@ -8,6 +8,9 @@ import type { Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";
+import { GATEWAY_NAME, type ProxyKind } from "../verdict/attachment.ts";
+import { gatewayIn } from "../model/target.ts";
+import { reachGateway } from "./gateways.ts";
 
 /** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
 export const ROOT_NAMESPACE = "istio-system";
@@ -31,7 +34,7 @@ export interface Proxy {
   readonly labels: Readonly<Record<string, string>>;
   /** The service account that the pod runs as: its identity in the mesh. */
   readonly serviceAccount: string;
-  readonly gateway: boolean;
+  readonly kind: ProxyKind;
 }
 
 /** Where requests go: a URL without path, and the proxies that judge there. */
@@ -63,7 +66,7 @@ export async function findPlace(kube: Kube, handle: Namespaces, name: string): P
   return {
     container: { namespace: where, pod: pod.metadata?.name ?? "", container },
     workload: `deploy/${name}`,
-    ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod, false) } : {}),
+    ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod) } : {}),
   };
 }
 
@@ -72,13 +75,22 @@ export async function findTarget(kube: Kube, handle: Namespaces, name: string): 
     const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
     if (pods.length === 0)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
-    const workloads = await readyPods(kube, handle.namespace, "");
     return {
       url: handle.ingressUrl,
       readyPods: pods.length,
-      proxies: pods.map((pod) => proxyOf(pod, true)),
-      behind: workloads.filter(hasProxyContainer).map((pod) => proxyOf(pod, false)),
+      proxies: pods.map((pod) => proxyOf(pod, "gateway")),
+      behind: await sidecarsIn(kube, handle.namespace),
     };
+  }
+  const gateway = gatewayIn(name);
+  if (gateway !== undefined) {
+    const { namespace } = handle;
+    const [reached, pods, behind] = await Promise.all([
+      reachGateway(kube, namespace, gateway),
+      readyPods(kube, namespace, `${GATEWAY_NAME}=${gateway.name}`),
+      sidecarsIn(kube, namespace),
+    ]);
+    return { ...reached, readyPods: pods.length, proxies: pods.map((pod) => proxyOf(pod)), behind };
   }
   const namespace = handle.namespace;
   const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
@@ -94,12 +106,28 @@ export async function findTarget(kube: Kube, handle: Namespaces, name: string): 
   return {
     url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
     readyPods: pods.length,
-    proxies: pods.filter(hasProxyContainer).map((pod) => proxyOf(pod, false)),
+    proxies: pods.filter(hasProxyContainer).map((pod) => proxyOf(pod)),
     behind: [],
   };
 }
 
-export function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
+async function sidecarsIn(kube: Kube, namespace: string): Promise<Proxy[]> {
+  const pods = await readyPods(kube, namespace, "");
+  return pods
+    .filter(hasProxyContainer)
+    .map((pod) => proxyOf(pod))
+    .filter(({ kind }) => kind === "sidecar");
+}
+
+/** What istiod writes on the pods that it makes for a Gateway, by what the Gateway's class is for. */
+const MANAGED = "gateway.istio.io/managed";
+const KINDS: Readonly<Record<string, ProxyKind>> = {
+  "istio.io-gateway-controller": "gateway",
+  "istio.io-mesh-controller": "waypoint",
+};
+
+/** @param kind by default as its labels say: a classic gateway has none of its own */
+export function proxyOf(pod: V1Pod, kind?: ProxyKind): Proxy {
   return {
     namespace: pod.metadata?.namespace ?? "",
     pod: pod.metadata?.name ?? "",
@@ -107,6 +135,6 @@ export function proxyOf(pod: V1Pod, gateway: boolean): Proxy {
     labels: pod.metadata?.labels ?? {},
     // What the API server writes where a pod names none.
     serviceAccount: pod.spec?.serviceAccountName ?? "default",
-    gateway,
+    kind: kind ?? KINDS[pod.metadata?.labels?.[MANAGED] ?? ""] ?? "sidecar",
   };
 }

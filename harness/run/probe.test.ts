@@ -6,7 +6,7 @@ import { prepare, type Prepared } from "./prepare.ts";
 import { probe, type Onlooker } from "./probe.ts";
 import { checkOf, fakeCurl, HTTPBIN, sidecar, SLEEP } from "./session.fixture.ts";
 
-const GATEWAY = { ...HTTPBIN, url: "http://ingress", proxies: [sidecar("gw", { gateway: true })] };
+const GATEWAY = { ...HTTPBIN, url: "http://ingress", proxies: [sidecar("gw", { kind: "gateway" })] };
 const minting = { tokens: { mint: () => Promise.reject(new Error("no token")) } };
 
 function requests(...paths: string[]): Promise<Prepared[]> {

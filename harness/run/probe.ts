@@ -76,7 +76,7 @@ async function flushesOf(mesh: ProbingMesh, requests: readonly Prepared<RequestO
   const perWay = Math.min(...ways.values().map((group) => group.length));
   const pooling = requests.flatMap(({ place, target }) => [
     ...(place.proxy ? [place.proxy] : []),
-    ...target.proxies.filter(({ gateway }) => gateway),
+    ...target.proxies.filter(({ kind }) => kind === "gateway"),
   ]);
   return Math.ceil((await mesh.flushRequests(pooling)) / perWay);
 }

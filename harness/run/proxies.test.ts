@@ -15,6 +15,6 @@ test("so many requests miss one of a proxy's workers once in ten million times a
 test("a proxy's identity is its pod's service account, not its label app", () => {
   const metadata = { namespace: "foo", name: "client-1", labels: { app: "sleep" } };
   const containers = [{ name: "istio-proxy" }];
-  assert.equal(proxyOf({ metadata, spec: { containers, serviceAccountName: "batch" } }, false).serviceAccount, "batch");
-  assert.equal(proxyOf({ metadata, spec: { containers } }, false).serviceAccount, "default");
+  assert.equal(proxyOf({ metadata, spec: { containers, serviceAccountName: "batch" } }).serviceAccount, "batch");
+  assert.equal(proxyOf({ metadata, spec: { containers } }).serviceAccount, "default");
 });

@@ -40,7 +40,8 @@ export async function readProxy(
   curl: Curl,
   shellless: Set<string>,
 ): Promise<ProxyConfig | undefined> {
-  const query = proxy.gateway ? "resource=dynamic_listeners" : "resource=dynamic_listeners&name_regex=virtualInbound";
+  const query =
+    proxy.kind === "gateway" ? "resource=dynamic_listeners" : "resource=dynamic_listeners&name_regex=virtualInbound";
   const path = `config_dump?${query}`;
   const pod = `${proxy.namespace}/${proxy.pod}`;
   if (!shellless.has(pod)) {

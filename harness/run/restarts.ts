@@ -8,6 +8,7 @@ import type { Kube } from "../mesh/client.ts";
 import type { Disturbance } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
+import { deploymentOf } from "./gateways.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
 import type { Session } from "./session.ts";
 
@@ -157,7 +158,14 @@ const MAKERS = new Set(["Pod", "Deployment", "ReplicaSet", "StatefulSet", "Daemo
 function makersOf(scenario: Scenario): Set<string> {
   const files = scenario.steps.flatMap(({ apply, delete: deleted }) => [...apply, ...deleted]);
   const made = files.flatMap(({ objects }) => objects.map(({ object }) => object));
-  return new Set(made.filter(({ kind }) => MAKERS.has(kind)).map(({ kind, metadata }) => `${kind} ${metadata.name}`));
+  return new Set(
+    made.flatMap((object) => {
+      const { kind, metadata } = object;
+      const deployment = deploymentOf(object);
+      if (deployment !== undefined) return [`Deployment ${deployment}`];
+      return MAKERS.has(kind) ? [`${kind} ${metadata.name}`] : [];
+    }),
+  );
 }
 
 /** What disturbed a scenario: each container that died, and pods that others than the scenario itself replaced. */

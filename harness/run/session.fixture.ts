@@ -37,14 +37,22 @@ export function fakeSession(parts: Partial<Session>): Session {
       find: () => ({ missing: [{ kind: "no-proxy" }] }),
       wait: () => Promise.resolve(),
     },
-    ...{ place: refuse, target: refuse, server: refuse, log: refuse, deploymentReady: refuse, curl: refuse },
+    ...{
+      place: refuse,
+      target: refuse,
+      server: refuse,
+      log: refuse,
+      deploymentReady: refuse,
+      gatewayGone: refuse,
+      curl: refuse,
+    },
     ...{ proxyConfig: refuse, dump: refuse, flushRequests: () => Promise.resolve(1), forget: nothing, close: nothing },
     ...parts,
   };
 }
 
-export function sidecar(app: string, { namespace = "foo", gateway = false }: Partial<Proxy> = {}): Proxy {
-  return { ...{ namespace, gateway, pod: `${app}-1`, ip: "10.0.0.1" }, labels: { app }, serviceAccount: app };
+export function sidecar(app: string, { namespace = "foo", kind = "sidecar" }: Partial<Proxy> = {}): Proxy {
+  return { ...{ namespace, kind, pod: `${app}-1`, ip: "10.0.0.1" }, labels: { app }, serviceAccount: app };
 }
 
 export const SLEEP: Place = {

@@ -12,6 +12,7 @@ import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
 import type { Applied } from "./changes.ts";
 import { inLane, ownerOf, withoutLanes } from "./lane.ts";
+import { gatewayGone } from "./gateways.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { countWorkers, readProxy, requestsFor } from "./proxies.ts";
@@ -41,6 +42,8 @@ export interface Session extends Places, Proxies {
   server(name: string): Promise<ContainerRef & { readonly ip: string }>;
   /** What a container has logged since. */
   log(where: ContainerRef, since: Date): Promise<string>;
+  /** Waits until nothing serves a deleted Gateway of the Gateway API any more. */
+  gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are new and ready. */
   deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   /** Runs curl in a container with this config (`--config -`). */
@@ -90,6 +93,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     curl,
     log: (where, since) => readLog(kube, where, since),
     deploymentReady: (namespace, name, signal) => waitForDeployment(kube, namespace, name, signal ? { signal } : {}),
+    gatewayGone: (namespace, name) => gatewayGone(kube, namespace, name),
     proxyConfig: (proxy, text) => readProxy(kube, proxy, text, curl, shellless),
     dump: (proxy) => dumpRequestConfig(kube, proxy),
     flushRequests: async (proxies) =>

@@ -14,6 +14,7 @@ import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { workloadDirOf } from "../scenario/brought.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
+import { deploymentOf } from "./gateways.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { outsideHostOf, readKeySets } from "./substitution.ts";
@@ -75,25 +76,30 @@ export async function deployWorkloads(options: DeployOptions): Promise<void> {
   const manifests = (await Promise.all(options.apps.map((app) => renderWorkload(options, app)))).flat();
   await applyManifests(kube, manifests, applyOptions);
   if (options.apps.includes("outside-host")) await startOutsideHost(options);
-  const deployments = manifests.filter((m) => m.kind === "Deployment");
-  const pending = handle.ours ? await withoutComplete(kube, namespace, deployments) : deployments;
+  const deployments = manifests.flatMap((manifest): Made[] => {
+    const name = deploymentOf(manifest);
+    return name === undefined ? [] : [{ namespace: manifest.metadata.namespace ?? namespace, name }];
+  });
+  const pending = handle.ours ? await withoutComplete(kube, deployments) : deployments;
   if (pending.length === 0) return;
   options.progress(`waiting for ${pending.length} workloads in ${namespace}`);
-  await inLanes(pending, (m) => waitForWorkload(kube, m.metadata.namespace ?? namespace, m.metadata.name, signal));
+  await inLanes(pending, (one) => waitForWorkload(kube, one.namespace, one.name, signal));
 }
 
 /** On a warm cluster all Deployments are ready: a request for each namespace knows it. */
-async function withoutComplete(
-  kube: Pick<Kube, "apps">,
-  namespace: string,
-  deployments: readonly Manifest[],
-): Promise<Manifest[]> {
-  const byNamespace = [...Map.groupBy(deployments, ({ metadata }) => metadata.namespace ?? namespace)];
+async function withoutComplete(kube: Pick<Kube, "apps">, deployments: readonly Made[]): Promise<Made[]> {
+  const byNamespace = [...Map.groupBy(deployments, ({ namespace }) => namespace)];
   const pending = await inLanes(byNamespace, async ([where, there]) => {
     const complete = await completeDeployments(kube, where);
-    return there.filter(({ metadata }) => !complete.has(metadata.name));
+    return there.filter(({ name }) => !complete.has(name));
   });
   return pending.flat();
+}
+
+/** A Deployment of the workloads, or one that istiod makes for a Gateway. */
+interface Made {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** What setting up takes of a session. */

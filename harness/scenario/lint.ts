@@ -9,7 +9,8 @@ import { readManifest } from "./manifest.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, parseSource, startOf, valueOf } from "./source.ts";
-import type { ManifestFile } from "../model/manifest.ts";
+import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
+import { gatewayIn, isGateway } from "../model/target.ts";
 import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
@@ -18,7 +19,7 @@ export interface LintFiles {
   readonly scenario: string;
   /** The manifests of its folder. */
   readonly manifests: ReadonlyMap<string, string>;
-  /** Names of the Services of each folder of scenarios/workloads. */
+  /** What each folder of scenarios/workloads can be sent to: names of its Services, and `gateway/<name>` for its Gateways. */
   readonly services: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -87,40 +88,43 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
   ]);
   const known = new Set<string>();
   for (const { request, position } of checks) {
-    if (targets.has(request.to) || known.has(request.to)) continue;
-    known.add(request.to);
-    const owner = [...services].find(([, names]) => names.includes(request.to))?.[0];
+    const to = withoutListener(request.to);
+    if (targets.has(to) || known.has(to)) continue;
+    known.add(to);
+    const owner = [...services].find(([, names]) => names.includes(to))?.[0];
     const hint =
       owner === undefined
-        ? didYouMean(request.to, targets, `there are ${[...targets].join(", ")}`)
+        ? didYouMean(to, targets, `there are ${[...targets].join(", ")}`)
         : `add ${owner} to workloads`;
     problems.push({
       position,
-      message: `no workload of this scenario has a Service "${request.to}"`,
+      message: `no workload of this scenario has a ${isGateway(to) ? `Gateway "${gatewayIn(to)?.name}"` : `Service "${to}"`}`,
       ...(hint && { hint }),
     });
   }
 
   const present = new Set<string>();
   const shared = new Set(["ingress", ...scenario.workloads.flatMap((workload) => services.get(workload) ?? [])]);
+  const isAbsent = (to: string): boolean => ownServices.includes(to) && !shared.has(to) && !present.has(to);
   for (const step of scenario.steps) {
     for (const name of step.delete.flatMap(servicesIn)) present.delete(name);
     for (const name of step.apply.flatMap(servicesIn)) present.add(name);
     for (const { request, position } of step.checks)
-      if (ownServices.includes(request.to) && !shared.has(request.to) && !present.has(request.to))
+      if (isAbsent(withoutListener(request.to)))
         problems.push({
           position,
-          message: `the Service "${request.to}" is not there in this step`,
+          message: `${isGateway(request.to) ? "the Gateway" : "the Service"} "${request.to}" is not there in this step`,
           hint: "apply its manifest in this step or in one before it",
         });
   }
 
   const echoing = new Set(["ingress", ...(services.get(ECHO_WORKLOAD) ?? []), ...ownServices]);
+  const echoes = (to: string): boolean => isGateway(to) || echoing.has(to);
   for (const { request, expect, position } of checks) {
     if (expect.received === undefined) continue;
     const { path: demanded } = expect.received;
     const wanted = demanded === undefined ? ECHOES_HEADERS : ECHOES_PATH;
-    if (!echoing.has(request.to))
+    if (!echoes(request.to))
       problems.push({
         position,
         message: `received reads an echo of the request, and ${request.to} is not known to echo`,
@@ -164,8 +168,12 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
   for (const step of steps) {
     for (const { request, position } of step.checks)
       if (request.to === "ingress") needed.push(["ingress-gateway", position, "to: ingress"]);
+      else if (isGateway(request.to)) needed.push(["gateway-api", position, `to: ${request.to}`]);
     for (const { server, position } of step.asked)
       if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
+    for (const { objects } of [...step.apply, ...step.delete])
+      for (const { object, position } of objects)
+        if (isOfGatewayApi(object)) needed.push(["gateway-api", position, `${object.apiVersion} ${object.kind}`]);
     for (const manifest of [...step.apply, ...step.delete])
       for (const { name, via, written, position } of manifest.uses) {
         if (via !== undefined || name === "outside.ip" || name === "outside.host")
@@ -185,5 +193,17 @@ async function readServices(folder: string): Promise<Map<string, string[]>> {
 }
 
 function servicesIn({ objects }: ManifestFile): string[] {
-  return objects.flatMap(({ object }) => (object.kind === "Service" ? [object.metadata.name] : []));
+  return objects.flatMap(({ object }) => {
+    if (object.kind === "Service") return [object.metadata.name];
+    return object.kind === "Gateway" && isOfGatewayApi(object) ? [`gateway/${object.metadata.name}`] : [];
+  });
+}
+
+function isOfGatewayApi({ apiVersion }: ManifestObject): boolean {
+  return apiVersion.startsWith("gateway.networking.k8s.io/");
+}
+
+function withoutListener(to: string): string {
+  const gateway = gatewayIn(to);
+  return gateway === undefined ? to : `gateway/${gateway.name}`;
 }

@@ -4,6 +4,7 @@ import { sentences } from "../../reports/words.ts";
 import type { CheckFinding, Disagreement, LogGap } from "../model/finding.ts";
 import type { Answer, CheckResult } from "../model/result.ts";
 import type { Expectation, Received } from "../model/scenario.ts";
+import { isGateway } from "../model/target.ts";
 import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
@@ -40,7 +41,7 @@ export function needsAccessLog({ details, policy }: Expectation): boolean {
 /**
  * The first disagreement of an answer; undefined if there is none.
  * Demands that need the access log are judged only if the answer has its details: see {@link reviewDetails}.
- * @param to the request's target: a workload's name, or `ingress`
+ * @param to the request's target: a workload's name, or a gateway's
  */
 export function findDisagreement(expected: Expectation, answer: Answer, to: string): Disagreement | undefined {
   // A denial by an external authorizer has the authorizer's own body: only the access log distinguishes it from the workload's.
@@ -97,13 +98,13 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
 
 /**
  * The answer with the response code details, and with who really answered.
- * @param to the request's target: a workload's name, or `ingress`
+ * @param to the request's target: a workload's name, or a gateway's
  */
 export function withDetails(answer: Answer, logged: Logged, to: string): Answer {
   if ("missing" in logged) return answer;
   const seen = { ...answer, details: logged.details };
   // A sidecar that forwarded the request did not deny it; behind a gateway the upstream's sidecar may have denied it.
-  const passedOn = logged.details === "via_upstream" && to !== "ingress";
+  const passedOn = logged.details === "via_upstream" && !isGateway(to);
   return { ...seen, by: passedOn ? "workload" : attribute(seen) };
 }
 

@@ -6,7 +6,6 @@ import {
   placeholderIssuers,
   policyOfRule,
   readProxyConfig,
-  selects,
   unexplained,
   type PolicyObject,
 } from "./proxy-config.ts";
@@ -207,23 +206,6 @@ describe("a proxy's config", () => {
       namespace: "foo",
       name: "ask",
     });
-  });
-});
-
-describe("a selector", () => {
-  const pod = { namespace: "foo", labels: { app: "httpbin", version: "v1" } };
-  const policy = (namespace: string, matchLabels?: object): PolicyObject => ({
-    kind: "AuthorizationPolicy",
-    metadata: { namespace, name: "x" },
-    spec: matchLabels ? { selector: { matchLabels } } : {},
-  });
-  it("selects by labels within its namespace, and everywhere from the root namespace", () => {
-    assert.equal(selects(policy("foo"), pod, "istio-system"), true);
-    assert.equal(selects(policy("bar"), pod, "istio-system"), false);
-    assert.equal(selects(policy("istio-system"), pod, "istio-system"), true);
-    assert.equal(selects(policy("foo", { app: "httpbin" }), pod, "istio-system"), true);
-    assert.equal(selects(policy("foo", { app: "httpbn" }), pod, "istio-system"), false);
-    assert.equal(selects({ ...policy("foo"), spec: { targetRefs: [{}] } }, pod, "istio-system"), undefined);
   });
 });
 

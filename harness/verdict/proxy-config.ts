@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { GATEWAY_NAME } from "./attachment.ts";
 
 /** One provider of Envoy's jwt_authn filter, which istiod makes from one jwtRule of a RequestAuthentication. */
 export interface JwtProvider {
@@ -58,16 +59,20 @@ const MARKS = /meshproof\.invalid\/ns\/marker\/sa\/([0-9a-f]{16})/g;
  * @param selector the pods, or undefined for the whole namespace: markers with different selectors are separate objects
  */
 export function markerOf(namespace: string, nonce: string, selector?: Readonly<Record<string, string>>) {
+  const gateway = selector?.[GATEWAY_NAME];
   return {
     apiVersion: "security.istio.io/v1beta1",
     kind: "AuthorizationPolicy",
     metadata: {
-      name: selector ? `${MARKER}-${nameOf(selector)}` : MARKER,
+      name: selector ? `${MARKER}-${gateway === undefined ? "" : "of-"}${nameOf(selector)}` : MARKER,
       namespace,
       annotations: { "istio.io/dry-run": "true" },
     },
     spec: {
-      ...(selector && { selector: { matchLabels: selector } }),
+      // A selector reaches no waypoint, and other gateways only by an option of istiod.
+      ...(gateway !== undefined
+        ? { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: gateway }] }
+        : selector && { selector: { matchLabels: selector } }),
       action: "DENY",
       rules: [{ from: [{ source: { principals: [`${MARKER_PRINCIPAL}${nonce}`] } }] }],
     },
@@ -231,23 +236,6 @@ export function policyOfRule(rule: string): { readonly namespace: string; readon
 /** Whether one of a RequestAuthentication's rules makes this provider. */
 export function makesProvider(policy: PolicyObject, provider: JwtProvider): boolean {
   return jwtRulesOf(policy).some((rule) => isProviderOf(rule, provider));
-}
-
-/**
- * Whether a policy's selector and namespace select a pod (Istio: no selector means the whole namespace, and the root
- * namespace means the whole mesh). Undefined if `targetRef(s)` decide instead.
- */
-export function selects(
-  policy: PolicyObject,
-  pod: { readonly namespace: string; readonly labels: Readonly<Record<string, string>> },
-  rootNamespace: string,
-): boolean | undefined {
-  const spec = field(policy, "spec");
-  if (field(spec, "targetRef") ?? field(spec, "targetRefs")) return undefined;
-  const namespace = policy.metadata?.namespace;
-  if (namespace !== rootNamespace && namespace !== pod.namespace) return false;
-  const labels = record(field(field(spec, "selector"), "matchLabels"));
-  return Object.entries(labels).every(([name, value]) => pod.labels[name] === value);
 }
 
 /**

@@ -8,6 +8,7 @@ const PROVEN: Readonly<Record<string, string>> = {
   authn: "RequestAuthentication finds tokens where it must, verifies their claims, and applies to the right workloads.",
   authz:
     "AuthorizationPolicy compares each field as documented, and CUSTOM, DENY and ALLOW are evaluated in this order.",
+  "gateway-api": "Policies hold at the Gateway that they are attached to, and at nothing else.",
   jwks: "New keys are used, and a JWKS server that is slow, broken or unreachable does not let bad tokens pass.",
   tokens: "Malformed, changed and hostile tokens are rejected.",
   bypass: "Other spellings of a path, a host or a header do not bypass a policy.",

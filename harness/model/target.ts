@@ -1,0 +1,18 @@
+/** The names of what requests go to. */
+
+/** A Gateway of the Gateway API, and one of its listeners; without one, its first. */
+export interface GatewayTarget {
+  readonly name: string;
+  readonly listener?: string;
+}
+
+/** `gateway/<name>`, or `gateway/<name>/<listener>`. */
+export function gatewayIn(to: string): GatewayTarget | undefined {
+  const [, name, listener] = /^gateway\/([^/]+)(?:\/([^/]+))?$/.exec(to) ?? [];
+  return name === undefined ? undefined : { name, ...(listener !== undefined && { listener }) };
+}
+
+/** Whether it is a gateway, of either kind: any workload may be behind it. */
+export function isGateway(to: string): boolean {
+  return to === "ingress" || gatewayIn(to) !== undefined;
+}

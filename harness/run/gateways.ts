@@ -1,0 +1,90 @@
+/** Gateways of the Gateway API: istiod makes a Deployment and a Service for each (istio.io, "Kubernetes Gateway API", automated deployment). */
+
+import type { KubernetesObject, V1Pod } from "@kubernetes/client-node";
+import { messageOf } from "../mesh/api-error.ts";
+import type { Kube, Manifest } from "../mesh/client.ts";
+import { GATEWAY_API_GROUP } from "../mesh/gateway-api.ts";
+import { waitFor } from "../mesh/wait.ts";
+import { MeshproofError } from "../model/errors.ts";
+import type { GatewayTarget } from "../model/target.ts";
+import { GATEWAY_NAME } from "../verdict/attachment.ts";
+
+/** The fields of a Gateway that say how it is reached. */
+interface GatewaySpec {
+  readonly gatewayClassName?: string;
+  /** What serves it already; then istiod makes nothing. */
+  readonly addresses?: readonly unknown[];
+  readonly listeners?: readonly {
+    readonly name: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly hostname?: string;
+  }[];
+}
+
+/** How requests reach a listener. */
+interface Reached {
+  readonly url: string;
+  readonly connectTo?: string;
+  readonly port: number;
+}
+
+/** The Deployment that a manifest makes or has made by istiod; undefined for any other kind, and for a Gateway that something else serves. */
+export function deploymentOf({ apiVersion, kind, metadata, spec }: Manifest): string | undefined {
+  if (kind === "Deployment") return metadata.name;
+  if (kind !== "Gateway" || !apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) return undefined;
+  const { gatewayClassName, addresses = [] } = (spec ?? {}) as GatewaySpec;
+  return gatewayClassName === "istio" && addresses.length === 0 ? `${metadata.name}-istio` : undefined;
+}
+
+/** Where a listener of a Gateway takes requests; the first port of the Service that istiod makes is not a listener's. */
+export async function reachGateway(
+  kube: Pick<Kube, "objects">,
+  namespace: string,
+  { name, listener: wanted }: GatewayTarget,
+): Promise<Reached> {
+  const object = { apiVersion: `${GATEWAY_API_GROUP}/v1`, kind: "Gateway", metadata: { namespace, name } };
+  const { spec } = await kube.objects
+    .read<KubernetesObject & { readonly spec?: GatewaySpec }>(object)
+    .catch((cause: unknown) => {
+      throw new MeshproofError(
+        "ERR_SCENARIO_INVALID",
+        `there is no Gateway ${namespace}/${name} to send to: ${messageOf(cause)}`,
+        { cause },
+      );
+    });
+  const { listeners = [] } = spec ?? {};
+  const listener = listeners.find((one) => wanted === undefined || one.name === wanted);
+  if (listener === undefined)
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      `the Gateway ${namespace}/${name} has no listener ${wanted ?? ""}`,
+      { hint: `it has ${listeners.map((one) => one.name).join(", ")}` },
+    );
+  const { port, protocol, hostname } = listener;
+  const service = `${name}-istio.${namespace}`;
+  const scheme = protocol === "HTTPS" ? "https" : "http";
+  const colon = port === (scheme === "https" ? 443 : 80) ? "" : `:${port}`;
+  // Envoy chooses an HTTPS listener by its SNI.
+  if (scheme === "http" || hostname === undefined || hostname.startsWith("*"))
+    return { url: `${scheme}://${service}${colon}`, port };
+  return { url: `${scheme}://${hostname}${colon}`, connectTo: `${service}:${port}`, port };
+}
+
+/** Waits until no pod of a deleted Gateway takes requests any more: the garbage collector deletes what istiod has made. */
+export async function gatewayGone(kube: Kube, namespace: string, name: string): Promise<void> {
+  await waitFor<V1Pod, true>(
+    kube,
+    `/api/v1/namespaces/${namespace}/pods`,
+    {},
+    (pods) =>
+      [...pods.values()].every(
+        ({ metadata }) => metadata?.labels?.[GATEWAY_NAME] !== name || metadata.deletionTimestamp !== undefined,
+      ) || undefined,
+    {
+      limitMs: 30_000,
+      code: "ERR_WORKLOAD_NOT_READY",
+      explain: () => `the pods of the deleted Gateway ${namespace}/${name} are still there`,
+    },
+  );
+}

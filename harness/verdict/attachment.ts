@@ -1,0 +1,82 @@
+/**
+ * Whether a policy holds at a proxy, as istiod decides it: the namespaces that count, then `ShouldAttachPolicy`
+ * (istio pilot/pkg/model/policyattachment.go, with `ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY` on, its default).
+ */
+
+import type { NotAttached, PolicyTarget } from "../model/attachment.ts";
+
+/** What a proxy is: a workload's, a gateway's (classic, or of the Gateway API), or a waypoint. */
+export type ProxyKind = "sidecar" | "gateway" | "waypoint";
+
+/** What of a proxy decides. */
+export interface AttachingProxy {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly kind: ProxyKind;
+}
+
+/** The fields of a policy that decide. */
+interface Policy {
+  readonly metadata?: { readonly namespace?: string };
+  readonly [field: string]: unknown;
+}
+
+/** Which Gateway a proxy is an instance of. Only with this label `targetRefs` count, and without it only the selector does. */
+export const GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
+
+const GATEWAY_GROUP = "gateway.networking.k8s.io";
+const WAYPOINT_CLASS = "istio-waypoint";
+
+/** @returns why it does not hold there, one reason for each thing that the policy names; empty where it does hold */
+export function whyNotAttached(policy: Policy, proxy: AttachingProxy, rootNamespace: string): NotAttached[] {
+  const namespace = policy.metadata?.namespace ?? "";
+  const spec = (policy["spec"] ?? {}) as PolicySpec;
+  const targets = targetsOf(policy);
+  const gateway = proxy.labels[GATEWAY_NAME];
+  if (targets.length === 0) {
+    if (namespace !== rootNamespace && namespace !== proxy.namespace) return [{ kind: "other-namespace" }];
+    if (gateway !== undefined && proxy.kind === "waypoint") return [{ kind: "selector-at-waypoint" }];
+    const wanted = Object.entries(spec.selector?.matchLabels ?? {});
+    return wanted.every(([name, value]) => proxy.labels[name] === value) ? [] : [{ kind: "other-labels" }];
+  }
+  if (gateway === undefined) return [{ kind: "target-refs-ignored" }];
+  const found = targets.map((target) => whyNotTarget(target, namespace, { ...proxy, gateway }, rootNamespace));
+  const not = found.filter((one) => one !== undefined);
+  return not.length < found.length ? [] : not;
+}
+
+function whyNotTarget(
+  target: PolicyTarget,
+  namespace: string,
+  proxy: AttachingProxy & { readonly gateway: string },
+  rootNamespace: string,
+): NotAttached | undefined {
+  const { group, kind, name } = target;
+  if (kind === "GatewayClass" && group === GATEWAY_GROUP) {
+    if (name !== WAYPOINT_CLASS || proxy.kind !== "waypoint") return { kind: "class-of-no-waypoint", target };
+    return namespace === rootNamespace ? undefined : { kind: "class-outside-root-namespace", target };
+  }
+  if (kind === "Service" || kind === "ServiceEntry") return { kind: "service-without-waypoint", target };
+  if (namespace !== proxy.namespace) return { kind: "target-in-other-namespace", target };
+  return kind === "Gateway" && group === GATEWAY_GROUP && name === proxy.gateway
+    ? undefined
+    : { kind: "other-gateway", target };
+}
+
+/** Whether a policy holds at a proxy. */
+export function isAttached(policy: Policy, proxy: AttachingProxy, rootNamespace: string): boolean {
+  return whyNotAttached(policy, proxy, rootNamespace).length === 0;
+}
+
+interface PolicySpec {
+  readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> };
+  readonly targetRef?: PolicyTarget;
+  readonly targetRefs?: readonly PolicyTarget[];
+}
+
+/** What a policy names in `targetRefs`, or in the older `targetRef`. */
+export function targetsOf(policy: Policy): readonly PolicyTarget[] {
+  const { targetRef, targetRefs = [] } = (policy["spec"] ?? {}) as PolicySpec;
+  const named = targetRefs.length === 0 && targetRef !== undefined ? [targetRef] : targetRefs;
+  return named.map(({ group = "", kind, name }) => ({ group, kind, name }));
+}
