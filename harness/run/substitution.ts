@@ -32,7 +32,9 @@ export async function substitutionValues(
 ): Promise<SubstitutionValues> {
   const keySets = await readKeySets(tokens, files);
   const outsideHost = outsideHostOf(outsideIp, outsideNs);
+  const tls = files.some(({ uses }) => uses.some(({ name }) => name.startsWith("tls."))) ? await makeTls() : undefined;
   return {
+    ...(tls && { tls }),
     ...{ ns, fresh, outsideIp, outsideNs, outsideHost },
     jwks: (issuer) => keySets.get(issuer) ?? "",
     jwksUri: (issuer, via) => {
@@ -40,6 +42,12 @@ export async function substitutionValues(
       return `${via === "outside-https" ? "https" : "http"}://${host}/jwks/${issuer}/${fresh}`;
     },
   };
+}
+
+async function makeTls(): Promise<NonNullable<SubstitutionValues["tls"]>> {
+  const { issueLeaf } = await import("./certificate.ts"); // its library takes time to load
+  const { certificate, privateKey } = await issueLeaf(undefined, ["*.example"]);
+  return { crt: certificate, key: privateKey };
 }
 
 /** What the values of a run's step come from. */

@@ -19,13 +19,15 @@ export interface SubstitutionValues {
   readonly outsideIp: string;
   /** `${outside.host}`: its name in the cluster's DNS, which has no Service. */
   readonly outsideHost: string;
+  /** `${tls.crt}`, `${tls.key}`: a certificate for `*.example` that nothing trusts, new for each step, and its key, both PEM. */
+  readonly tls?: { readonly crt: string; readonly key: string };
   /** `${jwks.<issuer>}`: the JWKS as JSON text. */
   jwks(issuer: string): string;
   /** `${jwksUri.<issuer>}`, `${jwksUri.<issuer>@outside-http}`, `${jwksUri.<issuer>@outside-https}` */
   jwksUri(issuer: string, via?: OutsideScheme): string;
 }
 
-const PLAIN = ["ns", "fresh", "outside.ns", "outside.ip", "outside.host"] as const;
+const PLAIN = ["ns", "fresh", "outside.ns", "outside.ip", "outside.host", "tls.crt", "tls.key"] as const;
 const REFERENCE = /\$\{([^}]*)(\}?)/g;
 const KNOWN = [
   "ns",
@@ -33,6 +35,8 @@ const KNOWN = [
   "outside.ns",
   "outside.ip",
   "outside.host",
+  "tls.crt",
+  "tls.key",
   "jwks.<issuer>",
   "jwksUri.<issuer>",
   "jwksUri.<issuer>@outside-http",
@@ -126,6 +130,10 @@ function valueOf(inner: string, values: SubstitutionValues): string {
       return values.outsideIp;
     case "outside.host":
       return values.outsideHost;
+    case "tls.crt":
+      return values.tls?.crt ?? "";
+    case "tls.key":
+      return values.tls?.key ?? "";
     case "jwks":
       return values.jwks(issuer!);
     case "jwksUri":
@@ -135,7 +143,7 @@ function valueOf(inner: string, values: SubstitutionValues): string {
 
 function hintFor(inner: string): string {
   const [head, ...rest] = inner.split(".");
-  const heads = ["ns", "outside", "jwks", "jwksUri"];
+  const heads = ["ns", "outside", "tls", "jwks", "jwksUri"];
   const guess =
     rest.length === 0
       ? didYouMean(inner, ["ns", "fresh"])
