@@ -92,6 +92,19 @@ for (const [what, manifest, permitted, why] of [
   ["kept to the run", object(NETWORKING, "ServiceEntry", { exportTo: [".", "${outside.ns}"] }), undefined, undefined],
   ["on the mesh's gateway", object(NETWORKING, "Gateway"), "mesh", /opens the mesh's own gateway/],
   ["a gateway", object(GATEWAY_API, "Gateway"), "mesh", /makes a gateway with a load balancer/],
+  [
+    "a gateway without a load balancer",
+    object(GATEWAY_API, "Gateway", {}, { annotations: { "networking.istio.io/service-type": "ClusterIP" } }),
+    undefined,
+    undefined,
+  ],
+  [
+    "a gateway that another one serves",
+    object(GATEWAY_API, "Gateway", { addresses: [{ value: "istio-ingressgateway" }] }),
+    "mesh",
+    /opens the mesh's own gateway/,
+  ],
+  ["a grant of its own", object("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"), undefined, undefined],
   ["a route of its own", object(GATEWAY_API, "HTTPRoute", { parentRefs: [{ name: "g" }] }), undefined, undefined],
   [
     "a route on another user's gateway",

@@ -170,3 +170,11 @@ test("a setting of the mesh is skipped where the mesh is not ours", () => {
   assert.equal(whyNot(merging, [], istio), undefined);
   assert.equal(whyNot(asking, [], istio), undefined);
 });
+
+test("scenarios of the Gateway API need its CRDs, on every cluster", () => {
+  const gateway = scenario({ features: ["gateway-api"] });
+  assert.match(whyNot(gateway, [], istio, undefined, { istio: "1.31.0" }) ?? "", /CRDs of the Gateway API are missing/);
+  assert.match(whyNot(gateway, [], istio, limits) ?? "", /no GatewayClass `istio` that istiod has accepted/);
+  assert.equal(whyNot(gateway, [], istio, limits, { gatewayApi: "v1.6.0" }), undefined);
+  assert.equal(whyNot(scenario(), [], istio), undefined);
+});

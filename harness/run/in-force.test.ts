@@ -19,6 +19,12 @@ const HTTPBIN = proxyOf("httpbin");
 const SLEEP = proxyOf("sleep");
 const GATEWAY = proxyOf("gateway", "istio-system");
 
+const FRONT: Proxy = {
+  ...proxyOf("front"),
+  labels: { "gateway.networking.k8s.io/gateway-name": "front" },
+  kind: "gateway",
+};
+
 const policy = (name: string, spec: object = {}, namespace = "foo"): Manifest => ({
   apiVersion: "security.istio.io/v1",
   kind: "AuthorizationPolicy",
@@ -239,6 +245,41 @@ describe("in force", () => {
     assert.match(
       sentences((await wait(meshOf(rule).mesh, { expects: "nowhere" })).problems),
       /says `inForce: nowhere`/,
+    );
+  });
+
+  it("is a problem at once for a policy whose targetRefs attach it to no judging proxy, with the reason", async () => {
+    const targetRefs = [{ group: "", kind: "Service", name: "httpbin" }];
+    const elsewhere = [change("apply", policy("lost", { targetRefs }))];
+    const { mesh, marks } = meshOf((_, nonce) => dumpOf({ nonce }));
+    const judges = { proxies: [FRONT], behind: [HTTPBIN] };
+    assert.match(
+      sentences((await wait(mesh, { changes: elsewhere, judges })).problems),
+      /foo\/lost is accepted and holds at none of .*foo\/front: a policy for Service httpbin holds at a waypoint/,
+    );
+    assert.deepEqual(marks, []);
+    assert.deepEqual((await wait(mesh, { changes: elsewhere, judges, expects: "nowhere" })).problems, []);
+  });
+
+  it("is an error where istiod attaches a policy that was expected nowhere", async () => {
+    const targetRefs = [{ group: "", kind: "Service", name: "httpbin" }];
+    const lost = policy("deny", { targetRefs });
+    const { mesh } = meshOf((_, nonce) => dumpOf({ nonce, rules: [RULE] }));
+    const judges = { proxies: [FRONT], behind: [] };
+    const found = await wait(mesh, { changes: [change("apply", lost)], applied: [lost], judges, expects: "nowhere" });
+    assert.match(sentences(found.problems), /enforces what this scenario did not apply: AuthorizationPolicy foo\/deny/);
+  });
+
+  it("marks a gateway of the Gateway API by its Gateway, beside the mark of a whole namespace", async () => {
+    const { mesh, marks } = meshOf((_, nonce) => dumpOf({ nonce }));
+    const proxies = [FRONT, ...["a", "b", "c"].map((app) => proxyOf(app))];
+    assert.deepEqual((await wait(mesh, { changes: [], judges: { proxies, behind: [] } })).problems, []);
+    assert.deepEqual(
+      marks.map(({ metadata: { name }, spec }) => [name, (spec as { targetRefs?: unknown }).targetRefs]),
+      [
+        ["meshproof-marker", undefined],
+        ["meshproof-marker-of-front", [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: "front" }]],
+      ],
     );
   });
 

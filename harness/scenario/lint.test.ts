@@ -15,6 +15,7 @@ const SERVICES = new Map([
   ["httpbin", ["httpbin"]],
   ["bookinfo", ["productpage", "reviews"]],
   ["sleep", ["sleep"]],
+  ["gateway", ["gateway/gateway"]],
 ]);
 
 function lint(spec: string, manifests: Record<string, string> = {}, metadata = ""): string[] {
@@ -133,4 +134,21 @@ test("finds nothing in the scenarios of this repository", async () => {
   const root = join(import.meta.dirname, "../../scenarios");
   const { scenarios } = await loadScenarios(root);
   assert.deepEqual((await lintScenarios(scenarios, root)).map(formatProblem), []);
+});
+
+test("a Gateway of the Gateway API is a target by its name, with or without a listener, and needs the feature", () => {
+  const gateway = (apiVersion: string): string =>
+    `apiVersion: ${apiVersion}\nkind: Gateway\nmetadata:\n  name: front\nspec: {}\n`;
+  const applied = (to: string): string => step(to).replace("checks:", "apply: front.yaml\n      checks:");
+  const own = { "front.yaml": gateway("gateway.networking.k8s.io/v1") };
+  const declared = ", features: [gateway-api]";
+  assert.deepEqual(lint(applied("gateway/front/http"), own, declared), []);
+  assert.match(lint(applied("gateway/front"), own).join("\n"), /needs the feature gateway-api/);
+  assert.match(
+    lint(applied("gateway/frnt"), own, declared).join("\n"),
+    /no workload of this scenario has a Gateway "frnt"; did you mean "gateway\/front"/,
+  );
+  assert.match(lint(step("gateway/gateway"), {}, declared).join("\n"), /add gateway to workloads/);
+  const classic = { "front.yaml": gateway("networking.istio.io/v1") };
+  assert.match(lint(applied("gateway/front"), classic, declared).join("\n"), /has a Gateway "front"/);
 });
