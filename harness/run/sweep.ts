@@ -3,7 +3,7 @@ import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { markerOf } from "../verdict/proxy-config.ts";
 import type { Session } from "./session.ts";
-import { RUN_LABEL } from "./workloads.ts";
+import { RUN_LABEL, WORKLOAD_LABEL } from "./workloads.ts";
 
 /**
  * Removes what scenarios have left in the cluster because their worker ended early; what is in other lanes is theirs. On a cluster
@@ -16,7 +16,7 @@ export async function sweep(
   scenarios: readonly Scenario[],
   { allLanes = false }: { readonly allLanes?: boolean } = {},
 ): Promise<void> {
-  const label = session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`;
+  const label = `${session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`},!${WORKLOAD_LABEL}`;
   await inLanes(kindsOf(scenarios), async ({ apiVersion, kind }) => {
     const { objects } = session.kube;
     const list = await objects.list(apiVersion, kind, undefined, undefined, undefined, undefined, undefined, label);

@@ -25,6 +25,9 @@ export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as 
 /** On every object of a scenario: by it a sweep finds what a worker that ended early has left. */
 export const RUN_LABEL = "meshproof.dev/run";
 
+/** On every object of a workload. On a cluster that exists these have the run's label too, and a sweep leaves them. */
+export const WORKLOAD_LABEL = "meshproof.dev/workload";
+
 export function runLabels(runId: string): Record<string, string> {
   return { ...MANAGED_LABEL, [RUN_LABEL]: runId };
 }
@@ -64,7 +67,11 @@ export function workloadsOf(scenarios: readonly Scenario[]): string[] {
 export async function deployWorkloads(options: DeployOptions): Promise<void> {
   const { kube, handle, signal } = options;
   const { namespace, jwksAuthority: authority } = handle;
-  const applyOptions = { labels: { ...MANAGED_LABEL, ...handle.journal?.labels }, ...(signal ? { signal } : {}) };
+  const workload = { [WORKLOAD_LABEL]: "true" };
+  const applyOptions = {
+    labels: { ...MANAGED_LABEL, ...workload, ...handle.journal?.labels },
+    ...(signal ? { signal } : {}),
+  };
   await applyManifests(
     kube,
     [
