@@ -100,7 +100,7 @@ export async function openRange(
   const workloads = await inLanes(names, async (name): Promise<Site> => {
     const [pod] = await readyPods(kube, name, "app=site");
     if (!pod) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `no pod in ${name}`);
-    const proxy = proxyOf(pod, false);
+    const proxy = proxyOf(pod);
     const host = `site.${name}`;
     const addresses = { ...known, $site: proxy.ip };
     return {
@@ -117,7 +117,7 @@ export async function openRange(
       ...{ name: "fuzz-gateway", namespace: "istio-system", labels: { istio: "ingressgateway" }, gateway: true },
       ...{ host: "shop.example", addresses: { ...known, $site: ingress.status?.podIP ?? "" }, jwks },
     },
-    proxy: proxyOf(ingress, true),
+    proxy: proxyOf(ingress, "gateway"),
     ports: {},
     url: () => INGRESS_URL,
   };
