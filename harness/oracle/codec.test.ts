@@ -45,7 +45,8 @@ describe("what the codec refuses", () => {
       assert.deepEqual(reason, { kind: "undecided", missing: { kind: "protocol" } });
     }
     assert.equal(ask(deny, { method: "FOO", protocol: "h2c" }).verdict, "denied");
-    assert.equal(ask(deny, { method: "M-SEARCH" }).verdict, "denied");
+    assert.equal(ask(deny, { method: "MSEARCH" }).verdict, "denied");
+    assert.equal(ask(deny, { method: "CONNECT" }).verdict, "undecided");
   });
   it("HTTP/1.0", () => {
     assert.equal(ask(deny, { protocol: "http/1.0" }).status, 426);

@@ -1,10 +1,12 @@
 /** Compares the oracle with Envoy alone, without a mesh: generated requests to many configs, in seconds. */
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
 import path from "node:path";
 import { before, describe, it, type TestContext } from "node:test";
 import { ensureComponents } from "../../clusters/components/components.ts";
 import { explainRequest } from "../../harness/oracle/index.ts";
+import { ODD_HEADERS, ODD_PAYLOADS, ODD_TOKENS } from "../../harness/oracle/odd-tokens.fixture.ts";
 import { normalizePath } from "../../harness/oracle/path.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { startLab, type LabAnswer, type Manager } from "../../cli/envoy-lab.ts";
@@ -176,6 +178,46 @@ describe("the oracle and Envoy alone", () => {
       }),
     );
     assert.equal(await compare(test, managers, requests), 0);
+  });
+
+  it("tokens that are odd JSON or odd base64, and methods", async (test) => {
+    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: "k", alg: "RS256" }] });
+    const encode = (text: string | Buffer): string => Buffer.from(text as string).toString("base64url");
+    const HEADER = encode('{"alg":"RS256","kid":"k"}');
+    const PAYLOAD = encode('{"iss":"i","sub":"s"}');
+    const signed = (header: string, payload: string): string =>
+      `${header}.${payload}.${sign("sha256", Buffer.from(`${header}.${payload}`), privateKey).toString("base64url")}`;
+    const tokens: readonly string[] = [
+      ...ODD_PAYLOADS.map(([payload]) => signed(HEADER, encode(payload))),
+      ...ODD_HEADERS.map(([header]) => signed(encode(header), PAYLOAD)),
+      ...ODD_TOKENS.map(([, odd]) => odd(HEADER, PAYLOAD, signed(HEADER, PAYLOAD).split(".")[2]!)),
+      ...["==", "=", " x", ";x", ",x", "\t"].map((end) => `${signed(HEADER, PAYLOAD)}${end}`),
+    ];
+    const filter = { issuer: "i", local_jwks: { inline_string: jwks }, payload_in_metadata: "payload" };
+    const requests = tokens.flatMap((token): Asked[] =>
+      ["Bearer ", "bearer ", "Bearer Bearer ", "xBearer \t"].map((before, i) => ({
+        config: 0,
+        path: "/x",
+        headers: [["Authorization", `${before}${token}`]],
+        words: `token ${tokens.indexOf(token)} after prefix ${i}`,
+      })),
+    );
+    assert.equal(await compare(test, [jwt([filter])], requests), 0);
+    const methods =
+      "ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE M-SEARCH MSEARCH NOTIFY OPTIONS PATCH POST PRI PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE FOO get Get A-B A_B A.B";
+    const lab = await startLab(envoy, [{}], RUNTIME);
+    try {
+      for (const method of methods.split(" ")) {
+        const { status } = await lab.send(0, `${method} /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+        const request = { method, path: "/x", authority: "a", headers: [], protocol: "http/1.1" as const };
+        const { verdict } = explainRequest(lab.dump(0), request, 0).decision;
+        if (verdict !== "undecided")
+          assert.equal(verdict === "refused", status === 400, `${method}: ${status}, ${verdict}`);
+      }
+    } finally {
+      await lab.stop();
+    }
   });
 
   it("routes and the client's address", async (test) => {

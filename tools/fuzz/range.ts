@@ -171,7 +171,13 @@ async function enforce(
       if (applied.delete(nameOf(manifest))) await kube.objects.remove(manifest);
     }
   });
-  const change = (verb: "apply" | "delete") => (manifest: Manifest) => ({ verb, manifest, file: "", line: 1, yaml: "" });
+  const change = (verb: "apply" | "delete") => (manifest: Manifest) => ({
+    verb,
+    manifest,
+    file: "",
+    line: 1,
+    yaml: "",
+  });
   const { problems } = await waitInForce(session, {
     changes: [...old.map(change("delete")), ...[...applied.values()].map(change("apply"))],
     applied: [...applied.values()],
