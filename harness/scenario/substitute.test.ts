@@ -110,7 +110,7 @@ test("lists a manifest's substitutions", () => {
 });
 
 const ALL =
-  "known are ${ns}, ${fresh}, ${outside.ns}, ${outside.ip}, ${outside.host}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
+  "known are ${ns}, ${fresh}, ${outside.ns}, ${outside.ip}, ${outside.host}, ${tls.crt}, ${tls.key}, ${jwks.<issuer>}, ${jwksUri.<issuer>}, ${jwksUri.<issuer>@outside-http}, ${jwksUri.<issuer>@outside-https}";
 
 for (const [text, message] of [
   ["a: ${namespace}", `p.yaml:1:4 unknown substitution \${namespace}; ${ALL}`],
@@ -134,3 +134,10 @@ for (const [text, message] of [
       },
     );
   });
+
+test("a certificate and its key are written as they are", () => {
+  const tls = { crt: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", key: "a key" };
+  const text = "kind: Secret\nstringData: { tls.crt: '${tls.crt}', tls.key: '${tls.key}' }\n";
+  const found = objectsOf(text, { ...VALUES, tls }) as { stringData: unknown }[];
+  assert.deepEqual(found[0]?.stringData, { "tls.crt": tls.crt, "tls.key": tls.key });
+});
