@@ -79,6 +79,16 @@ describe("waiting for objects", { timeout }, () => {
     assert.deepEqual([found, urls.length], ["foo/new", 3]);
   });
 
+  it("ends with what the condition throws, at once", async (t) => {
+    const { kube } = await watches(t, (response) => sendEvents(response, ["ADDED", object("a")]));
+    const refuse = (): never => {
+      throw new Error("not this one");
+    };
+    await assert.rejects(waitFor<V1ConfigMap, never>(kube, PATH, {}, refuse, { ...options, limitMs: 5_000 }), {
+      message: "not this one",
+    });
+  });
+
   it("is an error after the limit, with what was seen last", async (t) => {
     const clock = fakeClock(t);
     const { kube } = await watches(t, (response) => {

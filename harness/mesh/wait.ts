@@ -2,10 +2,17 @@ import { Watch, type KubernetesObject, type V1Deployment, type V1Pod } from "@ku
 import { MeshproofError, type ErrorCode } from "../model/errors.ts";
 import type { Kube } from "./client.ts";
 
+/** How one watch ended; an `error` is the server's, and the next watch may do better. */
+interface Outcome<R> {
+  readonly value?: R;
+  readonly thrown?: unknown;
+  readonly error?: unknown;
+}
+
 /**
  * Waits until the objects of a collection (`/api/v1/namespaces/foo/pods`) satisfy a condition, by list and watch.
  * @param done given all objects by `namespace/name`; returns a value to end with, or undefined to go on.
- * @throws the given code with the text that `explain` returns for the last state, when the limit has passed.
+ * @throws the given code with the text that `explain` returns for the last state, when the limit has passed; what `done` throws.
  */
 export async function waitFor<T extends KubernetesObject, R>(
   kube: Kube,
@@ -32,10 +39,10 @@ export async function waitFor<T extends KubernetesObject, R>(
       );
     }
     objects.clear();
-    const outcome = await new Promise<{ value?: R; error?: unknown }>((resolve) => {
+    const outcome = await new Promise<Outcome<R>>((resolve) => {
       let request: AbortController | undefined;
       let ended = false;
-      const end = (result: { value?: R; error?: unknown }): void => {
+      const end = (result: Outcome<R>): void => {
         if (ended) return;
         ended = true;
         clearTimeout(timer);
@@ -56,8 +63,13 @@ export async function waitFor<T extends KubernetesObject, R>(
             if (type === "ADDED" || type === "MODIFIED") objects.set(key, object);
             else if (type === "DELETED") objects.delete(key);
             else return;
-            const value = done(objects);
-            if (value !== undefined) end({ value });
+            // The watch swallows what its callback throws.
+            try {
+              const value = done(objects);
+              if (value !== undefined) end({ value });
+            } catch (thrown) {
+              end({ thrown });
+            }
           },
           (error: unknown) => end({ error }),
         )
@@ -67,6 +79,7 @@ export async function waitFor<T extends KubernetesObject, R>(
         })
         .catch((error: unknown) => end({ error }));
     });
+    if ("thrown" in outcome) throw outcome.thrown;
     if (outcome.value !== undefined) return outcome.value;
     if (outcome.error) await new Promise((resolve) => setTimeout(resolve, 200));
   }
