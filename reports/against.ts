@@ -147,6 +147,11 @@ export function formatAgainstHtml(found: Against): string {
     <details class="run">
       <summary>
         <span>${against.request}</span>
+        <span
+          ><time datetime="${against.startedAt}"
+            >${against.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")}</time
+          ></span
+        >
         <span>ticket ${against.ticket}, ${against.id}</span>
       </summary>
       <dl>
@@ -163,7 +168,7 @@ export function formatAgainstHtml(found: Against): string {
 }
 
 function renderVersions({ versions }: Against): Html {
-  return html`<figure class="compared">
+  return html`<figure class="compared versions">
     <div class="scroll">
       <table>
         <thead>
@@ -204,7 +209,7 @@ function renderDiffering(against: Against): Html {
   if (differs.length === 0) return html`<p>All requests of the matrix get the same answers.</p>`;
   return html`<section>
     <h2>What is answered differently</h2>
-    <figure class="compared">
+    <figure class="compared versions">
       <div class="scroll">
         <table>
           <thead>

@@ -67,12 +67,13 @@ const NEEDS: Readonly<Record<LeftOut, string>> = {
   irrelevant: "",
   "not-supported": "take it out of the YAML if it does not matter, or ask a mesh that has it",
   "gateway-api":
-    "meshproof's cluster has no Gateway API: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
+    "repro does not translate it: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
   ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
   "external-authorizer":
     "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
   "egress-gateway": "meshproof's cluster has no egress gateway: ask a mesh that has one",
-  "target-ref": "meshproof's cluster has no Gateway API and no waypoints: ask a mesh that has them, or use a selector",
+  "target-ref":
+    "repro does not translate gateways of the Gateway API and waypoints: ask a mesh that has them, or use a selector",
 };
 
 /** The outcome to give for an answer: what goes through is 200. */
