@@ -108,7 +108,7 @@ export function mergeRuns(runs: readonly ReadRun[], id: string): RunResult {
         .map(({ finishedAt }) => finishedAt)
         .sort()
         .at(-1) ?? "",
-    command: [...new Set(results.map(({ command }) => command.replace(/ --shard[ =]\d+\/\d+/, "")))].join(" && "),
+    command: [...new Set(results.map(({ command }) => command))].join(" && "),
     cluster: first.result.cluster,
     timing: {
       meshReadyMs: latest((t) => t.meshReadyMs),
