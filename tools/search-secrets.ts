@@ -49,6 +49,11 @@ async function find(file: string): Promise<string | undefined> {
   return undefined;
 }
 
+// The search itself must find what was given.
+for (const [index, { what }] of OBJECTS.entries())
+  if ((await find(path.join(tickets, `t${REQUESTS.length + index}.yaml`))) === undefined)
+    throw new Error(`the search does not find the credential of "${what}" in the ticket itself`);
+
 let searched = 0;
 let found = 0;
 for (const folder of [out, ...more])
