@@ -122,6 +122,22 @@ export function describeMesh(mesh: MeshSetting): string {
   return set.length === 0 ? "Istio's defaults" : set.map(([name, value]) => `${name}: ${value}`).join(", ");
 }
 
+/** What differs in an answer with the expected status and origin, in two words. */
+export function describeOther({ findings = [] }: CheckResult): string {
+  return findings.map(({ kind }) => OTHER[kind]).find((words) => words !== undefined) ?? "differs";
+}
+
+const OTHER: Partial<Record<Finding["kind"], string>> = {
+  "body-without-text": "other body",
+  "body-without-key": "other body",
+  "other-details": "other details",
+  "other-policy": "other policy",
+  "other-header": "other header",
+  "other-path": "other path",
+  "no-echo": "no echo",
+  "no-witness": "no witness",
+};
+
 /** Answers that changed: `round 2 at 0.31 s: 401 from authentication`. */
 export function describeChanges(check: CheckResult): string[] {
   const stale = check.stale;

@@ -2,7 +2,7 @@
 
 import type { CheckResult, StepResult } from "../harness/model/result.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { isFlaky } from "./describe.ts";
+import { describeOther, isFlaky } from "./describe.ts";
 import type { Outcome } from "./outcome.ts";
 import { plural } from "./text.ts";
 
@@ -43,5 +43,7 @@ function cellText(check: CheckResult): string {
   if (got.status === 0) return `none≠${expected.status}`;
   if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
   if (isFlaky(check)) return `${got.status}, flaky`;
-  return got.by === expected.by ? `${got.status}, other text` : `${got.status} by ${got.by}≠${expected.by}`;
+  return got.by === expected.by
+    ? `${got.status}, ${describeOther(check)}`
+    : `${got.status} by ${got.by}≠${expected.by}`;
 }

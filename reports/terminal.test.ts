@@ -55,14 +55,21 @@ test("a cell names the difference if the status is the same", () => {
       status: "failed",
       got: answer(401),
       expected: expectation(401, { body: "Jwt is expired" }),
+      findings: [{ kind: "body-without-text", text: "Jwt is expired", body: "Jwt verification fails" }],
     }),
     cell("/a valid", 1, 0, { status: "failed", got: answer(403, { by: "workload" }), expected: expectation(403) }),
     cell("/b none", 0, 1, {}),
     cell("/b valid", 1, 1, { status: "failed", got: answer(0) }),
+    cell("/c none", 0, 2, {
+      ...{ status: "failed", got: answer(403), expected: expectation(403) },
+      findings: [{ kind: "no-witness", to: "httpbin" }, { kind: "denied-by-no-rule" }],
+    }),
+    cell("/c valid", 1, 2, { status: "failed", got: answer(403), expected: expectation(403), findings: [] }),
   ];
-  const matrices = [{ title: "", rows: ["/a", "/b"], columns: ["none", "valid"] }];
+  const matrices = [{ title: "", rows: ["/a", "/b", "/c"], columns: ["none", "valid"] }];
   const summary = formatSummary(run([scenario("jwt/x", { steps: [step("s", { checks, matrices })] })]));
-  assert.match(summary, /\/a {2}401, other text {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
+  assert.match(summary, /\/a {2}401, other body {2}403 by workload≠authorization\n {2}\/b {2}· {16}none≠200\n/);
+  assert.match(summary, /\/c {2}403, no witness {2}403, differs\n/);
 });
 
 test("a flaky cell is marked as flaky, not as a difference in text", () => {

@@ -1,7 +1,7 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, isFlaky, nameTokens, pathOf } from "../describe.ts";
+import { describeAnswerer, describeOther, isFlaky, nameTokens, pathOf } from "../describe.ts";
 import { describeTokens } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
@@ -105,7 +105,7 @@ function want({ check }: CellView): Html {
   if (isFlaky(check)) return html`flaky`;
   if (got.status !== expected.status) return html`expected <b>${expected.status}</b>`;
   return got.by === expected.by
-    ? html`other text than expected`
+    ? html`${describeOther(check)}`
     : html`expected from <b>${describeAnswerer(check, expected.by)}</b>`;
 }
 
