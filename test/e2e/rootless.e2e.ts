@@ -22,7 +22,7 @@ const user = process.env["MESHPROOF_TEST_USER"];
 const AS_USER = `
   mount --bind "$PROJECT" "$HOME/project" && mount --bind "$CACHE" "$HOME/cache" && cd "$HOME/project" &&
   exec setpriv --reuid "$USER" --regid "$(id -g "$USER")" --init-groups --inh-caps=-all \\
-    "$NODE" cli/meshproof.mjs run paths/skip-jwt-for-paths jwt/pair-makes-tokens-mandatory --results "$HOME/results"`;
+    "$NODE" cli/meshproof.mjs run paths/skip-jwt-for-paths jwt/pair-makes-tokens-mandatory gateway-api/target-refs gateway-api/https-listeners --results "$HOME/results"`;
 
 const skip =
   process.getuid?.() !== 0
