@@ -78,6 +78,18 @@ describe("a rule about the header host", () => {
   });
 });
 
+describe("a DENY rule behind one that is undecided", () => {
+  it("denies, and which of them Envoy names is not known", () => {
+    const any = [{ any: true }];
+    const policies = {
+      a: { permissions: [{ martian: {} }], principals: any },
+      b: { permissions: any, principals: any },
+    };
+    const { verdict, status, details } = ask([http({ rules: { action: "DENY", policies } })]);
+    assert.deepEqual([verdict, status, details], ["denied", 403, undefined]);
+  });
+});
+
 describe("an address range", () => {
   const range = (address_prefix: string, prefix_len: number): object => ({
     rules: {

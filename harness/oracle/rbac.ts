@@ -53,7 +53,9 @@ function judgeRules(
   if (action === "DENY") {
     if (sure === undefined) return open === undefined ? { rules } : { rules, decision: undecidedBy(open) };
     const rule = { ...sure.ref, conditions: sure.match.conditions };
-    return { rules, decision: denied(status, sure.ref.name, { kind: "denied", rule }) };
+    // An earlier rule that may match would be the one that Envoy names.
+    const named = matches.find(({ match }) => match.matched !== false) === sure ? sure.ref.name : undefined;
+    return { rules, decision: denied(status, named, { kind: "denied", rule }) };
   }
   if (sure !== undefined) return { rules };
   if (open !== undefined) return { rules, decision: undecidedBy(open) };
@@ -61,9 +63,9 @@ function judgeRules(
   return { rules, decision: denied(status, "none", { kind: "not-allowed", rules: misses }) };
 }
 
-function denied(status: 403 | 0, rule: string, reason: Decision["reason"]): Decision {
-  const details = `rbac_access_denied_matched_policy[${rule}]`;
-  return { verdict: "denied", status, by: "authorization", details, reason };
+function denied(status: 403 | 0, rule: string | undefined, reason: Decision["reason"]): Decision {
+  const details = rule === undefined ? {} : { details: `rbac_access_denied_matched_policy[${rule}]` };
+  return { verdict: "denied", status, by: "authorization", ...details, reason };
 }
 
 /** Parses Istio's names of rules (pilot/pkg/security/authz/builder/builder.go, policyName). */

@@ -15,7 +15,7 @@ import { fuzz, type FuzzResult } from "../../tools/fuzz/run.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
 const NAME = `fuzz-e2e-${process.pid}`;
-const CASES = 1000;
+const CASES = 600;
 /** So many requests `explain` is asked about, with a saved config and with the pod's. */
 const ASKED = 25;
 
