@@ -6,7 +6,7 @@ import { formatExplanation } from "../../reports/explanation.ts";
 import { contradicts, type Explanation, type Missing } from "../model/explanation.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "./index.ts";
 
-/** A part of the config dump of a sidecar with policies like those in test/e2e/explain.e2e.ts. */
+/** A part of the config dump of a sidecar with policies of many kinds. */
 const FIXTURE = readFileSync(join(import.meta.dirname, "fixtures/sidecar.json"), "utf8");
 const SAMPLE = readFileSync(join(import.meta.dirname, "../../scenarios/issuers/istio-sample.jwt"), "utf8").trim();
 const NOW = 1_750_000_000;
