@@ -7,5 +7,5 @@ import { policesWholeMesh } from "./mesh-wide.ts";
 test("a policy without a selector in the root namespace is for the whole mesh", async () => {
   const { scenarios } = await loadScenarios(path.join(import.meta.dirname, "../../scenarios"));
   const found = scenarios.filter(policesWholeMesh).map(({ id }) => id);
-  assert.deepEqual(found, ["authn/root-namespace", "authz/allow-nothing-in-mesh"]);
+  assert.deepEqual(found, ["authn/root-namespace", "authz/allow-nothing-in-mesh", "gateway-api/root-namespace"]);
 });
