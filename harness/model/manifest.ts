@@ -10,7 +10,8 @@ export interface Substitution {
   readonly position: Position;
   /** With its braces. */
   readonly written: string;
-  readonly name: "ns" | "fresh" | "outside.ns" | "outside.ip" | "outside.host" | "tls.crt" | "tls.key" | "jwks" | "jwksUri";
+  readonly name:
+    "ns" | "fresh" | "outside.ns" | "outside.ip" | "outside.host" | "tls.crt" | "tls.key" | "jwks" | "jwksUri";
   readonly issuer?: string;
   readonly via?: OutsideScheme;
 }
