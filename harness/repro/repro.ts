@@ -5,8 +5,7 @@ import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/clust
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 import type { Progress } from "../progress.ts";
-import { parseManifests } from "../mesh/apply.ts";
-import { connect, type Manifest } from "../mesh/client.ts";
+import { connect } from "../mesh/client.ts";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
 import { againOn, keepTicket, removeKeptTicket } from "../run/kept-ticket.ts";
@@ -19,8 +18,7 @@ import { setUpWorkloads } from "../run/workloads.ts";
 import { readAnswer, type Wanted } from "./answer.ts";
 import { minimize, sameAnswer } from "./minimize.ts";
 import { stringifyObjects } from "./read-objects.ts";
-import { keyServersOf, makeReady, placed } from "./stage.ts";
-import { STAND_IN } from "./stand-in.ts";
+import { keyServersOf, makeReady, placed, removableOf } from "./stage.ts";
 import { translated } from "./read-ticket.ts";
 import type { Ticket, Translation } from "./ticket.ts";
 import { writeScenarios } from "./write-scenario.ts";
@@ -159,8 +157,11 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place, kee
       const made = await Promise.all(
         tokens.map(async ([name, spec]) => [name, (await session.tokens.mint(spec)).compact]),
       );
-      const standIn = standInOf(translation, handle).filter(({ kind }) => kind !== "Namespace");
-      await keepTicket(session.kube, [...standIn, ...kept], Object.fromEntries(made) as Record<string, string>);
+      await keepTicket(
+        session.kube,
+        [...removableOf(translation, handle), ...kept],
+        Object.fromEntries(made) as Record<string, string>,
+      );
       stays = true;
     }
     const asked = {
@@ -218,13 +219,5 @@ async function minimized(full: Reproduced, task: ReproTask, stage: Stage): Promi
 /** Removes the stand-in: on a kept cluster the policies of the next run would apply to it. */
 async function removeStandIn(translation: Translation, handle: ClusterHandle): Promise<void> {
   const kube = connect(handle.kubeconfig);
-  // Namespaces stay: removing one takes too long for the next ticket.
-  for (const manifest of standInOf(translation, handle).reverse())
-    if (manifest.kind !== "Namespace") await kube.objects.remove(manifest);
-}
-
-function standInOf({ files }: Translation, { outsideNamespace }: ClusterHandle): Manifest[] {
-  return parseManifests(
-    files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${outside.ns}", outsideNamespace),
-  );
+  for (const manifest of removableOf(translation, handle).reverse()) await kube.objects.remove(manifest);
 }

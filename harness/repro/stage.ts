@@ -3,8 +3,9 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { MeshproofError } from "../model/errors.ts";
 import type { Labels } from "../model/finding.ts";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { applyManifest, parseManifests } from "../mesh/apply.ts";
-
+import type { Manifest } from "../mesh/client.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { issueLeaf } from "../run/certificate.ts";
 import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
@@ -18,20 +19,13 @@ import { hasProxyContainer } from "../mesh/proxy-container.ts";
 const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";
 
 /** Creates namespaces and self-signed certificates, which pods need before they can start. */
-export async function makeReady({ kube, handle }: Session, { files, certificate }: Translation): Promise<void> {
-  const text = files
-    .get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!
-    .replaceAll("${outside.ns}", handle.outsideNamespace);
-  const manifests = parseManifests(text);
+export async function makeReady({ kube, handle }: Session, translation: Translation): Promise<void> {
+  const { certificate } = translation;
+  const manifests = standInOf(translation, handle);
   const labels = { ...MANAGED_LABEL };
   const namespaces = manifests.filter(({ kind }) => kind === "Namespace");
   for (const namespace of namespaces) await applyManifest(kube, namespace, { labels });
-  const users = new Set(
-    manifests.flatMap((manifest) =>
-      JSON.stringify(manifest).includes(CERTIFICATE) ? (manifest.metadata.namespace ?? []) : [],
-    ),
-  );
-  const secrets = [...certificate.secrets, ...[...users].map((namespace) => ({ namespace, name: CERTIFICATE }))];
+  const secrets = secretsOf(translation, manifests);
   if (secrets.length === 0) return;
   const leaf = await issueLeaf(undefined, certificate.hosts.length > 0 ? certificate.hosts : ["ticket.example"]);
   const encoded = (value: string): string => Buffer.from(value).toString("base64");
@@ -47,6 +41,30 @@ export async function makeReady({ kube, handle }: Session, { files, certificate 
       },
       { labels },
     );
+}
+
+/** What stands in for the ticket's workloads. */
+export function standInOf({ files }: Pick<Translation, "files">, { outsideNamespace }: Namespaces): Manifest[] {
+  return parseManifests(
+    files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${outside.ns}", outsideNamespace),
+  );
+}
+
+/** Everything that a ticket has in the cluster beside its policies; its namespaces stay, as removing one takes too long. */
+export function removableOf(translation: Pick<Translation, "files" | "certificate">, handle: Namespaces): Manifest[] {
+  const manifests = standInOf(translation, handle);
+  const secrets = secretsOf(translation, manifests).map((metadata) => ({ apiVersion: "v1", kind: "Secret", metadata }));
+  return [...manifests.filter(({ kind }) => kind !== "Namespace"), ...secrets];
+}
+
+type Namespaces = Pick<ClusterHandle, "outsideNamespace">;
+
+/** The Secrets of certificates: of the ticket's gateways, and one in each namespace whose stand-in has a TLS port. */
+function secretsOf({ certificate }: Pick<Translation, "certificate">, manifests: readonly Manifest[]) {
+  const users = manifests.flatMap((manifest) =>
+    JSON.stringify(manifest).includes(CERTIFICATE) ? (manifest.metadata.namespace ?? []) : [],
+  );
+  return [...certificate.secrets, ...[...new Set(users)].map((namespace) => ({ namespace, name: CERTIFICATE }))];
 }
 
 /** The proxies of the ticket's Services that serve keys. */
