@@ -63,7 +63,7 @@ export async function openRange(
   const handle = await toHandle(cluster);
   const plan = {
     ...{ runId, startedAt: Date.now(), scenariosRoot, podsDir: "", diagnosticsDir: "" },
-    ...{ limitMs: 10_000, inForceLimitMs: 15_000, unchosenIsNote: true },
+    ...{ limitMs: 10_000, inForceLimitMs: 60_000, unchosenIsNote: true },
   };
   const session = await openSession(plan, handle);
   const { kube, tokens } = session;
