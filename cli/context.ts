@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { MeshproofError } from "../harness/model/errors.ts";
+import { BROUGHT } from "../harness/scenario/brought.ts";
 import { warn } from "./streams.ts";
 import type { Loaded } from "../harness/scenario/load.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
@@ -12,10 +13,10 @@ import type { Scenario } from "../harness/model/scenario.ts";
 export const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 
 /** The end of the names of this program's own files: `.ts` in a clone, `.js` in a package. */
-export const EXTENSION = path.extname(fileURLToPath(import.meta.url));
+export const EXTENSION = path.extname(import.meta.filename);
 
 /** Folder of meshproof's own scenarios. */
-export const SCENARIOS = path.join(PROJECT, "scenarios");
+export const SCENARIOS = BROUGHT;
 
 /** Kinds of clusters that meshproof creates. */
 export const MADE_KINDS = ["embedded", "kind"] as const;

@@ -5,7 +5,6 @@ import packageJson from "../package.json" with { type: "json" };
 import { explain } from "./explain.ts";
 import { Ended } from "./options.ts";
 import { print, warn } from "./streams.ts";
-import { version } from "./version.ts";
 
 const VERBS: Readonly<
   Record<string, { readonly does: string; readonly load: () => Promise<{ readonly command: Command }> }>
@@ -96,7 +95,7 @@ Exit codes:
 async function buildProgram(called: string | undefined, asksVersion: boolean): Promise<Command> {
   const program = new Command("meshproof")
     .description(packageJson.description)
-    .version(asksVersion ? await version() : "")
+    .version(asksVersion ? await (await import("./version.ts")).version() : "")
     .enablePositionalOptions()
     .showHelpAfterError("(--help shows what there is)")
     .addHelpText("after", EXIT_CODES);

@@ -17,6 +17,7 @@ import { renderPage } from "./html/shell.ts";
 import { writerIn } from "./index.ts";
 import { escapeJson } from "./json.ts";
 import { prepareData } from "./prepare.ts";
+import { alignColumns, formatTime } from "./text.ts";
 import { describeNeed } from "./ticket-needs.ts";
 import { describeDifference, describeReproduction, nameAnswer } from "./ticket-words.ts";
 import { describeCause } from "./words.ts";
@@ -53,7 +54,7 @@ export function formatAgainst(against: Against): string {
     "",
     `request    ${request}`,
     "",
-    ...grid([
+    ...alignColumns([
       ["istio", "envoy", "answer", "verdict"],
       ...versions.map((one) => [...versionsOf(one), describeGot(one), verdictOf(one)]),
     ]),
@@ -71,7 +72,7 @@ export function formatAgainst(against: Against): string {
       ? ["All requests of the matrix get the same answers."]
       : [
           "What is answered differently",
-          ...grid([
+          ...alignColumns([
             ["  request", ...versions.map((one) => versionsOf(one)[0])],
             ...rows.map(([name = "", ...more]) => [`  ${name}`, ...more]),
           ]),
@@ -92,7 +93,8 @@ export function describeAgainst(against: Against): string {
   const open = known.some(({ answer }) => answer?.reproduced === false) ? "Not reproduced: " : "";
   if (agree(against)) {
     const also = known.length > 1 && new Set(known.map(describeWhy)).size > 1 ? ", for other causes" : "";
-    return `${open}Istio ${list} ${known.length > 1 ? "give the same answer" : "answers"}${known.length > 1 ? "," : ""} ${describeGot(known[0]!)}${also}${without}`;
+    const words = known.length > 1 ? "give the same answer," : "answers";
+    return `${open}Istio ${list} ${words} ${describeGot(known[0]!)}${also}${without}`;
   }
   return `${open}The answers differ: ${known.map((one) => `${describeGot(one)} with Istio ${versionsOf(one)[0]}`).join(", ")}${without}`;
 }
@@ -123,17 +125,6 @@ function openOf({ answer }: AskedVersion): [what: string, need: string | undefin
   return (answer?.open ?? []).map((one) => [describeDifference(one), describeNeed(one)]);
 }
 
-/** A table with two spaces between columns. */
-function grid(all: readonly (readonly string[])[]): string[] {
-  const widths = (all[0] ?? []).map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
-  return all.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-}
-
 const STATUSES: Readonly<Record<number, Status>> = { 0: "passed", 1: "failed" };
 
 /** Renders one HTML file in the design of a run's report, with links to the page of each version beside it. */
@@ -147,11 +138,7 @@ export function formatAgainstHtml(found: Against): string {
     <details class="run">
       <summary>
         <span>${against.request}</span>
-        <span
-          ><time datetime="${against.startedAt}"
-            >${against.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")}</time
-          ></span
-        >
+        <span><time datetime="${against.startedAt}">${formatTime(against.startedAt)}</time></span>
         <span>ticket ${against.ticket}, ${against.id}</span>
       </summary>
       <dl>

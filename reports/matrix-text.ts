@@ -4,7 +4,7 @@ import type { CheckResult, StepResult } from "../harness/model/result.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { describeOther, isFlaky } from "./describe.ts";
 import type { Outcome } from "./outcome.ts";
-import { plural } from "./text.ts";
+import { alignColumns, plural } from "./text.ts";
 
 /** Cells are `seen≠expected`, or `flaky` if the last answer was right; a dot means that the cell agrees. */
 export function drawMatrix(group: readonly Outcome[], step: StepResult, index: number): string[] {
@@ -27,15 +27,8 @@ export function drawMatrix(group: readonly Outcome[], step: StepResult, index: n
       }),
     ]),
   ];
-  const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((line) => (line[column] ?? "").length)));
-  const drawn = table.map((line) =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
   const left = matrix.rows.length - rows.length;
-  return [...drawn, ...(left > 0 ? [`(${plural(left, "more row")} agree${left === 1 ? "s" : ""})`] : [])];
+  return [...alignColumns(table), ...(left > 0 ? [`(${plural(left, "more row")} agree${left === 1 ? "s" : ""})`] : [])];
 }
 
 function cellText(check: CheckResult): string {

@@ -14,6 +14,7 @@ import {
   describeOutcome,
   describeReproduction,
 } from "./ticket-words.ts";
+import { alignColumns } from "./text.ts";
 import { describeNeed } from "./ticket-needs.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "./words.ts";
 
@@ -91,10 +92,10 @@ export function formatAnswer(answer: ReproAnswer): string {
     ...wanted,
     `verdict    ${describeReproduction(answer)}`,
     "",
-    ...grid(
+    ...alignColumns([
       ["", ...matrix.columns],
-      matrix.rows.map((row) => [row.request, ...row.cells.map(({ status }) => String(status || "-"))]),
-    ),
+      ...matrix.rows.map((row) => [row.request, ...row.cells.map(({ status }) => String(status || "-"))]),
+    ]),
     ...list("Policies without effect and other findings", notes.map(describeTicketNote)),
     ...list(
       "Changed, without an effect on the answer",
@@ -117,10 +118,10 @@ function comparisonLines(cause: ReproAnswer["cause"]): string[] {
   return comparisonsOf(cause).flatMap(({ rule, rows }) => [
     "",
     rule,
-    ...grid(
+    ...alignColumns([
       ["  field", "rule requires", "request has"],
-      rows.map(([field = "", ...more]) => [`  ${field}`, ...more]),
-    ),
+      ...rows.map(([field = "", ...more]) => [`  ${field}`, ...more]),
+    ]),
   ]);
 }
 
@@ -152,16 +153,4 @@ function wordsOf({ status, by }: Answered): string {
 
 function list(title: string, items: readonly string[]): string[] {
   return items.length === 0 ? [] : ["", title, ...items.map((item) => `  - ${item}`)];
-}
-
-/** A table with two spaces between columns. */
-function grid(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
-  return all.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd(),
-  );
 }

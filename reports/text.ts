@@ -37,3 +37,20 @@ export function formatDuration(ms: number): string {
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
+
+/** The lines of a table with two spaces between columns. */
+export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** `2026-11-29 02:51:48 UTC`, of a time in ISO 8601. */
+export function formatTime(time: string): string {
+  return time.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+}

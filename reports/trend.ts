@@ -2,7 +2,7 @@ import type { Failing, Trend, TrendRun } from "../harness/model/trend.ts";
 import { nameCell } from "./diff.ts";
 import { escapeJson } from "./json.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { formatDuration, plural } from "./text.ts";
+import { alignColumns, formatDuration, plural } from "./text.ts";
 
 /** The last line of a trend: `2 checks failing, the oldest since 2026-11-20`. */
 export function describeTrend({ failing, runs }: Trend): string {
@@ -51,22 +51,12 @@ export function formatTrend(trend: Trend): string {
   ]);
   const lines = [
     ...(failing.length === 0 ? [] : ["Failing", ...failing, ""]),
-    ...align([head, ...rows]),
+    ...alignColumns([head, ...rows]),
     ...trend.leftOut.map((line) => `left out: ${line}`),
     "",
     describeTrend(trend),
   ];
   return lines.map((line) => visible(line)).join("\n");
-}
-
-function align(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
 }
 
 export function formatTrendJson(trend: Trend): string {

@@ -18,7 +18,7 @@ import { escapeJson } from "./json.ts";
 import { escapeMarkdown } from "./markdown.ts";
 import { prepareData } from "./prepare.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { formatDuration, plural } from "./text.ts";
+import { formatDuration, formatTime, plural } from "./text.ts";
 
 /** Writes upgrade.json, upgrade.md and upgrade.html. */
 export async function writeUpgrade(result: UpgradeResult, dir: string): Promise<{ readonly html: string }> {
@@ -122,7 +122,7 @@ export function formatUpgradeHtml(found: UpgradeResult): string {
         ["phase", "from", "took"],
         result.phases.map(({ name, startedAt, durationMs }) => [
           name,
-          startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC"),
+          formatTime(startedAt),
           formatDuration(durationMs),
         ]),
       )}

@@ -193,8 +193,6 @@ function needsLog({ checks, asked }: StepSpec): boolean {
 /** A folder `scenarios` of these alone. */
 async function copyScenarios(scenarios: readonly Scenario[], root: string): Promise<void> {
   await mkdir(root, { recursive: true });
-  for (const part of ["issuers", "workloads"])
-    await cp(path.join(SCENARIOS, part), path.join(root, part), { recursive: true });
   for (const { id } of scenarios) await cp(path.join(SCENARIOS, id), path.join(root, id), { recursive: true });
 }
 

@@ -3,10 +3,9 @@
  * answer with what the oracle reads in the config of the proxy that judges. Exit code 1 where one disagrees. `--name` is a kept cluster.
  */
 
-import path from "node:path";
 import { parseArgs } from "node:util";
 import { attachEmbedded, startEmbedded } from "../clusters/embedded/embedded.ts";
-import { PROJECT } from "../cli/context.ts";
+import { SCENARIOS } from "../cli/context.ts";
 import { table } from "../cli/table.ts";
 import { formatDuration } from "../reports/text.ts";
 import { fuzz } from "./fuzz/run.ts";
@@ -35,8 +34,7 @@ const cluster =
     : await attachEmbedded(values.name);
 if (cluster === undefined) throw new Error(`no cluster named "${values.name}" is running`);
 try {
-  const scenariosRoot = path.join(PROJECT, "scenarios");
-  const found = await fuzz(cluster, { cases, seed, workloads, scenariosRoot, progress });
+  const found = await fuzz(cluster, { cases, seed, workloads, scenariosRoot: SCENARIOS, progress });
   const { agree, undecided, disagree, missing, answers, disagreements, objects, refused, seconds } = found;
   const all = agree + undecided + disagree;
   const rows = (map: ReadonlyMap<string, number>): string =>

@@ -8,7 +8,7 @@
  * can be read). Prints counts; see faults.ts for what must hold.
  */
 
-import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
@@ -72,7 +72,6 @@ function tell(outcome: FaultOutcome): void {
 }
 
 async function breakPolicies(): Promise<void> {
-  for (const part of ["issuers", "workloads"]) await symlink(path.join(SCENARIOS, part), path.join(folder, part));
   for (const scenario of scenarios) for (const mutant of mutantsOf(scenario)) await write(scenario, mutant);
   console.log(`${mutants.size} mutants of ${scenarios.length} scenarios`);
   const result = await run();

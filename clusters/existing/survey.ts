@@ -11,6 +11,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../../harness/model/cluster.ts";
+import { GATEWAY_API_GROUP } from "../../harness/model/target.ts";
 import { gatewayApiVersion, hasGatewayClass, istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
 
 /** One istiod. */
@@ -72,8 +73,8 @@ const NEEDS: readonly (readonly [verbs: readonly string[], group: string, resour
 
 /** For scenarios of the Gateway API; without them the others still run. */
 const GATEWAY_API_NEEDS: typeof NEEDS = [
-  [["create", "patch", "delete", "get", "list"], "gateway.networking.k8s.io", "gateways"],
-  [["create", "patch", "delete", "get", "list"], "gateway.networking.k8s.io", "httproutes"],
+  [["create", "patch", "delete", "get", "list"], GATEWAY_API_GROUP, "gateways"],
+  [["create", "patch", "delete", "get", "list"], GATEWAY_API_GROUP, "httproutes"],
 ];
 
 /**

@@ -2,9 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Kube, Manifest } from "./client.ts";
-
-export const GATEWAY_API_GROUP = "gateway.networking.k8s.io";
 
 /**
  * The CRDs, as the Gateway API publishes them (tools/gateway-api.ts). Only for clusters that meshproof makes: on others they are left as

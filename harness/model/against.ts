@@ -9,8 +9,7 @@ const { cause, expected, matrix, reproduced, verdict } = reproFile.shape;
 
 const answer = z.strictObject({
   versions: reproFile.shape.versions,
-  ...{ reproduced, verdict, expected },
-  cause: cause,
+  ...{ reproduced, verdict, expected, cause },
   open: facts<Difference>("Differences from the ticket that decide, or may (Difference in harness/model/ticket.ts)."),
   rows: z
     .array(
@@ -30,7 +29,7 @@ const version = z
     answer: answer.optional(),
     problem: z
       .strictObject({ code: z.string(), message: z.string() })
-      .describe("Why there is no answer: the mesh could not be started, or its API server rejects the YAML.")
+      .describe("What prevented an answer: the mesh did not start, or its API server rejects the YAML.")
       .optional(),
   })
   .meta({ id: "version", description: "One version of the mesh, with its answer or why there is none." });

@@ -1,5 +1,8 @@
 /** The names of what requests go to. */
 
+/** The API group of the Gateway API. */
+export const GATEWAY_API_GROUP = "gateway.networking.k8s.io";
+
 /** A Gateway of the Gateway API, and one of its listeners; without one, its first. */
 export interface GatewayTarget {
   readonly name: string;

@@ -63,7 +63,7 @@ describe("an answer to a gRPC request", () => {
     assert.deepEqual(grpc("application/grpc+proto"), [200, 7]);
     assert.deepEqual(grpc("application/grpc", { path: "/%00" }), [200, 13]);
   });
-  it("is none for gRPC-Web or JSON", () => {
+  it("has no grpc-status for gRPC-Web or JSON", () => {
     assert.deepEqual(grpc("application/grpc-web"), [403, undefined]);
     assert.deepEqual(grpc("application/json"), [403, undefined]);
   });

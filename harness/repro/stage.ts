@@ -43,8 +43,8 @@ export async function makeReady({ kube, handle }: Session, translation: Translat
     );
 }
 
-/** What stands in for the ticket's workloads. */
-export function standInOf({ files }: Pick<Translation, "files">, { outsideNamespace }: Namespaces): Manifest[] {
+/** The manifests of the pods that replace the ticket's workloads. */
+function standInOf({ files }: Pick<Translation, "files">, { outsideNamespace }: Namespaces): Manifest[] {
   return parseManifests(
     files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`)!.replaceAll("${outside.ns}", outsideNamespace),
   );

@@ -3,10 +3,9 @@
 import type { KubernetesObject, V1Pod } from "@kubernetes/client-node";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
-import { GATEWAY_API_GROUP } from "../mesh/gateway-api.ts";
 import { waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
-import type { GatewayTarget } from "../model/target.ts";
+import { GATEWAY_API_GROUP, type GatewayTarget } from "../model/target.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 
 /** The fields of a Gateway that say how it is reached. */

@@ -4,6 +4,7 @@ import type { Refusal, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { Progress } from "../progress.ts";
 import { mayHoldOldKeys } from "./fresh-keys.ts";
+import { removeKeptTicket } from "./kept-ticket.ts";
 import { preflight } from "./preflight.ts";
 import { errorOf, runScenario, unrun, type InStep } from "./scenario.ts";
 import type { Session } from "./session.ts";
@@ -18,12 +19,13 @@ export interface PrepareOptions {
 }
 
 /**
- * Gives the cluster what scenarios need, and asks the API server about their manifests.
+ * Removes what a ticket has left, gives the cluster what scenarios need, and asks the API server about their manifests.
  * @returns what it refuses, by scenario
  * @throws ERR_WORKLOAD_NOT_READY; what explains it is kept
  */
 export async function prepareGround(options: PrepareOptions): Promise<Record<string, readonly Refusal[]>> {
   const { session, scenarios, startedAt, signal } = options;
+  if (session.handle.ours) await removeKeptTicket(session.kube);
   await setUpWorkloads(session, scenarios, options).catch(async (error: unknown) => {
     if (!signal.aborted) await collectSetUp(session, new Date(startedAt), error);
     throw error;

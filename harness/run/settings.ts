@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
 import type { Shard } from "../model/result.ts";
+import { BROUGHT } from "../scenario/brought.ts";
 
 /** Which cluster a run is on. The fields are the flags of `meshproof run`. */
 export interface ClusterChoice {
@@ -102,7 +103,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>> =
   if (given !== undefined) return JSON.parse(given) as RunSettings;
   return {
     cluster: readCluster(env[CLUSTER_VARIABLE]),
-    scenarios: path.join(PROJECT, "scenarios"),
+    scenarios: BROUGHT,
     profile: "istio",
     results: path.join(PROJECT, "results"),
     limitMs: LIMIT_MS,

@@ -15,7 +15,6 @@ import type { Ground } from "./plan.ts";
 import { podsFileOf } from "./restarts.ts";
 import { createReviewer } from "./review.ts";
 import { openSession, type Session } from "./session.ts";
-import { removeKeptTicket } from "./kept-ticket.ts";
 import { sweep } from "./sweep.ts";
 import { setUpWorkloads } from "./workloads.ts";
 
@@ -51,7 +50,6 @@ export async function openWorkerLane({ ground, lane, runId, scenarios, needing }
     session,
     async enter() {
       if ((await readIfThere(visitorFile)) === runId) return;
-      if (session.handle.ours) await removeKeptTicket(session.kube);
       await sweep(session, scenarios);
       await replaceFile(visitorFile, runId);
     },

@@ -10,7 +10,7 @@ import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, parseSource, startOf, valueOf } from "./source.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
-import { gatewayIn, isGateway } from "../model/target.ts";
+import { GATEWAY_API_GROUP, gatewayIn, isGateway } from "../model/target.ts";
 import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
@@ -200,7 +200,7 @@ function servicesIn({ objects }: ManifestFile): string[] {
 }
 
 function isOfGatewayApi({ apiVersion }: ManifestObject): boolean {
-  return apiVersion.startsWith("gateway.networking.k8s.io/");
+  return apiVersion.startsWith(`${GATEWAY_API_GROUP}/`);
 }
 
 function withoutListener(to: string): string {

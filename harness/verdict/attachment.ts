@@ -4,6 +4,7 @@
  */
 
 import type { NotAttached, PolicyTarget } from "../model/attachment.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 
 /** What a proxy is: a workload's, a gateway's (classic, or of the Gateway API), or a waypoint. */
 export type ProxyKind = "sidecar" | "gateway" | "waypoint";
@@ -22,9 +23,8 @@ interface Policy {
 }
 
 /** Which Gateway a proxy is an instance of. Only with this label `targetRefs` count, and without it only the selector does. */
-export const GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name";
+export const GATEWAY_NAME = `${GATEWAY_API_GROUP}/gateway-name`;
 
-const GATEWAY_GROUP = "gateway.networking.k8s.io";
 const WAYPOINT_CLASS = "istio-waypoint";
 
 /** @returns why it does not hold there, one reason for each thing that the policy names; empty where it does hold */
@@ -52,13 +52,13 @@ function whyNotTarget(
   rootNamespace: string,
 ): NotAttached | undefined {
   const { group, kind, name } = target;
-  if (kind === "GatewayClass" && group === GATEWAY_GROUP) {
+  if (kind === "GatewayClass" && group === GATEWAY_API_GROUP) {
     if (name !== WAYPOINT_CLASS || proxy.kind !== "waypoint") return { kind: "class-of-no-waypoint", target };
     return namespace === rootNamespace ? undefined : { kind: "class-outside-root-namespace", target };
   }
   if (kind === "Service" || kind === "ServiceEntry") return { kind: "service-without-waypoint", target };
   if (namespace !== proxy.namespace) return { kind: "target-in-other-namespace", target };
-  return kind === "Gateway" && group === GATEWAY_GROUP && name === proxy.gateway
+  return kind === "Gateway" && group === GATEWAY_API_GROUP && name === proxy.gateway
     ? undefined
     : { kind: "other-gateway", target };
 }

@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import { GATEWAY_NAME } from "./attachment.ts";
 
 /** One provider of Envoy's jwt_authn filter, which istiod makes from one jwtRule of a RequestAuthentication. */
@@ -71,7 +72,7 @@ export function markerOf(namespace: string, nonce: string, selector?: Readonly<R
     spec: {
       // A selector reaches no waypoint, and other gateways only by an option of istiod.
       ...(gateway !== undefined
-        ? { targetRefs: [{ group: "gateway.networking.k8s.io", kind: "Gateway", name: gateway }] }
+        ? { targetRefs: [{ group: GATEWAY_API_GROUP, kind: "Gateway", name: gateway }] }
         : selector && { selector: { matchLabels: selector } }),
       action: "DENY",
       rules: [{ from: [{ source: { principals: [`${MARKER_PRINCIPAL}${nonce}`] } }] }],

@@ -1,7 +1,7 @@
 import type { RunResult, ScenarioResult, Status } from "../../harness/model/result.ts";
 import { count, outcomesOf, STATUSES, worstFirst } from "../outcome.ts";
 import { prepare } from "../prepare.ts";
-import { formatDuration } from "../text.ts";
+import { formatDuration, formatTime } from "../text.ts";
 import { notesOf } from "../describe.ts";
 import { html, raw, type Html } from "./escape.ts";
 import { renderContents, renderNoScript, renderNothing, renderTop } from "./frame.ts";
@@ -106,7 +106,7 @@ function facts({ cluster, timing }: RunResult): [string, string][] {
 function renderRun(result: RunResult): Html {
   const { cluster, timing } = result;
   const by = cluster.rootless === undefined ? "" : cluster.rootless ? ", rootless" : ", as root";
-  const started = result.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  const started = formatTime(result.startedAt);
   return html`<details class="run">
     <summary>
       <span>${cluster.kind} cluster${by}</span>

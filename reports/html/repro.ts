@@ -2,7 +2,7 @@ import type { Explanation } from "../../harness/model/explanation.ts";
 import type { Answered, Cell, Minimization, ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Status } from "../../harness/model/result.ts";
 import { prepareData } from "../prepare.ts";
-import { cut, plural } from "../text.ts";
+import { cut, formatTime, plural } from "../text.ts";
 import { firstLine } from "../describe.ts";
 import { describeHeadline, formatExplanation, formatFilters } from "../explanation.ts";
 import { describeDifference, describeMesh, describeHint, describeOutcome } from "../ticket-words.ts";
@@ -189,7 +189,7 @@ function renderMinimized({ confirmed, complete, tries, refused, dropped, yaml }:
 
 /** The time, and the command that repeats this. */
 function renderRun(answer: ReproAnswer): Html {
-  const started = answer.startedAt.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
+  const started = formatTime(answer.startedAt);
   return html`<details class="run">
     <summary>
       <span>${answer.request}</span>

@@ -77,18 +77,10 @@ export async function openRange(
     }),
   ]);
   await inLanes(names, (name) => waitForDeployment(kube, name, "site"));
-  await publishKeys(
-    kube,
-    handle,
-    new Map(await inLanes(ISSUERS, async (name) => [name, await tokens.jwks(name)] as const)),
-  );
-  progress("setting extension providers");
-  await setMesh(kube, { extAuthz: true }, { reload: true });
-  const jwks = Object.fromEntries(
-    await Promise.all(
-      ["corp", "partner", "istio-sample"].map(async (name) => [name, await tokens.jwks(name)] as const),
-    ),
-  );
+  const keySets = new Map(await inLanes(ISSUERS, async (name) => [name, await tokens.jwks(name)] as const));
+  const jwks = Object.fromEntries(keySets);
+  await publishKeys(kube, handle, keySets);
+  await setMesh(kube, {}, { reload: true });
   const [sleep, neighbour, outside, away] = await Promise.all([
     session.place("sleep"),
     session.place("neighbour"),

@@ -63,9 +63,9 @@ export async function fuzz(cluster: Cluster, options: FuzzOptions): Promise<Fuzz
         tally.add(one);
         const { site, request } = one.case;
         const kind = `${unnamed(one.mesh)} | ${unnamed(one.oracle)}`;
-        if (one.result === "disagree" && !kinds.has(kind)) progress(show(one));
-        if (one.result === "disagree" && !kinds.has(kind))
-          kinds.set(kind, { site, request, policies: policies.get(site)!, compared: one });
+        if (one.result !== "disagree" || kinds.has(kind)) continue;
+        progress(show(one));
+        kinds.set(kind, { site, request, policies: policies.get(site)!, compared: one });
       }
     };
     // While the log of a batch is being written, the next one gets its policies.
