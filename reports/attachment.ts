@@ -30,6 +30,8 @@ function describeReason(reason: NotAttached): string {
       return `${nameTarget(reason)} in targetRefs means waypoints (the class istio-waypoint), and it is not a waypoint`;
     case "class-outside-root-namespace":
       return `${nameTarget(reason)} in targetRefs works in the root namespace only`;
+    case "service-of-no-waypoint":
+      return `${nameTarget(reason)} of the policy's own namespace does not use this waypoint (istio.io/use-waypoint)`;
     case "service-without-waypoint":
       return `a policy for ${nameTarget(reason)} holds at a waypoint, and it is not a waypoint`;
   }

@@ -21,7 +21,7 @@ import type {
 } from "../harness/model/finding.ts";
 import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
-import { isGateway } from "../harness/model/target.ts";
+import { isGateway, nameWay } from "../harness/model/target.ts";
 import { describeAttachment } from "./attachment.ts";
 import { describeReach } from "./reach.ts";
 import {
@@ -76,7 +76,9 @@ export function sentence(finding: Finding): string {
     case "other-path":
       return `expected ${finding.to} to receive the path ${quote(finding.path)}, ${finding.got === undefined ? "the reply does not say" : `got ${quote(finding.got)}`}`;
     case "no-witness":
-      return `no admitted request reached ${isGateway(finding.to) ? `a workload behind ${finding.to}` : finding.to} in this round, so a denial proves nothing`;
+      return `no admitted request reached ${isGateway(finding.to) ? `a workload behind ${nameWay(finding)}` : finding.to} in this round, so a denial proves nothing`;
+    case "bypassed":
+      return `the request did not pass ${finding.through}: the access log of ${finding.proxies.map(namePod).join(", ")} has no line for it`;
     case "denied-by-authentication":
       return `denied by authentication: ${describeJwtStatus(finding.status)}`;
     case "denied-by-rule": {
@@ -99,6 +101,7 @@ export function sentence(finding: Finding): string {
       const demanded = [
         ...(finding.details === undefined ? [] : [`response code details with ${quote(finding.details)}`]),
         ...(finding.policy === undefined ? [] : [`a rule of the AuthorizationPolicy ${quote(finding.policy)}`]),
+        ...(finding.through === undefined ? [] : [`the passage through ${finding.through}`]),
       ].join(" and ");
       return `could not be judged: it demands ${demanded}, and ${finding.because.map(describeLogGap).join("; ")}`;
     }
@@ -122,6 +125,8 @@ export function sentence(finding: Finding): string {
       return "istiod of this mesh does not trust the certificate of meshproof's JWKS host";
     case "no-gateway-api":
       return "this cluster has no GatewayClass `istio` that istiod has accepted: the CRDs of the Gateway API are missing, or istiod does not use them, or this user may not see or create their objects";
+    case "no-waypoint":
+      return "this mesh has no waypoints: istiod has accepted no GatewayClass `istio-waypoint` (PILOT_ENABLE_AMBIENT), or, on a mesh that meshproof made, its proxies are an upstream Envoy before 1.38";
     case "no-gateway":
       return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
     case "no-access-log":

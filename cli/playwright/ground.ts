@@ -166,8 +166,8 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const ready = cluster.ready();
   ready.catch(() => undefined); // thrown where it is awaited
   const handle = await toHandle(cluster);
-  const { versions, gatewayApi } = handle.info;
-  const mesh = { istio: versions.istio, gatewayApi };
+  const { versions, gatewayApi, waypoints } = handle.info;
+  const mesh = { istio: versions.istio, gatewayApi, waypoints };
   const { chosen, skipped } = await choose(selected, settings.scenarios, profile, cluster.limits, mesh);
   // An empty shard is valid, because the merge needs every shard.
   if (chosen.length === 0 && settings.shard === undefined) throw nothingRuns(skipped);

@@ -90,6 +90,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
       `revision ${name} in ${namespace}, a jwksUri is fetched by: ${jwksFetch}, ${injects ? "injects sidecars" : "injects nothing"}`,
     ]),
     ["Gateway API", found.gatewayApi ?? "none that istiod has accepted and this user may use"],
+    ["waypoints", found.waypoints ? "istiod makes them" : "none: istiod has accepted no GatewayClass istio-waypoint"],
     ...found.gateways.map(({ namespace, name }) => ["gateway", `${namespace}/${name}`]),
     [
       "permissions",
@@ -118,7 +119,7 @@ async function lookAtCluster({ kubeconfig, context, allowExec, revision }: Docto
     SCENARIOS,
     readProfile("istio"),
     limitsOf(found, chosenRevision, false),
-    { istio: chosenRevision.version, gatewayApi: found.gatewayApi },
+    { istio: chosenRevision.version, gatewayApi: found.gatewayApi, waypoints: found.waypoints },
   );
   const reasons = Map.groupBy(skipped, ({ finding }) => sentence(finding));
   print(`

@@ -3,12 +3,17 @@ import { extname, join } from "node:path";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Image } from "../embedded/kubelet/image.ts";
+import { BOOTSTRAP } from "./bootstrap.ts";
 import type { Installed, InstalledComponent, MeshChoice } from "./components.ts";
+import { hasOwnFilters } from "./release.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** The part of {@link Installed} that an image is made of. */
-export type Shelf = Pick<Installed, "bin" | "components" | "istioBootstrap" | "node">;
+export interface Shelf extends Pick<Installed, "bin" | "components" | "istioBootstrap" | "node"> {
+  /** What upstream Envoy gets in the place of Istio's bootstrap templates, by their paths. */
+  readonly bootstraps?: Readonly<Record<string, string>>;
+}
 
 /** What differs from the shared Debian root, with the defaults of the image of that name. */
 interface ImageRecipe {
@@ -125,6 +130,9 @@ function chosenBy(image: string, shelf: Shelf): Shelf {
     if (component && !chosen.has(component.name)) chosen.set(component.name, component);
   const components = [...chosen.values()];
   const program = (name: string) => components.find(({ programs }) => programs.includes(name))?.dir;
+  const agent = program("pilot-agent");
+  const template = agent === undefined ? shelf.istioBootstrap : join(agent, BOOTSTRAP);
+  const isOwn = istio !== undefined && envoy !== undefined && cameWith(istio)(envoy) && hasOwnFilters(istio);
   return {
     ...shelf,
     components,
@@ -132,9 +140,7 @@ function chosenBy(image: string, shelf: Shelf): Shelf {
       const dir = program(name);
       return dir === undefined ? shelf.bin(name) : join(dir, "bin", name);
     },
-    istioBootstrap: program("pilot-agent")
-      ? join(`${program("pilot-agent")}`, "envoy_bootstrap.json")
-      : shelf.istioBootstrap,
+    istioBootstrap: isOwn ? template : (shelf.bootstraps?.[template] ?? template),
   };
 }
 

@@ -26,6 +26,7 @@ import {
 import type { Component, MeshChoice, MeshVersions } from "./list.ts";
 import type { Recipe } from "./recipe.ts";
 import { registryErrorOf } from "./registry/transport.ts";
+import { BOOTSTRAP } from "./bootstrap.ts";
 import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
 import { chooseSources, tellFallback } from "./sources.ts";
 import type { Chosen } from "./sources.ts";
@@ -251,7 +252,7 @@ export function installedOf(built: readonly InstalledComponent[], choices: reado
   const dirOf = (name: string) => components.find((component) => component.name === name)?.dir ?? "";
   return {
     root: dirOf("debian"),
-    istioBootstrap: join(dirOf("istio"), "envoy_bootstrap.json"),
+    istioBootstrap: join(dirOf("istio"), BOOTSTRAP),
     node: join(dirOf("node"), "bin", "node"),
     components,
     meshes: meshes.map(({ choice, versions, upstreamEnvoy }) => ({ choice, versions, upstreamEnvoy })),

@@ -231,7 +231,7 @@ async function manifestsOf(
   mesh: InstalledMesh,
   options: { readonly revision?: string | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<Manifest[]> {
-  const { istioManifests } = await import("../../harness/mesh/index.ts");
+  const { canBeWaypoints, istioManifests } = await import("../../harness/mesh/index.ts");
   const { istio } = mesh.versions;
   const component = installed.components.find(({ name, version }) => name === "istio" && version === istio);
   if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
@@ -240,6 +240,7 @@ async function manifestsOf(
     identity: component.digest,
     cache: join(cacheRoot(), "istio-manifests"),
     upstreamEnvoy: mesh.upstreamEnvoy,
+    waypoints: canBeWaypoints({ upstreamEnvoy: mesh.upstreamEnvoy, envoy: mesh.versions.envoy }),
     proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh.choice)}`,
     jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
     ...(options.revision === undefined ? {} : { revision: options.revision }),
@@ -273,7 +274,7 @@ async function clusterOf(
       const [versions, proxies, gatewayApi] = await Promise.all([
         istio.versionsOf(kube),
         istio.gatewayEnvoys(kube),
-        istio.gatewayApiVersion(kube),
+        istio.gatewayApiOf(kube),
       ]);
       // Before the gateway is ready, the version comes from Envoy's program.
       const envoy = proxies[0] ?? facts.envoy;
@@ -289,7 +290,7 @@ async function clusterOf(
         kind: "embedded",
         name: dir.name,
         versions: { ...versions, envoy },
-        ...(gatewayApi !== undefined && { gatewayApi }),
+        ...gatewayApi,
         digests: ofRunning(facts.digests),
         ...(facts.verified && { verified: ofRunning(facts.verified) }),
         rootless: facts.rootless,

@@ -6,6 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { writeBootstraps } from "../components/bootstrap.ts";
 import { AdminApi, until } from "./api.ts";
 import { BASE_OBJECTS, commandOf, configFiles, KUBELET_ACCESS, READY_URLS } from "./control-plane.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
@@ -72,12 +73,12 @@ async function start(): Promise<void> {
   const { components, root } = options.installed;
   const programs = new Map(components.flatMap((c) => c.programs.map((name) => [name, join(c.dir, "bin", name)])));
   const bin = (name: string): string => programs.get(name) ?? name;
-  const shelf = { ...options.installed, bin };
   const node = await makeNode({
     debianRoot: root,
     state: dir.state,
     programs: NODE_PROGRAMS.map(bin),
   });
+  const shelf = { ...options.installed, bin, bootstraps: await writeBootstraps(components, dir.state) };
   const run = (name: NodeProgram): void => {
     // Go collects garbage half as often: at the start, when most of it is made, that is a tenth of the API server's work.
     const env = { PATH: TOOL_PATH, HOME: "/run", LANG: "C.UTF-8", GOGC: "200" };

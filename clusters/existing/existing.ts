@@ -173,7 +173,7 @@ export async function openExisting(options: ExistingOptions): Promise<Cluster> {
           kind: "existing",
           name: pinned.context,
           versions: { kubernetes: found.kubernetes, istio: revision.version, envoy: proxyImage },
-          ...(found.gatewayApi !== undefined && { gatewayApi: found.gatewayApi }),
+          ...(found.gatewayApi !== undefined && { gatewayApi: found.gatewayApi, waypoints: found.waypoints === true }),
           digests,
         }),
       setMesh(setting: MeshSetting): Promise<void> {

@@ -12,7 +12,13 @@ import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
 import type { JwksFetcher } from "../../harness/model/cluster.ts";
 import { GATEWAY_API_GROUP } from "../../harness/model/target.ts";
-import { gatewayApiVersion, hasGatewayClass, istiodVersions, jwksFetcherOf } from "../../harness/mesh/index.ts";
+import {
+  gatewayApiVersion,
+  hasGatewayClass,
+  hasWaypointClass,
+  istiodVersions,
+  jwksFetcherOf,
+} from "../../harness/mesh/index.ts";
 
 /** One istiod. */
 export interface Revision {
@@ -49,6 +55,8 @@ export interface Survey {
   readonly gateways: readonly Gateway[];
   /** The version of the Gateway API's CRDs, where istiod uses them and this user may. */
   readonly gatewayApi?: string;
+  /** Whether istiod makes waypoints. */
+  readonly waypoints?: boolean;
   readonly permissions: readonly Permission[];
   /** Signs that other people use the cluster. */
   readonly others: readonly string[];
@@ -83,7 +91,7 @@ const GATEWAY_API_NEEDS: typeof NEEDS = [
  */
 export async function survey(kube: Kube): Promise<Survey> {
   const { gitVersion } = await reach(kube);
-  const [istiods, webhooks, services, namespaces, permissions, gatewayApi] = await Promise.all([
+  const [istiods, webhooks, services, namespaces, permissions, gatewayApi, waypoints] = await Promise.all([
     allowed(async () => (await kube.apps.listDeploymentForAllNamespaces({ labelSelector: "app=istiod" })).items),
     allowed(async () => {
       const api = kube.config.makeApiClient(AdmissionregistrationV1Api);
@@ -93,6 +101,7 @@ export async function survey(kube: Kube): Promise<Survey> {
     allowed(async () => (await kube.core.listNamespace()).items),
     askPermissions(kube, NEEDS),
     findGatewayApi(kube),
+    hasWaypointClass(kube),
   ]);
   const injectors = (webhooks ?? []).filter(({ metadata }) => metadata?.labels?.["app"] === "sidecar-injector");
   const lookAtIstiod = async (istiod: V1Deployment): Promise<Revision> => {
@@ -121,6 +130,7 @@ export async function survey(kube: Kube): Promise<Survey> {
       name: metadata?.name ?? "",
     })),
     ...(gatewayApi !== undefined && { gatewayApi }),
+    waypoints: gatewayApi !== undefined && waypoints,
     permissions,
     others: (namespaces ?? []).flatMap(otherWork),
   };

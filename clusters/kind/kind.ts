@@ -197,12 +197,12 @@ async function istioManifestsFor(
   { progress, signal, mirror, digests }: StartOptions,
   revision?: string,
 ): Promise<Manifest[]> {
-  const { istioManifests } = await import("../../harness/mesh/index.ts");
+  const { canBeWaypoints, istioManifests } = await import("../../harness/mesh/index.ts");
   return istioManifests({
     ...(await findGenerator(versions.istio, { images: { mirror, digests }, progress, signal })),
     cache: join(cacheRoot(), "istio-manifests"),
-    upstreamEnvoy,
-    smallRequests: true,
+    ...{ upstreamEnvoy, smallRequests: true },
+    waypoints: canBeWaypoints({ upstreamEnvoy, envoy: versions.envoy ?? "" }),
     jwksAuthority: certificate,
     ...(proxyImage === undefined ? {} : { proxyImage }),
     ...(revision === undefined ? {} : { revision }),
@@ -327,14 +327,14 @@ async function clusterOf(
       const [versions, envoys, gatewayApi] = await Promise.all([
         istio.versionsOf(kube),
         istio.gatewayEnvoys(kube),
-        istio.gatewayApiVersion(kube),
+        istio.gatewayApiOf(kube),
       ]);
       return {
         kind: "kind",
         name,
         // Before the gateway is ready, the version is that of the Envoy at the start.
         versions: { ...versions, envoy: envoys[0] ?? facts.envoy },
-        ...(gatewayApi !== undefined && { gatewayApi }),
+        ...gatewayApi,
         digests: facts.digests,
       };
     },

@@ -6,7 +6,7 @@ import type { Kube, Manifest } from "../mesh/client.ts";
 import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { dumpProxy } from "../mesh/proxy-dump.ts";
 import type { StepResult } from "../model/result.ts";
-import { isGateway } from "../model/target.ts";
+import { isGateway, nameWay } from "../model/target.ts";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { FLUSHED_MS } from "../run/access-log.ts";
 import { ROOT_NAMESPACE, type Places, type Proxy } from "../run/places.ts";
@@ -117,7 +117,9 @@ function headingOf({ scenario, index, step, error }: Failure): string {
 async function involved(mesh: DiagnosableMesh, scenario: Scenario, index: number): Promise<Proxy[]> {
   const requests = scenario.steps[index]?.checks.map(({ request }) => request) ?? [];
   const found = await Promise.allSettled([
-    ...[...new Set(requests.map(({ to }) => to))].map(async (to) => (await mesh.target(to)).proxies),
+    ...[...new Map(requests.map((way) => [nameWay(way), way])).values()].map(
+      async (way) => (await mesh.target(way)).proxies,
+    ),
     ...[...new Set(requests.map(({ from }) => from))].map(async (from) => (await mesh.place(from)).proxy ?? []),
   ]);
   const proxies = found.flatMap((each) => (each.status === "fulfilled" ? each.value : []));

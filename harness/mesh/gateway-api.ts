@@ -28,11 +28,20 @@ interface GatewayClass {
 }
 
 /** Whether istiod has accepted its class for gateways: on a mesh of others its controller may be off, or the class another one's. */
-export async function hasGatewayClass({ objects }: Pick<Kube, "objects">): Promise<boolean> {
-  const path = `/apis/${GATEWAY_API_GROUP}/v1/gatewayclasses/istio`;
+export async function hasGatewayClass(kube: Pick<Kube, "objects">): Promise<boolean> {
+  return await isAccepted(kube, "istio", "istio.io/gateway-controller");
+}
+
+/** Whether istiod has accepted its class for waypoints. */
+export async function hasWaypointClass(kube: Pick<Kube, "objects">): Promise<boolean> {
+  return await isAccepted(kube, "istio-waypoint", "istio.io/mesh-controller");
+}
+
+async function isAccepted({ objects }: Pick<Kube, "objects">, name: string, controller: string): Promise<boolean> {
+  const path = `/apis/${GATEWAY_API_GROUP}/v1/gatewayclasses/${name}`;
   const found = await objects.get<GatewayClass>(path).catch(() => undefined);
   return (
-    found?.spec?.controllerName === "istio.io/gateway-controller" &&
+    found?.spec?.controllerName === controller &&
     (found.status?.conditions ?? []).some(({ type, status }) => type === "Accepted" && status === "True")
   );
 }

@@ -1,6 +1,7 @@
-export { gatewayApiCrds, gatewayApiVersion, hasGatewayClass } from "./gateway-api.ts";
+export { gatewayApiCrds, gatewayApiVersion, hasGatewayClass, hasWaypointClass } from "./gateway-api.ts";
 export { INGRESS_URL, installIstio, waitForGateway } from "./install.ts";
 export { istioManifests, type ManifestOptions } from "./manifests.ts";
 export { jwksFetcherOf, setMesh } from "./mesh-setting.ts";
 export { envoyVersionOf, gatewayEnvoys, istiodVersions, versionsOf } from "./versions.ts";
 export type { UpgradeStrategy } from "./upgrade.ts";
+export { canBeWaypoints, gatewayApiOf } from "./waypoints.ts";

@@ -7,6 +7,7 @@ import { replaceFile } from "../replace-file.ts";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
 import { PROVIDERS } from "./extension-providers.ts";
+import { upstreamEnvoyFilters, waypointSettings } from "./waypoints.ts";
 
 /** Placeholder in the generated manifests for the CA of each cluster, so that all clusters can share the cached manifests. */
 const CA_PLACEHOLDER = "JWKS-CA-OF-THIS-CLUSTER";
@@ -75,6 +76,8 @@ export interface ManifestOptions {
   readonly cache: string;
   /** Whether the proxies are upstream Envoy, without Istio's filters. */
   readonly upstreamEnvoy: boolean;
+  /** Whether istiod makes waypoints. */
+  readonly waypoints: boolean;
   /** Whether to lower resource requests, for a cluster whose scheduler checks the node's capacity. */
   readonly smallRequests?: boolean;
   /** The proxies' image, if it is not Istio's image of this version. */
@@ -91,6 +94,7 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
   const settings = [
     ...SETTINGS,
     ...(options.upstreamEnvoy ? UPSTREAM_ENVOY_SETTINGS : []),
+    ...(options.waypoints ? waypointSettings(options.upstreamEnvoy) : []),
     ...(options.smallRequests ? SMALL_REQUESTS : []),
     ...(options.proxyImage === undefined ? [] : proxySettings(options.proxyImage)),
     ...(options.revision === undefined ? [] : revisionSettings(options.revision)),
@@ -105,7 +109,8 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
   const text = kept ?? (await generate(options, settings));
   // Another user's cache cannot be written: then the next start takes as long as this one.
   if (kept === undefined) await keep(file, text).catch(() => undefined);
-  return withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
+  const manifests = withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
+  return options.waypoints && options.upstreamEnvoy ? [...manifests, ...upstreamEnvoyFilters()] : manifests;
 }
 
 async function generate(options: ManifestOptions, settings: readonly string[]): Promise<string> {

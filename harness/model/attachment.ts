@@ -17,6 +17,7 @@ export type NotAttached =
         | "target-in-other-namespace"
         | "class-of-no-waypoint"
         | "class-outside-root-namespace"
-        | "service-without-waypoint";
+        | "service-without-waypoint"
+        | "service-of-no-waypoint";
       readonly target: PolicyTarget;
     };

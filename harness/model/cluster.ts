@@ -39,6 +39,7 @@ export const clusterInfo = z
       .string()
       .describe("The version of the Gateway API's CRDs, such as `v1.6.0`; left out where they cannot be used.")
       .optional(),
+    waypoints: z.boolean().describe("Whether istiod makes waypoints; left out without the Gateway API.").optional(),
     digests: z.record(z.string(), z.string()).describe("Component or image name to content digest (`sha256:…`)."),
     verified: z
       .record(z.string(), z.iso.datetime())

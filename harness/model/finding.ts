@@ -119,7 +119,9 @@ export type Disagreement =
     }
   | { readonly kind: "other-path"; readonly to: string; readonly path: string; readonly got?: string }
   /** A denial proves nothing where no admitted request reached the target in the same round. */
-  | { readonly kind: "no-witness"; readonly to: string };
+  | { readonly kind: "no-witness"; readonly to: string; readonly through?: string }
+  /** The waypoint that a request must pass has no line about it. */
+  | { readonly kind: "bypassed"; readonly through: string; readonly proxies: readonly PodRef[] };
 
 /** Who denied a request, by its answer and Envoy's response code details. */
 export type Denial =
@@ -155,6 +157,7 @@ export type CheckFinding =
       readonly kind: "not-judged";
       readonly details?: string;
       readonly policy?: string;
+      readonly through?: string;
       readonly because: readonly LogGap[];
     }
   /** Who fetched keys from a JWKS server. */
@@ -187,7 +190,7 @@ export type SkipFinding =
   | { readonly kind: "other-jwks-fetch"; readonly wanted: string; readonly found: string }
   | { readonly kind: "fixed-mesh-setting"; readonly setting: string; readonly value: string }
   | { readonly kind: "no-extension-provider"; readonly provider: string }
-  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-access-log" }
+  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-waypoint" | "no-access-log" }
   | ({ readonly kind: "reaches-beyond" } & Reach)
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };

@@ -69,6 +69,7 @@ const check = z
     request: z.strictObject({
       from: z.string(),
       to: z.string(),
+      through: z.string().describe("The waypoint that it must pass, `waypoint/<name>`.").optional(),
       method: z.string(),
       url: z.string(),
       tokens: z

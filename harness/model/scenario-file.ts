@@ -24,6 +24,11 @@ const request = {
     /^(?:gateway\/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)?|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)$/u,
     "Who gets the request: a Service in ${ns} (its first port), `ingress`, the ingress gateway, or `gateway/<name>`, a Gateway of the Gateway API in ${ns} (its first listener; `gateway/<name>/<listener>` for another one).",
   ),
+  through: form(
+    "waypoint/<name>",
+    /^waypoint\/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/u,
+    "The waypoint that each request must pass, `waypoint/<name>` of a Gateway in ${ns}: its access log must show each one. Only for requests to a gateway.",
+  ).optional(),
   method: form("an HTTP method in capitals", /^[A-Z]+$/u, "HTTP method.")
     .meta({ default: "GET" })
     .optional(),
@@ -170,7 +175,7 @@ const metadata = z
       .enum(["core", "extended", "provisional"])
       .describe("core: documented for everyone; extended: where the feature exists; provisional: may still change."),
     features: distinct(
-      z.array(z.enum(["ingress-gateway", "gateway-api", "mesh-setting", "jwks-authority", "outside-host"])),
+      z.array(z.enum(["ingress-gateway", "gateway-api", "waypoint", "mesh-setting", "jwks-authority", "outside-host"])),
     )
       .describe("What a cluster must have. On a cluster that lacks one of them the scenario is skipped.")
       .optional(),

@@ -39,6 +39,8 @@ export interface RequestSpec {
   readonly from: string;
   /** A workload's service name, `ingress`, or `gateway/<name>` (harness/model/target.ts). */
   readonly to: string;
+  /** The waypoint that it must pass, `waypoint/<name>`. */
+  readonly through?: string;
   readonly method: string;
   /** Raw path and query, sent as written. */
   readonly path: string;

@@ -15,6 +15,22 @@ export function gatewayIn(to: string): GatewayTarget | undefined {
   return name === undefined ? undefined : { name, ...(listener !== undefined && { listener }) };
 }
 
+/** `waypoint/<name>`. */
+export function waypointIn(through: string): string | undefined {
+  return /^waypoint\/([^/]+)$/.exec(through)?.[1];
+}
+
+/** A way to a workload: what requests go to, and the waypoint that they must pass, if any. */
+export interface Way {
+  readonly to: string;
+  readonly through?: string | undefined;
+}
+
+/** One text for each way; also what a person reads. */
+export function nameWay({ to, through }: Way): string {
+  return through === undefined ? to : `${to} through ${through}`;
+}
+
 /** Whether it is a gateway, of either kind: any workload may be behind it. */
 export function isGateway(to: string): boolean {
   return to === "ingress" || gatewayIn(to) !== undefined;

@@ -140,9 +140,9 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         ...(hasProxyContainer(pod) ? { proxy: proxyOf(pod) } : {}),
       };
     },
-    target: async (name): Promise<Target> => {
+    target: async ({ to: name }): Promise<Target> => {
       if (way.kind === "gateway" && name === "ingress") {
-        const found = await session.target("ingress");
+        const found = await session.target({ to: "ingress" });
         const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
         const behind = proxiesOf(
           (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat(),

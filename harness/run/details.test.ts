@@ -6,10 +6,11 @@ import type { Logged } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import { judgeDemands } from "./details.ts";
 import { createReviewer } from "./review.ts";
-import type { Target } from "./places.ts";
+import type { Proxy, Target } from "./places.ts";
 
 const RULE = "rbac_access_denied_matched_policy[ns[foo]-policy[p]-rule[0]]";
 const TARGET: Target = { url: "http://httpbin.foo:8000", readyPods: 1, proxies: [], behind: [] };
+const PROXY: Proxy = { namespace: "foo", pod: "g", ip: "", labels: {}, serviceAccount: "", kind: "gateway" };
 const position = { file: "scenario.yaml", line: 1, column: 1 };
 
 function check(name: string, expected: Partial<Expectation>, status: Status = "passed"): CheckResult {
@@ -62,6 +63,42 @@ describe("demands on the access log", () => {
       log.waitedFor.map((userAgent) => /\.(\w+)\/3$/.exec(userAgent)?.[1]),
       ["right", "wrong", "gone"],
     );
+  });
+
+  it("of the waypoint that a request must pass: without its line a right answer fails, and one that cannot be read is an error", async () => {
+    const through = { name: "waypoint/w", proxies: [{ ...PROXY, pod: "w" }] };
+    const expected: (readonly [string, readonly Proxy[]])[] = [];
+    const log = {
+      ...logWith({ passed: "via_upstream" }),
+      expect: (agent: string, proxies: readonly Proxy[]) => void expected.push([agent, proxies]),
+    };
+    const find = (agent: string): Logged =>
+      agent.includes(".bypassed/")
+        ? { missing: [{ kind: "no-line", proxies: [{ namespace: "foo", pod: "w" }] }] }
+        : logWith({ passed: "via_upstream" }).find(agent);
+    const judged = await judgeDemands(
+      { ...log, find },
+      ["passed", "bypassed", "gone"].map((name) => {
+        const { request, got, ...rest } = check(name, { status: 200, by: "workload" });
+        const result = {
+          ...rest,
+          request: { ...request, to: "ingress", through: through.name },
+          got: { ...got, status: 200, by: "workload" as const, body: "" },
+        };
+        return { result, target: { ...TARGET, proxies: [...through.proxies, PROXY], through } };
+      }),
+    );
+    assert.deepEqual(
+      judged.map(({ result: { status, findings } }) => [status, findings?.[0]?.kind]),
+      [
+        ["passed", undefined],
+        ["failed", "bypassed"],
+        ["error", "not-judged"],
+      ],
+    );
+    assert.match(judged[1]?.result.reason ?? "", /did not pass waypoint\/w: the access log of foo\/w has no line/);
+    assert.match(judged[2]?.result.reason ?? "", /it demands the passage through waypoint\/w/);
+    assert.ok(expected.every(([, proxies]) => proxies === through.proxies));
   });
 
   it("of an external authorizer's denial: only the log shows who denied", async () => {

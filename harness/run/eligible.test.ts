@@ -176,5 +176,9 @@ test("scenarios of the Gateway API need its CRDs, on every cluster", () => {
   assert.match(whyNot(gateway, [], istio, undefined, { istio: "1.31.0" }) ?? "", /CRDs of the Gateway API are missing/);
   assert.match(whyNot(gateway, [], istio, limits) ?? "", /no GatewayClass `istio` that istiod has accepted/);
   assert.equal(whyNot(gateway, [], istio, limits, { gatewayApi: "v1.6.0" }), undefined);
+  const waypoint = scenario({ features: ["gateway-api", "waypoint"] });
+  const there = { gatewayApi: "v1.6.0" };
+  assert.match(whyNot(waypoint, [], istio, undefined, there) ?? "", /this mesh has no waypoints/);
+  assert.equal(whyNot(waypoint, [], istio, undefined, { ...there, waypoints: true }), undefined);
   assert.equal(whyNot(scenario(), [], istio), undefined);
 });

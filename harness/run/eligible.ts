@@ -25,6 +25,8 @@ export interface MeshFacts {
   readonly istio?: string;
   /** The version of the Gateway API's CRDs, where istiod uses them. */
   readonly gatewayApi?: string | undefined;
+  /** Whether istiod makes waypoints. */
+  readonly waypoints?: boolean | undefined;
 }
 
 /** Which scenarios can run on a mesh of this profile and these limits, and why the others cannot. */
@@ -54,14 +56,14 @@ export function whyNot(
   workloads: readonly Objects[],
   profile: Profile,
   limits?: MeshLimits,
-  { istio, gatewayApi }: MeshFacts = {},
+  { istio, gatewayApi, waypoints = false }: MeshFacts = {},
 ): SkipFinding | undefined {
-  const lacksGatewayApi = gatewayApi === undefined && scenario.features.includes("gateway-api");
-  return (
-    profile.lacks(scenario) ??
-    whyNotVersion(scenario, istio) ??
-    (lacksGatewayApi ? { kind: "no-gateway-api" } : limits && whyNotHere(scenario, workloads, limits))
-  );
+  const { features } = scenario;
+  const unversioned = profile.lacks(scenario) ?? whyNotVersion(scenario, istio);
+  if (unversioned !== undefined) return unversioned;
+  if (gatewayApi === undefined && features.includes("gateway-api")) return { kind: "no-gateway-api" };
+  if (!waypoints && features.includes("waypoint")) return { kind: "no-waypoint" };
+  return limits && whyNotHere(scenario, workloads, limits);
 }
 
 function whyNotVersion({ istio: range }: Scenario, found = ""): SkipFinding | undefined {

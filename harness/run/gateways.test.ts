@@ -37,7 +37,8 @@ it("a Gateway that is not there is the scenario's fault", async () => {
 it("istiod makes a Deployment for a Gateway of its class that nothing else serves", () => {
   assert.equal(deploymentOf(gateway({})), "front-istio");
   assert.equal(deploymentOf(gateway({ addresses: [{ value: "elsewhere" }] })), undefined);
-  assert.equal(deploymentOf(gateway({ gatewayClassName: "istio-waypoint" })), undefined);
+  assert.equal(deploymentOf(gateway({ gatewayClassName: "istio-waypoint" })), "front");
+  assert.equal(deploymentOf(gateway({ gatewayClassName: "istio-remote" })), undefined);
   assert.equal(deploymentOf(gateway({}, "networking.istio.io/v1")), undefined);
   assert.equal(deploymentOf({ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "x" } }), "x");
 });

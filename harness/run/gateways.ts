@@ -28,12 +28,18 @@ interface Reached {
   readonly port: number;
 }
 
+/** What istiod calls the Deployment of a Gateway, by the Gateway's class (istio.io, "Automated deployment"; for waypoints the name alone). */
+const DEPLOYMENTS: Readonly<Record<string, (gateway: string) => string>> = {
+  istio: (gateway) => `${gateway}-istio`,
+  "istio-waypoint": (gateway) => gateway,
+};
+
 /** The Deployment that a manifest makes or has made by istiod; undefined for any other kind, and for a Gateway that something else serves. */
 export function deploymentOf({ apiVersion, kind, metadata, spec }: Manifest): string | undefined {
   if (kind === "Deployment") return metadata.name;
   if (kind !== "Gateway" || !apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) return undefined;
-  const { gatewayClassName, addresses = [] } = (spec ?? {}) as GatewaySpec;
-  return gatewayClassName === "istio" && addresses.length === 0 ? `${metadata.name}-istio` : undefined;
+  const { gatewayClassName = "", addresses = [] } = (spec ?? {}) as GatewaySpec;
+  return addresses.length === 0 ? DEPLOYMENTS[gatewayClassName]?.(metadata.name) : undefined;
 }
 
 /** Where a listener of a Gateway takes requests; the first port of the Service that istiod makes is not a listener's. */

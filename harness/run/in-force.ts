@@ -217,12 +217,10 @@ function whatIsMissing(
 function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): ObjectFinding | undefined {
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
     return undefined;
-  if (targetsOf(manifest).length > 0)
-    return {
-      kind: "attached-to-no-proxy",
-      object: refOf(manifest),
-      proxies: proxies.map((one) => ({ ...podOf(one), because: whyNotAttached(manifest, one, ROOT_NAMESPACE) })),
-    };
+  const because = proxies.map((one) => ({ ...podOf(one), because: whyNotAttached(manifest, one, ROOT_NAMESPACE) }));
+  const isIgnored = because.some((one) => one.because.some(({ kind }) => kind === "selector-at-waypoint"));
+  if (targetsOf(manifest).length > 0 || isIgnored)
+    return { kind: "attached-to-no-proxy", object: refOf(manifest), proxies: because };
   const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};
   return {
     kind: "selects-no-pod",

@@ -8,9 +8,10 @@ import type { Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";
-import { GATEWAY_NAME, type ProxyKind } from "../verdict/attachment.ts";
-import { gatewayIn } from "../model/target.ts";
+import { GATEWAY_NAME, type ProxyKind, type Served } from "../verdict/attachment.ts";
+import { gatewayIn, waypointIn, type Way } from "../model/target.ts";
 import { reachGateway } from "./gateways.ts";
+import { servedBy } from "./waypoints.ts";
 
 /** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
 export const ROOT_NAMESPACE = "istio-system";
@@ -35,6 +36,8 @@ export interface Proxy {
   /** The service account that the pod runs as: its identity in the mesh. */
   readonly serviceAccount: string;
   readonly kind: ProxyKind;
+  /** A waypoint's: what uses it. */
+  readonly serves?: readonly Served[];
 }
 
 /** Where requests go: a URL without path, and the proxies that judge there. */
@@ -48,12 +51,14 @@ export interface Target {
   readonly proxies: readonly Proxy[];
   /** The gateway's: those of the workloads that may be behind it. */
   readonly behind: readonly Proxy[];
+  /** The waypoint that requests must pass, also among {@link proxies}, before the gateway's. */
+  readonly through?: { readonly name: string; readonly proxies: readonly Proxy[] };
 }
 
 /** What names of scenarios mean in a cluster. */
 export interface Places {
   place(name: string): Promise<Place>;
-  target(name: string): Promise<Target>;
+  target(way: Way): Promise<Target>;
 }
 
 type Namespaces = Pick<ClusterHandle, "namespace" | "outsideNamespace" | "ingressUrl">;
@@ -70,7 +75,29 @@ export async function findPlace(kube: Kube, handle: Namespaces, name: string): P
   };
 }
 
-export async function findTarget(kube: Kube, handle: Namespaces, name: string): Promise<Target> {
+export async function findTarget(kube: Kube, handle: Namespaces, { to, through }: Way): Promise<Target> {
+  const waypoint = through === undefined ? undefined : waypointIn(through);
+  const [target, proxies] = await Promise.all([
+    findEntry(kube, handle, to),
+    waypoint === undefined ? [] : findWaypoint(kube, handle.namespace, waypoint),
+  ]);
+  if (through === undefined) return target;
+  return { ...target, proxies: [...proxies, ...target.proxies], through: { name: through, proxies } };
+}
+
+/** A waypoint's pods. */
+async function findWaypoint(kube: Kube, namespace: string, name: string): Promise<Proxy[]> {
+  const [pods, serves] = await Promise.all([
+    readyPods(kube, namespace, `${GATEWAY_NAME}=${name}`),
+    servedBy(kube, namespace, name),
+  ]);
+  const proxies = pods.map((pod) => ({ ...proxyOf(pod), serves })).filter(({ kind }) => kind === "waypoint");
+  if (proxies.length === 0)
+    throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the waypoint ${name} has no ready pod in ${namespace}`);
+  return proxies;
+}
+
+async function findEntry(kube: Kube, handle: Namespaces, name: string): Promise<Target> {
   if (name === "ingress") {
     const pods = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
     if (pods.length === 0)

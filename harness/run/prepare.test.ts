@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Way } from "../model/target.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
 import { locate, named, prepare, type Minting, type Prepared } from "./prepare.ts";
 import { checkOf, HTTPBIN, SLEEP } from "./session.fixture.ts";
@@ -79,7 +80,7 @@ it("places and targets are looked up by name", async () => {
   const asked: string[] = [];
   const places = {
     place: (name: string) => (asked.push(name), Promise.resolve(SLEEP)),
-    target: (name: string) => (asked.push(name), Promise.resolve(HTTPBIN)),
+    target: ({ to }: Way) => (asked.push(to), Promise.resolve(HTTPBIN)),
   };
   const [located] = await locate(places, [checkOf("/")]);
   assert.deepEqual([located?.place, located?.target, asked], [SLEEP, HTTPBIN, ["sleep", "httpbin"]]);

@@ -46,7 +46,7 @@ export async function locate<Spec extends RequestOfCheck>(
   specs: readonly Spec[],
 ): Promise<Located<Spec>[]> {
   return await inLanes(specs, async (spec) => {
-    const [place, target] = await Promise.all([places.place(spec.request.from), places.target(spec.request.to)]);
+    const [place, target] = await Promise.all([places.place(spec.request.from), places.target(spec.request)]);
     return { spec, place, target };
   });
 }

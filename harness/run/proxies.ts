@@ -3,6 +3,7 @@
 import type { Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { askProxy } from "../mesh/proxy-dump.ts";
+import type { ProxyKind } from "../verdict/attachment.ts";
 import { readProxyConfig, type ProxyConfig } from "../verdict/proxy-config.ts";
 import type { Proxy } from "./places.ts";
 import type { Curl } from "./round.ts";
@@ -26,6 +27,13 @@ export function requestsFor(workers: number): number {
   return workers <= 1 ? 1 : Math.ceil(Math.log(workers / MISSED) / -Math.log(1 - 1 / workers));
 }
 
+/** The listeners that judge requests. */
+const JUDGING: Readonly<Record<ProxyKind, string>> = {
+  gateway: "",
+  sidecar: "&name_regex=virtualInbound",
+  waypoint: "&name_regex=main_internal",
+};
+
 /** Envoy's admin interface, from within the pod. */
 const ADMIN = "http://127.0.0.1:15000";
 
@@ -40,9 +48,7 @@ export async function readProxy(
   curl: Curl,
   shellless: Set<string>,
 ): Promise<ProxyConfig | undefined> {
-  const query =
-    proxy.kind === "gateway" ? "resource=dynamic_listeners" : "resource=dynamic_listeners&name_regex=virtualInbound";
-  const path = `config_dump?${query}`;
+  const path = `config_dump?resource=dynamic_listeners${JUDGING[proxy.kind]}`;
   const pod = `${proxy.namespace}/${proxy.pod}`;
   if (!shellless.has(pod)) {
     try {

@@ -13,6 +13,7 @@ import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
 import type { Applied } from "./changes.ts";
 import { inLane, ownerOf, withoutLanes } from "./lane.ts";
 import { gatewayGone } from "./gateways.ts";
+import { nameWay } from "../model/target.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { countWorkers, readProxy, requestsFor } from "./proxies.ts";
@@ -109,7 +110,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
         )),
       ),
     place: (name) => once(`place ${name}`, () => findPlace(kube, handle, name)),
-    target: (name) => once(`target ${name}`, () => findTarget(kube, handle, name)),
+    target: (way) => once(`target ${nameWay(way)}`, () => findTarget(kube, handle, way)),
     server: (name) =>
       once(`server ${name}`, async () => {
         const found = await findServer(kube, handle, name);

@@ -184,7 +184,7 @@ function toResult(
   outcome: CheckOutcome,
   objects: StepResult["objects"],
 ): CheckResult {
-  const { from, to, method } = spec.request;
+  const { from, to, through, method } = spec.request;
   const { status, got, enforcedMs, changes, wrong, stale } = outcome;
   const upstream = target.readyPods === 0 ? [{ kind: "no-ready-pod", workload: to } as const] : [];
   const notes = objects.flatMap((object) => object.findings ?? []);
@@ -192,7 +192,10 @@ function toResult(
   return {
     name: spec.name,
     position: spec.position,
-    request: { from, to, method, url: tokens.redact(request.url), tokens: sent },
+    request: {
+      ...{ from, to, ...(through !== undefined && { through }), method },
+      ...{ url: tokens.redact(request.url), tokens: sent },
+    },
     expected: spec.expect,
     // A workload may echo the token: no signature may get into a report, not even a piece of one.
     got: { ...got, body: tokens.redact(got.body).slice(0, BODY_KEPT) },

@@ -7,6 +7,7 @@ import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
 import type { Answerer, CheckSpec, Expectation, MatrixSpec, Protocol, RequestSpec } from "../model/scenario.ts";
+import { nameWay } from "../model/target.ts";
 import type { TokenVariant } from "../model/token.ts";
 
 /** The checks of one step, in the order of the file. */
@@ -130,19 +131,19 @@ export function expandChecks(
 
 /** A denial proves something only beside an admitted request to the same workload: otherwise the workload may not answer at all. */
 function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
-  const admitted = new Set(checks.filter(({ expect }) => expect.by === "workload").map(({ request }) => request.to));
+  const admitted = new Set(
+    checks.filter(({ expect }) => expect.by === "workload").map(({ request }) => nameWay(request)),
+  );
   const problems = new Map<string, Problem>();
-  for (const { expect, request, position } of checks)
-    if (
-      (expect.by === "authentication" || expect.by === "authorization") &&
-      !admitted.has(request.to) &&
-      !problems.has(request.to)
-    )
-      problems.set(request.to, {
+  for (const { expect, request, position } of checks) {
+    const way = nameWay(request);
+    if ((expect.by === "authentication" || expect.by === "authorization") && !admitted.has(way) && !problems.has(way))
+      problems.set(way, {
         position,
-        message: `a denial at ${request.to} has no witness`,
-        hint: `add a check to this step that ${request.to} answers`,
+        message: `a denial at ${way} has no witness`,
+        hint: `add a check to this step that ${way} answers`,
       });
+  }
   return [...problems.values()];
 }
 
@@ -168,9 +169,11 @@ function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpe
 
 function readRequest(node: Node, path: string): RequestSpec {
   const protocol = valueOf(node, "protocol");
+  const through = valueOf(node, "through");
   return {
     from: textOf(valueOf(node, "from")),
     to: textOf(valueOf(node, "to")),
+    ...(through !== undefined && { through: textOf(through) }),
     method: textOf(valueOf(node, "method")) || "GET",
     path,
     headers: entriesOf(valueOf(node, "headers")).flatMap(({ key, value }) =>
@@ -194,9 +197,9 @@ function answererOf(status: number): Answerer {
   return status === 401 ? "authentication" : status === 403 ? "authorization" : "workload";
 }
 
-function titleOf({ from, to, method, path }: RequestSpec): string {
+function titleOf({ from, to, through, method, path }: RequestSpec): string {
   const request = [...(method === "GET" ? [] : [method]), ...(path === "" ? [] : [path])];
-  return [...request, "from", from, "to", to].join(" ");
+  return [...request, "from", from, "to", nameWay({ to, through })].join(" ");
 }
 
 function count(number: number, noun: string): string {

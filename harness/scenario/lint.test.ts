@@ -136,6 +136,25 @@ test("finds nothing in the scenarios of this repository", async () => {
   assert.deepEqual((await lintScenarios(scenarios, root)).map(formatProblem), []);
 });
 
+test("a request passes a waypoint of this scenario behind a gateway, and needs the feature", () => {
+  const through = (to: string, waypoint: string, features = "gateway-api, waypoint"): string =>
+    lint(
+      step(to).replace("from:", `through: ${waypoint}, from:`).replace("checks:", "apply: own.yaml\n      checks:"),
+      {
+        "own.yaml": ["front", "w"]
+          .map(
+            (name) => `apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata:\n  name: ${name}\nspec: {}\n`,
+          )
+          .join("---\n"),
+      },
+      `, features: [${features}]`,
+    ).join("\n");
+  assert.equal(through("gateway/front", "waypoint/w"), "");
+  assert.match(through("gateway/front", "waypoint/x"), /has a Gateway "x" for waypoint\/x/);
+  assert.match(through("httpbin", "waypoint/w"), /a request to httpbin passes no waypoint/);
+  assert.match(through("gateway/front", "waypoint/w", "gateway-api"), /needs the feature waypoint/);
+});
+
 test("a Gateway of the Gateway API is a target by its name, with or without a listener, and needs the feature", () => {
   const gateway = (apiVersion: string): string =>
     `apiVersion: ${apiVersion}\nkind: Gateway\nmetadata:\n  name: front\nspec: {}\n`;

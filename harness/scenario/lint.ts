@@ -10,7 +10,7 @@ import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, parseSource, startOf, valueOf } from "./source.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
-import { GATEWAY_API_GROUP, gatewayIn, isGateway } from "../model/target.ts";
+import { GATEWAY_API_GROUP, gatewayIn, isGateway, waypointIn } from "../model/target.ts";
 import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
@@ -103,19 +103,36 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
     });
   }
 
+  for (const { request, position } of checks) {
+    const { to, through } = request;
+    if (through === undefined) continue;
+    const name = waypointIn(through) ?? "";
+    if (!isGateway(to))
+      problems.push({
+        position,
+        message: `a request to ${to} passes no waypoint: only a gateway sends requests through one`,
+        hint: "send it to ingress or gateway/<name>, or leave through out",
+      });
+    if (!targets.has(`gateway/${name}`))
+      problems.push({ position, message: `no workload of this scenario has a Gateway "${name}" for ${through}` });
+  }
+
   const present = new Set<string>();
   const shared = new Set(["ingress", ...scenario.workloads.flatMap((workload) => services.get(workload) ?? [])]);
   const isAbsent = (to: string): boolean => ownServices.includes(to) && !shared.has(to) && !present.has(to);
   for (const step of scenario.steps) {
     for (const name of step.delete.flatMap(servicesIn)) present.delete(name);
     for (const name of step.apply.flatMap(servicesIn)) present.add(name);
-    for (const { request, position } of step.checks)
-      if (isAbsent(withoutListener(request.to)))
+    for (const { request, position } of step.checks) {
+      const { to, through } = request;
+      const waypoint = through === undefined ? [] : [`gateway/${waypointIn(through)}`];
+      for (const name of [withoutListener(to), ...waypoint].filter(isAbsent))
         problems.push({
           position,
-          message: `${isGateway(request.to) ? "the Gateway" : "the Service"} "${request.to}" is not there in this step`,
+          message: `${isGateway(name) ? "the Gateway" : "the Service"} "${name === withoutListener(to) ? to : through}" is not there in this step`,
           hint: "apply its manifest in this step or in one before it",
         });
+    }
   }
 
   const echoing = new Set(["ingress", ...(services.get(ECHO_WORKLOAD) ?? []), ...ownServices]);
@@ -166,9 +183,11 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
     needed.push(["mesh-setting", meshAt, `pathNormalization: ${mesh.pathNormalization}`]);
   if (mesh.extAuthz) needed.push(["mesh-setting", meshAt, "extAuthz: true"]);
   for (const step of steps) {
-    for (const { request, position } of step.checks)
+    for (const { request, position } of step.checks) {
       if (request.to === "ingress") needed.push(["ingress-gateway", position, "to: ingress"]);
       else if (isGateway(request.to)) needed.push(["gateway-api", position, `to: ${request.to}`]);
+      if (request.through !== undefined) needed.push(["waypoint", position, `through: ${request.through}`]);
+    }
     for (const { server, position } of step.asked)
       if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
     for (const { objects } of [...step.apply, ...step.delete])

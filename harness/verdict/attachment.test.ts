@@ -15,7 +15,14 @@ const PROXIES = {
   labelled: { ...gatewayOf("gateway", ROOT), labels: { ...gatewayOf("gateway").labels, istio: "ingressgateway" } },
   gateway: gatewayOf("gateway"),
   other: gatewayOf("other"),
-  waypoint: gatewayOf("waypoint", "foo", "waypoint"),
+  waypoint: {
+    ...gatewayOf("waypoint", "foo", "waypoint"),
+    serves: [
+      { kind: "Service", namespace: "foo", name: "httpbin" },
+      { kind: "ServiceEntry", namespace: "foo", name: "elsewhere" },
+      { kind: "Service", namespace: "bar", name: "httpbin" },
+    ],
+  },
 } satisfies Record<string, AttachingProxy>;
 type Name = keyof typeof PROXIES;
 
@@ -45,7 +52,13 @@ const TABLE: readonly (readonly [spec: object, namespace: string, holdsAt: reado
   [classOf("istio"), ROOT, []],
   [classOf("istio-waypoint"), ROOT, ["waypoint"]],
   [classOf("istio-waypoint"), "foo", []],
-  [{ targetRefs: [{ group: "", kind: "Service", name: "httpbin" }] }, "foo", []],
+  [{ targetRefs: [{ ...GATEWAY, name: "waypoint" }] }, "foo", ["waypoint"]],
+  [{ targetRefs: [{ ...GATEWAY, name: "waypoint" }] }, "bar", []],
+  [{ targetRefs: [{ group: "", kind: "Service", name: "httpbin" }] }, "foo", ["waypoint"]],
+  [{ targetRefs: [{ kind: "Service", name: "httpbin" }] }, "bar", ["waypoint"]],
+  [{ targetRefs: [{ kind: "Service", name: "httpbin" }] }, ROOT, []],
+  [{ targetRefs: [{ kind: "Service", name: "elsewhere" }] }, "foo", []],
+  [{ targetRefs: [{ group: "networking.istio.io", kind: "ServiceEntry", name: "elsewhere" }] }, "foo", ["waypoint"]],
 ];
 
 for (const [spec, namespace, holdsAt] of TABLE)
@@ -66,6 +79,7 @@ it("the reason is about each thing that the policy names", () => {
     "other-gateway",
     "service-without-waypoint",
   ]);
+  assert.deepEqual(kinds({ targetRefs: [{ ...service, name: "x" }] }, "waypoint"), ["service-of-no-waypoint"]);
   assert.deepEqual(kinds({ targetRefs: [GATEWAY] }, "gateway", "default"), ["target-in-other-namespace"]);
   assert.deepEqual(kinds({ targetRefs: [GATEWAY] }, "classic", ROOT), ["target-refs-ignored"]);
   assert.deepEqual(kinds(classOf("istio"), "gateway", ROOT), ["class-of-no-waypoint"]);

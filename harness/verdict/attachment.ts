@@ -14,6 +14,15 @@ export interface AttachingProxy {
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly kind: ProxyKind;
+  /** A waypoint's: what uses it. */
+  readonly serves?: readonly Served[];
+}
+
+/** A Service or ServiceEntry that uses a waypoint. */
+export interface Served {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** The fields of a policy that decide. */
@@ -56,7 +65,14 @@ function whyNotTarget(
     if (name !== WAYPOINT_CLASS || proxy.kind !== "waypoint") return { kind: "class-of-no-waypoint", target };
     return namespace === rootNamespace ? undefined : { kind: "class-outside-root-namespace", target };
   }
-  if (kind === "Service" || kind === "ServiceEntry") return { kind: "service-without-waypoint", target };
+  if (kind === "Service" || kind === "ServiceEntry") {
+    if (proxy.kind !== "waypoint") return { kind: "service-without-waypoint", target };
+    const serves = proxy.serves ?? [];
+    // A policy names it in its own namespace.
+    return serves.some((one) => one.kind === kind && one.namespace === namespace && one.name === name)
+      ? undefined
+      : { kind: "service-of-no-waypoint", target };
+  }
   if (namespace !== proxy.namespace) return { kind: "target-in-other-namespace", target };
   return kind === "Gateway" && group === GATEWAY_API_GROUP && name === proxy.gateway
     ? undefined

@@ -10,6 +10,7 @@
 import type { Answer, CheckResult, Status } from "../model/result.ts";
 import type { CheckSpec } from "../model/scenario.ts";
 import type { CheckFinding, Disagreement } from "../model/finding.ts";
+import { nameWay, type Way } from "../model/target.ts";
 import { findDisagreement } from "./judge.ts";
 
 export interface ConvergenceOptions {
@@ -71,8 +72,7 @@ export function startConvergence({ checks, rounds, limitMs, inForceMs }: Converg
       const witnessed = findWitnessed(checks, answers);
       for (const [index, { expect, request }] of checks.entries()) {
         const answer = answers[index]!;
-        const wrong =
-          findDisagreement(expect, answer, request.to) ?? findMissingWitness(expect.by, request.to, witnessed);
+        const wrong = findDisagreement(expect, answer, request.to) ?? findMissingWitness(expect.by, request, witnessed);
         histories[index]!.push({ round: count, atMs, answer, wrong });
       }
       agreeing = histories.every((history) => history.at(-1)!.wrong === undefined) ? agreeing + 1 : 0;
@@ -84,7 +84,7 @@ export function startConvergence({ checks, rounds, limitMs, inForceMs }: Converg
 }
 
 /**
- * The targets that admitted a request in this round. A workload's own 401 or 403 counts only if a check expects it: it could
+ * The ways on which a workload admitted a request in this round. A workload's own 401 or 403 counts only if a check expects it: it could
  * be a denial whose origin is not visible.
  */
 function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly Answer[]): ReadonlySet<string> {
@@ -95,12 +95,13 @@ function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly A
       ((status !== 401 && status !== 403) || (expect.by === "workload" && expect.status === status))
     );
   });
-  return new Set(admitted.map(({ request }) => request.to));
+  return new Set(admitted.map(({ request }) => nameWay(request)));
 }
 
-function findMissingWitness(by: string, to: string, witnessed: ReadonlySet<string>): Disagreement | undefined {
-  if ((by !== "authentication" && by !== "authorization") || witnessed.has(to)) return undefined;
-  return { kind: "no-witness", to };
+function findMissingWitness(by: string, way: Way, witnessed: ReadonlySet<string>): Disagreement | undefined {
+  if ((by !== "authentication" && by !== "authorization") || witnessed.has(nameWay(way))) return undefined;
+  const { to, through } = way;
+  return { kind: "no-witness", to, ...(through !== undefined && { through }) };
 }
 
 /** A check's outcome from all its answers. */

@@ -81,8 +81,12 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
   const { expected, request } = check;
   const agreed = check.status === "passed" || check.status === "flaky";
   if ("missing" in logged) {
-    if (!needsAccessLog(expected) || check.status !== "passed") return check;
-    return { ...check, status: "error", ...explainedBy([notJudged(expected, logged.missing)]) };
+    const { through } = request;
+    if ((through === undefined && !needsAccessLog(expected)) || check.status !== "passed") return check;
+    const lines = logged.missing.map((gap) => (gap.kind === "no-line" ? gap.proxies : undefined));
+    if (through !== undefined && lines.every((one) => one !== undefined))
+      return { ...check, status: "failed", ...explainedBy([{ kind: "bypassed", through, proxies: lines.flat() }]) };
+    return { ...check, status: "error", ...explainedBy([notJudged(check, logged.missing)]) };
   }
   const got = withDetails(check.got, logged, request.to);
   const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
@@ -108,9 +112,12 @@ export function withDetails(answer: Answer, logged: Logged, to: string): Answer 
   return { ...seen, by: passedOn ? "workload" : attribute(seen) };
 }
 
-function notJudged({ details, policy }: Expectation, because: readonly LogGap[]): CheckFinding {
+function notJudged({ expected, request }: CheckResult, because: readonly LogGap[]): CheckFinding {
+  const { details, policy } = expected;
+  const { through } = request;
   return {
     kind: "not-judged",
+    ...(through !== undefined && { through }),
     ...(details !== undefined && { details }),
     ...(policy !== undefined && { policy }),
     because,

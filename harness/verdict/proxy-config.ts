@@ -86,6 +86,9 @@ function nameOf(selector: Readonly<Record<string, string>>): string {
   return createHash("sha256").update(JSON.stringify(selector)).digest("hex").slice(0, 16);
 }
 
+/** Internal listeners that carry requests to a waypoint and judge none (istio/istio pilot/pkg/networking/core/waypoint.go). */
+const TUNNELS = /^(?:(?:inner_|outer_)?connect_originate|forward_inner_connect)$/;
+
 /** Reads a config dump. Unknown shapes give an empty result, not an error: a proxy without policies is normal. */
 export function readProxyConfig(dump: unknown): ProxyConfig {
   const jwt: JwtProvider[] = [];
@@ -115,7 +118,7 @@ export function readProxyConfig(dump: unknown): ProxyConfig {
         if (here.length > 0) marks = marks?.filter((mark) => here.includes(mark)) ?? here;
       }
     });
-    if (active === undefined && error === undefined) continue;
+    if ((active === undefined && error === undefined) || TUNNELS.test(String(field(config, "name")))) continue;
     listeners.push({
       name: String(field(config, "name") ?? ""),
       marks: marks ?? [],

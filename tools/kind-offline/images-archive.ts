@@ -4,7 +4,7 @@ import { copyFile, cp, link, mkdir, rename, stat, writeFile } from "node:fs/prom
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import { resolveImage } from "../../clusters/components/catalogue.ts";
+import { resolveImage, type Shelf } from "../../clusters/components/catalogue.ts";
 import type { Installed } from "../../clusters/components/components.ts";
 import { sha256OfFile } from "../../clusters/components/manifest.ts";
 import type { Recipe, Workshop } from "../../clusters/components/recipe.ts";
@@ -12,7 +12,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { hashesBelow } from "./node-root.ts";
 
 /** Raised when the code below makes other images out of the same components. */
-const REVISION = "1";
+const REVISION = "2";
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -28,7 +28,7 @@ interface ImagePlan {
 
 /** Where the parts of the images lie. */
 export interface Parts {
-  readonly installed: Installed;
+  readonly installed: Installed & Pick<Shelf, "bootstraps">;
   /** Folder with Debian's catatonit. */
   readonly nodeRoot: string;
   /** Image name by kubeadm's name of it: `kube-apiserver`, `etcd`, `coredns`, `pause`, … */

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import { mkdtempDisposable } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
+import { writeBootstraps } from "../../clusters/components/bootstrap.ts";
 import { cacheRoot } from "../../clusters/components/cache.ts";
 import { ensureEntry, entryName, formatSeconds } from "../../clusters/components/entry.ts";
 import type { EnsureOptions, Installed, InstalledComponent } from "../../clusters/components/components.ts";
@@ -8,6 +10,7 @@ import { ensureComponents } from "../../clusters/components/components.ts";
 import { nodeRecipes } from "../../clusters/components/list.ts";
 import { inLanes } from "../../harness/lanes.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
+import { ownTempFolder } from "../../harness/own.ts";
 import { docker, hasImage } from "../../clusters/kind/docker.ts";
 import { workloadImages } from "../../clusters/kind/images.ts";
 import { meshImages, ownMesh } from "../../clusters/kind/meshes.ts";
@@ -43,8 +46,9 @@ export async function ensureOfflineImages(options: EnsureOptions): Promise<Offli
   if (!kubernetes) throw new Error("no recipe of Kubernetes' node programs");
   const version = `v${kubernetes.version}`;
   const controlPlane = await controlPlaneImages(kubernetes, version);
+  await using bootstraps = await mkdtempDisposable(join(ownTempFolder(), "meshproof-bootstraps-"));
   const recipe = imagesArchive(version, {
-    installed,
+    installed: { ...installed, bootstraps: await writeBootstraps(installed.components, bootstraps.path) },
     nodeRoot: root.dir,
     controlPlane,
     meshAndWorkloads: [...new Set(installed.meshes.map(ownMesh).flatMap(meshImages)), ...(await workloadImages())],

@@ -1,0 +1,37 @@
+/** What uses a waypoint: the Services whose requests istiod sends through it. */
+
+import type { KubernetesObject } from "@kubernetes/client-node";
+import type { Kube } from "../mesh/client.ts";
+import type { Served } from "../verdict/attachment.ts";
+
+/** On what uses a waypoint, or on its namespace (istio.io, "Configure waypoint proxies"). */
+const USES = "istio.io/use-waypoint";
+const USES_NAMESPACE = "istio.io/use-waypoint-namespace";
+
+/** The kinds that a policy at a waypoint may be for. */
+const KINDS = [
+  ["v1", "Service"],
+  ["networking.istio.io/v1", "ServiceEntry"],
+] as const;
+
+/** The Services and ServiceEntries of a namespace that use a waypoint of this namespace. */
+export async function servedBy(
+  { core, objects }: Pick<Kube, "core" | "objects">,
+  namespace: string,
+  waypoint: string,
+): Promise<Served[]> {
+  const [own, ...lists] = await Promise.all([
+    core.readNamespace({ name: namespace }),
+    ...KINDS.map(async ([apiVersion, kind]) => {
+      const { items } = await objects.list<KubernetesObject>(apiVersion, kind, namespace);
+      return items.map(({ metadata }) => ({ kind, name: metadata?.name ?? "", labels: metadata?.labels ?? {} }));
+    }),
+  ]);
+  return lists.flat().flatMap(({ kind, name, labels }) => {
+    // A label of its own counts, `none` too, and not the namespace's.
+    const from = labels[USES] === undefined ? (own.metadata?.labels ?? {}) : labels;
+    return from[USES] === waypoint && (from[USES_NAMESPACE] ?? namespace) === namespace
+      ? [{ kind, namespace, name }]
+      : [];
+  });
+}
