@@ -1,6 +1,7 @@
 import type { AppliedObject, CheckResult, RunResult } from "../harness/model/result.ts";
 import { describeConfig } from "./describe.ts";
 import { prepare } from "./prepare.ts";
+import { describeChange } from "./policy-words.ts";
 import { describeNote, sentences } from "./words.ts";
 
 /**
@@ -13,8 +14,11 @@ export function formatJson(result: RunResult): string {
 
 /** Adds sentences for people to the findings. No code reads them. */
 function withTexts(result: RunResult): unknown {
-  const ofObject = (object: AppliedObject): unknown =>
-    object.findings === undefined ? object : { ...object, note: sentences(object.findings) };
+  const ofObject = ({ changes, ...object }: AppliedObject): unknown => ({
+    ...object,
+    ...(changes && { changes: changes.map((change) => ({ ...change, text: describeChange(change) })) }),
+    ...(object.findings && { note: sentences(object.findings) }),
+  });
   const ofCheck = (check: CheckResult): unknown => {
     const { explanation } = check;
     if (explanation === undefined) return check;

@@ -2,6 +2,7 @@ import path from "node:path";
 import type { Finding } from "../harness/model/finding.ts";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
 import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
+import { changesIn, describePolicyChanges } from "./policy-words.ts";
 import { drawMatrix } from "./matrix-text.ts";
 import { prepare } from "./prepare.ts";
 import { redact } from "../harness/safe/redact.ts";
@@ -108,13 +109,20 @@ function closing(result: RunResult, options: TerminalOptions): string[] {
   return [lines.join("\n")];
 }
 
+/** How many changes of the user's policies the summary prints. */
+const MOST_CHANGES = 5;
+
 function times(result: RunResult, outcomes: readonly Outcome[]): Line[] {
   const { meshReadyMs, workloadsReadyMs, firstVerdictMs, totalMs } = result.timing;
   const { kind, versions } = result.cluster;
   const slowest = outcomes
     .filter(({ check, step, status }) => check !== undefined && step?.objects.length !== 0 && status === "passed")
     .sort((a, b) => (b.check?.enforcedMs ?? 0) - (a.check?.enforcedMs ?? 0))[0];
+  const changed = changesIn(result);
+  const more = changed.length > MOST_CHANGES ? [`${changed.length - MOST_CHANGES} more changes in the report`] : [];
   return [
+    // Also where all passed: it passed with these.
+    ...list("changed", [...changed.slice(0, MOST_CHANGES), ...more]),
     field("cluster", `${kind}, Kubernetes ${versions.kubernetes}, Istio ${versions.istio}, Envoy ${versions.envoy}`),
     ...(slowest?.check && slowest.check.enforcedMs > 0
       ? [
@@ -243,6 +251,7 @@ function circumstances(group: readonly Outcome[]): Line[] {
   ];
   return [
     ...(step === undefined ? [] : list("policies", policyLines(scenario, step, group.flatMap(findingsOf)))),
+    ...(step === undefined ? [] : list("changed", changeLines(scenario, step))),
     ...list("why", why),
     ...list("details", details.slice(0, 3)),
     ...list("config", configs.slice(0, 2)),
@@ -262,6 +271,13 @@ function policyLines(scenario: ScenarioResult, step: StepResult, told: readonly 
       .map((object) => `${describeObject(object)} (${describeForce(object, told)})`),
   ];
   return lines.length === 0 ? ["none"] : lines;
+}
+
+function changeLines(scenario: ScenarioResult, step: StepResult): string[] {
+  return policiesInForce(scenario, step).flatMap(({ object }) => {
+    const changed = describePolicyChanges(object);
+    return changed === undefined ? [] : [`${describeObject(object)}: ${changed}`];
+  });
 }
 
 function findingsOf({ findings, scenario }: Outcome): readonly Finding[] {

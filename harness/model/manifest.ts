@@ -1,5 +1,6 @@
 /** A manifest file as a person would `kubectl apply` it, as plain data: what is loaded once can be handed to another process. */
 
+import type { NotApplied, PolicyChange } from "./own-policy.ts";
 import type { Position } from "./scenario.ts";
 
 /** How a proxy or istiod reaches keys outside the mesh. */
@@ -30,6 +31,13 @@ export interface ManifestFile {
   readonly position: Position;
   readonly text: string;
   /** The objects as the file writes them, substitutions not made; those of a List each for itself. */
-  readonly objects: readonly { readonly object: ManifestObject; readonly position: Position }[];
+  readonly objects: readonly {
+    readonly object: ManifestObject;
+    readonly position: Position;
+    /** What meshproof changed of it, where it is from elsewhere in the repository. */
+    readonly changes?: readonly PolicyChange[];
+  }[];
   readonly uses: readonly Substitution[];
+  /** What is in the file and is not applied, where it is from elsewhere in the repository. */
+  readonly notApplied?: readonly NotApplied[];
 }

@@ -7,6 +7,7 @@ import * as z from "zod";
 import { clusterInfo, meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
+import type { PolicyChange } from "./own-policy.ts";
 import type { Expectation } from "./scenario.ts";
 import { count, texts, time, type Immutable } from "./schema.ts";
 
@@ -136,6 +137,9 @@ export const appliedObject = z
       )
       .optional(),
     proxies: texts.describe("The proxies that have it (`foo/httpbin-…`)."),
+    changes: findings<PolicyChange>(
+      "What meshproof changed of a policy from elsewhere in the user's repository: PolicyChange in harness/model/own-policy.ts.",
+    ),
     findings: findings<ObjectFinding>("What is strange about it."),
     note: z.string().describe("The findings in words, for people. Written to the file alone.").optional(),
   })
@@ -151,6 +155,16 @@ const step = z
     findings: findings<StepFinding>("Why it could not be judged; such a step is in error and has no checks."),
     reason,
     objects: z.array(appliedObject),
+    notApplied: z
+      .array(
+        z.strictObject({
+          object: z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string() }),
+          position,
+          because: z.enum(["workload", "irrelevant", "chosen"]),
+        }),
+      )
+      .describe("Objects beside policies in files of the user's repository, which were not applied.")
+      .optional(),
     checks: z.array(check),
     asked: z.array(asked),
     matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),

@@ -6,10 +6,65 @@
 import * as z from "zod";
 import { meshSetting } from "./cluster.ts";
 import { knownFailure } from "./known.ts";
-import { anything, distinct, filled, form, name, oneOrMany, text, toJsonSchema } from "./schema.ts";
+import { KEPT_FIELDS, NAMESPACE_TARGETS } from "./own-policy.ts";
+import { anything, distinct, filled, form, name, text, toJsonSchema, type Immutable } from "./schema.ts";
 import { tokenSpec, tokenVariant } from "./token.ts";
 
-const manifestFile = form("the name of a .yaml file in the scenario's folder", /^(?!\.)[A-Za-z0-9._-]+\.ya?ml$/u);
+const manifestFile = form(
+  "the name of a .yaml file in the scenario's folder, or a path to one",
+  /^(?:(?!\.)[A-Za-z0-9._-]+|[^\u0000-\u001f]*\/[^\u0000-\u001f/]+)\.ya?ml$/u,
+  "A manifest in the scenario's folder; or a path that begins at this folder (`../../deploy/authz.yaml`) to policies of the repository, whose namespaces and keys are mapped.",
+);
+
+const objectNames = (description: string) =>
+  distinct(z.array(text()).min(1))
+    .describe(`${description} Each is a kind, or a kind and a name (Kind/name).`)
+    .optional();
+
+const selection = {
+  only: objectNames("The objects that are applied."),
+  leaveOut: objectNames("Objects that are not applied."),
+  asIs: distinct(z.array(z.enum(KEPT_FIELDS)).min(1))
+    .describe("Fields that are applied unchanged although they mean something else in the mesh of a test.")
+    .optional(),
+};
+
+const ownPolicies = z.union([
+  z.strictObject({ path: text("Path of a YAML file, from the scenario's folder."), ...selection }).describe("A file."),
+  z
+    .strictObject({
+      kustomize: text("The folder of a kustomization, from the scenario's folder: `kubectl kustomize` builds it."),
+      ...selection,
+    })
+    .describe("A kustomization."),
+  z
+    .strictObject({
+      command: z
+        .array(text())
+        .min(1)
+        .describe(
+          "A program and its arguments, run without a shell in the scenario's folder; what it prints is applied.",
+        ),
+      ...selection,
+    })
+    .describe("What a command prints, such as `helm template`."),
+]);
+/** Policies that are taken from where they are in a repository. */
+export type OwnPolicies = Immutable<z.infer<typeof ownPolicies>>;
+
+const manifestSource = z.union([manifestFile, ...ownPolicies.options]);
+const manifests = z.union([...manifestSource.options, distinct(z.array(manifestSource).min(1))]).meta({
+  title:
+    "the name of a .yaml file in the scenario's folder, a path to one, a mapping with path, kustomize or command, or a list",
+});
+
+/** The repository's namespaces, with what each is in a scenario. */
+export const namespaceMap = z.record(
+  name(),
+  z
+    .enum(NAMESPACE_TARGETS)
+    .describe("`${ns}`, `${outside.ns}`, `istio-system`, or `absent`: no pod of the scenario is in it."),
+);
 
 const headerValue = form("a header value on one line", /^[^\r\n\u0000]*$/u);
 
@@ -135,8 +190,8 @@ const step = z
     name: text(
       "Unique in its scenario. It is an id: do not change it later. A sentence that is true if the step passes.",
     ),
-    apply: oneOrMany(manifestFile).describe("Manifests to apply.").optional(),
-    delete: oneOrMany(manifestFile)
+    apply: manifests.describe("Manifests to apply.").optional(),
+    delete: manifests
       .describe(
         "Manifests whose objects are deleted. Everything that was applied is deleted at the end of the scenario.",
       )
@@ -195,6 +250,11 @@ const spec = z
       "Folders of scenarios/workloads that must be running.",
     ),
     mesh: meshSetting.optional(),
+    namespaces: namespaceMap
+      .describe(
+        "For policies from elsewhere in the repository: each of their namespaces, with what it is in this scenario.",
+      )
+      .optional(),
     tokens: z.record(name(), tokenSpec).describe("Token name to how it is made.").optional(),
     requests: z
       .record(

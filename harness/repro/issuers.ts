@@ -118,7 +118,7 @@ const RSA = /^(RS|PS)\d/;
  * The kids and algorithms of a JWKS, without key material.
  * @param used the token's algorithm, for a key without `alg` that can verify it
  */
-function keysOfJwks(text: string, used: Algorithm | undefined): MadeIssuer["keys"] {
+export function keysOfJwks(text: string, used: Algorithm | undefined): MadeIssuer["keys"] {
   const curves: Record<string, Algorithm> = { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", Ed25519: "EdDSA" };
   const rsa = used !== undefined && RSA.test(used) ? used : "RS256";
   const oct = used?.startsWith("HS") === true ? used : "HS256";

@@ -5,6 +5,7 @@ import { ROOT } from "./services.ts";
 import type { Topology } from "./topology.ts";
 import { issuerFileOf, type MadeIssuer } from "./issuers.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
+import { withNamespaces } from "../policies/names.ts";
 import { isPolicy } from "./understood.ts";
 
 interface Parts {
@@ -70,9 +71,21 @@ export function portable({
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, mapped(inner, name)]));
   };
+  const renamed = (namespace: string): string | undefined =>
+    namespace === home ? "${ns}" : namespace === other ? "${outside.ns}" : undefined;
+  // Elsewhere in a policy, such as in a claim or a label, the same text is not the namespace.
+  const policy = ({ metadata, spec, ...object }: TicketObject): object => ({
+    ...object,
+    metadata: {
+      ...metadata,
+      ...(metadata.namespace && { namespace: renamed(metadata.namespace) ?? metadata.namespace }),
+    },
+    ...(spec && { spec: withNamespaces(spec, renamed) }),
+  });
   const files = new Map<string, string>();
   for (const one of issuers) files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
-  for (const { file, object } of applied) files.set(`${folder}/${file}`, toYaml(mapped(object)));
+  for (const { file, object } of applied)
+    files.set(`${folder}/${file}`, toYaml((isPolicy(object) ? policy(object) : mapped(object))));
   const kept = made.filter((object) => {
     const { kind, metadata } = object as TicketObject;
     return kind !== "Namespace" && !metadata.name.startsWith("ticket-caller");

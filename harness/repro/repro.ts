@@ -117,7 +117,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place, kee
     task.scenariosRoot,
     translation.scenario(() => ANYTHING),
   );
-  const { scenarios, problems } = await loadScenarios(root, tempDir);
+  const { scenarios, problems } = await loadScenarios(root, { base: tempDir });
   const [scenario] = scenarios;
   if (scenario === undefined || problems.length > 0) throw invalidScenarios(problems);
   const id = place.newId();

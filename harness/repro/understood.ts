@@ -57,6 +57,18 @@ export function refOf({ kind, metadata }: TicketObject): ObjectRef {
   return { kind, namespace: metadata.namespace ?? "", name: metadata.name };
 }
 
+/** What an object is to the proxies: a policy, a rule about where requests go, what answers or sends them, or nothing. */
+export function roleOf(object: TicketObject): "policy" | "routing" | "workload" | "irrelevant" {
+  if (groupOf(object.apiVersion) === "security.istio.io" && isIn(APPLIED, object)) return "policy";
+  if (isMeshConfig(object)) return "routing";
+  return isIn(IRRELEVANT, object) ? "irrelevant" : isIn(WORKLOADS, object) ? "workload" : "routing";
+}
+
+/** The part of a value that is a variable: of a shell, of Helm, or a name between angle brackets. */
+export function openValueIn(value: string): string | undefined {
+  return VARIABLE.exec(value)?.[0];
+}
+
 /** Whether an external authorizer decides about a policy's requests. */
 export function isCustom({ apiVersion, kind, spec }: TicketObject): boolean {
   return groupOf(apiVersion) === "security.istio.io" && kind === "AuthorizationPolicy" && spec?.["action"] === "CUSTOM";
@@ -238,7 +250,7 @@ export function valuesOf(objects: readonly TicketObject[]): {
         Object.entries(value).map(([key, inner]) => [key, read(object, inner, path === "" ? key : `${path}.${key}`)]),
       );
     if (typeof value !== "string") return value;
-    const [text] = VARIABLE.exec(value) ?? [];
+    const text = openValueIn(value);
     if (text === undefined) return value;
     differences.push({ kind: "value-open", object: refOf(object), field: path, text, decides: "unknown" });
     // meshproof has variables of its own.

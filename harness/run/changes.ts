@@ -7,8 +7,10 @@ import { statusOf } from "../mesh/api-error.ts";
 import type { Manifest } from "../mesh/client.ts";
 import type { ObjectRef } from "../mesh/journal.ts";
 import { inLanes } from "../lanes.ts";
+import { mapTexts } from "../safe/map-texts.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
+import type { PolicyChange } from "../model/own-policy.ts";
 import type { StepSpec } from "../model/scenario.ts";
 import { deploymentOf } from "./gateways.ts";
 import { ROOT_NAMESPACE } from "./places.ts";
@@ -24,6 +26,8 @@ export interface Change {
   readonly line: number;
   /** Of this object alone, where its file has others. */
   readonly yaml: string;
+  /** What meshproof changed of it, where it is from elsewhere in the user's repository. */
+  readonly changes?: readonly PolicyChange[];
 }
 
 /** Objects that a scenario has in the cluster, by kind, namespace and name. */
@@ -54,11 +58,17 @@ export function changesOf(step: Pick<StepSpec, "apply" | "delete">, values: Subs
   const read = (file: ManifestFile, verb: Change["verb"]): Change[] => {
     const { objects, texts } = substitute(file, values);
     return objects.map((manifest, index) => {
-      const { line } = file.objects[index]!.position;
-      return { verb, manifest, file: file.file, line, yaml: texts[index]! };
+      const { position, changes } = file.objects[index]!;
+      const made = changes && { changes: mapTexts(changes, (text) => named(text, values)) };
+      return { verb, manifest, file: file.file, line: position.line, yaml: texts[index]!, ...made };
     });
   };
   return [...step.delete.flatMap((file) => read(file, "delete")), ...step.apply.flatMap((file) => read(file, "apply"))];
+}
+
+/** The names of the run's namespaces in place of their substitutions. */
+function named(text: string, { ns, outsideNs }: SubstitutionValues): string {
+  return text.replaceAll("${ns}", () => ns).replaceAll("${outside.ns}", () => outsideNs);
 }
 
 /**

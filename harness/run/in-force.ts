@@ -301,7 +301,7 @@ function podOf({ namespace, pod }: Proxy): PodRef {
 
 function toObject(
   mesh: PushingMesh,
-  { verb, manifest, file, line, yaml }: Change,
+  { verb, manifest, file, line, yaml, changes }: Change,
   proxies: readonly Proxy[],
   reached: ReadonlyMap<Proxy, { readonly ms: number; readonly config: ProxyConfig }>,
 ): AppliedObject {
@@ -319,6 +319,7 @@ function toObject(
     line,
     // An inline JWKS may hold symmetric keys.
     yaml: mesh.tokens.redact(yaml),
+    ...(changes && changes.length > 0 && { changes }),
     proxies: verb === "apply" ? there.map(keyOf) : [],
     ...(concerned.length > 0 &&
       there.length === concerned.length && {

@@ -46,7 +46,10 @@ export async function knownFailuresOf(
 
 async function load(settings: RunSettings): Promise<readonly Scenario[]> {
   if (settings.loaded !== undefined) return JSON.parse(await readFile(settings.loaded, "utf8")) as Scenario[];
-  const { scenarios, problems } = await loadScenarios(settings.scenarios, projectOf(settings));
+  const { scenarios, problems } = await loadScenarios(settings.scenarios, {
+    base: projectOf(settings),
+    namespaces: settings.namespaces,
+  });
   if (problems.length > 0) throw invalidScenarios(problems);
   return scenarios;
 }

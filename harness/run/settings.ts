@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
+import type { NamespaceMap } from "../model/own-policy.ts";
 import type { Shard } from "../model/result.ts";
 import { BROUGHT } from "../scenario/brought.ts";
 
@@ -28,6 +29,10 @@ export interface RunSettings {
   readonly cluster: ClusterChoice;
   /** The folder `scenarios`. */
   readonly scenarios: string;
+  /** What file names in positions begin at; default the folder that holds the scenarios. */
+  readonly project?: string;
+  /** The repository's namespaces, with what each is in scenarios. */
+  readonly namespaces?: NamespaceMap;
   /** A file that has all of them, as the process that started this run has loaded them. */
   readonly loaded?: string;
   /** Those that were selected; default all. */
@@ -127,7 +132,7 @@ export function readCluster(text: string | undefined): ClusterChoice {
   return { kind: kind === "kind" ? "kind" : "embedded", name, keep: true };
 }
 
-/** Positions in reports are relative to the folder that holds the scenarios. */
-export function projectOf({ scenarios }: Pick<RunSettings, "scenarios">): string {
-  return path.dirname(scenarios);
+/** What positions in reports are relative to: the folder of the config, or the one that holds the scenarios. */
+export function projectOf({ project, scenarios }: Pick<RunSettings, "project" | "scenarios">): string {
+  return project ?? path.dirname(scenarios);
 }

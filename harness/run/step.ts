@@ -165,8 +165,12 @@ function unjudged(
   };
 }
 
-function emptyResult({ name, position, matrices }: StepSpec): Omit<StepResult, "status" | "timing"> {
-  return { name, position, objects: [], checks: [], asked: [], matrices, rounds: 0 };
+function emptyResult({ name, position, apply, matrices }: StepSpec): Omit<StepResult, "status" | "timing"> {
+  const notApplied = apply.flatMap((file) => file.notApplied ?? []);
+  return {
+    ...{ name, position, objects: [], checks: [], asked: [], matrices, rounds: 0 },
+    ...(notApplied.length > 0 && { notApplied }),
+  };
 }
 
 function timingOf(at: Record<"started" | "appliedAt" | "inForceAt" | "probedAt", number>): StepResult["timing"] {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { test } from "node:test";
+import { describe, it, test } from "node:test";
 import { parseIssuer } from "../tokens/issuer.ts";
 import { loadScenarios, parseScenario } from "./load.ts";
 import type { Surroundings } from "./load.ts";
@@ -228,7 +228,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     name: "an empty value",
     text: change("apply: policy.yaml", "apply:"),
     problems: [
-      `${FILE}:15:13 apply must be the name of a .yaml file in the scenario's folder or a list, found nothing`,
+      `${FILE}:15:13 apply must be the name of a .yaml file in the scenario's folder, a path to one, a mapping with path, kustomize or command, or a list, found nothing`,
     ],
   },
   {
@@ -516,4 +516,62 @@ test("a step deletes only what an earlier step of the scenario applied", () => {
   assert.deepEqual(problemsOf(steps("      delete: theirs.yaml\n      apply: theirs.yaml\n"), files), [
     refused(24, "prod/jwt-example"),
   ]);
+});
+
+describe("policies of the repository", () => {
+  const OWN = `apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: { name: jwt, namespace: shop }
+spec:
+  jwtRules:
+    - { issuer: https://corp.example, jwksUri: https://corp.example/keys }
+`;
+  const load = (apply: string, namespaces = 'namespaces: { shop: "${ns}" }') =>
+    parseScenario(
+      change("apply: policy.yaml", `apply: ${apply}`).replace("  tokens:\n", `  ${namespaces}\n  tokens:\n`),
+      FILE,
+      {
+        ...surroundings(),
+        readOwn: (source) =>
+          "path" in source && source.path !== "../../deploy/jwt.yaml"
+            ? { message: `there is no file ${source.path}` }
+            : { text: OWN, file: "path" in source ? "deploy/jwt.yaml" : "the command" },
+      },
+    );
+
+  for (const apply of [
+    "../../deploy/jwt.yaml",
+    "{ path: ../../deploy/jwt.yaml, only: [RequestAuthentication/jwt] }",
+    "[{ kustomize: ../../deploy }]",
+    "{ command: [helm, template, ../../charts/shop] }",
+  ])
+    it(`are applied from ${apply}, with the feature that their keys need`, () => {
+      const { scenario, problems } = load(apply);
+      assert.deepEqual(problems, []);
+      assert.deepEqual(scenario!.features, ["outside-host"]);
+      const [manifest] = scenario!.steps[0]!.apply;
+      assert.match(manifest!.text, /namespace: \$\{ns\}/);
+      assert.equal(manifest!.position.line, 16);
+      assert.equal(manifest!.objects[0]!.changes?.length, 2);
+    });
+
+  it("name a namespace of the scenario, or the file and line of the policy are an error", () => {
+    const { problems } = load("../../deploy/jwt.yaml", "namespaces: {}");
+    assert.deepEqual(problems.map(formatProblem), [
+      'deploy/jwt.yaml:3:35 the namespace shop of RequestAuthentication jwt is not in the scenario; add it to the scenario\'s namespaces: { shop: "${ns}" }, or "${outside.ns}", istio-system or absent',
+    ]);
+  });
+
+  it("that are not there are an error where the scenario names them", () => {
+    const { problems } = load("../../deploy/other.yaml");
+    assert.deepEqual(problems.map(formatProblem), [`${FILE}:16:14 there is no file ../../deploy/other.yaml`]);
+  });
+
+  it("are described by known keys alone", () => {
+    const { problems } = load("{ kustomise: ../../deploy }");
+    assert.match(
+      problems.map(formatProblem).join("\n"),
+      /:16:16 unknown key "kustomise" in apply/,
+    );
+  });
 });

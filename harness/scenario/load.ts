@@ -1,7 +1,7 @@
 /** Reads scenario folders, and finds every mistake that can be found without a cluster, all at once. */
 
 import { readdir, readFile } from "node:fs/promises";
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
 import { inLanes } from "../lanes.ts";
@@ -11,7 +11,9 @@ import type { Issuer } from "../model/token.ts";
 import { issuersDirsOf, workloadsDirsOf } from "./brought.ts";
 import { expandChecks } from "./expand.ts";
 import { checkManifest, namesIn, readManifest } from "./manifest.ts";
-import { scenarioFile } from "../model/scenario-file.ts";
+import { readSource, type SourceText } from "../policies/source.ts";
+import { translatePolicies } from "../policies/translate.ts";
+import { scenarioFile, type OwnPolicies } from "../model/scenario-file.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { renameOldKeys } from "./renamed.ts";
@@ -19,6 +21,7 @@ import { validate } from "./validate.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
 import type { ManifestFile } from "../model/manifest.ts";
+import type { NamespaceMap } from "../model/own-policy.ts";
 import type { AskedSpec, Scenario, StepSpec } from "../model/scenario.ts";
 import type { TokenSpec } from "../model/token.ts";
 
@@ -29,6 +32,16 @@ export interface Surroundings {
   readonly issuers: ReadonlyMap<string, Issuer>;
   /** Text of the manifests of the scenario's folder, by file name. */
   readonly manifests: ReadonlyMap<string, string>;
+  /** Reads policies from elsewhere in the repository. */
+  readonly readOwn?: (source: OwnPolicies) => SourceText;
+  /** Of the repository's namespaces: for those that the scenario does not map itself. */
+  readonly namespaces?: NamespaceMap;
+}
+
+export interface LoadOptions {
+  /** The base of file names in positions; default the parent of `root`. */
+  readonly base?: string;
+  readonly namespaces?: NamespaceMap | undefined;
 }
 
 export interface Loaded {
@@ -42,10 +55,12 @@ export interface Loaded {
 /**
  * Loads every `<group>/<name>/scenario.yaml` below a folder, and collects all problems.
  * @param root the folder `scenarios`; its `workloads` and `issuers`, which replace those that meshproof brings, are not groups
- * @param base the base of file names in positions; default the parent of `root`
  */
-export async function loadScenarios(root: string, base: string = dirname(join(root))): Promise<Loaded> {
-  const nameFile = (path: string): string => relative(base, path).split(sep).join("/");
+export async function loadScenarios(
+  root: string,
+  { base = dirname(join(root)), namespaces = {} }: LoadOptions = {},
+): Promise<Loaded> {
+  const nameFile = nameFileOf(base);
   const { issuers, problems } = await readIssuers(issuersDirsOf(root), nameFile);
   const workloads = await workloadNames(root);
   const scenarios: Scenario[] = [];
@@ -62,13 +77,19 @@ export async function loadScenarios(root: string, base: string = dirname(join(ro
         continue;
       }
       const manifests = await readManifests(folder);
-      const loaded = parseScenario(text, nameFile(path), { workloads, issuers, manifests });
+      const readOwn = (source: OwnPolicies): SourceText =>
+        readSource(source, resolve(folder), nameFileOf(resolve(base)));
+      const loaded = parseScenario(text, nameFile(path), { workloads, issuers, manifests, readOwn, namespaces });
       if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
       problems.push(...loaded.problems);
       warnings.push(...loaded.warnings);
     }
   }
   return { scenarios, problems: sortProblems(problems), warnings };
+}
+
+function nameFileOf(base: string): (path: string) => string {
+  return (path) => relative(base, path).split(sep).join("/");
 }
 
 /**
@@ -78,7 +99,7 @@ export async function loadScenarios(root: string, base: string = dirname(join(ro
 export function parseScenario(
   text: string,
   file: string,
-  { workloads, issuers, manifests }: Surroundings,
+  { workloads, issuers, manifests, readOwn, namespaces: usual = {} }: Surroundings,
 ): { scenario?: Scenario; problems: Problem[]; warnings: Problem[] } {
   const source = parseSource(text, file);
   const problems: Problem[] = [...source.problems];
@@ -131,6 +152,25 @@ export function parseScenario(
       each === "scenario.yaml" ? [] : [[each, readManifest(content, `${folder}/${each}`)] as const],
     ),
   );
+  const namespaces = { ...usual, ...(valueOf(spec, "namespaces")?.toJSON() as NamespaceMap | undefined) };
+  const own = new Map<string, ReturnType<typeof translatePolicies>>();
+  const pickOwn = (node: Node): ManifestFile[] => {
+    const position = source.positionAt(startOf(node));
+    const entry = kindOf(node) === "text" ? { path: textOf(node) } : (node.toJSON() as OwnPolicies);
+    const key = JSON.stringify(entry);
+    let found = own.get(key);
+    if (found === undefined) {
+      const read = readOwn?.(entry) ?? { message: "policies of a repository are not read here" };
+      if ("message" in read) {
+        report(node, read.message, read.hint);
+        return [];
+      }
+      found = translatePolicies(read.text, read.file, entry, { namespaces, issuers });
+      own.set(key, found);
+      problems.push(...found.problems);
+    }
+    return [{ ...found.manifest, position }];
+  };
   const steps: StepSpec[] = [];
   for (const step of itemsOf(valueOf(spec, "steps"))) {
     if (!isSound(step)) continue;
@@ -143,11 +183,15 @@ export function parseScenario(
     if (asked.length > 0 && expanded.checks.length === 0)
       report(asked[0]!, "jwksFetchedBy needs a check in its step", "without a request no keys are fetched");
     const pick = (key: "apply" | "delete"): ManifestFile[] =>
-      filesOf(valueOf(step, key)).flatMap((node) => pickManifest(node, files, source, problems));
+      filesOf(valueOf(step, key)).flatMap((node) =>
+        isOwn(node) ? pickOwn(node) : pickManifest(node, files, source, problems),
+      );
     // An object that the scenario did not apply may be another user's, and the run would delete it.
     const applied = new Set(steps.flatMap((earlier) => earlier.apply.flatMap(namesIn)));
     for (const node of filesOf(valueOf(step, "delete")))
-      for (const object of [files.get(textOf(node))?.manifest ?? []].flat().flatMap(namesIn))
+      for (const object of (isOwn(node) ? pickOwn(node) : [files.get(textOf(node))?.manifest ?? []].flat()).flatMap(
+        namesIn,
+      ))
         if (!applied.has(object))
           report(
             node,
@@ -190,7 +234,7 @@ export function parseScenario(
     title,
     source: origin,
     level,
-    features,
+    features: own.size === 0 ? features : [...new Set([...features, ...featuresOf(steps)])],
     tags,
     ...(range !== undefined && { istio: range }),
     ...(knownFailure && { knownFailure }),
@@ -234,6 +278,17 @@ function checkToken(
   for (const key of ["alg", "signedBy", "claims", "expiresIn", "notBefore", "issuedAt", "header", "size"] as const)
     if (spec[key] !== undefined)
       report(valueOf(node, key)!, `a published token is used unchanged: "${key}" cannot change it`);
+}
+
+/** Whether an entry is of the repository: anything but the name of a file in the scenario's folder. */
+function isOwn(node: Node): boolean {
+  return kindOf(node) !== "text" || textOf(node).includes("/");
+}
+
+/** What policies of a repository need of the cluster for their keys: their authors cannot know it. */
+function featuresOf(steps: readonly StepSpec[]): Scenario["features"] {
+  const uses = steps.flatMap(({ apply }) => apply.flatMap((file) => file.uses));
+  return uses.some(({ via }) => via !== undefined) ? ["outside-host"] : [];
 }
 
 function pickManifest(

@@ -3,6 +3,7 @@ import { outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
 import { describeForce, describeMesh, describeObject, repeatOf } from "../describe.ts";
 import { renderAsked, renderCheck } from "./check.ts";
+import { describeChange, describeNotApplied } from "../policy-words.ts";
 import { drawFingerprint, drawTiming } from "./drawing.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark, sign, wordOf } from "./marks.ts";
@@ -126,7 +127,12 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
   const earlier = policiesInForce(scenario, step).filter((policy) => policy.step !== index);
   if (step.objects.length + earlier.length === 0) return html`<p class="policies none">No policy is applied.</p>`;
   return html`<div class="policies">
-    ${step.objects.map(renderObject)}${earlier.map(
+    ${step.objects.map(renderObject)}${(step.notApplied ?? []).map(
+      (one) =>
+        html`<p class="object">
+          <span class="verb">not applied</span><span class="what" data-find>${describeNotApplied(one)}</span>
+        </p>`,
+    )}${earlier.map(
       ({ object, step: from }) =>
         html`<p class="object">
           <span class="verb">in force</span>
@@ -142,20 +148,40 @@ function renderPolicies(scenario: ScenarioResult, step: StepResult, index: numbe
 /** An object with its state in one line and its YAML on demand. */
 export function renderObject(object: AppliedObject): Html {
   const strange = object.findings === undefined ? "" : " strange";
-  const proxies = `${plural(object.proxies.length, "proxy", "proxies")}: ${object.proxies.join(", ")}`;
   return html`<details class="object${strange}">
     <summary>
       <span class="verb">${object.verb}</span>
       <span class="what"
         ><span data-find>${object.kind} <b>${where(object)}</b></span>
-        <span class="force">${describeForce(object)}</span></span
+        <span class="force">${describeState(object)}</span></span
       >
     </summary>
     <p class="facts">
-      <span class="place">${object.file}</span>${object.proxies.length > 0 && html`<span>${proxies}</span>`}
+      <span class="place">${placeOf(object)}</span>${[...renderProxies(object), ...renderChanges(object)]}
     </p>
     <pre tabindex="0" aria-label="${describeObject(object)}">${lines(object.yaml)}</pre>
   </details>`;
+}
+
+function describeState(object: AppliedObject): string {
+  const { changes = [] } = object;
+  const changed = changes.length > 0 ? `, ${plural(changes.length, "change")} by meshproof` : "";
+  return `${describeForce(object)}${changed}`;
+}
+
+/** With the line, where the file is the user's own. */
+function placeOf({ file, line, changes }: AppliedObject): string {
+  return changes === undefined ? file : `${file}:${line}`;
+}
+
+function renderProxies({ proxies }: AppliedObject): Html[] {
+  return proxies.length === 0
+    ? []
+    : [html`<span>${plural(proxies.length, "proxy", "proxies")}: ${proxies.join(", ")}</span>`];
+}
+
+function renderChanges({ changes = [] }: AppliedObject): Html[] {
+  return changes.map((change) => html`<span data-find>changed: ${describeChange(change)}</span>`);
 }
 
 function where(object: AppliedObject): string {
