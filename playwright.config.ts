@@ -1,3 +1,4 @@
+import "./cli/bundled.mjs";
 import { defineConfig } from "@playwright/test";
 import { EXTENSION } from "./cli/context.ts";
 import { hasParent } from "./harness/run/parent.ts";

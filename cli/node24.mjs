@@ -29,6 +29,7 @@ export async function runOnNode24(file, args, needed = NEEDED) {
   if (Number(process.versions.node.split(".")[0]) >= needed) {
     if (compiled !== undefined) nodeModule.enableCompileCache(compiled);
     process.argv = [process.argv[0], file, ...args];
+    await import("./bundled.mjs");
     await import(pathToFileURL(file).href);
     return;
   }
@@ -40,7 +41,8 @@ export async function runOnNode24(file, args, needed = NEEDED) {
     );
     process.exit(3);
   }
-  const child = spawn(node, [file, ...args], { stdio: "inherit" });
+  const bundled = new URL("bundled.mjs", import.meta.url).href;
+  const child = spawn(node, ["--import", bundled, file, ...args], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   process.on("exit", () => letGo(terminals));

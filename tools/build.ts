@@ -27,6 +27,7 @@ const { stdout } = await execa("git", ["ls-files", "--cached", "--others", "--ex
 });
 const files = stdout.split("\n").filter((file) => file !== "" && !LEFT_OUT.test(file));
 await inLanes(files, (file) => cp(path.join(PROJECT, file), path.join(DIST, file)));
+await execa(process.execPath, ["tools/bundle.mjs", path.join(DIST, "bundled")], node);
 // For `"type": "module"`, and what meshproof prints of itself; `exports` of a second package.json would only confuse.
 const { name, version, description, type } = packageJson;
 await writeFile(path.join(DIST, "package.json"), `${JSON.stringify({ name, version, description, type })}\n`);

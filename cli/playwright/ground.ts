@@ -17,7 +17,7 @@ import type { Scenario } from "../../harness/model/scenario.ts";
 import { choose, type Choice } from "../../harness/run/eligible.ts";
 import { keepsLane1 } from "../../harness/run/lane.ts";
 import { prepareGround } from "../../harness/run/ground.ts";
-import { aloneOf, scenariosOf } from "../../harness/run/loaded.ts";
+import { aloneOf, selectedOf } from "../../harness/run/loaded.ts";
 import { interruptionBy, inTime, type Interruption } from "../../harness/run/interruption.ts";
 import { errorOf, hasParent, tellParent } from "../../harness/run/parent.ts";
 import { GROUND_VARIABLE, type Ground, type SessionPlan } from "../../harness/run/plan.ts";
@@ -144,8 +144,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const startedAt = settings.startedAt ?? performance.timeOrigin;
   const folder = path.join(settings.results, runId);
   if (!hasParent()) await tryFolder(settings.results);
-  const all = await scenariosOf(settings);
-  const selected = all.filter(({ id }) => settings.ids?.includes(id) ?? true);
+  const selected = await selectedOf(settings);
   const profile = readProfile(settings.profile);
   // Keys are made while the cluster starts.
   const keys = createTokenFactory({ issuersDirs: issuersDirsOf(settings.scenarios) }).then((tokens) => tokens.keys());

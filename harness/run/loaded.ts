@@ -19,9 +19,16 @@ export function scenariosOf(settings: RunSettings): Promise<readonly Scenario[]>
   return once(loading, settings.scenarios, () => load(settings));
 }
 
-/** Which of them run alone, found once in each process. See {@link findAlone}. */
+/** Those of them that the settings select, in the same order. */
+export async function selectedOf(settings: RunSettings): Promise<readonly Scenario[]> {
+  const { ids } = settings;
+  const scenarios = await scenariosOf(settings);
+  return ids === undefined ? scenarios : scenarios.filter(({ id }) => ids.includes(id));
+}
+
+/** Which of those that are selected run alone, found once in each process. See {@link findAlone}. */
 export function aloneOf(settings: RunSettings): Promise<ReadonlyMap<string, Alone>> {
-  return once(alone, settings.scenarios, async () => findAlone(settings, await scenariosOf(settings)));
+  return once(alone, settings.scenarios, async () => findAlone(settings, await selectedOf(settings)));
 }
 
 function once<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {

@@ -9,7 +9,7 @@ import type { Position, Scenario } from "../model/scenario.ts";
 import { describeDifference, describeExchange, isCheck, safeText, type Redact } from "./failure-text.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
-import { aloneOf, knownFailuresOf, scenariosOf } from "./loaded.ts";
+import { aloneOf, knownFailuresOf, scenariosOf, selectedOf } from "./loaded.ts";
 import { inTestOrder, keepsLane1 } from "./lane.ts";
 import { unableOf } from "./record.ts";
 import type { InStep } from "./scenario.ts";
@@ -34,10 +34,7 @@ const EXCLUSIVE = "-exclusive-";
 
 const KEPT = process.env[KEEP_WORKER_VARIABLE] !== undefined;
 
-for (const scenario of inTestOrder(
-  scenarios.filter(({ id }) => settings.ids?.includes(id) ?? true),
-  alone,
-))
+for (const scenario of inTestOrder(await selectedOf(settings), alone))
   test(scenario.id, detailsOf(scenario), async ({ ground, laneFor }, info) => {
     const unable = unableOf(ground, scenario);
     if (unable !== undefined) {
