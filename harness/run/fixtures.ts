@@ -1,7 +1,7 @@
 import { test as base, type TestInfo } from "@playwright/test";
 import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { aloneOf, scenariosOf } from "./loaded.ts";
+import { aloneOf, scenariosOf, selectedOf } from "./loaded.ts";
 import { laneOfWorker, readGround, type Ground } from "./plan.ts";
 import { readSettings } from "./settings.ts";
 import { openWorkerLane, type WorkerLane } from "./worker-lane.ts";
@@ -39,7 +39,7 @@ export const test = base.extend<object, WorkerFixtures>({
       const scenarios = await scenariosOf(settings);
       const alone = await aloneOf(settings);
       const able = ({ id }: Scenario): boolean => !alone.has(id) && !(id in ground.skipped) && !(id in ground.refused);
-      const needing = scenarios.filter(able);
+      const needing = (await selectedOf(settings)).filter(able);
       const lanes = new Map<number, Promise<WorkerLane>>();
       const own = laneOfWorker(ground.plan, parallelIndex);
       const open = (lane: number): Promise<WorkerLane> => {
