@@ -56,6 +56,10 @@ export function describeNeed(difference: Difference): string | undefined {
       return "write a jwksUri with http://, or jwks, if that does not matter";
     case "gateway":
       return "add the gateway's Deployment or Service to the YAML, or put the policy where the gateway is";
+    case "sidecar-open":
+      return `say what the reporter saw, by --seen ${seenAs(difference.main)} or --seen ${seenAs(difference.other)}, or add the Namespace with its label istio-injection to the YAML`;
+    case "gateway-assumed":
+      return "add the Gateway and its routes to the YAML";
     case "seen-otherwise":
       return "look at what was changed or left out below, and at the keys, the times and the place of the token";
     default:
@@ -66,14 +70,17 @@ export function describeNeed(difference: Difference): string | undefined {
 const NEEDS: Readonly<Record<LeftOut, string>> = {
   irrelevant: "",
   "not-supported": "take it out of the YAML if it does not matter, or ask a mesh that has it",
-  "gateway-api":
-    "repro does not translate it: ask a mesh that has it, or write Istio's Gateway and VirtualService instead",
+  "gateway-api": "ask a mesh that has it, or take it out of the YAML if it does not matter",
+  "gateway-class": "ask a mesh that has it, or write gatewayClassName: istio if that does not matter",
+  "gateway-addresses": "write Istio's Gateway and VirtualService for the gateway at this address instead",
+  waypoint: "repro does not translate waypoints: ask a mesh that has them",
+  "made-by-istiod": "",
   ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
   "external-authorizer":
     "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
   "egress-gateway": "meshproof's cluster has no egress gateway: ask a mesh that has one",
   "target-ref":
-    "repro does not translate gateways of the Gateway API and waypoints: ask a mesh that has them, or use a selector",
+    "repro does not translate waypoints: ask a mesh that has them; where there is none, such a policy is enforced nowhere",
 };
 
 /** The outcome to give for an answer: what goes through is 200. */

@@ -106,6 +106,8 @@ export function describeDifference(difference: Difference): string {
       return `the request comes from ${describeCaller(difference.caller)}${BECAUSE[difference.because]}`;
     case "other-caller":
       return describeOther(difference);
+    case "sidecar-open":
+      return describeSidecars(difference);
     case "address":
       return `${nameOf(difference.object)} compares addresses (${difference.fields.join(", ")}): the sender's is that of a pod of meshproof${difference.decides === "no" ? ", and any other that the ticket's sender may have gets the same answer" : ", and another address may get another answer"}`;
     case "gateway-account":
@@ -115,7 +117,9 @@ export function describeDifference(difference: Difference): string {
     case "route-added":
       return difference.gateway === undefined
         ? "the ticket shows no gateway: a Gateway and a VirtualService were added that route everything to the workload"
-        : `the ticket shows no VirtualService for ${nameOf(difference.gateway)}: one was added that routes everything to the workload`;
+        : `the ticket shows no route of ${nameOf(difference.gateway)}: one was added that routes everything to the workload`;
+    case "gateway-assumed":
+      return `the ticket does not show ${nameOf(difference.object)}: one was added, of the class istio, with a listener for HTTP on port 80 and for routes of all namespaces`;
     case "gateway":
       return difference.elsewhere
         ? difference.decides === "no"
@@ -140,7 +144,15 @@ function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provide
     case "not-supported":
       return "meshproof does not know what it does to a request";
     case "gateway-api":
-      return "it belongs to the Kubernetes Gateway API";
+      return "meshproof does not know this kind of the Gateway API";
+    case "gateway-class":
+      return "its gatewayClassName is not istio";
+    case "gateway-addresses":
+      return "its addresses name another gateway that serves it";
+    case "waypoint":
+      return "it is a waypoint";
+    case "made-by-istiod":
+      return "istiod makes it for the Gateway";
     case "ambient":
       return "it is for ambient mode";
     case "external-authorizer":
@@ -148,7 +160,7 @@ function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provide
     case "egress-gateway":
       return "it is for an egress gateway";
     case "target-ref":
-      return "it is for what its targetRef names, a gateway of the Gateway API or a waypoint";
+      return "its targetRefs name what a waypoint serves";
   }
 }
 
@@ -159,8 +171,9 @@ const BECAUSE: Readonly<Record<Extract<Difference, { kind: "caller" }>["because"
   default: "",
 };
 
-export function describeCaller({ kind, namespace, serviceAccount, sidecar }: Caller): string {
-  if (kind === "gateway") return "a client outside of the mesh, through the ingress gateway";
+export function describeCaller({ kind, namespace, serviceAccount, sidecar, through }: Caller): string {
+  if (kind === "gateway")
+    return `a client outside of the mesh, through ${through === undefined ? "the ingress gateway" : nameOf(through)}`;
   return sidecar
     ? `a pod with a sidecar (namespace ${namespace}, service account ${serviceAccount})`
     : `a pod without a sidecar (namespace ${namespace})`;
@@ -182,6 +195,20 @@ function describeOther({ caller, open, main, other, decides }: Extract<Differenc
         ? `${answer.status} from the workload`
         : nameAnswer(answer);
   return `the ticket does not say ${what[open]}: ${who} the answer is ${name(other)}, and not ${name(main)}`;
+}
+
+function describeSidecars({
+  of,
+  sidecar,
+  main,
+  other,
+  decides,
+}: Extract<Difference, { kind: "sidecar-open" }>): string {
+  const asked = `the ticket does not show whether ${of.join(" and ")} have a sidecar`;
+  const [one, two] = [nameAnswer(main), nameAnswer(other)];
+  if (one === two) return `${asked}: with one and without one the answer is ${one}`;
+  const answers = `${sidecar ? "with one" : "without one"} the answer is ${one}, ${sidecar ? "without one" : "with one"} ${two}`;
+  return `${asked}: ${answers}${decides === "no" ? ", and that is not what the reporter had" : ""}`;
 }
 
 /** `200` from the workload, `403 by authorization`. */

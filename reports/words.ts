@@ -367,7 +367,9 @@ export function describeCause(cause: Cause): string {
     case "path-bypass":
       return `The path bypasses the policy: the proxy compares it as ${cause.compared}${cause.reason === undefined ? "" : ` (${describeReason(cause.reason)})`} and lets it through, while ${cause.other}, which a server may take for the same, gets ${cause.status}.`;
     case "selects-no-pod":
-      return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}, and the pods have ${nameLabels(cause.pods) || "no labels"}${cause.elsewhere ? " and are in another namespace" : ""}; nothing else refuses the request.`;
+      return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}${cause.elsewhere.length > 0 ? ` in namespace ${cause.object.namespace}, and the proxies that judge the request are in ${cause.elsewhere.join(", ")}` : `, and the pods have ${nameLabels(cause.pods) || "no labels"}`}; nothing else refuses the request.`;
+    case "attached-to-no-proxy":
+      return `${nameObject(cause.object)} is accepted and enforced nowhere here: ${describeAttachment(cause)}; nothing else refuses the request.`;
     case "leaves-mesh":
       return `The request goes through: ${cause.host} is outside of the mesh, and AuthorizationPolicies are enforced where requests arrive, not where they leave.`;
     case "authorizer-answers":

@@ -299,10 +299,12 @@ export type Cause =
       readonly kind: "selects-no-pod";
       readonly object: ObjectRef;
       readonly selector: Labels;
-      /** Whether the policy is in another namespace than the pods. */
-      readonly elsewhere: boolean;
+      /** The namespaces of the pods whose proxies judge, if the policy is in another one. */
+      readonly elsewhere: readonly string[];
       readonly pods: Labels;
     }
+  /** A policy with `targetRefs` that holds at none of the proxies. */
+  | Extract<ObjectFinding, { kind: "attached-to-no-proxy" }>
   /** The host is not in the mesh, and no policy is enforced on egress. */
   | { readonly kind: "leaves-mesh"; readonly host: string }
   /** What the external authorizer of a CUSTOM policy answers goes to the client. */

@@ -100,12 +100,19 @@ export type LeftOut =
   | "irrelevant"
   | "not-supported"
   | "gateway-api"
+  /** A Gateway of the Gateway API whose class is not Istio's. */
+  | "gateway-class"
+  /** A Gateway of the Gateway API with `addresses`: another gateway serves it. */
+  | "gateway-addresses"
+  | "waypoint"
+  /** istiod makes it for a Gateway, and does so again. */
+  | "made-by-istiod"
   | "ambient"
   /** A CUSTOM policy: the ticket does not contain its provider's answers. */
   | "external-authorizer"
   /** It is for an egress gateway, which meshproof's mesh does not have. */
   | "egress-gateway"
-  /** Its `targetRef` names a Service, a Gateway or another object. */
+  /** Its `targetRefs` name what waypoints serve: a Service, a ServiceEntry or a GatewayClass. */
   | "target-ref";
 
 /** The client that sends the request. */
@@ -115,6 +122,8 @@ export interface Caller {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly sidecar: boolean;
+  /** The Gateway of the Gateway API that it comes through. */
+  readonly through?: ObjectRef;
 }
 
 /** One difference from the ticket, or one assumption about something that the ticket does not contain. */
@@ -189,6 +198,14 @@ export type Difference = { readonly decides: Decides } & (
       readonly main: Answered;
       readonly other: Answered;
     }
+  /** Whether the workloads behind a gateway have sidecars: `main` is the answer if they have (`sidecar`), or have not. */
+  | {
+      readonly kind: "sidecar-open";
+      readonly of: readonly string[];
+      readonly sidecar: boolean;
+      readonly main: Answered;
+      readonly other: Answered;
+    }
   /** Rules compare IP addresses, and the reporter's is not known. */
   | { readonly kind: "address"; readonly object: ObjectRef; readonly fields: readonly string[] }
   /** Rules compare identities, and the identity of the ticket's gateway is not known. */
@@ -199,6 +216,8 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "no-endpoint"; readonly details: string }
   | { readonly kind: "server-port"; readonly object: ObjectRef; readonly port: number; readonly here: number }
   | { readonly kind: "route-added"; readonly gateway?: ObjectRef }
+  /** A Gateway of the Gateway API that routes or policies name and the ticket does not show. */
+  | { readonly kind: "gateway-assumed"; readonly object: ObjectRef }
   /** A gateway that the ticket names and does not describe: the mesh's ingress gateway replaces it. */
   | { readonly kind: "gateway"; readonly object: ObjectRef; readonly selector: Labels; readonly elsewhere: boolean }
   | { readonly kind: "certificate"; readonly object: ObjectRef }

@@ -104,6 +104,10 @@ describe("explainRequest", () => {
     assert.equal(rule({ path: "/get", ...SLEEP }), "[explain-allow]-rule[2]");
   });
 
+  it("normalizes a path again that another proxy of the mesh has normalized", () => {
+    const to = { method: "POST", path: "/anything/admin/%2e%2e;x/x" };
+    assert.deepEqual([ask(to).path, ask({ ...to, proxied: true }).path], ["/anything/admin/..;x/x", "/anything/x"]);
+  });
   it("does not guess missing or unknown facts", () => {
     const unnamed = { ...SLEEP, method: "GET", path: "/headers", headers: [] };
     const blind = explainRequest(JSON.parse(FIXTURE), unnamed, NOW);

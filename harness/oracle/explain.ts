@@ -5,7 +5,7 @@ import { redact } from "../safe/redact.ts";
 import { asGrpc, isGrpc, judgeCodec } from "./codec.ts";
 import { judgeTokens, type JwtOutcome } from "./jwt.ts";
 import { findChain, type Chain } from "./listeners.ts";
-import { FRAGMENT_FLAG, normalizePath } from "./path.ts";
+import { FRAGMENT_FLAG, normalizePath, type Normalized } from "./path.ts";
 import { judgeRbac, refOf, type Judged } from "./rbac.ts";
 import { findRoute } from "./routes.ts";
 import type { Headers } from "./token-places.ts";
@@ -61,7 +61,10 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   if (refused !== undefined) return { ...nothing, listener, decision: refused };
   const headers = readHeaders(request.headers);
   const answer = isGrpc(headers.get("content-type")?.[0]) ? asGrpc : (decision: Decision) => decision;
-  const normalized = normalizePath(request.path, manager, rejectsFragment(dump));
+  const normalize = (raw: string): Normalized => normalizePath(raw, manager, rejectsFragment(dump));
+  const before = normalize(request.path);
+  // The second proxy may read what the first one has unescaped, as `..;x` of `%2e%2e;x`.
+  const normalized = request.proxied === true && "path" in before ? normalize(before.path) : before;
   if ("unknown" in normalized) return { ...nothing, listener, decision: undecidedBy(normalized.unknown) };
   if ("status" in normalized) {
     const { status, details } = normalized;

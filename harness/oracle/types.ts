@@ -8,6 +8,8 @@ export interface OracleRequest {
   readonly method: string;
   /** Path and query as sent. */
   readonly path: string;
+  /** Whether another proxy of the mesh sends it, the client's sidecar or a gateway, which has normalized the path before. */
+  readonly proxied?: boolean;
   /** `:authority`, that is the Host header. */
   readonly authority?: string;
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";

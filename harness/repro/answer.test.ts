@@ -254,7 +254,7 @@ describe("readAnswer", () => {
     const finding: ObjectFinding = { kind: "selects-no-pod", object, selector: { app: "sleep" }, pods };
     const { cause } = answerOf({ status: 200, by: "workload" }, { findings: [finding] });
     assert.ok(cause.kind === "selects-no-pod");
-    assert.deepEqual([cause.selector, cause.elsewhere], [{ app: "sleep" }, true]);
+    assert.deepEqual([cause.selector, cause.elsewhere], [{ app: "sleep" }, ["shop"]]);
   });
   it("counts any answer of the workload as 200, and a workload's own 403 not as a denial", () => {
     assert.equal(answerOf({ status: 404, by: "workload" }, { expected: 200 }).expected?.met, true);

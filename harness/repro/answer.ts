@@ -20,6 +20,7 @@ import type {
 } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { findCause } from "./cause.ts";
+import { agrees, isSeen } from "./outcome.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { addressesIn, looksAtIdentity } from "./callers.ts";
 import { isAtGateway } from "./services.ts";
@@ -164,23 +165,6 @@ function authorizerAnswered(difference: Difference, { details = "", status }: Ob
   return { ...difference, decides: "yes" };
 }
 
-/**
- * 200 means that the request reaches the workload, whose own status does not count, or that a proxy answers a CORS preflight in its
- * place.
- */
-export function agrees({ status, by }: Answered, expected: Outcome): boolean {
-  if (expected === "closed") return status === 0;
-  return expected === 200
-    ? by === "workload" || (by === "proxy" && status === 200)
-    : status === expected && by !== "workload";
-}
-
-/** A text is in what the proxy answers, or in its own details. */
-function isSeen(got: Observation["got"], seen: Seen): boolean {
-  if (typeof seen !== "object") return agrees(got, seen);
-  return [got.body, got.details, got.error].some((text) => text?.toLowerCase().includes(seen.text.toLowerCase()));
-}
-
 function otherwise(seen: Seen, columns: readonly string[]): Difference {
   return { kind: "seen-otherwise", seen, columns, decides: "yes" };
 }
@@ -237,7 +221,8 @@ const GATEWAY_ACCOUNT = "istio-ingressgateway-service-account";
 
 /** If rules compare identities behind a gateway, the ticket's gateway may have another identity. */
 function accountsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
-  if (topology.way.kind !== "gateway") return [];
+  // The account and the ports of a Gateway of the Gateway API follow from its name and its listeners.
+  if (topology.way.kind !== "gateway" || topology.way.api !== undefined) return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
   const open = !read || mayTurn(explanation.rules, ["principal"]);
   return objects.flatMap((object): Difference[] => {
@@ -250,7 +235,7 @@ function accountsOf({ objects }: Ticket, { topology }: Translation, { explanatio
 
 /** If rules at the gateway compare the port, it decides: gateways listen on other ports than their Services, and on different ones. */
 function portsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
-  if (topology.way.kind !== "gateway") return [];
+  if (topology.way.kind !== "gateway" || topology.way.api !== undefined) return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
   const open = !read || mayTurn(explanation.rules, ["port"]);
   const here = GATEWAY_PORTS;

@@ -45,8 +45,12 @@ export function callersOf(
     differences.push({ kind: "caller", caller, because, decides: "no" });
     return caller;
   };
-  if (way.kind === "gateway")
-    return { caller: told(THROUGH_GATEWAY, from === undefined ? "default" : "asked"), others: [] };
+  if (way.kind === "gateway") {
+    const { api } = way;
+    const through = api && { kind: "Gateway", namespace: api.namespace, name: api.name };
+    const caller = { ...THROUGH_GATEWAY, ...(through && { through }) };
+    return { caller: told(caller, from === undefined ? "default" : "asked"), others: [] };
+  }
   if (from === "outside") return { caller: told(WITHOUT_SIDECAR, "asked"), others: [] };
   const [, askedNs, askedSa] = /^([^/]+)\/([^/]+)$/.exec(from ?? "") ?? [];
   const sidecarsIn = (namespace: string): boolean | undefined => namespaces.get(namespace)?.sidecars;

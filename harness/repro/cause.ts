@@ -116,10 +116,14 @@ function whySpelling({ main, translation, at }: Evidence): Cause | undefined {
 /** A policy that is in no judging proxy explains why a request is admitted. */
 function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefined {
   if (main.got.by !== "workload") return undefined;
-  const finding = objects.flatMap(({ findings = [] }) => findings).find(({ kind }) => kind === "selects-no-pod");
+  const finding = objects
+    .flatMap(({ findings = [] }) => findings)
+    .find(({ kind }) => kind === "selects-no-pod" || kind === "attached-to-no-proxy");
+  if (finding?.kind === "attached-to-no-proxy") return finding;
   if (finding?.kind !== "selects-no-pod") return undefined;
   const { object, selector, pods } = finding;
-  const elsewhere = pods.some(({ namespace }) => namespace !== object.namespace);
+  const spaces = [...new Set(pods.map(({ namespace }) => namespace))];
+  const elsewhere = spaces.includes(object.namespace) ? [] : spaces;
   const labels = translation.topology.workloads[0]?.labels ?? {};
   return { kind: "selects-no-pod", object, selector, elsewhere, pods: labels };
 }

@@ -7,7 +7,7 @@ import * as z from "zod";
 import { parse as parseYaml } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
-import { agrees } from "./answer.ts";
+import { agrees } from "./outcome.ts";
 
 /** The right answer of a ticket. `closed`: no HTTP answer; `refused`: meshproof reports that it cannot reproduce the ticket. `rejected`: the API server rejects its YAML. */
 export interface RightAnswer {

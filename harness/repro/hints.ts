@@ -1,7 +1,17 @@
 /** Finds well-known pitfalls in a ticket's YAML and request. They do not change the answer. */
 
 import type { Hint } from "../model/ticket.ts";
-import { fitsHost, hostOf, inCluster, isAtGateway, isOf, ROOT, selectorOf, targetPortsOf } from "./services.ts";
+import {
+  fitsHost,
+  hostOf,
+  inCluster,
+  isAtApiGateway,
+  isAtGateway,
+  isOf,
+  ROOT,
+  selectorOf,
+  targetPortsOf,
+} from "./services.ts";
 import type { Topology } from "./topology.ts";
 import type { JwtRule } from "./issuers.ts";
 import type { Ticket, TicketObject } from "./ticket.ts";
@@ -45,7 +55,7 @@ export function hintsOf(
       add({ kind: "cookie-not-looked-at", cookie: place.cookie });
   if (request.method === "OPTIONS" && request.headers.some(([name]) => /^access-control-request-method$/i.test(name)))
     add({ kind: "preflight" });
-  if (way.kind === "gateway") tokenRemoved(objects, add);
+  if (way.kind === "gateway") tokenRemoved(objects, topology, nsOf, add);
   for (const object of objects.filter((one) => isKind(one, "DestinationRule"))) {
     const { host = "", trafficPolicy } = (object.spec ?? {}) as Destination;
     const mode = trafficPolicy?.tls?.mode;
@@ -71,7 +81,7 @@ export function hintsOf(
     if (object.kind !== "AuthorizationPolicy" || groupOf(object.apiVersion) !== "security.istio.io") continue;
     if (spec["action"] === "CUSTOM" && rules.length > 0) add({ kind: "custom-before-token", object: refOf(object) });
     const chosen = selectorOf(object);
-    if (isAtGateway(object, objects) && nsOf(object) !== ROOT)
+    if (isAtGateway(object, objects) && !isAtApiGateway(object) && nsOf(object) !== ROOT)
       add({ kind: "other-namespace", object: refOf(object), needed: "the gateway's" });
     for (const gateway of objects.filter(
       (one) => one.kind === "Gateway" && groupOf(one.apiVersion) === "gateway.networking.k8s.io",
@@ -171,17 +181,26 @@ function onlyHas(rule: Rule, part: keyof Rule): boolean {
   return Object.entries(rule).every(([key, value]) => key === part || value === undefined);
 }
 
-/** A RequestAuthentication at the gateway that removes the token for which one at the workload looks. */
-function tokenRemoved(objects: readonly TicketObject[], add: (hint: Hint) => void): void {
+/** A RequestAuthentication at the gateway that removes the token for which one at the workload looks; without a selector it is at both. */
+function tokenRemoved(
+  objects: readonly TicketObject[],
+  { way, workloads }: Topology,
+  nsOf: (object: TicketObject) => string,
+  add: (hint: Hint) => void,
+): void {
   const rulesOf = (object: TicketObject) =>
     (object.spec?.["jwtRules"] ?? []) as { issuer?: string; forwardOriginalToken?: boolean }[];
+  const gateway = way.kind === "gateway" ? (way.api?.namespace ?? ROOT) : ROOT;
+  const behind = [ROOT, ...workloads.map(({ namespace }) => namespace)];
   const all = objects.filter((one) => isKind(one, "RequestAuthentication"));
-  const inner = new Set(
-    all.filter((one) => !isAtGateway(one, objects)).flatMap((one) => rulesOf(one).map(({ issuer }) => issuer)),
-  );
-  for (const object of all.filter((one) => isAtGateway(one, objects)))
+  const named = all.filter((one) => isAtGateway(one, objects));
+  const inner = all.filter((one) => !named.includes(one) && behind.includes(nsOf(one)));
+  const wide = inner.filter((one) => Object.keys(selectorOf(one)).length === 0);
+  const outer = [...named, ...wide.filter((one) => [ROOT, gateway].includes(nsOf(one)))];
+  const asked = new Set(inner.flatMap((one) => rulesOf(one).map(({ issuer }) => issuer)));
+  for (const object of outer)
     for (const { issuer = "", forwardOriginalToken = false } of rulesOf(object))
-      if (!forwardOriginalToken && inner.has(issuer))
+      if (!forwardOriginalToken && asked.has(issuer))
         add({ kind: "token-not-forwarded", object: refOf(object), iss: issuer });
 }
 

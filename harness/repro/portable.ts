@@ -32,7 +32,8 @@ export function portable({
   const { way, caller } = topology;
   if (secured) return { why: "a scenario sends no HTTPS" };
   if (way.kind === "egress") return { why: "a scenario does not send to hosts outside of the cluster" };
-  const home = way.kind === "service" ? way.service.namespace : topology.workloads[0]?.namespace;
+  const gateway = way.kind === "gateway" ? way.api : undefined;
+  const home = way.kind === "service" ? way.service.namespace : (gateway ?? topology.workloads[0])?.namespace;
   const spaces = new Set([
     ...applied.map(({ object }) => object.metadata.namespace),
     ...topology.workloads.map(({ namespace }) => namespace),

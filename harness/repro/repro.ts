@@ -17,6 +17,7 @@ import { sweep } from "../run/sweep.ts";
 import { setUpWorkloads } from "../run/workloads.ts";
 import { readAnswer, type Wanted } from "./answer.ts";
 import { minimize, sameAnswer } from "./minimize.ts";
+import { isSame, reportersOf, withOther } from "./sidecars.ts";
 import { stringifyObjects } from "./read-objects.ts";
 import { keyServersOf, makeReady, placed, removableOf } from "./stage.ts";
 import { translated } from "./read-ticket.ts";
@@ -83,7 +84,7 @@ export async function repro(task: ReproTask, place: ReproPlace): Promise<Reprodu
     });
     if (handle.ours) await removeKeptTicket(connect(handle.kubeconfig));
     const stage = { cluster, handle, ready, signal, place, keep: clusterStays && !task.minimize };
-    const full = await ask(task, stage);
+    const full = await askBothWays(task, stage);
     stays = stage.keep;
     return task.minimize ? await minimized(full, task, stage) : full;
   } catch (error) {
@@ -102,6 +103,26 @@ interface Stage {
   readonly place: ReproPlace;
   /** Whether the ticket stays in the cluster. */
   readonly keep: boolean;
+}
+
+/** Asks once more without the sidecars that the ticket does not show, if one of them may have refused the request. */
+async function askBothWays(task: ReproTask, stage: Stage): Promise<Reproduced> {
+  const first = await ask(task, stage);
+  const open = first.translation.topology.openSidecars;
+  if (open.length === 0 || first.answer.verdict.by === "workload") return first;
+  const again = async (sidecars: boolean): Promise<Reproduced> => {
+    if (stage.keep) await removeKeptTicket(connect(stage.handle.kubeconfig));
+    else await removeStandIn(first.translation, stage.handle);
+    return await ask({ ...task, ticket: { ...task.ticket, sidecars } }, stage);
+  };
+  const second = await again(false);
+  const told = reportersOf([first.answer, second.answer], task.wanted);
+  if (told === first.answer) {
+    const kept = stage.keep ? await again(true) : first;
+    return { ...kept, answer: withOther(kept.answer, second.answer, open, true, "no") };
+  }
+  const decides = told === second.answer || isSame(first.answer, second.answer) ? "no" : "unknown";
+  return { ...second, answer: withOther(second.answer, first.answer, open, false, decides) };
 }
 
 async function ask(task: ReproTask, { cluster, handle, ready, signal, place, keep }: Stage): Promise<Reproduced> {

@@ -13,7 +13,7 @@ import {
   labelsAssumed,
   podsOf,
   portAssumed,
-  routesOf,
+  virtualRoutesOf,
   serverModes,
   targetPortsOf,
   workloadsOf,
@@ -195,14 +195,14 @@ describe("a gateway of a ticket", () => {
       `{ gateways: [mesh, edge], http: [${to("a", ", port: { number: 81 }")}, { redirect: {} }], tls: [${to("b")}], tcp: [${to("c")}] }`,
     );
     const shared = { namespace: "shop", gateway: true };
-    assert.deepEqual(routesOf([route], nsOf), [
+    assert.deepEqual(virtualRoutesOf([route], nsOf), [
       { destination: "a", ...shared, raw: false, port: 81 },
       { destination: "b", ...shared, raw: true },
       { destination: "c", ...shared, raw: true },
     ]);
     const inside = object("VirtualService", `{ gateways: [mesh], http: [${to("a")}] }`);
     assert.deepEqual(
-      routesOf([inside], nsOf).map(({ gateway }) => gateway),
+      virtualRoutesOf([inside], nsOf).map(({ gateway }) => gateway),
       [false],
     );
   });

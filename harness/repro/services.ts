@@ -1,8 +1,9 @@
 /** The Services, workloads and routes of a ticket, with assumptions about those that it does not contain. */
 
+import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
-import { isKind, isPolicy, podSpecOf, refOf } from "./understood.ts";
+import { isKind, isNamespaced, isPolicy, podSpecOf, refOf, targetsIn } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
 /** The root namespace, whose policies apply to the whole mesh, and which has the gateway. */
@@ -58,9 +59,7 @@ export function sorted<Object extends TicketObject>(objects: readonly Object[]):
 
 /** The namespace of objects without one: kubectl's default, or that of the requested host. */
 export function fallbackOf(objects: readonly TicketObject[], host: string, differences: Difference[]): string {
-  const without = objects.filter(
-    (one) => one.metadata.namespace === undefined && one.kind !== "Namespace" && isKind(one, one.kind),
-  );
+  const without = objects.filter((one) => one.metadata.namespace === undefined && isNamespaced(one));
   if (without.length === 0) return "default";
   const named = new Set(objects.flatMap(({ metadata }) => metadata.namespace ?? []));
   named.delete(ROOT);
@@ -187,9 +186,15 @@ export function selectorOf({ spec }: TicketObject): Record<string, string> {
   return (spec?.["selector"] as { matchLabels?: Record<string, string> } | undefined)?.matchLabels ?? {};
 }
 
-/** Whether a policy selects an ingress gateway. */
+/** Whether a policy names gateways of the Gateway API, by targetRefs or by the label of their pods. */
+export function isAtApiGateway(policy: TicketObject): boolean {
+  return isPolicy(policy) && (targetsIn(policy).length > 0 || GATEWAY_NAME in selectorOf(policy));
+}
+
+/** Whether a policy selects an ingress gateway, of either kind. */
 export function isAtGateway(policy: TicketObject, objects: readonly TicketObject[]): boolean {
   const chosen = Object.entries(selectorOf(policy));
+  if (isAtApiGateway(policy)) return true;
   if (chosen.length === 0 || !isPolicy(policy)) return false;
   const fits = (labels: Labels): boolean => chosen.every(([key, value]) => labels[key] === value);
   const selectors = objects.flatMap((one) =>
@@ -209,7 +214,8 @@ export function isOurGateway(labels: Labels): boolean {
   return entries.length > 0 && entries.every(([key, value]) => GATEWAY_LABELS[key] === value);
 }
 
-export function routesOf(objects: readonly TicketObject[], nsOf: (object: TicketObject) => string): RouteTo[] {
+/** Where VirtualServices route to. */
+export function virtualRoutesOf(objects: readonly TicketObject[], nsOf: (object: TicketObject) => string): RouteTo[] {
   return objects.flatMap((object) => {
     if (!isKind(object, "VirtualService")) return [];
     const spec = object.spec ?? {};

@@ -7,10 +7,13 @@ import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { applyManifest, parseManifests } from "../mesh/apply.ts";
 import type { Manifest } from "../mesh/client.ts";
 import { readyPods } from "../mesh/wait.ts";
+import { isGateway } from "../model/target.ts";
 import { issueLeaf } from "../run/certificate.ts";
 import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
 import type { Session } from "../run/session.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
+import { GATEWAY_NAME } from "../verdict/attachment.ts";
+import type { ApiGateway } from "./gateway-api.ts";
 import { CALLER_LABEL, CERTIFICATE, STAND_IN, STAND_IN_LABEL } from "./stand-in.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort } from "./services.ts";
 import type { Ticket, Translation } from "./ticket.ts";
@@ -115,6 +118,14 @@ export function placed(session: Session, { topology, callers }: Translation, { r
       behind: [],
     };
   };
+  const apiGateway = async ({ namespace, name, port }: ApiGateway): Promise<Target> => {
+    const pods = await readyPods(kube, namespace, `${GATEWAY_NAME}=${name}`);
+    if (pods.length === 0)
+      throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the Gateway ${namespace}/${name} has no ready pod`);
+    const proxies = pods.map((pod) => proxyOf(pod));
+    const url = `http://${name}-istio.${namespace}${port === 80 ? "" : `:${port}`}`;
+    return { url, port, readyPods: pods.length, proxies, behind: [] };
+  };
   return {
     place: async (name): Promise<Place> => {
       const at = callers.findIndex(({ place }) => place === name);
@@ -141,15 +152,20 @@ export function placed(session: Session, { topology, callers }: Translation, { r
       };
     },
     target: async ({ to: name }): Promise<Target> => {
-      if (way.kind === "gateway" && name === "ingress") {
-        const found = await session.target({ to: "ingress" });
+      if (way.kind === "gateway" && isGateway(name)) {
+        const found = way.api === undefined ? await session.target({ to: "ingress" }) : await apiGateway(way.api);
+        const service =
+          way.api === undefined ? GATEWAY : `${way.api.name}-istio.${way.api.namespace}.svc.cluster.local`;
         const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
         const behind = proxiesOf(
           (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat(),
         );
         const authority = request.authority ?? "ticket.example";
         return way.tls
-          ? { ...found, behind, url: `https://${authority}`, connectTo: `${GATEWAY}:443`, port: 8443 }
+          ? {
+              ...{ ...found, behind, url: `https://${authority}` },
+              ...{ connectTo: `${service}:${way.api?.port ?? 443}`, port: way.api?.port ?? 8443 },
+            }
           : { ...found, behind };
       }
       if (way.kind === "egress") {

@@ -39,6 +39,8 @@ export interface Ticket {
   readonly now: number;
   /** `--from` */
   readonly from?: string;
+  /** Whether pods have a sidecar if the ticket does not show it; by default they have. */
+  readonly sidecars?: boolean;
   /** `--authorizer` */
   readonly authorizer?: Authorizer;
   /** Whether a `jwksUri` answers. */

@@ -3,6 +3,8 @@
 import type { Caller, Difference } from "../model/ticket.ts";
 import { callersOf, OTHER_IDENTITY } from "./callers.ts";
 import type { TicketRequest } from "./curl-line.ts";
+import { defaultService, homeOf, toService } from "./destination.ts";
+import { endsTls, gatewayFor, routesOf, serviceOf, type ApiGateway } from "./gateway-api.ts";
 import {
   fallbackOf,
   hasSidecars,
@@ -14,24 +16,28 @@ import {
   podsOf,
   portAssumed,
   ROOT,
-  routesOf,
-  selectorOf,
   serverModes,
   sorted,
   subsetsOf,
   workloadsOf,
-  type RouteTo,
   type Service,
   type ServicePort,
   type Workload,
 } from "./services.ts";
-import { isKind, isPolicy } from "./understood.ts";
+import { openSidecars } from "./sidecars.ts";
+import { isKind, isOfGatewayApi, isPolicy } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 
 /** The path of a request. */
 export type Way =
   | { readonly kind: "service"; readonly service: Service; readonly port: ServicePort }
-  | { readonly kind: "gateway"; readonly tls: boolean; readonly passthrough: boolean }
+  | {
+      readonly kind: "gateway";
+      readonly tls: boolean;
+      readonly passthrough: boolean;
+      /** The ticket's own, of the Gateway API. */
+      readonly api?: ApiGateway;
+    }
   | { readonly kind: "egress"; readonly host: string };
 
 export interface Topology {
@@ -46,6 +52,8 @@ export interface Topology {
   readonly services: readonly Service[];
   /** The workloads that a request may reach, or that serve keys. */
   readonly workloads: readonly Workload[];
+  /** Those of them for which the ticket does not show whether they have a sidecar, which may decide. */
+  readonly openSidecars: readonly Workload[];
   /** Namespaces, with or without sidecars. */
   readonly namespaces: ReadonlyMap<string, { readonly sidecars: boolean }>;
   /** Namespace of objects that have none. */
@@ -56,6 +64,8 @@ export interface Topology {
 export interface TopologyOptions {
   /** `NAMESPACE/SERVICEACCOUNT`, `outside` or `gateway`. */
   readonly from?: string | undefined;
+  /** Of the workloads for which the ticket does not show it. */
+  readonly sidecars?: boolean | undefined;
 }
 
 export function topologyOf(
@@ -82,7 +92,7 @@ export function topologyOf(
   const spaces = new Set([...objects.map(nsOf), ...services.map(({ namespace }) => namespace)]);
   const policies = objects.filter((object) => isPolicy(object));
   const atGateway =
-    objects.some((object) => isKind(object, "Gateway")) ||
+    objects.some((object) => isKind(object, "Gateway") || isOfGatewayApi(object, "Gateway")) ||
     routes.some(({ gateway }) => gateway) ||
     policies.some((one) => isAtGateway(one, objects));
   const find = (name: string, near: string | undefined): Service | undefined => {
@@ -123,15 +133,19 @@ export function topologyOf(
   const home = (): string => homeOf(policies, objects, nsOf, fallback, differences);
   let way: Way;
   let direct: Service | undefined;
-  if (own !== undefined) way = toService(own, asked, request, differences);
-  else if (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
+  const throughService = serviceOf(named, objects, nsOf) !== undefined;
+  if (own !== undefined && !throughService) way = toService(own, asked, request, differences);
+  else if (
+    !throughService &&
+    (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
+  )
     way = toService(
       assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? (request.scheme === "https" ? 443 : 80)),
       asked,
       request,
       differences,
     );
-  else if (isOpen(named, request, inside, atGateway)) {
+  else if (!throughService && isOpen(named, request, inside, atGateway)) {
     const headless = find(named.replace(/^[^.]*\./, ""), near);
     const service = headless ?? defaultService(services, routes, policies, nsOf, home, assume, differences);
     differences.push({
@@ -150,9 +164,13 @@ export function topologyOf(
     const passthrough =
       request.scheme === "https" &&
       objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).includes("PASSTHROUGH"));
+    const api = gatewayFor(objects, nsOf, request, named, differences);
     const tls =
-      request.scheme === "https" && objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).length > 0);
-    way = { kind: "gateway", tls, passthrough };
+      request.scheme === "https" &&
+      (api === undefined
+        ? objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).length > 0)
+        : endsTls(objects, nsOf, api));
+    way = { kind: "gateway", tls, passthrough, ...(api && { api }) };
     if (!routes.some(({ gateway }) => gateway))
       direct = defaultService(services, routes, policies, nsOf, home, assume, differences);
     if (!atGateway && direct !== undefined) differences.push({ kind: "route-added", decides: "no" });
@@ -197,6 +215,8 @@ export function topologyOf(
     fallback: way.kind === "service" ? way.service.namespace : (near ?? home()),
     differences,
   });
+  const used = workloads.filter((one) => reached.some((service) => isOf(service, one)));
+  const open = way.kind === "gateway" ? openSidecars(used, objects, nsOf) : [];
   return {
     ...{ way, caller, services, fallback, differences },
     others: [
@@ -205,7 +225,8 @@ export function topologyOf(
         ? [{ caller: OTHER_IDENTITY, open: "way" as const, to: direct }]
         : []),
     ],
-    workloads: workloads.filter((one) => reached.some((service) => isOf(service, one))),
+    openSidecars: open,
+    workloads: used.map((one) => (open.includes(one) ? { ...one, sidecar: options.sidecars ?? true } : one)),
     namespaces: new Map(
       [...spaces, caller.namespace, ...services.map(({ namespace }) => namespace)].flatMap((name) =>
         name === "" || name === ROOT ? [] : [[name, { sidecars: namespaces.get(name)?.sidecars ?? true }] as const],
@@ -256,90 +277,4 @@ function comparesHosts(objects: readonly TicketObject[]): boolean {
       JSON.stringify(spec?.["rules"] ?? spec?.["http"] ?? ""),
     );
   });
-}
-
-export function toService(
-  service: Service,
-  asked: number | undefined,
-  { scheme, authority }: TicketRequest,
-  differences: Difference[],
-): Way {
-  const wanted = asked ?? (authority === undefined ? undefined : scheme === "https" ? 443 : 80);
-  const port =
-    service.ports.find((one) => one.port === wanted) ??
-    service.ports.find(({ name }) => /^(http|grpc)/.test(name ?? "")) ??
-    service.ports[0];
-  if (port === undefined) {
-    differences.push({ kind: "part-left-out", part: `the port of Service ${service.name}`, decides: "unknown" });
-    return { kind: "service", service, port: { port: 80 } };
-  }
-  // A missing port would not answer at all, unless the reporter left it out of the ticket.
-  if (wanted !== undefined && port.port !== wanted)
-    differences.push({
-      kind: "part-left-out",
-      part: `port ${wanted}, which Service ${service.name} does not have`,
-      decides: asked === undefined && service.ports.length === 1 ? "no" : "unknown",
-    });
-  if (wanted === undefined && service.ports.length > 1)
-    differences.push({
-      kind: "workload-open",
-      candidates: service.ports.map(({ port: one }) => `${service.namespace}/${service.name}:${one}`),
-      decides: "unknown",
-    });
-  return { kind: "service", service, port };
-}
-
-/** The namespace that most policies are in. */
-export function homeOf(
-  policies: readonly TicketObject[],
-  objects: readonly TicketObject[],
-  nsOf: (object: TicketObject) => string,
-  fallback: string,
-  differences: Difference[],
-): string {
-  const inner = policies.filter((one) => !isAtGateway(one, objects) && nsOf(one) !== ROOT);
-  const counted = [...Map.groupBy(inner, nsOf)].sort(([a, x], [b, y]) => y.length - x.length || (a < b ? -1 : 1));
-  const names = counted.map(([name]) => name);
-  if (names.length > 1 && !differences.some(({ kind }) => kind === "workload-open"))
-    differences.push({
-      kind: "workload-open",
-      candidates: names.sort().map((name) => `namespace ${name}`),
-      decides: "unknown",
-    });
-  if (counted[0] !== undefined) return counted[0][0];
-  const rest = [...new Set(objects.map(nsOf))].filter((name) => name !== ROOT).sort();
-  return rest[0] ?? (fallback === ROOT ? "default" : fallback);
-}
-
-export function defaultService(
-  services: readonly Service[],
-  routes: readonly RouteTo[],
-  policies: readonly TicketObject[],
-  nsOf: (object: TicketObject) => string,
-  home: () => string,
-  assume: (namespace: string, name: string, port: number) => Service,
-  differences: Difference[],
-): Service {
-  const routed = services.filter(({ namespace, name }) =>
-    routes.some(
-      ({ destination }) => destination.split(".")[0] === name && (destination.split(".")[1] ?? namespace) === namespace,
-    ),
-  );
-  const chosen = services.filter((service) =>
-    policies.some(
-      (one) =>
-        nsOf(one) === service.namespace &&
-        Object.entries(selectorOf(one)).some(([key, value]) => service.selector[key] === value),
-    ),
-  );
-  const candidates = routed.length > 0 ? routed : chosen.length > 0 ? chosen : services;
-  const [first] = candidates;
-  if (first === undefined) return assume(home(), "workload", 8000);
-  if (candidates.length > 1)
-    differences.push({
-      kind: "workload-open",
-      candidates: candidates.map(({ namespace, name }) => `${namespace}/${name}`),
-      decides: "unknown",
-    });
-  return first;
 }

@@ -1,12 +1,14 @@
 /** Translates a ticket to an ordinary scenario folder. Pure. */
 
 import { isDeepStrictEqual } from "node:util";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import { redactValue } from "../safe/redact.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
 import type { Difference, JwksState } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { AUTHORIZER, withAuthorizer } from "./authorizer.ts";
+import { nameOfGateway, routesOf, routeToAll, settleGateway, withGateways } from "./gateway-api.ts";
 import { hintsOf } from "./hints.ts";
 import { issuerFileOf, issuersOf, otherKeysOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServers } from "./settle.ts";
@@ -14,11 +16,11 @@ import { portable } from "./portable.ts";
 import { otherSpellings } from "./spellings.ts";
 import { standIns, STAND_IN, toYaml, type KeySet } from "./stand-in.ts";
 import { columnsOf } from "./tokens-of.ts";
-import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT, routesOf } from "./services.ts";
+import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT } from "./services.ts";
 import { topologyOf, type Topology } from "./topology.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { meshSettingsOf } from "./mesh-settings.ts";
-import { isApplied, isKind, isPolicy, notUnderstood, refOf, valuesOf } from "./understood.ts";
+import { isApplied, isKind, isOfGatewayApi, isPolicy, notUnderstood, refOf, valuesOf } from "./understood.ts";
 
 const NOBODY: MadeIssuer = {
   name: "ticket-nobody",
@@ -30,16 +32,18 @@ const NOBODY: MadeIssuer = {
 /** Translates a ticket. */
 export function translate(given: Ticket): Translation {
   // The order of the objects in their files decides nothing.
-  const values = valuesOf([...given.objects].sort(byName));
+  const shown = withGateways([...given.objects].sort(byName));
+  const values = valuesOf(shown.objects);
   const scripted = withAuthorizer(values.objects, given.authorizer);
   const ticket = { ...given, objects: scripted.objects };
   const { objects, request } = ticket;
-  const topology = topologyOf(objects, request, { from: ticket.from });
+  const topology = topologyOf(objects, request, { from: ticket.from, sidecars: ticket.sidecars });
   const settings = meshSettingsOf(objects);
   const asked = given.authorizer !== undefined && scripted.differences.length > 0;
   const mesh = asked ? { ...settings.mesh, extAuthz: true } : settings.mesh;
   const differences: Difference[] = [
     ...request.differences,
+    ...shown.differences,
     ...values.differences,
     ...notUnderstood(objects),
     ...settings.differences,
@@ -57,6 +61,8 @@ export function translate(given: Ticket): Translation {
     const file = `${String(applied.length + 1).padStart(2, "0")}-${slug(object.kind)}-${slug(object.metadata.name)}.yaml`;
     applied.push({ file, object });
   };
+  const { way } = topology;
+  const ofGatewayApi = way.kind === "gateway" && way.api !== undefined;
   const rules: JwtRule[] = [];
   const keySets: KeySet[] = [];
   const secrets = new Map<string, { namespace: string; name: string }>();
@@ -77,13 +83,20 @@ export function translate(given: Ticket): Translation {
       keySets.push(...rewritten.keySets);
       differences.push(...rewritten.differences);
     }
-    if (isPolicy(object) && isAtGateway(object, objects)) {
+    const extra: Pick<TicketObject["metadata"], "labels" | "annotations"> = {};
+    if (isOfGatewayApi(object, "Gateway")) {
+      const settled = settleGateway(object, namespace, differences);
+      Object.assign(extra, settled.metadata);
+      for (const one of settled.secrets) secrets.set(`${one.namespace}/${one.name}`, one);
+    }
+    // The pods of a Gateway of the Gateway API are in the ticket's namespace, with the ticket's labels.
+    if (isPolicy(object) && !ofGatewayApi && isAtGateway(object, objects)) {
       const settled = settleAtGateway(object, namespace, objects);
       if (settled.difference !== undefined) differences.push(settled.difference);
       if (settled.selector !== undefined) spec["selector"] = { matchLabels: settled.selector };
       namespace = settled.namespace;
     }
-    if (kind === "Gateway") {
+    if (isKind(object, "Gateway")) {
       const selector = (spec["selector"] ?? {}) as Labels;
       if (!isOurGateway(selector)) {
         differences.push({ kind: "gateway", object: refOf(object), selector, elsewhere: false, decides: "no" });
@@ -95,7 +108,7 @@ export function translate(given: Ticket): Translation {
         objects.some((one) => isPolicy(one) && /"(not)?ports"|destination\.port/i.test(JSON.stringify(one.spec ?? {}))),
         differences,
       ))
-        secrets.set(one, { namespace: ROOT, name: one });
+        secrets.set(`${ROOT}/${one}`, { namespace: ROOT, name: one });
     }
     if (kind === "ServiceEntry" && topology.way.kind === "egress") settleEntry(spec);
     if (!isPolicy(object)) {
@@ -111,21 +124,23 @@ export function translate(given: Ticket): Translation {
       metadata: {
         name: metadata.name,
         namespace,
+        ...extra,
         ...(dryRun === undefined ? {} : { annotations: { "istio.io/dry-run": dryRun } }),
       },
       spec,
     });
   }
-  const { way } = topology;
   if (way.kind === "gateway" && request.scheme === "https" && !way.tls)
     differences.push({ kind: "part-left-out", part: "TLS, which no Gateway of the ticket ends,", decides: "no" });
   if (way.kind === "gateway" && !routesOf(objects, nsOf).some(({ gateway }) => gateway)) {
-    const gateway = objects.find((one) => isKind(one, "Gateway"));
+    const gateway = objects.find((one) => isKind(one, "Gateway") || isOfGatewayApi(one, "Gateway"));
     const [service] = topology.services.filter(
       ({ name, namespace }) => topology.workloads.some((one) => one.namespace === namespace) && name !== "",
     );
-    for (const object of defaultRoute(service!, gateway && { namespace: nsOf(gateway), name: gateway.metadata.name }))
-      write(object);
+    const added = ofGatewayApi
+      ? routeToAll(way.api, service!)
+      : defaultRoute(service!, gateway && { namespace: nsOf(gateway), name: gateway.metadata.name });
+    for (const object of added) write(object);
     if (gateway !== undefined) differences.push({ kind: "route-added", gateway: refOf(gateway), decides: "no" });
   }
 
@@ -166,7 +181,7 @@ export function translate(given: Ticket): Translation {
   files.set(`workloads/${STAND_IN}/${STAND_IN}.yaml`, made.map(toYaml).join("---\n"));
   if (asked) files.set(`workloads/${AUTHORIZER}/${AUTHORIZER}.yaml`, given.authorizer.workload);
   const fetches = [...files.values()].some((text) => text.includes("@outside-http"));
-  const to = way.kind === "gateway" ? "ingress" : way.kind === "egress" ? "elsewhere" : way.service.name;
+  const to = way.kind === "gateway" ? nameOfGateway(way.api) : way.kind === "egress" ? "elsewhere" : way.service.name;
   const hosts = [request.authority ?? "", request.host ?? ""]
     .map((host) => host.replace(/:\d+$/, ""))
     .filter((host) => host !== "");
@@ -221,7 +236,8 @@ export function translate(given: Ticket): Translation {
       const gateway = way.kind === "gateway";
       const set = Object.keys(mesh).length > 0;
       const features = [
-        ...(gateway ? ["ingress-gateway"] : []),
+        ...(gateway && !ofGatewayApi ? ["ingress-gateway"] : []),
+        ...(applied.some(({ object }) => object.apiVersion.startsWith(GATEWAY_API_GROUP)) ? ["gateway-api"] : []),
         ...(fetches ? ["outside-host"] : []),
         ...(set ? ["mesh-setting"] : []),
       ];

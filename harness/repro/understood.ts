@@ -3,14 +3,18 @@
  * a field or a label that is in none of these lists may decide.
  */
 
+import type { PolicyTarget } from "../model/attachment.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Difference, LeftOut } from "../model/ticket.ts";
+import { targetsOf } from "../verdict/attachment.ts";
 import type { ObjectRef } from "../model/finding.ts";
 import type { TicketObject } from "./ticket.ts";
 
-/** Kinds of Istio's API groups that are applied unchanged: the API server and the mesh read every field. */
+/** Kinds that are applied unchanged: the API server and the mesh read every field. */
 const APPLIED: Readonly<Record<string, readonly string[]>> = {
   "security.istio.io": ["RequestAuthentication", "AuthorizationPolicy", "PeerAuthentication"],
   "networking.istio.io": ["VirtualService", "Gateway", "ServiceEntry", "DestinationRule", "Sidecar", "EnvoyFilter"],
+  [GATEWAY_API_GROUP]: ["Gateway", "HTTPRoute", "GRPCRoute", "ReferenceGrant"],
 };
 
 /** Kubernetes objects that become stand-ins: each of these fields is read, or cannot matter. */
@@ -49,8 +53,22 @@ export function isPolicy(object: TicketObject): boolean {
   return groupOf(object.apiVersion) === "security.istio.io" && isApplied(object);
 }
 
+/** Whether an object that is understood has this kind; a Gateway is Istio's then. */
 export function isKind(object: TicketObject, kind: string): boolean {
-  return object.kind === kind && (isApplied(object) || isIn(WORKLOADS, object));
+  const { apiVersion } = object;
+  return (
+    object.kind === kind && groupOf(apiVersion) !== GATEWAY_API_GROUP && (isApplied(object) || isIn(WORKLOADS, object))
+  );
+}
+
+/** Like {@link isKind}, for kinds of the Gateway API. */
+export function isOfGatewayApi(object: TicketObject, kind: string): boolean {
+  return object.kind === kind && groupOf(object.apiVersion) === GATEWAY_API_GROUP && isApplied(object);
+}
+
+/** Whether an object that is understood is in a namespace. */
+export function isNamespaced(object: TicketObject): boolean {
+  return object.kind !== "Namespace" && (isApplied(object) || isIn(WORKLOADS, object));
 }
 
 export function refOf({ kind, metadata }: TicketObject): ObjectRef {
@@ -83,12 +101,14 @@ export function providerOf({ spec }: TicketObject): string {
 function whyLeftOut(object: TicketObject): LeftOut | undefined {
   const { kind, spec = {} } = object;
   const group = groupOf(object.apiVersion);
-  if (group === "gateway.networking.k8s.io" || group === "gateway.networking.x-k8s.io") return "gateway-api";
+  if (group === "gateway.networking.x-k8s.io") return "gateway-api";
+  if (group === GATEWAY_API_GROUP) return whyNotGateway(object);
   if (isIn(IRRELEVANT, object)) return isMeshConfig(object) ? undefined : "irrelevant";
   if (isIn(WORKLOADS, object)) return undefined;
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
   if (isForEgress(object)) return "egress-gateway";
-  if (spec["targetRef"] !== undefined || spec["targetRefs"] !== undefined) return "target-ref";
+  if (group === "security.istio.io" && targetsIn(object).some(({ kind: target }) => AT_WAYPOINTS.includes(target)))
+    return "target-ref";
   if (isCustom(object) && object.scripted !== true) return "external-authorizer";
   // A filter that calls another service, or that is downloaded, needs something that is not in the ticket.
   if (
@@ -97,6 +117,26 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   )
     return "not-supported";
   return undefined;
+}
+
+/** What a policy names in its targetRefs. */
+export function targetsIn({ spec }: TicketObject): readonly PolicyTarget[] {
+  return targetsOf({ spec });
+}
+
+/** What a policy names in targetRefs to hold at a waypoint. */
+const AT_WAYPOINTS: readonly string[] = ["Service", "ServiceEntry", "GatewayClass"];
+
+/** Why an object of the Gateway API is not in the cluster. */
+function whyNotGateway(object: TicketObject): LeftOut | undefined {
+  const { kind, metadata, spec = {} } = object;
+  // istiod makes both.
+  if (kind === "GatewayClass" && /^istio(-waypoint)?$/.test(metadata.name)) return "irrelevant";
+  if (!isIn(APPLIED, object)) return "gateway-api";
+  if (kind !== "Gateway") return undefined;
+  if (spec["gatewayClassName"] === "istio-waypoint") return "waypoint";
+  if (spec["gatewayClassName"] !== "istio") return "gateway-class";
+  return spec["addresses"] === undefined ? undefined : "gateway-addresses";
 }
 
 /** Whether an object selects an egress gateway, or routes to one. */
@@ -137,15 +177,42 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
       ];
     }
     if (isMeshSetting(object)) return [];
-    const fields = [...unknownLabels(object), ...(isApplied(object) ? [] : unknownFields(object))];
+    const fields = [
+      ...unknownLabels(object),
+      ...(isApplied(object) ? (isOfGatewayApi(object, "Gateway") ? notServed(object) : []) : unknownFields(object)),
+    ];
     return fields.map((field) => ({ kind: "field-left-out", object: refOf(object), field, decides: "unknown" }));
   });
+}
+
+/** What of a Gateway may decide and cannot be had here. */
+function notServed(object: TicketObject): string[] {
+  const { spec = {} } = object;
+  const infrastructure = (spec["infrastructure"] ?? {}) as { parametersRef?: unknown; annotations?: object };
+  return [
+    ...(infrastructure.parametersRef === undefined ? [] : ["spec.infrastructure.parametersRef"]),
+    ...Object.keys(infrastructure.annotations ?? {})
+      .filter((name) => name.includes("istio.io"))
+      .map((name) => `spec.infrastructure.annotations: ${name}`),
+    ...((spec["listeners"] ?? []) as { name: string; protocol: string; tls?: object }[]).flatMap(
+      ({ name, protocol, tls }) => [
+        ...(/^HTTPS?$/.test(protocol) ? [] : [`the listener ${name} (${protocol})`]),
+        ...Object.keys(tls ?? {})
+          .filter((field) => !["mode", "certificateRefs"].includes(field))
+          .map((field) => `tls.${field} of the listener ${name}`),
+      ],
+    ),
+    ...Object.keys(spec).flatMap((field) =>
+      ["gatewayClassName", "listeners", "infrastructure"].includes(field) ? [] : [`spec.${field}`],
+    ),
+  ];
 }
 
 /** Labels and annotations that change how the mesh treats an object and are not applied; others are applied or have no effect. */
 function unknownLabels(object: TicketObject): string[] {
   const { labels = {}, annotations = {} } = object.metadata;
-  const known = /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|topology\.istio\.io\/|istio\.io\/dry-run)/;
+  const known =
+    /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|networking\.istio\.io\/service-type|topology\.istio\.io\/|istio\.io\/dry-run)/;
   const all = { ...labels, ...annotations };
   const own = Object.keys(all)
     .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key))

@@ -110,6 +110,7 @@ async function explainBehind(
         ...(asked.port === undefined ? {} : { port: undefined }),
         sourceIp: gateway.ip,
         destinationIp: proxy.ip,
+        proxied: true,
         peer: identityOf(gateway, trustDomainOf(config)),
       },
       now,
@@ -153,6 +154,7 @@ export function toOracleRequest(
     // A sidecar may send HTTP/2 on as HTTP/1.
     ...((sender === undefined || protocol !== "h2c") && { protocol }),
     headers: request.headers,
+    ...(sender !== undefined && { proxied: true }),
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
     ...(proxy.kind === "gateway" ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),
     ...mutual,

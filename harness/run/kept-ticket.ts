@@ -2,7 +2,10 @@
 
 import { inLanes } from "../lanes.ts";
 import { applyManifest } from "../mesh/apply.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
+
+import { gatewayGone } from "./gateways.ts";
 
 const NAMESPACE = "kube-system";
 
@@ -40,7 +43,8 @@ export async function keepTicket(
 }
 
 /** Removes what a ticket has left. */
-export async function removeKeptTicket({ objects }: Pick<Kube, "objects">): Promise<void> {
+export async function removeKeptTicket(kube: Kube): Promise<void> {
+  const { objects } = kube;
   const list = { apiVersion: "v1", kind: "ConfigMap", namespace: NAMESPACE, name: LIST };
   const found = await objects.find(list);
   const uid = found?.metadata.uid;
@@ -48,6 +52,10 @@ export async function removeKeptTicket({ objects }: Pick<Kube, "objects">): Prom
   const kept = JSON.parse((found as { data?: Record<string, string> }).data?.["objects"] ?? "[]") as KeptObject[];
   // An object that was replaced since has another uid, and belongs to what replaced it.
   await inLanes(kept.toReversed(), async ({ uid: own, ...ref }) => await objects.removeExactly(ref, own));
+  // The next ticket may have a Gateway of the same name, and what istiod has made for this one goes later.
+  await inLanes(kept, async ({ apiVersion, kind, namespace = "", name }) => {
+    if (kind === "Gateway" && apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) await gatewayGone(kube, namespace, name);
+  });
   const secret = { apiVersion: "v1", kind: "Secret", namespace: NAMESPACE, name: TOKENS };
   const tokens = (await objects.find(secret))?.metadata.uid;
   if (tokens !== undefined) await objects.removeExactly(secret, tokens);

@@ -1,0 +1,1 @@
+meshproof repro test/tickets/gateway-api-beside-route --curl 'curl http://shop.example.com/'
