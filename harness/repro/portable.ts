@@ -86,7 +86,7 @@ export function portable({
   const files = new Map<string, string>();
   for (const one of issuers) files.set(`issuers/${one.name}.yaml`, toYaml(issuerFileOf(one)));
   for (const { file, object } of applied)
-    files.set(`${folder}/${file}`, toYaml((isPolicy(object) ? policy(object) : mapped(object))));
+    files.set(`${folder}/${file}`, toYaml(isPolicy(object) ? policy(object) : mapped(object)));
   const kept = made.filter((object) => {
     const { kind, metadata } = object as TicketObject;
     return kind !== "Namespace" && !metadata.name.startsWith("ticket-caller");

@@ -107,7 +107,8 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   if (isIn(WORKLOADS, object)) return undefined;
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
   if (isForEgress(object)) return "egress-gateway";
-  if (group === "security.istio.io" && targetsIn(object).some(({ kind: target }) => AT_WAYPOINTS.includes(target)))
+  // These are targets of waypoints.
+  if (targetsIn(object).some((target) => /^(Service|ServiceEntry|GatewayClass)$/.test(target.kind)))
     return "target-ref";
   if (isCustom(object) && object.scripted !== true) return "external-authorizer";
   // A filter that calls another service, or that is downloaded, needs something that is not in the ticket.
@@ -123,9 +124,6 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
 export function targetsIn({ spec }: TicketObject): readonly PolicyTarget[] {
   return targetsOf({ spec });
 }
-
-/** What a policy names in targetRefs to hold at a waypoint. */
-const AT_WAYPOINTS: readonly string[] = ["Service", "ServiceEntry", "GatewayClass"];
 
 /** Why an object of the Gateway API is not in the cluster. */
 function whyNotGateway(object: TicketObject): LeftOut | undefined {
