@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import path from "node:path";
 import { MeshproofError } from "../harness/model/errors.ts";
 import { BROUGHT } from "../harness/scenario/brought.ts";
+import { readConfig } from "./config.ts";
 import { warn } from "./streams.ts";
-import type { Loaded } from "../harness/scenario/load.ts";
+import type { Loaded, LoadOptions } from "../harness/scenario/load.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 
 /** The folder of package.json. */
@@ -46,11 +47,17 @@ export async function readAndSelect(
   // Imported here, because --help does not need it.
   const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
     await import("../harness/scenario/index.ts");
-  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder));
+  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder), await loadOptions());
   for (const warning of warnings) warn(`warning: ${formatProblem(warning)}`);
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);
   return { all: scenarios, selected: selectScenarios(scenarios, { names, tags }) };
+}
+
+/** How scenarios are loaded in the working directory, by its config. */
+export async function loadOptions(): Promise<LoadOptions> {
+  const found = await readConfig();
+  return found === undefined ? {} : { base: found.folder, namespaces: found.config.namespaces };
 }
 
 /**

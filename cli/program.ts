@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import { useConfig } from "./config.ts";
 import { explain } from "./explain.ts";
 import { Ended } from "./options.ts";
 import { print, warn } from "./streams.ts";
@@ -48,6 +49,10 @@ const VERBS: Readonly<
   repro: {
     does: "reproduce a ticket: whose YAML and request, which answer, and why",
     load: () => import("./verbs/repro.ts"),
+  },
+  init: {
+    does: "set up a repository: a config, a first scenario for its own policies, and a workflow",
+    load: () => import("./verbs/init.ts"),
   },
   new: {
     does: "write a scenario that runs, to be changed into your own",
@@ -119,6 +124,7 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     const words = args.filter((word) => !word.startsWith("-"));
     const program = await buildProgram(words[0] === "help" ? words[1] : words[0], words.length === 0);
+    program.hook("preAction", (_, command) => useConfig(command));
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {

@@ -1,5 +1,6 @@
 /** The generated files of the repository, with their content. */
 
+import { printConfigSchema } from "../harness/model/config-file.ts";
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
@@ -17,6 +18,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const scenarios = await readScenarios(SCENARIOS, [], []);
   return new Map([
     ["schema/scenario.schema.json", printScenarioSchema()],
+    ["schema/config.schema.json", printConfigSchema()],
     ["reports/results.schema.json", printJsonSchema(runResult)],
     ["reports/diff.schema.json", printJsonSchema(comparisonFile)],
     ["reports/trend.schema.json", printJsonSchema(trendFile)],

@@ -149,7 +149,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   // Keys are made while the cluster starts.
   const keys = createTokenFactory({ issuersDirs: issuersDirsOf(settings.scenarios) }).then((tokens) => tokens.keys());
   keys.catch(() => undefined); // thrown where it is awaited
-  const inputs = inputsOf(settings);
+  const inputs = inputsOf(settings, all);
   inputs.catch(() => undefined); // likewise
   await using stack = new AsyncDisposableStack();
   const steps: { title: string; ms: number }[] = [];
@@ -220,7 +220,9 @@ async function takeCluster(id: string, { cluster: choice }: RunSettings, work: W
   });
 }
 
-async function inputsOf({ scenarios, profile, knownFailures }: RunSettings): Promise<Inputs> {
+async function inputsOf({ scenarios, profile, knownFailures }: RunSettings, all: readonly Scenario[]): Promise<Inputs> {
+  const manifests = all.flatMap(({ steps }) => steps.flatMap(({ apply }) => apply));
+  const own = manifests.filter(({ notApplied }) => notApplied !== undefined);
   const runSet = runSetOf(process.env);
   const hash = async (file: string): Promise<string> =>
     createHash("sha256")
@@ -228,7 +230,7 @@ async function inputsOf({ scenarios, profile, knownFailures }: RunSettings): Pro
       .digest("hex")
       .slice(0, 16);
   return {
-    ...{ scenarios: await revisionOf(scenarios), profile },
+    ...{ scenarios: await revisionOf(scenarios, own), profile },
     ...(knownFailures !== undefined && { knownFailures: await hash(knownFailures) }),
     ...(runSet !== undefined && { runSet }),
   };

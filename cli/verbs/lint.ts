@@ -1,6 +1,6 @@
 import path from "node:path";
 import { formatProblem, lintScenarios, loadScenarios } from "../../harness/scenario/index.ts";
-import { refuseEmpty } from "../context.ts";
+import { loadOptions, refuseEmpty } from "../context.ts";
 import { print } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
@@ -10,9 +10,10 @@ export const command = verb("lint", ["lint", "lint --scenarios my-scenarios"])
 
 export async function lint(options: { readonly scenarios: string }): Promise<number> {
   const root = path.resolve(options.scenarios);
-  const { scenarios, problems: errors, warnings } = await loadScenarios(root);
+  const load = await loadOptions();
+  const { scenarios, problems: errors, warnings } = await loadScenarios(root, load);
   refuseEmpty(root, { scenarios, problems: errors });
-  const problems = [...errors, ...warnings, ...(await lintScenarios(scenarios, root))];
+  const problems = [...errors, ...warnings, ...(await lintScenarios(scenarios, root, load.base))];
   for (const problem of problems) print(formatProblem(problem));
   const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
   print(`${count(scenarios.length, "scenario")} can run, ${count(problems.length, "problem")}`);

@@ -222,15 +222,24 @@ export function rewriteRules(
     tell("outside", own === undefined && !symmetric ? "no" : "unknown");
     return { ...rest, jwksUri: `\${jwksUri.${name}@outside-http}` };
   });
-  const rules = raw.map((rule): JwtRule => ({
+  const rules = raw.map((rule) => toRule(what, rule));
+  return { spec: raw.length === 0 ? spec : { ...spec, jwtRules }, rules, differences, keySets };
+}
+
+function toRule(what: string, rule: RawRule): JwtRule {
+  return {
     what,
     iss: rule.issuer ?? "",
     audiences: rule.audiences ?? [],
     fromHeaders: rule.fromHeaders ?? [],
     fromParams: rule.fromParams ?? [],
     fromCookies: rule.fromCookies ?? [],
-  }));
-  return { spec: raw.length === 0 ? spec : { ...spec, jwtRules }, rules, differences, keySets };
+  };
+}
+
+/** The jwtRules of objects. */
+export function rulesIn(objects: readonly TicketObject[]): JwtRule[] {
+  return rulesOf(objects).map((rule) => toRule("", rule));
 }
 
 /** Whether a rule looks for tokens in this place. */

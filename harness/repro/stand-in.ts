@@ -140,12 +140,13 @@ function serviceManifest({ namespace, name, selector, ports, object }: Service):
   };
 }
 
-interface Listener {
+export interface Listener {
   readonly http2?: boolean;
   readonly tls?: boolean;
 }
 
-function serverManifests(
+/** Pods with nginx that answer 200 to everything on these ports, for a workload. */
+export function serverManifests(
   name: string,
   { namespace, labels, annotations, serviceAccount, sidecar, ports }: Workload,
   listeners: ReadonlyMap<number, Listener>,

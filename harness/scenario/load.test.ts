@@ -569,9 +569,6 @@ spec:
 
   it("are described by known keys alone", () => {
     const { problems } = load("{ kustomise: ../../deploy }");
-    assert.match(
-      problems.map(formatProblem).join("\n"),
-      /:16:16 unknown key "kustomise" in apply/,
-    );
+    assert.match(problems.map(formatProblem).join("\n"), /:16:16 unknown key "kustomise" in apply/);
   });
 });

@@ -1,49 +1,29 @@
 /** The package that `npm pack` makes, in a folder of its user's, where the clone is out of sight. */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execa } from "execa";
 import { publint } from "publint";
 import packageJson from "../../package.json" with { type: "json" };
 import type { RunResult } from "../../harness/model/result.ts";
-import { PROJECT } from "../../cli/context.ts";
-
-/** Runs a command where the clone's folder is empty. */
-const HIDDEN = ["--mount", "sh", "-c", 'mount -t tmpfs none "$1" && shift && exec "$@"', "sh", PROJECT];
+import { installPackage, type Installed } from "./package.fixture.ts";
 
 describe("the package", () => {
-  let folder: string;
+  let installed: Installed;
   let user: string;
 
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "meshproof-package-"));
-    user = path.join(folder, "user");
-    await mkdir(user);
-    // npm gives a script that it runs settings of its own.
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("npm_")));
-    const npm = { extendEnv: false, env, stdio: ["ignore", "inherit", "inherit"] } as const;
-    await execa("npm", ["pack", "--pack-destination", folder], { ...npm, cwd: PROJECT });
-    const packed = (await readdir(folder)).find((name) => name.endsWith(".tgz"))!;
-    await execa("npm", ["init", "--yes"], { ...npm, cwd: user });
-    await execa(
-      "npm",
-      ["install", "--prefer-offline", "--no-audit", "--no-fund", "--save-dev", path.join(folder, packed)],
-      { ...npm, cwd: user },
-    );
+    installed = await installPackage();
+    ({ user } = installed);
   });
   after(async () => {
     await meshproof("down", "--name", "package");
-    await rm(folder, { recursive: true, force: true });
-    await rm(path.join(PROJECT, "dist"), { recursive: true, force: true });
+    await installed.remove();
   });
 
-  const meshproof = async (...args: string[]): Promise<{ exitCode?: number | undefined; all: string }> => {
-    const command = [...HIDDEN, path.join(user, "node_modules/.bin/meshproof"), ...args];
-    return await execa("unshare", command, { cwd: user, all: true, reject: false, stdin: "ignore" });
-  };
+  const meshproof = (...args: string[]) => installed.run(["meshproof", ...args]);
   const latest = async (): Promise<RunResult> =>
     JSON.parse(await readFile(path.join(user, "results/latest/results.json"), "utf8")) as RunResult;
 
@@ -64,14 +44,15 @@ describe("the package", () => {
     assert.match(all, new RegExp(`^${RegExp.escape(packageJson.version)} \\([0-9a-f]{7,}( with changes)?, \\d{4}-`));
   });
 
-  it("exports the reader of results and the schema of scenarios", async () => {
+  it("exports the reader of results and the schemas of scenarios and of the config", async () => {
     const program = `
       import { main, readResults } from "meshproof";
       import schema from "meshproof/schema" with { type: "json" };
-      console.log(typeof main, typeof readResults, schema.$schema);`;
+      import config from "meshproof/config-schema" with { type: "json" };
+      console.log(typeof main, typeof readResults, schema.$schema, config.title);`;
     const node = process.execPath;
     const { stdout } = await execa(node, ["--input-type=module", "--eval", program], { cwd: user });
-    assert.equal(stdout, "function function http://json-schema.org/draft-07/schema#");
+    assert.equal(stdout, "function function http://json-schema.org/draft-07/schema# meshproof config");
   });
 
   it("runs a scenario of its user's with the issuers and workloads that it brings", async () => {
