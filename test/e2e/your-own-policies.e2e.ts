@@ -58,7 +58,7 @@ describe("docs/your-own-policies.md", () => {
     );
     const left = scenarios[0]?.steps[0]?.notApplied?.map(({ object, because }) => [object.kind, because]);
     assert.deepEqual(left, [
-      ["Service", "workload"],
+      ["Service", "chosen"],
       ["AuthorizationPolicy", "chosen"],
     ]);
   });
