@@ -17,7 +17,7 @@ import type { Scenario } from "../../harness/model/scenario.ts";
 import { choose, type Choice } from "../../harness/run/eligible.ts";
 import { keepsLane1 } from "../../harness/run/lane.ts";
 import { prepareGround } from "../../harness/run/ground.ts";
-import { aloneOf, selectedOf } from "../../harness/run/loaded.ts";
+import { aloneOf, scenariosOf, selectedOf } from "../../harness/run/loaded.ts";
 import { interruptionBy, inTime, type Interruption } from "../../harness/run/interruption.ts";
 import { errorOf, hasParent, tellParent } from "../../harness/run/parent.ts";
 import { GROUND_VARIABLE, type Ground, type SessionPlan } from "../../harness/run/plan.ts";
@@ -149,7 +149,7 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   // Keys are made while the cluster starts.
   const keys = createTokenFactory({ issuersDirs: issuersDirsOf(settings.scenarios) }).then((tokens) => tokens.keys());
   keys.catch(() => undefined); // thrown where it is awaited
-  const inputs = inputsOf(settings, all);
+  const inputs = inputsOf(settings, await scenariosOf(settings));
   inputs.catch(() => undefined); // likewise
   await using stack = new AsyncDisposableStack();
   const steps: { title: string; ms: number }[] = [];
