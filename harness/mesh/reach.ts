@@ -135,9 +135,14 @@ function routeReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undef
   return undefined;
 }
 
-/** istiod makes a Service of the type LoadBalancer for each, unless the Gateway says otherwise; one with addresses is served by what is there. */
+/**
+ * istiod makes a Service of the type LoadBalancer for each but waypoints, unless the Gateway says otherwise; one with addresses is
+ * served by what is there.
+ */
 function gatewayReach(manifest: Manifest): Reach | undefined {
-  if (hasAny(fieldsOf(manifest["spec"])["addresses"])) return meshWide(manifest, { kind: "mesh-gateway" });
+  const { addresses, gatewayClassName } = fieldsOf(manifest["spec"]);
+  if (hasAny(addresses)) return meshWide(manifest, { kind: "mesh-gateway" });
+  if (gatewayClassName === "istio-waypoint") return undefined;
   const type = manifest.metadata.annotations?.["networking.istio.io/service-type"];
   return type === "ClusterIP" ? undefined : meshWide(manifest, { kind: "load-balancer" });
 }

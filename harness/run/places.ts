@@ -11,7 +11,7 @@ import { hasProxyContainer } from "../mesh/proxy-container.ts";
 import { GATEWAY_NAME, type ProxyKind, type Served } from "../verdict/attachment.ts";
 import { gatewayIn, waypointIn, type Way } from "../model/target.ts";
 import { reachGateway } from "./gateways.ts";
-import { servedBy } from "./waypoints.ts";
+import { servedBy, waypointProgrammed } from "./waypoints.ts";
 
 /** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
 export const ROOT_NAMESPACE = "istio-system";
@@ -87,6 +87,7 @@ export async function findTarget(kube: Kube, handle: Namespaces, { to, through }
 
 /** A waypoint's pods. */
 async function findWaypoint(kube: Kube, namespace: string, name: string): Promise<Proxy[]> {
+  await waypointProgrammed(kube, namespace, name);
   const [pods, serves] = await Promise.all([
     readyPods(kube, namespace, `${GATEWAY_NAME}=${name}`),
     servedBy(kube, namespace, name),

@@ -2,6 +2,8 @@
 
 import type { KubernetesObject } from "@kubernetes/client-node";
 import type { Kube } from "../mesh/client.ts";
+import { waitFor } from "../mesh/wait.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Served } from "../verdict/attachment.ts";
 
 /** On what uses a waypoint, or on its namespace (istio.io, "Configure waypoint proxies"). */
@@ -34,4 +36,30 @@ export async function servedBy(
       ? [{ kind, namespace, name }]
       : [];
   });
+}
+
+interface Conditioned extends KubernetesObject {
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+/** Waits until istiod sends requests to a waypoint: until it is programmed, they pass it by (pilot/pkg/serviceregistry/ambient/waypoints.go). */
+export async function waypointProgrammed(kube: Kube, namespace: string, name: string): Promise<void> {
+  await waitFor<Conditioned, true>(
+    kube,
+    `/apis/${GATEWAY_API_GROUP}/v1/namespaces/${namespace}/gateways`,
+    { fieldSelector: `metadata.name=${name}` },
+    (gateways) =>
+      gateways
+        .values()
+        .some(({ status }) => status?.conditions?.some((one) => one.type === "Programmed" && one.status === "True")) ||
+      undefined,
+    {
+      limitMs: 30_000,
+      code: "ERR_WORKLOAD_NOT_READY",
+      explain: (gateways) =>
+        gateways.size === 0
+          ? `there is no Gateway ${namespace}/${name} for a waypoint`
+          : `the waypoint ${namespace}/${name} is not programmed`,
+    },
+  );
 }

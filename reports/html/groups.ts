@@ -9,6 +9,7 @@ const PROVEN: Readonly<Record<string, string>> = {
   authz:
     "AuthorizationPolicy compares each field as documented, and CUSTOM, DENY and ALLOW are evaluated in this order.",
   "gateway-api": "Policies hold at the Gateway that they are attached to, and at nothing else.",
+  waypoint: "Policies hold at the waypoint of what they are attached to, and requests that bypass it are not judged.",
   jwks: "New keys are used, and a JWKS server that is slow, broken or unreachable does not let bad tokens pass.",
   tokens: "Malformed, changed and hostile tokens are rejected.",
   bypass: "Other spellings of a path, a host or a header do not bypass a policy.",
