@@ -369,6 +369,12 @@ export function describeMissing(missing: Missing): string {
         : `no listener has port ${missing.port}`;
     case "several-listeners":
       return `several listeners or filter chains may serve the request (${missing.names.join(", ")}): name the port`;
+    case "which-service":
+      return `the waypoint serves several Services (${missing.services.join(", ")}): name one in the URL of the request`;
+    case "no-such-service":
+      return missing.services.length === 0
+        ? "the waypoint serves no Service"
+        : `the waypoint does not serve what was asked: its Services are ${missing.services.join(", ")}`;
     case "port":
       return missing.ports.length === 0
         ? "the proxy serves no HTTP port: name one"

@@ -157,6 +157,8 @@ export type Missing =
   | { readonly kind: "external-authorizer"; readonly rule: RuleRef }
   | { readonly kind: "no-listener"; readonly port?: number }
   | { readonly kind: "several-listeners"; readonly names: readonly string[] }
+  /** A waypoint judges by the Service that was asked: `host:port` of those that may be meant, or of all if none is. */
+  | { readonly kind: "which-service" | "no-such-service"; readonly services: readonly string[] }
   /** The port is ambiguous, or no port serves HTTP. */
   | { readonly kind: "port"; readonly ports: readonly number[] }
   /** HTTP/1 and HTTP/2 read this method or path differently. */

@@ -32,6 +32,9 @@ const HARMLESS_NETWORK: readonly string[] = [
   "stats.PluginConfig",
 ];
 
+/** What Envoy takes for the address of a connection to an internal listener; it is in no range. */
+const INTERNAL = "envoy://internal_client_address/";
+
 /**
  * What the proxy does with the request, and why.
  * @param dump Envoy's admin `config_dump`, whole or only its `dynamic_listeners`; without routes and bootstrap the decisions that
@@ -48,10 +51,11 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     rules: [],
   };
   if ("decision" in chain) return { ...nothing, decision: chain.decision };
-  const { manager, listener, port } = chain;
+  const { manager, listener, port, tunnel } = chain;
   const peer = request.peer === undefined ? undefined : request.peer.replace(/^(?!spiffe:\/\/)/, "spiffe://");
-  const { sourceIp, destinationIp, serverName } = request;
-  const connection = { peer, sourceIp, destinationIp, serverName, port };
+  const { destinationIp, serverName } = request;
+  const sourceIp = tunnel ? INTERNAL : request.sourceIp;
+  const connection = { peer, tunnel, sourceIp, destinationIp, serverName, port };
   const judged = judgeConnection(chain, connection);
   if (manager === undefined || judged.decision !== undefined) {
     const decision = judged.decision ?? admit(admitted(judged.rules));
@@ -75,7 +79,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     };
   }
   const sent: Headers = new Map(headers);
-  const remoteIp = remoteAddress(manager, headers, request.sourceIp);
+  const remoteIp = remoteAddress(manager, headers, tunnel ? undefined : sourceIp);
   const { path } = normalized;
   const authority = request.authority ?? headers.get("host")?.[0];
   const facts = (tokens: JwtOutcome | undefined): Facts => ({
@@ -129,7 +133,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
 /** The filters of a connection, before its last one: the HTTP connection manager, or a TCP proxy. */
 function judgeConnection(
   { filters }: Pick<Chain, "filters">,
-  connection: Pick<Facts, "peer" | "sourceIp" | "destinationIp" | "serverName" | "port">,
+  connection: Pick<Facts, "peer" | "tunnel" | "sourceIp" | "destinationIp" | "serverName" | "port">,
 ): Judged {
   const nothing = { method: "", path: "", authority: "", headers: new Map(), edge: false, payload: undefined };
   const facts: Facts = { ...nothing, ...connection, remoteIp: connection.sourceIp };

@@ -1,6 +1,6 @@
 /** Compares each field of a rule with the request: Envoy's StringMatcher, HeaderMatcher, ValueMatcher and CidrRange. */
 
-import { BlockList, isIPv4 } from "node:net";
+import { BlockList, isIP, isIPv4 } from "node:net";
 import { redact } from "../safe/redact.ts";
 import { alternatives, negated, not } from "./combine.ts";
 import { notRead } from "./undecided.ts";
@@ -136,7 +136,8 @@ export function matchAddress(
   }
   // Node's BlockList takes an IPv4 address for an IPv6 one (::ffff:…), Envoy does not.
   const family = (ip: string): "ipv4" | "ipv6" => (isIPv4(ip) ? "ipv4" : "ipv6");
-  const accepts = (ip: string): boolean => family(ip) === family(prefix) && block.check(ip, family(ip));
+  const accepts = (ip: string): boolean =>
+    isIP(ip) !== 0 && family(ip) === family(prefix) && block.check(ip, family(ip));
   return leaf({ kind }, { kind: "address-range", value }, got, accepts);
 }
 
@@ -152,6 +153,7 @@ export function matchPeer(matcher: unknown, facts: Facts): Match {
     matcher === undefined ? { requires: { kind: "any-identity" }, accepts: () => true } : stringTest(matcher, field);
   if ("unknown" in test) return undecided(test.unknown);
   const { requires, accepts } = test;
+  if (facts.peer === undefined && facts.tunnel) return undecided({ kind: "not-given", field, requires });
   if (facts.peer === undefined) return decided(field, requires, { kind: "no-mtls" }, false);
   return leaf(field, requires, facts.peer, (peer) => accepts(peer) || accepts(""));
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { explainRequest } from "./explain.ts";
 import { findChain } from "./listeners.ts";
 
 const HTTP = { typed_config: { "@type": "type.googleapis.com/x.HttpConnectionManager" } };
@@ -33,4 +34,77 @@ test("a gateway's chain is the one that names the request's SNI", () => {
   };
   assert.equal(tcp("shop.example"), undefined);
   for (const raw of ["keys.example", "a.raw.example"]) assert.equal(tcp(raw), true, raw);
+});
+
+const rbac = (principal: object): object => ({
+  typed_config: {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+    rules: { action: "DENY", policies: { p: { permissions: [{ any: true }], principals: [principal] } } },
+  },
+});
+const routes = {
+  name: "r",
+  virtual_hosts: [{ domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "c" } }] }],
+};
+const vip = (name: string, principal: object): object => ({
+  name,
+  filters: [
+    {
+      typed_config: {
+        ...HTTP.typed_config,
+        "@type": "type.googleapis.com/envoy.HttpConnectionManager",
+        route_config: routes,
+        http_filters: [rbac(principal)],
+      },
+    },
+  ],
+});
+const waypoint = (...chains: readonly object[]): object => ({
+  configs: [
+    { bootstrap: { layered_runtime: { layers: [] } } },
+    { active_state: { listener: { name: "connect_terminate", address: { socket_address: { port_value: 15008 } } } } },
+    { active_state: { listener: { name: "main_internal", filter_chains: [...chains, { name: "direct-http" }] } } },
+  ],
+});
+const AMBIENT = "inbound-vip|8000|http|ambient.foo.svc.cluster.local";
+const OTHER = "inbound-vip|80|http|other.foo.svc.cluster.local";
+const FROM_GATEWAY = {
+  filter_state: { key: "io.istio.peer_principal", string_match: { suffix: "/ns/foo/sa/gateway-istio" } },
+};
+
+test("a waypoint judges by the chain of the Service that is asked", () => {
+  const both = waypoint(vip(AMBIENT, { any: true }), vip(OTHER, { not_id: { any: true } }));
+  const asked = (authority?: string, more: object = {}) =>
+    explainRequest(both, { method: "GET", path: "/", headers: [], ...(authority && { authority }), ...more }, 0);
+  for (const host of ["ambient.foo:8000", "ambient.foo.svc:8000", "ambient.foo.svc.cluster.local:8000"])
+    assert.equal(asked(host).decision.verdict, "denied", host);
+  assert.equal(asked("other.foo").decision.verdict, "admitted");
+  const missing = (explanation: ReturnType<typeof asked>): unknown => {
+    const { reason } = explanation.decision;
+    return reason.kind === "undecided" ? reason.missing : undefined;
+  };
+  const services = ["ambient.foo.svc.cluster.local:8000", "other.foo.svc.cluster.local:80"];
+  assert.deepEqual(missing(asked("ambient.foo")), { kind: "no-such-service", services });
+  assert.deepEqual(missing(asked("ambient.example")), { kind: "no-such-service", services });
+  assert.deepEqual(missing(asked()), { kind: "which-service", services });
+  // What a gateway sends on may have any host.
+  assert.deepEqual(missing(asked("other.foo", { byGateway: true })), { kind: "which-service", services });
+  assert.equal(asked(undefined, { port: 8000 }).decision.verdict, "denied");
+});
+
+test("at a waypoint a peer is there and must be given, and a connection has no address", () => {
+  const said = (principal: object, more: object = {}) =>
+    explainRequest(
+      waypoint(vip(AMBIENT, principal)),
+      { method: "GET", path: "/", authority: "ambient.foo:8000", headers: [], sourceIp: "10.0.0.1", ...more },
+      0,
+    ).decision.verdict;
+  assert.equal(said(FROM_GATEWAY), "undecided");
+  assert.equal(said(FROM_GATEWAY, { peer: "cluster.local/ns/foo/sa/gateway-istio" }), "denied");
+  assert.equal(said(FROM_GATEWAY, { peer: "cluster.local/ns/foo/sa/other" }), "admitted");
+  const everywhere = { address_prefix: "0.0.0.0", prefix_len: 0 };
+  assert.equal(said({ direct_remote_ip: everywhere }), "admitted");
+  assert.equal(said({ not_id: { direct_remote_ip: everywhere } }), "denied");
+  assert.equal(said({ remote_ip: everywhere }), "undecided");
+  assert.equal(said({ remote_ip: everywhere }, { headers: [["X-Forwarded-For", "10.0.0.9"]] }), "denied");
 });

@@ -12,6 +12,8 @@ export interface Chain {
   readonly filters: readonly unknown[];
   readonly listener: ListenerFact;
   readonly port: number | undefined;
+  /** Whether it takes requests by HBONE. */
+  readonly tunnel: boolean;
 }
 
 interface Candidate {
@@ -37,6 +39,8 @@ export function findChain(dump: unknown, request: OracleRequest): Chain | { read
   const listeners = listenersOf(dump);
   const inbound = listeners.find((one) => at(one, "name") === "virtualInbound");
   if (inbound !== undefined) return findInbound(inbound, request);
+  const internal = listeners.find((one) => at(one, "name") === "main_internal");
+  if (internal !== undefined) return findVip(internal, request);
   const gateways = listeners.flatMap((one) => {
     const chains = [...list(at(one, "filter_chains")), ...[at(one, "default_filter_chain")].filter(Boolean)];
     const port = Number(at(one, "address", "socket_address", "port_value"));
@@ -102,8 +106,43 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
   return chainOf({ ...chosen, port }, { name: "virtualInbound", ...placed, transport: sent });
 }
 
+/** A waypoint's chain of a port of a Service (pilot/pkg/networking/core/waypoint.go: `inbound-vip|<port>|<protocol>|<host>`). */
+const VIP = /^inbound-vip\|(\d+)\|([^|]*)\|(.+)$/;
+
+/** The chain of the Service that is asked: the host of the URL, or the only one that the waypoint serves. */
+function findVip(listener: unknown, request: OracleRequest): Chain | { readonly decision: Decision } {
+  const vips = list(at(listener, "filter_chains")).flatMap((chain) => {
+    const [, port, , host] = VIP.exec(text(at(chain, "name"))) ?? [];
+    return port === undefined || host === undefined
+      ? []
+      : [{ ...candidate(chain, `${host}:${port}`, Number(port)), host }];
+  });
+  const [, asked, port] = /^([^:]+)(?::(\d+))?$/.exec(request.byGateway ? "" : (request.authority ?? "")) ?? [];
+  const named = vips.filter(
+    (one) =>
+      (asked === undefined || one.host === asked || one.host.startsWith(`${asked}.`)) &&
+      (asked === undefined || one.port === Number(port ?? 80)) &&
+      (request.port === undefined || one.port === request.port),
+  );
+  // Of a port without a protocol there is a chain for TCP too.
+  const http = named.filter(({ manager }) => manager !== undefined);
+  const fitting = http.length > 0 ? http : named;
+  const services = (all: readonly Candidate[]): string[] => [...new Set(all.map(({ name }) => name))];
+  const [only, ...more] = fitting;
+  if (only === undefined) return { decision: undecidedBy({ kind: "no-such-service", services: services(vips) }) };
+  if (more.length > 0) return { decision: undecidedBy({ kind: "which-service", services: services(fitting) }) };
+  const placed = only.port === undefined ? {} : { port: only.port };
+  return { ...chainOf(only, { name: "main_internal", ...placed }), tunnel: true };
+}
+
 function chainOf({ manager, filters, port }: Candidate, listener: ListenerFact): Chain {
-  return { manager, filters, port, listener: manager === undefined ? { ...listener, tcp: true } : listener };
+  return {
+    manager,
+    filters,
+    port,
+    tunnel: false,
+    listener: manager === undefined ? { ...listener, tcp: true } : listener,
+  };
 }
 
 function candidate(chain: unknown, name: string, port: number | undefined, transport = ""): Candidate {

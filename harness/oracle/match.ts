@@ -66,7 +66,11 @@ function matchNode(node: unknown, facts: Facts): Match {
       return matchRemoteAddress(value, facts);
     case "requested_server_name":
       // Without TLS there is no SNI, which Envoy compares as empty text.
-      return compare({ kind: "sni" }, value, facts.serverName ?? (facts.peer === undefined ? "" : undefined));
+      return compare(
+        { kind: "sni" },
+        value,
+        facts.serverName ?? (facts.peer === undefined && !facts.tunnel ? "" : undefined),
+      );
     case "authenticated":
       return matchPeer(at(value, "principal_name"), facts);
     case "filter_state":

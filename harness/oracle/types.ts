@@ -24,6 +24,8 @@ export interface OracleRequest {
   readonly serverName?: string;
   /** The port of the workload, or of the gateway's listener. */
   readonly port?: number;
+  /** A gateway sends it on, so that the host says nothing of the Service that a waypoint is asked for. */
+  readonly byGateway?: boolean;
   /** Claims in place of a token in Authorization; no signature is verified. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }
@@ -36,8 +38,10 @@ export interface Facts {
   readonly authority: string | undefined;
   /** Headers with lower-case names. */
   readonly headers: ReadonlyMap<string, readonly string[]>;
-  /** Undefined for plain text. */
+  /** Undefined for plain text, and where it is not known whose HBONE it is. */
   readonly peer: string | undefined;
+  /** It came by HBONE: there is a peer, even if it is not known, and no address of a connection. */
+  readonly tunnel: boolean;
   readonly sourceIp: string | undefined;
   /** The client's address, from X-Forwarded-For if the proxy trusts it, or why it is not known. */
   readonly remoteIp: string | undefined | Unknown;

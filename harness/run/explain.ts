@@ -25,7 +25,8 @@ export interface Explainable {
 }
 
 /**
- * What the first judging proxy's own config says about each request. Read at once, while the policies are still there.
+ * What the first judging proxy's own config says about each request; behind a gateway that lets it through, the waypoint's that it
+ * must pass. Read at once, while the policies are still there.
  * @returns one for each answer; undefined where no proxy judges it, or the proxy cannot be asked
  */
 export async function explain(
@@ -39,7 +40,8 @@ export async function explain(
     return dump;
   };
   return await inLanes(answers, async ({ request, place, target, to, got }) => {
-    const proxy = target.proxies[0];
+    const waypoint = target.through?.proxies[0];
+    const proxy = target.proxies.find(({ kind }) => kind !== "waypoint");
     if (proxy === undefined) return undefined;
     const config = await dumpOf(proxy);
     if (config === undefined) return undefined;
@@ -51,6 +53,11 @@ export async function explain(
     const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
     const { by, status } = got;
+    if (waypoint !== undefined && said.decision.verdict === "admitted") {
+      const behind = withoutTokens(asked, said.providers);
+      const found = await explainBehind([waypoint], proxy, behind, dumpOf, now, () => true);
+      return found && mapTexts(found, (text) => mesh.tokens.redact(text));
+    }
     const refusedBehind =
       proxy.kind === "gateway" &&
       said.decision.verdict === "admitted" &&
@@ -109,8 +116,10 @@ async function explainBehind(
         // The gateway's own port says nothing of the workload's.
         ...(asked.port === undefined ? {} : { port: undefined }),
         sourceIp: gateway.ip,
-        destinationIp: proxy.ip,
+        // A waypoint is asked for a Service's address.
+        destinationIp: proxy.kind === "waypoint" ? undefined : proxy.ip,
         proxied: true,
+        byGateway: true,
         peer: identityOf(gateway, trustDomainOf(config)),
       },
       now,
