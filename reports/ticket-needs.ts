@@ -32,6 +32,7 @@ export function describeNeed(difference: Difference): string | undefined {
     case "no-endpoint":
       return "add the Deployment and the Service to the YAML";
     case "host-open":
+    case "host-assumed":
       return "write the host into the request, or add the header Host";
     case "value-open":
       return "write the value into the YAML";

@@ -96,6 +96,10 @@ export function describeDifference(difference: Difference): string {
       return `the ticket does not show what answers at ${difference.host}: the request went to Service ${difference.service}`;
     case "host-open":
       return `the ticket does not show what ${difference.variable} is: the request has another host${difference.decides === "no" ? ", and the ticket compares none" : ", and the ticket compares hosts"}`;
+    case "host-assumed":
+      return `the request has no host: it was sent to ${difference.host}, the only one that the ticket's routes name${difference.decides === "no" ? "" : ", and a policy compares hosts"}`;
+    case "plain-tcp":
+      return `a plain TCP connection to port ${difference.port} was opened, and an HTTP request sent on it, which the mesh does not read there: 200 means that it reaches the workload`;
     case "value-open":
       return `${difference.field} of ${nameOf(difference.object)} is ${JSON.stringify(difference.text)}, whose value the ticket does not show`;
     case "gateway-port":
@@ -237,6 +241,8 @@ function describeKeys({ iss, keys, served, uri }: Extract<Difference, { kind: "k
       return `the jwksUri of issuer ${iss}${at} answers with a page of HTML, as --jwks html asks`;
     case "empty":
       return `the jwksUri of issuer ${iss}${at} answers with nothing, as --jwks empty asks`;
+    case "slow":
+      return `the jwksUri of issuer ${iss}${at} answers later than istiod and proxies wait, as --jwks slow asks`;
     case "wrong":
       return `the jwksUri of issuer ${iss}${at} serves keys of the same kid that signed no token, as --jwks wrong asks`;
     case "rotated":

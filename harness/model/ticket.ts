@@ -48,9 +48,19 @@ export type Outcome = z.infer<typeof outcome>;
 
 /**
  * What the server of a `jwksUri` does (`--jwks`). `unreachable`: it answers 500; `missing`: 404; `html`: a page instead of a JWKS;
- * `empty`: nothing; `wrong`: keys of the same kid that signed no token; `rotated`: keys of another kid.
+ * `empty`: nothing; `slow`: bytes for longer than the 5 s that istiod and proxies wait; `wrong`: keys of the same kid that signed no
+ * token; `rotated`: keys of another kid.
  */
-export const JWKS_STATES = ["reachable", "unreachable", "missing", "html", "empty", "wrong", "rotated"] as const;
+export const JWKS_STATES = [
+  "reachable",
+  "unreachable",
+  "missing",
+  "html",
+  "empty",
+  "slow",
+  "wrong",
+  "rotated",
+] as const;
 export type JwksState = (typeof JWKS_STATES)[number];
 
 /** What a token is at a time: `early` if its `nbf` is still to come. */
@@ -187,6 +197,10 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "way-open"; readonly host: string; readonly service: string }
   /** The request's host is a variable, whose value the ticket does not contain. */
   | { readonly kind: "host-open"; readonly variable: string }
+  /** The request has no host, and this is the only one that the ticket's routes name. */
+  | { readonly kind: "host-assumed"; readonly host: string }
+  /** A plain TCP connection: an HTTP request is sent on it, which the mesh does not read. */
+  | { readonly kind: "plain-tcp"; readonly port: number }
   /** A field of an object is a variable or a placeholder: `{{ .Values.issuer }}`. */
   | { readonly kind: "value-open"; readonly object: ObjectRef; readonly field: string; readonly text: string }
   | { readonly kind: "caller"; readonly caller: Caller; readonly because: "asked" | "command" | "policy" | "default" }

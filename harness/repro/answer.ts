@@ -134,7 +134,8 @@ export function readAnswer(
 
 const ORDER: readonly Difference["decides"][] = ["yes", "unknown", "no"];
 
-function nameRequest({ authority, scheme, headers, host }: TicketRequest, row: string): string {
+function nameRequest({ authority, scheme, headers, host, raw }: TicketRequest, row: string): string {
+  if (raw === true) return `a plain TCP connection to ${authority}`;
   const [method = "", path = ""] = row.split(/ (.*)/s);
   const url = authority === undefined ? path : `${scheme}://${authority}${path}`;
   const more = [

@@ -129,9 +129,9 @@ function whyNotChosen({ main, objects, translation }: Evidence): Cause | undefin
 }
 
 /** Rules about HTTP on a port that the mesh takes for TCP. */
-function whyTcp({ main, translation }: Evidence): Cause | undefined {
+function whyTcp({ main, translation, ticket }: Evidence): Cause | undefined {
   const { way } = translation.topology;
-  if (way.kind !== "service") return undefined;
+  if (way.kind !== "service" || ticket.request.raw === true) return undefined;
   const { name: portName = "", port } = way.port;
   if (!/^(tcp|tls|mongo|mysql|redis)(-|$)/.test(portName)) return undefined;
   return { kind: "tcp-port", port, name: portName, status: main.got.status };

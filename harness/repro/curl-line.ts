@@ -36,6 +36,8 @@ export interface TicketRequest {
   readonly host?: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: "http/1.0" | "h2c";
+  /** A plain TCP connection. */
+  readonly raw?: true;
   readonly tokens: readonly CarriedToken[];
   readonly sender?: Sender;
   readonly differences: readonly Difference[];
@@ -259,7 +261,9 @@ const JWT = /eyJ[\w-]+(?:\.|%(?:25)*2e)[\w-]*(?:\.|%(?:25)*2e)[\w-]*/i;
  */
 export function readRequest(text: string, headerLines: readonly string[]): TicketRequest {
   const [, method, scheme, authority, path] =
-    /^([A-Z]+) (?:(https?|grpc|tcp):\/\/([^/?#\s]+))?((?:[/?]\S*)?)$/i.exec(text.trim()) ?? [];
+    /^([A-Z]+) (?:(https?|grpc|tcp):\/\/([^/?#\s]+))?((?:[/?]\S*)?)$/i.exec(
+      text.trim().replace(/^(?=tcp:)/i, "GET "),
+    ) ?? [];
   if (method === undefined || path === undefined || (authority === undefined && path === ""))
     throw usage(`a request is "METHOD /path" or "METHOD http://host/path", not "${text.replace(JWT, "TOKEN")}"`);
   const differences: Difference[] = [];
@@ -317,6 +321,8 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   return {
     method: method.toUpperCase(),
     scheme: scheme?.toLowerCase() === "https" ? "https" : "http",
+    ...(scheme?.toLowerCase() === "tcp" && { raw: true }),
+    ...(scheme?.toLowerCase() === "grpc" && { protocol: "h2c" }),
     path: safe,
     ...(bare === undefined ? {} : { authority: bare }),
     ...(variable && { variable }),

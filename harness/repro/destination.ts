@@ -2,14 +2,24 @@
 
 import type { Difference } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
-import { isAtGateway, ROOT, selectorOf, type RouteTo, type Service } from "./services.ts";
+import {
+  inCluster,
+  isAtGateway,
+  ROOT,
+  selectorOf,
+  virtualRoutesOf,
+  type RouteTo,
+  type Service,
+  type ServicePort,
+} from "./services.ts";
 import type { TicketObject } from "./ticket.ts";
 import type { Way } from "./topology.ts";
+import { isKind, isPolicy } from "./understood.ts";
 
 export function toService(
   service: Service,
   asked: number | undefined,
-  { scheme, authority }: TicketRequest,
+  { scheme, authority, raw }: TicketRequest,
   differences: Difference[],
 ): Way {
   const wanted = asked ?? (authority === undefined ? undefined : scheme === "https" ? 443 : 80);
@@ -34,7 +44,75 @@ export function toService(
       candidates: service.ports.map(({ port: one }) => `${service.namespace}/${service.name}:${one}`),
       decides: "unknown",
     });
+  if (raw === true)
+    differences.push(
+      OPAQUE.test(port.appProtocol ?? port.name ?? "")
+        ? { kind: "plain-tcp", port: port.port, decides: "no" }
+        : { kind: "part-left-out", part: `plain TCP, for which port ${port.port} is not named,`, decides: "unknown" },
+    );
   return { kind: "service", service, port };
+}
+
+/** The hosts that VirtualServices for sidecars send a Service's requests to. */
+export function meshDestinations(
+  service: Service,
+  objects: readonly TicketObject[],
+  nsOf: (object: TicketObject) => string,
+): { readonly host: string; readonly namespace: string }[] {
+  return objects.flatMap((object) => {
+    const { hosts = [], gateways = ["mesh"] } = (object.spec ?? {}) as { hosts?: string[]; gateways?: string[] };
+    const namespace = nsOf(object);
+    const its = hosts.some((host) => {
+      const [name, space = namespace] = inCluster(host, new Set([service.namespace])) ?? [];
+      return name === service.name && space === service.namespace;
+    });
+    if (!isKind(object, "VirtualService") || !gateways.includes("mesh") || !its) return [];
+    return virtualRoutesOf([object], nsOf).map(({ destination }) => ({ host: destination, namespace }));
+  });
+}
+
+/** Protocols of ports on which the mesh reads no HTTP. */
+const OPAQUE = /^(tcp|tls|https|mongo|mysql|redis)(-|$)/;
+
+/** The ports of a Service, the asked one as TCP if it has no protocol: the mesh would find out from the bytes. */
+export function portsFor(
+  ports: readonly ServicePort[],
+  { raw, authority = "" }: TicketRequest,
+): readonly ServicePort[] {
+  return ports.map((port) =>
+    raw === true && authority.endsWith(`:${port.port}`) && port.name === undefined && port.appProtocol === undefined
+      ? { ...port, appProtocol: "tcp" }
+      : port,
+  );
+}
+
+/** The host for a request without one that goes through a gateway: the only one that routes and gateways name. */
+export function hostFor(objects: readonly TicketObject[], differences: Difference[]): string | undefined {
+  const patterns = objects.flatMap((object) => (isPolicy(object) ? [] : hostsOf(object)));
+  const hosts = [...new Set(patterns.map((host) => host.replace(/^.*\//, "")))].filter((host) => host !== "*");
+  const compared = objects.some(
+    (one) => isPolicy(one) && /"(not)?hosts":|:authority/i.test(JSON.stringify(one.spec ?? {})),
+  );
+  const [host] = hosts.filter((one) => !one.includes("*"));
+  if (hosts.length === 0 && !compared) return undefined;
+  if (host === undefined || hosts.filter((one) => !one.includes("*")).length > 1) {
+    differences.push({ kind: "host-open", variable: "the host", decides: "unknown" });
+    return undefined;
+  }
+  differences.push({ kind: "host-assumed", host, decides: compared ? "unknown" : "no" });
+  return host;
+}
+
+/** The hosts of a gateway, or of a route that is bound to one. */
+function hostsOf({ kind, spec = {} }: TicketObject): readonly string[] {
+  const { hosts = [], hostnames = [], gateways = [], servers = [], listeners = [] } = spec as Record<string, never[]>;
+  if (kind === "VirtualService") return gateways.some((name) => name !== "mesh") ? hosts : [];
+  if (kind === "Gateway")
+    return [
+      ...(servers as { hosts?: string[] }[]).flatMap((one) => one.hosts ?? []),
+      ...(listeners as { hostname?: string }[]).flatMap((one) => one.hostname ?? []),
+    ];
+  return /Route$/.test(kind) ? hostnames : [];
 }
 
 /** The namespace that most policies are in. */

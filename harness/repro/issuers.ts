@@ -139,6 +139,7 @@ const FAULTS: Readonly<Partial<Record<JwksState, string>>> = {
   missing: "fault/missing",
   html: "fault/html",
   empty: "fault/empty",
+  slow: "fault/slow",
 };
 
 /** The issuers with other keys that a state of `--jwks` needs: of the same kid, or of another. */

@@ -100,9 +100,11 @@ function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
 /** Maps the places of a scenario to the ticket's pods. */
 export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
   const { kube } = session;
-  const { way, services, workloads, others } = topology;
+  const { way, services, workloads, others, routed } = topology;
   const toService = async (service: Service, port: ServicePort, named: boolean): Promise<Target> => {
-    const pods = await podsBehind(kube, service);
+    const judging =
+      named && routed.length > 0 && way.kind === "service" && way.service === service ? routed : [service];
+    const pods = (await Promise.all(judging.map((one) => podsBehind(kube, one)))).flat();
     const workload = workloads.find((one) => isOf(service, one));
     const number = workload && targetPortsOf(service, workload)[service.ports.indexOf(port)];
     const [bare = ""] = (request.authority ?? "").split(":");

@@ -3,7 +3,7 @@
 import type { Caller, Difference } from "../model/ticket.ts";
 import { callersOf, OTHER_IDENTITY } from "./callers.ts";
 import type { TicketRequest } from "./curl-line.ts";
-import { defaultService, homeOf, toService } from "./destination.ts";
+import { defaultService, homeOf, hostFor, meshDestinations, portsFor, toService } from "./destination.ts";
 import { endsTls, gatewayFor, routesOf, serviceOf, type ApiGateway } from "./gateway-api.ts";
 import {
   fallbackOf,
@@ -50,6 +50,8 @@ export interface Topology {
     readonly to?: Service;
   }[];
   readonly services: readonly Service[];
+  /** The Services whose pods judge a request to a Service, if VirtualServices send it elsewhere. */
+  readonly routed: readonly Service[];
   /** The workloads that a request may reach, or that serve keys. */
   readonly workloads: readonly Workload[];
   /** Those of them for which the ticket does not show whether they have a sidecar, which may decide. */
@@ -58,6 +60,8 @@ export interface Topology {
   readonly namespaces: ReadonlyMap<string, { readonly sidecars: boolean }>;
   /** Namespace of objects that have none. */
   readonly fallback: string;
+  /** The host for a request without one. */
+  readonly host?: string;
   readonly differences: readonly Difference[];
 }
 
@@ -74,8 +78,8 @@ export function topologyOf(
   options: TopologyOptions,
 ): Topology {
   const differences: Difference[] = [];
-  const [, host, written] = /^(.*?)(?::(\d+))?$/.exec(request.authority ?? "") ?? [];
-  const named = (request.host ?? host ?? "").replace(/:\d+$/, "").toLowerCase();
+  const [, bare, written] = /^(.*?)(?::(\d+))?$/.exec(request.authority ?? "") ?? [];
+  const named = (request.host ?? bare ?? "").replace(/:\d+$/, "").toLowerCase();
   const fallback = fallbackOf(objects, named, differences);
   const nsOf = (object: TicketObject): string => object.metadata.namespace ?? fallback;
   const namespaces = new Map<string, { sidecars: boolean }>();
@@ -85,7 +89,7 @@ export function topologyOf(
   const services: Service[] = sorted(objects.filter((object) => isKind(object, "Service"))).flatMap((object) => {
     const selector = (object.spec?.["selector"] ?? {}) as Record<string, string>;
     if (nsOf(object) === ROOT && /ingress|istiod/.test(JSON.stringify([object.metadata.name, selector]))) return [];
-    const ports = (object.spec?.["ports"] ?? []) as ServicePort[];
+    const ports = portsFor((object.spec?.["ports"] ?? []) as ServicePort[], request);
     return [{ namespace: nsOf(object), name: object.metadata.name, selector, ports, object }];
   });
   const routes = routesOf(objects, nsOf);
@@ -133,6 +137,7 @@ export function topologyOf(
   const home = (): string => homeOf(policies, objects, nsOf, fallback, differences);
   let way: Way;
   let direct: Service | undefined;
+  let host: string | undefined;
   const throughService = serviceOf(named, objects, nsOf) !== undefined;
   if (own !== undefined && !throughService) way = toService(own, asked, request, differences);
   else if (
@@ -140,7 +145,10 @@ export function topologyOf(
     (cluster?.[1] !== undefined || (cluster !== undefined && !atGateway && request.sender !== undefined))
   )
     way = toService(
-      assume(cluster[1] ?? near ?? home(), cluster[0], asked ?? (request.scheme === "https" ? 443 : 80)),
+      assume(
+        ...([cluster[1] ?? near ?? home(), cluster[0], asked ?? (request.scheme === "https" ? 443 : 80)] as const),
+        request.raw === true ? "tcp" : "http",
+      ),
       asked,
       request,
       differences,
@@ -164,7 +172,10 @@ export function topologyOf(
     const passthrough =
       request.scheme === "https" &&
       objects.some((one) => isKind(one, "Gateway") && serverModes(one, named).includes("PASSTHROUGH"));
-    const api = gatewayFor(objects, nsOf, request, named, differences);
+    if (named === "" && request.variable === undefined) host = hostFor(objects, differences);
+    if (request.raw === true)
+      differences.push({ kind: "part-left-out", part: "plain TCP through a gateway", decides: "unknown" });
+    const api = gatewayFor(objects, nsOf, request, host ?? named, differences);
     const tls =
       request.scheme === "https" &&
       (api === undefined
@@ -188,10 +199,15 @@ export function topologyOf(
         const pods = podsOf(service, policies, nsOf, namespaces, differences);
         workloads.push({ ...pods, labels: { ...pods.labels, ...subset } });
       }
+  const routed =
+    way.kind === "service"
+      ? meshDestinations(way.service, objects, nsOf).flatMap(({ host: to, namespace }) => find(to, namespace) ?? [])
+      : [];
   const reached = services.filter(
     (service) =>
       (way.kind === "service" && way.service === service) ||
       service === direct ||
+      routed.includes(service) ||
       (way.kind === "gateway" &&
         routes.some(({ destination, namespace }) => find(destination, namespace) === service)) ||
       keysFrom(objects).some((uri) => find(uri, undefined) === service),
@@ -218,7 +234,8 @@ export function topologyOf(
   const used = workloads.filter((one) => reached.some((service) => isOf(service, one)));
   const open = way.kind === "gateway" ? openSidecars(used, objects, nsOf) : [];
   return {
-    ...{ way, caller, services, fallback, differences },
+    ...{ way, caller, services, routed: [...new Set(routed)], fallback, differences },
+    ...(host !== undefined && { host }),
     others: [
       ...others,
       ...(direct !== undefined && !atGateway && options.from === undefined

@@ -36,8 +36,9 @@ export function translate(given: Ticket): Translation {
   const values = valuesOf(shown.objects);
   const scripted = withAuthorizer(values.objects, given.authorizer);
   const ticket = { ...given, objects: scripted.objects };
-  const { objects, request } = ticket;
-  const topology = topologyOf(objects, request, { from: ticket.from, sidecars: ticket.sidecars });
+  const { objects } = ticket;
+  const topology = topologyOf(objects, ticket.request, { from: ticket.from, sidecars: ticket.sidecars });
+  const request = { ...ticket.request, ...(topology.host !== undefined && { host: topology.host }) };
   const settings = meshSettingsOf(objects);
   const asked = given.authorizer !== undefined && scripted.differences.length > 0;
   const mesh = asked ? { ...settings.mesh, extAuthz: true } : settings.mesh;

@@ -1,0 +1,1 @@
+meshproof repro test/tickets/gateway-no-host --expect 200 --request 'GET /orders'
