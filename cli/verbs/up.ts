@@ -37,21 +37,27 @@ export async function up(options: UpOptions): Promise<number> {
   return work(async (work) => {
     const scenarios = await readScenarios(options.scenarios, [], []);
     if (options.install === true) await prepareHost(work);
-    const [opened, { deployWorkloads, workloadsOf }, { connect }] = await Promise.all([
+    const [opened, { deployWorkloads, workloadsOf }, { choose }, { ISTIO }, { connect }] = await Promise.all([
       openCluster({ ...options, keep: true }, { id: newRunId(), verb: "up" }, work),
       import("../../harness/run/workloads.ts"),
+      import("../../harness/run/eligible.ts"),
+      import("../../harness/run/profile.ts"),
       import("../../harness/mesh/client.ts"),
     ]);
     await using cluster = opened.cluster;
     const handle = await toHandle(cluster);
     const scenariosRoot = path.resolve(options.scenarios);
     try {
+      // Of others a workload may need what this mesh does not have, such as waypoints.
+      const { versions, gatewayApi, waypoints } = handle.info;
+      const mesh = { istio: versions.istio, gatewayApi, waypoints };
+      const { chosen } = await choose(scenarios, scenariosRoot, ISTIO, cluster.limits, mesh);
       const deployed = deployWorkloads({
         kube: connect(cluster.kubeconfig),
         handle,
         tokens: await createTokenFactory({ issuersDirs: issuersDirsOf(scenariosRoot) }),
         scenariosRoot,
-        apps: workloadsOf(scenarios),
+        apps: workloadsOf(chosen),
         progress: work.progress,
         signal: opened.signal,
       });

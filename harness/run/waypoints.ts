@@ -1,8 +1,10 @@
 /** What uses a waypoint: the Services whose requests istiod sends through it. */
 
 import type { KubernetesObject } from "@kubernetes/client-node";
+import { messageOf } from "../mesh/api-error.ts";
 import type { Kube } from "../mesh/client.ts";
 import { waitFor } from "../mesh/wait.ts";
+import { MeshproofError } from "../model/errors.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Served } from "../verdict/attachment.ts";
 
@@ -44,22 +46,28 @@ interface Conditioned extends KubernetesObject {
 
 /** Waits until istiod sends requests to a waypoint: until it is programmed, they pass it by (pilot/pkg/serviceregistry/ambient/waypoints.go). */
 export async function waypointProgrammed(kube: Kube, namespace: string, name: string): Promise<void> {
+  const path = `/apis/${GATEWAY_API_GROUP}/v1/namespaces/${namespace}/gateways`;
+  const now = await kube.objects.get<Conditioned>(`${path}/${name}`).catch((cause: unknown) => {
+    throw new MeshproofError(
+      "ERR_SCENARIO_INVALID",
+      `there is no Gateway ${namespace}/${name} for a waypoint: ${messageOf(cause)}`,
+      { cause },
+    );
+  });
+  if (isProgrammed(now)) return;
   await waitFor<Conditioned, true>(
     kube,
-    `/apis/${GATEWAY_API_GROUP}/v1/namespaces/${namespace}/gateways`,
+    path,
     { fieldSelector: `metadata.name=${name}` },
-    (gateways) =>
-      gateways
-        .values()
-        .some(({ status }) => status?.conditions?.some((one) => one.type === "Programmed" && one.status === "True")) ||
-      undefined,
+    (gateways) => gateways.values().some(isProgrammed) || undefined,
     {
       limitMs: 30_000,
       code: "ERR_WORKLOAD_NOT_READY",
-      explain: (gateways) =>
-        gateways.size === 0
-          ? `there is no Gateway ${namespace}/${name} for a waypoint`
-          : `the waypoint ${namespace}/${name} is not programmed`,
+      explain: () => `the waypoint ${namespace}/${name} is not programmed`,
     },
   );
+}
+
+function isProgrammed({ status }: Conditioned): boolean {
+  return status?.conditions?.some((one) => one.type === "Programmed" && one.status === "True") === true;
 }
