@@ -166,7 +166,9 @@ export async function pushLate(
 
 /** Runs scenarios while no container's log can be read: a step that needs a log must not pass. */
 export async function withoutLogs(name: string, scenarios: readonly Scenario[], folder: string): Promise<FaultOutcome> {
+  const words = "steps that need a log, without logs";
   const needy = scenarios.filter(({ steps }) => steps.some(needsLog));
+  if (needy.length === 0) return { words: `${words}: none is selected`, statuses: new Map(), wrong: [] };
   const root = path.join(folder, "without-logs");
   await copyScenarios(needy, root);
   const preload = path.join(import.meta.dirname, "refuse-logs.mjs");
@@ -178,7 +180,6 @@ export async function withoutLogs(name: string, scenarios: readonly Scenario[], 
     );
   });
   const wrong = steps.filter(([, status]) => status === "passed").map(([key]) => `${key}: passed`);
-  const words = "steps that need a log, without logs";
   return { words, statuses: new Map(steps), wrong };
 }
 
