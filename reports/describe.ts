@@ -30,18 +30,33 @@ export function describeExpected(check: CheckResult): string {
     ),
     ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
   ];
+  if (by === "nobody") return "the connection closed without an answer";
   return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
 }
 
 /** `200 from httpbin`, `401 from authentication ("Jwt is missing")`, `no answer: connection refused`. */
 export function describeGot(check: CheckResult): string {
   const { got, expected } = check;
-  if (got.status === 0 || got.by === "nobody") return got.error ? `no answer: ${firstLine(got.error)}` : "no answer";
+  if (got.status === 0 || got.by === "nobody") {
+    const silence = got.closed ? "the connection closed" : "no answer";
+    return got.error ? `${silence}: ${firstLine(got.error)}` : silence;
+  }
   // A workload's body is shown only if the check compares it.
   const asked = expected.body !== undefined || expected.jsonKey !== undefined;
   const telling = got.by !== "workload" || (asked && got.status === expected.status);
   const body = telling ? firstLine(got.body) : "";
   return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
+}
+
+/** The status of an answer as a cell shows it, or what came in its place. */
+export function nameStatus({ status, closed }: Pick<CheckResult["got"], "status" | "closed">): string {
+  if (status !== 0) return String(status);
+  return closed ? "closed" : "none";
+}
+
+/** The same of an expectation. */
+export function nameExpectedStatus({ status }: CheckResult["expected"]): string {
+  return nameStatus({ status, closed: true });
 }
 
 /** Who answered: a workload with its name, or without one behind a gateway, where it may be any workload. */

@@ -2,7 +2,7 @@
 
 import type { CheckResult, StepResult } from "../harness/model/result.ts";
 import { visible } from "../harness/safe/visible.ts";
-import { describeOther, isFlaky } from "./describe.ts";
+import { describeOther, isFlaky, nameExpectedStatus, nameStatus } from "./describe.ts";
 import type { Outcome } from "./outcome.ts";
 import { alignColumns, plural } from "./text.ts";
 
@@ -33,10 +33,8 @@ export function drawMatrix(group: readonly Outcome[], step: StepResult, index: n
 
 function cellText(check: CheckResult): string {
   const { got, expected } = check;
-  if (got.status === 0) return `none≠${expected.status}`;
-  if (got.status !== expected.status) return `${got.status}≠${expected.status}`;
-  if (isFlaky(check)) return `${got.status}, flaky`;
-  return got.by === expected.by
-    ? `${got.status}, ${describeOther(check)}`
-    : `${got.status} by ${got.by}≠${expected.by}`;
+  const [is, wanted] = [nameStatus(got), nameExpectedStatus(expected)];
+  if (is !== wanted) return `${is}≠${wanted}`;
+  if (isFlaky(check)) return `${is}, flaky`;
+  return got.by === expected.by ? `${is}, ${describeOther(check)}` : `${is} by ${got.by}≠${expected.by}`;
 }

@@ -60,7 +60,7 @@ export function sentence(finding: Finding): string {
     case "not-in-force":
       return `${finding.objects.map(nameObject).join(", ")}: ${namePod(finding.proxy)} does not show what was done ${seconds(finding.afterMs)} ago`;
     case "unexpected-answer":
-      return `expected ${finding.expected.status} from ${nameAnswerer(finding.expected.by, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
+      return `expected ${describeAnswer({ ...finding.expected, closed: true }, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
     case "body-without-text":
       return `expected a body with ${quote(finding.text)}, got ${describeBody(finding.body)}`;
     case "body-without-key":
@@ -285,8 +285,12 @@ function describeJwtStatus(status: string): string {
 }
 
 /** `200 from httpbin`, or why there is none. */
-function describeAnswer({ status, by, error }: AnswerKind & { readonly error?: string }, to: string): string {
-  if (by === "nobody") return `no answer${error === undefined ? "" : ` (${error})`}`;
+function describeAnswer(
+  { status, by, error, closed }: AnswerKind & { readonly error?: string; readonly closed?: true },
+  to: string,
+): string {
+  const silence = closed ? "the connection closed without an answer" : "no answer";
+  if (by === "nobody") return `${silence}${error === undefined ? "" : ` (${error})`}`;
   return `${status} from ${nameAnswerer(by, to)}`;
 }
 

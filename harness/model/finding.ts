@@ -101,8 +101,8 @@ export type Disagreement =
   | {
       readonly kind: "unexpected-answer";
       readonly expected: { readonly status: number; readonly by: Answerer };
-      /** With curl's error text if no answer came. */
-      readonly got: AnswerKind & { readonly error?: string };
+      /** With curl's error text if no answer came, and whether the connection was closed. */
+      readonly got: AnswerKind & { readonly error?: string; readonly closed?: true };
       readonly to: string;
     }
   | { readonly kind: "body-without-text"; readonly text: string; readonly body: string }

@@ -34,8 +34,8 @@ export const reason = z.string().describe("The findings in words, for people.").
 
 const expectation = z
   .strictObject({
-    status: z.int(),
-    by: by.exclude(["nobody"]),
+    status: z.int().describe("HTTP status; 0, by nobody, where the connection must be closed without an answer."),
+    by,
     body: z.string().optional(),
     jsonKey: z.string().optional(),
     details: z.string().optional(),
@@ -56,6 +56,7 @@ const answer = z
       .describe("Headers that explain the answer, by lower-case name; values of at most 2 KiB."),
     details: z.string().describe("Envoy's response code details from the access log.").optional(),
     error: z.string().describe("curl's error text.").optional(),
+    closed: z.literal(true).describe("No answer came, as the other side closed the connection.").optional(),
     userAgent: z.string().describe("What the request called itself, to find it in any access log.").optional(),
     totalMs: time,
   })

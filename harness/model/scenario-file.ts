@@ -111,6 +111,10 @@ const status = z.int().min(100).max(599).meta({
     "The status alone: 401 means denied by authentication, 403 denied by authorization, anything else the workload's own answer.",
 });
 
+const closed = z
+  .literal("closed")
+  .meta({ title: "closed", description: "The connection is opened, and closed without an answer." });
+
 const answerer = z.enum(["authentication", "authorization", "workload", "proxy"]);
 
 const received = z
@@ -134,7 +138,7 @@ const received = z
 /** An expected answer; `by` is needed if it differs from the one that the status implies. */
 export const demand = z
   .strictObject({
-    status,
+    status: z.union([status, closed]),
     by: answerer.describe("Who must have answered, if it is not the one that the status implies.").optional(),
     body: text("Text that the reply body must contain.").optional(),
     jsonKey: text("Top-level key that the reply body, a JSON object, must have.").optional(),
@@ -144,7 +148,7 @@ export const demand = z
   })
   .describe("An answer, and why.");
 
-const expectation = z.union([status, demand]);
+const expectation = z.union([status, closed, demand]);
 
 const tokenName = form(
   "the name of a token, several joined by +, or none",

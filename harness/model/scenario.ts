@@ -22,10 +22,19 @@ export type Level = Metadata["level"];
 export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
-export type Expectation = Immutable<z.infer<typeof demand>> & { readonly by: Answerer };
+export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
+  /** An HTTP status; 0, by `nobody`: the connection is closed without an answer. */
+  readonly status: number;
+  readonly by: Answerer;
+};
 
-/** Who must have answered. `workload`: the request was admitted and reached it. */
-export type Answerer = NonNullable<z.infer<typeof demand>["by"]>;
+/** Who must have answered. `workload`: the request was admitted and reached it. `nobody`: the connection must be closed. */
+export type Answerer = NonNullable<z.infer<typeof demand>["by"]> | "nobody";
+
+/** Whether the mesh must keep a request from its workload: that proves something only where the workload admits another. */
+export function isRefusal(by: Answerer): boolean {
+  return by === "authentication" || by === "authorization" || by === "nobody";
+}
 
 /** The request as the workload received it, from httpbin's echo (`/headers`, `/anything`). */
 export type Received = NonNullable<Expectation["received"]>;

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { execFile, type ChildProcess } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import { createServer as createHttp2Server } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { CURL_COMMAND, curlLine, readRound, writeRound, type WireRequest } from "./curl.ts";
+import { CURL_COMMAND, curlLine, readRound, writeRound, type WireAnswer, type WireRequest } from "./curl.ts";
 
 const boundary = "boundary-0123456789";
 const options = { boundary, maxTime: 5 };
@@ -62,6 +62,33 @@ describe("a round through a real curl", () => {
     assert.equal(answers[0]?.body.toString(), "hello\n");
     assert.equal(answers[1]?.body.toString(), "RBAC: access denied");
     assert.ok(answers[1]?.headers.some(([name, value]) => name === "content-type" && value === "text/plain"));
+  });
+
+  it("knows a connection that was opened and closed from one that was never opened", async () => {
+    const own = async (onSocket: (socket: Socket) => void): Promise<Partial<WireAnswer>> => {
+      const closing = createTcpServer(onSocket);
+      await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
+      const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}/`;
+      const [answer] = await run([{ method: "GET", url, headers: [] }], { maxTime: 1 });
+      closing.close();
+      return { status: answer?.status, closed: answer?.closed };
+    };
+    const closed = { status: 0, closed: true };
+    assert.deepEqual(await own((socket) => void socket.once("data", () => socket.end())), closed);
+    assert.deepEqual(await own((socket) => void socket.once("data", () => socket.resetAndDestroy())), closed);
+    const silent: Socket[] = [];
+    assert.deepEqual(await own((socket) => void silent.push(socket)), { status: 0, closed: undefined });
+    for (const socket of silent) socket.destroy();
+    const refused = await run([{ method: "GET", url: "http://127.0.0.1:1/", headers: [] }]);
+    assert.deepEqual(
+      refused.map(({ status, closed }) => ({ status, closed })),
+      [{ status: 0, closed: undefined }],
+    );
+    const unknown = await run([{ method: "GET", url: "http://nowhere.invalid/", headers: [] }]);
+    assert.deepEqual(
+      unknown.map(({ status, closed }) => ({ status, closed })),
+      [{ status: 0, closed: undefined }],
+    );
   });
 
   it("sends the path and repeated, empty and odd headers unchanged", async () => {

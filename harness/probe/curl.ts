@@ -24,6 +24,8 @@ export interface WireAnswer {
   readonly body: Buffer;
   /** curl's error text if no answer came. */
   readonly error?: string;
+  /** No answer came, as the other side closed the connection after it was opened. */
+  readonly closed?: true;
   readonly totalMs: number;
 }
 
@@ -123,6 +125,9 @@ interface CurlInfo {
   readonly exitcode: number;
 }
 
+/** curl's exit codes: an empty reply, and a failure to receive. Both need a connection that was opened. */
+const CLOSED: ReadonlySet<number> = new Set([52, 56]);
+
 function readAnswer(raw: Buffer, info: CurlInfo): WireAnswer {
   const { headers, body } = splitHead(raw);
   return {
@@ -131,6 +136,7 @@ function readAnswer(raw: Buffer, info: CurlInfo): WireAnswer {
     body,
     totalMs: info.time_total * 1000,
     ...(info.exitcode === 0 ? {} : { error: info.errormsg ?? `curl exit code ${info.exitcode}` }),
+    ...(info.response_code === 0 && CLOSED.has(info.exitcode) && { closed: true }),
   };
 }
 

@@ -95,6 +95,7 @@ function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
     totalMs: Math.round(wire.totalMs * 10) / 10,
     userAgent: request.headers.find(([name]) => name === "User-Agent")?.[1] ?? "",
     ...(wire.error ? { error: wire.error } : {}),
+    ...(wire.closed && { closed: wire.closed }),
   };
   return { ...answer, by: attribute(answer) };
 }

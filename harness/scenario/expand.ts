@@ -6,7 +6,15 @@ import { didYouMean, oneOf } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
 import type { Source } from "./source.ts";
-import type { Answerer, CheckSpec, Expectation, MatrixSpec, Protocol, RequestSpec } from "../model/scenario.ts";
+import {
+  isRefusal,
+  type Answerer,
+  type CheckSpec,
+  type Expectation,
+  type MatrixSpec,
+  type Protocol,
+  type RequestSpec,
+} from "../model/scenario.ts";
 import { nameWay } from "../model/target.ts";
 import type { TokenVariant } from "../model/token.ts";
 
@@ -49,7 +57,9 @@ export function expandChecks(
         `the check name "${check.name}" is used twice in this step`,
         check.cell ? "give the matrix a title" : "give the check a name",
       );
-    const { by, body, jsonKey } = check.expect;
+    const { by, body, jsonKey, details, policy, received } = check.expect;
+    if (by === "nobody" && [body, jsonKey, details, policy, received].some((demand) => demand !== undefined))
+      report(at, "a connection that is closed has no answer to compare", "leave out what is beside status: closed");
     if (check.request.method === "HEAD" && (by === "authorization" || body !== undefined || jsonKey !== undefined))
       report(at, "the reply to a HEAD request has no body to judge by", "use GET");
     checks.push({ ...check, position: source.positionAt(startOf(at)) });
@@ -137,7 +147,7 @@ function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
   const problems = new Map<string, Problem>();
   for (const { expect, request, position } of checks) {
     const way = nameWay(request);
-    if ((expect.by === "authentication" || expect.by === "authorization") && !admitted.has(way) && !problems.has(way))
+    if (isRefusal(expect.by) && !admitted.has(way) && !problems.has(way))
       problems.set(way, {
         position,
         message: `a denial at ${way} has no witness`,
@@ -186,10 +196,10 @@ function readRequest(node: Node, path: string): RequestSpec {
 }
 
 function readExpectation(node: Node): Expectation {
-  const spec: Partial<Expectation> =
-    kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : { status: Number(textOf(node)) };
-  const status = spec.status!;
-  return { ...spec, status, by: spec.by ?? answererOf(status) };
+  const spec = kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : {};
+  const written = textOf(kindOf(node) === "mapping" ? valueOf(node, "status") : node);
+  if (written === "closed") return { ...spec, status: 0, by: "nobody" };
+  return { ...spec, status: Number(written), by: spec.by ?? answererOf(Number(written)) };
 }
 
 /** Istio answers 401 for a RequestAuthentication and 403 for an AuthorizationPolicy. */

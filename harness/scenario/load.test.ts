@@ -236,7 +236,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     text: change("/headers: [200, 200,   401]", "/headers: [20, ok,   401]"),
     problems: [
       `${FILE}:21:22 rows "/headers" must be an HTTP status, found 20`,
-      `${FILE}:21:26 rows "/headers" must be an HTTP status or a mapping, found text`,
+      `${FILE}:21:26 rows "/headers" must be an HTTP status, closed or a mapping, found text`,
     ],
   },
   {
@@ -273,6 +273,21 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     name: "a matrix of paths with a path",
     text: change("columns:  ", "path: /x\n        columns:  "),
     problems: [`${FILE}:19:15 the rows of this matrix are paths; leave path out, or add vary: tokens`],
+  },
+  {
+    name: "a closed connection with a body",
+    text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   { status: closed, body: x }]"),
+    problems: [
+      `${FILE}:21:34 a connection that is closed has no answer to compare; leave out what is beside status: closed`,
+    ],
+  },
+  {
+    name: "closed connections without a witness",
+    text: change("/headers: [200, 200,   401]", "/headers: [closed, closed, closed]").replace(
+      "[200, 200,   {",
+      "[closed, closed, {",
+    ),
+    problems: [`${FILE}:21:22 a denial at httpbin has no witness; add a check to this step that httpbin answers`],
   },
   {
     name: "a denial without a witness",

@@ -119,8 +119,9 @@ function narrow({ schema, node }: Place): z.ZodType {
   const inner = unwrap(schema);
   if (!(inner instanceof z.ZodUnion)) return inner;
   const keys = entriesOf(node).map(({ key }) => key);
+  const isOther = (option: z.ZodType): boolean => option instanceof z.ZodLiteral && !option.values.has(textOf(node));
   const score = (option: z.ZodType): number =>
-    hasType(node, option)
+    hasType(node, option) && !isOther(option)
       ? 1 + (option instanceof z.ZodObject ? keys.filter((key) => Object.hasOwn(option.shape, key)).length : 0)
       : 0;
   const options = inner.options as z.ZodType[];

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sentences } from "../../reports/words.ts";
 import type { Answer } from "../model/result.ts";
-import type { CheckSpec, Expectation } from "../model/scenario.ts";
+import type { CheckSpec } from "../model/scenario.ts";
 import { startConvergence } from "./convergence.ts";
 import type { Convergence, ConvergenceOptions } from "./convergence.ts";
 
 type Check = Pick<CheckSpec, "expect" | "request">;
 
-/** `200`, `401`… are the mesh's answers; `W401` is the workload's own, `0` is no answer. */
+/** `200`, `401`… are the mesh's answers; `W401` is the workload's own, `0` is no answer, `closed` a closed connection. */
 function answer(text: string): Answer {
+  if (text === "closed") return { ...answer("0"), closed: true };
   const status = Number(text.replace("W", ""));
   const by = text.startsWith("W")
     ? "workload"
@@ -20,7 +21,7 @@ function answer(text: string): Answer {
 function check(expect: string, to = "httpbin"): Check {
   const { status, by } = answer(expect);
   return {
-    expect: { status, by } as Expectation,
+    expect: { status, by },
     request: { from: "sleep", to, method: "GET", path: "/", headers: [] },
   };
 }
@@ -144,6 +145,12 @@ test("a denial without an admitted request to the same workload in the same roun
 test("an admitted request is a witness even if its own answer is not the expected one", () => {
   const { convergence } = run(PAIR, ["500 401", "500 401", "500 401"], { limitMs: 100 });
   assert.deepEqual(statuses(convergence), [["failed", "expected 200 from httpbin, got 500 from httpbin"], ["passed"]]);
+});
+
+test("a closed connection needs a witness", () => {
+  assert.equal(run([check("200"), check("closed")], Array(3).fill("200 closed")).states.at(-1), "settled");
+  const alone = run([check("200"), check("closed")], Array(3).fill("0 closed"), { limitMs: 100 });
+  assert.equal(alone.convergence.outcomes()[1]!.status, "failed");
 });
 
 test("a workload's own 401 is not a witness unless it is expected", () => {

@@ -8,7 +8,7 @@
  */
 
 import type { Answer, CheckResult, Status } from "../model/result.ts";
-import type { CheckSpec } from "../model/scenario.ts";
+import { isRefusal, type Answerer, type CheckSpec } from "../model/scenario.ts";
 import type { CheckFinding, Disagreement } from "../model/finding.ts";
 import { nameWay, type Way } from "../model/target.ts";
 import { findDisagreement } from "./judge.ts";
@@ -98,8 +98,8 @@ function findWitnessed(checks: ConvergenceOptions["checks"], answers: readonly A
   return new Set(admitted.map(({ request }) => nameWay(request)));
 }
 
-function findMissingWitness(by: string, way: Way, witnessed: ReadonlySet<string>): Disagreement | undefined {
-  if ((by !== "authentication" && by !== "authorization") || witnessed.has(nameWay(way))) return undefined;
+function findMissingWitness(by: Answerer, way: Way, witnessed: ReadonlySet<string>): Disagreement | undefined {
+  if (!isRefusal(by) || witnessed.has(nameWay(way))) return undefined;
   const { to, through } = way;
   return { kind: "no-witness", to, ...(through !== undefined && { through }) };
 }

@@ -44,6 +44,25 @@ const CASES: [expected: Expectation, got: Answer, to: string, reason: string | u
     "expected 200 from httpbin, got no answer ((7) Failed to connect)",
   ],
   [{ status: 200, by: "workload" }, answer(0, "nobody"), "httpbin", "expected 200 from httpbin, got no answer"],
+  [{ status: 0, by: "nobody" }, answer(0, "nobody", { closed: true }), "httpbin", undefined],
+  [
+    { status: 0, by: "nobody" },
+    answer(0, "nobody", { error: "(7) Failed to connect" }),
+    "httpbin",
+    "expected the connection closed without an answer, got no answer ((7) Failed to connect)",
+  ],
+  [
+    { status: 0, by: "nobody" },
+    answer(200, "workload"),
+    "httpbin",
+    "expected the connection closed without an answer, got 200 from httpbin",
+  ],
+  [
+    { status: 401, by: "authentication" },
+    answer(0, "nobody", { closed: true }),
+    "httpbin",
+    "expected 401 from authentication, got the connection closed without an answer",
+  ],
   [
     { status: 401, by: "authentication", body: "expired" },
     answer(401, "authentication", { body: "Jwt is expired" }),

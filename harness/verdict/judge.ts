@@ -46,11 +46,17 @@ export function needsAccessLog({ details, policy }: Expectation): boolean {
 export function findDisagreement(expected: Expectation, answer: Answer, to: string): Disagreement | undefined {
   // A denial by an external authorizer has the authorizer's own body: only the access log distinguishes it from the workload's.
   const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
-  if (answer.status !== expected.status || (answer.by !== expected.by && !untold))
+  // No answer may have other reasons: a name that does not resolve, a port on which nothing listens, a timeout.
+  const isOpen = expected.by === "nobody" && answer.closed !== true;
+  if (answer.status !== expected.status || (answer.by !== expected.by && !untold) || isOpen)
     return {
       kind: "unexpected-answer",
       expected: { status: expected.status, by: expected.by },
-      got: { status: answer.status, by: answer.by, ...(answer.error !== undefined && { error: answer.error }) },
+      got: {
+        ...{ status: answer.status, by: answer.by },
+        ...(answer.error !== undefined && { error: answer.error }),
+        ...(answer.closed && { closed: answer.closed }),
+      },
       to,
     };
   for (const key of Object.keys(DEMANDS) as (keyof Demands)[]) {

@@ -70,7 +70,8 @@ function entry(term: string | Html, description: Html): Html {
 
 function renderAnswerer(check: CheckResult): Html {
   const { got } = check;
-  if (got.status === 0 || got.by === "nobody") return html`no answer`;
+  if (got.status === 0 || got.by === "nobody")
+    return html`${got.closed ? "nobody: the connection closed" : "no answer"}`;
   const details = got.details === undefined ? "" : html` <code class="aside">${got.details}</code>`;
   return html`${describeAnswerer(check, got.by)} with ${got.status}${details}`;
 }

@@ -1,7 +1,15 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
 import { plural } from "../text.ts";
-import { describeAnswerer, describeOther, isFlaky, nameTokens, pathOf } from "../describe.ts";
+import {
+  describeAnswerer,
+  describeOther,
+  isFlaky,
+  nameExpectedStatus,
+  nameStatus,
+  nameTokens,
+  pathOf,
+} from "../describe.ts";
 import { describeTokens } from "../words.ts";
 import { html, type Html } from "./escape.ts";
 import { sign, wordOf } from "./marks.ts";
@@ -81,21 +89,20 @@ function renderCell(cell: CellView | undefined): Html {
   if (status === "passed") {
     const denied = check.expected.by === "workload" ? "admitted" : "denied";
     return html`<td class="agrees ${denied}">
-      <a href="${href}">${check.got.status}<span class="unseen"> as expected</span></a>
+      <a href="${href}">${nameStatus(check.got)}<span class="unseen"> as expected</span></a>
     </td>`;
   }
   return html`<td class="differs ${status}">
     <a href="${href}"
       ><span class="seen"
-        >${sign(status)}<span class="unseen">${wordOf(status)}, got </span
-        >${check.got.status === 0 ? "none" : check.got.status}</span
+        >${sign(status)}<span class="unseen">${wordOf(status)}, got </span>${nameStatus(check.got)}</span
       ><span class="by">${by(check)}</span><span class="want">${want(cell)}</span></a
     >
   </td>`;
 }
 
 function by(check: CheckResult): string {
-  if (check.got.status === 0 || check.got.by === "nobody") return "no answer";
+  if (check.got.status === 0 || check.got.by === "nobody") return check.got.closed ? "without an answer" : "no answer";
   return `from ${describeAnswerer(check, check.got.by)}`;
 }
 
@@ -103,7 +110,8 @@ function by(check: CheckResult): string {
 function want({ check }: CellView): Html {
   const { expected, got } = check;
   if (isFlaky(check)) return html`flaky`;
-  if (got.status !== expected.status) return html`expected <b>${expected.status}</b>`;
+  const wanted = nameExpectedStatus(expected);
+  if (nameStatus(got) !== wanted) return html`expected <b>${wanted}</b>`;
   return got.by === expected.by
     ? html`${describeOther(check)}`
     : html`expected from <b>${describeAnswerer(check, expected.by)}</b>`;
