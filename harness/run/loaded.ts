@@ -52,6 +52,7 @@ export async function knownFailuresOf(
 }
 
 async function load(settings: RunSettings): Promise<readonly Scenario[]> {
+  if (settings.tests !== undefined) return [groundOf(settings.tests.workloads)];
   if (settings.loaded !== undefined) return JSON.parse(await readFile(settings.loaded, "utf8")) as Scenario[];
   const { scenarios, problems } = await loadScenarios(settings.scenarios, {
     base: projectOf(settings),
@@ -59,4 +60,14 @@ async function load(settings: RunSettings): Promise<readonly Scenario[]> {
   });
   if (problems.length > 0) throw invalidScenarios(problems);
   return scenarios;
+}
+
+/** What tests need of a cluster, as a scenario that has no steps. */
+export function groundOf(workloads: readonly string[]): Scenario {
+  return {
+    ...{ id: "tests/ground", title: "What tests need", source: "meshproof/test", level: "core", tags: [] },
+    features: workloads.includes("outside-host") ? ["outside-host"] : [],
+    position: { file: "", line: 1, column: 1 },
+    ...{ workloads, mesh: {}, tokens: {}, steps: [] },
+  };
 }

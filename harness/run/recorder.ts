@@ -3,7 +3,9 @@
 import { readFile } from "node:fs/promises";
 import type { FullConfig, FullResult, Suite, TestCase, TestError, TestResult } from "@playwright/test/reporter";
 import { inLanes } from "../lanes.ts";
+import { idOfTest, scenarioOfTest } from "../mesh-test/test-id.ts";
 import type { RunResult, ScenarioResult, Shard, Status } from "../model/result.ts";
+import type { Scenario } from "../model/scenario.ts";
 import { PODS, RESULT } from "./attachments.ts";
 import { interruptionBy } from "./interruption.ts";
 import { tellParent } from "./parent.ts";
@@ -75,14 +77,15 @@ export function createRecorder(): Recorder {
       if (ground === undefined) return undefined;
       const ended = (await readEnding(ground)) ?? {};
       const ending = full.status === "interrupted" ? { interruption: interruptionBy(undefined), ...ended } : ended;
-      const scenarios = await scenariosOf(settings);
+      const scenarios =
+        settings.tests === undefined ? await scenariosOf(settings) : tests.map((test) => scenarioOfTestCase(test));
       const begun = tests.filter(({ results }) => results.length > 0);
-      const recorded = await inLanes(
-        new Set(begun.map(({ title }) => title)),
-        async (id): Promise<[string, Recorded]> => [id, await readRecorded(begun.filter(({ title }) => title === id))],
-      );
+      const recorded = await inLanes(new Set(begun.map(idOf)), async (id): Promise<[string, Recorded]> => [
+        id,
+        await readRecorded(begun.filter((test) => idOf(test) === id)),
+      ]);
       // A selected scenario without a test did not run; Playwright's errors are the reason.
-      const found = new Set(tests.map(({ title }) => title));
+      const found = new Set(tests.map(idOf));
       for (const id of settings.ids ?? [])
         if (!found.has(id)) recorded.push([id, { results: [], ...complaintOf(complaints) }]);
       const ids = new Set([...found, ...(settings.ids ?? [])]);
@@ -95,9 +98,23 @@ export function createRecorder(): Recorder {
     },
   };
 
+  /** A scenario's test is called like the scenario. */
+  function idOf(test: TestCase): string {
+    return settings.tests === undefined ? test.title : idOfTest(titlesOf(test));
+  }
+
+  function scenarioOfTestCase(test: TestCase): Scenario {
+    return scenarioOfTest(titlesOf(test), test.location, test.tags, []);
+  }
+
   function isUnable({ title }: TestCase): boolean {
     return ground !== undefined && (title in ground.skipped || title in ground.refused);
   }
+}
+
+/** Without the root and the project: the file, and the titles. */
+function titlesOf(test: TestCase): string[] {
+  return test.titlePath().slice(2);
 }
 
 async function readEnding({ endingFile }: Ground): Promise<Ending | undefined> {

@@ -57,6 +57,8 @@ export interface RunSettings {
   readonly command?: string;
   /** The same for one scenario, with {@link SCENARIO} in its place. */
   readonly repeat?: string;
+  /** For tests that import `meshproof/test`, which take the place of scenarios: the workloads that they need. */
+  readonly tests?: { readonly workloads: readonly string[] };
   /** Where Playwright puts what it makes. */
   readonly outputDir?: string;
 }
@@ -88,6 +90,9 @@ export function lanesFor(
 /** The environment variable by which `meshproof run` gives Playwright its settings, as JSON. */
 export const SETTINGS_VARIABLE = "MESHPROOF_RUN";
 
+/** The environment variable by which a config of tests (`meshproof/test`) gives its settings to Playwright's processes, as JSON. */
+export const TESTS_VARIABLE = "MESHPROOF_TESTS";
+
 /**
  * The environment variable of a run in which nearly everything fails on purpose: Playwright replaces a worker after each
  * failed test, which takes seconds, so no test is reported to it as failed. Meshproof's own results are the same.
@@ -104,7 +109,7 @@ const PROJECT = path.join(import.meta.dirname, "../..");
  * @throws MeshproofError ERR_USAGE where that variable is not understood
  */
 export function readSettings(env: Readonly<Record<string, string | undefined>> = process.env): RunSettings {
-  const given = env[SETTINGS_VARIABLE];
+  const given = env[SETTINGS_VARIABLE] ?? env[TESTS_VARIABLE];
   if (given !== undefined) return JSON.parse(given) as RunSettings;
   return {
     cluster: readCluster(env[CLUSTER_VARIABLE]),

@@ -24,6 +24,8 @@ export interface StepOptions {
   readonly signal?: AbortSignal;
   /** Also the proxies of the clients must have taken a new config. */
   readonly everywhere?: boolean;
+  /** Whether something has changed before the step's own changes, so that the proxies are waited for; by default for the first step. */
+  readonly changed?: boolean;
 }
 
 /** Applies, waits, probes and judges one step. @throws where the environment, not the mesh's answer, is at fault. */
@@ -32,7 +34,7 @@ export async function runStep(
   scenario: Scenario,
   index: number,
   applied: Applied,
-  { signal, everywhere = false }: StepOptions = {},
+  { signal, everywhere = false, changed: before = index === 0 }: StepOptions = {},
 ): Promise<StepResult> {
   const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
@@ -45,7 +47,7 @@ export async function runStep(
   const marks = await markServers(session, step);
 
   // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
-  const changed = changes.length > 0 || index === 0;
+  const changed = changes.length > 0 || before;
   const found = await apply(session, { step, changes, applied, changed, everywhere }, signal);
   const { objects, located, appliedAt } = found;
   const inForceAt = performance.now();
