@@ -62,7 +62,8 @@ export function defineConfig({
     results: path.resolve(mesh.results ?? "results"),
     limitMs: LIMIT_MS,
     inForceLimitMs: IN_FORCE_LIMIT_MS,
-    tests: { workloads: [...new Set([...(mesh.workloads ?? ["httpbin"]), "sleep", "nginx-proxy"])] },
+    // Keys of a jwksUri are served by the last two.
+    tests: { workloads: [...new Set([...(mesh.workloads ?? ["httpbin"]), "sleep", "nginx-proxy", "outside-host"])] },
   };
   // Workers read the config again, and may have another working directory.
   process.env[TESTS_VARIABLE] ??= JSON.stringify(settings);

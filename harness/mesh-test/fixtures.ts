@@ -1,9 +1,16 @@
-import { expect as base, type Expect } from "@playwright/test";
+import {
+  expect as base,
+  type Expect,
+  type PlaywrightTestArgs,
+  type PlaywrightTestOptions,
+  type PlaywrightWorkerArgs,
+  type PlaywrightWorkerOptions,
+  type TestType,
+} from "@playwright/test";
 import type { Cluster } from "./cluster.ts";
 import { test as ground } from "../run/fixtures.ts";
 import { groundOf } from "../run/loaded.ts";
 import { readSettings } from "../run/settings.ts";
-import type { NamespaceMap } from "../model/own-policy.ts";
 import type { Expectation } from "../model/scenario.ts";
 import { failureOf } from "./messages.ts";
 import { openMeshTest, type Judged, type Mesh, type MeshTest } from "./mesh-test.ts";
@@ -27,7 +34,7 @@ export interface MeshFixtures {
 /** The tests of a request, by the request: a matcher has no fixtures. */
 const tests = new WeakMap<MeshRequest, MeshTest>();
 
-export const test = ground.extend<MeshFixtures & { readonly meshTest: MeshTest }>({
+const withFixtures = ground.extend<MeshFixtures & { readonly meshTest: MeshTest }>({
   meshTest: [
     async ({ laneFor }, use, info) => {
       const settings = readSettings();
@@ -48,6 +55,12 @@ export const test = ground.extend<MeshFixtures & { readonly meshTest: MeshTest }
     await use({ kind, name, kubeconfig, namespace, outsideNamespace, versions: info.versions });
   },
 });
+
+/** Playwright's `test`, with the fixtures of a mesh. */
+export const test: TestType<
+  PlaywrightTestArgs & PlaywrightTestOptions & MeshFixtures,
+  PlaywrightWorkerArgs & PlaywrightWorkerOptions
+> = withFixtures;
 
 /** The same client, whose requests know the test that they are of. */
 function remembering(client: Client, of: MeshTest): Client {
@@ -143,5 +156,3 @@ export const expect: Expect<{
     ...rest: Parameters<MeshMatchers<void>[Name]>
   ) => Promise<Matched>;
 }> = withMatchers;
-
-export type { NamespaceMap };
