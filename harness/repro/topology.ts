@@ -228,7 +228,8 @@ export function topologyOf(
     workloads,
     nsOf,
     namespaces,
-    fallback: way.kind === "service" ? way.service.namespace : (near ?? home()),
+    // Behind a gateway the sender is outside of the mesh.
+    fallback: way.kind === "service" ? way.service.namespace : (near ?? (way.kind === "gateway" ? fallback : home())),
     differences,
   });
   const used = workloads.filter((one) => reached.some((service) => isOf(service, one)));
