@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, describe, it } from "node:test";
+import { after, describe, it, test } from "node:test";
 import { execa } from "execa";
 import { createStatusLine } from "./status.ts";
 import { meshproof } from "./meshproof.fixture.ts";
@@ -84,4 +84,14 @@ describe("foreign text cannot control a terminal or a CI system", () => {
     assertHarmless(text, /try again: ␛\]52;c;/);
     assert.equal(text.split("\n").length, 2);
   });
+});
+
+test("a reader that is slower than the command gets all of its output", async () => {
+  const main = path.join(import.meta.dirname, "meshproof.mjs");
+  const list = [process.execPath, main, "list", "--json"];
+  const { stdout: whole } = await execa(list[0]!, list.slice(1));
+  const slow = 'out=$("$@" | { sleep 1; wc -c; }); echo "$out"';
+  const { stdout: read } = await execa("sh", ["-c", slow, "sh", ...list]);
+  assert.ok(whole.length > 65_536);
+  assert.equal(Number(read), Buffer.byteLength(whole) + 1);
 });

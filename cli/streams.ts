@@ -34,6 +34,8 @@ export function guardStreams(): void {
 
 /** Ends the process explicitly, because a library's open handle could keep it running. */
 export async function leave(code: number): Promise<never> {
+  // A reader of a pipe may be slower than this process, whose end would cut what is still to be written.
+  for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write("", resolve));
   // A stream reports an error one turn later.
   await new Promise((resolve) => setImmediate(resolve));
   if (unprinted !== undefined && code === 0) {
