@@ -47,9 +47,6 @@ export const distinct = <T extends z.ZodArray>(list: T): T =>
 export const filled = <T extends z.ZodType<object>>(mapping: T): T =>
   mapping.refine((value) => Object.keys(value).length > 0).meta({ minProperties: 1 });
 
-/** A value, or a list of such values. */
-export const oneOrMany = <T extends z.ZodType>(schema: T) => z.union([schema, distinct(z.array(schema).min(1))]);
-
 /** The JSON Schema of a file, without keywords that have no effect. */
 export function toJsonSchema(schema: z.ZodType, target: "draft-7" | "draft-2020-12"): Record<string, unknown> {
   const { $schema, ...rest } = z.toJSONSchema(schema, {

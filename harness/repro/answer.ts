@@ -328,7 +328,7 @@ export function expectations(
   return {
     expect: (row, column) => {
       const { status, by } = answer.matrix.rows[row]!.cells[column]!;
-      return { status, by: by as Expectation["by"] };
+      return { status, by };
     },
   };
 }

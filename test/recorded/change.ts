@@ -14,7 +14,7 @@ import type {
   ScenarioResult,
   StepResult,
 } from "../../harness/model/result.ts";
-import type { Answerer, Expectation } from "../../harness/model/scenario.ts";
+import type { Expectation } from "../../harness/model/scenario.ts";
 import { countOf, worst } from "../../harness/verdict/status.ts";
 import { sentences } from "../../reports/words.ts";
 import { redRun } from "./results.ts";
@@ -58,7 +58,7 @@ export function answer(status: number, changes: Partial<Answer> = {}): Answer {
 }
 
 export function expectation(status: number, changes: Partial<Expectation> = {}): Expectation {
-  return { status, by: answer(status).by as Answerer, ...changes };
+  return { status, by: answer(status).by, ...changes };
 }
 
 /** A RequestAuthentication that is in force at one proxy. */

@@ -12,6 +12,7 @@ const component = (name: string) => ({
   digest: `sha256:${name}`,
   bytes: 0,
   programs: [],
+  details: {},
 });
 const installed = {
   root: "/root",
