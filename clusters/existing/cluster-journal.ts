@@ -8,10 +8,9 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
 import { FIELD_MANAGER, type Kube } from "../../harness/mesh/client.ts";
 import { asObjectRecord, type JournalScope, type ObjectRecord } from "../../harness/mesh/journal.ts";
-import { MANAGED_BY, RUN_LABEL } from "../../harness/mesh/ledger.ts";
+import { JOURNAL_LABEL, MANAGED_BY, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 import { LEASE } from "../lease-server.ts";
 
-const JOURNAL_LABEL = "meshproof.dev/journal";
 const HEAD = "head";
 
 /** Namespace and name of a run's journal in its cluster. */

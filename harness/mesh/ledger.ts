@@ -14,6 +14,8 @@ import {
 
 /** Label on every object of a run. It shows the owner to people; it proves nothing, since any user can set it. */
 export const RUN_LABEL = "meshproof.dev/run";
+/** Label on a run's journal in its cluster, which goes when everything in it is gone. */
+export const JOURNAL_LABEL = "meshproof.dev/journal";
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "meshproof" } as const;
 
 /** Annotation that distinguishes an object that a run created from a similar one, before its uid is known. */

@@ -1,7 +1,7 @@
 import { test as base, type TestInfo } from "@playwright/test";
 import { inLanes } from "../lanes.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { aloneOf, scenariosOf, selectedOf } from "./loaded.ts";
+import { aloneOf, selectedOf, sweptOf } from "./loaded.ts";
 import { laneOfWorker, readGround, type Ground } from "./plan.ts";
 import { readSettings } from "./settings.ts";
 import { openWorkerLane, type WorkerLane } from "./worker-lane.ts";
@@ -36,7 +36,7 @@ export const test = base.extend<object, WorkerFixtures>({
       // Names of requests and addresses of keys are of one process, whichever scenario it repeats.
       const runId = workerIndex === 0 ? ground.plan.runId : `${ground.plan.runId}-w${workerIndex}`;
       const settings = readSettings();
-      const scenarios = await scenariosOf(settings);
+      const scenarios = await sweptOf(settings, ground);
       const alone = await aloneOf(settings);
       const able = ({ id }: Scenario): boolean => !alone.has(id) && !(id in ground.skipped) && !(id in ground.refused);
       const needing = (await selectedOf(settings)).filter(able);

@@ -4,6 +4,7 @@ import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "..
 import type { Scenario } from "../model/scenario.ts";
 import { readUserFile } from "../user-file.ts";
 import { findAlone, type Alone } from "./lane.ts";
+import type { Ground } from "./plan.ts";
 import { projectOf, type RunSettings } from "./settings.ts";
 
 /** What a process has read, by the folder that it was read from. A process has one cluster. */
@@ -24,6 +25,18 @@ export async function selectedOf(settings: RunSettings): Promise<readonly Scenar
   const { ids } = settings;
   const scenarios = await scenariosOf(settings);
   return ids === undefined ? scenarios : scenarios.filter(({ id }) => ids.includes(id));
+}
+
+/**
+ * The scenarios whose remains a worker removes: all on a cluster that is ours, where an earlier run may have left some; elsewhere those
+ * that run, as the user may list no other kinds.
+ */
+export async function sweptOf(
+  settings: RunSettings,
+  { handle, skipped, refused }: Pick<Ground, "handle" | "skipped" | "refused">,
+): Promise<readonly Scenario[]> {
+  if (handle.ours) return scenariosOf(settings);
+  return (await selectedOf(settings)).filter(({ id }) => !(id in skipped) && !(id in refused));
 }
 
 /** Which of those that are selected run alone, found once in each process. See {@link findAlone}. */

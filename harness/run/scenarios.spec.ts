@@ -9,7 +9,7 @@ import type { Position, Scenario } from "../model/scenario.ts";
 import { describeDifference, describeExchange, isCheck, safeText, type Redact } from "./failure-text.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
-import { aloneOf, knownFailuresOf, scenariosOf, selectedOf } from "./loaded.ts";
+import { aloneOf, knownFailuresOf, scenariosOf, selectedOf, sweptOf } from "./loaded.ts";
 import { inTestOrder, keepsLane1 } from "./lane.ts";
 import { unableOf } from "./record.ts";
 import type { InStep } from "./scenario.ts";
@@ -61,7 +61,7 @@ for (const scenario of inTestOrder(await selectedOf(settings), alone))
     const lane = await laneFor(scenario);
     const { redact } = lane.session.tokens;
     const result = await runOnGround(lane.session, scenario, undefined, inStep, { alone: isAlone(scenario, info) });
-    if (result.status === "error") await sweep(lane.session, scenarios);
+    if (result.status === "error") await sweep(lane.session, await sweptOf(settings, ground));
     await lane.keep(result, info);
     const told = excuseScenario(result, excuses, result.startedAt.slice(0, 10));
     info.annotations.push({ type: "status", description: told.status });

@@ -15,7 +15,7 @@ async function asked(ours: boolean): Promise<unknown[]> {
   return labels;
 }
 
-it("leaves the workloads, which have the run's label on a cluster that exists", async () => {
-  assert.deepEqual(await asked(true), ["meshproof.dev/run,!meshproof.dev/workload"]);
-  assert.deepEqual(await asked(false), ["meshproof.dev/run=r,!meshproof.dev/workload"]);
+it("leaves the workloads and the journal, which have the run's label on a cluster that exists", async () => {
+  assert.deepEqual(await asked(true), ["meshproof.dev/run,!meshproof.dev/workload,!meshproof.dev/journal"]);
+  assert.deepEqual(await asked(false), ["meshproof.dev/run=r,!meshproof.dev/workload,!meshproof.dev/journal"]);
 });

@@ -1,5 +1,6 @@
 import type { Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
+import { JOURNAL_LABEL } from "../mesh/ledger.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { markerOf } from "../verdict/proxy-config.ts";
 import type { Session } from "./session.ts";
@@ -16,7 +17,8 @@ export async function sweep(
   scenarios: readonly Scenario[],
   { allLanes = false }: { readonly allLanes?: boolean } = {},
 ): Promise<void> {
-  const label = `${session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`},!${WORKLOAD_LABEL}`;
+  const run = session.handle.ours ? RUN_LABEL : `${RUN_LABEL}=${session.plan.runId}`;
+  const label = `${run},!${WORKLOAD_LABEL},!${JOURNAL_LABEL}`;
   await inLanes(kindsOf(scenarios), async ({ apiVersion, kind }) => {
     const { objects } = session.kube;
     const list = await objects.list(apiVersion, kind, undefined, undefined, undefined, undefined, undefined, label);
