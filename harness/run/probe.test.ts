@@ -94,6 +94,18 @@ describe("probing", () => {
     assert.equal(sent[0]?.filter(({ alone }) => alone).length, 8);
   });
 
+  it("flushes each host and path of a gateway by itself, as it may send them to different workloads", async () => {
+    const flushed = async (target: typeof GATEWAY): Promise<number> => {
+      const { curl, sent } = fakeCurl(() => 200);
+      const mesh = { curl, flushRequests: () => Promise.resolve(4) };
+      const all = (await requests("/a", "/b")).map((one) => ({ ...one, target }));
+      await probe(mesh, all, watching(1), { ...options, changed: true });
+      return sent[0]?.filter(({ alone }) => alone).length ?? 0;
+    };
+    assert.equal(await flushed(GATEWAY), 8);
+    assert.equal(await flushed({ ...GATEWAY, proxies: [] }), 4);
+  });
+
   it("says who answered, keeps headers that explain it, and what curl says where no answer came", async () => {
     const { curl } = fakeCurl(({ url }) => (url.endsWith("/a") ? 403 : 0));
     const mesh = { curl, flushRequests: () => Promise.resolve(1) };

@@ -69,10 +69,14 @@ export async function probe<Outcome>(
 
 /**
  * How often each request is sent to flush. A kept-alive connection between two proxies answers once more by the old policy, and
- * each worker of the first pools one.
+ * each worker of the first pools one for each workload that it sends requests to: a gateway's routes choose that by host and path.
  */
 async function flushesOf(mesh: ProbingMesh, requests: readonly Prepared<RequestOfCheck>[]): Promise<number> {
-  const ways = Map.groupBy(requests, ({ place, target }) => `${place.workload} ${target.url}`);
+  const ways = Map.groupBy(requests, ({ place, target, request }) => {
+    const isRouted = target.proxies.some(({ kind }) => kind === "gateway");
+    const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "";
+    return [place.workload, target.url, ...(isRouted ? [host, request.url.split("?")[0]] : [])].join(" ");
+  });
   const perWay = Math.min(...ways.values().map((group) => group.length));
   const pooling = requests.flatMap(({ place, target }) => [
     ...(place.proxy ? [place.proxy] : []),
