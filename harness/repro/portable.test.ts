@@ -37,4 +37,6 @@ spec: { selector: { istio: ingressgateway }, servers: [{ port: { number: 80, nam
   assert.match(text, /values:\n +- shop\n/);
   assert.match(text, /hosts:\n +- shop\.\$\{ns\}\.svc\.cluster\.local\n/);
   assert.match(text, /namespace: \$\{ns\}/);
+  // Of the policies, and of the pods that they select.
+  assert.doesNotMatch(text, /app: \$\{ns\}/);
 });

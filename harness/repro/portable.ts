@@ -19,6 +19,9 @@ interface Parts {
   readonly secured: boolean;
 }
 
+/** Fields of labels, which may have the same text as a namespace. */
+const LABELS: ReadonlySet<string> = new Set(["labels", "matchLabels", "selector"]);
+
 /** A scenario has two namespaces, its own clients, and no TLS. */
 export function portable({
   ticket,
@@ -69,7 +72,7 @@ export function portable({
   const mapped = (value: unknown, key = ""): unknown => {
     if (typeof value === "string") return key === "name" || key === "nginx.conf" ? value : rename(value);
     if (Array.isArray(value)) return value.map((inner) => mapped(inner));
-    if (typeof value !== "object" || value === null) return value;
+    if (typeof value !== "object" || value === null || LABELS.has(key)) return value;
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, mapped(inner, name)]));
   };
   const renamed = (namespace: string): string | undefined =>
