@@ -38,20 +38,21 @@ export async function readScenarios(
   return (await readAndSelect(folder, names, tags)).selected;
 }
 
-/** The same, with all scenarios as well. */
+/** The same, with all scenarios, and how they were loaded. */
 export async function readAndSelect(
   folder: string,
   names: readonly string[],
   tags: readonly string[],
-): Promise<Record<"all" | "selected", Scenario[]>> {
+): Promise<Record<"all" | "selected", Scenario[]> & { readonly loadedBy: LoadOptions }> {
   // Imported here, because --help does not need it.
   const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
     await import("../harness/scenario/index.ts");
-  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder), await loadOptions());
+  const loadedBy = await loadOptions();
+  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder), loadedBy);
   for (const warning of warnings) warn(`warning: ${formatProblem(warning)}`);
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);
-  return { all: scenarios, selected: selectScenarios(scenarios, { names, tags }) };
+  return { all: scenarios, selected: selectScenarios(scenarios, { names, tags }), loadedBy };
 }
 
 /** How scenarios are loaded in the working directory, by its config. */

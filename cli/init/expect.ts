@@ -51,7 +51,7 @@ export function expectationsOf(policies: readonly TicketObject[]): Needs | undef
   return { path, method, claims, none: asks ? 403 : 200 };
 }
 
-/** The one entry of a list, unwrapped; an empty mapping where there is no list. */
+/** What a list's only entry has under a key. Empty without a list; undefined where it has another number of entries. */
 function onlyOf(list: unknown, key: string): Readonly<Record<string, unknown>> | undefined {
   if (list === undefined) return {};
   return Array.isArray(list) && list.length === 1 ? fieldsOf(fieldsOf(list[0])[key]) : undefined;

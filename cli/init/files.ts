@@ -12,6 +12,7 @@ import {
   type JwtRule,
   type MadeIssuer,
 } from "../../harness/repro/issuers.ts";
+import { ROOT } from "../../harness/repro/services.ts";
 import { serverManifests, toYaml } from "../../harness/repro/stand-in.ts";
 import { expectationsOf, type Needs } from "./expect.ts";
 import { standInOf, type FoundObject, type Group, type Repository, type StandIn } from "./find.ts";
@@ -185,7 +186,7 @@ function namespacesOf(objects: readonly FoundObject[], own: string): Record<stri
         return namespace;
       });
   others.delete(own);
-  others.delete("istio-system");
+  others.delete(ROOT);
   const named = [...others];
   return {
     ...(own === "" ? {} : { [own]: "${ns}" }),

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { readObjects } from "../../harness/policies/read.ts";
 import { fieldsOf, listOf } from "../../harness/policies/names.ts";
+import { ROOT } from "../../harness/repro/services.ts";
 import type { TicketObject } from "../../harness/repro/ticket.ts";
 
 export interface FoundObject {
@@ -73,7 +74,7 @@ export function groupsOf({ objects }: Repository): Group[] {
     ({ object }) =>
       object.apiVersion.startsWith("security.istio.io/") &&
       (object.kind === "RequestAuthentication" || object.kind === "AuthorizationPolicy") &&
-      object.metadata.namespace !== "istio-system" &&
+      object.metadata.namespace !== ROOT &&
       object.spec?.["targetRefs"] === undefined &&
       object.spec?.["targetRef"] === undefined &&
       !/ingress|gateway/.test(JSON.stringify(selectorIn(object))),
@@ -103,7 +104,7 @@ function selectorIn({ spec }: TicketObject): Readonly<Record<string, string>> {
   return labelsOf(fieldsOf(spec?.["selector"])["matchLabels"]);
 }
 
-/** What stands in the place of a group's workload. */
+/** A workload that a scenario has instead of the group's own. */
 export interface StandIn {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;

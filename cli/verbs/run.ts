@@ -11,7 +11,7 @@ import { exitCode, formatSummary, readResults, REPORT, tryFolder } from "../../r
 import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandOf } from "../command-line.ts";
 import { flagsOf, type ImageFlags } from "../image-flags.ts";
-import { MADE_KINDS, type MadeKind, loadOptions, readAndSelect, SCENARIOS } from "../context.ts";
+import { MADE_KINDS, type MadeKind, readAndSelect, SCENARIOS } from "../context.ts";
 import { runPlaywright } from "../playwright/start.ts";
 import { work } from "../work.ts";
 import { isTerminal, print, printPainted, warn } from "../streams.ts";
@@ -93,7 +93,7 @@ export interface ExistingFlags {
 export async function run(names: readonly string[], options: RunVerbOptions): Promise<number> {
   return work(async (work) => {
     refuseMixedOptions(options);
-    const { all, selected } = await readAndSelect(options.scenarios, names, options.tag);
+    const { all, selected, loadedBy } = await readAndSelect(options.scenarios, names, options.tag);
     const again =
       options.rerunFailed === undefined
         ? selected
@@ -117,7 +117,7 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
     await tryFolder(options.results);
     const asked = options.rerunFailed === undefined ? names : again.map(({ id }) => id);
     let told: RunResult | undefined;
-    const { base: project, namespaces } = await loadOptions();
+    const { base: project, namespaces } = loadedBy;
     const settings = settingsOf(scenarios, asked, options, { shard, elsewhere });
     await runPlaywright({ ...settings, ...(project && { project }), ...(namespaces && { namespaces }), all }, work, {
       result(result) {

@@ -9,7 +9,7 @@ import {
 } from "@playwright/test";
 import type { Cluster } from "./cluster.ts";
 import { test as ground } from "../run/fixtures.ts";
-import { groundOf } from "../run/loaded.ts";
+import { groundOf } from "./test-id.ts";
 import { readSettings } from "../run/settings.ts";
 import type { Expectation } from "../model/scenario.ts";
 import { failureOf } from "./messages.ts";
@@ -112,7 +112,7 @@ async function matched(
   const test = tests.get(request);
   if (test === undefined)
     throw new Error('expected a request of the fixture client, such as client("sleep").get("httpbin", "/")');
-  // That one answer does not come is no statement about what does.
+  // If one answer does not come, it is still open which one does.
   if (isNot)
     throw new Error(
       "not says nothing about a mesh: expect the answer that it must give, such as toBeDeniedByAuthorization()",

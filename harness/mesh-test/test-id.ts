@@ -22,11 +22,27 @@ export function scenarioOfTest(
   workloads: readonly string[],
 ): Scenario {
   const shown = path.relative("", file);
-  return {
-    ...{ id: idOfTest(titles), title: titles.at(-1) ?? "", source: shown, level: "core" },
+  return withoutSteps(workloads, {
+    ...{ id: idOfTest(titles), title: titles.at(-1) ?? "", source: shown },
     tags: tags.map((tag) => tag.replace(/^@/, "")),
-    features: workloads.includes("outside-host") ? ["outside-host"] : [],
     position: { file: shown, line, column },
-    ...{ workloads, mesh: {}, tokens: {}, steps: [] },
+  });
+}
+
+/** What all tests need of a cluster, as a scenario. */
+export function groundOf(workloads: readonly string[]): Scenario {
+  return withoutSteps(workloads, {
+    ...{ id: "tests/ground", title: "What tests need", source: "meshproof/test", tags: [] },
+    position: { file: "", line: 1, column: 1 },
+  });
+}
+
+function withoutSteps(
+  workloads: readonly string[],
+  named: Pick<Scenario, "id" | "title" | "source" | "tags" | "position">,
+): Scenario {
+  return {
+    ...{ ...named, level: "core", workloads, mesh: {}, tokens: {}, steps: [] },
+    features: workloads.includes("outside-host") ? ["outside-host"] : [],
   };
 }

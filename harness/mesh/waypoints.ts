@@ -2,6 +2,7 @@
 
 import gte from "semver/functions/gte.js";
 import type { ClusterInfo } from "../model/cluster.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Kube, Manifest } from "./client.ts";
 import { gatewayApiVersion } from "./gateway-api.ts";
 import { ISTIO_NAMESPACE } from "./install.ts";
@@ -96,7 +97,7 @@ export function upstreamEnvoyFilters(): Manifest[] {
     metadata: { name, namespace: ISTIO_NAMESPACE },
     spec: { ...where, configPatches },
   });
-  const waypoints = { group: "gateway.networking.k8s.io", kind: "GatewayClass", name: "istio-waypoint" };
+  const waypoints = { group: GATEWAY_API_GROUP, kind: "GatewayClass", name: "istio-waypoint" };
   return [
     filter("meshproof-waypoints", { targetRefs: [waypoints] }),
     // The label that the injector gives to pods with ISTIO_META_ENABLE_HBONE.

@@ -34,7 +34,7 @@ export const reason = z.string().describe("The findings in words, for people.").
 
 const expectation = z
   .strictObject({
-    status: z.int().describe("HTTP status; 0, by nobody, where the connection must be closed without an answer."),
+    status: z.int().describe("HTTP status. 0 with `by: nobody`: the connection must be closed without an answer."),
     by,
     body: z.string().optional(),
     jsonKey: z.string().optional(),

@@ -23,7 +23,7 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status; 0, by `nobody`: the connection is closed without an answer. */
+  /** An HTTP status. 0 with `by: "nobody"`: the connection must be closed without an answer. */
   readonly status: number;
   readonly by: Answerer;
 };

@@ -3,6 +3,11 @@
 /** The API group of the Gateway API. */
 export const GATEWAY_API_GROUP = "gateway.networking.k8s.io";
 
+/** Whether an object is of the Gateway API; Istio has a kind `Gateway` too. */
+export function isOfGatewayApiGroup({ apiVersion }: { readonly apiVersion: string }): boolean {
+  return apiVersion.startsWith(`${GATEWAY_API_GROUP}/`);
+}
+
 /** A Gateway of the Gateway API, and one of its listeners; without one, its first. */
 export interface GatewayTarget {
   readonly name: string;

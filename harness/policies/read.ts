@@ -5,6 +5,7 @@ import { isMap, isSeq, LineCounter, parseAllDocuments } from "yaml";
 import type { Position } from "../model/scenario.ts";
 import type { TicketObject } from "../repro/ticket.ts";
 import type { Problem } from "../scenario/problem.ts";
+import { notYaml } from "../scenario/source.ts";
 import { fieldsOf, listOf, type Path } from "./names.ts";
 
 /** An object of the file: the plain data, and where its fields are. */
@@ -36,7 +37,7 @@ export function readObjects(text: string, file: string): { readonly found: Found
       if (error !== undefined) {
         problems.push({
           position: positionAt(error.pos[0]),
-          message: `this is not valid YAML: ${error.message.replace(/\.$/, "")}`,
+          message: notYaml(error),
           ...template,
         });
         continue;

@@ -11,6 +11,7 @@ import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
 import type { Position } from "../model/scenario.ts";
 import type { Issuer } from "../model/token.ts";
 import { keysOfJwks, rewriteRules, type MadeIssuer } from "../repro/issuers.ts";
+import { ROOT } from "../repro/services.ts";
 import type { TicketObject } from "../repro/ticket.ts";
 import { isCustom, openValueIn, providerOf, roleOf } from "../repro/understood.ts";
 import type { Problem } from "../scenario/problem.ts";
@@ -198,7 +199,6 @@ function translateObject(
   };
 }
 
-const ROOT = "istio-system";
 const DRY_RUN = "istio.io/dry-run";
 
 function mapIt(namespace: string): string {

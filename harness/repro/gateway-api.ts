@@ -3,7 +3,7 @@
  * in its own namespace and on its own ports.
  */
 
-import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { GATEWAY_API_GROUP, isOfGatewayApiGroup } from "../model/target.ts";
 import type { Difference } from "../model/ticket.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { TicketRequest } from "./curl-line.ts";
@@ -75,9 +75,7 @@ export function withGateways(objects: readonly TicketObject[]): {
   readonly objects: readonly TicketObject[];
   readonly differences: readonly Difference[];
 } {
-  const shown = objects.filter(
-    ({ apiVersion, kind }) => kind === "Gateway" && apiVersion.startsWith(GATEWAY_API_GROUP),
-  );
+  const shown = objects.filter((object) => object.kind === "Gateway" && isOfGatewayApiGroup(object));
   if (shown.length === 0) return withAssumed(objects);
   const differences: Difference[] = [];
   const kept = objects.filter((object) => {

@@ -1,5 +1,6 @@
 /** Finds well-known pitfalls in a ticket's YAML and request. They do not change the answer. */
 
+import { isOfGatewayApiGroup } from "../model/target.ts";
 import type { Hint } from "../model/ticket.ts";
 import {
   fitsHost,
@@ -83,9 +84,7 @@ export function hintsOf(
     const chosen = selectorOf(object);
     if (isAtGateway(object, objects) && !isAtApiGateway(object) && nsOf(object) !== ROOT)
       add({ kind: "other-namespace", object: refOf(object), needed: "the gateway's" });
-    for (const gateway of objects.filter(
-      (one) => one.kind === "Gateway" && groupOf(one.apiVersion) === "gateway.networking.k8s.io",
-    ))
+    for (const gateway of objects.filter((one) => one.kind === "Gateway" && isOfGatewayApiGroup(one)))
       if (nsOf(gateway) !== nsOf(object) && nsOf(object) !== ROOT)
         add({ kind: "other-namespace", object: refOf(object), needed: nsOf(gateway) });
     const all = ((spec["rules"] ?? []) as (Rule | null)[]).filter((rule) => rule !== null);

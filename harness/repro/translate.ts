@@ -1,7 +1,7 @@
 /** Translates a ticket to an ordinary scenario folder. Pure. */
 
 import { isDeepStrictEqual } from "node:util";
-import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { isOfGatewayApiGroup } from "../model/target.ts";
 import { redactValue } from "../safe/redact.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
@@ -238,7 +238,7 @@ export function translate(given: Ticket): Translation {
       const set = Object.keys(mesh).length > 0;
       const features = [
         ...(gateway && !ofGatewayApi ? ["ingress-gateway"] : []),
-        ...(applied.some(({ object }) => object.apiVersion.startsWith(GATEWAY_API_GROUP)) ? ["gateway-api"] : []),
+        ...(applied.some(({ object }) => isOfGatewayApiGroup(object)) ? ["gateway-api"] : []),
         ...(fetches ? ["outside-host"] : []),
         ...(set ? ["mesh-setting"] : []),
       ];

@@ -4,7 +4,7 @@
  */
 
 import type { PolicyTarget } from "../model/attachment.ts";
-import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { GATEWAY_API_GROUP, isOfGatewayApiGroup } from "../model/target.ts";
 import type { Difference, LeftOut } from "../model/ticket.ts";
 import { targetsOf } from "../verdict/attachment.ts";
 import type { ObjectRef } from "../model/finding.ts";
@@ -55,15 +55,12 @@ export function isPolicy(object: TicketObject): boolean {
 
 /** Whether an object that is understood has this kind; a Gateway is Istio's then. */
 export function isKind(object: TicketObject, kind: string): boolean {
-  const { apiVersion } = object;
-  return (
-    object.kind === kind && groupOf(apiVersion) !== GATEWAY_API_GROUP && (isApplied(object) || isIn(WORKLOADS, object))
-  );
+  return object.kind === kind && !isOfGatewayApiGroup(object) && (isApplied(object) || isIn(WORKLOADS, object));
 }
 
 /** Like {@link isKind}, for kinds of the Gateway API. */
 export function isOfGatewayApi(object: TicketObject, kind: string): boolean {
-  return object.kind === kind && groupOf(object.apiVersion) === GATEWAY_API_GROUP && isApplied(object);
+  return object.kind === kind && isOfGatewayApiGroup(object) && isApplied(object);
 }
 
 /** Whether an object that is understood is in a namespace. */

@@ -5,7 +5,7 @@ import { messageOf } from "../mesh/api-error.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
-import { GATEWAY_API_GROUP, type GatewayTarget } from "../model/target.ts";
+import { GATEWAY_API_GROUP, isOfGatewayApiGroup, type GatewayTarget } from "../model/target.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 
 /** The fields of a Gateway that say how it is reached. */
@@ -35,9 +35,10 @@ const DEPLOYMENTS: Readonly<Record<string, (gateway: string) => string>> = {
 };
 
 /** The Deployment that a manifest makes or has made by istiod; undefined for any other kind, and for a Gateway that something else serves. */
-export function deploymentOf({ apiVersion, kind, metadata, spec }: Manifest): string | undefined {
+export function deploymentOf(manifest: Manifest): string | undefined {
+  const { kind, metadata, spec } = manifest;
   if (kind === "Deployment") return metadata.name;
-  if (kind !== "Gateway" || !apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) return undefined;
+  if (kind !== "Gateway" || !isOfGatewayApiGroup(manifest)) return undefined;
   const { gatewayClassName = "", addresses = [] } = (spec ?? {}) as GatewaySpec;
   return addresses.length === 0 ? DEPLOYMENTS[gatewayClassName]?.(metadata.name) : undefined;
 }

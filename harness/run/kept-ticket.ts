@@ -2,9 +2,8 @@
 
 import { inLanes } from "../lanes.ts";
 import { applyManifest } from "../mesh/apply.ts";
-import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { isOfGatewayApiGroup } from "../model/target.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
-
 import { gatewayGone } from "./gateways.ts";
 
 const NAMESPACE = "kube-system";
@@ -53,8 +52,8 @@ export async function removeKeptTicket(kube: Kube): Promise<void> {
   // An object that was replaced since has another uid, and belongs to what replaced it.
   await inLanes(kept.toReversed(), async ({ uid: own, ...ref }) => await objects.removeExactly(ref, own));
   // The next ticket may have a Gateway of the same name, and what istiod has made for this one goes later.
-  await inLanes(kept, async ({ apiVersion, kind, namespace = "", name }) => {
-    if (kind === "Gateway" && apiVersion.startsWith(`${GATEWAY_API_GROUP}/`)) await gatewayGone(kube, namespace, name);
+  await inLanes(kept, async ({ namespace = "", name, ...object }) => {
+    if (object.kind === "Gateway" && isOfGatewayApiGroup(object)) await gatewayGone(kube, namespace, name);
   });
   const secret = { apiVersion: "v1", kind: "Secret", namespace: NAMESPACE, name: TOKENS };
   const tokens = (await objects.find(secret))?.metadata.uid;

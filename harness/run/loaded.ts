@@ -4,6 +4,7 @@ import { ownKnownFailures, parseKnownFailures, type KnownFailureEntry } from "..
 import type { Scenario } from "../model/scenario.ts";
 import { readUserFile } from "../user-file.ts";
 import { findAlone, type Alone } from "./lane.ts";
+import { groundOf } from "../mesh-test/test-id.ts";
 import type { Ground } from "./plan.ts";
 import { projectOf, type RunSettings } from "./settings.ts";
 
@@ -73,14 +74,4 @@ async function load(settings: RunSettings): Promise<readonly Scenario[]> {
   });
   if (problems.length > 0) throw invalidScenarios(problems);
   return scenarios;
-}
-
-/** What tests need of a cluster, as a scenario that has no steps. */
-export function groundOf(workloads: readonly string[]): Scenario {
-  return {
-    ...{ id: "tests/ground", title: "What tests need", source: "meshproof/test", level: "core", tags: [] },
-    features: workloads.includes("outside-host") ? ["outside-host"] : [],
-    position: { file: "", line: 1, column: 1 },
-    ...{ workloads, mesh: {}, tokens: {}, steps: [] },
-  };
 }

@@ -9,8 +9,8 @@ import { readManifest } from "./manifest.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, parseSource, startOf, valueOf } from "./source.ts";
-import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
-import { GATEWAY_API_GROUP, gatewayIn, isGateway, waypointIn } from "../model/target.ts";
+import type { ManifestFile } from "../model/manifest.ts";
+import { isOfGatewayApiGroup, gatewayIn, isGateway, waypointIn } from "../model/target.ts";
 import type { Feature, Position, Scenario } from "../model/scenario.ts";
 
 /** The files around a scenario, by name. */
@@ -192,7 +192,7 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
       if (server === "outside-host") needed.push(["outside-host", position, `server: ${server}`]);
     for (const { objects } of [...step.apply, ...step.delete])
       for (const { object, position } of objects)
-        if (isOfGatewayApi(object)) needed.push(["gateway-api", position, `${object.apiVersion} ${object.kind}`]);
+        if (isOfGatewayApiGroup(object)) needed.push(["gateway-api", position, `${object.apiVersion} ${object.kind}`]);
     for (const manifest of [...step.apply, ...step.delete])
       for (const { name, via, written, position } of manifest.uses) {
         if (via !== undefined || name === "outside.ip" || name === "outside.host")
@@ -214,12 +214,8 @@ async function readServices(folder: string): Promise<Map<string, string[]>> {
 function servicesIn({ objects }: ManifestFile): string[] {
   return objects.flatMap(({ object }) => {
     if (object.kind === "Service") return [object.metadata.name];
-    return object.kind === "Gateway" && isOfGatewayApi(object) ? [`gateway/${object.metadata.name}`] : [];
+    return object.kind === "Gateway" && isOfGatewayApiGroup(object) ? [`gateway/${object.metadata.name}`] : [];
   });
-}
-
-function isOfGatewayApi({ apiVersion }: ManifestObject): boolean {
-  return apiVersion.startsWith(`${GATEWAY_API_GROUP}/`);
 }
 
 function withoutListener(to: string): string {

@@ -34,6 +34,11 @@ export function parseSource(text: string, file: string): Source {
   }
 }
 
+/** What the parser says of a text, without its full stop. */
+export function notYaml({ message }: Error): string {
+  return `this is not valid YAML: ${message.replace(/\.$/, "")}`;
+}
+
 function parseText(text: string, file: string): Source {
   const lineCounter = new LineCounter();
   const parsed = parseAllDocuments(text, { lineCounter, prettyErrors: false });
@@ -53,7 +58,7 @@ function parseText(text: string, file: string): Source {
       const unquoted = /[{[].*\$\{/.test(line) && document.errors.length > 0;
       problems.push({
         position,
-        message: `this is not valid YAML: ${error.message.replace(/\.$/, "")}`,
+        message: notYaml(error),
         ...(unquoted && { hint: "inside { } or [ ] put quotes around ${…}" }),
       });
     }

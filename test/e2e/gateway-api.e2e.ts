@@ -1,15 +1,8 @@
 /** Policies that are attached to nothing, and a cluster without the Gateway API: a run must not pass, and prints the reason. */
 
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { execa } from "execa";
-import type { RunResult } from "../../harness/model/result.ts";
-
-const ROOT = path.join(import.meta.dirname, "../..");
-const NAME = `gateway-api-${process.pid}`;
+import { describe, it } from "node:test";
+import { sabotageOf } from "./sabotage.fixture.ts";
 
 const policy = (namespace: string, target: string): string => `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -41,41 +34,10 @@ spec:
 `;
 
 describe("policies at gateways of the Gateway API", () => {
-  let folder: string;
-  let scenarios: string;
-
-  const meshproof = async (...args: string[]): Promise<{ exitCode: number | undefined; output: string }> => {
-    const options = { cwd: ROOT, all: true, reject: false } as const;
-    const { exitCode, all } = await execa(process.execPath, ["cli/meshproof.mjs", ...args], options);
-    return { exitCode, output: all };
-  };
-  const run = async (
-    id: string,
-  ): Promise<{ exitCode: number | undefined; output: string; result: Partial<RunResult> }> => {
-    const results = await mkdtemp(path.join(folder, "results-"));
-    const done = await meshproof("run", id, "--name", NAME, "--scenarios", scenarios, "--results", results);
-    const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => "{}");
-    return { ...done, result: JSON.parse(text) as Partial<RunResult> };
-  };
-  const write = async (name: string, yaml: string, to = "gateway/gateway"): Promise<string> => {
-    const dir = path.join(scenarios, "sabotage", name);
-    await mkdir(dir, { recursive: true });
-    await writeFile(path.join(dir, "scenario.yaml"), scenarioOf(name, to));
-    await writeFile(path.join(dir, "policy.yaml"), yaml);
-    return `sabotage/${name}`;
-  };
-
-  before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "meshproof-gateway-api-"));
-    scenarios = path.join(folder, "scenarios");
-    await cp(path.join(ROOT, "scenarios"), scenarios, { recursive: true });
-    const { exitCode, output } = await meshproof("up", "--name", NAME);
-    assert.equal(exitCode, 0, output);
-  });
-  after(async () => {
-    await meshproof("down", "--name", NAME);
-    await rm(folder, { recursive: true });
-  });
+  const sabotage = sabotageOf("gateway-api");
+  const { meshproof, run } = sabotage;
+  const write = (name: string, yaml: string, to = "gateway/gateway"): Promise<string> =>
+    sabotage.write(name, { "scenario.yaml": scenarioOf(name, to), "policy.yaml": yaml });
 
   it("a policy at the right Gateway passes, and without it the same checks fail", async () => {
     const passed = await run(await write("attached", policy("${ns}", GATEWAY)));
@@ -119,7 +81,7 @@ describe("policies at gateways of the Gateway API", () => {
 
   it("without the CRDs the scenarios are skipped, with the reason", async () => {
     const { exitCode, output } = await meshproof(
-      ...["kubectl", "--name", NAME, "delete", "crd"],
+      ...["kubectl", "--name", sabotage.name, "delete", "crd"],
       ...["gateways", "gatewayclasses", "httproutes"].map((kind) => `${kind}.gateway.networking.k8s.io`),
     );
     assert.equal(exitCode, 0, output);

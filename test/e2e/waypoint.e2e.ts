@@ -1,15 +1,10 @@
 /** Waypoints that requests bypass, and policies that are attached to none: a run must not pass, and prints the reason. */
 
 import assert from "node:assert/strict";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { execa } from "execa";
-import type { RunResult } from "../../harness/model/result.ts";
-
-const ROOT = path.join(import.meta.dirname, "../..");
-const NAME = `waypoint-${process.pid}`;
+import { describe, it } from "node:test";
+import { sabotageOf } from "./sabotage.fixture.ts";
 
 /** Of the Service `own`, behind the Gateway's listener `ambient` as own.example, with the waypoint of scenarios/workloads/ambient. */
 const service = (labels: string): string => `apiVersion: v1
@@ -65,42 +60,12 @@ spec:
         columns: [none]${rows}`;
 
 describe("requests that must pass a waypoint", () => {
-  let folder: string;
-  let scenarios: string;
-
-  const meshproof = async (...args: string[]): Promise<{ exitCode: number | undefined; output: string }> => {
-    const options = { cwd: ROOT, all: true, reject: false } as const;
-    const { exitCode, all } = await execa(process.execPath, ["cli/meshproof.mjs", ...args], options);
-    return { exitCode, output: all };
-  };
-  const run = async (
-    id: string,
-  ): Promise<{ exitCode: number | undefined; output: string; result: Partial<RunResult> }> => {
-    const results = await mkdtemp(path.join(folder, "results-"));
-    const done = await meshproof("run", id, "--name", NAME, "--scenarios", scenarios, "--results", results);
-    const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => "{}");
-    return { ...done, result: JSON.parse(text) as Partial<RunResult> };
-  };
-  const write = async (name: string, labels: string, yaml: string, rows = DENIED): Promise<string> => {
-    const dir = path.join(scenarios, "sabotage", name);
-    await mkdir(dir, { recursive: true });
-    await writeFile(path.join(dir, "scenario.yaml"), scenarioOf(name, rows));
-    await writeFile(path.join(dir, "service.yaml"), service(labels));
-    await writeFile(path.join(dir, "policy.yaml"), yaml);
-    return `sabotage/${name}`;
-  };
-
-  before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), "meshproof-waypoint-"));
-    scenarios = path.join(folder, "scenarios");
-    await cp(path.join(ROOT, "scenarios"), scenarios, { recursive: true });
-    const { exitCode, output } = await meshproof("up", "--name", NAME);
-    assert.equal(exitCode, 0, output);
-  });
-  after(async () => {
-    await meshproof("down", "--name", NAME);
-    await rm(folder, { recursive: true });
-  });
+  const sabotage = sabotageOf("waypoint");
+  const { meshproof, run } = sabotage;
+  const write = (name: string, labels: string, yaml: string, rows = DENIED): Promise<string> =>
+    sabotage.write(name, {
+      ...{ "scenario.yaml": scenarioOf(name, rows), "service.yaml": service(labels), "policy.yaml": yaml },
+    });
 
   it("a policy of the Service passes", async () => {
     const { exitCode, output } = await run(await write("attached", `${USES}, ${INGRESS}`, policy(SERVICE)));
@@ -148,9 +113,9 @@ describe("requests that must pass a waypoint", () => {
 
   it("a waypoint that is deleted under a run is an error, and not a pass", async () => {
     const id = await write("deleted", `${USES}, ${INGRESS}`, policy(SERVICE));
-    const workload = path.join(scenarios, "workloads/ambient/ambient.yaml");
+    const workload = path.join(sabotage.scenarios, "workloads/ambient/ambient.yaml");
     const text = await readFile(workload, "utf8");
-    const deleted = await meshproof("kubectl", "--name", NAME, "-n", "foo", "delete", "gateway", "waypoint");
+    const deleted = await meshproof("kubectl", "--name", sabotage.name, "-n", "foo", "delete", "gateway", "waypoint");
     assert.equal(deleted.exitCode, 0, deleted.output);
     await writeFile(workload, text.replace(/apiVersion: gateway[\s\S]*?---\n/, ""));
     const { exitCode, output } = await run(id);
