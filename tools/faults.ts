@@ -13,7 +13,6 @@ import { inRunOrder } from "../harness/run/plan.ts";
 import { KEEP_WORKER_VARIABLE } from "../harness/run/settings.ts";
 import { describe } from "../harness/run/scenario.ts";
 import { removeApplied, type Applied } from "../harness/run/changes.ts";
-import { ROOT_NAMESPACE } from "../harness/run/places.ts";
 import type { Session } from "../harness/run/session.ts";
 import { runStep } from "../harness/run/step.ts";
 import { publishKeys } from "../harness/run/workloads.ts";
@@ -23,6 +22,7 @@ import { PROJECT, SCENARIOS } from "../cli/context.ts";
 import { attachInProcess } from "./in-process.ts";
 import { cutOff, nodeOf, type Route } from "./processes.ts";
 import { hasProxyContainer } from "../harness/mesh/proxy-container.ts";
+import { ROOT_NAMESPACE } from "../harness/model/cluster.ts";
 
 /** How long a change may take to be in force where it cannot be, in milliseconds. */
 const CUT_OFF_LIMIT_MS = 2_000;

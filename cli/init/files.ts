@@ -12,10 +12,10 @@ import {
   type JwtRule,
   type MadeIssuer,
 } from "../../harness/repro/issuers.ts";
-import { ROOT } from "../../harness/repro/services.ts";
 import { serverManifests, toYaml } from "../../harness/repro/stand-in.ts";
 import { expectationsOf, type Needs } from "./expect.ts";
 import { standInOf, type FoundObject, type Group, type Repository, type StandIn } from "./find.ts";
+import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 
 /** A first scenario, as files by path below the folder of scenarios. */
 export interface FirstScenario {
@@ -186,7 +186,7 @@ function namespacesOf(objects: readonly FoundObject[], own: string): Record<stri
         return namespace;
       });
   others.delete(own);
-  others.delete(ROOT);
+  others.delete(ROOT_NAMESPACE);
   const named = [...others];
   return {
     ...(own === "" ? {} : { [own]: "${ns}" }),

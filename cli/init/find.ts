@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { readObjects } from "../../harness/policies/read.ts";
 import { fieldsOf, listOf } from "../../harness/policies/names.ts";
-import { ROOT } from "../../harness/repro/services.ts";
 import type { TicketObject } from "../../harness/repro/ticket.ts";
+import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 
 export interface FoundObject {
   readonly object: TicketObject;
@@ -74,7 +74,7 @@ export function groupsOf({ objects }: Repository): Group[] {
     ({ object }) =>
       object.apiVersion.startsWith("security.istio.io/") &&
       (object.kind === "RequestAuthentication" || object.kind === "AuthorizationPolicy") &&
-      object.metadata.namespace !== ROOT &&
+      object.metadata.namespace !== ROOT_NAMESPACE &&
       object.spec?.["targetRefs"] === undefined &&
       object.spec?.["targetRef"] === undefined &&
       !/ingress|gateway/.test(JSON.stringify(selectorIn(object))),

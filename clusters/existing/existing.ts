@@ -16,9 +16,7 @@ import { beginJournal, endJournal, identify, listJournals, openJournal, type Clu
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 import { proxyContainerOf } from "../../harness/mesh/proxy-container.ts";
-
-/** The root namespace of Istio's default installation; policies there apply to the whole mesh. */
-const ROOT_NAMESPACE = "istio-system";
+import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 
 export interface ExistingOptions extends KubeconfigOptions {
   readonly runId: string;

@@ -9,12 +9,13 @@ import type { StepResult } from "../model/result.ts";
 import { isGateway, nameWay } from "../model/target.ts";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { FLUSHED_MS } from "../run/access-log.ts";
-import { ROOT_NAMESPACE, type Places, type Proxy } from "../run/places.ts";
+import type { Places, Proxy } from "../run/places.ts";
 import type { SessionPlan } from "../run/plan.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { openBundle, type Bundle } from "./bundle.ts";
 import { redactValue } from "../safe/redact.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** The parts of a mesh that collecting uses. */
 export interface DiagnosableMesh extends Places {

@@ -27,10 +27,10 @@ import { apply, runStep } from "../run/step.ts";
 import { readKeySets, stepValues } from "../run/substitution.ts";
 import type { WorkerLane } from "../run/worker-lane.ts";
 import { publishKeys } from "../run/workloads.ts";
-import { ROOT_NAMESPACE } from "../run/places.ts";
 import { placeOf } from "./place.ts";
 import { scenarioOfTest } from "./test-id.ts";
 import { clientOf, type MeshRequest } from "./requests.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /**
  * What a test applies: YAML text, in which `${ns}`, `${jwks.corp}` and the like are substituted; or the repository's own policies, by a

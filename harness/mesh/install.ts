@@ -7,12 +7,12 @@ import type { Kube, Manifest } from "./client.ts";
 import { waitFor, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
-export const ISTIO_NAMESPACE = "istio-system";
 export const GATEWAY = "istio-ingressgateway";
 
 /** URL of the ingress gateway for a pod without a sidecar (the first HTTP port of its Service). */
-export const INGRESS_URL = `http://${GATEWAY}.${ISTIO_NAMESPACE}.svc.cluster.local`;
+export const INGRESS_URL = `http://${GATEWAY}.${ROOT_NAMESPACE}.svc.cluster.local`;
 
 /** How long a Deployment of the mesh may take to become ready. */
 const LIMIT_MS = 120_000;
@@ -32,17 +32,17 @@ export async function installIstio(
   const isCrd = (manifest: Manifest): boolean => manifest.kind === "CustomResourceDefinition";
   const crds = manifests.filter(isCrd);
   options.progress("Installing Istio");
-  const namespace: Manifest = { apiVersion: "v1", kind: "Namespace", metadata: { name: ISTIO_NAMESPACE } };
+  const namespace: Manifest = { apiVersion: "v1", kind: "Namespace", metadata: { name: ROOT_NAMESPACE } };
   await Promise.all([applyManifest(kube, namespace, signal), applyManifests(kube, crds, signal)]);
   const rest = manifests.filter((manifest) => !isCrd(manifest));
   await Promise.all([untilEstablished(kube, crds, signal), applyManifests(kube, rest, signal)]);
-  await waitForDeployment(kube, ISTIO_NAMESPACE, options.istiod ?? "istiod", { limitMs: LIMIT_MS, ...signal });
+  await waitForDeployment(kube, ROOT_NAMESPACE, options.istiod ?? "istiod", { limitMs: LIMIT_MS, ...signal });
   await untilWebhooksAnswer(kube, signal);
 }
 
 /** Waits until the ingress gateway is ready for requests. */
 export async function waitForGateway(kube: Kube, options: { signal?: AbortSignal } = {}): Promise<void> {
-  await waitForDeployment(kube, ISTIO_NAMESPACE, GATEWAY, { limitMs: LIMIT_MS, ...options });
+  await waitForDeployment(kube, ROOT_NAMESPACE, GATEWAY, { limitMs: LIMIT_MS, ...options });
 }
 
 async function untilEstablished(
@@ -81,7 +81,7 @@ const PROBE_POD: V1Pod = {
 const INVALID_GATEWAY: Manifest = {
   apiVersion: "networking.istio.io/v1",
   kind: "Gateway",
-  metadata: { name: "meshproof-validation", namespace: ISTIO_NAMESPACE },
+  metadata: { name: "meshproof-validation", namespace: ROOT_NAMESPACE },
   spec: {},
 };
 

@@ -10,8 +10,8 @@ import type { Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
 import { PROVIDERS } from "./extension-providers.ts";
-import { ISTIO_NAMESPACE } from "./install.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
@@ -40,14 +40,14 @@ export async function setMesh(
 ): Promise<boolean> {
   // The name ends with the revision if there is one; meshproof's own meshes have one istiod.
   const { items } = await kube.apps.listNamespacedDeployment({
-    namespace: ISTIO_NAMESPACE,
+    namespace: ROOT_NAMESPACE,
     labelSelector: "app=istiod",
   });
   const [istiod] = items;
   const name = istiod?.metadata?.name;
   if (!name) throw new MeshproofError("ERR_MESH_SETTING", "the mesh has no istiod");
   const wanted = setting.jwksFetch ?? "istiod";
-  const where = { name: name.replace("istiod", "istio"), namespace: ISTIO_NAMESPACE };
+  const where = { name: name.replace("istiod", "istio"), namespace: ROOT_NAMESPACE };
   const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
   const mesh = withSetting(before, setting);
   const restart = options.restart === true;
@@ -65,7 +65,7 @@ export async function setMesh(
   if (mesh !== before) await patch(kube, configMap);
   // After a reload the annotation of the mesh config is not that of the pod's.
   await patch(kube, patchFor(name, wanted, mesh, restart || reload));
-  await waitForDeployment(kube, ISTIO_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
+  await waitForDeployment(kube, ROOT_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
   const pod = await untilAlone(kube, options);
   await untilMeshRead(kube, pod, setting, options);
   await untilProxiesSynced(kube, pod, options);
@@ -79,7 +79,7 @@ async function reloadMesh(
   setting: MeshSetting,
   options: { signal?: AbortSignal },
 ): Promise<boolean> {
-  const [pod, ...others] = await readyPods(kube, ISTIO_NAMESPACE, "app=istiod");
+  const [pod, ...others] = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
   const istiod = pod?.metadata?.name;
   if (istiod === undefined || others.length > 0) return false;
   const { stdout } = await debug(kube, istiod, "/debug/syncz", options);
@@ -174,7 +174,7 @@ function patchFor(
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
-    metadata: { name, namespace: ISTIO_NAMESPACE },
+    metadata: { name, namespace: ROOT_NAMESPACE },
     spec: { template: { metadata: { annotations }, spec: { containers: [container] } } } as V1Deployment["spec"] &
       object,
   };
@@ -185,21 +185,21 @@ function patchFor(
  * time, so its grace period is one second.
  */
 async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promise<string> {
-  const [current] = (await readyPods(kube, ISTIO_NAMESPACE, "app=istiod")).slice(-1);
+  const [current] = (await readyPods(kube, ROOT_NAMESPACE, "app=istiod")).slice(-1);
   const name = current?.metadata?.name ?? "";
-  const { items } = await kube.core.listNamespacedPod({ namespace: ISTIO_NAMESPACE, labelSelector: "app=istiod" });
+  const { items } = await kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
   for (const pod of items) {
     const old = pod.metadata?.name ?? "";
     if (old !== name)
       await kube.core
-        .deleteNamespacedPod({ name: old, namespace: ISTIO_NAMESPACE, gracePeriodSeconds: 1 })
+        .deleteNamespacedPod({ name: old, namespace: ROOT_NAMESPACE, gracePeriodSeconds: 1 })
         .catch((error: unknown) => {
           if (statusOf(error) !== 404) throw error;
         });
   }
   return await waitFor<V1Pod, string>(
     kube,
-    `/api/v1/namespaces/${ISTIO_NAMESPACE}/pods`,
+    `/api/v1/namespaces/${ROOT_NAMESPACE}/pods`,
     { labelSelector: "app=istiod" },
     (pods) => (pods.size === 1 ? name : undefined),
     {
@@ -281,6 +281,6 @@ export function syncedProxies(text: string, before: ReadonlyMap<string, string> 
 }
 
 function debug(kube: Kube, istiod: string, path: string, options: { signal?: AbortSignal }): Promise<ExecResult> {
-  const where = { namespace: ISTIO_NAMESPACE, pod: istiod, container: "discovery" };
+  const where = { namespace: ROOT_NAMESPACE, pod: istiod, container: "discovery" };
   return execIn(kube, where, ["/usr/local/bin/pilot-discovery", "request", "GET", path], options);
 }

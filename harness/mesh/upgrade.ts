@@ -4,10 +4,11 @@ import { applyManifests } from "./apply.ts";
 import type { Kube, Manifest } from "./client.ts";
 import { readyPods, waitForDeployment } from "./wait.ts";
 import type { Progress } from "../progress.ts";
-import { GATEWAY, installIstio, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
+import { GATEWAY, installIstio, waitForGateway } from "./install.ts";
 import { hasProxy, untilMeshSynced } from "./mesh-setting.ts";
 import { proxyVersions, versionsOf } from "./versions.ts";
 import { proxyContainerOf } from "./proxy-container.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 export type UpgradeStrategy = "in-place" | "revision";
 
@@ -64,7 +65,7 @@ export async function upgradeIstio(options: UpgradeOptions): Promise<void> {
 
   phase("gateway");
   await applyManifests(kube, parts.gateway, signal);
-  await restart(kube, ISTIO_NAMESPACE, GATEWAY);
+  await restart(kube, ROOT_NAMESPACE, GATEWAY);
   await waitForGateway(kube, signal);
 
   phase("workloads");
@@ -155,7 +156,7 @@ async function relabel(kube: Kube, name: string, revision: string): Promise<void
 
 /** Compares the versions that the processes report with the wanted ones. */
 async function assertVersions(kube: Kube, wanted: UpgradeOptions["versions"]): Promise<void> {
-  const istiods = await readyPods(kube, ISTIO_NAMESPACE, "app=istiod");
+  const istiods = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
   const { istio } = await versionsOf(kube);
   const proxies = (await kube.core.listPodForAllNamespaces()).items.filter(hasProxy);
   const envoys = await proxyVersions(kube, proxies);

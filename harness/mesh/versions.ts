@@ -3,7 +3,8 @@ import { MeshproofError } from "../model/errors.ts";
 import type { Kube } from "./client.ts";
 import { readyPods } from "./wait.ts";
 import { execIn } from "./exec.ts";
-import { GATEWAY, ISTIO_NAMESPACE, waitForGateway } from "./install.ts";
+import { GATEWAY, waitForGateway } from "./install.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's monitoring port (`--monitoringAddr` of its chart), which serves `/version`. */
 const MONITORING_PORT = 15014;
@@ -15,7 +16,7 @@ const MONITORING_PORT = 15014;
 export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; istio: string }> {
   const [{ gitVersion }, [istiod]] = await Promise.all([
     kube.config.makeApiClient(VersionApi).getCode(),
-    readyPods(kube, ISTIO_NAMESPACE, "app=istiod"),
+    readyPods(kube, ROOT_NAMESPACE, "app=istiod"),
   ]);
   if (!istiod) throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", "no istiod is ready");
   return { kubernetes: gitVersion, istio: await askIstiod(kube, istiod) };
@@ -24,7 +25,7 @@ export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; isti
 async function askIstiod(kube: Kube, { metadata }: V1Pod): Promise<string> {
   const text = await kube.core.connectGetNamespacedPodProxyWithPath({
     name: `${metadata?.name}:${MONITORING_PORT}`,
-    namespace: metadata?.namespace ?? ISTIO_NAMESPACE,
+    namespace: metadata?.namespace ?? ROOT_NAMESPACE,
     path: "version",
   });
   return istioVersion(text);
@@ -72,15 +73,15 @@ async function within<T>(ask: () => Promise<T>): Promise<T> {
 /** The version of the ingress gateway's Envoy, for example `1.40.0`. Throws ERR_WORKLOAD_NOT_READY without a gateway. */
 export async function envoyVersionOf(kube: Kube): Promise<string> {
   await waitForGateway(kube);
-  const [gateway] = await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`);
-  const where = { namespace: ISTIO_NAMESPACE, pod: gateway?.metadata?.name ?? "", container: "istio-proxy" };
+  const [gateway] = await readyPods(kube, ROOT_NAMESPACE, `app=${GATEWAY}`);
+  const where = { namespace: ROOT_NAMESPACE, pod: gateway?.metadata?.name ?? "", container: "istio-proxy" };
   const { stdout } = await execIn(kube, where, ["envoy", "--version"]);
   return envoyVersion(stdout.toString("utf8"));
 }
 
 /** The Envoy versions of all ready pods of the ingress gateway, each once (`/server_info`). */
 export async function gatewayEnvoys(kube: Kube): Promise<string[]> {
-  return proxyVersions(kube, await readyPods(kube, ISTIO_NAMESPACE, `app=${GATEWAY}`));
+  return proxyVersions(kube, await readyPods(kube, ROOT_NAMESPACE, `app=${GATEWAY}`));
 }
 
 /** The versions of the running Envoys of these pods, each version once, for example `1.40.0`. */

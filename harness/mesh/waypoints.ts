@@ -5,7 +5,7 @@ import type { ClusterInfo } from "../model/cluster.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Kube, Manifest } from "./client.ts";
 import { gatewayApiVersion } from "./gateway-api.ts";
-import { ISTIO_NAMESPACE } from "./install.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's setting for waypoints (pilot/pkg/features/ambient.go). */
 const AMBIENT_ENV = "PILOT_ENABLE_AMBIENT";
@@ -34,7 +34,7 @@ export async function gatewayApiOf(kube: Kube): Promise<Pick<ClusterInfo, "gatew
 
 /** Whether istiod makes waypoints, by its settings: their GatewayClass may be there a moment later. */
 async function hasWaypoints({ apps }: Pick<Kube, "apps">): Promise<boolean> {
-  const { items } = await apps.listNamespacedDeployment({ namespace: ISTIO_NAMESPACE, labelSelector: "app=istiod" });
+  const { items } = await apps.listNamespacedDeployment({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
   const env = items.flatMap(({ spec }) => spec?.template.spec?.containers.flatMap((one) => one.env ?? []) ?? []);
   return env.some(({ name, value }) => name === AMBIENT_ENV && value === "true");
 }
@@ -94,7 +94,7 @@ export function upstreamEnvoyFilters(): Manifest[] {
   const filter = (name: string, where: Record<string, unknown>): Manifest => ({
     apiVersion: "networking.istio.io/v1alpha3",
     kind: "EnvoyFilter",
-    metadata: { name, namespace: ISTIO_NAMESPACE },
+    metadata: { name, namespace: ROOT_NAMESPACE },
     spec: { ...where, configPatches },
   });
   const waypoints = { group: GATEWAY_API_GROUP, kind: "GatewayClass", name: "istio-waypoint" };

@@ -11,13 +11,13 @@ import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
 import type { Position } from "../model/scenario.ts";
 import type { Issuer } from "../model/token.ts";
 import { keysOfJwks, rewriteRules, type MadeIssuer } from "../repro/issuers.ts";
-import { ROOT } from "../repro/services.ts";
 import type { TicketObject } from "../repro/ticket.ts";
 import { isCustom, openValueIn, providerOf, roleOf } from "../repro/understood.ts";
 import type { Problem } from "../scenario/problem.ts";
 import { readManifest } from "../scenario/manifest.ts";
 import { fieldsOf, listOf, nameField, namedValuesOf, renameIn, trustDomainIn, withValue, type Path } from "./names.ts";
 import { readObjects, start, type Found } from "./read.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** What a scenario says about a source of policies. */
 export interface Selection {
@@ -103,7 +103,11 @@ function translateObject(
   const { apiVersion, kind, metadata } = object;
 
   const rename = (from: string): string | undefined => {
-    const to = Object.hasOwn(namespaces, from) ? namespaces[from] : from === ROOT ? ROOT : undefined;
+    const to = Object.hasOwn(namespaces, from)
+      ? namespaces[from]
+      : from === ROOT_NAMESPACE
+        ? ROOT_NAMESPACE
+        : undefined;
     return to === "absent" ? absent(from) : to;
   };
   const own = metadata.namespace ?? "";

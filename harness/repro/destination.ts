@@ -5,7 +5,6 @@ import type { TicketRequest } from "./curl-line.ts";
 import {
   inCluster,
   isAtGateway,
-  ROOT,
   selectorOf,
   virtualRoutesOf,
   type RouteTo,
@@ -15,6 +14,7 @@ import {
 import type { TicketObject } from "./ticket.ts";
 import type { Way } from "./topology.ts";
 import { isKind, isPolicy } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 export function toService(
   service: Service,
@@ -123,7 +123,7 @@ export function homeOf(
   fallback: string,
   differences: Difference[],
 ): string {
-  const inner = policies.filter((one) => !isAtGateway(one, objects) && nsOf(one) !== ROOT);
+  const inner = policies.filter((one) => !isAtGateway(one, objects) && nsOf(one) !== ROOT_NAMESPACE);
   const counted = [...Map.groupBy(inner, nsOf)].sort(([a, x], [b, y]) => y.length - x.length || (a < b ? -1 : 1));
   const names = counted.map(([name]) => name);
   if (names.length > 1 && !differences.some(({ kind }) => kind === "workload-open"))
@@ -133,8 +133,8 @@ export function homeOf(
       decides: "unknown",
     });
   if (counted[0] !== undefined) return counted[0][0];
-  const rest = [...new Set(objects.map(nsOf))].filter((name) => name !== ROOT).sort();
-  return rest[0] ?? (fallback === ROOT ? "default" : fallback);
+  const rest = [...new Set(objects.map(nsOf))].filter((name) => name !== ROOT_NAMESPACE).sort();
+  return rest[0] ?? (fallback === ROOT_NAMESPACE ? "default" : fallback);
 }
 
 export function defaultService(

@@ -9,7 +9,6 @@ import {
   isAtApiGateway,
   isAtGateway,
   isOf,
-  ROOT,
   selectorOf,
   targetPortsOf,
 } from "./services.ts";
@@ -17,6 +16,7 @@ import type { Topology } from "./topology.ts";
 import type { JwtRule } from "./issuers.ts";
 import type { Ticket, TicketObject } from "./ticket.ts";
 import { groupOf, isKind, isPolicy, refOf } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 type Fields = Readonly<Record<string, readonly unknown[] | undefined>>;
 
@@ -82,10 +82,10 @@ export function hintsOf(
     if (object.kind !== "AuthorizationPolicy" || groupOf(object.apiVersion) !== "security.istio.io") continue;
     if (spec["action"] === "CUSTOM" && rules.length > 0) add({ kind: "custom-before-token", object: refOf(object) });
     const chosen = selectorOf(object);
-    if (isAtGateway(object, objects) && !isAtApiGateway(object) && nsOf(object) !== ROOT)
+    if (isAtGateway(object, objects) && !isAtApiGateway(object) && nsOf(object) !== ROOT_NAMESPACE)
       add({ kind: "other-namespace", object: refOf(object), needed: "the gateway's" });
     for (const gateway of objects.filter((one) => one.kind === "Gateway" && isOfGatewayApiGroup(one)))
-      if (nsOf(gateway) !== nsOf(object) && nsOf(object) !== ROOT)
+      if (nsOf(gateway) !== nsOf(object) && nsOf(object) !== ROOT_NAMESPACE)
         add({ kind: "other-namespace", object: refOf(object), needed: nsOf(gateway) });
     const all = ((spec["rules"] ?? []) as (Rule | null)[]).filter((rule) => rule !== null);
     for (const rule of all) {
@@ -189,13 +189,13 @@ function tokenRemoved(
 ): void {
   const rulesOf = (object: TicketObject) =>
     (object.spec?.["jwtRules"] ?? []) as { issuer?: string; forwardOriginalToken?: boolean }[];
-  const gateway = way.kind === "gateway" ? (way.api?.namespace ?? ROOT) : ROOT;
-  const behind = [ROOT, ...workloads.map(({ namespace }) => namespace)];
+  const gateway = way.kind === "gateway" ? (way.api?.namespace ?? ROOT_NAMESPACE) : ROOT_NAMESPACE;
+  const behind = [ROOT_NAMESPACE, ...workloads.map(({ namespace }) => namespace)];
   const all = objects.filter((one) => isKind(one, "RequestAuthentication"));
   const named = all.filter((one) => isAtGateway(one, objects));
   const inner = all.filter((one) => !named.includes(one) && behind.includes(nsOf(one)));
   const wide = inner.filter((one) => Object.keys(selectorOf(one)).length === 0);
-  const outer = [...named, ...wide.filter((one) => [ROOT, gateway].includes(nsOf(one)))];
+  const outer = [...named, ...wide.filter((one) => [ROOT_NAMESPACE, gateway].includes(nsOf(one)))];
   const asked = new Set(inner.flatMap((one) => rulesOf(one).map(({ issuer }) => issuer)));
   for (const object of outer)
     for (const { issuer = "", forwardOriginalToken = false } of rulesOf(object))
@@ -225,7 +225,7 @@ function strictIn(
   return objects.find(
     (one) =>
       isKind(one, "PeerAuthentication") &&
-      [namespace, ROOT].includes(nsOf(one)) &&
+      [namespace, ROOT_NAMESPACE].includes(nsOf(one)) &&
       (one.spec?.["mtls"] as { mode?: string } | undefined)?.mode === "STRICT",
   );
 }

@@ -1,12 +1,12 @@
 /** Turns a translated ticket into a scenario for any cluster, with `${ns}` and `${outside.ns}` instead of its namespaces. */
 
 import { STAND_IN, toYaml } from "./stand-in.ts";
-import { ROOT } from "./services.ts";
 import type { Topology } from "./topology.ts";
 import { issuerFileOf, type MadeIssuer } from "./issuers.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { withNamespaces } from "../policies/names.ts";
 import { isPolicy } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 interface Parts {
   readonly ticket: Ticket;
@@ -42,7 +42,7 @@ export function portable({
     ...topology.workloads.map(({ namespace }) => namespace),
   ]);
   spaces.delete(undefined);
-  spaces.delete(ROOT);
+  spaces.delete(ROOT_NAMESPACE);
   if (home !== undefined) spaces.delete(home);
   if (spaces.size > 1) return { why: "a scenario has two namespaces, and the ticket has more" };
   const [other] = spaces;

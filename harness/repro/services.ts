@@ -5,9 +5,7 @@ import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { isKind, isNamespaced, isPolicy, podSpecOf, refOf, targetsIn } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
-
-/** The root namespace, whose policies apply to the whole mesh, and which has the gateway. */
-export const ROOT = "istio-system";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** Labels of the ingress gateway's pods. */
 export const GATEWAY_LABELS: Labels = { app: "istio-ingressgateway", istio: "ingressgateway" };
@@ -62,7 +60,7 @@ export function fallbackOf(objects: readonly TicketObject[], host: string, diffe
   const without = objects.filter((one) => one.metadata.namespace === undefined && isNamespaced(one));
   if (without.length === 0) return "default";
   const named = new Set(objects.flatMap(({ metadata }) => metadata.namespace ?? []));
-  named.delete(ROOT);
+  named.delete(ROOT_NAMESPACE);
   const [only] = named;
   const [, , asked] = /^([a-z0-9-]+)\.([a-z0-9-]+)(\.svc(\.cluster\.local)?)?$/.exec(host) ?? [];
   const namespace = only ?? asked ?? "default";
@@ -95,7 +93,8 @@ export function workloadsOf(
         { metadata?: TicketObject["metadata"] } | undefined;
       const { labels = {}, annotations = {} } = template?.metadata ?? {};
       const namespace = nsOf(object);
-      if (namespace === ROOT && /ingress|istiod/.test(JSON.stringify([object.metadata.name, labels]))) return [];
+      if (namespace === ROOT_NAMESPACE && /ingress|istiod/.test(JSON.stringify([object.metadata.name, labels])))
+        return [];
       const spec = podSpecOf(object) ?? {};
       const containers = (spec["containers"] ?? []) as { ports?: Workload["ports"] }[];
       const wish = labels["sidecar.istio.io/inject"] ?? annotations["sidecar.istio.io/inject"];

@@ -3,9 +3,10 @@
 import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { STAND_IN } from "./stand-in.ts";
-import { inCluster, isOurGateway, ROOT, selectorOf, type Service } from "./services.ts";
+import { inCluster, isOurGateway, selectorOf, type Service } from "./services.ts";
 import type { TicketObject } from "./ticket.ts";
 import { isKind, refOf } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** Moves a policy for an ingress gateway to meshproof's gateway. */
 export function settleAtGateway(
@@ -16,7 +17,7 @@ export function settleAtGateway(
   const selector = selectorOf(policy);
   const object = refOf(policy);
   const known = isOurGateway(selector);
-  if (namespace === ROOT)
+  if (namespace === ROOT_NAMESPACE)
     return known
       ? { namespace }
       : {
@@ -33,7 +34,7 @@ export function settleAtGateway(
   );
   if (shown)
     return {
-      namespace: ROOT,
+      namespace: ROOT_NAMESPACE,
       selector: { istio: "ingressgateway" },
       difference: { kind: "gateway", object, selector, elsewhere: true, decides: "no" },
     };

@@ -5,9 +5,10 @@
 
 import type { Difference, Outcome, ReproAnswer, Seen } from "../model/ticket.ts";
 import { agrees, isSeen } from "./outcome.ts";
-import { isAtApiGateway, ROOT, selectorOf, type Workload } from "./services.ts";
+import { isAtApiGateway, selectorOf, type Workload } from "./services.ts";
 import type { TicketObject } from "./ticket.ts";
 import { isKind, isOfGatewayApi, isPolicy } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** The workloads that may have no sidecar, although a policy of the ticket would be enforced there. */
 export function openSidecars(
@@ -22,7 +23,7 @@ export function openSidecars(
   return workloads.filter(({ namespace, labels, annotations, sidecar }) => {
     const told = { ...annotations, ...labels };
     if (known.has(namespace) || told["sidecar.istio.io/inject"] !== undefined || !sidecar) return false;
-    const near = policies.filter((one) => [namespace, ROOT].includes(nsOf(one)));
+    const near = policies.filter((one) => [namespace, ROOT_NAMESPACE].includes(nsOf(one)));
     // Who selects these pods, or sets mTLS for them, has sidecars there.
     const shown =
       near.some((one) => {

@@ -15,7 +15,6 @@ import {
   labelsAssumed,
   podsOf,
   portAssumed,
-  ROOT,
   serverModes,
   sorted,
   subsetsOf,
@@ -27,6 +26,7 @@ import {
 import { openSidecars } from "./sidecars.ts";
 import { isKind, isOfGatewayApi, isPolicy } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** The path of a request. */
 export type Way =
@@ -88,7 +88,8 @@ export function topologyOf(
   const workloads = workloadsOf(objects, nsOf, (namespace) => namespaces.get(namespace)?.sidecars ?? true);
   const services: Service[] = sorted(objects.filter((object) => isKind(object, "Service"))).flatMap((object) => {
     const selector = (object.spec?.["selector"] ?? {}) as Record<string, string>;
-    if (nsOf(object) === ROOT && /ingress|istiod/.test(JSON.stringify([object.metadata.name, selector]))) return [];
+    if (nsOf(object) === ROOT_NAMESPACE && /ingress|istiod/.test(JSON.stringify([object.metadata.name, selector])))
+      return [];
     const ports = portsFor((object.spec?.["ports"] ?? []) as ServicePort[], request);
     return [{ namespace: nsOf(object), name: object.metadata.name, selector, ports, object }];
   });
@@ -247,7 +248,9 @@ export function topologyOf(
     workloads: used.map((one) => (open.includes(one) ? { ...one, sidecar: options.sidecars ?? true } : one)),
     namespaces: new Map(
       [...spaces, caller.namespace, ...services.map(({ namespace }) => namespace)].flatMap((name) =>
-        name === "" || name === ROOT ? [] : [[name, { sidecars: namespaces.get(name)?.sidecars ?? true }] as const],
+        name === "" || name === ROOT_NAMESPACE
+          ? []
+          : [[name, { sidecars: namespaces.get(name)?.sidecars ?? true }] as const],
       ),
     ),
   };

@@ -16,11 +16,12 @@ import { portable } from "./portable.ts";
 import { otherSpellings } from "./spellings.ts";
 import { standIns, STAND_IN, toYaml, type KeySet } from "./stand-in.ts";
 import { columnsOf } from "./tokens-of.ts";
-import { hostOf, inCluster, isAtGateway, isOurGateway, ROOT } from "./services.ts";
+import { hostOf, inCluster, isAtGateway, isOurGateway } from "./services.ts";
 import { topologyOf, type Topology } from "./topology.ts";
 import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { meshSettingsOf } from "./mesh-settings.ts";
 import { isApplied, isKind, isOfGatewayApi, isPolicy, notUnderstood, refOf, valuesOf } from "./understood.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 const NOBODY: MadeIssuer = {
   name: "ticket-nobody",
@@ -109,7 +110,7 @@ export function translate(given: Ticket): Translation {
         objects.some((one) => isPolicy(one) && /"(not)?ports"|destination\.port/i.test(JSON.stringify(one.spec ?? {}))),
         differences,
       ))
-        secrets.set(`${ROOT}/${one}`, { namespace: ROOT, name: one });
+        secrets.set(`${ROOT_NAMESPACE}/${one}`, { namespace: ROOT_NAMESPACE, name: one });
     }
     if (kind === "ServiceEntry" && topology.way.kind === "egress") settleEntry(spec);
     if (!isPolicy(object)) {

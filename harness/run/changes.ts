@@ -13,9 +13,9 @@ import type { ManifestFile } from "../model/manifest.ts";
 import type { PolicyChange } from "../model/own-policy.ts";
 import type { StepSpec } from "../model/scenario.ts";
 import { deploymentOf } from "./gateways.ts";
-import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** An object that a step applied or deleted. */
 export interface Change {

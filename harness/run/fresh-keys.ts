@@ -1,7 +1,7 @@
 import { readyPods } from "../mesh/wait.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { ROOT_NAMESPACE } from "./places.ts";
 import type { Session } from "./session.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /**
  * Whether istiod may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes

@@ -8,10 +8,10 @@ import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { mapTexts } from "../safe/map-texts.ts";
 import { hasFixedJwksUri } from "./fresh-keys.ts";
-import { ROOT_NAMESPACE } from "./places.ts";
 import { hasDefaultMesh, inRunOrder } from "./plan.ts";
 import { lanesFor, type RunSettings } from "./settings.ts";
 import { readWorkload, workloadsOf } from "./workloads.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 type Namespaces = Pick<ClusterHandle, "namespace" | "outsideNamespace">;
 

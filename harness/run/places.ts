@@ -12,9 +12,7 @@ import { GATEWAY_NAME, type ProxyKind, type Served } from "../verdict/attachment
 import { gatewayIn, waypointIn, type Way } from "../model/target.ts";
 import { reachGateway } from "./gateways.ts";
 import { servedBy, waypointProgrammed } from "./waypoints.ts";
-
-/** The namespace whose policies hold for the whole mesh (meshConfig.rootNamespace's default). */
-export const ROOT_NAMESPACE = "istio-system";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** A place that sends requests. */
 export interface Place {

@@ -9,8 +9,8 @@ import type { Disturbance } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
 import { deploymentOf } from "./gateways.ts";
-import { ROOT_NAMESPACE } from "./places.ts";
 import type { Session } from "./session.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** Pods to look at. */
 export interface PodSelection {

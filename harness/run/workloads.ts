@@ -15,9 +15,9 @@ import type { Scenario } from "../model/scenario.ts";
 import { workloadDirOf } from "../scenario/brought.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { deploymentOf } from "./gateways.ts";
-import { ROOT_NAMESPACE } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import { outsideHostOf, readKeySets } from "./substitution.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** On every object that meshproof makes. */
 export const MANAGED_LABEL = { "app.kubernetes.io/managed-by": "meshproof" } as const;

@@ -10,11 +10,11 @@ import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { describeDisturbance } from "../../reports/words.ts";
 import { findDeaths, readPods, type PodsSeen } from "../run/restarts.ts";
-import { ROOT_NAMESPACE } from "../run/places.ts";
 import { parseManifest, substitute } from "../scenario/index.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { curlConfig, readAnswer, steadyNow, type StreamRequest } from "./send.ts";
 import { judgeAnswer, type StreamAnswer } from "./verdict.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** The namespace of the streams' workloads; no scenario uses it. */
 export const STREAM_NAMESPACE = "meshproof-upgrade";

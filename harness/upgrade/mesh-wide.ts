@@ -1,5 +1,5 @@
-import { ROOT_NAMESPACE } from "../run/places.ts";
 import type { Scenario } from "../model/scenario.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 const POLICIES = new Set(["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"]);
 

@@ -2,6 +2,7 @@
 
 import type { Manifest } from "../../harness/mesh/client.ts";
 import type { Field, Policies, Rule, Where } from "./arbitraries.ts";
+import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 
 /** Whose policies they are, and what the words in them stand for. */
 export interface Owner {
@@ -17,8 +18,6 @@ export interface Owner {
   readonly jwks: Readonly<Record<string, string>>;
 }
 
-const ROOT = "istio-system";
-
 /** A word that a value contains, replaced. */
 function fill(value: string, { host, addresses, namespace }: Owner): string {
   return value
@@ -32,7 +31,7 @@ export function manifestsOf({ authentications, authorizations }: Policies, owner
   const place = (where: Where, kind: string, index: number): Pick<Manifest, "metadata"> & { selector?: object } => ({
     metadata: {
       name: `${owner.name}-${kind}-${index}`,
-      namespace: where === "root" ? ROOT : owner.namespace,
+      namespace: where === "root" ? ROOT_NAMESPACE : owner.namespace,
     },
     // In the root namespace a policy without a selector would be for the whole mesh.
     ...((where !== "namespace" || owner.gateway) && { selector: { matchLabels: owner.labels } }),
