@@ -19,7 +19,7 @@ import {
 import { GATEWAY_NAME, isAttached, targetsOf, whyNotAttached } from "../verdict/attachment.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Change } from "./changes.ts";
-import { type Proxy, type Target } from "./places.ts";
+import type { Proxy, Target } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import type { Proxies } from "./session.ts";
 import { runLabels } from "./workloads.ts";
