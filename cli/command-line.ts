@@ -5,9 +5,13 @@ export type Flags = Readonly<Record<string, string | boolean | readonly string[]
 
 /** The command line that repeats a command, quoted for a shell. */
 export function commandOf(verb: string, names: readonly string[], flags: Flags): string {
-  const given = Object.entries(flags).flatMap(([flag, value]) => {
+  return shellWords(["meshproof", verb, ...names, ...argsOf(flags)]);
+}
+
+/** The flags as arguments. */
+export function argsOf(flags: Flags): string[] {
+  return Object.entries(flags).flatMap(([flag, value]) => {
     if (value === undefined || value === false) return [];
     return value === true ? [flag] : [value].flat().flatMap((one) => [flag, one]);
   });
-  return shellWords(["meshproof", verb, ...names, ...given]);
 }

@@ -38,6 +38,10 @@ const VERBS: Readonly<
     does: "say what fails since when, and how long enforcing took, over many runs",
     load: () => import("./verbs/trend.ts"),
   },
+  matrix: {
+    does: "show scenarios against versions of Istio and Envoy, by runs that exist or new ones",
+    load: () => import("./verbs/matrix.ts"),
+  },
   diff: {
     does: "say what changed from one run to another, and whether that is known",
     load: () => import("./verbs/diff.ts"),

@@ -9,14 +9,26 @@ import { againstFile } from "../harness/model/against.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
 import type { Expectation } from "../harness/model/scenario.ts";
+import { matrixFile } from "../harness/model/matrix.ts";
 import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
 import { upgradeFile } from "../harness/model/upgrade.ts";
 import { check, hostile, run, scenario, step } from "../test/recorded/change.ts";
-import { against, comparison, redRun, ticket, TICKETS, trend, upgrade, wholeRun } from "../test/recorded/results.ts";
+import {
+  against,
+  comparison,
+  matrix,
+  redRun,
+  ticket,
+  TICKETS,
+  trend,
+  upgrade,
+  wholeRun,
+} from "../test/recorded/results.ts";
 import { formatAgainstJson } from "./against.ts";
 import { formatDiffJson } from "./diff.ts";
 import { formatJson } from "./json.ts";
+import { formatMatrixJson } from "./matrix/text.ts";
 import { formatReproJson } from "./repro.ts";
 import { formatTrendJson } from "./trend.ts";
 import { formatUpgradeJson } from "./upgrade.ts";
@@ -36,6 +48,7 @@ const everyExpectation = run([scenario("jwt/x", { steps: [step("s", { checks: [c
 const FILES: Record<string, { readonly schema: z.ZodType; readonly texts: readonly string[] }> = {
   results: { schema: runResult, texts: [redRun(), wholeRun(), hostile(), everyExpectation].map(formatJson) },
   diff: { schema: comparisonFile, texts: [formatDiffJson(comparison())] },
+  matrix: { schema: matrixFile, texts: [formatMatrixJson(matrix())] },
   trend: { schema: trendFile, texts: [formatTrendJson(trend())] },
   repro: { schema: reproFile, texts: TICKETS.map((name) => formatReproJson(ticket(name))) },
   against: { schema: againstFile, texts: [formatAgainstJson(against())] },

@@ -5,6 +5,7 @@ import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
 import { printJsonSchema } from "../harness/model/schema.ts";
+import { matrixFile } from "../harness/model/matrix.ts";
 import { againstFile } from "../harness/model/against.ts";
 import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
@@ -21,6 +22,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ["schema/config.schema.json", printConfigSchema()],
     ["reports/results.schema.json", printJsonSchema(runResult)],
     ["reports/diff.schema.json", printJsonSchema(comparisonFile)],
+    ["reports/matrix.schema.json", printJsonSchema(matrixFile)],
     ["reports/trend.schema.json", printJsonSchema(trendFile)],
     ["reports/repro.schema.json", printJsonSchema(reproFile)],
     ["reports/against.schema.json", printJsonSchema(againstFile)],

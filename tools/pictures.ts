@@ -14,7 +14,7 @@ export const RECORD = `${FOLDER}/pages.json`;
 export const SCHEMES = ["light", "dark"] as const;
 
 /** The pages that the docs show. */
-const SHOWN = ["run", "diff", "trend", "repro"] as const;
+const SHOWN = ["run", "diff", "matrix", "trend", "repro"] as const;
 
 export interface Picture {
   /** Relative to the project. */

@@ -1,8 +1,7 @@
-import { readdir } from "node:fs/promises";
-import path from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { findTrend, type PlacedRun } from "../../harness/trend/trend.ts";
-import { formatTrend, formatTrendJson, readResults, writeTrend } from "../../reports/index.ts";
+import { findTrend } from "../../harness/trend/trend.ts";
+import { formatTrend, formatTrendJson, writeTrend } from "../../reports/index.ts";
+import { readRuns } from "../placed-runs.ts";
 import { print, printJsonText } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
@@ -31,24 +30,4 @@ export async function trend(folder: string, { json, out }: TrendOptions): Promis
     if (paths !== undefined) print(`page: ${paths.html}`);
   }
   return 0;
-}
-
-/** Reads every folder with a results.json; `latest` is a link to one of them. Unreadable folders are reported. */
-async function readRuns(folder: string): Promise<{ runs: PlacedRun[]; leftOut: string[] }> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
-    throw new MeshproofError("ERR_USAGE", `${folder} cannot be read: ${(cause as Error).message}`, { cause });
-  });
-  const runs: PlacedRun[] = [];
-  const leftOut: string[] = [];
-  // One after the other, because reading a result needs many times its size in memory.
-  for (const { name } of entries.filter((entry) => entry.isDirectory())) {
-    const place = path.join(folder, name);
-    if (!(await readdir(place)).includes("results.json")) continue;
-    try {
-      runs.push({ folder: place, result: await readResults(place) });
-    } catch (error) {
-      leftOut.push((error as Error).message);
-    }
-  }
-  return { runs, leftOut };
 }

@@ -1,6 +1,5 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { execa } from "execa";
 import { Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { chooseMesh, type WantedMesh } from "../../clusters/components/components.ts";
@@ -11,12 +10,13 @@ import type { RunResult } from "../../harness/model/result.ts";
 import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
 import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
-import { formatDiff, pointLatest, readResults, writeDiff } from "../../reports/index.ts";
+import { formatDiff, pointLatest, writeDiff } from "../../reports/index.ts";
 import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
+import { runInChild } from "../child-run.ts";
 import { makerOf, takeClusterLease } from "../cluster.ts";
 import { flagsOf, type ImageFlags } from "../image-flags.ts";
 import { commandOf } from "../command-line.ts";
-import { EXTENSION, MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
+import { MADE_KINDS, type MadeKind, readScenarios } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
@@ -174,32 +174,17 @@ async function runOn(
   { folder, selection, child, signal }: ChildRun,
   { progress }: Work,
 ): Promise<RunResult> {
-  const results = path.join(folder, `.${side}`);
-  const main = path.resolve(import.meta.dirname, `../main${EXTENSION}`);
-  const where = ["--cluster", cluster.kind, "--name", cluster.name, "--results", results];
-  // An upgrade supports only one lane.
-  const args = [main, "run", ...selection, ...where, "--lanes", "1"];
-  const stderr: string[] = [];
-  const run = execa(process.execPath, [...process.execArgv, ...args], {
-    cancelSignal: signal,
-    reject: false,
-    stdin: "ignore",
-    forceKillAfterDelay: 20_000,
-    env: { NO_COLOR: "1", ...child },
+  const where = ["--cluster", cluster.kind, "--name", cluster.name];
+  return await runInChild({
+    // An upgrade supports only one lane.
+    args: [...selection, ...where, "--lanes", "1"],
+    scratch: path.join(folder, `.${side}`),
+    place: () => path.join(folder, side),
+    ...{ env: child, signal, name: `the run on "${side}"` },
+    // 1 means that checks failed; the comparison shows whether that is new.
+    accept: [0, 1],
+    progress: (line) => progress(`${side}: ${line}`),
   });
-  for await (const line of run.iterable({ from: "stderr" })) {
-    stderr.push(line);
-    progress(`${side}: ${line}`);
-  }
-  const { exitCode } = await run;
-  signal.throwIfAborted();
-  // 1 means that checks failed; the comparison shows whether that is new.
-  if (exitCode !== 0 && exitCode !== 1)
-    throw new MeshproofError("ERR_CLUSTER_START", `the run on "${side}" broke:\n${stderr.slice(-20).join("\n")}`);
-  const result = await readResults(path.join(results, "latest"));
-  await rename(path.join(results, result.id), path.join(folder, side));
-  await rm(results, { recursive: true });
-  return result;
 }
 
 /** The command that repeats this upgrade. */

@@ -142,7 +142,7 @@ function wholeStatus({ status }: ScenarioResult): Status {
   return status === "skipped" || status === "error" ? status : "passed";
 }
 
-function seenInCheck({ status, got, findings, reason, enforcedMs }: CheckResult): Seen {
+export function seenInCheck({ status, got, findings, reason, enforcedMs }: CheckResult): Seen {
   return {
     status,
     answer: got.status,

@@ -65,18 +65,44 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return a.map((n, index) => n - (b[index] ?? 0)).find((difference) => difference !== 0) ?? 0;
 }
 
+/** Orders versions by their numbers, and by their text where they have none or the same. */
+export function compareVersions(a = "", b = ""): number {
+  const [one, other] = [numbersOf(a), numbersOf(b)];
+  if (one === undefined || other === undefined)
+    return Number(one === undefined) - Number(other === undefined) || a.localeCompare(b);
+  return compare(one, other) || a.localeCompare(b);
+}
+
 /** Whether an entry explains a change between versions that it applies to. */
 export function explains(known: KnownChange, change: Change, direction: "forward" | "backward"): boolean {
   const [from, to] = direction === "forward" ? [known.from, known.to] : [known.to, known.from];
-  return (
-    known.cells.some(
-      ({ scenario, step, check }) =>
-        globMatches(scenario, change.scenario) &&
-        (step === undefined || globMatches(step, change.step ?? "")) &&
-        (check === undefined || globMatches(check, change.check ?? "")),
-    ) &&
-    fits(from, change.before) &&
-    fits(to, change.after)
+  return names(known, change) && fits(from, change.before) && fits(to, change.after);
+}
+
+/**
+ * Whether an entry explains that a check failed with these versions: it expects the behaviour of the other side of the change.
+ * @param expected what the check expects, as if it had been seen
+ */
+export function explainsFailure(
+  known: KnownChange,
+  versions: Side["versions"],
+  cell: NamedCell,
+  { expected, got }: { readonly expected: Seen; readonly got: Seen },
+): boolean {
+  const isNew = behavesNew(known, versions);
+  if (isNew === undefined) return false;
+  const [seen, other] = isNew ? [known.to, known.from] : [known.from, known.to];
+  return names(known, cell) && fits(seen, got) && fits(other, expected);
+}
+
+type NamedCell = Pick<Change, "scenario" | "step" | "check">;
+
+function names(known: KnownChange, cell: NamedCell): boolean {
+  return known.cells.some(
+    ({ scenario, step, check }) =>
+      globMatches(scenario, cell.scenario) &&
+      (step === undefined || globMatches(step, cell.step ?? "")) &&
+      (check === undefined || globMatches(check, cell.check ?? "")),
   );
 }
 

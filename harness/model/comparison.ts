@@ -53,7 +53,7 @@ export const cell = z.strictObject({
 });
 export type Cell = Immutable<z.infer<typeof cell>>;
 
-const change = z
+export const change = z
   .strictObject({
     ...cell.shape,
     before: seen,

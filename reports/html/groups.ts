@@ -1,41 +1,9 @@
-import type { ScenarioResult } from "../../harness/model/result.ts";
+import { provenBy } from "../groups.ts";
 import { html, type Html } from "./escape.ts";
-
-/** What the groups of meshproof's own scenarios prove, one sentence each. A user's groups have only their names. */
-const PROVEN: Readonly<Record<string, string>> = {
-  jwt: "RequestAuthentication and AuthorizationPolicy work as documented, alone and together, with every signature algorithm and every place of the keys.",
-  paths: "Paths at the ingress gateway can be excluded from JWT authentication.",
-  authn: "RequestAuthentication finds tokens where it must, verifies their claims, and applies to the right workloads.",
-  authz:
-    "AuthorizationPolicy compares each field as documented, and CUSTOM, DENY and ALLOW are evaluated in this order.",
-  "gateway-api": "Policies hold at the Gateway that they are attached to, and at nothing else.",
-  waypoint: "Policies hold at the waypoint of what they are attached to, and requests that bypass it are not judged.",
-  jwks: "New keys are used, and a JWKS server that is slow, broken or unreachable does not let bad tokens pass.",
-  tokens: "Malformed, changed and hostile tokens are rejected.",
-  bypass: "Other spellings of a path, a host or a header do not bypass a policy.",
-};
-
-/** The part of an id before its last slash. */
-const groupOf = ({ id }: ScenarioResult): string => id.slice(0, Math.max(0, id.lastIndexOf("/")));
-
-const isDocumented = ({ tags }: ScenarioResult): boolean => tags.includes("documented");
-
-/** Groups the scenarios: those from Istio's documentation come first, in each group and as groups. */
-export function groupsOf(scenarios: readonly ScenarioResult[]): [name: string, members: ScenarioResult[]][] {
-  const groups = [...Map.groupBy(scenarios, groupOf)].map(
-    ([name, members]) =>
-      [name, [...members.filter(isDocumented), ...members.filter((one) => !isDocumented(one))]] as [
-        string,
-        ScenarioResult[],
-      ],
-  );
-  const documented = groups.filter(([, members]) => members.some(isDocumented));
-  return [...documented, ...groups.filter((group) => !documented.includes(group))];
-}
 
 /** A group with its heading; it is hidden if a filter hides all of its scenarios. */
 export function renderGroup(name: string, scenarios: readonly Html[]): Html {
-  const proven = PROVEN[name];
+  const proven = provenBy(name);
   return html`<section class="group" data-group>
     <header>
       <h2>${name}</h2>

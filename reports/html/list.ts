@@ -82,6 +82,7 @@ export function placeOf({ scenario, step, check }: Place): string {
   return `${wordOf(scenario)}/${createHash("sha256").update(names).digest("hex").slice(0, 8)}`;
 }
 
-function wordOf(scenario: string): string {
+/** A scenario's name as an anchor. */
+export function wordOf(scenario: string): string {
   return scenario.replace(/[^\w./-]+/g, "-");
 }

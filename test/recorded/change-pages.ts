@@ -1,11 +1,12 @@
 /** What the pages besides a run's show, with hostile text and with thousands of rows: made by changing what was recorded. */
 
 import type { Comparison } from "../../harness/model/comparison.ts";
+import type { Matrix } from "../../harness/model/matrix.ts";
 import type { ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Trend } from "../../harness/model/trend.ts";
 import type { UpgradeResult } from "../../harness/model/upgrade.ts";
 import { attacks, endlessText, hostileText, keysNotFetched } from "./change.ts";
-import { comparison, MINIMIZED, ticket, trend, upgrade } from "./results.ts";
+import { comparison, matrix, MINIMIZED, ticket, trend, upgrade } from "./results.ts";
 
 /** Words of meshproof itself, which no mesh writes. */
 const OWN = new Set([
@@ -52,6 +53,53 @@ export function manyChanges(count = 2000): Comparison {
   const first = plain.changes.find(({ known }) => known === undefined)!;
   const changes = Array.from({ length: count }, (_, index) => ({ ...first, ...placeOf(index) }));
   return { ...plain, changes, added: [], removed: [], unexpected: count };
+}
+
+export function hostileMatrix(): Matrix {
+  const plain = matrix();
+  const hostile = attack(plain);
+  const one = <Row>(rows: readonly Row[], place: (index: number) => object): Row[] =>
+    rows.slice(0, 4).map((row, index) => ({ ...row, ...place(index) }));
+  return {
+    ...hostile,
+    tool: plain.tool,
+    columns: plain.columns.map((column, index) => ({
+      ...hostile.columns[index]!,
+      versions: { ...column.versions, istio: hostileText, envoy: `${index} ${hostileText}` },
+      runs: column.runs.map((run) => ({ ...run, run: hostileText })),
+    })),
+    rows: one(hostile.rows, (index) => ({ scenario: `${attacks.attribute}/${index}`, title: hostileText })).map(
+      (row, index) => ({
+        ...row,
+        cells: row.cells.map((cell, column) => {
+          const { state, before } = plain.rows[index]!.cells[column]!;
+          const exception = { ...plain.rows[0]!, findings: [keysNotFetched(index === 0 ? endlessText : hostileText)] };
+          const { position, findings } = exception;
+          const exceptions = [
+            { step: attacks.script, check: hostileText, position, status: "failed" as const, findings },
+          ];
+          return { ...cell, state: column === 0 ? ("failed" as const) : state, ...(before && { before }), exceptions };
+        }),
+      }),
+    ),
+    steps: hostile.steps.map((step) => ({
+      ...step,
+      changes: one(step.changes, (index) => ({ scenario: `${attacks.attribute}/${index}`, step: attacks.script })),
+    })),
+    leftOut: [hostileText],
+  };
+}
+
+/** So many scenarios, one in five with a difference. */
+export function manyRows(count = 2000): Matrix {
+  const plain = matrix();
+  const bad = plain.rows.find(({ cells }) => cells.some(({ state }) => state === "failed"))!;
+  const good = plain.rows.find(({ cells }) => cells.every(({ state }) => state === "passed" || state === "not-run"))!;
+  const rows = Array.from({ length: count }, (_, index) => {
+    const scenario = `many-${Math.floor(index / 50)}/${index}`;
+    return { ...(index % 5 === 0 ? bad : good), scenario };
+  });
+  return { ...plain, rows, steps: [] };
 }
 
 export function hostileTrend(): Trend {

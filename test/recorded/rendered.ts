@@ -9,19 +9,27 @@ import { formatCtrf } from "../../reports/ctrf.ts";
 import { formatDiff, formatDiffJson, formatDiffMarkdown } from "../../reports/diff.ts";
 import { formatDiffHtml } from "../../reports/html/diff.ts";
 import { formatHtml } from "../../reports/html/document.ts";
+import { formatMatrixHtml } from "../../reports/html/matrix-page.ts";
 import { formatReproHtml } from "../../reports/html/repro.ts";
 import { formatTrendHtml } from "../../reports/html/trend.ts";
 import { formatJunit } from "../../reports/junit.ts";
 import { formatMarkdown } from "../../reports/markdown.ts";
+import { formatBadge } from "../../reports/matrix/badge.ts";
+import {
+  formatMatrix,
+  formatMatrixComment,
+  formatMatrixJson,
+  formatMatrixMarkdown,
+} from "../../reports/matrix/text.ts";
 import { formatAnswer } from "../../reports/repro.ts";
 import { formatSummary } from "../../reports/terminal.ts";
 import { formatTrend, formatTrendJson } from "../../reports/trend.ts";
 import { formatUpgrade, formatUpgradeHtml, formatUpgradeMarkdown } from "../../reports/upgrade.ts";
-import { comparison, redRun, ticket, TICKETS, trend, upgrade, wholeRun } from "./results.ts";
+import { comparison, matrix, redRun, ticket, TICKETS, trend, upgrade, wholeRun } from "./results.ts";
 
 /** File name, relative to the project, to text. Names that end in `.gz` are compressed on the disk. */
 export function renderedFiles(): Map<string, string> {
-  const [diff, trended, upgraded] = [comparison(), trend(), upgrade()];
+  const [diff, trended, upgraded, crossed] = [comparison(), trend(), upgrade(), matrix()];
   const files = {
     ...runFiles("whole", wholeRun(), ".gz"),
     ...runFiles("red", redRun(), ""),
@@ -35,6 +43,12 @@ export function renderedFiles(): Map<string, string> {
     "upgrade/terminal.txt": formatUpgrade(upgraded),
     "upgrade/upgrade.md": formatUpgradeMarkdown(upgraded),
     "upgrade/upgrade.html": withoutAssets(formatUpgradeHtml(upgraded)),
+    "matrix/terminal.txt": formatMatrix(crossed),
+    "matrix/matrix.md": formatMatrixMarkdown(crossed),
+    "matrix/comment.md": formatMatrixComment(crossed),
+    "matrix/matrix.json": formatMatrixJson(crossed),
+    "matrix/badge.svg": formatBadge(crossed),
+    "matrix/matrix.html": withoutAssets(formatMatrixHtml(crossed, ({ run }) => `${run}/report.html`)),
     ...Object.assign({}, ...TICKETS.map(ticketFiles)),
   } as Record<string, string>;
   const rendered = Object.entries(files).map(([name, text]) => [`test/recorded/rendered/${name}`, text] as const);

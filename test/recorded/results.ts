@@ -10,9 +10,12 @@ import { compareRuns } from "../../harness/compare/compare.ts";
 import { parseKnownChanges } from "../../harness/compare/known.ts";
 import { againstFile, type Against } from "../../harness/model/against.ts";
 import type { Comparison } from "../../harness/model/comparison.ts";
+import type { KnownChange } from "../../harness/model/known.ts";
 import type { RunResult } from "../../harness/model/result.ts";
 import { reproFile, type ReproAnswer } from "../../harness/model/ticket.ts";
 import type { Trend } from "../../harness/model/trend.ts";
+import { findMatrix } from "../../harness/matrix/matrix.ts";
+import type { Matrix } from "../../harness/model/matrix.ts";
 import { findTrend } from "../../harness/trend/trend.ts";
 import { upgradeResult, type ResultOf1 } from "../../reports/version-1.ts";
 import { upgradeFile, type UpgradeResult } from "../../harness/model/upgrade.ts";
@@ -82,8 +85,30 @@ export function against(): Against {
 
 /** The old mesh against the broken scenarios on the new one: unexpected and known changes, checks that only one side has. */
 export function comparison(): Comparison {
+  return compareRuns(upgradeRun("from"), redRun(), knownChanges());
+}
+
+function knownChanges(): KnownChange[] {
   const file = path.join(RECORDED, "../../harness/compare/known-changes.yaml");
-  return compareRuns(upgradeRun("from"), redRun(), parseKnownChanges(readFileSync(file, "utf8"), file));
+  return parseKnownChanges(readFileSync(file, "utf8"), file);
+}
+
+/** The old mesh, the new one before and after the scenarios were broken, and a version that could not be run: every state occurs. */
+export function matrix(): Matrix {
+  const runs = [upgradeRun("from"), upgradeRun("to"), redRun()];
+  return findMatrix({
+    runs: runs.map((result) => ({ folder: `results/${result.id}`, result })),
+    missing: [
+      {
+        asked: "1.29.2",
+        istio: "1.29.2",
+        problem: { code: "ERR_COMPONENT", message: "the registry cannot be reached" },
+      },
+    ],
+    known: knownChanges(),
+    leftOut: ["results/20261118-021500-bad0/results.json is not JSON: Unexpected end of JSON input"],
+    version: runs[0]!.tool.version,
+  });
 }
 
 /** Two weeks of nights: the old mesh, the new one, then the broken scenarios. */

@@ -223,7 +223,7 @@ const settleStops = [];
 function addArrowKeys(table) {
   const all = [...table.tBodies].flatMap((body) => [...body.rows]).map((row) => [...row.querySelectorAll("a")]);
   const links = all.flat();
-  const seen = () => all.filter(([first]) => first !== undefined && first.closest("tr")?.hidden !== true);
+  const seen = () => all.filter(([first]) => first !== undefined && first.closest("[hidden]") === null);
   const enter = (/** @type {HTMLAnchorElement | undefined} */ link) => {
     for (const each of links) each.tabIndex = each === link ? 0 : -1;
   };
