@@ -1,7 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
-import type { Manifest } from "../../harness/mesh/client.ts";
 import { readOwnFile, TEMP_HINT } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { OWN_NAMESPACES, type Cluster } from "../cluster.ts";
@@ -10,19 +9,16 @@ import type { ImagePlaces } from "../components/registry/names.ts";
 import { releaseImages } from "../components/release.ts";
 import type { ComponentSource } from "../components/ways.ts";
 import type { UpgradableCluster } from "../upgradable.ts";
-import { cacheRoot } from "../components/cache.ts";
-import { proxyTag } from "../components/catalogue.ts";
 import {
   chooseMesh,
   ensureComponents,
   imageDigestsOf,
   type Installed,
-  type InstalledMesh,
   type MeshChoice,
-  manifestCommand,
 } from "../components/components.ts";
 import { watchCluster } from "./control.ts";
 import { killCluster, launch, type Launched } from "./launch.ts";
+import { manifestsOf, prepare, type Prepared } from "./prepare.ts";
 import {
   claim,
   findRunDir,
@@ -75,11 +71,11 @@ export async function startEmbedded(options: StartOptions): Promise<UpgradableCl
   findRunDir(name); // refuses an invalid name, or another user's folder, before anything is built
   const installed = await ensureComponents({ progress, signal, meshes, images, source });
   throwIfInterrupted(signal);
-  const { dir, launched } = await claimAndLaunch(runDirOf(name), installed, options);
+  const { dir, launched, prepared } = await claimAndLaunch(runDirOf(name), installed, options);
   const abort = (): void => void launched.stop();
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    const facts = await orLost(launched.lost, install(dir, launched, installed, options));
+    const facts = await orLost(launched.lost, install(dir, launched, installed, { ...options, ...prepared }));
     if (keep) await launched.keep();
     const own = { lost: launched.lost, ...(keep ? {} : { stop: () => launched.stop() }) };
     const replaceable = installed.meshes.map((mesh) => ({
@@ -159,7 +155,7 @@ async function claimAndLaunch(
   paths: RunPaths,
   installed: Installed,
   options: StartOptions,
-): Promise<{ readonly dir: RunDir; readonly launched: Launched }> {
+): Promise<{ readonly dir: RunDir; readonly launched: Launched; readonly prepared: Prepared }> {
   const claimed = await claim(paths, 1);
   if (!claimed) {
     throw new MeshproofError("ERR_CLUSTER_START", `a cluster named "${paths.name}" is running already`, {
@@ -167,18 +163,30 @@ async function claimAndLaunch(
     });
   }
   const { dir } = claimed;
+  const starting = { ...options, base: dirname(dir.path), claim: claimed, installed };
   try {
     await sweep(dir);
+    const prepared = await prepare(dir, starting);
+    await sweep(dir); // what the making of the data left
     options.progress("Starting Kubernetes");
-    const launched = await launch({ ...options, base: dirname(dir.path), claim: claimed, installed });
+    const launched = await launch({ ...starting, data: prepared.data });
     void sweepDead().catch(() => undefined); // remains of other clusters must not fail this start
-    return { dir, launched };
+    return { dir, launched, prepared };
+  } catch (error) {
+    if (options.signal?.aborted) await removeRunDir(dir);
+    throw error;
   } finally {
     claimed.release();
   }
 }
 
-async function install(dir: RunDir, launched: Launched, installed: Installed, options: StartOptions): Promise<Facts> {
+async function install(
+  dir: RunDir,
+  launched: Launched,
+  installed: Installed,
+  options: StartOptions & Prepared,
+): Promise<Facts> {
+  const { manifests, data, progress } = options;
   const signal = options.signal ? { signal: options.signal } : {};
   // The client library loads while the API server starts, since that takes a second.
   const [istio, { connect }] = await Promise.all([
@@ -186,17 +194,14 @@ async function install(dir: RunDir, launched: Launched, installed: Installed, op
     import("../../harness/mesh/client.ts"),
     launched.api,
   ]);
-  const [mesh] = installed.meshes;
-  if (!mesh) throw new Error("a cluster has a mesh");
-  const [manifests, crds] = await Promise.all([
-    manifestsOf(dir, installed, mesh, { signal: options.signal }),
-    istio.gatewayApiCrds(),
-  ]);
   const kube = connect(dir.kubeconfig);
-  const all = [...crds, ...manifests];
-  await Promise.all([launched.ready, istio.installIstio(kube, all, { progress: options.progress, ...signal })]);
+  progress("Starting Istio");
+  const certificate = await readFile(dir.jwksAuthority.certificate, "utf8");
+  if (data === undefined) await istio.applyIstio(kube, istio.withAuthority(manifests, certificate), signal);
+  await Promise.all([launched.ready, istio.waitForIstio(kube, signal)]);
+  const [mesh] = installed.meshes;
   const facts: Facts = {
-    envoy: mesh.versions.envoy,
+    envoy: mesh?.versions.envoy ?? "",
     ...digestsOf(installed),
     rootless: process.getuid?.() !== 0,
     startedAt: new Date().toISOString(),
@@ -222,30 +227,6 @@ function digestsOf({ components }: Installed): Required<Pick<Facts, "digests" | 
     }
   }
   return { digests, verified };
-}
-
-/** Istio's manifests with the proxies' image of these versions. */
-async function manifestsOf(
-  dir: RunDir,
-  installed: Installed,
-  mesh: InstalledMesh,
-  options: { readonly revision?: string | undefined; readonly signal?: AbortSignal | undefined },
-): Promise<Manifest[]> {
-  const { canBeWaypoints, istioManifests } = await import("../../harness/mesh/index.ts");
-  const { istio } = mesh.versions;
-  const component = installed.components.find(({ name, version }) => name === "istio" && version === istio);
-  if (!component) throw new MeshproofError("ERR_COMPONENT", `Istio ${istio} is not installed`);
-  return istioManifests({
-    generator: manifestCommand(component),
-    identity: component.digest,
-    cache: join(cacheRoot(), "istio-manifests"),
-    upstreamEnvoy: mesh.upstreamEnvoy,
-    waypoints: canBeWaypoints({ upstreamEnvoy: mesh.upstreamEnvoy, envoy: mesh.versions.envoy }),
-    proxyImage: `docker.io/istio/proxyv2:${proxyTag(mesh.choice)}`,
-    jwksAuthority: await readFile(dir.jwksAuthority.certificate, "utf8"),
-    ...(options.revision === undefined ? {} : { revision: options.revision }),
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
 }
 
 async function clusterOf(

@@ -8,7 +8,7 @@ import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { cacheRoot } from "../components/cache.ts";
 import type { Installed } from "../components/components.ts";
-import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
+import type { FromSupervisor, StartData, SupervisorOptions, ToSupervisor } from "./messages.ts";
 import { explain } from "./processes.ts";
 import { writeHolder, type Claim, type RunDir } from "./run-dir.ts";
 
@@ -23,6 +23,8 @@ export interface Launched {
   readonly lost: AbortSignal;
   /** Lets it outlive this process. */
   keep(): Promise<void>;
+  /** With `makeDataAt`: the data is copied, after all objects have been applied. */
+  finish(): Promise<void>;
   /** Ends it and waits until all of it is gone. */
   stop(): Promise<void>;
 }
@@ -38,15 +40,23 @@ export async function launch(options: {
   readonly keep: boolean;
   readonly installed: Installed;
   readonly progress: Progress;
+  /** What etcd starts with. */
+  readonly data?: StartData | undefined;
+  /** Makes such data in this folder: etcd and the API server start alone. */
+  readonly makeDataAt?: string;
 }): Promise<Launched> {
-  const { claim, installed } = options;
+  const { claim, installed, data, makeDataAt } = options;
   const { dir } = claim;
   await mkdir(dir.logs);
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port: apiPort } = server.address() as AddressInfo;
-  const given: SupervisorOptions = { name: dir.name, base: options.base, apiPort, installed };
+  const given: SupervisorOptions = {
+    ...{ name: dir.name, base: options.base, apiPort, installed },
+    ...(data && { data }),
+    ...(makeDataAt !== undefined && { makeDataAt }),
+  };
 
   const log = `${dir.logs}/supervisor.log`;
   const logFd = openSync(log, "a", 0o600);
@@ -68,19 +78,23 @@ export async function launch(options: {
   const lost = new AbortController();
   const api = Promise.withResolvers<void>();
   const ready = Promise.withResolvers<void>();
+  const made = Promise.withResolvers<void>();
   const gone = Promise.withResolvers<void>();
   let stopping = false;
   const lose = (error: MeshproofError): void => {
     api.reject(error);
     ready.reject(error);
+    made.reject(error);
     if (!stopping) lost.abort(error);
   };
   api.promise.catch(() => undefined);
   ready.promise.catch(() => undefined);
+  made.promise.catch(() => undefined);
   child.on("message", (message: FromSupervisor) => {
     if (message.type === "progress") options.progress(message.line);
     else if (message.type === "api") api.resolve();
     else if (message.type === "ready") ready.resolve();
+    else if (message.type === "made") made.resolve();
     else lose(startError(message.message, dir));
   });
   child.once("error", (cause) => {
@@ -109,6 +123,10 @@ export async function launch(options: {
       await send(child, { type: "keep" });
       child.disconnect();
       child.unref();
+    },
+    async finish() {
+      await send(child, { type: "finish" });
+      await made.promise;
     },
     async stop() {
       stopping = true;

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,6 +9,8 @@ export interface Daemon {
   readonly name: string;
   readonly log: string;
   readonly process: ChildProcess;
+  /** Ends it cleanly and waits for that; it is not an error then. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -33,7 +36,14 @@ export function startDaemon(
   };
   process.once("error", (error) => end(`could not be started: ${error.message}`));
   process.once("exit", (code, signal) => end(`ended by itself (${signal ?? `exit code ${code}`})`));
-  return { name, log, process };
+  const stop = async (): Promise<void> => {
+    if (over) return;
+    over = true;
+    const exit = once(process, "exit");
+    process.kill("SIGTERM");
+    await exit;
+  };
+  return { name, log, process, stop };
 }
 
 /** A sentence and the last lines of a log. */

@@ -10,21 +10,25 @@ import { writeBootstraps } from "../components/bootstrap.ts";
 import { AdminApi, until } from "./api.ts";
 import { BASE_OBJECTS, commandOf, configFiles, KUBELET_ACCESS, READY_URLS } from "./control-plane.ts";
 import type { FromSupervisor, SupervisorOptions, ToSupervisor } from "./messages.ts";
-import { API_PORT, NODE_CONFIG, NODE_PROGRAMS, type NodeProgram } from "./node-layout.ts";
+import { API_PORT, NODE_CONFIG, NODE_ETCD, NODE_PROGRAMS, NODE_SOCKETS, type NodeProgram } from "./node-layout.ts";
 import { TOOL_PATH } from "./kubelet/tools.ts";
 import { makeNode } from "./node-root.ts";
 import { createPki, kubeconfigOf, type Pki } from "./pki.ts";
-import { startDaemon } from "./processes.ts";
+import { withAuthority } from "../../harness/mesh/manifests.ts";
+import { copyData, makeShareable } from "./etcd-data.ts";
+import { startDaemon, type Daemon } from "./processes.ts";
 import { relay } from "./relay.ts";
 import { runDirOf } from "./run-dir.ts";
 
 const options = JSON.parse(process.argv[2] ?? "{}") as SupervisorOptions;
 const dir = runDirOf(options.name, options.base);
 const ending = new AbortController();
+const finish = Promise.withResolvers<void>();
 let kept = false;
 
 process.on("message", (message: ToSupervisor, handle: unknown) => {
   if (message.type === "relay") relay(handle as Server, API_PORT);
+  else if (message.type === "finish") finish.resolve();
   else kept = true;
 });
 process.on("disconnect", () => {
@@ -79,19 +83,27 @@ async function start(): Promise<void> {
     programs: NODE_PROGRAMS.map(bin),
   });
   const shelf = { ...options.installed, bin, bootstraps: await writeBootstraps(components, dir.state) };
-  const run = (name: NodeProgram): void => {
+  const run = (name: NodeProgram): Daemon => {
     // Go collects garbage half as often: at the start, when most of it is made, that is a tenth of the API server's work.
     const env = { PATH: TOOL_PATH, HOME: "/run", LANG: "C.UTF-8", GOGC: "200" };
-    startDaemon(name, ["chroot", node, ...commandOf(name)], { logs: dir.logs, env }, (why) => void fail(why));
+    return startDaemon(name, ["chroot", node, ...commandOf(name)], { logs: dir.logs, env }, (why) => void fail(why));
   };
-  run("etcd");
+  const { data, makeDataAt } = options;
+  if (data !== undefined) await copyData(data.folder, join(node, NODE_ETCD));
+  const etcd = run("etcd");
   const pki = createPki();
   await writeSecrets(pki, join(node, NODE_CONFIG));
-  run("kube-apiserver");
+  const apiServer = run("kube-apiserver");
+  if (makeDataAt !== undefined) return await makeData(node, pki, { etcd, apiServer, makeDataAt });
   // Imported while the API server starts.
   const { startNodeAgent } = await import("./node-agent.ts");
   const api = new AdminApi(pki);
   await api.untilReady(ending.signal);
+  const own = data?.own.map(({ path, object }) => {
+    const [filled = object] = withAuthority([object], pki.jwksAuthority.certificate);
+    return api.apply(path, filled, ending.signal);
+  });
+  await Promise.all(own ?? []);
   await tell({ type: "api" });
   run("kube-controller-manager");
   run("kube-scheduler");
@@ -106,6 +118,28 @@ async function start(): Promise<void> {
   ]);
   api.close();
   await tell({ type: "ready" });
+}
+
+/** Data for clusters to start from: the starting process applies Istio's objects meanwhile. */
+async function makeData(
+  node: string,
+  pki: Pki,
+  made: { readonly etcd: Daemon; readonly apiServer: Daemon; readonly makeDataAt: string },
+): Promise<void> {
+  const api = new AdminApi(pki);
+  await api.untilReady(ending.signal);
+  await tell({ type: "api" });
+  await Promise.all(BASE_OBJECTS.map(({ path, object }) => api.apply(path, object, ending.signal)));
+  api.close();
+  await finish.promise;
+  await made.apiServer.stop();
+  // By a relative path: that of a Unix socket may not be long.
+  process.chdir(join(node, NODE_SOCKETS));
+  await makeShareable("etcd");
+  process.chdir("/");
+  await made.etcd.stop();
+  await copyData(join(node, NODE_ETCD), made.makeDataAt);
+  await tell({ type: "made" });
 }
 
 process.on("uncaughtException", (error) => void fail(error.stack ?? error.message));

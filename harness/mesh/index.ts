@@ -1,6 +1,6 @@
 export { gatewayApiCrds, gatewayApiVersion, hasGatewayClass, hasWaypointClass } from "./gateway-api.ts";
-export { INGRESS_URL, installIstio, waitForGateway } from "./install.ts";
-export { istioManifests, type ManifestOptions } from "./manifests.ts";
+export { applyIstio, INGRESS_URL, installIstio, waitForGateway, waitForIstio } from "./install.ts";
+export { istioManifests, withAuthority, type ManifestOptions } from "./manifests.ts";
 export { jwksFetcherOf, setMesh } from "./mesh-setting.ts";
 export { envoyVersionOf, gatewayEnvoys, istiodVersions, versionsOf } from "./versions.ts";
 export type { UpgradeStrategy } from "./upgrade.ts";

@@ -28,14 +28,32 @@ export async function installIstio(
   manifests: readonly Manifest[],
   options: { progress: Progress; istiod?: string; signal?: AbortSignal },
 ): Promise<void> {
+  options.progress("Installing Istio");
+  await applyIstio(kube, manifests, options);
+  await waitForIstio(kube, options);
+}
+
+/** Applies Istio's manifests: first its namespace and CRDs. */
+export async function applyIstio(
+  kube: Kube,
+  manifests: readonly Manifest[],
+  options: { readonly signal?: AbortSignal },
+): Promise<void> {
   const signal = options.signal ? { signal: options.signal } : {};
   const isCrd = (manifest: Manifest): boolean => manifest.kind === "CustomResourceDefinition";
   const crds = manifests.filter(isCrd);
-  options.progress("Installing Istio");
   const namespace: Manifest = { apiVersion: "v1", kind: "Namespace", metadata: { name: ROOT_NAMESPACE } };
   await Promise.all([applyManifest(kube, namespace, signal), applyManifests(kube, crds, signal)]);
   const rest = manifests.filter((manifest) => !isCrd(manifest));
   await Promise.all([untilEstablished(kube, crds, signal), applyManifests(kube, rest, signal)]);
+}
+
+/** Waits until istiod is Ready and both of its webhooks respond. @throws ERR_CLUSTER_START or ERR_WORKLOAD_NOT_READY */
+export async function waitForIstio(
+  kube: Kube,
+  options: { readonly istiod?: string; readonly signal?: AbortSignal },
+): Promise<void> {
+  const signal = options.signal ? { signal: options.signal } : {};
   await waitForDeployment(kube, ROOT_NAMESPACE, options.istiod ?? "istiod", { limitMs: LIMIT_MS, ...signal });
   await untilWebhooksAnswer(kube, signal);
 }

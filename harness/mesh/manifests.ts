@@ -84,8 +84,8 @@ export interface ManifestOptions {
   readonly proxyImage?: string;
   /** Revision of a second control plane. */
   readonly revision?: string;
-  /** PEM of the CA that istiod trusts for JWKS endpoints besides the public CAs. */
-  readonly jwksAuthority: string;
+  /** PEM of the CA that istiod trusts for JWKS endpoints besides the public CAs; without it the placeholder stays, see {@link withAuthority}. */
+  readonly jwksAuthority?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -109,7 +109,7 @@ export async function istioManifests(options: ManifestOptions): Promise<Manifest
   const text = kept ?? (await generate(options, settings));
   // Another user's cache cannot be written: then the next start takes as long as this one.
   if (kept === undefined) await keep(file, text).catch(() => undefined);
-  const manifests = withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority);
+  const manifests = withAuthority(JSON.parse(text) as Manifest[], options.jwksAuthority ?? CA_PLACEHOLDER);
   return options.waypoints && options.upstreamEnvoy ? [...manifests, ...upstreamEnvoyFilters()] : manifests;
 }
 
@@ -133,10 +133,14 @@ async function keep(file: string, text: string): Promise<void> {
 
 /** Puts the CA into the ConfigMap from which istiod reads it (the chart's `pilot-jwks-extra-cacerts`). */
 export function withAuthority(manifests: readonly Manifest[], certificate: string): Manifest[] {
-  return manifests.map((manifest) => {
-    const data = manifest["data"] as Record<string, string> | undefined;
-    return data?.["extra.pem"] === CA_PLACEHOLDER
-      ? { ...manifest, data: { ...data, "extra.pem": certificate } }
-      : manifest;
-  });
+  return manifests.map((manifest) =>
+    needsAuthority(manifest)
+      ? { ...manifest, data: { ...(manifest["data"] as object), "extra.pem": certificate } }
+      : manifest,
+  );
+}
+
+/** Whether {@link withAuthority} changes it. */
+export function needsAuthority(manifest: Manifest): boolean {
+  return (manifest["data"] as Record<string, unknown> | undefined)?.["extra.pem"] === CA_PLACEHOLDER;
 }

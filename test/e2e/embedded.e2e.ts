@@ -6,10 +6,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
+import { cacheRoot } from "../../clusters/components/cache.ts";
 import { ensureComponents } from "../../clusters/components/components.ts";
 import type { Cluster } from "../../clusters/cluster.ts";
 import { toHandle } from "../../clusters/cluster.ts";
@@ -282,6 +284,26 @@ describe("a cluster", () => {
     await kubectl("delete pod asks replaces --now");
   });
 
+  test("starts from data without anything secret, and has an identity and an authority of its own", async () => {
+    const components = path.join(cacheRoot(), "components");
+    const made = (await readdir(components)).filter((entry) => entry.startsWith("start-data-"));
+    assert.ok(made.length > 0);
+    for (const entry of made)
+      for (const file of await readdir(path.join(components, entry), { recursive: true, withFileTypes: true })) {
+        const bytes = file.isFile() ? await readFile(path.join(file.parentPath, file.name)) : Buffer.of();
+        for (const secret of ["PRIVATE KEY", "/registry/secrets/", "kubernetes.io/service-account-token"])
+          assert.ok(!bytes.includes(secret), `${file.name} contains ${secret}`);
+      }
+    const ask = async (what: string, field: string): Promise<string> =>
+      (await kubectl(`get ${what} --output=jsonpath={${field}}`)).stdout;
+    const own = (await readFile(dir.jwksAuthority.certificate, "utf8")).trim();
+    const inMesh = await ask("configmap pilot-jwks-extra-cacerts --namespace=istio-system", ".data.extra\\.pem");
+    assert.equal(inMesh.trim(), own);
+    const identity = await ask("namespace kube-system", ".metadata.creationTimestamp");
+    const rest = await ask("namespace istio-system", ".metadata.creationTimestamp");
+    assert.ok(identity > rest, "kube-system is this cluster's, and istio-system comes with the data");
+  });
+
   test("leaves nothing when its supervisor is killed", async () => {
     process.kill(left.pids.supervisor, "SIGKILL");
     await assertNothingLeft(left);
@@ -327,6 +349,42 @@ describe("a cluster that is just starting leaves nothing", () => {
     await outcome;
     await assertNothingLeft(left);
     assert.ok(!(await runDirNames()).includes(name));
+  });
+
+  test("when its start is interrupted while the data that it starts from is made", async () => {
+    const shared = path.join(cacheRoot(), "components");
+    // Beside the cache, so that its files can be linked.
+    const cache = await mkdtemp(`${cacheRoot()}-`);
+    const before = { ...process.env };
+    try {
+      const rest = (await readdir(shared)).filter((entry) => !/^\.|^start-data-/.test(entry));
+      await mkdir(path.join(cache, "components"));
+      await execa("cp", ["-al", ...rest.map((entry) => path.join(shared, entry)), path.join(cache, "components")]);
+      Object.assign(process.env, { MESHPROOF_CACHE: cache, XDG_CACHE_HOME: cache });
+      const interrupt = new AbortController();
+      const lines: string[] = [];
+      const starting = startEmbedded({
+        name,
+        keep: true,
+        progress: (line) => lines.push(line),
+        signal: interrupt.signal,
+      });
+      const outcome = assert.rejects(starting, { code: "ERR_INTERRUPTED" });
+      const left = await footprint();
+      interrupt.abort();
+      await outcome;
+      await assertNothingLeft(left);
+      assert.ok(!(await runDirNames()).includes(name));
+      assert.match(lines.join("\n"), /building start-data/);
+      assert.ok(!lines.includes("Starting Kubernetes"));
+      assert.deepEqual(
+        (await readdir(path.join(cache, "components"))).filter((entry) => /start-data/.test(entry)),
+        [],
+      );
+    } finally {
+      process.env = before;
+      await rm(cache, { recursive: true, force: true });
+    }
   });
 
   test("when a program of its control plane ends, and the message names it with its last lines", async () => {
