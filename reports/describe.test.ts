@@ -13,12 +13,27 @@ test("expectations as text", () => {
     describeExpected(check("a", { expected: expectation(200, { jsonKey: "keys" }) })),
     '200 from httpbin with JSON key "keys"',
   );
+  const headers = { "www-authenticate": 'Bearer realm="x"', via: null, server: true, date: { matches: "\\d+" } };
+  assert.equal(
+    describeExpected(check("a", { expected: expectation(401, { body: { is: "Jwt is missing" }, headers }) })),
+    '401 from authentication with the body "Jwt is missing" and header www-authenticate: Bearer realm="x" and no header via and the header server and header date that matches "\\d+"',
+  );
+  assert.equal(
+    describeExpected(check("a", { expected: { status: 0, by: "workload", body: { matches: "a.*" } } })),
+    'any answer from httpbin with a body that matches "a.*"',
+  );
+  assert.equal(
+    describeExpected(check("a", { expected: { status: 200, grpc: 7, by: "authorization" } })),
+    "grpc 7 from authorization",
+  );
 });
 
 test("answers as text: a denial with its body, a workload's body only if the check compares it", () => {
   assert.equal(describeGot(check("a")), "200 from httpbin");
   assert.equal(describeGot(check("a", { got: answer(403) })), '403 from authorization ("RBAC: access denied")');
   assert.equal(describeGot(check("a", { got: answer(0, { error: "(28) timed out" }) })), "no answer: (28) timed out");
+  const grpc = answer(200, { grpc: 7, by: "authorization", body: "RBAC: access denied" });
+  assert.equal(describeGot(check("a", { got: grpc })), 'grpc 7 from authorization ("RBAC: access denied")');
   const keys = { expected: expectation(200, { jsonKey: "keys" }), got: answer(200, { body: "\n<html>\n" }) };
   assert.equal(describeGot(check("a", keys)), '200 from httpbin ("<html>")');
 });

@@ -11,6 +11,7 @@ import {
 import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Explanation } from "../harness/model/explanation.ts";
 import type { Finding } from "../harness/model/finding.ts";
+import { isAnyAnswer } from "../harness/model/scenario.ts";
 import { isGateway } from "../harness/model/target.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
@@ -19,9 +20,10 @@ import { describeNote, describeTokens, nameObject, sentences } from "./words.ts"
 
 /** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
 export function describeExpected(check: CheckResult): string {
-  const { status, by, body, jsonKey, details, policy, received } = check.expected;
+  const { by, body, headers, jsonKey, details, policy, received } = check.expected;
   const more = [
-    ...(body === undefined ? [] : [`${quote(body)} in its body`]),
+    ...(body === undefined ? [] : [describeWantedBody(body)]),
+    ...Object.entries(headers ?? {}).map(([name, wanted]) => describeWantedHeader(name, wanted)),
     ...(jsonKey === undefined ? [] : [`JSON key ${quote(jsonKey)}`]),
     ...(details === undefined ? [] : [`${quote(details)} in the proxy's details`]),
     ...(policy === undefined ? [] : [`a match of AuthorizationPolicy ${policy}`]),
@@ -31,6 +33,7 @@ export function describeExpected(check: CheckResult): string {
     ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
   ];
   if (by === "nobody") return "the connection closed without an answer";
+  const status = isAnyAnswer(check.expected) ? "any answer" : nameExpectedStatus(check.expected);
   return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
 }
 
@@ -45,18 +48,32 @@ export function describeGot(check: CheckResult): string {
   const asked = expected.body !== undefined || expected.jsonKey !== undefined;
   const telling = got.by !== "workload" || (asked && got.status === expected.status);
   const body = telling ? firstLine(got.body) : "";
-  return `${got.status} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
+  return `${nameStatus(got)} from ${describeAnswerer(check, got.by)}${body === "" ? "" : ` (${quote(body)})`}`;
 }
 
 /** The status of an answer as a cell shows it, or what came in its place. */
-export function nameStatus({ status, closed }: Pick<CheckResult["got"], "status" | "closed">): string {
-  if (status !== 0) return String(status);
+export function nameStatus({ status, grpc, closed }: Pick<CheckResult["got"], "status" | "grpc" | "closed">): string {
+  if (status !== 0) return grpc === undefined ? String(status) : `grpc ${grpc}`;
   return closed ? "closed" : "none";
 }
 
 /** The same of an expectation. */
-export function nameExpectedStatus({ status }: CheckResult["expected"]): string {
-  return nameStatus({ status, closed: true });
+export function nameExpectedStatus(expected: CheckResult["expected"]): string {
+  const { status, grpc } = expected;
+  return isAnyAnswer(expected) ? "allowed" : nameStatus({ status, ...(grpc !== undefined && { grpc }), closed: true });
+}
+
+function describeWantedBody(body: NonNullable<CheckResult["expected"]["body"]>): string {
+  if (typeof body === "string") return `${quote(body)} in its body`;
+  return "is" in body ? `the body ${quote(body.is)}` : `a body that matches ${quote(body.matches)}`;
+}
+
+function describeWantedHeader(name: string, wanted: NonNullable<CheckResult["expected"]["headers"]>[string]): string {
+  if (wanted === null || wanted === false) return `no header ${name}`;
+  if (wanted === true) return `the header ${name}`;
+  return typeof wanted === "string"
+    ? `header ${name}: ${wanted}`
+    : `header ${name} that matches ${quote(wanted.matches)}`;
 }
 
 /** Who answered: a workload with its name, or without one behind a gateway, where it may be any workload. */
@@ -144,6 +161,8 @@ export function describeOther({ findings = [] }: CheckResult): string {
 
 const OTHER: Partial<Record<Finding["kind"], string>> = {
   "body-without-text": "other body",
+  "other-body": "other body",
+  "other-reply-header": "other header",
   "body-without-key": "other body",
   "other-details": "other details",
   "other-policy": "other policy",

@@ -36,8 +36,10 @@ import { formatUpgradeJson } from "./upgrade.ts";
 /** A scenario file has its own schema of an expectation: the compiler requires here what is added there. */
 const expected: Required<Expectation> = {
   status: 200,
+  grpc: 0,
   by: "workload",
-  body: "b",
+  body: { matches: "b" },
+  headers: { a: "b", c: true, d: null, e: { matches: "f" } },
   jsonKey: "k",
   details: "d",
   policy: "p",

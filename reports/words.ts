@@ -18,6 +18,7 @@ import type {
   RunNote,
   ThrownError,
   TicketNote,
+  WantedText,
 } from "../harness/model/finding.ts";
 import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
@@ -63,6 +64,16 @@ export function sentence(finding: Finding): string {
       return `expected ${describeAnswer({ ...finding.expected, closed: true }, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
     case "body-without-text":
       return `expected a body with ${quote(finding.text)}, got ${describeBody(finding.body)}`;
+    case "other-body":
+      return `expected a body that ${describeWanted(finding.wanted)}, got ${describeBody(finding.body)}`;
+    case "other-reply-header": {
+      const { header, wanted, got } = finding;
+      const had = got === undefined ? "it has none" : `got ${quote(got)}`;
+      if (typeof wanted === "boolean")
+        return `expected a reply ${wanted ? "with" : "without"} the header ${header}, ${had}`;
+      const value = typeof wanted === "string" ? `is ${quote(wanted)}` : describeWanted(wanted);
+      return `expected a reply whose header ${header} ${value}, ${had}`;
+    }
     case "body-without-key":
       return `expected a JSON object with the key ${quote(finding.key)}, got ${describeBody(finding.body)}`;
     case "other-details":
@@ -284,14 +295,19 @@ function describeJwtStatus(status: string): string {
   return JWT_STATUSES.find(([text]) => status.startsWith(text))?.[1] ?? (status === "" ? "no reason given" : status);
 }
 
+function describeWanted(wanted: WantedText): string {
+  return "is" in wanted ? `is ${quote(wanted.is)}` : `matches ${quote(wanted.matches)}`;
+}
+
 /** `200 from httpbin`, or why there is none. */
 function describeAnswer(
-  { status, by, error, closed }: AnswerKind & { readonly error?: string; readonly closed?: true },
+  { status, grpc, by, error, closed }: AnswerKind & { readonly error?: string; readonly closed?: true },
   to: string,
 ): string {
   const silence = closed ? "the connection closed without an answer" : "no answer";
   if (by === "nobody") return `${silence}${error === undefined ? "" : ` (${error})`}`;
-  return `${status} from ${nameAnswerer(by, to)}`;
+  if (status === 0) return `any answer of ${nameAnswerer(by, to)}`;
+  return `${grpc === undefined ? status : `the gRPC status ${grpc}`} from ${nameAnswerer(by, to)}`;
 }
 
 function nameAnswerer(by: AnswerKind["by"], to: string): string {

@@ -11,6 +11,8 @@ import type { Answerer } from "./scenario.ts";
 /** The short form of an answer. */
 export interface AnswerKind {
   readonly status: number;
+  /** The gRPC status, where it matters. */
+  readonly grpc?: number;
   readonly by: Answer["by"];
 }
 
@@ -96,16 +98,27 @@ export type StepFinding =
     }
   | { readonly kind: "foreign-policies"; readonly proxy: PodRef; readonly policies: readonly Foreign[] };
 
+/** A whole text, or a regular expression for all of it. */
+export type WantedText = { readonly is: string } | { readonly matches: string };
+
 /** What is wrong with one answer. `to` is the request's target: a workload's name, or `ingress`. */
 export type Disagreement =
   | {
       readonly kind: "unexpected-answer";
-      readonly expected: { readonly status: number; readonly by: Answerer };
+      readonly expected: { readonly status: number; readonly grpc?: number; readonly by: Answerer };
       /** With curl's error text if no answer came, and whether the connection was closed. */
       readonly got: AnswerKind & { readonly error?: string; readonly closed?: true };
       readonly to: string;
     }
   | { readonly kind: "body-without-text"; readonly text: string; readonly body: string }
+  | { readonly kind: "other-body"; readonly wanted: WantedText; readonly body: string }
+  /** A header of the reply. `got` is left out if it has none. */
+  | {
+      readonly kind: "other-reply-header";
+      readonly header: string;
+      readonly wanted: string | boolean | WantedText;
+      readonly got?: string;
+    }
   | { readonly kind: "body-without-key"; readonly key: string; readonly body: string }
   | { readonly kind: "other-details"; readonly text: string; readonly details: string }
   | { readonly kind: "other-policy"; readonly policy: string; readonly details: string }

@@ -32,11 +32,22 @@ export const findings = <F>(description: string) => facts<F>(description).option
 const WHY = "Why it has this status, as data.";
 export const reason = z.string().describe("The findings in words, for people.").optional();
 
+const pattern = z.strictObject({ matches: z.string() });
+
 const expectation = z
   .strictObject({
-    status: z.int().describe("HTTP status. 0 with `by: nobody`: the connection must be closed without an answer."),
+    status: z
+      .int()
+      .describe(
+        "HTTP status. 0 with `by: nobody`: the connection must be closed without an answer; with `by: workload`: any status.",
+      ),
+    grpc: z.int().describe("The gRPC status.").optional(),
     by,
-    body: z.string().optional(),
+    body: z.union([z.string(), z.strictObject({ is: z.string() }), pattern]).optional(),
+    headers: z
+      .record(z.string(), z.union([z.string(), z.boolean(), z.null(), pattern]))
+      .describe("Of the reply.")
+      .optional(),
     jsonKey: z.string().optional(),
     details: z.string().optional(),
     policy: z.string().describe("The AuthorizationPolicy whose rule must have decided.").optional(),
@@ -49,8 +60,11 @@ const expectation = z
 const answer = z
   .strictObject({
     status: count.describe("HTTP status; 0 where no answer came."),
+    grpc: z.int().describe("The gRPC status of an answer that has one.").optional(),
     by,
-    body: z.string().describe("At most 2 KiB, then a note of what was cut."),
+    body: z
+      .string()
+      .describe("At most 2 KiB, then a note of what was cut. Of a gRPC answer without a body, its grpc-message."),
     headers: z
       .record(z.string(), z.string())
       .describe("Headers that explain the answer, by lower-case name; values of at most 2 KiB."),

@@ -44,6 +44,9 @@ spec:
       checks:
         - { name: n, from: outside, to: ingress, path: /, method: POST, headers: { a: b, c: [d, e] }, token: valid, variant: intact, expect: 200 }
         - { from: sleep, to: httpbin, path: /, expect: { status: 403, by: workload, body: b, jsonKey: k, details: d, policy: p, received: { path: /, headers: { a: b, c: null, d: true, e: { claims: { f: 1 } } } } } }
+        - { name: m, from: sleep, to: httpbin, path: /, expect: allowed }
+        - { name: o, from: sleep, to: httpbin, path: /, expect: { grpc: 7, body: { is: a }, headers: { a: b, c: true, d: null, e: { matches: f } } } }
+        - { name: p, from: sleep, to: httpbin, path: /, expect: { status: allowed, body: { matches: a } } }
         - { title: t, vary: tokens, from: sleep, to: httpbin, path: /, columns: [intact], rows: { valid: [200] } }
 `;
 

@@ -5,9 +5,10 @@
 
 import * as z from "zod";
 import { meshSetting } from "./cluster.ts";
+import { expectation, headerName, headerValue } from "./expectation.ts";
 import { knownFailure } from "./known.ts";
 import { KEPT_FIELDS, NAMESPACE_TARGETS } from "./own-policy.ts";
-import { anything, distinct, filled, form, name, text, toJsonSchema, type Immutable } from "./schema.ts";
+import { distinct, filled, form, name, text, toJsonSchema, type Immutable } from "./schema.ts";
 import { tokenSpec, tokenVariant } from "./token.ts";
 
 const manifestFile = form(
@@ -66,8 +67,6 @@ export const namespaceMap = z.record(
     .describe("`${ns}`, `${outside.ns}`, `istio-system`, or `absent`: no pod of the scenario is in it."),
 );
 
-const headerValue = form("a header value on one line", /^[^\r\n\u0000]*$/u);
-
 const request = {
   from: z
     .enum(["sleep", "neighbour", "outside"])
@@ -93,10 +92,7 @@ const request = {
     "Raw path and query, sent as written.",
   ),
   headers: z
-    .record(
-      form("a header name", /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u),
-      z.union([headerValue, z.array(headerValue).min(1)]),
-    )
+    .record(headerName, z.union([headerValue, z.array(headerValue).min(1)]))
     .describe("More headers. A list sends the header once per value.")
     .optional(),
   protocol: z
@@ -104,51 +100,6 @@ const request = {
     .meta({ default: "http/1.1", description: "h2c is HTTP/2 with prior knowledge." })
     .optional(),
 };
-
-const status = z.int().min(100).max(599).meta({
-  title: "an HTTP status",
-  description:
-    "The status alone: 401 means denied by authentication, 403 denied by authorization, anything else the workload's own answer.",
-});
-
-const closed = z
-  .literal("closed")
-  .meta({ title: "closed", description: "The connection is opened, and closed without an answer." });
-
-const answerer = z.enum(["authentication", "authorization", "workload", "proxy"]);
-
-const received = z
-  .strictObject({
-    headers: z
-      .record(
-        z.string(),
-        z.union([
-          z.string(),
-          z.boolean(),
-          z.null(),
-          z.strictObject({ claims: anything() }).describe("A base64url JSON object."),
-        ]),
-      )
-      .describe("Header name to its value; null for absent, true for present, claims for a base64url header.")
-      .optional(),
-    path: text("Path and query as the workload saw them (the path /anything echoes them).").optional(),
-  })
-  .describe("What the workload received, by httpbin's echo.");
-
-/** An expected answer; `by` is needed if it differs from the one that the status implies. */
-export const demand = z
-  .strictObject({
-    status: z.union([status, closed]),
-    by: answerer.describe("Who must have answered, if it is not the one that the status implies.").optional(),
-    body: text("Text that the reply body must contain.").optional(),
-    jsonKey: text("Top-level key that the reply body, a JSON object, must have.").optional(),
-    details: text("Text that Envoy's response code details (access log) must contain.").optional(),
-    policy: text("The AuthorizationPolicy whose rule must have matched, by the response code details.").optional(),
-    received: received.optional(),
-  })
-  .describe("An answer, and why.");
-
-const expectation = z.union([status, closed, demand]);
 
 const tokenName = form(
   "the name of a token, several joined by +, or none",

@@ -2,8 +2,9 @@
 
 import type * as z from "zod";
 import type { MeshSetting } from "./cluster.ts";
+import type { demand, grpcDemand } from "./expectation.ts";
 import type { ManifestFile } from "./manifest.ts";
-import type { demand, ScenarioFile } from "./scenario-file.ts";
+import type { ScenarioFile } from "./scenario-file.ts";
 import type { Immutable } from "./schema.ts";
 import type { TokenSpec, TokenVariant } from "./token.ts";
 
@@ -23,8 +24,10 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status. 0 with `by: "nobody"`: the connection must be closed without an answer. */
+  /** An HTTP status. 0 with `by: "nobody"`: the connection must be closed without an answer; with `by: "workload"`: any status. */
   readonly status: number;
+  /** The gRPC status; the HTTP status is 200 then. */
+  readonly grpc?: z.infer<typeof grpcDemand>["grpc"];
   readonly by: Answerer;
 };
 
@@ -34,6 +37,11 @@ export type Answerer = NonNullable<z.infer<typeof demand>["by"]> | "nobody";
 /** Whether the mesh must keep a request from its workload: that proves something only where the workload admits another. */
 export function isRefusal(by: Answerer): boolean {
   return by === "authentication" || by === "authorization" || by === "nobody";
+}
+
+/** Whether any status of the workload will do. */
+export function isAnyAnswer({ status, by }: Pick<Expectation, "status" | "by">): boolean {
+  return status === 0 && by === "workload";
 }
 
 /** The request as the workload received it, from httpbin's echo (`/headers`, `/anything`). */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Way } from "../model/target.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
-import { locate, named, prepare, type Minting, type Prepared } from "./prepare.ts";
+import { fillExpectation, locate, named, prepare, type Minting, type Prepared } from "./prepare.ts";
 import { checkOf, HTTPBIN, SLEEP } from "./session.fixture.ts";
 
 const minted: [TokenSpec, string | undefined][] = [];
@@ -23,6 +23,17 @@ async function requestWith(places: TokenPlace[] | undefined, path = "/x"): Promi
   assert.ok(prepared);
   return prepared;
 }
+
+describe("an expectation", () => {
+  it("may name the namespace of this run in headers of the reply", () => {
+    const expect = { status: 401, by: "authentication" } as const;
+    assert.deepEqual(
+      fillExpectation({ ...expect, headers: { a: "x.${ns}:8000.${ns}", b: null, c: { matches: "${ns}" } } }, values),
+      { ...expect, headers: { a: "x.foo:8000.foo", b: null, c: { matches: "${ns}" } } },
+    );
+    assert.equal(fillExpectation(expect, values), expect);
+  });
+});
 
 describe("a request is prepared", () => {
   it("with its token as a bearer, and a command that does not hold the token", async () => {

@@ -2,7 +2,7 @@
 
 import { curlLine, type WireRequest } from "../probe/curl.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
-import type { CheckSpec, Scenario } from "../model/scenario.ts";
+import type { CheckSpec, Expectation, Scenario } from "../model/scenario.ts";
 import type { CheckResult } from "../model/result.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
 import type { Token, TokenFactory } from "../tokens/factory.ts";
@@ -107,6 +107,16 @@ function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly
     ...(protocol && { protocol }),
     ...(target.connectTo !== undefined && { connectTo: target.connectTo }),
   };
+}
+
+/** Headers of replies may name the namespace of the workloads. */
+export function fillExpectation(expect: Expectation, { ns }: Pick<SubstitutionValues, "ns">): Expectation {
+  if (expect.headers === undefined) return expect;
+  const filled = Object.entries(expect.headers).map(([name, wanted]) => [
+    name,
+    typeof wanted === "string" ? wanted.replaceAll("${ns}", ns) : wanted,
+  ]);
+  return { ...expect, headers: Object.fromEntries(filled) as NonNullable<Expectation["headers"]> };
 }
 
 /** A token's header may name one of meshproof's own hosts. */

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { Answer } from "../model/result.ts";
 import { startConvergence } from "../verdict/index.ts";
 import { prepare, type Prepared } from "./prepare.ts";
-import { probe, type Onlooker } from "./probe.ts";
+import { probe, type Onlooker, type ProbingMesh } from "./probe.ts";
 import { checkOf, fakeCurl, HTTPBIN, sidecar, SLEEP } from "./session.fixture.ts";
 
 const GATEWAY = { ...HTTPBIN, url: "http://ingress", proxies: [sidecar("gw", { kind: "gateway" })] };
@@ -115,6 +115,30 @@ describe("probing", () => {
       [
         [403, "authorization", { server: "envoy" }, undefined],
         [0, "nobody", {}, "reset"],
+      ],
+    );
+  });
+
+  it("keeps a header that a check compares, joins repeated ones, and takes gRPC's message for a body", async () => {
+    const head =
+      "HTTP/2 200\r\nx-a: 1\r\nX-A: 2\r\nx-b: 3\r\ngrpc-status: 7\r\ngrpc-message: RBAC: access denied\r\n\r\n";
+    const curl: ProbingMesh["curl"] = (_, config) => {
+      const boundary = /--meshproof-[0-9a-f]+/.exec(config)?.[0] ?? "";
+      const info = JSON.stringify({ response_code: 200, time_total: 0.001, errormsg: null, exitcode: 0 });
+      return Promise.resolve({ stdout: Buffer.from(`${head}\n${boundary} ${info}\n`), stderr: "", exitCode: 0 });
+    };
+    const mesh = { curl, flushRequests: () => Promise.resolve(1) };
+    const compared = new Set(["x-a"]);
+    const { outcomes } = await probe(mesh, await requests("/a"), watching(1), { ...options, compared });
+    assert.deepEqual(
+      outcomes.map(({ grpc, by, body, headers }) => [grpc, by, body, headers]),
+      [
+        [
+          7,
+          "authorization",
+          "RBAC: access denied",
+          { "x-a": "1, 2", "grpc-status": "7", "grpc-message": "RBAC: access denied" },
+        ],
       ],
     );
   });

@@ -30,6 +30,8 @@ export interface ProbeOptions {
   readonly changed: boolean;
   /** When the change was made, by `performance.now()`: rounds are timed from then. */
   readonly appliedAt: number;
+  /** Headers of the replies that are kept beside those that explain an answer; lower-case names. */
+  readonly compared?: ReadonlySet<string>;
   readonly signal?: AbortSignal;
 }
 
@@ -44,7 +46,7 @@ export async function probe<Outcome>(
   mesh: ProbingMesh,
   requests: readonly Prepared<RequestOfCheck>[],
   onlooker: Onlooker<Outcome>,
-  { prefix, changed, appliedAt, signal }: ProbeOptions,
+  { prefix, changed, appliedAt, compared, signal }: ProbeOptions,
 ): Promise<Probed<Outcome>> {
   if (requests.length === 0) return { outcomes: [], rounds: 0 };
   const inRound = (round: number): PlacedRequest[] =>
@@ -58,7 +60,7 @@ export async function probe<Outcome>(
     signal?.throwIfAborted();
     const sent = [...before, ...inRound(round)];
     const answers = (await sendRound(mesh.curl, sent)).map((answer, i) =>
-      toAnswer(answer, (sent[i] as PlacedRequest).request),
+      toAnswer(answer, (sent[i] as PlacedRequest).request, compared),
     );
     if (before.length > 0) onlooker.flush(requests.map((_, i) => answers[i * flushes] as Answer));
     const state = onlooker.add({ atMs: performance.now() - appliedAt, answers: answers.slice(before.length) });
@@ -86,16 +88,20 @@ async function flushesOf(mesh: ProbingMesh, requests: readonly Prepared<RequestO
 }
 
 /** Headers that explain an answer. */
-const TELLING = /^(server|www-authenticate|content-type|location|x-envoy-.*)$/;
+const TELLING = /^(server|www-authenticate|content-type|location|grpc-status|grpc-message|x-envoy-.*)$/;
 
-function toAnswer(wire: WireAnswer, request: WireRequest): Answer {
-  const headers = wire.headers
-    .filter(([name]) => TELLING.test(name))
-    .map(([name, value]) => [name, value.slice(0, 500)]);
+/** @param compared more headers that are kept, as a check compares them; lower-case names */
+function toAnswer(wire: WireAnswer, request: WireRequest, compared: ReadonlySet<string> = new Set()): Answer {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of wire.headers.filter(([name]) => TELLING.test(name) || compared.has(name)))
+    headers[name] = [...(headers[name] === undefined ? [] : [headers[name]]), value].join(", ").slice(0, 500);
+  const grpc = headers["grpc-status"] ?? "";
+  const body = wire.body.subarray(0, BODY_JUDGED).toString("utf8");
   const answer = {
     status: wire.status,
-    headers: Object.fromEntries(headers) as Record<string, string>,
-    body: wire.body.subarray(0, BODY_JUDGED).toString("utf8"),
+    ...(/^\d{1,2}$/.test(grpc) && { grpc: Number(grpc) }),
+    headers,
+    body: body === "" ? (headers["grpc-message"] ?? "") : body,
     totalMs: Math.round(wire.totalMs * 10) / 10,
     userAgent: request.headers.find(([name]) => name === "User-Agent")?.[1] ?? "",
     ...(wire.error ? { error: wire.error } : {}),

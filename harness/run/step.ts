@@ -5,6 +5,7 @@
 
 import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
+import type { SubstitutionValues } from "../scenario/index.ts";
 import { sentences } from "../../reports/words.ts";
 import { explainedBy, startConvergence, statusOfStep, type CheckOutcome } from "../verdict/index.ts";
 import { changesOf, makeChanges, removeLeft, type Applied, type Change } from "./changes.ts";
@@ -12,7 +13,7 @@ import { judgeDemands } from "./details.ts";
 import { explain } from "./explain.ts";
 import { judgesOf, waitInForce, type InForce } from "./in-force.ts";
 import { judgeAsked, markServers } from "./key-servers.ts";
-import { locate, prepare, type Located, type Prepared } from "./prepare.ts";
+import { fillExpectation, locate, prepare, type Located, type Prepared } from "./prepare.ts";
 import { BODY_KEPT, probe } from "./probe.ts";
 import type { Session } from "./session.ts";
 import { stepValues } from "./substitution.ts";
@@ -36,9 +37,9 @@ export async function runStep(
   applied: Applied,
   { signal, everywhere = false, changed: before = index === 0 }: StepOptions = {},
 ): Promise<StepResult> {
-  const step = scenario.steps[index] as StepSpec;
   const started = performance.now();
   const values = await stepValues(session, scenario, index);
+  const step = fillStep(scenario.steps[index] as StepSpec, values);
   const changes = changesOf(step, values);
   if (index === 0) await removeLeft(session);
   const unclean = index === 0 && needsCleanGround(step) ? await waitForCleanGround(session, step, signal) : undefined;
@@ -60,7 +61,10 @@ export async function runStep(
     session,
     checks,
     startConvergence({ checks: step.checks, rounds: ROUNDS, limitMs: inForceMs + plan.limitMs, inForceMs }),
-    { prefix: `meshproof/${plan.runId}/${scenario.id}/${index + 1}`, changed, appliedAt },
+    {
+      prefix: `meshproof/${plan.runId}/${scenario.id}/${index + 1}`,
+      ...{ changed, appliedAt, compared: comparedHeaders(step) },
+    },
   );
   const probedAt = performance.now();
   const judged = checks.map((check, i) => ({
@@ -78,6 +82,17 @@ export async function runStep(
     status: statusOfStep({ checks: results, asked }),
     timing: timingOf({ started, appliedAt, inForceAt, probedAt }),
   };
+}
+
+function fillStep(step: StepSpec, values: SubstitutionValues): StepSpec {
+  return { ...step, checks: step.checks.map((check) => ({ ...check, expect: fillExpectation(check.expect, values) })) };
+}
+
+/** The headers of replies that checks compare, in lower case. */
+function comparedHeaders({ checks }: StepSpec): ReadonlySet<string> {
+  return new Set(
+    checks.flatMap(({ expect: { headers = {} } }) => Object.keys(headers).map((name) => name.toLowerCase())),
+  );
 }
 
 interface ToApply {

@@ -2,6 +2,7 @@
 
 import type { Node } from "yaml";
 import { TOKEN_VARIANTS } from "../model/token.ts";
+import { compileRegex } from "../oracle/regex.ts";
 import { didYouMean, oneOf } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
@@ -57,12 +58,31 @@ export function expandChecks(
         `the check name "${check.name}" is used twice in this step`,
         check.cell ? "give the matrix a title" : "give the check a name",
       );
-    const { by, body, jsonKey, details, policy, received } = check.expect;
-    if (by === "nobody" && [body, jsonKey, details, policy, received].some((demand) => demand !== undefined))
+    const { status: _status, by, ...demands } = check.expect;
+    const { body, jsonKey } = demands;
+    if (by === "nobody" && Object.keys(demands).length > 0)
       report(at, "a connection that is closed has no answer to compare", "leave out what is beside status: closed");
+    if (textOf(statusOf(at)) === "allowed" && by !== "workload")
+      report(at, "allowed means that the workload answers", "leave out by");
+    reportTexts(valueOf(expectOf(at), "body"), valueOf(expectOf(at), "headers"));
     if (check.request.method === "HEAD" && (by === "authorization" || body !== undefined || jsonKey !== undefined))
       report(at, "the reply to a HEAD request has no body to judge by", "use GET");
     checks.push({ ...check, position: source.positionAt(startOf(at)) });
+  };
+
+  /** Regular expressions that are none, and substitutions that are not made here. */
+  const reportTexts = (body: Node | undefined, headers: Node | undefined): void => {
+    const values = entriesOf(headers).map(({ value }) => value);
+    for (const written of [body, ...values].flatMap((value) => valueOf(value, "matches") ?? [])) {
+      const compiled = compileRegex(textOf(written));
+      if ("unknown" in compiled && compiled.unknown.kind === "regex")
+        report(written, `matches must be a regular expression of RE2: ${compiled.unknown.error}`);
+    }
+    for (const value of values) {
+      const [unknown] = /\$\{(?!ns\})[^}]*\}?/.exec(textOf(value)) ?? [];
+      if (unknown !== undefined)
+        report(value, `unknown substitution "${unknown}" in a header of the reply`, "only ${ns} is filled in here");
+    }
   };
 
   const expandMatrix = (matrix: Node): void => {
@@ -197,9 +217,26 @@ function readRequest(node: Node, path: string): RequestSpec {
 
 function readExpectation(node: Node): Expectation {
   const spec = kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : {};
-  const written = textOf(kindOf(node) === "mapping" ? valueOf(node, "status") : node);
+  if (spec.grpc !== undefined) return { ...spec, status: 200, by: spec.by ?? answererOfGrpc(spec.grpc) };
+  const written = textOf(statusOf(node));
   if (written === "closed") return { ...spec, status: 0, by: "nobody" };
+  if (written === "allowed") return { ...spec, status: 0, by: spec.by ?? "workload" };
   return { ...spec, status: Number(written), by: spec.by ?? answererOf(Number(written)) };
+}
+
+/** The expectation of a cell, or of a single check. */
+function expectOf(node: Node): Node {
+  return valueOf(node, "expect") ?? node;
+}
+
+function statusOf(node: Node): Node | undefined {
+  const written = expectOf(node);
+  return kindOf(written) === "mapping" ? valueOf(written, "status") : written;
+}
+
+/** Envoy answers UNAUTHENTICATED in the place of 401 and PERMISSION_DENIED in that of 403 (source/common/grpc/status.cc). */
+function answererOfGrpc(grpc: number): Answerer {
+  return grpc === 16 ? "authentication" : grpc === 7 ? "authorization" : "workload";
 }
 
 /** Istio answers 401 for a RequestAuthentication and 403 for an AuthorizationPolicy. */

@@ -188,6 +188,40 @@ test("a step may have single checks and titled matrices", () => {
   );
 });
 
+test("an expectation may be any answer of the workload, a gRPC status, an exact text, a pattern or headers of the reply", () => {
+  const cells = [
+    "allowed",
+    "{ status: allowed, headers: { x-a: null, x-b: true } }",
+    "{ grpc: 7 }",
+    "{ grpc: 16, body: { is: Jwt is missing } }",
+    "{ grpc: 0 }",
+    "{ status: 401, headers: { www-authenticate: 'Bearer realm=\"http://httpbin.${ns}:8000/\"' } }",
+    "{ status: 200, body: { matches: '(?s).*a.*' } }",
+  ];
+  const checks = cells.map((cell, at) => `        - { from: sleep, to: httpbin, path: /${at}, expect: ${cell} }\n`);
+  const text = change(SCENARIO.slice(SCENARIO.indexOf("        from: sleep")), checks.join(""))
+    .replace(/    forged: .*\n/, "")
+    .replace(/    valid: .*\n/, "    unused: { issuer: corp }\n");
+  const { scenario, problems } = parseScenario(text, FILE, surroundings());
+  assert.deepEqual(problems, []);
+  assert.deepEqual(
+    scenario!.steps[0]!.checks.map(({ expect }) => expect),
+    [
+      { status: 0, by: "workload" },
+      { status: 0, by: "workload", headers: { "x-a": null, "x-b": true } },
+      { status: 200, grpc: 7, by: "authorization" },
+      { status: 200, grpc: 16, by: "authentication", body: { is: "Jwt is missing" } },
+      { status: 200, grpc: 0, by: "workload" },
+      {
+        status: 401,
+        by: "authentication",
+        headers: { "www-authenticate": 'Bearer realm="http://httpbin.${ns}:8000/"' },
+      },
+      { status: 200, by: "workload", body: { matches: "(?s).*a.*" } },
+    ],
+  );
+});
+
 const CASES: { name: string; text: string; manifests?: Record<string, string>; problems: string[] }[] = [
   {
     name: "a mistyped key",
@@ -236,7 +270,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     text: change("/headers: [200, 200,   401]", "/headers: [20, ok,   401]"),
     problems: [
       `${FILE}:21:22 rows "/headers" must be an HTTP status, found 20`,
-      `${FILE}:21:26 rows "/headers" must be an HTTP status, closed or a mapping, found text`,
+      `${FILE}:21:26 rows "/headers" must be an HTTP status, closed, allowed or a mapping, found text`,
     ],
   },
   {
@@ -280,6 +314,32 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     problems: [
       `${FILE}:21:34 a connection that is closed has no answer to compare; leave out what is beside status: closed`,
     ],
+  },
+  ...(
+    [
+      ["{ status: allowed, by: proxy }", "34 allowed means that the workload answers; leave out by"],
+      ["{ grpc: 17 }", "42 grpc must be a gRPC status from 0 to 16, found 17"],
+      ["{ grpc: 7, status: 403 }", '36 rows "/headers" cannot have both "status" and "grpc"'],
+      [
+        '{ status: 200, body: { matches: "a(" } }',
+        "66 matches must be a regular expression of RE2: error parsing regexp: missing closing ): `a(`",
+      ],
+      ["{ status: 200, headers: {} }", "58 headers is empty"],
+      ["{ status: 200, headers: { a b: c } }", '60 "a b" in headers must be a header name'],
+      [
+        "{ status: 200, headers: { a: '${jwks.corp}' } }",
+        '63 unknown substitution "${jwks.corp}" in a header of the reply; only ${ns} is filled in here',
+      ],
+    ] as const
+  ).map(([cell, problem]) => ({
+    name: `the expectation ${cell}`,
+    text: change("/headers: [200, 200,   401]", `/headers: [200, 200,   ${cell}]`),
+    problems: [`${FILE}:21:${problem}`],
+  })),
+  {
+    name: "the expectation { status: 200, body: { matces: a } }",
+    text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   { status: 200, body: { matces: a } }]"),
+    problems: [`${FILE}:21:55 body has no "is"`, `${FILE}:21:57 unknown key "matces" in body; did you mean "matches"?`],
   },
   {
     name: "closed connections without a witness",

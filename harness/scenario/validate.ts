@@ -15,6 +15,8 @@ interface Place {
   readonly schema: z.ZodType;
   readonly node: Node | null | undefined;
   readonly where: string;
+  /** The other mappings that the node might have been. */
+  readonly others?: readonly z.ZodObject[];
 }
 
 type Found = Omit<Problem, "position"> & { readonly offset: number };
@@ -52,11 +54,18 @@ function describeIssue(issue: Issue, start: Place): Found[] {
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.flatMap((key) => {
-        const known = Object.keys((schema as z.ZodObject).shape);
+        const own = Object.keys((schema as z.ZodObject).shape);
         const entries = entriesOf(node);
+        const other = start.others?.find(({ shape }) => Object.hasOwn(shape, key));
+        const beside = entries.find(
+          (entry) => own.includes(entry.key) && !Object.hasOwn(other?.shape ?? {}, entry.key),
+        );
+        const at = entries.find((entry) => entry.key === key)?.keyNode;
+        if (other !== undefined && beside !== undefined)
+          return problem(`${where} cannot have both "${beside.key}" and "${key}"`, undefined, at);
+        const known = [...new Set([...own, ...(start.others ?? []).flatMap(({ shape }) => Object.keys(shape))])];
         const unused = known.filter((each) => !entries.some((entry) => entry.key === each));
         const hint = didYouMean(key, unused, `known keys are ${known.join(", ")}`);
-        const at = entries.find((entry) => entry.key === key)?.keyNode;
         return problem(`unknown key "${key}" in ${where}`, hint, at);
       });
     case "invalid_key": {
@@ -75,7 +84,8 @@ function describeIssue(issue: Issue, start: Place): Found[] {
     case "invalid_union": {
       const { options } = unwrap(place.schema) as z.ZodUnion;
       const inner = issue.errors[options.indexOf(schema)] ?? [];
-      if (inner.length > 0) return inner.flatMap((each) => describeIssue(each, { ...place, schema }));
+      const others = options.filter((option) => option instanceof z.ZodObject && option !== schema) as z.ZodObject[];
+      if (inner.length > 0) return inner.flatMap((each) => describeIssue(each, { ...place, schema, others }));
       break;
     }
     case "too_small":
@@ -163,7 +173,7 @@ function hasType(node: Node | null | undefined, schema: z.ZodType): boolean {
 function nounOf(schema: z.ZodType): string {
   const title = schema.meta()?.title;
   if (title !== undefined) return title;
-  if (schema instanceof z.ZodUnion) return oneOf((schema.options as z.ZodType[]).map(nounOf));
+  if (schema instanceof z.ZodUnion) return oneOf([...new Set((schema.options as z.ZodType[]).map(nounOf))]);
   if (schema instanceof z.ZodEnum) return oneOf(schema.options.map(String));
   if (schema instanceof z.ZodLiteral) return oneOf([...schema.values].map(String));
   if (schema instanceof z.ZodObject || schema instanceof z.ZodRecord) return "a mapping";

@@ -35,9 +35,11 @@ export function attribute({ status, headers, body, details = "" }: Evidence): An
   const byDetails = answererIn(details);
   if (byDetails !== undefined) return byDetails;
   const challenge = headers["www-authenticate"] ?? "";
-  if ((status === 401 || status === 403) && JWT_CHALLENGE.test(challenge) && JWT_BODY.test(body))
-    return "authentication";
-  if (status === 403 && body === RBAC_BODY) return "authorization";
+  // A local reply to gRPC has the status 200, the denial as grpc-status, and the body as grpc-message (Envoy's Utility::sendLocalReply).
+  const grpc = status === 200 ? headers["grpc-status"] : undefined;
+  const isDenial = [401, 403].includes(status) || grpc === "16" || grpc === "7";
+  if (isDenial && JWT_CHALLENGE.test(challenge) && JWT_BODY.test(body)) return "authentication";
+  if ((status === 403 || grpc === "7") && body === RBAC_BODY) return "authorization";
   const throughProxy = /^(istio-)?envoy$/.test(headers["server"] ?? "");
   // The router adds this header to every upstream response; without it no upstream answered.
   const fromUpstream = headers["x-envoy-upstream-service-time"] !== undefined;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Answer, CheckResult } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import { demand } from "../model/scenario-file.ts";
+import { demand } from "../model/expectation.ts";
 import { sentence } from "../../reports/words.ts";
 import * as verdict from "./judge.ts";
 import { needsAccessLog, reviewDetails } from "./judge.ts";
@@ -93,6 +93,69 @@ const CASES: [expected: Expectation, got: Answer, to: string, reason: string | u
     "x",
     'expected a body with "z", got "Bearer eyJ9.eyJ9.[signature]"',
   ],
+  [{ status: 0, by: "workload" }, answer(404, "workload"), "httpbin", undefined],
+  [
+    { status: 0, by: "workload" },
+    answer(403, "authorization"),
+    "httpbin",
+    "expected any answer of httpbin, got 403 from authorization",
+  ],
+  [{ status: 0, by: "workload" }, answer(0, "nobody"), "httpbin", "expected any answer of httpbin, got no answer"],
+  [{ status: 200, grpc: 7, by: "authorization" }, answer(200, "authorization", { grpc: 7 }), "httpbin", undefined],
+  [
+    { status: 200, grpc: 16, by: "authentication" },
+    answer(200, "authorization", { grpc: 7 }),
+    "httpbin",
+    "expected the gRPC status 16 from authentication, got the gRPC status 7 from authorization",
+  ],
+  [
+    { status: 200, grpc: 0, by: "workload" },
+    answer(200, "workload"),
+    "httpbin",
+    "expected the gRPC status 0 from httpbin, got 200 from httpbin",
+  ],
+  [
+    { status: 401, by: "authentication", body: { is: "Jwt is missing" } },
+    answer(401, "authentication", { body: "Jwt is missing" }),
+    "x",
+    undefined,
+  ],
+  [
+    { status: 401, by: "authentication", body: { is: "Jwt is" } },
+    answer(401, "authentication", { body: "Jwt is missing" }),
+    "x",
+    'expected a body that is "Jwt is", got "Jwt is missing"',
+  ],
+  [
+    { status: 401, by: "authentication", body: { matches: "Jwt is (missing|expired)" } },
+    answer(401, "authentication", { body: "Jwt is expired" }),
+    "x",
+    undefined,
+  ],
+  [
+    { status: 401, by: "authentication", body: { matches: "Jwt is" } },
+    answer(401, "authentication", { body: "Jwt is expired" }),
+    "x",
+    'expected a body that matches "Jwt is", got "Jwt is expired"',
+  ],
+  ...(
+    [
+      [{ "X-A": "one" }, undefined],
+      [{ "x-a": true, "x-b": null, "x-c": false }, undefined],
+      [{ "x-a": { matches: "o.e" } }, undefined],
+      [{ "x-a": "two" }, 'expected a reply whose header x-a is "two", got "one"'],
+      [{ "x-a": { matches: "o" } }, 'expected a reply whose header x-a matches "o", got "one"'],
+      [{ "x-a": null }, 'expected a reply without the header x-a, got "one"'],
+      [{ "x-b": true }, "expected a reply with the header x-b, it has none"],
+      [{ "x-b": "one" }, 'expected a reply whose header x-b is "one", it has none'],
+      [{ "x-b": { matches: ".*" } }, 'expected a reply whose header x-b matches ".*", it has none'],
+    ] as const
+  ).map(([headers, reason]): (typeof CASES)[number] => [
+    { status: 200, by: "workload", headers },
+    answer(200, "workload", { headers: { "x-a": "one" } }),
+    "httpbin",
+    reason,
+  ]),
   [{ status: 200, by: "workload", jsonKey: "keys" }, answer(200, "workload", { body: '{"keys":[]}' }), "x", undefined],
   ...["[]", "null", "{}", "keys", '{"keys"'].map((body): [Expectation, Answer, string, string] => [
     { status: 200, by: "workload", jsonKey: "keys" },
@@ -275,13 +338,15 @@ test("every key of an expectation can fail", () => {
   const wrong: Required<Expectation> = {
     status: 404,
     by: "workload",
-    body: "Jwt",
+    grpc: 16,
+    body: { is: "RBAC" },
+    headers: { "x-a": true },
     jsonKey: "keys",
     details: "none",
     policy: "y",
     received: { headers: { a: null } },
   };
-  assert.deepEqual(Object.keys(demand.shape).sort(), Object.keys(wrong).sort());
+  assert.deepEqual([...Object.keys(demand.shape), "grpc"].sort(), Object.keys(wrong).sort());
   const right = { status: 403, by: "authorization" } as const;
   assert.equal(findDisagreement(right, got, "httpbin"), undefined);
   for (const [key, demand] of Object.entries(wrong))

@@ -1,10 +1,11 @@
 /** Compares an answer with the expected one. */
 
 import { sentences } from "../../reports/words.ts";
-import type { CheckFinding, Disagreement, LogGap } from "../model/finding.ts";
+import type { CheckFinding, Disagreement, LogGap, WantedText } from "../model/finding.ts";
 import type { Answer, CheckResult } from "../model/result.ts";
-import type { Expectation, Received } from "../model/scenario.ts";
+import { isAnyAnswer, type Expectation, type Received } from "../model/scenario.ts";
 import { isGateway } from "../model/target.ts";
+import { compileRegex } from "../oracle/regex.ts";
 import { redact } from "../safe/redact.ts";
 import { attribute } from "./attribute.ts";
 import { explainDenial } from "./explain.ts";
@@ -13,14 +14,24 @@ import { explainDenial } from "./explain.ts";
 const EXCERPT = 80;
 
 /** The demands of a check besides status and answerer. */
-type Demands = Required<Omit<Expectation, "status" | "by">>;
+type Demands = Required<Omit<Expectation, "status" | "grpc" | "by">>;
 
 /** Every demand of the format, in the order of judging, with a function that finds the disagreement; a new key needs an entry. */
 const DEMANDS: {
   readonly [Key in keyof Demands]: (demand: Demands[Key], answer: Answer, to: string) => Disagreement | undefined;
 } = {
-  body: (text, { body }) =>
-    body.includes(text) ? undefined : { kind: "body-without-text", text, body: excerptOf(body) },
+  body: (wanted, { body }) => {
+    if (typeof wanted === "string")
+      return body.includes(wanted) ? undefined : { kind: "body-without-text", text: wanted, body: excerptOf(body) };
+    return isText(body, wanted) ? undefined : { kind: "other-body", wanted, body: excerptOf(body) };
+  },
+  headers: (headers, answer) => {
+    for (const [header, wanted] of Object.entries(headers)) {
+      const wrong = findWrongReplyHeader(header, wanted, answer);
+      if (wrong !== undefined) return wrong;
+    }
+    return undefined;
+  },
   jsonKey: (key, { body }) =>
     hasKey(body, key) ? undefined : { kind: "body-without-key", key, body: excerptOf(body) },
   received: (received, { body }, to) => findWrongEcho(received, body, to),
@@ -48,12 +59,15 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
   const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
   // No answer may have other reasons: a name that does not resolve, a port on which nothing listens, a timeout.
   const isOpen = expected.by === "nobody" && answer.closed !== true;
-  if (answer.status !== expected.status || (answer.by !== expected.by && !untold) || isOpen)
+  const { grpc } = expected;
+  const isOther = !isAnyAnswer(expected) && answer.status !== expected.status;
+  if (isOther || (grpc !== undefined && answer.grpc !== grpc) || (answer.by !== expected.by && !untold) || isOpen)
     return {
       kind: "unexpected-answer",
-      expected: { status: expected.status, by: expected.by },
+      expected: { status: expected.status, ...(grpc !== undefined && { grpc }), by: expected.by },
       got: {
         ...{ status: answer.status, by: answer.by },
+        ...(answer.grpc !== undefined && { grpc: answer.grpc }),
         ...(answer.error !== undefined && { error: answer.error }),
         ...(answer.closed && { closed: answer.closed }),
       },
@@ -95,7 +109,7 @@ export function reviewDetails(check: CheckResult, logged: Logged): CheckResult {
     return { ...check, status: "error", ...explainedBy([notJudged(check, logged.missing)]) };
   }
   const got = withDetails(check.got, logged, request.to);
-  const { body: _body, jsonKey: _jsonKey, received: _received, ...demands } = expected;
+  const { body: _body, headers: _headers, jsonKey: _jsonKey, received: _received, ...demands } = expected;
   const wrong = agreed ? findDisagreement(demands, got, request.to) : undefined;
   const status = wrong === undefined ? check.status : "failed";
   const denial = status === "passed" ? undefined : explainDenial(got);
@@ -139,6 +153,28 @@ export function explainedBy(findings: readonly CheckFinding[]): Required<Pick<Ch
 function excerptOf(body: string): string {
   const text = redact(body);
   return text.length > EXCERPT ? `${text.slice(0, EXCERPT)}…` : text;
+}
+
+/** Whether the whole text is the wanted one. A pattern that cannot be compiled was reported by the loader. */
+function isText(text: string, wanted: WantedText): boolean {
+  if ("is" in wanted) return text === wanted.is;
+  const compiled = compileRegex(wanted.matches);
+  return "matches" in compiled && compiled.matches(text);
+}
+
+function findWrongReplyHeader(
+  header: string,
+  demand: Demands["headers"][string],
+  { headers }: Answer,
+): Disagreement | undefined {
+  const value = headers[header.toLowerCase()];
+  const wanted = demand ?? false;
+  const agrees =
+    typeof wanted === "boolean"
+      ? (value !== undefined) === wanted
+      : value !== undefined && isText(value, typeof wanted === "string" ? { is: wanted } : wanted);
+  if (agrees) return undefined;
+  return { kind: "other-reply-header", header, wanted, ...(value !== undefined && { got: excerptOf(value) }) };
 }
 
 /** A request as httpbin's `/headers` or `/anything` returns it. */

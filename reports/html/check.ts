@@ -10,6 +10,7 @@ import {
   describeGot,
   describeSeenAskers,
   describeWhy,
+  nameStatus,
 } from "../describe.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
@@ -73,7 +74,7 @@ function renderAnswerer(check: CheckResult): Html {
   if (got.status === 0 || got.by === "nobody")
     return html`${got.closed ? "nobody: the connection closed" : "no answer"}`;
   const details = got.details === undefined ? "" : html` <code class="aside">${got.details}</code>`;
-  return html`${describeAnswerer(check, got.by)} with ${got.status}${details}`;
+  return html`${describeAnswerer(check, got.by)} with ${nameStatus(got)}${details}`;
 }
 
 function renderHeaders(headers: Readonly<Record<string, string>>): Html {
