@@ -1,6 +1,7 @@
 /** What `import … from "meshproof"` gives: a run's result as its results.json has it, and a command line in this process. */
 
 export type {
+  AdmissionResult,
   Answer,
   AskedResult,
   CheckResult,

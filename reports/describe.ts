@@ -2,6 +2,7 @@
 
 import {
   unfinishedOf,
+  type AdmissionResult,
   type AppliedObject,
   type AskedResult,
   type CheckResult,
@@ -201,6 +202,22 @@ export function describeSeenAskers(asked: AskedResult): string {
   return `it was asked by ${asked.got.map(describeAsker).join(", ") || "nobody"}`;
 }
 
+/** `to be refused by the API server with "…" at spec.x`: what an object is expected to be. */
+export function describeExpectedAdmission({ expected }: Pick<AdmissionResult, "expected">): string {
+  const { verdict, text, field } = expected;
+  const way = { refused: "refused", warned: "accepted with a warning", accepted: "accepted without a warning" }[
+    verdict
+  ];
+  return `to be ${way}${text === undefined ? "" : ` (${quote(text)})`}${field === undefined ? "" : ` at ${field}`}`;
+}
+
+/** `it was refused ("…") at spec.x` */
+export function describeAdmission({ got }: Pick<AdmissionResult, "got">): string {
+  const way = { refused: "refused", warned: "accepted with a warning", accepted: "accepted" }[got.verdict];
+  const said = got.texts.map((text) => quote(text.replaceAll(/\s+/g, " ").trim())).join(", ");
+  return `it was ${way}${said === "" ? "" : ` (${said})`}${got.fields.length === 0 ? "" : ` at ${got.fields.join(", ")}`}`;
+}
+
 function describeAsker(by: string): string {
   return by === "proxy" ? "the proxy" : by;
 }
@@ -210,7 +227,9 @@ function describeAsker(by: string): string {
  * Undefined if there are none.
  */
 export function describeWhy(findings: readonly Finding[] = []): string | undefined {
-  const more = findings.filter(({ kind }) => kind !== "unexpected-answer" && kind !== "unexpected-askers");
+  const more = findings.filter(
+    ({ kind }) => kind !== "unexpected-answer" && kind !== "unexpected-askers" && kind !== "other-admission",
+  );
   return more.length === 0 ? undefined : sentences(more);
 }
 

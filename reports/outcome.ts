@@ -1,5 +1,6 @@
 import type { Finding } from "../harness/model/finding.ts";
 import type { AppliedObject, RunResult, ScenarioResult, StepResult } from "../harness/model/result.ts";
+import { nameItem } from "../harness/model/items.ts";
 import type { Position } from "../harness/model/scenario.ts";
 import { partsOf, STATUSES, tally, type Part } from "../harness/verdict/status.ts";
 import { describeAsked } from "./describe.ts";
@@ -20,9 +21,9 @@ export interface Outcome extends Part {
 /** The counted items of a scenario, with names and positions. */
 export function outcomesOf(scenario: ScenarioResult): Outcome[] {
   return partsOf(scenario).map((part): Outcome => {
-    const { step, check, asked } = part;
-    const { position, findings, reason } = check ?? asked ?? scenario;
-    const name = check?.name ?? (asked && describeAsked(asked));
+    const { step, check, asked, admission } = part;
+    const { position, findings, reason } = check ?? asked ?? admission ?? scenario;
+    const name = check?.name ?? (asked && describeAsked(asked)) ?? (admission && nameItem(admission));
     return {
       scenario,
       ...part,

@@ -1,3 +1,4 @@
+import { describeAdmission, describeExpectedAdmission } from "./describe.ts";
 import path from "node:path";
 import type { Finding } from "../harness/model/finding.ts";
 import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
@@ -213,7 +214,7 @@ function label(outcome: Outcome): string {
 }
 
 function body(outcome: Outcome): Line[] {
-  const { check, asked } = outcome;
+  const { check, asked, admission } = outcome;
   if (check !== undefined) {
     return [
       { kind: "expected", text: difference(outcome.status, check) },
@@ -226,10 +227,12 @@ function body(outcome: Outcome): Line[] {
       repeat(outcome),
     ];
   }
-  const wanted =
-    asked === undefined
+  const wanted = [
+    ...(asked === undefined ? [] : [`${describeExpectedAsker(asked)}; ${describeSeenAskers(asked)}`]),
+    ...(admission === undefined
       ? []
-      : [{ kind: "expected" as const, text: `${describeExpectedAsker(asked)}; ${describeSeenAskers(asked)}` }];
+      : [`${admission.object} ${describeExpectedAdmission(admission)}; ${describeAdmission(admission)}`]),
+  ].map((text) => ({ kind: "expected" as const, text }));
   return [...wanted, ...circumstances([outcome]), repeat(outcome)];
 }
 

@@ -118,6 +118,14 @@ export function sentence(finding: Finding): string {
     }
     case "unexpected-askers":
       return `expected ${finding.expected} to ask ${finding.server} for keys, its log shows ${finding.got.join(" and ") || "nobody"}`;
+    case "other-admission": {
+      const { object, expected, got } = finding;
+      const wanted = expected.text === undefined ? "" : ` with ${quote(expected.text)}`;
+      const at = expected.field === undefined ? "" : ` at ${expected.field}`;
+      const said = got.texts.length === 0 ? "" : ` with ${got.texts.map(quote).join(", ")}`;
+      const fields = got.fields.length === 0 ? "" : ` at ${got.fields.join(", ")}`;
+      return `expected the API server ${describeVerdict(expected.verdict)} ${object}${wanted}${at}, got ${got.verdict}${said}${fields}`;
+    }
     case "known-failure":
       return `known until ${finding.until}${finding.owner === undefined ? "" : `, ${finding.owner}`}: ${finding.reason}`;
     case "expired-known-failure":
@@ -293,6 +301,10 @@ const JWT_STATUSES: readonly (readonly [text: string, words: string])[] = [
 
 function describeJwtStatus(status: string): string {
   return JWT_STATUSES.find(([text]) => status.startsWith(text))?.[1] ?? (status === "" ? "no reason given" : status);
+}
+
+function describeVerdict(verdict: "refused" | "warned" | "accepted"): string {
+  return { refused: "to refuse", warned: "to warn about", accepted: "to accept" }[verdict];
 }
 
 function describeWanted(wanted: WantedText): string {

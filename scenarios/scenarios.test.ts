@@ -1,3 +1,4 @@
+import { countItems } from "../harness/model/items.ts";
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -28,11 +29,8 @@ test("a documented scenario names the source of its promise", () => {
 
 test("the README counts right", async () => {
   const text = await readFile(join(root, "../README.md"), "utf8");
-  const checks = scenarios.flatMap(({ steps }) => steps.flatMap((step) => [...step.checks, ...step.asked]));
-  assert.ok(
-    text.includes(`${scenarios.length} scenarios with ${checks.length} checks`),
-    `${scenarios.length} ${checks.length}`,
-  );
+  const checks = countItems(scenarios.flatMap(({ steps }) => steps));
+  assert.ok(text.includes(`${scenarios.length} scenarios with ${checks} checks`), `${scenarios.length} ${checks}`);
 });
 
 /** What the steps of a scenario expect of a valid token. */

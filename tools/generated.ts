@@ -1,5 +1,6 @@
 /** The generated files of the repository, with their content. */
 
+import { countItems } from "../harness/model/items.ts";
 import { printConfigSchema } from "../harness/model/config-file.ts";
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
@@ -47,7 +48,7 @@ function describeScenarios(scenarios: readonly Scenario[]): string {
 }
 
 function describeRow({ id, title, source, steps }: Scenario): string {
-  const checks = steps.reduce((sum, step) => sum + step.checks.length + step.asked.length, 0);
+  const checks = countItems(steps);
   const cells = [
     `[${id.slice(id.lastIndexOf("/") + 1)}](../scenarios/${id}/scenario.yaml)`,
     title,

@@ -3,7 +3,7 @@
  * removed, given another target, and inverted (or given another issuer), one at a time, and at least one check must then fail. Prints
  * how many mutants of all were found, and those that were not; exit code 1 if one of these has no reason in tools/survivors.yaml.
  *
- * Then faults of the mesh, or with one of these options that one alone: `--cut-off` (istiod is cut off before each step that
+ * Then faults of the mesh, or with one of these options that one alone: `--policies` (what the first paragraph says), `--cut-off` (istiod is cut off before each step that
  * changes something), `--debounce 4` (pushes come so many seconds late, several numbers by commas), `--no-logs` (no access log
  * can be read). Prints counts; see faults.ts for what must hold.
  */
@@ -29,12 +29,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     tag: { type: "string", multiple: true, default: [] },
+    policies: { type: "boolean", default: false },
     "cut-off": { type: "boolean", default: false },
     debounce: { type: "string" },
     "no-logs": { type: "boolean", default: false },
   },
 });
-const all = !values["cut-off"] && values.debounce === undefined && !values["no-logs"];
+const all = !values.policies && !values["cut-off"] && values.debounce === undefined && !values["no-logs"];
 const debounces = (values.debounce ?? (all ? "4" : "")).split(",").filter(Boolean).map(Number);
 if (debounces.some((seconds) => !(seconds >= 0 && seconds <= 60)))
   throw new Error(`--debounce takes seconds from 0 to 60, such as 0,4, not "${values.debounce}"`);
@@ -57,7 +58,7 @@ try {
       .exitCode !== 0
   )
     throw new Error("no cluster");
-  if (all) await breakPolicies();
+  if (all || values.policies) await breakPolicies();
   if (all || values["cut-off"]) tell(await cutOffEachStep(cluster, scenarios, folder));
   if (all || values["no-logs"]) tell(await withoutLogs(cluster, scenarios, folder));
   for (const seconds of debounces) tell(await pushLate(cluster, scenarios, seconds, folder));

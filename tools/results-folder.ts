@@ -1,5 +1,6 @@
 /** Reads the results of a whole run as other programs would: with the published schemas, with common parsers, and in search of secrets. */
 
+import { itemsOf } from "../harness/model/items.ts";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
@@ -21,7 +22,7 @@ let result: RunResult;
 test("results.json fits its schema, and every check was judged", async () => {
   result = await readResults(FOLDER);
   const { counts, scenarios } = result;
-  const checks = scenarios.flatMap(({ steps }) => steps.flatMap((step) => [...step.checks, ...step.asked]));
+  const checks = scenarios.flatMap(({ steps }) => steps.flatMap(itemsOf));
   assert.ok(checks.length > 0);
   const byStatus = checks.filter(({ status }) => status === "passed").length;
   assert.equal(counts.passed, byStatus);

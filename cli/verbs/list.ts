@@ -1,3 +1,4 @@
+import { countItems } from "../../harness/model/items.ts";
 import { readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { print, printJson } from "../streams.ts";
@@ -26,7 +27,7 @@ export async function list(names: readonly string[], options: ListOptions): Prom
     features,
     tags,
     mesh,
-    checks: steps.reduce((sum, step) => sum + step.checks.length + step.asked.length, 0),
+    checks: countItems(steps),
     file: position.file,
   }));
   if (options.json === true) printJson(rows);

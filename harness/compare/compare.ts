@@ -1,7 +1,9 @@
 /** Compares two runs, cell by cell. */
 
+import { isAdmission, isCheck, itemsOf, nameItem, type ItemResult } from "../model/items.ts";
 import {
   unfinishedOf,
+  type AdmissionResult,
   type AskedResult,
   type CheckResult,
   type RunResult,
@@ -101,7 +103,7 @@ function sideOf(run: RunResult, shared: readonly Seen[]): Side {
     cluster: run.cluster.kind,
     versions: { kubernetes, istio, envoy, meshproof: run.tool.version },
     scenarios: run.scenarios.length,
-    checks: run.scenarios.flatMap(({ steps }) => steps.flatMap(({ checks, asked }) => [...checks, ...asked])).length,
+    checks: run.scenarios.flatMap(({ steps }) => steps.flatMap(itemsOf)).length,
     ...(median === undefined ? {} : { enforcedMs: median }),
   };
 }
@@ -119,18 +121,8 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
   for (const scenario of run.scenarios) {
     const { id, position } = scenario;
     for (const step of scenario.steps) {
-      for (const check of step.checks)
-        put({ scenario: id, step: step.name, check: check.name, position: check.position }, seenInCheck(check));
-      for (const asked of step.asked)
-        put(
-          {
-            scenario: id,
-            step: step.name,
-            check: `${asked.server} asked by ${asked.expected}`,
-            position: asked.position,
-          },
-          seenInAsked(asked),
-        );
+      for (const item of itemsOf(step))
+        put({ scenario: id, step: step.name, check: nameItem(item), position: item.position }, seenIn(item));
     }
     put({ scenario: id, position }, { status: wholeStatus(scenario), ...reasonOf(scenario) });
   }
@@ -140,6 +132,21 @@ export function entriesOf(run: RunResult): Map<string, Entry> {
 /** The status of a whole scenario, for scenarios that were skipped or failed outside their checks. */
 function wholeStatus({ status }: ScenarioResult): Status {
   return status === "skipped" || status === "error" ? status : "passed";
+}
+
+function seenIn(item: ItemResult): Seen {
+  if (isCheck(item)) return seenInCheck(item);
+  return isAdmission(item) ? seenInAdmission(item) : seenInAsked(item);
+}
+
+function seenInAdmission({ status, got, findings, reason }: AdmissionResult): Seen {
+  return {
+    status,
+    by: got.verdict,
+    ...(got.texts.length > 0 && { body: got.texts.join("\n") }),
+    ...(findings && { findings }),
+    ...(reason === undefined ? {} : { reason }),
+  };
 }
 
 export function seenInCheck({ status, got, findings, reason, enforcedMs }: CheckResult): Seen {

@@ -1,3 +1,4 @@
+import { itemsOf, nameItem } from "../model/items.ts";
 import path from "node:path";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
 import { stringify } from "yaml";
@@ -104,12 +105,10 @@ async function collect(
 }
 
 function headingOf({ scenario, index, step, error }: Failure): string {
-  const wrong = step === undefined ? [] : [...step.checks, ...step.asked].filter(({ status }) => status !== "passed");
+  const wrong = step === undefined ? [] : itemsOf(step).filter(({ status }) => status !== "passed");
   return [
     `${scenario.id}, step ${index + 1}: ${scenario.steps[index]?.name ?? ""}`,
-    ...wrong.map(
-      (check) => `${"name" in check ? check.name : `${check.server} asked`}: ${check.reason ?? check.status}`,
-    ),
+    ...wrong.map((item) => `${nameItem(item)}: ${item.reason ?? item.status}`),
     ...(error === undefined ? [] : [error]),
   ].join("\n");
 }

@@ -35,6 +35,14 @@ export function messageOf(error: unknown): string {
   return String(error);
 }
 
+/** The fields that the API server says are wrong (`details.causes`), such as `spec.jwtRules[0].issuer`. */
+export function fieldsOf(error: unknown): string[] {
+  if (!(error instanceof ApiException)) return [];
+  const body = (typeof error.body === "string" ? parseOr(error.body) : error.body) as
+    { readonly details?: { readonly causes?: readonly { readonly field?: string }[] } } | undefined;
+  return [...new Set((body?.details?.causes ?? []).flatMap(({ field }) => field ?? []))];
+}
+
 function parseOr(text: string): unknown {
   try {
     return JSON.parse(text);

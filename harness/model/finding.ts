@@ -3,6 +3,7 @@
  * them into English, and no code reads that English. Texts of Envoy, the API server, curl or a person are hostile: escape before showing.
  */
 
+import type { AdmissionFinding } from "./admission.ts";
 import type { NotAttached } from "./attachment.ts";
 import type { Condition, Decision, Matcher, Reason, RuleRef } from "./explanation.ts";
 import type { Answer, Disturbance, Refusal } from "./result.ts";
@@ -180,6 +181,7 @@ export type CheckFinding =
       readonly expected: "istiod" | "proxy" | "nobody";
       readonly got: readonly string[];
     }
+  | AdmissionFinding
   | Excusing;
 
 /** A known failure, with its last day (YYYY-MM-DD), before or after that day. */

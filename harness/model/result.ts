@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod";
+import { admissionExpected, admissionGot } from "./admission.ts";
 import { clusterInfo, meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
 import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
@@ -137,6 +138,19 @@ const asked = z
   .meta({ id: "asked", description: "Who asked a JWKS server, by its own access log." });
 export type AskedResult = Immutable<z.infer<typeof asked>>;
 
+const admission = z
+  .strictObject({
+    position,
+    object: z.string().describe("Such as `RequestAuthentication both-keys`."),
+    expected: admissionExpected,
+    got: admissionGot,
+    status,
+    findings: findings<CheckFinding>(WHY),
+    reason,
+  })
+  .meta({ id: "admission", description: "What the API server says of an object that is not applied." });
+export type AdmissionResult = Immutable<z.infer<typeof admission>>;
+
 export const appliedObject = z
   .strictObject({
     verb: z.enum(["apply", "delete"]),
@@ -182,6 +196,7 @@ const step = z
       .optional(),
     checks: z.array(check),
     asked: z.array(asked),
+    admission: z.array(admission).describe("Left out where nothing is expected of the API server.").optional(),
     matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
     rounds: count,
     timing: z.strictObject({ applyMs: time, inForceMs: time, probeMs: time, totalMs: time }),

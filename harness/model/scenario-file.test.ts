@@ -40,6 +40,7 @@ spec:
       delete: [b.yaml, c.yaml]
       checks: { from: sleep, to: httpbin, columns: [none, valid], rows: { /a: [200, 401] } }
       jwksFetchedBy: [{ server: outside-host, by: proxy }]
+      apiServer: [{ manifest: d.yaml, object: o, refuses: r, field: f }, { manifest: d.yaml, warns: w }, { manifest: d.yaml, accepts: true }]
     - name: two
       checks:
         - { name: n, from: outside, to: ingress, path: /, method: POST, headers: { a: b, c: [d, e] }, token: valid, variant: intact, expect: 200 }

@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod";
+import { admissionFile } from "./admission.ts";
 import { meshSetting } from "./cluster.ts";
 import { expectation, headerName, headerValue } from "./expectation.ts";
 import { knownFailure } from "./known.ts";
@@ -160,6 +161,11 @@ const step = z
     checks: z
       .union([matrix, z.array(z.union([matrix, check])).min(1)])
       .describe("One matrix, or a list of matrices and single checks.")
+      .optional(),
+    apiServer: z
+      .array(admissionFile)
+      .min(1)
+      .describe("What the API server, with istiod's validation, must say of objects that are not applied.")
       .optional(),
     jwksFetchedBy: z
       .array(

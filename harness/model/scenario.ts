@@ -1,6 +1,7 @@
 /** A loaded scenario, before substitutions, with all positions. scenario-file.ts has the format of its file. */
 
 import type * as z from "zod";
+import type { AdmissionExpected } from "./admission.ts";
 import type { MeshSetting } from "./cluster.ts";
 import type { demand, grpcDemand } from "./expectation.ts";
 import type { ManifestFile } from "./manifest.ts";
@@ -96,6 +97,17 @@ export interface AskedSpec {
   readonly by: "istiod" | "proxy" | "nobody";
 }
 
+/** What the API server must say of an object. */
+export interface AdmissionSpec {
+  readonly position: Position;
+  /** `RequestAuthentication both-keys` */
+  readonly name: string;
+  readonly manifest: ManifestFile;
+  /** Which object of the manifest, from 0. */
+  readonly at: number;
+  readonly expected: AdmissionExpected;
+}
+
 export interface StepSpec {
   readonly name: string;
   readonly position: Position;
@@ -109,6 +121,7 @@ export interface StepSpec {
   readonly checks: readonly CheckSpec[];
   readonly matrices: readonly MatrixSpec[];
   readonly asked: readonly AskedSpec[];
+  readonly admission?: readonly AdmissionSpec[];
 }
 
 export interface Scenario {

@@ -1,6 +1,7 @@
 /** What Playwright's reporters show of what did not pass, as text that they may print as it is: what comes from the mesh is hostile. */
 
-import type { AskedResult, CheckResult } from "../model/result.ts";
+import { isCheck, type ItemResult } from "../model/items.ts";
+import type { CheckResult } from "../model/result.ts";
 import { visible } from "../safe/visible.ts";
 import { describeHeadline, formatExplanation } from "../../reports/explanation.ts";
 import { describeTokens } from "../../reports/words.ts";
@@ -14,7 +15,7 @@ export function safeText(text: string, redact: Redact): string {
 }
 
 /** What differs, and on the next line what the judging proxy's config says about it, where that is known. */
-export function describeDifference(item: CheckResult | AskedResult, redact: Redact): string {
+export function describeDifference(item: ItemResult, redact: Redact): string {
   const lines = [item.reason ?? item.status];
   if (isCheck(item) && item.explanation !== undefined) lines.push(describeHeadline(item.explanation, seenIn(item)));
   return lines.map((line) => wrap(safeText(line, redact))).join("\n");
@@ -34,10 +35,6 @@ export function describeExchange(check: CheckResult, redact: Redact): string {
     ...(explanation === undefined ? [] : ["", formatExplanation(explanation, seenIn(check))]),
   ];
   return safeText(text.join("\n"), redact);
-}
-
-export function isCheck(item: CheckResult | AskedResult): item is CheckResult {
-  return "request" in item;
 }
 
 const seenIn = ({ expected, got }: CheckResult) => ({ expected: expected.status, got });

@@ -4,9 +4,10 @@ import { isDeepStrictEqual } from "node:util";
 import type { TestInfo, TestInfoError } from "@playwright/test";
 import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
-import type { Answer, AskedResult, CheckResult, ScenarioResult, StepResult } from "../model/result.ts";
+import { isAdmission, isCheck, itemsOf, nameItem, type ItemResult } from "../model/items.ts";
+import type { Answer, ScenarioResult, StepResult } from "../model/result.ts";
 import type { Position, Scenario } from "../model/scenario.ts";
-import { describeDifference, describeExchange, isCheck, safeText, type Redact } from "./failure-text.ts";
+import { describeDifference, describeExchange, safeText, type Redact } from "./failure-text.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
 import { aloneOf, knownFailuresOf, scenariosOf, selectedOf, sweptOf } from "./loaded.ts";
@@ -101,11 +102,11 @@ function detailsOf({ id, title, source, tags, level, position }: Scenario) {
 }
 
 /** A check that differs is a failed expectation at its line of the scenario's file, whose message is the reason. */
-async function expectAll({ checks, asked }: StepResult, redact: Redact): Promise<void> {
-  for (const item of [...checks, ...asked])
+async function expectAll(step: StepResult, redact: Redact): Promise<void> {
+  for (const item of itemsOf(step))
     if (item.status !== "passed" && item.status !== "known-failure")
       await test.step(
-        nameOf(item),
+        nameItem(item),
         () => {
           const { got, expected } = comparedOf(item);
           expect.soft(got, describeDifference(item, redact)).toEqual(expected);
@@ -122,15 +123,14 @@ function placeError(error: TestInfoError | undefined, { file, line, column }: Po
 
 const locationOf = (position: Position) => ({ ...position, file: path.resolve(project, position.file) });
 
-const nameOf = (item: CheckResult | AskedResult): string =>
-  isCheck(item) ? item.name : `${item.server} asked by ${item.expected}`;
-
 /** What Playwright compares. Where the status is the wanted one and something else is not, the verdict differs. */
-function comparedOf(item: CheckResult | AskedResult): Record<"got" | "expected", object> {
+function comparedOf(item: ItemResult): Record<"got" | "expected", object> {
   const pick = ({ status, by }: Pick<Answer, "status" | "by">) => ({ status, by });
   const [got, expected] = isCheck(item)
     ? [pick(item.got), pick(item.expected)]
-    : [{ by: item.got }, { by: [item.expected] }];
+    : isAdmission(item)
+      ? [{ verdict: item.got.verdict }, { verdict: item.expected.verdict }]
+      : [{ by: item.got }, { by: [item.expected] }];
   if (!isDeepStrictEqual(got, expected)) return { got, expected };
   return { got: { ...got, verdict: item.status }, expected: { ...expected, verdict: "passed" } };
 }

@@ -8,6 +8,7 @@ import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
 import { sentences } from "../../reports/words.ts";
 import { explainedBy, startConvergence, statusOfStep, type CheckOutcome } from "../verdict/index.ts";
+import { judgeAdmission } from "./admission.ts";
 import { changesOf, makeChanges, removeLeft, type Applied, type Change } from "./changes.ts";
 import { judgeDemands } from "./details.ts";
 import { explain } from "./explain.ts";
@@ -73,13 +74,15 @@ export async function runStep(
   }));
   const results = await explainFailures(session, await judgeDemands(session.accessLog, judged));
   const asked = await judgeAsked(session, step, marks);
+  const admission = await judgeAdmission(session, step, values);
   return {
     ...emptyResult(step),
     objects,
     checks: results,
     asked,
+    ...(admission.length > 0 && { admission }),
     rounds,
-    status: statusOfStep({ checks: results, asked }),
+    status: statusOfStep({ checks: results, asked, admission }),
     timing: timingOf({ started, appliedAt, inForceAt, probedAt }),
   };
 }

@@ -64,7 +64,10 @@ export async function stepValues(
   scenario: Scenario,
   index: number,
 ): Promise<SubstitutionValues> {
-  const files = scenario.steps.flatMap((step) => [...step.apply, ...step.delete]);
+  const files = scenario.steps.flatMap(({ apply, delete: removed, admission = [] }) => [
+    ...[...apply, ...removed],
+    ...admission.map(({ manifest }) => manifest),
+  ]);
   return await substitutionValues(tokens, files, {
     ns: handle.namespace,
     outsideNs: handle.outsideNamespace,

@@ -70,7 +70,9 @@ export function lintScenario(scenario: Scenario, { scenario: text, manifests, se
       });
 
   const named = new Set(
-    scenario.steps.flatMap((step) => [...step.apply, ...step.delete].map((manifest) => manifest.file)),
+    scenario.steps.flatMap(({ apply, delete: removed, admission = [] }) =>
+      [...apply, ...removed, ...admission.map(({ manifest }) => manifest)].map((manifest) => manifest.file),
+    ),
   );
   for (const name of manifests.keys())
     if (name !== "scenario.yaml" && !named.has(`${folder}/${name}`))

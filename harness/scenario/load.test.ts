@@ -593,6 +593,61 @@ test("a step deletes only what an earlier step of the scenario applied", () => {
   ]);
 });
 
+describe("what the API server must say", () => {
+  const bad = `${POLICY}---\n${POLICY.replace("jwt-example", "other")}`;
+  const load = (asks: string) =>
+    parseScenario(`${SCENARIO}    - name: asks\n      apiServer:\n${asks}`, FILE, {
+      ...surroundings(),
+      manifests: new Map([
+        ["policy.yaml", POLICY],
+        ["bad.yaml", bad],
+      ]),
+    });
+
+  it("is read of the object that is named, or the only one", () => {
+    const { scenario, problems } = load(
+      `        - { manifest: bad.yaml, object: other, refuses: no, field: spec.x }
+        - { manifest: policy.yaml, warns: careful }
+`,
+    );
+    assert.deepEqual(problems.map(formatProblem), []);
+    const step = scenario!.steps.at(-1)!;
+    assert.deepEqual(
+      (step.admission ?? []).map(({ name, at, expected, position }) => [name, at, expected, position.line]),
+      [
+        ["RequestAuthentication other", 1, { verdict: "refused", text: "no", field: "spec.x" }, 25],
+        ["RequestAuthentication jwt-example", 0, { verdict: "warned", text: "careful" }, 26],
+      ],
+    );
+    assert.deepEqual([step.checks, step.apply], [[], []]);
+  });
+
+  for (const [ask, problem] of [
+    ["{ manifest: bad.yaml, refuses: no }", "25:11 bad.yaml has 2 objects; name one of them with object"],
+    [
+      "{ manifest: bad.yaml, object: othr, accepts: true }",
+      '25:41 bad.yaml has no object "othr"; did you mean "other"?',
+    ],
+    [
+      "{ manifest: bd.yaml, accepts: true }",
+      '25:23 there is no manifest "bd.yaml" in the scenario\'s folder; did you mean "bad.yaml"?',
+    ],
+    ["{ manifest: policy.yaml, refuses: no, warns: no }", '25:49 apiServer cannot have both "refuses" and "warns"'],
+    ["{ manifest: policy.yaml, accepts: false }", '25:45 accepts must be true, found "false"'],
+  ] as const)
+    it(`is refused with its line for ${ask}`, () => {
+      const { problems } = load(`        - ${ask}\n`);
+      assert.deepEqual(problems.map(formatProblem), [`${FILE}:${problem}`]);
+    });
+
+  it("is asked once of each object of a step", () => {
+    const { problems } = load("        - { manifest: policy.yaml, accepts: true }\n".repeat(2));
+    assert.deepEqual(problems.map(formatProblem), [
+      `${FILE}:26:11 RequestAuthentication jwt-example is asked about twice in this step`,
+    ]);
+  });
+});
+
 describe("policies of the repository", () => {
   const OWN = `apiVersion: security.istio.io/v1
 kind: RequestAuthentication

@@ -9,8 +9,9 @@ import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../model/token.ts";
 import { issuersDirsOf, workloadsDirsOf } from "./brought.ts";
+import { readAdmission } from "./admission.ts";
 import { expandChecks } from "./expand.ts";
-import { checkManifest, namesIn, readManifest } from "./manifest.ts";
+import { checkManifest, namesIn, pickManifest, readManifest } from "./manifest.ts";
 import { readSource, type SourceText } from "../policies/source.ts";
 import { translatePolicies } from "../policies/translate.ts";
 import { scenarioFile, type OwnPolicies } from "../model/scenario-file.ts";
@@ -19,7 +20,6 @@ import type { Problem } from "./problem.ts";
 import { renameOldKeys } from "./renamed.ts";
 import { validate } from "./validate.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
-import type { Source } from "./source.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { NamespaceMap } from "../model/own-policy.ts";
 import type { AskedSpec, Scenario, StepSpec } from "../model/scenario.ts";
@@ -198,6 +198,12 @@ export function parseScenario(
             `${object} is deleted, and no earlier step of this scenario applies it`,
             "a scenario may delete only its own objects",
           );
+    const admission = readAdmission(
+      valueOf(step, "apiServer"),
+      source,
+      (node) => pickManifest(node, files, source, problems),
+      problems,
+    );
     steps.push({
       name: textOf(stepName),
       position: source.positionAt(startOf(stepName)),
@@ -206,6 +212,7 @@ export function parseScenario(
       ...inForceOf(valueOf(step, "inForce")),
       checks: expanded.checks,
       matrices: expanded.matrices,
+      ...(admission.length > 0 && { admission }),
       asked: asked.map((node) => ({
         ...(node.toJSON() as Omit<AskedSpec, "position">),
         position: source.positionAt(startOf(node)),
@@ -289,24 +296,6 @@ function isOwn(node: Node): boolean {
 function featuresOf(steps: readonly StepSpec[]): Scenario["features"] {
   const uses = steps.flatMap(({ apply }) => apply.flatMap((file) => file.uses));
   return uses.some(({ via }) => via !== undefined) ? ["outside-host"] : [];
-}
-
-function pickManifest(
-  node: Node,
-  files: ReadonlyMap<string, ReturnType<typeof readManifest>>,
-  source: Source,
-  problems: Problem[],
-): ManifestFile[] {
-  const position = source.positionAt(startOf(node));
-  const found = files.get(textOf(node));
-  if (found !== undefined) return [{ ...found.manifest, position }];
-  const hint = didYouMean(textOf(node), files.keys());
-  problems.push({
-    position,
-    message: `there is no manifest "${textOf(node)}" in the scenario's folder`,
-    hint,
-  });
-  return [];
 }
 
 function filesOf(node: Node | undefined): Node[] {

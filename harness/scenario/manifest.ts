@@ -1,5 +1,6 @@
 /** Reads manifest files: objects as for `kubectl apply`, with substitutions in scalar values. */
 
+import type { Node } from "yaml";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { Issuer } from "../model/token.ts";
 import { kindOf, objectsIn, parseSource, startOf, textOf, valueOf } from "./source.ts";
@@ -81,4 +82,23 @@ export function namesIn({ objects }: ManifestFile): string[] {
     const { kind, metadata } = object ?? {};
     return metadata?.name ? [`${kind} ${metadata.namespace ? `${metadata.namespace}/` : ""}${metadata.name}`] : [];
   });
+}
+
+/** Finds a manifest of the scenario's folder by the node that names it, and reports a missing one. */
+export function pickManifest(
+  node: Node,
+  files: ReadonlyMap<string, ReturnType<typeof readManifest>>,
+  source: Source,
+  problems: Problem[],
+): ManifestFile[] {
+  const position = source.positionAt(startOf(node));
+  const found = files.get(textOf(node));
+  if (found !== undefined) return [{ ...found.manifest, position }];
+  const hint = didYouMean(textOf(node), files.keys());
+  problems.push({
+    position,
+    message: `there is no manifest "${textOf(node)}" in the scenario's folder`,
+    hint,
+  });
+  return [];
 }

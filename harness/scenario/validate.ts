@@ -144,7 +144,9 @@ function unwrap(schema: z.ZodType): z.ZodType {
 }
 
 const isText = (schema: z.ZodType): boolean =>
-  schema instanceof z.ZodString || schema instanceof z.ZodEnum || schema instanceof z.ZodLiteral;
+  schema instanceof z.ZodString ||
+  schema instanceof z.ZodEnum ||
+  (schema instanceof z.ZodLiteral && [...schema.values].every((value) => typeof value === "string"));
 
 /** Whether the value would be valid in quotes. */
 const takesText = (schema: z.ZodType): boolean =>
@@ -161,7 +163,7 @@ function hasType(node: Node | null | undefined, schema: z.ZodType): boolean {
     case "number":
       return schema instanceof z.ZodNumber && isScalar(node) && Number.isInteger(node.value);
     case "boolean":
-      return schema instanceof z.ZodBoolean;
+      return schema instanceof z.ZodBoolean || (schema instanceof z.ZodLiteral && !isText(schema));
     case "nothing":
       return schema instanceof z.ZodNull;
     case "alias":

@@ -5,7 +5,16 @@
 
 import type { Excusing } from "../model/finding.ts";
 import type { AnswerKind, KnownFailure } from "../model/known.ts";
-import type { AskedResult, CheckResult, Counts, ScenarioResult, Status, StepResult } from "../model/result.ts";
+import { isCheck, itemsOf, nameItem, type ItemResult } from "../model/items.ts";
+import type {
+  AdmissionResult,
+  AskedResult,
+  CheckResult,
+  Counts,
+  ScenarioResult,
+  Status,
+  StepResult,
+} from "../model/result.ts";
 import { explainedBy } from "./judge.ts";
 
 /** The effect of a known failure on a check or scenario that it names. */
@@ -20,8 +29,8 @@ export function worst(statuses: readonly Status[]): Status {
 }
 
 /** The status of a step: an error if the step itself has findings, since it could not be judged as a whole. */
-export function statusOfStep({ findings, checks, asked }: Pick<StepResult, "findings" | "checks" | "asked">): Status {
-  return findings === undefined ? worst([...checks, ...asked].map(({ status }) => status)) : "error";
+export function statusOfStep(step: Pick<StepResult, "findings" | "checks" | "asked" | "admission">): Status {
+  return step.findings === undefined ? worst(itemsOf(step).map(({ status }) => status)) : "error";
 }
 
 /** The status of a scenario: a skipped one stays skipped, and one with its own findings is an error. */
@@ -48,7 +57,8 @@ export function excuseScenario<E extends KnownFailure>(
 ): ScenarioResult {
   if (scenario.steps.length === 0)
     for (const excuse of excuses) if (excuse.step === undefined) tell(excuse, stateOf(scenario.status));
-  const decide = <T extends CheckResult | AskedResult>(item: T, step: string, name: string): T => {
+  const decide = <T extends ItemResult>(item: T, step: string): T => {
+    const name = nameItem(item);
     const named = excuses.filter((each) => (each.step ?? step) === step && (each.check ?? name) === name);
     if (item.status !== "failed" && item.status !== "flaky") {
       for (const excuse of named) tell(excuse, stateOf(item.status));
@@ -74,15 +84,19 @@ export function excuseScenario<E extends KnownFailure>(
     return item;
   };
   const steps = scenario.steps.map((step): StepResult => {
-    const checks = step.checks.map((check) => decide(check, step.name, check.name));
-    const asked = step.asked.map((each) => decide(each, step.name, `${each.server} asked by ${each.expected}`));
-    return { ...step, checks, asked, status: statusOfStep({ ...step, checks, asked }) };
+    const decided = {
+      ...step,
+      checks: step.checks.map((each) => decide(each, step.name)),
+      asked: step.asked.map((each) => decide(each, step.name)),
+      ...(step.admission && { admission: step.admission.map((each) => decide(each, step.name)) }),
+    };
+    return { ...decided, status: statusOfStep(decided) };
   });
   return { ...scenario, steps, status: statusOfScenario({ ...scenario, steps }) };
 }
 
-/** All wrong answers of a check; for a check of who fetched keys, one undefined. */
-function wrongAnswersOf(item: CheckResult | AskedResult): readonly (AnswerKind | undefined)[] {
+/** All wrong answers of a check; for anything else, one undefined. */
+function wrongAnswersOf(item: ItemResult): readonly (AnswerKind | undefined)[] {
   if (!isCheck(item)) return [undefined];
   const { wrong = [], got, status } = item;
   // A failed check failed by its last answer, even if only the access log showed it.
@@ -90,12 +104,10 @@ function wrongAnswersOf(item: CheckResult | AskedResult): readonly (AnswerKind |
 }
 
 /** Whether an excuse covers this answer. A request that must be denied and was admitted is excused only if the excuse names the answer. */
-function isGoodFor(excuse: KnownFailure, item: CheckResult | AskedResult, wrong: AnswerKind | undefined): boolean {
+function isGoodFor(excuse: KnownFailure, item: ItemResult, wrong: AnswerKind | undefined): boolean {
   if (excuse.got !== undefined) return wrong?.status === excuse.got.status && wrong.by === excuse.got.by;
   return wrong === undefined || !isCheck(item) || !(isDenial(item) && wrong.by === "workload");
 }
-
-const isCheck = (item: CheckResult | AskedResult): item is CheckResult => "request" in item;
 
 const isDenial = ({ expected }: CheckResult): boolean =>
   expected.by === "authentication" || expected.by === "authorization";
@@ -105,12 +117,13 @@ function stateOf(status: Status): Excused {
   return status === "known-failure" ? "excused" : "not judged";
 }
 
-/** One item that counts: a check, a check of who fetched keys, or a scenario as a whole. */
+/** One item that counts: a check, who fetched keys, what the API server said, or a scenario as a whole. */
 export interface Part {
   readonly status: Status;
   readonly step?: StepResult;
   readonly check?: CheckResult;
   readonly asked?: AskedResult;
+  readonly admission?: AdmissionResult;
 }
 
 /**
@@ -123,6 +136,7 @@ export function partsOf(scenario: ScenarioResult): Part[] {
   const parts = scenario.steps.flatMap((step): Part[] => [
     ...step.checks.map((check) => ({ step, check, status: check.status })),
     ...step.asked.map((asked) => ({ step, asked, status: asked.status })),
+    ...(step.admission ?? []).map((admission) => ({ step, admission, status: admission.status })),
   ]);
   const shown = scenario.status === "passed" || parts.some(({ status }) => status === scenario.status);
   return shown ? parts : [...parts, whole];

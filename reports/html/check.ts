@@ -1,11 +1,14 @@
-import type { AskedResult, CheckResult, Status } from "../../harness/model/result.ts";
+import { nameItem } from "../../harness/model/items.ts";
+import type { AdmissionResult, AskedResult, CheckResult, Status } from "../../harness/model/result.ts";
 import { formatBytes, formatDuration, isCut } from "../text.ts";
 import {
+  describeAdmission,
   describeAnswerer,
   describeAsked,
   describeChanges,
   describeConfig,
   describeExpected,
+  describeExpectedAdmission,
   describeExpectedAsker,
   describeGot,
   describeSeenAskers,
@@ -104,6 +107,22 @@ function renderAnswers(check: CheckResult, status: Status): Html {
       ${changes.map((change) => html`<li>${change}</li>`)}
     </ol>`
   }`;
+}
+
+/** What the API server said of an object: a line if it agrees, a block if not. */
+export function renderAdmission(admission: AdmissionResult, view: CheckView): Html {
+  const said = describeAdmission(admission);
+  if (view.status === "passed") {
+    return html`<p class="asked" id="${view.id}">
+      ${mark("passed")}<span data-find>${admission.object}</span>: ${said}, by the API server
+    </p>`;
+  }
+  return html`<details class="check ${view.status}" id="${view.id}" open>
+    <summary>
+      ${mark(view.status)}<span class="name" data-find>${nameItem(admission)}</span>
+      <span class="verdict">expected it <b>${describeExpectedAdmission(admission)}</b>; ${said}</span>
+    </summary>
+  </details>`;
 }
 
 /** Who fetched from a JWKS server: a line if it agrees, a block if not. */

@@ -2,7 +2,7 @@ import type { AppliedObject, ScenarioResult, Status, StepResult } from "../../ha
 import { outcomesOf, policiesInForce, type Outcome } from "../outcome.ts";
 import { formatDuration, plural } from "../text.ts";
 import { describeForce, describeMesh, describeObject, repeatOf } from "../describe.ts";
-import { renderAsked, renderCheck } from "./check.ts";
+import { renderAdmission, renderAsked, renderCheck } from "./check.ts";
 import { describeChange, describeNotApplied } from "../policy-words.ts";
 import { drawFingerprint, drawTiming } from "./drawing.ts";
 import { html, lines, type Html } from "./escape.ts";
@@ -81,6 +81,9 @@ function renderStep(
   const asked = step.asked.map((each, n) => {
     return renderAsked(each, { id: `${id}.a${n + 1}`, status: each.status, open: true });
   });
+  const admission = (step.admission ?? []).map((each, n) => {
+    return renderAdmission(each, { id: `${id}.s${n + 1}`, status: each.status, open: true });
+  });
   return html`<details class="step ${status}" id="${id}" ${open && html` open`}>
     <summary>
       <span class="number">${index + 1}</span>
@@ -97,7 +100,7 @@ function renderStep(
         ),
       )}
       ${renderSingles(cells.filter(({ check }) => check.cell === undefined))}
-      <div class="checks">${shown}${asked}</div>
+      <div class="checks">${shown}${asked}${admission}</div>
       ${renderTiming(step, page.longestMs)}
     </div>
   </details>`;

@@ -99,7 +99,7 @@ export function keysNotFetched(issuer: string): ObjectFinding {
 
 /** A step whose status follows from its checks. */
 export function step(name: string, changes: Partial<StepResult> = {}): StepResult {
-  const parts = [...(changes.checks ?? []), ...(changes.asked ?? [])];
+  const parts = [...(changes.checks ?? []), ...(changes.asked ?? []), ...(changes.admission ?? [])];
   const from = redScenario("jwt/algorithms").steps[0]!;
   const status = worst(parts.map((part) => part.status));
   return { ...from, status, objects: [], checks: [], asked: [], matrices: [], ...changes, name };
