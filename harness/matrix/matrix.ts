@@ -1,5 +1,6 @@
 /** Puts runs with several versions of a mesh side by side: scenarios in rows, versions in columns. Pure. */
 
+import { nameItem } from "../model/items.ts";
 import { compareRuns, seenInCheck } from "../compare/compare.ts";
 import { compareVersions, explainsFailure } from "../compare/known.ts";
 import type { Seen } from "../model/comparison.ts";
@@ -163,12 +164,14 @@ function cellOf(
   };
 }
 
-function exceptionOf(scenario: ScenarioResult, { status, step, check, asked }: Part): Exception {
-  const { position, findings, reason } = check ?? asked ?? scenario;
+function exceptionOf(scenario: ScenarioResult, { status, step, ...part }: Part): Exception {
+  const { check } = part;
+  const item = check ?? part.asked ?? part.admission;
+  const { position, findings, reason } = item ?? scenario;
   const stepFindings =
     step === undefined ? scenario.steps.find((each) => each.findings !== undefined)?.findings : undefined;
   const found = findings ?? stepFindings;
-  const name = check?.name ?? (asked && `${asked.server} asked by ${asked.expected}`);
+  const name = item && nameItem(item);
   return {
     ...(step && { step: step.name }),
     ...(name !== undefined && { check: name }),
@@ -191,9 +194,11 @@ function explainsPart(
 ): boolean {
   if (status !== "failed" || step === undefined || check === undefined) return false;
   const { expected } = check;
+  const { body } = expected;
+  const text = typeof body === "object" ? ("is" in body ? body.is : undefined) : body;
   const asSeen: Seen = {
     ...{ status: "passed", answer: expected.status, by: expected.by },
-    ...(expected.body !== undefined && { body: expected.body }),
+    ...(text !== undefined && { body: text }),
     ...(expected.details !== undefined && { details: expected.details }),
   };
   const cell = { scenario: id, step: step.name, check: check.name };
