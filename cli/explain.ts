@@ -2,11 +2,15 @@
 
 import { CommanderError } from "commander";
 import { exitCodeOf, MeshproofError } from "../harness/model/errors.ts";
-import { warn } from "./streams.ts";
+import type * as z from "zod";
+import type { failure } from "../harness/model/outputs.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { printJson, warn } from "./streams.ts";
 
-/** Writes the error to standard error and returns the exit code. */
-export function explain(thrown: unknown): number {
+/** Writes the error to standard error and returns the exit code. @param json also print it as JSON on standard output */
+export function explain(thrown: unknown, { json = false }: { readonly json?: boolean } = {}): number {
   const error = unreachable(thrown) ?? thrown;
+  if (json && !(error instanceof CommanderError && error.exitCode === 0)) printJson({ error: asJson(error) });
   // commander has printed it already, and has the exit code for help or a mistake.
   if (error instanceof CommanderError) {
     if (error.code.startsWith("meshproof.")) warn(error.message);
@@ -32,6 +36,16 @@ export function unreachable(error: unknown): MeshproofError | undefined {
     });
   }
   return undefined;
+}
+
+/** The schema is `failure` in harness/model/outputs.ts. */
+function asJson(error: unknown): z.input<typeof failure>["error"] {
+  if (error instanceof MeshproofError) {
+    const { code, message, hint } = error;
+    return { code, message: redact(message), ...(hint !== undefined && { hint: redact(hint) }) };
+  }
+  const message = redact(error instanceof Error ? error.message : String(error));
+  return { code: error instanceof CommanderError ? "ERR_USAGE" : "ERR_INTERNAL", message };
 }
 
 function describe(error: unknown): string {

@@ -132,6 +132,8 @@ export async function main(args: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
-    return error instanceof Ended ? error.code : explain(error);
+    // What is behind kubectl is kubectl's own.
+    const json = args.includes("--json") && args[0] !== "kubectl";
+    return error instanceof Ended ? error.code : explain(error, { json });
   }
 }

@@ -6,6 +6,7 @@
  * ends cleanly; only missing output on standard output fails the command, and only at its end.
  */
 
+import type { Output, OUTPUTS } from "../harness/model/outputs.ts";
 import { printable } from "../harness/safe/visible.ts";
 import { redact } from "../harness/safe/redact.ts";
 import { escapeJson } from "../reports/json.ts";
@@ -84,6 +85,11 @@ export function warn(text: string): void {
 /** Prints JSON for a program. Control characters in strings are escapes, so that it is safe on a terminal. */
 export function printJson(value: unknown): void {
   printJsonText(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+/** Prints what a verb prints with --json, which has a published schema: docs/json.md. */
+export function printOutput<Verb extends keyof typeof OUTPUTS>(_verb: Verb, output: Output<Verb>): void {
+  printJson(output);
 }
 
 /** Like {@link printJson}, for JSON text with its line feed. */

@@ -8,6 +8,7 @@ import { runResult } from "../harness/model/result.ts";
 import { printJsonSchema } from "../harness/model/schema.ts";
 import { matrixFile } from "../harness/model/matrix.ts";
 import { againstFile } from "../harness/model/against.ts";
+import { failure, OUTPUTS } from "../harness/model/outputs.ts";
 import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
 import { upgradeFile } from "../harness/model/upgrade.ts";
@@ -28,6 +29,9 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ["reports/repro.schema.json", printJsonSchema(reproFile)],
     ["reports/against.schema.json", printJsonSchema(againstFile)],
     ["reports/upgrade.schema.json", printJsonSchema(upgradeFile)],
+    ...Object.entries({ ...OUTPUTS, error: failure }).map(
+      ([name, schema]) => [`schema/output/${name}.schema.json`, printJsonSchema(schema)] as const,
+    ),
     ["docs/scenarios.md", describeScenarios(scenarios)],
     ...renderedFiles(),
   ]);

@@ -2,7 +2,7 @@ import { Option } from "commander";
 import { cleanUp } from "../../clusters/existing/clean-up.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { work } from "../work.ts";
-import { print } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("cleanup", ["cleanup", "cleanup 20261125-080024-6455", "cleanup --context NAME"])
@@ -15,12 +15,14 @@ export const command = verb("cleanup", ["cleanup", "cleanup 20261125-080024-6455
     ),
   )
   .addOption(option.allowExec())
+  .addOption(option.json())
   .action(async (run: string | undefined, options) => finish(cleanup(run, options)));
 
 interface CleanupOptions {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly allowExec: readonly string[];
+  readonly json?: boolean;
 }
 
 export async function cleanup(run: string | undefined, options: CleanupOptions): Promise<number> {
@@ -40,7 +42,8 @@ export async function cleanup(run: string | undefined, options: CleanupOptions):
       throw new MeshproofError("ERR_USAGE", `there is no journal of a run ${run}: it has removed everything itself`, {
         ...(context === undefined ? { hint: "of a run on another machine the cluster knows: --context NAME" } : {}),
       });
-    print(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
+    if (options.json === true) printOutput("cleanup", { removed: lines });
+    else print(lines.length === 0 ? "there is nothing to clean up" : lines.join("\n"));
     return 0;
   });
 }

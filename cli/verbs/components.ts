@@ -16,7 +16,7 @@ import { placesOf } from "../cluster.ts";
 import type { PlaceFlags } from "../image-flags.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
-import { print, printJson, warn } from "../streams.ts";
+import { print, printOutput, warn } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("components", [
@@ -34,7 +34,7 @@ export const command = verb("components", [
       "unpack and verify the published images of this platform; another machine's are not run",
     ).choices(["linux/amd64", "linux/arm64"]),
   )
-  .option("--istioctl", "get istioctl of this Istio, and print only where it is")
+  .addOption(new Option("--istioctl", "get istioctl of this Istio, and print only where it is").conflicts("json"))
   .option("--keep-go-caches", "after a build, leave the caches of Go (several GB) for the next one")
   .option("--verify", "read everything again and compare it with its checksums")
   .option("--clean", "remove what no current component needs from the cache")
@@ -94,7 +94,7 @@ export async function components(options: ComponentsOptions): Promise<number> {
     });
   const found = await listComponents({ verify: options.verify ?? false });
   const damaged = found.filter(({ state }) => state === "corrupt");
-  if (options.json === true) printJson(found);
+  if (options.json === true) printOutput("components", found);
   else {
     const rows = found.map(({ name, version, state, bytes, digest, source }) => [
       name,

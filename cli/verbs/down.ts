@@ -3,23 +3,25 @@ import { makerOf, takeClusterLease } from "../cluster.ts";
 import type { MadeKind } from "../context.ts";
 import { work } from "../work.ts";
 import { newRunId } from "../run-id.ts";
-import { print } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("down", ["down", "down --name other"])
   .addOption(option.made())
   .addOption(option.name())
   .option("--force", "stop it although a run is at work on it, or although its API server does not answer")
+  .addOption(option.json())
   .action(async (options) => finish(down(options)));
 
 interface DownOptions {
   readonly cluster: MadeKind;
   readonly name: string;
   readonly force?: boolean;
+  readonly json?: boolean;
 }
 
 /** @throws ERR_CLUSTER_BUSY if another meshproof uses it */
-export async function down({ cluster: kind, name, force = false }: DownOptions): Promise<number> {
+export async function down({ cluster: kind, name, force = false, json }: DownOptions): Promise<number> {
   return work(async (work) => {
     const maker = await makerOf(kind);
     const running = force ? undefined : await maker.attach(name);
@@ -39,7 +41,8 @@ export async function down({ cluster: kind, name, force = false }: DownOptions):
     }
     const stopped = await maker.stop(name);
     work.clear();
-    print(stopped ? `cluster "${name}" is stopped` : `no cluster named "${name}" is running`);
+    if (json === true) printOutput("down", { cluster: kind, name, stopped });
+    else print(stopped ? `cluster "${name}" is stopped` : `no cluster named "${name}" is running`);
     return 0;
   });
 }

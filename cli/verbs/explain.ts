@@ -8,7 +8,7 @@ import { formatExplanation } from "../../reports/explanation.ts";
 import { makerOf } from "../cluster.ts";
 import { MADE_KINDS, type MadeKind } from "../context.ts";
 import { work } from "../work.ts";
-import { print, printJson } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { collect, finish, option, verb } from "../options.ts";
 import { hasProxyContainer } from "../../harness/mesh/proxy-container.ts";
 
@@ -65,7 +65,7 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
   return work(async ({ clear }) => {
     const explanation = await explainConfig(options);
     clear();
-    if (options.json === true) printJson({ ...explanation, text: formatExplanation(explanation) });
+    if (options.json === true) printOutput("explain", { ...explanation, text: formatExplanation(explanation) });
     else print(`${formatExplanation(explanation)}\n\n${NOT_ASKED}`);
     return 0;
   });

@@ -3,7 +3,7 @@ import { kindImages, type KindImage } from "../../clusters/kind/images.ts";
 import type { ImageFlags } from "../image-flags.ts";
 import { table } from "../table.ts";
 import { work } from "../work.ts";
-import { print, printJson } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("images", [
@@ -13,7 +13,11 @@ export const command = verb("images", [
   "images --build",
 ])
   .addOption(new Option("--cluster <kind>", "kind of cluster").choices(["kind"]).default("kind"))
-  .option("--build", "build the node image and all images in it from Debian packages and components")
+  .addOption(
+    new Option("--build", "build the node image and all images in it from Debian packages and components").conflicts(
+      "json",
+    ),
+  )
   .option("--resolve", "ask the registry which digests the tags have now")
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
@@ -43,7 +47,7 @@ export async function images(options: ImagesOptions): Promise<number> {
   const { kubernetes, imageMirror, imageDigest } = options;
   const listed = await kindImages({ kubernetes, mirror: imageMirror, digests: imageDigest });
   const found = options.resolve === true ? await resolveAll(listed) : listed;
-  if (options.json === true) printJson(found);
+  if (options.json === true) printOutput("images", found);
   else {
     print(
       table([

@@ -11,13 +11,19 @@ import { CONFIG } from "../config.ts";
 import { PROJECT, SCENARIOS } from "../context.ts";
 import { firstScenario } from "../init/files.ts";
 import { groupsOf, searchRepository } from "../init/find.ts";
-import { finish, verb } from "../options.ts";
-import { print } from "../streams.ts";
+import { finish, option, verb } from "../options.ts";
+import { print, printOutput } from "../streams.ts";
 import { create } from "./new.ts";
 
 export const command = verb("init", ["init", "init --scenarios tests/mesh"])
   .addOption(new Option("--scenarios <folder>", "the folder of the scenarios to be").default("mesh-tests"))
-  .action(async (options: { readonly scenarios: string }) => finish(init(options)));
+  .addOption(option.json())
+  .action(async (options: InitOptions) => finish(init(options)));
+
+interface InitOptions {
+  readonly scenarios: string;
+  readonly json?: boolean;
+}
 
 const WORKFLOW = ".github/workflows/meshproof.yml";
 
@@ -25,7 +31,7 @@ const WORKFLOW = ".github/workflows/meshproof.yml";
  * Sets up the repository of the working directory: a config, a first scenario for its own policies, and a workflow. Nothing is overwritten.
  * @throws ERR_USAGE where the folder of scenarios is not in the working directory
  */
-export async function init({ scenarios }: { readonly scenarios: string }): Promise<number> {
+export async function init({ scenarios, json }: InitOptions): Promise<number> {
   const root = process.cwd();
   const folder = path.resolve(scenarios);
   const shown = path.relative(root, folder);
@@ -46,20 +52,29 @@ export async function init({ scenarios }: { readonly scenarios: string }): Promi
       issuers: new Map([...issuers.values()].map(({ iss, name }) => [iss, name])),
       image: imageIn(await readFile(path.join(SCENARIOS, "workloads/nginx-proxy/nginx-proxy.yaml"), "utf8")),
     });
-  await write(
-    CONFIG,
-    configText(shown, path.relative(root, path.join(schema, "config.schema.json")), first?.namespaces ?? {}),
+  const config = configText(
+    shown,
+    path.relative(root, path.join(schema, "config.schema.json")),
+    first?.namespaces ?? {},
   );
-  for (const [file, text] of first?.files ?? []) await write(path.join(shown, file), text);
+  const files = [await write(CONFIG, config)];
+  for (const [file, text] of first?.files ?? []) files.push(await write(path.join(shown, file), text));
   if (first === undefined && !existsSync(path.join(folder, "team/first")))
-    await create("team/first", { scenarios: shown });
-  if (existsSync(".gitlab-ci.yml"))
-    print("this repository is built by GitLab: docs/ci/gitlab-ci.yml of meshproof is a job for it");
-  else await write(WORKFLOW, workflowText());
+    files.push(...(await create("team/first", shown)).map((file) => ({ file, written: true })));
+  const byGitlab = existsSync(".gitlab-ci.yml");
+  if (!byGitlab) files.push(await write(WORKFLOW, workflowText()));
+  const found = [...(group?.authentications ?? []), ...(group?.authorizations ?? [])];
+  const policies = found.map(({ object, file }) => ({ kind: object.kind, name: object.metadata.name, file }));
+  const { templates } = repository;
+  if (json === true) {
+    printOutput("init", { files, policies, open: first?.open === true, templates });
+    return 0;
+  }
+  for (const { file, written } of files) print(written ? `wrote ${file}` : `kept ${file}, which is there already`);
+  if (byGitlab) print("this repository is built by GitLab: docs/ci/gitlab-ci.yml of meshproof is a job for it");
   if (group !== undefined) {
-    const found = [...group.authentications, ...group.authorizations];
     print(
-      `\nThe first scenario tests ${found.map(({ object, file }) => `${object.kind} ${object.metadata.name} (${file})`).join(", ")}.`,
+      `\nThe first scenario tests ${policies.map(({ kind, name, file }) => `${kind} ${name} (${file})`).join(", ")}.`,
     );
     print(
       first?.open === true
@@ -70,7 +85,7 @@ export async function init({ scenarios }: { readonly scenarios: string }): Promi
     print(
       "\nThis repository has no RequestAuthentication or AuthorizationPolicy of a workload that can be read: the scenario is an example.",
     );
-  for (const file of repository.templates)
+  for (const file of templates)
     print(`${file} is a template: a scenario applies the output of a command, such as command: [helm, template, …].`);
   print(`
 Next:
@@ -80,14 +95,15 @@ Add results/ to .gitignore. docs/your-own-policies.md explains the rest.`);
   return 0;
 }
 
-async function write(file: string, text: string): Promise<void> {
+/** Never overwrites. @returns whether it wrote the file */
+async function write(file: string, text: string): Promise<{ readonly file: string; readonly written: boolean }> {
   await mkdir(path.dirname(file), { recursive: true });
   try {
     await writeFile(file, text, { flag: "wx" });
-    print(`wrote ${file}`);
+    return { file, written: true };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    print(`kept ${file}, which is there already`);
+    return { file, written: false };
   }
 }
 

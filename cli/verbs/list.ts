@@ -1,7 +1,7 @@
 import { countItems } from "../../harness/model/items.ts";
 import { readScenarios } from "../context.ts";
 import { table } from "../table.ts";
-import { print, printJson } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("list", ["list", "list 'jwt/*'", "list --tag documented --json"])
@@ -30,7 +30,7 @@ export async function list(names: readonly string[], options: ListOptions): Prom
     checks: countItems(steps),
     file: position.file,
   }));
-  if (options.json === true) printJson(rows);
+  if (options.json === true) printOutput("list", rows);
   else
     print(
       table([["SCENARIO", "CHECKS", "TITLE"], ...rows.map(({ id, checks, title }) => [id, String(checks), title])]),

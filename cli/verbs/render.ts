@@ -1,3 +1,4 @@
+import { parseAllDocuments } from "yaml";
 import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { substitute } from "../../harness/scenario/index.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
@@ -6,12 +7,13 @@ import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { readScenarios } from "../context.ts";
-import { printYaml } from "../streams.ts";
+import { printOutput, printYaml } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("render", ["render jwt/algorithms", "render jwt/algorithms | kubectl apply -f -"])
   .argument("<scenario>", "its id or name")
   .addOption(option.scenarios())
+  .addOption(option.json())
   .action(async (scenario: string, options) => finish(render(scenario, options)));
 
 /** Placeholders for values that only a run has. An address of TEST-NET-1 (RFC 5737) replaces that of the pod outside the mesh. */
@@ -22,24 +24,60 @@ const UNKNOWN = {
   fresh: "fresh",
 };
 
-export async function render(name: string, options: { readonly scenarios: string }): Promise<number> {
+interface RenderOptions {
+  readonly scenarios: string;
+  readonly json?: boolean;
+}
+
+export async function render(name: string, options: RenderOptions): Promise<number> {
   const [scenario, ...others] = await readScenarios(options.scenarios, [name], []);
   if (scenario === undefined || others.length > 0)
     throw new MeshproofError("ERR_USAGE", `render takes one scenario, "${name}" means ${1 + others.length}`, {
       hint: `name one of ${[scenario, ...others].map((each) => each?.id).join(", ")}`,
     });
-  printYaml(await renderScenario(scenario, issuersDirsOf(options.scenarios)));
+  const rendered = await renderSteps(scenario, issuersDirsOf(options.scenarios));
+  if (options.json === true)
+    printOutput("render", {
+      scenario: scenario.id,
+      steps: rendered.map(({ applies, ...step }) => ({
+        ...step,
+        applies: applies.map(({ file, yaml }) => ({
+          file,
+          objects: parseAllDocuments(yaml).flatMap((document): readonly Record<string, unknown>[] => {
+            const object = document.toJS() as Record<string, unknown> | null;
+            return object === null ? [] : [object];
+          }),
+        })),
+      })),
+    });
+  else printYaml(formatSteps(scenario, rendered));
   return 0;
 }
 
-async function renderScenario(scenario: Scenario, issuersDirs: readonly string[]): Promise<string> {
-  const files = scenario.steps.flatMap(({ apply }) => apply);
+interface RenderedStep {
+  readonly name: string;
+  /** Files whose objects it deletes. */
+  readonly deletes: string[];
+  readonly applies: readonly { readonly file: string; readonly yaml: string }[];
+}
+
+async function renderSteps({ steps }: Scenario, issuersDirs: readonly string[]): Promise<RenderedStep[]> {
+  const files = steps.flatMap(({ apply }) => apply);
   const values = await substitutionValues(await createTokenFactory({ issuersDirs }), files, UNKNOWN);
-  const steps = scenario.steps.map((step, index) =>
+  return steps.map((step) => ({
+    name: step.name,
+    deletes: step.delete.map(({ file }) => file),
+    applies: step.apply.map((file) => ({ file: file.file, yaml: substitute(file, values).yaml })),
+  }));
+}
+
+function formatSteps(scenario: Scenario, rendered: readonly RenderedStep[]): string {
+  const files = scenario.steps.flatMap(({ apply }) => apply);
+  const steps = rendered.map(({ name, deletes, applies }, index) =>
     [
-      `# Step ${index + 1}: ${step.name}`,
-      ...step.delete.map(({ file }) => `# deletes what ${file} applied`),
-      ...step.apply.map((file) => `---\n# ${file.file}\n${substitute(file, values).yaml}`),
+      `# Step ${index + 1}: ${name}`,
+      ...deletes.map((file) => `# deletes what ${file} applied`),
+      ...applies.map(({ file, yaml }) => `---\n# ${file}\n${yaml}`),
     ].join("\n"),
   );
   const used = new Set(files.flatMap(({ uses }) => uses.map(({ name }) => name)));

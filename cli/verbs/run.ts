@@ -8,13 +8,14 @@ import type { RunResult, Shard } from "../../harness/model/result.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { parseShard, takeShard } from "../../harness/shards.ts";
 import { exitCode, formatSummary, readResults, REPORT, tryFolder } from "../../reports/index.ts";
+import { formatJson } from "../../reports/json.ts";
 import { addToStepSummary, annotate } from "../annotate.ts";
 import { commandOf } from "../command-line.ts";
 import { flagsOf, type ImageFlags } from "../image-flags.ts";
 import { MADE_KINDS, type MadeKind, readAndSelect, SCENARIOS } from "../context.ts";
 import { runPlaywright } from "../playwright/start.ts";
 import { work } from "../work.ts";
-import { isTerminal, print, printPainted, warn } from "../streams.ts";
+import { isTerminal, print, printJson, printJsonText, printPainted, warn } from "../streams.ts";
 import { finish, option, seconds, verb } from "../options.ts";
 
 export const command = verb("run", [
@@ -58,6 +59,7 @@ export const command = verb("run", [
   )
   .addOption(option.install())
   .addOption(option.scenarios())
+  .addOption(option.json())
   .action(async (names: string[], options) => finish(run(names, options)));
 
 interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
@@ -77,6 +79,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   readonly limit?: number;
   readonly pushLimit?: number;
   readonly install?: boolean;
+  readonly json?: boolean;
   readonly scenarios: string;
   readonly profile: string;
 }
@@ -103,7 +106,8 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
             tell: work.progress,
           });
     if (again.length === 0) {
-      print(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
+      if (options.json === true) printJson(null);
+      else print(`nothing that was selected failed in ${options.rerunFailed ?? ""}: there is nothing to run again`);
       return 0;
     }
     const { scenarios, shard } =
@@ -123,6 +127,7 @@ export async function run(names: readonly string[], options: RunVerbOptions): Pr
       result(result) {
         told = result;
         work.clear();
+        if (options.json === true) return printJsonText(formatJson(result));
         annotate(result);
         printPainted(formatSummary(result, { color: isTerminal(), report: path.relative("", pathOf(result, REPORT)) }));
       },

@@ -9,7 +9,7 @@ import { DEFAULT_NAME, readScenarios, type MadeKind } from "../context.ts";
 import { prepareHost } from "../host.ts";
 import { work } from "../work.ts";
 import { newRunId } from "../run-id.ts";
-import { print } from "../streams.ts";
+import { print, printOutput } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
 
 export const command = verb("up", ["up", "up --name other --istio 1.30"])
@@ -24,12 +24,14 @@ export const command = verb("up", ["up", "up --name other --istio 1.30"])
   .addOption(option.kubernetes())
   .addOption(option.install())
   .addOption(option.scenarios())
+  .addOption(option.json())
   .action(async (options) => finish(up(options)));
 
 interface UpOptions extends ImageFlags, WantedMesh {
   readonly cluster: MadeKind;
   readonly name: string;
   readonly install?: boolean;
+  readonly json?: boolean;
   readonly scenarios: string;
 }
 
@@ -68,6 +70,10 @@ export async function up(options: UpOptions): Promise<number> {
       throw error;
     }
     work.clear();
+    if (options.json === true) {
+      printOutput("up", { cluster: handle.info, kubeconfig: cluster.kubeconfig });
+      return 0;
+    }
     const { kubernetes, istio, envoy } = handle.info.versions;
     const kind = options.cluster === "embedded" ? "" : ` --cluster ${options.cluster}`;
     const name = `${kind}${options.name === DEFAULT_NAME ? "" : ` --name ${options.name}`}`;

@@ -11,7 +11,7 @@ import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { formatAllowance, parseAllowance, upgradeExitCode } from "../../harness/upgrade/upgrade.ts";
 import type { runUpgrade as RunUpgrade, UpgradeTask } from "../../harness/upgrade/run-upgrade.ts";
 import { formatDiff, pointLatest, writeDiff } from "../../reports/index.ts";
-import { formatUpgrade, writeUpgrade } from "../../reports/upgrade.ts";
+import { formatUpgrade, formatUpgradeJson, writeUpgrade } from "../../reports/upgrade.ts";
 import { runInChild } from "../child-run.ts";
 import { makerOf, takeClusterLease } from "../cluster.ts";
 import { flagsOf, type ImageFlags } from "../image-flags.ts";
@@ -22,7 +22,7 @@ import { work, type Work } from "../work.ts";
 import { KNOWN_CHANGES } from "./diff.ts";
 import { newRunId } from "../run-id.ts";
 import { note } from "./run.ts";
-import { print } from "../streams.ts";
+import { print, printJsonText } from "../streams.ts";
 import { finish, option, verb, whole } from "../options.ts";
 
 export const command = verb("upgrade", [
@@ -58,6 +58,7 @@ export const command = verb("upgrade", [
   .option("--name <cluster>", "the cluster's name while it runs")
   .option("--results <folder>", "where reports are written, a folder per upgrade", "results")
   .addOption(option.install())
+  .addOption(option.json())
   .addOption(option.scenarios())
   .action(async (names: string[], options) => finish(upgrade(names, options)));
 
@@ -74,6 +75,7 @@ interface UpgradeVerbOptions extends ImageFlags {
   readonly maxUnavailable: string;
   readonly results: string;
   readonly install?: boolean;
+  readonly json?: boolean;
   readonly scenarios: string;
 }
 
@@ -116,9 +118,8 @@ export async function upgrade(names: readonly string[], options: UpgradeVerbOpti
     const { html } = await writeUpgrade(upgrade, folder);
     await pointLatest(folder, note);
     work.clear();
-    print(formatUpgrade(upgrade));
-    print(formatDiff(comparison));
-    print(`page: ${path.relative("", html)}`);
+    if (options.json === true) printJsonText(formatUpgradeJson(upgrade));
+    else print([formatUpgrade(upgrade), formatDiff(comparison), `page: ${path.relative("", html)}`].join("\n"));
     return upgradeExitCode(upgrade);
   });
 }

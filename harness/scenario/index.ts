@@ -1,5 +1,5 @@
 export { lintScenarios } from "./lint.ts";
-export { loadScenarios } from "./load.ts";
+export { loadScenarios, loadUnsaved } from "./load.ts";
 export type { Loaded } from "./load.ts";
 export { formatProblem, invalidScenarios } from "./problem.ts";
 export type { Problem } from "./problem.ts";

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inLanes } from "../lanes.ts";
 import { workloadsDirsOf } from "./brought.ts";
-import { foldersOf, readManifests } from "./load.ts";
+import { foldersOf, readManifests } from "./folders.ts";
 import { readManifest } from "./manifest.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -27,17 +27,19 @@ export interface LintFiles {
  * Finds probable mistakes in scenarios that load.
  * @param root the folder `scenarios`
  * @param base the base of the scenarios' positions, as given to `loadScenarios`
+ * @param unsaved the text of the only scenario, if it is not in its file
  */
 export async function lintScenarios(
   scenarios: readonly Scenario[],
   root: string,
   base: string = dirname(join(root)),
+  unsaved?: string,
 ): Promise<Problem[]> {
   const services = new Map((await inLanes(workloadsDirsOf(root), readServices)).flatMap((found) => [...found]));
   const problems = await inLanes(scenarios, async (scenario) => {
     const file = join(base, scenario.position.file);
     return lintScenario(scenario, {
-      scenario: await readFile(file, "utf8"),
+      scenario: unsaved ?? (await readFile(file, "utf8")),
       manifests: await readManifests(dirname(file)),
       services,
     });

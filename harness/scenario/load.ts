@@ -1,16 +1,15 @@
 /** Reads scenario folders, and finds every mistake that can be found without a cluster, all at once. */
 
-import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
-import { inLanes } from "../lanes.ts";
 import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../model/token.ts";
-import { issuersDirsOf, workloadsDirsOf } from "./brought.ts";
 import { readAdmission } from "./admission.ts";
+import { issuersDirsOf } from "./brought.ts";
 import { expandChecks } from "./expand.ts";
+import { foldersOf, readIfThere, readManifests, workloadNames } from "./folders.ts";
 import { checkManifest, namesIn, pickManifest, readManifest } from "./manifest.ts";
 import { readSource, type SourceText } from "../policies/source.ts";
 import { translatePolicies } from "../policies/translate.ts";
@@ -69,23 +68,46 @@ export async function loadScenarios(
     if (group === "workloads" || group === "issuers") continue;
     for (const name of await foldersOf(join(root, group))) {
       const folder = join(root, group, name);
-      const path = join(folder, "scenario.yaml");
-      const text = await readIfThere(path);
+      const text = await readIfThere(join(folder, "scenario.yaml"));
       if (text === undefined) {
         const position = { file: nameFile(folder), line: 1, column: 1 };
         problems.push({ position, message: "the folder has no scenario.yaml" });
         continue;
       }
-      const manifests = await readManifests(folder);
-      const readOwn = (source: OwnPolicies): SourceText =>
-        readSource(source, resolve(folder), nameFileOf(resolve(base)));
-      const loaded = parseScenario(text, nameFile(path), { workloads, issuers, manifests, readOwn, namespaces });
+      const loaded = await loadFolder(folder, text, { base, workloads, issuers, namespaces });
       if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
       problems.push(...loaded.problems);
       warnings.push(...loaded.warnings);
     }
   }
   return { scenarios, problems: sortProblems(problems), warnings };
+}
+
+/**
+ * Loads one scenario whose text is not in its file, or not yet. Its manifests are those of its folder, if there is one.
+ * @param folder `…/<group>/<name>`
+ */
+export async function loadUnsaved(
+  root: string,
+  folder: string,
+  text: string,
+  { base = dirname(join(root)), namespaces = {} }: LoadOptions = {},
+): Promise<Loaded> {
+  const { issuers, problems: strange } = await readIssuers(issuersDirsOf(root), nameFileOf(base));
+  const around = { base, workloads: await workloadNames(root), issuers, namespaces };
+  const { scenario, problems, warnings } = await loadFolder(folder, text, around);
+  const isSound = problems.length === 0 && scenario !== undefined;
+  return { scenarios: isSound ? [scenario] : [], problems: sortProblems([...strange, ...problems]), warnings };
+}
+
+async function loadFolder(
+  folder: string,
+  text: string,
+  { base, ...around }: Pick<Surroundings, "workloads" | "issuers" | "namespaces"> & { readonly base: string },
+): Promise<ReturnType<typeof parseScenario>> {
+  const manifests = await readManifests(folder);
+  const readOwn = (source: OwnPolicies): SourceText => readSource(source, resolve(folder), nameFileOf(resolve(base)));
+  return parseScenario(text, nameFileOf(base)(join(folder, "scenario.yaml")), { ...around, manifests, readOwn });
 }
 
 function nameFileOf(base: string): (path: string) => string {
@@ -300,37 +322,6 @@ function featuresOf(steps: readonly StepSpec[]): Scenario["features"] {
 
 function filesOf(node: Node | undefined): Node[] {
   return node === undefined ? [] : kindOf(node) === "list" ? itemsOf(node) : [node];
-}
-
-/** The names of the workloads that scenarios of a folder may need. */
-async function workloadNames(root: string): Promise<string[]> {
-  const found = await inLanes(workloadsDirsOf(root), foldersOf);
-  return [...new Set(found.flat())].sort();
-}
-
-/** The names of a folder's subfolders; empty if the folder does not exist. */
-export async function foldersOf(path: string): Promise<string[]> {
-  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
-    throw error;
-  });
-  return entries
-    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
-    .map(({ name }) => name)
-    .sort();
-}
-
-/** The text of a folder's YAML files, by name. */
-export async function readManifests(folder: string): Promise<Map<string, string>> {
-  const names = (await readdir(folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
-  return new Map(await inLanes(names, async (name) => [name, await readFile(join(folder, name), "utf8")] as const));
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
 }
 
 /** The value was checked against the schema before. */

@@ -1,0 +1,41 @@
+/** Reads the files and folders of scenarios. */
+
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { inLanes } from "../lanes.ts";
+import { workloadsDirsOf } from "./brought.ts";
+
+/** The names of the workloads that scenarios of a folder may need. */
+export async function workloadNames(root: string): Promise<string[]> {
+  const found = await inLanes(workloadsDirsOf(root), foldersOf);
+  return [...new Set(found.flat())].sort();
+}
+
+/** The names of a folder's subfolders; empty if the folder does not exist. */
+export async function foldersOf(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
+    throw error;
+  });
+  return entries
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith("."))
+    .map(({ name }) => name)
+    .sort();
+}
+
+/** The text of a folder's YAML files, by name. */
+export async function readManifests(folder: string): Promise<Map<string, string>> {
+  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  const names = entries.filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+  return new Map(await inLanes(names, async (name) => [name, await readFile(join(folder, name), "utf8")] as const));
+}
+
+export async function readIfThere(path: string): Promise<string | undefined> {
+  return await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+}
