@@ -27,8 +27,8 @@ export type MadeKind = (typeof MADE_KINDS)[number];
 export const DEFAULT_NAME = "default";
 
 /**
- * Loads all scenarios and selects some.
- * @throws MeshproofError ERR_SCENARIO_INVALID with every problem of every scenario, ERR_NOTHING_SELECTED, ERR_USAGE
+ * Loads scenarios and selects some.
+ * @throws MeshproofError ERR_SCENARIO_INVALID with every problem of every scenario that was read, ERR_NOTHING_SELECTED, ERR_USAGE
  */
 export async function readScenarios(
   folder: string,
@@ -38,17 +38,23 @@ export async function readScenarios(
   return (await readAndSelect(folder, names, tags)).selected;
 }
 
-/** The same, with all scenarios, and how they were loaded. */
+/**
+ * The same, with all scenarios that were read, and how they were loaded. Where each name is one scenario's, the others are not read.
+ * @param options.whole whether all are needed
+ */
 export async function readAndSelect(
   folder: string,
   names: readonly string[],
   tags: readonly string[],
+  options: { readonly whole?: boolean } = {},
 ): Promise<Record<"all" | "selected", Scenario[]> & { readonly loadedBy: LoadOptions }> {
   // Imported here, because --help does not need it.
-  const { formatProblem, invalidScenarios, loadScenarios, selectScenarios } =
+  const { formatProblem, idsNamed, invalidScenarios, loadScenarios, selectScenarios } =
     await import("../harness/scenario/index.ts");
   const loadedBy = await loadOptions();
-  const { scenarios, problems, warnings } = await loadScenarios(path.resolve(folder), loadedBy);
+  const root = path.resolve(folder);
+  const only = options.whole === true ? undefined : await idsNamed(root, names);
+  const { scenarios, problems, warnings } = await loadScenarios(root, { ...loadedBy, only });
   for (const warning of warnings) warn(`warning: ${formatProblem(warning)}`);
   refuseEmpty(folder, { scenarios, problems });
   if (problems.length > 0) throw invalidScenarios(problems);

@@ -96,7 +96,9 @@ export interface ExistingFlags {
 export async function run(names: readonly string[], options: RunVerbOptions): Promise<number> {
   return work(async (work) => {
     refuseMixedOptions(options);
-    const { all, selected, loadedBy } = await readAndSelect(options.scenarios, names, options.tag);
+    const { all, selected, loadedBy } = await readAndSelect(options.scenarios, names, options.tag, {
+      whole: options.rerunFailed !== undefined,
+    });
     const again =
       options.rerunFailed === undefined
         ? selected

@@ -4,6 +4,29 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inLanes } from "../lanes.ts";
 import { workloadsDirsOf } from "./brought.ts";
+import { idOf } from "./select.ts";
+
+/** The file that makes a folder a scenario. */
+export const FILE = "scenario.yaml";
+
+/** `<group>/<name>` of every folder that may be a scenario's. */
+export async function idsIn(root: string): Promise<string[]> {
+  const groups = (await foldersOf(root)).filter((group) => group !== "workloads" && group !== "issuers");
+  return (
+    await inLanes(groups, async (group) => (await foldersOf(join(root, group))).map((name) => `${group}/${name}`))
+  ).flat();
+}
+
+/**
+ * The ids of the scenarios that are named, if each name is that of one scenario and its folder is there. The others need not be read then,
+ * and a mistake in one of them is not found.
+ */
+export async function idsNamed(root: string, names: readonly string[]): Promise<string[] | undefined> {
+  const ids = [...new Set(names.map(idOf))].sort();
+  if (ids.length === 0 || ids.some((id) => !/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(id))) return undefined;
+  const found = await inLanes(ids, (id) => readIfThere(join(root, id, FILE)));
+  return found.includes(undefined) ? undefined : ids;
+}
 
 /** The names of the workloads that scenarios of a folder may need. */
 export async function workloadNames(root: string): Promise<string[]> {

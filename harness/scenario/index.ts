@@ -1,3 +1,4 @@
+export { idsNamed } from "./folders.ts";
 export { lintScenarios } from "./lint.ts";
 export { loadScenarios, loadUnsaved } from "./load.ts";
 export type { Loaded } from "./load.ts";

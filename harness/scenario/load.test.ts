@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, it, test } from "node:test";
 import { parseIssuer } from "../tokens/issuer.ts";
+import { idsNamed } from "./folders.ts";
 import { loadScenarios, parseScenario } from "./load.ts";
 import type { Surroundings } from "./load.ts";
 import { formatProblem } from "./problem.ts";
@@ -505,9 +506,9 @@ test("old names of keys work, each with a warning that names the new one", () =>
   ]);
 });
 
-test("loads every group and collects the problems of all folders", async (t) => {
+/** A folder with two scenarios, one of them broken, a folder without one, and a broken issuer. */
+async function brokenFolder(): Promise<string> {
   const base = await mkdtemp(join(tmpdir(), "meshproof-test-"));
-  t.after(() => rm(base, { recursive: true }));
   const files = {
     "scenarios/issuers/corp.yaml": ISSUERS.corp,
     "scenarios/issuers/broken.yaml": "iss: x\nkeys: [{ kid: a, alg: RS265 }]\n",
@@ -522,6 +523,12 @@ test("loads every group and collects the problems of all folders", async (t) => 
     await mkdir(dirname(join(base, path)), { recursive: true });
     await writeFile(join(base, path), text);
   }
+  return base;
+}
+
+test("loads every group and collects the problems of all folders", async (t) => {
+  const base = await brokenFolder();
+  t.after(() => rm(base, { recursive: true }));
   const { scenarios, problems } = await loadScenarios(join(base, "scenarios"));
   assert.deepEqual(
     scenarios.map(({ id }) => id),
@@ -533,6 +540,35 @@ test("loads every group and collects the problems of all folders", async (t) => 
     'scenarios/jwt/other/scenario.yaml:15:14 there is no manifest "policy.yaml" in the scenario\'s folder',
     "scenarios/paths/empty:1:1 the folder has no scenario.yaml",
   ]);
+});
+
+test("reads only the folders that are named, each of which must be a scenario's", async (t) => {
+  const base = await brokenFolder();
+  t.after(() => rm(base, { recursive: true }));
+  const root = join(base, "scenarios");
+  const { scenarios, problems } = await loadScenarios(root, { only: ["jwt/example"] });
+  assert.deepEqual(
+    scenarios.map(({ id }) => id),
+    ["jwt/example"],
+  );
+  assert.ok(!problems.some(({ position }) => position.file.includes("other")));
+
+  const named: readonly (readonly [names: string[], ids: string[] | undefined])[] = [
+    [["jwt/example"], ["jwt/example"]],
+    [
+      ["scenarios/jwt/other/scenario.yaml", "jwt/example", "./scenarios/jwt/other/"],
+      ["jwt/example", "jwt/other"],
+    ],
+    [[], undefined],
+    [["example"], undefined],
+    [["jwt/*"], undefined],
+    [["jwt/example", "jwt"], undefined],
+    [["jwt/exampel"], undefined],
+    [["paths/empty"], undefined],
+    [["../scenarios/jwt/example"], ["jwt/example"]],
+    [["jwt/.."], undefined],
+  ];
+  for (const [names, ids] of named) assert.deepEqual(await idsNamed(root, names), ids, names.join(" "));
 });
 
 test("rows may name a method or a request, columns several tokens, and an expectation a policy", () => {

@@ -9,7 +9,7 @@ import type { Issuer } from "../model/token.ts";
 import { readAdmission } from "./admission.ts";
 import { issuersDirsOf } from "./brought.ts";
 import { expandChecks } from "./expand.ts";
-import { foldersOf, readIfThere, readManifests, workloadNames } from "./folders.ts";
+import { FILE, idsIn, readIfThere, readManifests, workloadNames } from "./folders.ts";
 import { checkManifest, namesIn, pickManifest, readManifest } from "./manifest.ts";
 import { readSource, type SourceText } from "../policies/source.ts";
 import { translatePolicies } from "../policies/translate.ts";
@@ -41,6 +41,8 @@ export interface LoadOptions {
   /** The base of file names in positions; default the parent of `root`. */
   readonly base?: string;
   readonly namespaces?: NamespaceMap | undefined;
+  /** Ids of folders that exist: only these are read. */
+  readonly only?: readonly string[] | undefined;
 }
 
 export interface Loaded {
@@ -57,28 +59,25 @@ export interface Loaded {
  */
 export async function loadScenarios(
   root: string,
-  { base = dirname(join(root)), namespaces = {} }: LoadOptions = {},
+  { base = dirname(join(root)), namespaces = {}, only }: LoadOptions = {},
 ): Promise<Loaded> {
   const nameFile = nameFileOf(base);
   const { issuers, problems } = await readIssuers(issuersDirsOf(root), nameFile);
   const workloads = await workloadNames(root);
   const scenarios: Scenario[] = [];
   const warnings: Problem[] = [];
-  for (const group of await foldersOf(root)) {
-    if (group === "workloads" || group === "issuers") continue;
-    for (const name of await foldersOf(join(root, group))) {
-      const folder = join(root, group, name);
-      const text = await readIfThere(join(folder, "scenario.yaml"));
-      if (text === undefined) {
-        const position = { file: nameFile(folder), line: 1, column: 1 };
-        problems.push({ position, message: "the folder has no scenario.yaml" });
-        continue;
-      }
-      const loaded = await loadFolder(folder, text, { base, workloads, issuers, namespaces });
-      if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
-      problems.push(...loaded.problems);
-      warnings.push(...loaded.warnings);
+  for (const id of only ?? (await idsIn(root))) {
+    const folder = join(root, id);
+    const text = await readIfThere(join(folder, FILE));
+    if (text === undefined) {
+      const position = { file: nameFile(folder), line: 1, column: 1 };
+      problems.push({ position, message: `the folder has no ${FILE}` });
+      continue;
     }
+    const loaded = await loadFolder(folder, text, { base, workloads, issuers, namespaces });
+    if (loaded.problems.length === 0) scenarios.push(loaded.scenario!);
+    problems.push(...loaded.problems);
+    warnings.push(...loaded.warnings);
   }
   return { scenarios, problems: sortProblems(problems), warnings };
 }
@@ -107,7 +106,7 @@ async function loadFolder(
 ): Promise<ReturnType<typeof parseScenario>> {
   const manifests = await readManifests(folder);
   const readOwn = (source: OwnPolicies): SourceText => readSource(source, resolve(folder), nameFileOf(resolve(base)));
-  return parseScenario(text, nameFileOf(base)(join(folder, "scenario.yaml")), { ...around, manifests, readOwn });
+  return parseScenario(text, nameFileOf(base)(join(folder, FILE)), { ...around, manifests, readOwn });
 }
 
 function nameFileOf(base: string): (path: string) => string {
@@ -171,7 +170,7 @@ export function parseScenario(
   const tokenNames = tokens.map(({ key }) => key);
   const files = new Map(
     [...manifests].flatMap(([each, content]) =>
-      each === "scenario.yaml" ? [] : [[each, readManifest(content, `${folder}/${each}`)] as const],
+      each === FILE ? [] : [[each, readManifest(content, `${folder}/${each}`)] as const],
     ),
   );
   const namespaces = { ...usual, ...(valueOf(spec, "namespaces")?.toJSON() as NamespaceMap | undefined) };

@@ -17,7 +17,7 @@ export interface Selection {
  * @throws MeshproofError ERR_NOTHING_SELECTED if a name or the whole selection matches nothing; it suggests close names
  */
 export function selectScenarios(scenarios: readonly Scenario[], { names, tags }: Selection): Scenario[] {
-  const patterns = names.map(normalize);
+  const patterns = names.map(idOf);
   const lost = patterns.filter((pattern) => !scenarios.some(({ id }) => matchesName(id, pattern)));
   if (lost.length > 0) {
     const known = scenarios.flatMap(({ id }) => [id, nameOf(id)]);
@@ -45,7 +45,7 @@ function nothingSelected(message: string, hint: string | undefined): MeshproofEr
 }
 
 /** Turns a path from shell completion (`./scenarios/jwt/x/`, `…/scenario.yaml`) into the scenario's id. */
-function normalize(name: string): string {
+export function idOf(name: string): string {
   return name
     .replace(/^(\.\/)?(.*\/)?scenarios\//, "")
     .replace(/\/scenario\.yaml$/, "")
