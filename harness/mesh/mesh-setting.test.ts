@@ -75,6 +75,10 @@ test("a setting goes into the mesh config and out of it again", () => {
   const merged = withSetting(none, { pathNormalization: "MERGE_SLASHES" });
   assert.match(merged, /normalization: MERGE_SLASHES\n/);
   assert.deepEqual(parse(withSetting(merged, {})), parse(before));
+  const aliased = withSetting(before, { trustDomainAliases: ["old.example"] });
+  assert.match(aliased, /^trustDomainAliases:\n {2}- old.example$/m);
+  assert.equal(withSetting(aliased, { trustDomainAliases: ["old.example"] }), aliased);
+  assert.deepEqual(parse(withSetting(aliased, {})), parse(before));
 });
 
 test("istiod has a setting when its own mesh config says so", () => {
@@ -86,5 +90,10 @@ test("istiod has a setting when its own mesh config says so", () => {
   assert.ok(!hasSetting(mesh({}, ...providers), { pathNormalization: "NONE" }));
   assert.ok(!hasSetting(mesh({ normalization: "NONE" }, ...providers), {}));
   assert.ok(!hasSetting("{}", {}));
+  const trustDomainAliases = ["old.example"];
+  const aliased = JSON.stringify({ ...JSON.parse(mesh({}, ...providers)), trustDomainAliases });
+  assert.ok(hasSetting(aliased, { trustDomainAliases }));
+  assert.ok(!hasSetting(aliased, {}));
+  assert.ok(!hasSetting(mesh({}, ...providers), { trustDomainAliases }));
   assert.ok(!hasSetting(mesh({}, "sample-ext-authz-http"), {}));
 });

@@ -16,6 +16,9 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
 /** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
+/** istiod's setting for several CUSTOM providers at one workload (pilot/pkg/features/security.go): off by default. */
+const MULTIPLE_EXT_AUTHZ_ENV = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS";
+
 const LIMIT_MS = 120_000;
 
 /** How long a proxy may take to connect to a new istiod. */
@@ -46,13 +49,14 @@ export async function setMesh(
   const [istiod] = items;
   const name = istiod?.metadata?.name;
   if (!name) throw new MeshproofError("ERR_MESH_SETTING", "the mesh has no istiod");
-  const wanted = setting.jwksFetch ?? "istiod";
   const where = { name: name.replace("istiod", "istio"), namespace: ROOT_NAMESPACE };
   const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
   const mesh = withSetting(before, setting);
   const restart = options.restart === true;
-  const fetches = jwksFetcherOf(istiod) === wanted;
-  if (fetches && mesh === before && !restart) return false;
+  const fits =
+    jwksFetcherOf(istiod) === (setting.jwksFetch ?? "istiod") &&
+    (envOf(istiod, MULTIPLE_EXT_AUTHZ_ENV) === "true") === (setting.multipleExtAuthz ?? false);
+  if (fits && mesh === before && !restart) return false;
   if (options.fixed === true)
     throw new MeshproofError(
       "ERR_MESH_SETTING",
@@ -60,11 +64,11 @@ export async function setMesh(
       { hint: "run it with --lanes 1" },
     );
   const configMap = { apiVersion: "v1", kind: "ConfigMap", metadata: where, data: { mesh } };
-  const reload = options.reload === true && fetches && !restart;
+  const reload = options.reload === true && fits && !restart;
   if (reload && (await reloadMesh(kube, configMap, setting, options))) return true;
   if (mesh !== before) await patch(kube, configMap);
   // After a reload the annotation of the mesh config is not that of the pod's.
-  await patch(kube, patchFor(name, wanted, mesh, restart || reload));
+  await patch(kube, patchFor(name, setting, mesh, restart || reload));
   await waitForDeployment(kube, ROOT_NAMESPACE, name, { limitMs: LIMIT_MS, ...options });
   const pod = await untilAlone(kube, options);
   await untilMeshRead(kube, pod, setting, options);
@@ -110,8 +114,13 @@ async function patch(kube: Kube, object: V1ConfigMap | V1Deployment): Promise<vo
  * The mesh config (YAML) with this setting, otherwise unchanged; the same text if it has the setting already. The extension providers
  * are always there: only a CUSTOM policy that names one reads them.
  */
-export function withSetting(mesh: string, { pathNormalization = "BASE" }: MeshSetting): string {
+export function withSetting(
+  mesh: string,
+  { pathNormalization = "BASE", trustDomainAliases = [] }: MeshSetting,
+): string {
   const document = parseDocument(mesh);
+  if (trustDomainAliases.length === 0) document.delete("trustDomainAliases");
+  else document.set("trustDomainAliases", trustDomainAliases);
   if (pathNormalization === "BASE") document.delete("pathNormalization");
   else document.set("pathNormalization", { normalization: pathNormalization });
   document.set("extensionProviders", PROVIDERS);
@@ -138,31 +147,43 @@ async function untilMeshRead(
 }
 
 /** Whether istiod's `/debug/mesh` shows a setting. */
-export function hasSetting(json: string, { pathNormalization = "BASE" }: MeshSetting): boolean {
+export function hasSetting(
+  json: string,
+  { pathNormalization = "BASE", trustDomainAliases = [] }: MeshSetting,
+): boolean {
   const mesh = JSON.parse(json) as MeshConfig;
   const found = mesh.pathNormalization?.normalization ?? "DEFAULT";
   const names = new Set(mesh.extensionProviders?.map(({ name }) => name));
-  return (found === "DEFAULT" ? "BASE" : found) === pathNormalization && PROVIDERS.every(({ name }) => names.has(name));
+  return (
+    (found === "DEFAULT" ? "BASE" : found) === pathNormalization &&
+    isDeepStrictEqual(mesh.trustDomainAliases ?? [], trustDomainAliases) &&
+    PROVIDERS.every(({ name }) => names.has(name))
+  );
 }
 
 /** The part of istiod's `/debug/mesh` that matters here. */
 interface MeshConfig {
   readonly pathNormalization?: { readonly normalization?: string };
   readonly extensionProviders?: readonly { readonly name: string }[];
+  readonly trustDomainAliases?: readonly string[];
 }
 
 /** Who fetches key sets, from istiod's environment. */
 export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
-  const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
-  const value = env?.find(({ name }) => name === JWKS_FETCH_ENV)?.value;
+  const value = envOf(istiod, JWKS_FETCH_ENV);
   if (value === "hybrid" || value === "true") return "hybrid";
   return value === "envoy" ? "envoy" : "istiod";
+}
+
+function envOf(istiod: V1Deployment, variable: string): string | undefined {
+  const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
+  return env?.find(({ name }) => name === variable)?.value;
 }
 
 /** The annotation forces a new pod if only the mesh config has changed. */
 function patchFor(
   name: string,
-  fetcher: JwksFetcher,
+  { jwksFetch = "istiod", multipleExtAuthz = false }: MeshSetting,
   mesh: string,
   restart: boolean,
 ): V1Deployment & { metadata: { name: string } } {
@@ -170,7 +191,11 @@ function patchFor(
     "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex"),
     ...(restart && { "meshproof.dev/restarted": randomUUID() }),
   };
-  const container = { name: "discovery", env: [{ name: JWKS_FETCH_ENV, value: fetcher }] };
+  const env = [
+    { name: JWKS_FETCH_ENV, value: jwksFetch },
+    { name: MULTIPLE_EXT_AUTHZ_ENV, value: String(multipleExtAuthz) },
+  ];
+  const container = { name: "discovery", env };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",

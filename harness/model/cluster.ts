@@ -1,7 +1,7 @@
 /** The data about a cluster in runs and results. The interface of a cluster is in clusters/cluster.ts. */
 
 import * as z from "zod";
-import type { Immutable } from "./schema.ts";
+import { distinct, text, type Immutable } from "./schema.ts";
 
 /** Where Istio's default installation has istiod and the gateway. It is the root namespace too: policies there hold for the whole mesh. */
 export const ROOT_NAMESPACE = "istio-system";
@@ -25,6 +25,15 @@ export const meshSetting = z
       .describe(
         "Names the extension providers sample-ext-authz-http (the workload ext-authz) and unreachable-ext-authz-http.",
       )
+      .optional(),
+    multipleExtAuthz: z
+      .boolean()
+      .describe(
+        "Several CUSTOM providers at one workload: istiod's PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS (since Istio 1.30).",
+      )
+      .optional(),
+    trustDomainAliases: distinct(z.array(text()).min(1))
+      .describe("meshConfig.trustDomainAliases: the mesh's former trust domains.")
       .optional(),
   })
   .describe("A setting of the whole mesh; without it Istio's default.");

@@ -86,9 +86,13 @@ function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: M
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
     return { kind: "other-jwks-fetch", wanted, found: limits.jwksFetch };
-  const { pathNormalization = "BASE", extAuthz = false } = scenario.mesh;
-  if (pathNormalization !== "BASE")
-    return { kind: "fixed-mesh-setting", setting: "pathNormalization", value: pathNormalization };
+  const { pathNormalization = "BASE", multipleExtAuthz = false, trustDomainAliases = [], extAuthz } = scenario.mesh;
+  const fixed = Object.entries({
+    pathNormalization: pathNormalization === "BASE" ? "" : pathNormalization,
+    multipleExtAuthz: multipleExtAuthz ? "true" : "",
+    trustDomainAliases: trustDomainAliases.join(", "),
+  }).find(([, value]) => value !== "");
+  if (fixed !== undefined) return { kind: "fixed-mesh-setting", setting: fixed[0], value: fixed[1] };
   if (extAuthz) return { kind: "no-extension-provider", provider: "sample-ext-authz-http" };
   if (scenario.features.includes("jwks-authority")) return { kind: "no-jwks-trust" };
   if (scenario.features.includes("ingress-gateway") && !limits.gateway) return { kind: "no-gateway" };

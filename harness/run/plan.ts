@@ -78,13 +78,26 @@ export function lanesOf(plan: Lanes): number[] {
 }
 
 /** Whether a scenario needs no other mesh setting than Istio's default; the extension providers are always there. */
-export function hasDefaultMesh({ jwksFetch = "istiod", pathNormalization = "BASE" }: MeshSetting): boolean {
-  return jwksFetch === "istiod" && pathNormalization === "BASE";
+export function hasDefaultMesh(mesh: MeshSetting): boolean {
+  return rankOf(mesh) === rankOf({});
+}
+
+/** The same text for the same setting; Istio's default comes first. */
+function rankOf({
+  jwksFetch = "istiod",
+  pathNormalization = "BASE",
+  multipleExtAuthz = false,
+  trustDomainAliases = [],
+}: MeshSetting): string {
+  return [
+    jwksFetch === "istiod" ? "0" : jwksFetch,
+    multipleExtAuthz ? "1" : "0",
+    pathNormalization === "BASE" ? "0" : pathNormalization,
+    trustDomainAliases.length === 0 ? "0" : trustDomainAliases.join(),
+  ].join(" ");
 }
 
 /** Scenarios with the same mesh setting stand together, Istio's default first, so that a setting changes once per group. */
 export function inRunOrder<S extends Pick<Scenario, "id" | "mesh">>(scenarios: readonly S[]): S[] {
-  const rank = ({ mesh: { jwksFetch = "istiod", pathNormalization = "BASE" } }: S): string =>
-    [jwksFetch === "istiod" ? "0" : jwksFetch, pathNormalization === "BASE" ? "0" : pathNormalization].join(" ");
-  return [...scenarios].sort((a, b) => rank(a).localeCompare(rank(b)) || a.id.localeCompare(b.id));
+  return [...scenarios].sort((a, b) => rankOf(a.mesh).localeCompare(rankOf(b.mesh)) || a.id.localeCompare(b.id));
 }
