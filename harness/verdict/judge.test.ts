@@ -305,6 +305,17 @@ test("`received` is judged by httpbin's echo", () => {
   assert.equal(judge({ path: "/b" }), 'expected httpbin to receive the path "/b", got "/anything/a?b=c"');
 });
 
+test("a proxy's own reply with details waits for the access log, and no workload's passes as one", () => {
+  const wanted: Expectation = { status: 503, by: "proxy", details: "filter_removed_required_request_headers" };
+  const got = { status: 503, by: "workload" as const, headers: {}, body: "odd", totalMs: 1 };
+  assert.equal(findDisagreement(wanted, got, "httpbin"), undefined);
+  assert.match(
+    findDisagreement(wanted, { ...got, details: "via_upstream" }, "httpbin") ?? "",
+    /^expected 503 from a proxy/,
+  );
+  assert.match(findDisagreement({ status: 503, by: "proxy" }, got, "httpbin") ?? "", /^expected 503 from a proxy/);
+});
+
 test("an external authorizer's denial waits for the access log, and no other answer passes as one", () => {
   const refused: Expectation = { status: 403, by: "authorization", details: "ext_authz_denied" };
   const own = { status: 403, by: "workload" as const, headers: {}, body: "no", totalMs: 1 };

@@ -55,8 +55,11 @@ export function needsAccessLog({ details, policy }: Expectation): boolean {
  * @param to the request's target: a workload's name, or a gateway's
  */
 export function findDisagreement(expected: Expectation, answer: Answer, to: string): Disagreement | undefined {
-  // A denial by an external authorizer has the authorizer's own body: only the access log distinguishes it from the workload's.
-  const untold = answer.details === undefined && expected.details?.startsWith("ext_authz_") === true;
+  // A denial by an external authorizer has the authorizer's own body, and a proxy has many: only the access log distinguishes
+  // them from the workload's.
+  const { details } = expected;
+  const isForeign = details !== undefined && (expected.by === "proxy" || details.startsWith("ext_authz_"));
+  const untold = answer.details === undefined && isForeign;
   // No answer may have other reasons: a name that does not resolve, a port on which nothing listens, a timeout.
   const isOpen = expected.by === "nobody" && answer.closed !== true;
   const { grpc } = expected;
