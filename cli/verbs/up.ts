@@ -39,9 +39,10 @@ export async function up(options: UpOptions): Promise<number> {
   return work(async (work) => {
     const scenarios = await readScenarios(options.scenarios, [], []);
     if (options.install === true) await prepareHost(work);
-    const [opened, { deployWorkloads, workloadsOf }, { choose }, { ISTIO }, { connect }] = await Promise.all([
+    const [opened, { deployWorkloads }, { workloadsOf }, { choose }, { ISTIO }, { connect }] = await Promise.all([
       openCluster({ ...options, keep: true }, { id: newRunId(), verb: "up" }, work),
       import("../../harness/run/workloads.ts"),
+      import("../../harness/scenario/workloads.ts"),
       import("../../harness/run/eligible.ts"),
       import("../../harness/run/profile.ts"),
       import("../../harness/mesh/client.ts"),

@@ -11,9 +11,6 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 export const GATEWAY = "istio-ingressgateway";
 
-/** URL of the ingress gateway for a pod without a sidecar (the first HTTP port of its Service). */
-export const INGRESS_URL = `http://${GATEWAY}.${ROOT_NAMESPACE}.svc.cluster.local`;
-
 /** How long a Deployment of the mesh may take to become ready. */
 const LIMIT_MS = 120_000;
 

@@ -1,5 +1,10 @@
 /** The names of what requests go to. */
 
+import { ROOT_NAMESPACE } from "./cluster.ts";
+
+/** URL of the ingress gateway for a pod without a sidecar (the first HTTP port of its Service). */
+export const INGRESS_URL = `http://istio-ingressgateway.${ROOT_NAMESPACE}.svc.cluster.local`;
+
 /** The API group of the Gateway API. */
 export const GATEWAY_API_GROUP = "gateway.networking.k8s.io";
 
@@ -39,4 +44,29 @@ export function nameWay({ to, through }: Way): string {
 /** Whether it is a gateway, of either kind: any workload may be behind it. */
 export function isGateway(to: string): boolean {
   return to === "ingress" || gatewayIn(to) !== undefined;
+}
+
+/** A listener of a Gateway of the Gateway API. */
+export interface Listener {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly hostname?: string;
+}
+
+/** How requests reach a listener. */
+export interface Reached {
+  readonly url: string;
+  readonly connectTo?: string;
+  readonly port: number;
+}
+
+/** @param service the Gateway's, `name.namespace` */
+export function reachedAt(service: string, { port, protocol, hostname }: Listener): Reached {
+  const scheme = protocol === "HTTPS" ? "https" : "http";
+  const colon = port === (scheme === "https" ? 443 : 80) ? "" : `:${port}`;
+  // Envoy chooses an HTTPS listener by its SNI.
+  if (scheme === "http" || hostname === undefined || hostname.startsWith("*"))
+    return { url: `${scheme}://${service}${colon}`, port };
+  return { url: `${scheme}://${hostname}${colon}`, connectTo: `${service}:${port}`, port };
 }

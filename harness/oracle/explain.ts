@@ -99,7 +99,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   let decision: Decision | undefined;
   for (const filter of list(at(manager, "http_filters"))) {
     const config = at(filter, "typed_config");
-    const type = text(at(config, "@type")).split("/").at(-1) ?? "";
+    const type = typeOf(config);
     if (type.endsWith(".jwt_authn.v3.JwtAuthentication")) {
       tokens = judgeTokens(config, { method: request.method, path, headers, claims: request.claims, now });
       providers.push(...tokens.providers);
@@ -152,7 +152,7 @@ function judgeConnection(
   return { rules, decision: decision ?? undecidedBy(notRead("filter", last)) };
 }
 
-/** A filter's type; older configs have it in a TypedStruct. */
+/** A filter's type; istiod sends those of Istio's own filters in a TypedStruct. */
 function typeOf(config: unknown): string {
   const type = text(at(config, "@type")).split("/").at(-1) ?? "";
   return type.endsWith(".TypedStruct") ? (text(at(config, "type_url")).split("/").at(-1) ?? "") : type;

@@ -7,7 +7,7 @@ import type { ManifestFile } from "../model/manifest.ts";
 import type { Scenario } from "../model/scenario.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
-import { readWorkload, workloadsOf } from "./workloads.ts";
+import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 
 type Objects = Pick<ManifestFile, "objects">;
 

@@ -104,29 +104,28 @@ async function explainBehind(
   for (const proxy of proxies) {
     const config = await dumpOf(proxy);
     if (config === undefined) continue;
-    const said = explainRequest(
-      config,
-      {
-        ...asked,
-        // The gateway adds the address of its own client.
-        headers: [
-          ...asked.headers,
-          ...(asked.sourceIp === undefined ? [] : ([["X-Forwarded-For", asked.sourceIp]] as const)),
-        ],
-        // The gateway's own port says nothing of the workload's.
-        ...(asked.port === undefined ? {} : { port: undefined }),
-        sourceIp: gateway.ip,
-        // A waypoint is asked for a Service's address.
-        destinationIp: proxy.kind === "waypoint" ? undefined : proxy.ip,
-        proxied: true,
-        byGateway: true,
-        peer: identityOf(gateway, trustDomainOf(config)),
-      },
-      now,
-    );
+    const said = explainRequest(config, sentOn(asked, gateway, proxy, trustDomainOf(config)), now);
     if (agrees(said.decision)) return said;
   }
   return undefined;
+}
+
+/** The request as a gateway sends it on to a workload, or to the waypoint before it. */
+export function sentOn(asked: OracleRequest, gateway: Proxy, proxy: Proxy, trustDomain: string): OracleRequest {
+  const { sourceIp } = asked;
+  return {
+    ...asked,
+    // The gateway adds the address of its own client.
+    headers: [...asked.headers, ...(sourceIp === undefined ? [] : ([["X-Forwarded-For", sourceIp]] as const))],
+    // The gateway's own port says nothing of the workload's.
+    ...(asked.port === undefined ? {} : { port: undefined }),
+    sourceIp: gateway.ip,
+    // A waypoint is asked for a Service's address.
+    destinationIp: proxy.kind === "waypoint" ? undefined : proxy.ip,
+    proxied: true,
+    byGateway: true,
+    peer: identityOf(gateway, trustDomain),
+  };
 }
 
 /** Its certificate's name, without `spiffe://`. */

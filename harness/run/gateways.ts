@@ -5,7 +5,14 @@ import { messageOf } from "../mesh/api-error.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
-import { GATEWAY_API_GROUP, isOfGatewayApiGroup, type GatewayTarget } from "../model/target.ts";
+import {
+  GATEWAY_API_GROUP,
+  isOfGatewayApiGroup,
+  reachedAt,
+  type GatewayTarget,
+  type Listener,
+  type Reached,
+} from "../model/target.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 
 /** The fields of a Gateway that say how it is reached. */
@@ -13,19 +20,7 @@ interface GatewaySpec {
   readonly gatewayClassName?: string;
   /** What serves it already; then istiod makes nothing. */
   readonly addresses?: readonly unknown[];
-  readonly listeners?: readonly {
-    readonly name: string;
-    readonly port: number;
-    readonly protocol: string;
-    readonly hostname?: string;
-  }[];
-}
-
-/** How requests reach a listener. */
-interface Reached {
-  readonly url: string;
-  readonly connectTo?: string;
-  readonly port: number;
+  readonly listeners?: readonly Listener[];
 }
 
 /** What istiod calls the Deployment of a Gateway, by the Gateway's class (istio.io, "Automated deployment"; for waypoints the name alone). */
@@ -67,14 +62,7 @@ export async function reachGateway(
       `the Gateway ${namespace}/${name} has no listener ${wanted ?? ""}`,
       { hint: `it has ${listeners.map((one) => one.name).join(", ")}` },
     );
-  const { port, protocol, hostname } = listener;
-  const service = `${name}-istio.${namespace}`;
-  const scheme = protocol === "HTTPS" ? "https" : "http";
-  const colon = port === (scheme === "https" ? 443 : 80) ? "" : `:${port}`;
-  // Envoy chooses an HTTPS listener by its SNI.
-  if (scheme === "http" || hostname === undefined || hostname.startsWith("*"))
-    return { url: `${scheme}://${service}${colon}`, port };
-  return { url: `${scheme}://${hostname}${colon}`, connectTo: `${service}:${port}`, port };
+  return reachedAt(`${name}-istio.${namespace}`, listener);
 }
 
 /** Waits until no pod of a deleted Gateway takes requests any more: the garbage collector deletes what istiod has made. */

@@ -10,7 +10,7 @@ import { mapTexts } from "../safe/map-texts.ts";
 import { hasFixedJwksUri } from "./fresh-keys.ts";
 import { hasDefaultMesh, inRunOrder } from "./plan.ts";
 import { lanesFor, type RunSettings } from "./settings.ts";
-import { readWorkload, workloadsOf } from "./workloads.ts";
+import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 type Namespaces = Pick<ClusterHandle, "namespace" | "outsideNamespace">;

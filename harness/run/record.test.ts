@@ -8,7 +8,7 @@ import { sentence } from "../../reports/words.ts";
 import { gatherRun, type RunFacts } from "./record.ts";
 import { unrun } from "./scenario.ts";
 import { inRunOrder } from "./plan.ts";
-import { workloadsOf } from "./workloads.ts";
+import { workloadsOf } from "../scenario/workloads.ts";
 
 const root = path.join(import.meta.dirname, "../../scenarios");
 

@@ -1,5 +1,3 @@
-import { readdir, readFile } from "node:fs/promises";
-import path from "node:path";
 import type { V1Deployment, V1Pod } from "@kubernetes/client-node";
 import type { CertificateAuthority, ClusterHandle } from "../../clusters/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
@@ -9,10 +7,9 @@ import { execIn, type ContainerRef } from "../mesh/exec.ts";
 import { completeDeployments, readyPods, waitFor, waitForDeployment } from "../mesh/wait.ts";
 import { inLanes } from "../lanes.ts";
 import type { Progress } from "../progress.ts";
-import { parseManifest, substitute } from "../scenario/index.ts";
-import type { ManifestFile } from "../model/manifest.ts";
+import { substitute } from "../scenario/index.ts";
+import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import type { Scenario } from "../model/scenario.ts";
-import { workloadDirOf } from "../scenario/brought.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { deploymentOf } from "./gateways.ts";
 import type { SessionPlan } from "./plan.ts";
@@ -44,20 +41,6 @@ export interface DeployOptions {
   readonly apps: readonly string[];
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** The folders of scenarios/workloads that scenarios need: what they list, and what their places and servers imply. */
-export function workloadsOf(scenarios: readonly Scenario[]): string[] {
-  const apps = new Set<string>();
-  for (const scenario of scenarios) {
-    for (const app of scenario.workloads) apps.add(app);
-    if (scenario.features.includes("outside-host")) apps.add("outside-host");
-    for (const step of scenario.steps) {
-      for (const check of step.checks) apps.add(check.request.from);
-      for (const asked of step.asked) apps.add(asked.server);
-    }
-  }
-  return [...apps].sort();
 }
 
 /**
@@ -157,23 +140,6 @@ export async function findServer(
   const where = app === "outside-host" ? handle.outsideNamespace : handle.namespace;
   const [pod] = await readyPods(kube, where, `app=${app}`);
   return pod ? { ...containerOf(pod, "nginx"), ip: pod.status?.podIP ?? "" } : undefined;
-}
-
-/** A workload's manifests, as they are in the file. @throws ERR_SCENARIO_INVALID where there is no such workload. */
-export async function readWorkload(scenariosRoot: string, app: string): Promise<ManifestFile[]> {
-  const folder = workloadDirOf(scenariosRoot, app);
-  const names = await readdir(folder).catch((cause: unknown) => {
-    throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no workload ${app} (looked for the folder ${folder})`, {
-      cause,
-    });
-  });
-  const files = names.filter((name) => name.endsWith(".yaml")).sort();
-  return await Promise.all(
-    files.map(async (name) => {
-      const file = path.join(folder, name);
-      return parseManifest(await readFile(file, "utf8"), file);
-    }),
-  );
 }
 
 async function renderWorkload(options: DeployOptions, app: string): Promise<Manifest[]> {

@@ -1,0 +1,155 @@
+/** Answers the requests of scenarios without a cluster, and compares the answers with what the scenarios expect. */
+
+import { mkdtemp } from "node:fs/promises";
+import path from "node:path";
+import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
+import { inLanes } from "../lanes.ts";
+import type { Checked, CheckedScenario, CheckedStep, CheckMissing } from "../model/check.ts";
+import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
+import type { CheckSpec, Scenario, StepSpec } from "../model/scenario.ts";
+import type { Proxy } from "../run/places.ts";
+import { locate, prepare } from "../run/prepare.ts";
+import { substitutionValues } from "../run/substitution.ts";
+import { substitute, type SubstitutionValues } from "../scenario/index.ts";
+import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
+import type { TokenFactory } from "../tokens/factory.ts";
+import { evaluate, type Evaluated } from "./evaluate.ts";
+import { startIstiod, type IstiodOptions } from "./istiod.ts";
+import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
+import { meshConfigOf } from "./mesh-config.ts";
+import { findUnread } from "./unread.ts";
+import { buildWorld } from "./world.ts";
+
+export interface CheckOptions extends Pick<IstiodOptions, "program" | "crds" | "signal"> {
+  /** istiod's version. */
+  readonly istio: string;
+  /** The runtime flags of Istio's bootstrap for proxies. */
+  readonly runtime: Readonly<Record<string, unknown>>;
+  /** The folder `scenarios`. */
+  readonly scenariosRoot: string;
+  readonly tokens: TokenFactory;
+  /** A folder of this process's own. */
+  readonly folder: string;
+}
+
+/** Where the pod outside the mesh would be: an address of TEST-NET-1 (RFC 5737). */
+const OUTSIDE_IP = "192.0.2.1";
+
+/** Each step has an istiod of its own, which starts within a fraction of a second. */
+export async function checkScenario(options: CheckOptions, scenario: Scenario): Promise<CheckedScenario> {
+  const workloads = (await inLanes(workloadsOf([scenario]), (app) => readWorkload(options.scenariosRoot, app))).flat();
+  const files = [...workloads, ...scenario.steps.flatMap((step) => [...step.apply, ...step.delete])];
+  const place = { ns: OWN_NAMESPACES.namespace, outsideNs: OWN_NAMESPACES.outsideNamespace, outsideIp: OUTSIDE_IP };
+  const values = await substitutionValues(options.tokens, files, { ...place, fresh: "check" });
+  const applied = new Map<string, ManifestObject>();
+  const steps: CheckedStep[] = [];
+  for (const step of scenario.steps) {
+    options.signal?.throwIfAborted();
+    steps.push(await checkStep(options, scenario, step, { values, workloads, applied }));
+  }
+  const { id, title, position } = scenario;
+  return { id, title, position, steps };
+}
+
+interface State {
+  readonly values: SubstitutionValues;
+  readonly workloads: readonly ManifestFile[];
+  /** What the steps before have applied; kept true. */
+  readonly applied: Map<string, ManifestObject>;
+}
+
+async function checkStep(
+  options: CheckOptions,
+  scenario: Scenario,
+  step: StepSpec,
+  { values, workloads, applied }: State,
+): Promise<CheckedStep> {
+  const { tokens, istio, folder } = options;
+  const remembered = rememberUris(values);
+  const objectsOf = (files: readonly ManifestFile[]): ManifestObject[] =>
+    files.flatMap((file) => substitute(file, remembered.values).objects);
+  for (const object of objectsOf(step.delete)) applied.delete(identityOf(object));
+  for (const object of objectsOf(step.apply)) applied.set(identityOf(object), object);
+  const { name, position, matrices, checks } = step;
+  if (checks.length === 0) return { name, position, matrices, checks: [], assumed: [] };
+  const own = [...applied.values()];
+  const { objects, assumed } = withKeys(own, remembered, scenario.mesh);
+  const world = buildWorld([...objectsOf(workloads), ...objects], {
+    namespace: values.ns,
+    outsideNamespace: values.outsideNs,
+    istio,
+  });
+  await using istiod = await startIstiod({
+    ...options,
+    folder: await mkdtemp(path.join(folder, "istiod-")),
+    mesh: meshConfigOf(scenario.mesh),
+    objects: world.objects,
+  });
+  const dumps = new Map<string, Promise<unknown>>();
+  const dump = (proxy: Proxy): Promise<unknown> => {
+    const node = world.nodeOf(proxy);
+    const found =
+      dumps.get(node.id) ?? istiod.dump(node).then((read) => withBootstrap(withoutUnknownKeys(read), options.runtime));
+    dumps.set(node.id, found);
+    return found;
+  };
+  const located = await locate(
+    world,
+    checks.filter(({ request }) => request.through === undefined),
+  );
+  const prepared = await prepare({ tokens }, located, scenario, values);
+  const bySpec = new Map(prepared.map((one) => [one.spec, one]));
+  const now = Math.floor(Date.now() / 1000);
+  const results = await inLanes(checks, async (spec): Promise<Checked> => {
+    const one = bySpec.get(spec);
+    const missing =
+      step.inForce === "rejected"
+        ? ({ kind: "rejected-config" } as const)
+        : one && findUnread(own, spec.request, one.place);
+    if (missing !== undefined) return toChecked(spec, { missing, judged: [] });
+    if (one === undefined)
+      return toChecked(spec, { missing: { kind: "waypoint", name: spec.request.through ?? "" }, judged: [] });
+    return toChecked(spec, await evaluate({ world, dump, now }, one));
+  });
+  return { name, position, matrices, checks: results, assumed };
+}
+
+/** istiod does not know a proxy's bootstrap, which pilot-agent makes of Istio's template. */
+function withBootstrap(dump: unknown, runtime: CheckOptions["runtime"]): unknown {
+  const { configs = [] } = dump as { readonly configs?: readonly Readonly<Record<string, unknown>>[] };
+  const bootstrap = { layered_runtime: { layers: [{ name: "global config", static_layer: runtime }] } };
+  return {
+    configs: [
+      { "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump", bootstrap },
+      ...configs.filter((one) => one["@type"] !== "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"),
+    ],
+  };
+}
+
+function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checked {
+  const { name, position, request, token, expect, cell } = spec;
+  const { from, to, through, method, path: asked } = request;
+  const explanation = judged.at(-1)?.explanation;
+  const open: CheckMissing | undefined = got === undefined ? missing : undefined;
+  return {
+    name,
+    position,
+    request: { from, to, ...(through !== undefined && { through }), method, path: asked, token },
+    expected: { status: expect.status, by: expect.by },
+    status: got === undefined ? "undecided" : agrees(expect, got) ? "agrees" : "differs",
+    how: "evaluated",
+    ...(got && { got }),
+    ...(open && { missing: open }),
+    ...(explanation && { explanation }),
+    ...(cell && { cell }),
+  };
+}
+
+/** A workload's status is its own, and not the mesh's. */
+function agrees(expected: CheckSpec["expect"], got: NonNullable<Evaluated["got"]>): boolean {
+  return expected.by === got.by && (got.by === "workload" || expected.status === got.status);
+}
+
+function identityOf({ kind, metadata }: ManifestObject): string {
+  return `${kind} ${metadata.namespace ?? ""}/${metadata.name}`;
+}

@@ -1,0 +1,109 @@
+/**
+ * What `meshproof check` prints as JSON: answers that are evaluated by the proxies' own config, without a cluster. Types and the published
+ * JSON Schema (reports/check.schema.json) come from the schemas here.
+ */
+
+import * as z from "zod";
+import type { Explanation, Missing } from "./explanation.ts";
+import type { ObjectRef } from "./finding.ts";
+import { by, facts, position } from "./result.ts";
+import { count, texts, type Immutable } from "./schema.ts";
+
+/** Why an answer is not known. */
+export type CheckMissing =
+  | Missing
+  /** An object that may decide, of a kind whose effect on the way of a request is not evaluated. */
+  | { readonly kind: "object-not-evaluated"; readonly object: ObjectRef }
+  /** The request must pass a waypoint. */
+  | { readonly kind: "waypoint"; readonly name: string }
+  /** No pod of the Service is ready: what answers is not the mesh. */
+  | { readonly kind: "no-pod"; readonly workload: string }
+  /** The pods of the Service judge differently. */
+  | { readonly kind: "pods-differ"; readonly pods: readonly string[] }
+  /** The step expects that Envoy rejects the config, which only Envoy knows. */
+  | { readonly kind: "rejected-config" }
+  /** A route leads to no Service that is known here. */
+  | { readonly kind: "unknown-destination"; readonly cluster: string }
+  /** Keys come from a server that may not answer. */
+  | { readonly kind: "keys-not-given"; readonly issuer: string; readonly uri: string }
+  /** A pod's annotation takes requests past its sidecar. */
+  | { readonly kind: "annotation"; readonly name: string; readonly pod: string };
+
+const missing = z
+  .looseObject({ kind: z.string() })
+  .meta({
+    id: "missing",
+    description: "The fact without which there is no answer.",
+  }) as unknown as z.ZodType<CheckMissing>;
+
+const explanation = z
+  .looseObject({ decision: z.looseObject({ verdict: z.string() }) })
+  .meta({
+    id: "explanation",
+    description: "What the proxy's config says, as `meshproof explain --json` prints it.",
+  }) as unknown as z.ZodType<Explanation>;
+
+const checked = z
+  .strictObject({
+    name: z.string(),
+    position,
+    request: z.strictObject({
+      from: z.string(),
+      to: z.string(),
+      through: z.string().optional(),
+      method: z.string(),
+      path: z.string(),
+      token: z.string(),
+    }),
+    expected: z.strictObject({ status: z.int(), by }),
+    status: z.enum(["agrees", "differs", "undecided"]),
+    how: z.literal("evaluated").describe("By meshproof, from the config that istiod makes; no request was sent."),
+    got: z
+      .strictObject({
+        by,
+        status: count.describe("Left out where the workload answers: its status is its own.").optional(),
+      })
+      .describe("Left out where it is undecided.")
+      .optional(),
+    missing: missing.optional(),
+    why: z.string().describe("In words, for people.").optional(),
+    explanation: explanation.describe("Of the proxy that decides; left out where none does.").optional(),
+    cell: z.strictObject({ matrix: count, row: count, column: count }).optional(),
+  })
+  .meta({ id: "check" });
+export type Checked = Immutable<z.infer<typeof checked>>;
+
+const step = z
+  .strictObject({
+    name: z.string(),
+    position,
+    matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
+    checks: z.array(checked),
+    assumed: facts<Assumption>("What is taken for granted, and a run would prove."),
+  })
+  .meta({ id: "step" });
+export type CheckedStep = Immutable<z.infer<typeof step>>;
+
+/** What an answer takes for granted. */
+export type Assumption =
+  /** istiod can fetch the keys of an issuer from the server that meshproof runs in a cluster. */
+  { readonly kind: "keys-fetched"; readonly issuer: string };
+
+const scenario = z
+  .strictObject({ id: z.string(), title: z.string(), position, steps: z.array(step) })
+  .meta({ id: "scenario" });
+export type CheckedScenario = Immutable<z.infer<typeof scenario>>;
+
+const counts = z.strictObject({ agrees: count, differs: count, undecided: count });
+export type CheckCounts = z.infer<typeof counts>;
+
+export const checkReport = z
+  .strictObject({
+    kind: z.literal("meshproof-check"),
+    version: z.literal(1),
+    istio: z.string().describe("The version of the istiod that made the config."),
+    counts,
+    scenarios: z.array(scenario),
+  })
+  .describe("The output of `meshproof check --json`.");
+export type CheckReport = Immutable<z.infer<typeof checkReport>>;
