@@ -100,7 +100,7 @@ export function describeReason(reason: Reason): string {
     case "path-refused":
       return "the proxy itself refuses such a path";
     case "request-refused":
-      return "the proxy cannot read such a request: its method, its path or its version of HTTP";
+      return "the proxy cannot read such a request: its method, its path, its version of HTTP or the size of its headers";
     case "connection-closed":
       return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;
     case "token-refused": {
@@ -400,6 +400,7 @@ const UNSUPPORTED: Readonly<Record<Unsupported, string>> = {
   filter: "what this filter does:",
   "filter-state": "this filter state:",
   "header-matcher": "this kind of header matcher",
+  "header-size": "whether headers of this size are too large, together with what clients and proxies add",
   "ip-detection": "which address counts for remoteIpBlocks: an extension of the proxy finds it",
   "jwt-requirement": "this requirement of jwt_authn:",
   "jwt-rule": "a jwt_authn rule that does not match by prefix",

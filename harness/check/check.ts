@@ -13,6 +13,7 @@ import { substitutionValues } from "../run/substitution.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
+import { withDefaults } from "./defaults.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { startIstiod, type IstiodOptions } from "./istiod.ts";
 import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
@@ -83,7 +84,7 @@ async function checkStep(
     ...options,
     folder: await mkdtemp(path.join(folder, "istiod-")),
     mesh: meshConfigOf(scenario.mesh),
-    objects: world.objects,
+    objects: world.objects.map((object) => withDefaults(object, options.crds)),
   });
   const dumps = new Map<string, Promise<unknown>>();
   const dump = (proxy: Proxy): Promise<unknown> => {
@@ -107,8 +108,7 @@ async function checkStep(
         ? ({ kind: "rejected-config" } as const)
         : one && findUnread(own, spec.request, one.place);
     if (missing !== undefined) return toChecked(spec, { missing, judged: [] });
-    if (one === undefined)
-      return toChecked(spec, { missing: { kind: "waypoint", name: spec.request.through ?? "" }, judged: [] });
+    if (one === undefined) return toChecked(spec, { missing: { kind: "waypoint" }, judged: [] });
     return toChecked(spec, await evaluate({ world, dump, now }, one));
   });
   return { name, position, matrices, checks: results, assumed };

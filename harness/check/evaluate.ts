@@ -33,7 +33,7 @@ type Request = Pick<Prepared, "request" | "place" | "target" | "spec">;
 export async function evaluate(evaluation: Evaluation, request: Request): Promise<Evaluated> {
   const { target, spec } = request;
   const { through, to } = spec.request;
-  if (through !== undefined) return undecided({ kind: "waypoint", name: through });
+  if (through !== undefined) return undecided({ kind: "waypoint" });
   if (target.readyPods === 0) return undecided({ kind: "no-pod", workload: to });
   const [gateway] = target.proxies;
   if (gateway?.kind === "gateway") return await throughGateway(evaluation, request, gateway);

@@ -3,6 +3,7 @@
 import type { CheckMissing } from "../model/check.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import type { RequestSpec } from "../model/scenario.ts";
+import { isGateway } from "../model/target.ts";
 import type { Place } from "../run/places.ts";
 
 /** Kinds that change what a client's own sidecar sends, and where. */
@@ -26,7 +27,8 @@ export function findUnread(
     (object) =>
       EVERYWHERE.has(object.kind) || changesTls(object) || (proxy !== undefined && changesClients(object, to)),
   );
-  if (found === undefined) return undefined;
+  // A gateway sends what is for such a Service through its waypoint, if that is there.
+  if (found === undefined) return isGateway(to) && objects.some(usesWaypoint) ? { kind: "waypoint" } : undefined;
   const { kind, metadata } = found;
   return { kind: "object-not-evaluated", object: { kind, namespace: metadata.namespace ?? "", name: metadata.name } };
 }
@@ -50,4 +52,8 @@ function changesClients({ kind, ...fields }: ManifestObject, to: string): boolea
 
 function changesTls({ kind, ...fields }: ManifestObject): boolean {
   return kind === "DestinationRule" && JSON.stringify(fields["spec"] ?? {}).includes('"tls"');
+}
+
+function usesWaypoint({ metadata: { labels = {} } }: ManifestObject): boolean {
+  return (labels["istio.io/use-waypoint"] ?? "none") !== "none";
 }

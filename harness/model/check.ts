@@ -14,8 +14,8 @@ export type CheckMissing =
   | Missing
   /** An object that may decide, of a kind whose effect on the way of a request is not evaluated. */
   | { readonly kind: "object-not-evaluated"; readonly object: ObjectRef }
-  /** The request must pass a waypoint. */
-  | { readonly kind: "waypoint"; readonly name: string }
+  /** The request passes a waypoint, or may pass one. */
+  | { readonly kind: "waypoint" }
   /** No pod of the Service is ready: what answers is not the mesh. */
   | { readonly kind: "no-pod"; readonly workload: string }
   /** The pods of the Service judge differently. */

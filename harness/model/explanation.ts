@@ -120,6 +120,7 @@ export type Unsupported =
   | "filter"
   | "filter-state"
   | "header-matcher"
+  | "header-size"
   | "ip-detection"
   | "jwt-requirement"
   | "jwt-rule"

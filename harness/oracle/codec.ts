@@ -14,7 +14,10 @@ const METHODS = new Set(
 );
 
 /** The proxy's answer to a request that it cannot read, or why that is not known; undefined if it reads the request. */
-export function judgeCodec(manager: unknown, { method, path, protocol }: OracleRequest): Decision | undefined {
+export function judgeCodec(manager: unknown, request: OracleRequest): Decision | undefined {
+  const { method, path, protocol } = request;
+  const tooLarge = judgeSize(manager, request);
+  if (tooLarge !== undefined) return tooLarge;
   // Its target is an authority, and other routes take it.
   if (method === "CONNECT") return undecidedBy(notRead("request-target"));
   const odd =
@@ -32,6 +35,19 @@ export function judgeCodec(manager: unknown, { method, path, protocol }: OracleR
     details: odd ? "http1.codec_error" : "low_version",
     reason: { kind: "request-refused" },
   };
+}
+
+/** Envoy's default of `max_request_headers_kb`. */
+const HEADERS_KB = 60;
+/** What clients and proxies on the way add, such as X-Request-Id and X-Forwarded-Client-Cert. */
+const ADDED = 2048;
+
+function judgeSize(manager: unknown, { path, headers }: OracleRequest): Decision | undefined {
+  const limit = 1024 * Number(at(manager, "max_request_headers_kb") ?? HEADERS_KB);
+  const size = path.length + headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (size <= limit - ADDED) return undefined;
+  if (size <= limit) return undecidedBy(notRead("header-size"));
+  return { verdict: "refused", status: 431, by: "proxy", reason: { kind: "request-refused" } };
 }
 
 /** Grpc::Common::hasGrpcContentType */

@@ -2,6 +2,7 @@
 
 import type { JsonWebKey } from "node:crypto";
 import { verifySignature } from "../tokens/verify.ts";
+import { readEcdsa } from "./ecdsa.ts";
 import { PLACEHOLDER_MODULUS } from "../verdict/proxy-config.ts";
 import type { KeyFact, Missing, ProviderFact, TokenFound } from "../model/explanation.ts";
 import { OK, parse, type Parsed } from "./parse-token.ts";
@@ -243,7 +244,7 @@ function checkSignature(token: Parsed, provider: unknown): Status {
   const fitting = keys.filter((key) => (!kid || !key.kid || key.kid === kid) && (!key.alg || key.alg === alg));
   if (fitting.length === 0) return "Jwks doesn't have key to match kid or alg from Jwt";
   const [head = "", body = ""] = token.compact.split(".");
-  const signature = token.signature?.toString("base64url") ?? "";
+  const signature = readEcdsa(alg, token.signature ?? Buffer.alloc(0))?.toString("base64url") ?? "";
   const good = fitting.some((key) => {
     try {
       return verifySignature(alg, key, `${head}.${body}`, signature);
