@@ -30,6 +30,10 @@ const VERBS: Readonly<
     does: "list the scenarios",
     load: () => import("./verbs/list.ts"),
   },
+  check: {
+    does: "answer the requests of scenarios by the proxies' config alone, without a cluster",
+    load: () => import("./verbs/check.ts"),
+  },
   merge: {
     does: "put the results of shards together, and write all reports",
     load: () => import("./verbs/merge.ts"),
@@ -98,6 +102,7 @@ Exit codes:
   1    a check failed or flaked
   2    usage, an invalid scenario, or nothing selected
   3    the environment: a program is missing, the cluster does not start, …
+  4    check: nothing differs, and something is undecided; repro: not reproduced
   130  interrupted`;
 
 /** @param called the verb, if one is named; the others are only listed in the help */

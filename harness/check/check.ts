@@ -6,10 +6,11 @@ import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { inLanes } from "../lanes.ts";
 import type { Checked, CheckedScenario, CheckedStep, CheckMissing } from "../model/check.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
-import type { CheckSpec, Scenario, StepSpec } from "../model/scenario.ts";
+import type { CheckSpec, Position, Scenario, StepSpec } from "../model/scenario.ts";
 import type { Proxy } from "../run/places.ts";
 import { locate, prepare } from "../run/prepare.ts";
 import { substitutionValues } from "../run/substitution.ts";
+import { mapTexts } from "../safe/map-texts.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
@@ -42,7 +43,7 @@ export async function checkScenario(options: CheckOptions, scenario: Scenario): 
   const files = [...workloads, ...scenario.steps.flatMap((step) => [...step.apply, ...step.delete])];
   const place = { ns: OWN_NAMESPACES.namespace, outsideNs: OWN_NAMESPACES.outsideNamespace, outsideIp: OUTSIDE_IP };
   const values = await substitutionValues(options.tokens, files, { ...place, fresh: "check" });
-  const applied = new Map<string, ManifestObject>();
+  const applied = new Map<string, Applied>();
   const steps: CheckedStep[] = [];
   for (const step of scenario.steps) {
     options.signal?.throwIfAborted();
@@ -56,7 +57,12 @@ interface State {
   readonly values: SubstitutionValues;
   readonly workloads: readonly ManifestFile[];
   /** What the steps before have applied; kept true. */
-  readonly applied: Map<string, ManifestObject>;
+  readonly applied: Map<string, Applied>;
+}
+
+interface Applied {
+  readonly object: ManifestObject;
+  readonly position: Position;
 }
 
 async function checkStep(
@@ -67,15 +73,24 @@ async function checkStep(
 ): Promise<CheckedStep> {
   const { tokens, istio, folder } = options;
   const remembered = rememberUris(values);
-  const objectsOf = (files: readonly ManifestFile[]): ManifestObject[] =>
-    files.flatMap((file) => substitute(file, remembered.values).objects);
-  for (const object of objectsOf(step.delete)) applied.delete(identityOf(object));
-  for (const object of objectsOf(step.apply)) applied.set(identityOf(object), object);
+  const read = (files: readonly ManifestFile[]): Applied[] =>
+    files.flatMap((file) =>
+      substitute(file, remembered.values).objects.map((object, index) => ({
+        object,
+        position: file.objects[index]?.position ?? file.position,
+      })),
+    );
+  for (const { object } of read(step.delete)) applied.delete(identityOf(object));
+  for (const one of read(step.apply)) applied.set(identityOf(one.object), one);
   const { name, position, matrices, checks } = step;
-  if (checks.length === 0) return { name, position, matrices, checks: [], assumed: [] };
-  const own = [...applied.values()];
+  const own = [...applied.values()].map(({ object }) => object);
+  const there = [...applied.values()].map(({ object: { kind, metadata }, position: at }) => ({
+    ...{ kind, namespace: metadata.namespace ?? values.ns, name: metadata.name },
+    position: at,
+  }));
+  if (checks.length === 0) return { name, position, matrices, objects: there, checks: [], assumed: [] };
   const { objects, assumed } = withKeys(own, remembered, scenario.mesh);
-  const world = buildWorld([...objectsOf(workloads), ...objects], {
+  const world = buildWorld([...read(workloads).map(({ object }) => object), ...objects], {
     namespace: values.ns,
     outsideNamespace: values.outsideNs,
     istio,
@@ -107,11 +122,12 @@ async function checkStep(
       step.inForce === "rejected"
         ? ({ kind: "rejected-config" } as const)
         : one && findUnread(own, spec.request, one.place);
-    if (missing !== undefined) return toChecked(spec, { missing, judged: [] });
-    if (one === undefined) return toChecked(spec, { missing: { kind: "waypoint" }, judged: [] });
-    return toChecked(spec, await evaluate({ world, dump, now }, one));
+    const checked = (found: Evaluated): Checked => mapTexts(toChecked(spec, found), (text) => tokens.redact(text));
+    if (missing !== undefined) return checked({ missing, judged: [] });
+    if (one === undefined) return checked({ missing: { kind: "waypoint" }, judged: [] });
+    return checked(await evaluate({ world, dump, now }, one));
   });
-  return { name, position, matrices, checks: results, assumed };
+  return { name, position, matrices, objects: there, checks: results, assumed };
 }
 
 /** istiod does not know a proxy's bootstrap, which pilot-agent makes of Istio's template. */

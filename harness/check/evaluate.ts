@@ -8,7 +8,7 @@ import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/ind
 import { sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
 import type { Proxy } from "../run/places.ts";
 import type { Prepared } from "../run/prepare.ts";
-import type { Pod, World } from "./world.ts";
+import { proxyOf, type World } from "./world.ts";
 
 export interface Evaluated {
   /** Left out where it is undecided. */
@@ -48,7 +48,9 @@ function undecided(missing: CheckMissing, judged: Evaluated["judged"] = []): Eva
   return { missing, judged };
 }
 
-async function atProxy({ dump, now }: Evaluation, request: Request, proxy: Proxy): Promise<Evaluated> {
+async function atProxy({ world, dump, now }: Evaluation, request: Request, proxy: Proxy): Promise<Evaluated> {
+  const name = world.bypassOf(proxy);
+  if (name !== undefined) return undecided({ kind: "annotation", name, pod: `${proxy.namespace}/${proxy.pod}` });
   const config = await dump(proxy);
   return judge(config, proxy, asked(request, proxy, config), now);
 }
@@ -108,7 +110,10 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
     const passed = withoutTokens(sent, providers);
     for (const { pod, port: at } of pods) {
       const proxy = proxyOf(pod);
+      const name = proxy && world.bypassOf(proxy);
       if (proxy === undefined) behind.push(UNJUDGED);
+      else if (name !== undefined)
+        behind.push(undecided({ kind: "annotation", name, pod: `${proxy.namespace}/${proxy.pod}` }));
       else {
         const theirs = await dump(proxy);
         behind.push(judge(theirs, proxy, { ...sentOn(passed, gateway, proxy, trustDomainOf(theirs)), port: at }, now));
@@ -118,10 +123,6 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
   if (behind.length === 0) return undecided({ kind: "unknown-destination", cluster: "" }, there.judged);
   const found = joined(behind);
   return { ...found, judged: [...there.judged, ...found.judged] };
-}
-
-function proxyOf({ namespace, name, ip, labels, serviceAccount, proxy }: Pod): Proxy | undefined {
-  return proxy && { namespace, pod: name, ip, labels, serviceAccount, kind: proxy };
 }
 
 /** What all pods answer that may get the request; undecided where they differ. */

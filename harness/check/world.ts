@@ -30,6 +30,8 @@ export interface World extends Places {
   /** The ready pods of a Service, by its host name, with the port of theirs that a port of the Service leads to; undefined without one. */
   podsBehind(host: string, port: number): readonly { readonly pod: Pod; readonly port: number }[] | undefined;
   nodeOf(proxy: Proxy): NodeInfo;
+  /** The annotation of its pod that may lead requests past it. */
+  bypassOf(proxy: Proxy): string | undefined;
 }
 
 export interface WorldOptions {
@@ -126,6 +128,10 @@ export function buildWorld(given: readonly ManifestObject[], options: WorldOptio
       if (service === undefined || found === undefined) return undefined;
       return podsOf(service).map((pod) => ({ pod, port: targetPort(found, pod) ?? port }));
     },
+    bypassOf: ({ namespace: where, pod: name }) =>
+      Object.keys(pods.find((pod) => pod.namespace === where && pod.name === name)?.annotations ?? {}).find((one) =>
+        one.startsWith("traffic.sidecar.istio.io/"),
+      ),
     nodeOf: (proxy) => nodeOf(proxy, istio),
     place: (name) => {
       const where = name === "sleep" ? namespace : outsideNamespace;
@@ -193,7 +199,7 @@ function podOf(
   };
 }
 
-function proxyOf({ namespace, name, ip, labels, serviceAccount, proxy }: Pod): Proxy | undefined {
+export function proxyOf({ namespace, name, ip, labels, serviceAccount, proxy }: Pod): Proxy | undefined {
   return proxy && { namespace, pod: name, ip, labels, serviceAccount, kind: proxy };
 }
 

@@ -24,24 +24,18 @@ export type CheckMissing =
   | { readonly kind: "rejected-config" }
   /** A route leads to no Service that is known here. */
   | { readonly kind: "unknown-destination"; readonly cluster: string }
-  /** Keys come from a server that may not answer. */
-  | { readonly kind: "keys-not-given"; readonly issuer: string; readonly uri: string }
   /** A pod's annotation takes requests past its sidecar. */
   | { readonly kind: "annotation"; readonly name: string; readonly pod: string };
 
-const missing = z
-  .looseObject({ kind: z.string() })
-  .meta({
-    id: "missing",
-    description: "The fact without which there is no answer.",
-  }) as unknown as z.ZodType<CheckMissing>;
+const missing = z.looseObject({ kind: z.string() }).meta({
+  id: "missing",
+  description: "The fact without which there is no answer.",
+}) as unknown as z.ZodType<CheckMissing>;
 
-const explanation = z
-  .looseObject({ decision: z.looseObject({ verdict: z.string() }) })
-  .meta({
-    id: "explanation",
-    description: "What the proxy's config says, as `meshproof explain --json` prints it.",
-  }) as unknown as z.ZodType<Explanation>;
+const explanation = z.looseObject({ decision: z.looseObject({ verdict: z.string() }) }).meta({
+  id: "explanation",
+  description: "What the proxy's config says, as `meshproof explain --json` prints it.",
+}) as unknown as z.ZodType<Explanation>;
 
 const checked = z
   .strictObject({
@@ -73,10 +67,16 @@ const checked = z
   .meta({ id: "check" });
 export type Checked = Immutable<z.infer<typeof checked>>;
 
+const object = z
+  .strictObject({ kind: z.string(), namespace: z.string(), name: z.string(), position })
+  .meta({ id: "object", description: "An object that is applied, with the file that it is written in." });
+export type AppliedAt = Immutable<z.infer<typeof object>>;
+
 const step = z
   .strictObject({
     name: z.string(),
     position,
+    objects: z.array(object).describe("What the scenario has applied by then."),
     matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
     checks: z.array(checked),
     assumed: facts<Assumption>("What is taken for granted, and a run would prove."),
