@@ -1,6 +1,16 @@
 /** Formats the answers of `meshproof check` for a terminal and as JSON. */
 
-import type { Assumption, Checked, CheckedStep, CheckMissing, CheckReport } from "../harness/model/check.ts";
+import type {
+  Assumption,
+  Checked,
+  CheckedStep,
+  CheckMissing,
+  CheckReport,
+  CoveragePart,
+  NeverMatches,
+  Shadowed,
+} from "../harness/model/check.ts";
+import type { Position } from "../harness/model/scenario.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { describeDecision, describeMissing } from "./explanation.ts";
 import { escapeJson } from "./json.ts";
@@ -19,19 +29,82 @@ export function formatCheckJson(report: CheckReport): string {
   return `${escapeJson(JSON.stringify({ ...report, scenarios }, undefined, 2))}\n`;
 }
 
-/** For a terminal: each step that does not agree as a whole, then the counts. */
-export function formatCheck(report: CheckReport): string {
+/**
+ * For a terminal: each step that does not agree as a whole, what the policies have that is not proved or cannot match, then the counts.
+ * @param failUnder the coverage that is demanded, in percent
+ */
+export function formatCheck(report: CheckReport, failUnder = 0): string {
   const steps = report.scenarios.flatMap((scenario) => scenario.steps);
   const told = steps.filter(({ checks }) => checks.some(({ status }) => status !== "agrees"));
   const assumed = [...new Set(steps.flatMap((step) => step.assumed.map(describeAssumption)))];
   const { agrees, differs, undecided } = report.counts;
   return [
     ...told.flatMap((step) => [...formatStep(step), ""]),
+    ...report.neverMatches.map((one) => `${placeOf(one)}  ${visible(describeNever(one))}`),
+    ...report.shadowed.map((one) => `${placeOf(one)}  ${visible(describeShadowed(one))}`),
+    ...formatCoverage(report, failUnder),
     ...assumed.map((text) => `taken for granted: ${text}`),
     `Evaluated by the config that istiod ${report.istio} makes of the objects; no request was sent.`,
     `${plural(agrees, "check")} ${agrees === 1 ? "agrees" : "agree"}, ${differs} ${differs === 1 ? "differs" : "differ"}, ${undecided} undecided`,
   ].join("\n");
 }
+
+function placeOf({ position: { file, line } }: { readonly position: Position }): string {
+  return `${file}:${line}`;
+}
+
+function formatCoverage({ coverage: { percent, parts } }: CheckReport, failUnder: number): string[] {
+  if (parts.length === 0) return [];
+  const open = parts.filter(({ decisive }) => decisive === 0);
+  const proved = parts.length - open.length;
+  const short = percent < failUnder ? `, and --fail-under demands ${failUnder} %` : "";
+  return [
+    ...open.map((part) => `${placeOf(part)}  ${visible(describeUncovered(part))}`),
+    `coverage ${percent} %: ${proved} of ${plural(parts.length, "part")} of the policies ${proved === 1 ? "is" : "are"} decisive for a request${short}`,
+  ];
+}
+
+/** What no request proves: a sentence without a full stop. */
+export function describeUncovered({ kind, object, field }: CoveragePart): string {
+  const where = `${nameObject(object)}, ${field}`;
+  switch (kind) {
+    case "rule":
+      return `not proved: no check would be answered otherwise without this rule (${where})`;
+    case "condition":
+      return `not proved: no check fails this condition alone (${where})`;
+    case "jwt-rule":
+      return `not proved: no check sends a token that this rule accepts (${where})`;
+    case "audiences":
+      return `not proved: no check sends a token for another audience (${where})`;
+  }
+}
+
+/** A rule that never decides: a sentence without a full stop. */
+export function describeShadowed({ object, rule, by }: Shadowed): string {
+  return `shadowed: for each request that rule ${rule} of ${nameObject(object)} matches, another one decides as well (${by.map(nameRule).join(", ")})`;
+}
+
+function nameRule(name: string): string {
+  const [, namespace, policy, index] = /ns\[(.*)\]-policy\[(.*)\]-rule\[(\d+)\]$/.exec(name) ?? [];
+  return index === undefined ? name : `rule ${index} of ${namespace}/${policy}`;
+}
+
+/** A value that no request has: a sentence without a full stop. */
+export function describeNever({ object, field, value, because }: NeverMatches): string {
+  return `${JSON.stringify(value)} matches no request: ${NEVER[because]} (${nameObject(object)}, ${field})`;
+}
+
+const NEVER: Readonly<Record<NeverMatches["because"], string>> = {
+  "path-without-slash": "a path begins with /",
+  "path-with-query": "the query of a request is not compared",
+  "path-not-normalized": "proxies normalize the path before they compare it",
+  "star-in-the-middle": "a * is a wildcard only at the beginning or at the end",
+  "lower-case-method": "methods are in capital letters",
+  "service-port": "proxies compare the port of the pod, and this is one of a Service alone",
+  "spiffe-prefix": "principals are written without spiffe://",
+  "request-principal-without-subject": "a request principal is the issuer, a slash and the subject",
+  "claim-is-not-text": "the claim is neither text nor a list in any token that is compared",
+};
 
 function formatStep(step: CheckedStep): string[] {
   const { name, position, checks } = step;

@@ -1,20 +1,25 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
+import { CommanderError, Option } from "commander";
 import { chooseMesh, ensureIstio } from "../../clusters/components/components.ts";
 import { BOOTSTRAP } from "../../clusters/components/bootstrap.ts";
 import type { ComponentSource } from "../../clusters/components/ways.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { checkScenario } from "../../harness/check/check.ts";
+import { coverageOf, percentOf, type Written } from "../../harness/check/coverage.ts";
+import { fieldFinder } from "../../harness/check/lines.ts";
+import { neverMatching } from "../../harness/check/never.ts";
+import type { FieldPath } from "../../harness/check/rule-parts.ts";
 import { inLanes } from "../../harness/lanes.ts";
 import { gatewayApiCrds } from "../../harness/mesh/gateway-api.ts";
 import type { CheckCounts, CheckReport } from "../../harness/model/check.ts";
-import type { Scenario } from "../../harness/model/scenario.ts";
+import type { Position, Scenario } from "../../harness/model/scenario.ts";
 import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
 import { formatCheck, formatCheckJson } from "../../reports/check.ts";
 import { placesOf } from "../cluster.ts";
-import { readScenarios } from "../context.ts";
+import { PROJECT, readScenarios } from "../context.ts";
 import type { PlaceFlags } from "../image-flags.ts";
 import { print, printJsonText } from "../streams.ts";
 import { finish, option, verb } from "../options.ts";
@@ -28,6 +33,11 @@ export const command = verb("check", ["check", "check 'jwt/*'", "check --json"])
   .addOption(option.components())
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
+  .addOption(
+    new Option("--fail-under <percent>", "exit with 1 where fewer of the policies' parts are proved").argParser(
+      percent,
+    ),
+  )
   .option("--allow-undecided", "exit with 0 where checks are undecided and none differs")
   .addOption(option.json())
   .action(async (names: string[], options) => finish(check(names, options)));
@@ -37,8 +47,14 @@ interface CheckVerbOptions extends PlaceFlags {
   readonly scenarios: string;
   readonly istio?: string;
   readonly components?: ComponentSource;
+  readonly failUnder?: number;
   readonly allowUndecided?: boolean;
   readonly json?: boolean;
+}
+
+function percent(text: string): number {
+  if (/^\d{1,2}$|^100$/.test(text)) return Number(text);
+  throw new CommanderError(2, "meshproof.percent", `error: --fail-under takes a number from 0 to 100, not "${text}"`);
 }
 
 /** The exit code where nothing differs and something is undecided. */
@@ -50,9 +66,10 @@ export async function check(names: readonly string[], options: CheckVerbOptions)
     const report = await checkAll(scenarios, options, work);
     work.clear();
     if (options.json === true) printJsonText(formatCheckJson(report));
-    else print(formatCheck(report));
+    else print(formatCheck(report, options.failUnder));
     const { differs, undecided } = report.counts;
-    if (differs > 0) return 1;
+    const isShort = report.coverage.percent < (options.failUnder ?? 0);
+    if (differs > 0 || isShort) return 1;
     return undecided > 0 && options.allowUndecided !== true ? UNDECIDED : 0;
   });
 }
@@ -88,8 +105,22 @@ export async function checkAll(
     availableParallelism(),
   );
   const counts: CheckCounts = { agrees: 0, differs: 0, undecided: 0 };
-  for (const { status } of checked.flatMap(({ steps }) => steps.flatMap(({ checks }) => checks))) counts[status]++;
-  return { kind: "meshproof-check", version: 1, istio: istio.version, counts, scenarios: checked };
+  const evidence = checked.flatMap((one) => one.evidence);
+  const placeOf = fieldFinder([process.cwd(), PROJECT]);
+  const find = (written: Written, path: FieldPath): Position => placeOf(written.position, path);
+  const { parts, shadowed } = coverageOf(evidence, find);
+  for (const { status } of checked.flatMap(({ scenario: { steps } }) => steps.flatMap(({ checks }) => checks)))
+    counts[status]++;
+  return {
+    kind: "meshproof-check",
+    version: 1,
+    istio: istio.version,
+    counts,
+    coverage: { percent: percentOf(parts), parts },
+    shadowed,
+    neverMatches: neverMatching(evidence, find),
+    scenarios: checked.map(({ scenario }) => scenario),
+  };
 }
 
 /** The runtime flags that Istio's template of a proxy's bootstrap always sets. */

@@ -5,8 +5,9 @@ import path from "node:path";
 import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { inLanes } from "../lanes.ts";
 import type { Checked, CheckedScenario, CheckedStep, CheckMissing } from "../model/check.ts";
+import type { Explanation } from "../model/explanation.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
-import type { CheckSpec, Position, Scenario, StepSpec } from "../model/scenario.ts";
+import type { CheckSpec, Scenario, StepSpec } from "../model/scenario.ts";
 import type { Proxy } from "../run/places.ts";
 import { locate, prepare } from "../run/prepare.ts";
 import { substitutionValues } from "../run/substitution.ts";
@@ -14,13 +15,15 @@ import { mapTexts } from "../safe/map-texts.ts";
 import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
+import type { Evidence, Written } from "./coverage.ts";
 import { withDefaults } from "./defaults.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { startIstiod, type IstiodOptions } from "./istiod.ts";
 import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
 import { meshConfigOf } from "./mesh-config.ts";
+import type { NeverContext } from "./never.ts";
 import { findUnread } from "./unread.ts";
-import { buildWorld } from "./world.ts";
+import { buildWorld, inNamespace } from "./world.ts";
 
 export interface CheckOptions extends Pick<IstiodOptions, "program" | "crds" | "signal"> {
   /** istiod's version. */
@@ -37,32 +40,36 @@ export interface CheckOptions extends Pick<IstiodOptions, "program" | "crds" | "
 /** Where the pod outside the mesh would be: an address of TEST-NET-1 (RFC 5737). */
 const OUTSIDE_IP = "192.0.2.1";
 
+export interface CheckedWithEvidence {
+  readonly scenario: CheckedScenario;
+  /** One for each step. */
+  readonly evidence: readonly (Evidence & { readonly context: NeverContext })[];
+}
+
 /** Each step has an istiod of its own, which starts within a fraction of a second. */
-export async function checkScenario(options: CheckOptions, scenario: Scenario): Promise<CheckedScenario> {
+export async function checkScenario(options: CheckOptions, scenario: Scenario): Promise<CheckedWithEvidence> {
   const workloads = (await inLanes(workloadsOf([scenario]), (app) => readWorkload(options.scenariosRoot, app))).flat();
   const files = [...workloads, ...scenario.steps.flatMap((step) => [...step.apply, ...step.delete])];
   const place = { ns: OWN_NAMESPACES.namespace, outsideNs: OWN_NAMESPACES.outsideNamespace, outsideIp: OUTSIDE_IP };
   const values = await substitutionValues(options.tokens, files, { ...place, fresh: "check" });
-  const applied = new Map<string, Applied>();
+  const applied = new Map<string, Written>();
   const steps: CheckedStep[] = [];
+  const evidence: CheckedWithEvidence["evidence"][number][] = [];
   for (const step of scenario.steps) {
     options.signal?.throwIfAborted();
-    steps.push(await checkStep(options, scenario, step, { values, workloads, applied }));
+    const checked = await checkStep(options, scenario, step, { values, workloads, applied });
+    steps.push(checked.step);
+    evidence.push(checked.evidence);
   }
   const { id, title, position } = scenario;
-  return { id, title, position, steps };
+  return { scenario: { id, title, position, steps }, evidence };
 }
 
 interface State {
   readonly values: SubstitutionValues;
   readonly workloads: readonly ManifestFile[];
   /** What the steps before have applied; kept true. */
-  readonly applied: Map<string, Applied>;
-}
-
-interface Applied {
-  readonly object: ManifestObject;
-  readonly position: Position;
+  readonly applied: Map<string, Written>;
 }
 
 async function checkStep(
@@ -70,10 +77,10 @@ async function checkStep(
   scenario: Scenario,
   step: StepSpec,
   { values, workloads, applied }: State,
-): Promise<CheckedStep> {
+): Promise<{ readonly step: CheckedStep; readonly evidence: CheckedWithEvidence["evidence"][number] }> {
   const { tokens, istio, folder } = options;
   const remembered = rememberUris(values);
-  const read = (files: readonly ManifestFile[]): Applied[] =>
+  const read = (files: readonly ManifestFile[]): Written[] =>
     files.flatMap((file) =>
       substitute(file, remembered.values).objects.map((object, index) => ({
         object,
@@ -88,13 +95,22 @@ async function checkStep(
     ...{ kind, namespace: metadata.namespace ?? values.ns, name: metadata.name },
     position: at,
   }));
-  if (checks.length === 0) return { name, position, matrices, objects: there, checks: [], assumed: [] };
   const { objects, assumed } = withKeys(own, remembered, scenario.mesh);
   const world = buildWorld([...read(workloads).map(({ object }) => object), ...objects], {
     namespace: values.ns,
     outsideNamespace: values.outsideNs,
     istio,
   });
+  const evidence = {
+    written: [...applied.values()].map((one) => ({ ...one, object: inNamespace(one.object, values.ns) })),
+    context: {
+      normalization: scenario.mesh.pathNormalization ?? ("BASE" as const),
+      servicePorts: world.servicePorts,
+      issuers: issuersIn(own),
+    },
+  };
+  const made = { name, position, matrices, objects: there, assumed };
+  if (checks.length === 0) return { step: { ...made, checks: [] }, evidence: { ...evidence, explanations: [] } };
   await using istiod = await startIstiod({
     ...options,
     folder: await mkdtemp(path.join(folder, "istiod-")),
@@ -115,6 +131,7 @@ async function checkStep(
   );
   const prepared = await prepare({ tokens }, located, scenario, values);
   const bySpec = new Map(prepared.map((one) => [one.spec, one]));
+  const explanations: Explanation[] = [];
   const now = Math.floor(Date.now() / 1000);
   const results = await inLanes(checks, async (spec): Promise<Checked> => {
     const one = bySpec.get(spec);
@@ -122,12 +139,15 @@ async function checkStep(
       step.inForce === "rejected"
         ? ({ kind: "rejected-config" } as const)
         : one && findUnread(own, spec.request, one.place);
-    const checked = (found: Evaluated): Checked => mapTexts(toChecked(spec, found), (text) => tokens.redact(text));
+    const checked = (found: Evaluated): Checked => {
+      explanations.push(...found.judged.map(({ explanation }) => explanation));
+      return mapTexts(toChecked(spec, found), (text) => tokens.redact(text));
+    };
     if (missing !== undefined) return checked({ missing, judged: [] });
     if (one === undefined) return checked({ missing: { kind: "waypoint" }, judged: [] });
     return checked(await evaluate({ world, dump, now }, one));
   });
-  return { name, position, matrices, objects: there, checks: results, assumed };
+  return { step: { ...made, checks: results }, evidence: { ...evidence, explanations } };
 }
 
 /** istiod does not know a proxy's bootstrap, which pilot-agent makes of Istio's template. */
@@ -164,6 +184,13 @@ function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checke
 /** A workload's status is its own, and not the mesh's. */
 function agrees(expected: CheckSpec["expect"], got: NonNullable<Evaluated["got"]>): boolean {
   return expected.by === got.by && (got.by === "workload" || expected.status === got.status);
+}
+
+function issuersIn(objects: readonly ManifestObject[]): Set<string> {
+  const rules = objects.flatMap(
+    ({ spec }) => (spec as { jwtRules?: readonly { issuer?: string }[] } | undefined)?.jwtRules ?? [],
+  );
+  return new Set(rules.flatMap(({ issuer }) => issuer ?? []));
 }
 
 function identityOf({ kind, metadata }: ManifestObject): string {

@@ -30,6 +30,8 @@ export interface World extends Places {
   /** The ready pods of a Service, by its host name, with the port of theirs that a port of the Service leads to; undefined without one. */
   podsBehind(host: string, port: number): readonly { readonly pod: Pod; readonly port: number }[] | undefined;
   nodeOf(proxy: Proxy): NodeInfo;
+  /** Ports of Services on which no pod listens: proxies judge by the port of the pod. */
+  readonly servicePorts: ReadonlySet<string>;
   /** The annotation of its pod that may lead requests past it. */
   bypassOf(proxy: Proxy): string | undefined;
 }
@@ -107,7 +109,14 @@ export function buildWorld(given: readonly ManifestObject[], options: WorldOptio
       behind: [],
     };
   };
+  const targets = new Set(
+    services.flatMap((service) =>
+      podsOf(service).flatMap((pod) => portsOf(service).map((port) => String(targetPort(port, pod)))),
+    ),
+  );
+  const ports = services.flatMap((service) => portsOf(service).map(({ port }) => String(port)));
   return {
+    servicePorts: new Set(ports.filter((port) => !targets.has(port))),
     objects: [
       ...objects.filter(
         ({ kind }) => kind !== "Service" && kind !== "Pod" && !WITH_TEMPLATE.has(kind) && kind !== "Namespace",
@@ -147,7 +156,7 @@ export function buildWorld(given: readonly ManifestObject[], options: WorldOptio
 /** Kinds without a namespace; anything else without one is in `${ns}`. */
 const CLUSTER_KINDS: ReadonlySet<string> = new Set(["Namespace", "GatewayClass", "CustomResourceDefinition"]);
 
-function inNamespace(object: ManifestObject, namespace: string): ManifestObject {
+export function inNamespace(object: ManifestObject, namespace: string): ManifestObject {
   if (CLUSTER_KINDS.has(object.kind) || object.metadata.namespace !== undefined) return object;
   return { ...object, metadata: { ...object.metadata, namespace } };
 }

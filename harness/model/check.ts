@@ -94,6 +94,52 @@ const scenario = z
   .meta({ id: "scenario" });
 export type CheckedScenario = Immutable<z.infer<typeof scenario>>;
 
+const ref = z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string() });
+
+const coveragePart = z
+  .strictObject({
+    kind: z
+      .enum(["rule", "condition", "jwt-rule", "audiences"])
+      .describe("A rule of an AuthorizationPolicy, a condition of it, a jwtRule, or its audiences."),
+    object: ref,
+    field: z.string().describe("Such as `spec.rules[0].to[0].operation.paths`."),
+    position,
+    decisive: count.describe("For how many requests it was decisive."),
+  })
+  .meta({ id: "part" });
+export type CoveragePart = Immutable<z.infer<typeof coveragePart>>;
+
+const shadowed = z
+  .strictObject({
+    object: ref,
+    rule: count.describe("From 0."),
+    position,
+    by: texts.describe("The rules that match whatever it matches, as Envoy names them."),
+  })
+  .meta({ id: "shadowed", description: "A rule that matches requests, each of which another rule decides as well." });
+export type Shadowed = Immutable<z.infer<typeof shadowed>>;
+
+const neverMatches = z
+  .strictObject({
+    object: ref,
+    field: z.string(),
+    position,
+    value: z.string(),
+    because: z.enum([
+      "path-without-slash",
+      "path-with-query",
+      "path-not-normalized",
+      "star-in-the-middle",
+      "lower-case-method",
+      "service-port",
+      "spiffe-prefix",
+      "request-principal-without-subject",
+      "claim-is-not-text",
+    ]),
+  })
+  .meta({ id: "neverMatches", description: "A value of a rule that no request can have." });
+export type NeverMatches = Immutable<z.infer<typeof neverMatches>>;
+
 const counts = z.strictObject({ agrees: count, differs: count, undecided: count });
 export type CheckCounts = z.infer<typeof counts>;
 
@@ -103,6 +149,16 @@ export const checkReport = z
     version: z.literal(1),
     istio: z.string().describe("The version of the istiod that made the config."),
     counts,
+    coverage: z.strictObject({
+      percent: z
+        .int()
+        .min(0)
+        .max(100)
+        .describe("The share of the parts that are decisive for a request, rounded down."),
+      parts: z.array(coveragePart),
+    }),
+    shadowed: z.array(shadowed),
+    neverMatches: z.array(neverMatches),
     scenarios: z.array(scenario),
   })
   .describe("The output of `meshproof check --json`.");
