@@ -1,6 +1,7 @@
 /** Formats the answers of `meshproof check` for a terminal and as JSON. */
 
 import type {
+  AppliedAt,
   Assumption,
   Checked,
   CheckedStep,
@@ -159,7 +160,9 @@ function cellOf({ status, got, expected }: Checked): string {
 
 function formatReason(step: CheckedStep, [check, ...more]: [Checked, ...Checked[]]): string[] {
   const { from, to, method, path, token } = check.request;
-  const policies = policiesOf(step, check);
+  const policies = decidingObjects(step, check).map(
+    (object) => `${nameObject(object)}, ${object.position.file}:${object.position.line}`,
+  );
   const like = more.length === 0 ? "" : `, and ${plural(more.length, "check")} like it`;
   return [
     `  request   ${visible(`${method} ${path}`)} from ${from} to ${to}, ${token === "none" ? "no token" : `token ${token}`}${like}`,
@@ -168,19 +171,25 @@ function formatReason(step: CheckedStep, [check, ...more]: [Checked, ...Checked[
   ];
 }
 
-/** The objects that decide, with file and line: those of the rules and tokens in the explanation. */
-function policiesOf({ objects }: CheckedStep, { explanation }: Checked): string[] {
+/** The objects that decide: those of the rules and tokens in the explanation. */
+export function decidingObjects({ objects }: CheckedStep, { explanation }: Checked): AppliedAt[] {
   const named = new Set(
     explanation?.rules.flatMap(({ policy }) => (policy ? [`${policy.namespace}/${policy.name}`] : [])) ?? [],
   );
+  const reason = explanation?.decision.reason.kind;
   return objects
     .filter(
       ({ kind, namespace, name }) =>
         (kind === "AuthorizationPolicy" && named.has(`${namespace}/${name}`)) ||
         (kind === "RequestAuthentication" && explanation?.tokensAsked === true) ||
-        (kind === "PeerAuthentication" && explanation?.decision.reason.kind === "connection-closed"),
+        (kind === "PeerAuthentication" && reason === "connection-closed"),
     )
-    .map((object) => `${nameObject(object)}, ${object.position.file}:${object.position.line}`);
+    .toSorted((a, b) => Number(decides(b, reason)) - Number(decides(a, reason)));
+}
+
+/** Whether a kind of object is the one that a denial is by. */
+function decides({ kind }: AppliedAt, reason: string | undefined): boolean {
+  return kind === (reason === "token-refused" ? "RequestAuthentication" : "AuthorizationPolicy");
 }
 
 /** Why it is answered so, or what is missing: a sentence. */

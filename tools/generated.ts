@@ -5,6 +5,7 @@ import { printConfigSchema } from "../harness/model/config-file.ts";
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
+import { checkReport } from "../harness/model/check.ts";
 import { printJsonSchema } from "../harness/model/schema.ts";
 import { matrixFile } from "../harness/model/matrix.ts";
 import { againstFile } from "../harness/model/against.ts";
@@ -23,6 +24,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ["schema/scenario.schema.json", printScenarioSchema()],
     ["schema/config.schema.json", printConfigSchema()],
     ["reports/results.schema.json", printJsonSchema(runResult)],
+    ["reports/check.schema.json", printJsonSchema(checkReport)],
     ["reports/diff.schema.json", printJsonSchema(comparisonFile)],
     ["reports/matrix.schema.json", printJsonSchema(matrixFile)],
     ["reports/trend.schema.json", printJsonSchema(trendFile)],

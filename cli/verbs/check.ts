@@ -17,6 +17,10 @@ import type { CheckCounts, CheckReport } from "../../harness/model/check.ts";
 import type { Position, Scenario } from "../../harness/model/scenario.ts";
 import { issuersDirsOf } from "../../harness/scenario/brought.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
+import { replaceFile } from "../../harness/replace-file.ts";
+import { formatSarif } from "../../reports/sarif.ts";
+import { MeshproofError } from "../../harness/model/errors.ts";
+import packageJson from "../../package.json" with { type: "json" };
 import { formatCheck, formatCheckJson } from "../../reports/check.ts";
 import { placesOf } from "../cluster.ts";
 import { PROJECT, readScenarios } from "../context.ts";
@@ -38,6 +42,7 @@ export const command = verb("check", ["check", "check 'jwt/*'", "check --json"])
       percent,
     ),
   )
+  .option("--sarif <file>", "also write what is found as SARIF 2.1.0, for code scanning")
   .option("--allow-undecided", "exit with 0 where checks are undecided and none differs")
   .addOption(option.json())
   .action(async (names: string[], options) => finish(check(names, options)));
@@ -48,8 +53,18 @@ interface CheckVerbOptions extends PlaceFlags {
   readonly istio?: string;
   readonly components?: ComponentSource;
   readonly failUnder?: number;
+  readonly sarif?: string;
   readonly allowUndecided?: boolean;
   readonly json?: boolean;
+}
+
+async function writeSarif(file: string, text: string): Promise<void> {
+  await replaceFile(file, text).catch((cause: unknown) => {
+    throw new MeshproofError("ERR_USAGE", `the file of --sarif cannot be written: ${(cause as Error).message}`, {
+      hint: "its folder must be there",
+      cause,
+    });
+  });
 }
 
 function percent(text: string): number {
@@ -64,6 +79,7 @@ export async function check(names: readonly string[], options: CheckVerbOptions)
   return work(async (work) => {
     const scenarios = await readScenarios(options.scenarios, names, options.tag);
     const report = await checkAll(scenarios, options, work);
+    if (options.sarif !== undefined) await writeSarif(options.sarif, formatSarif(report, packageJson.version));
     work.clear();
     if (options.json === true) printJsonText(formatCheckJson(report));
     else print(formatCheck(report, options.failUnder));
