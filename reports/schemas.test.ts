@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type * as z from "zod";
 import { againstFile } from "../harness/model/against.ts";
+import { checkReport } from "../harness/model/check.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
 import { runResult } from "../harness/model/result.ts";
 import type { Expectation } from "../harness/model/scenario.ts";
@@ -26,6 +27,8 @@ import {
   wholeRun,
 } from "../test/recorded/results.ts";
 import { formatAgainstJson } from "./against.ts";
+import { REPORT } from "./check.fixture.ts";
+import { formatCheckJson } from "./check.ts";
 import { formatDiffJson } from "./diff.ts";
 import { formatJson } from "./json.ts";
 import { formatMatrixJson } from "./matrix/text.ts";
@@ -49,6 +52,7 @@ const everyExpectation = run([scenario("jwt/x", { steps: [step("s", { checks: [c
 
 const FILES: Record<string, { readonly schema: z.ZodType; readonly texts: readonly string[] }> = {
   results: { schema: runResult, texts: [redRun(), wholeRun(), hostile(), everyExpectation].map(formatJson) },
+  check: { schema: checkReport, texts: [formatCheckJson(REPORT)] },
   diff: { schema: comparisonFile, texts: [formatDiffJson(comparison())] },
   matrix: { schema: matrixFile, texts: [formatMatrixJson(matrix())] },
   trend: { schema: trendFile, texts: [formatTrendJson(trend())] },

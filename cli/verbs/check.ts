@@ -1,9 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { CommanderError, Option } from "commander";
 import { chooseMesh, ensureIstio } from "../../clusters/components/components.ts";
-import { BOOTSTRAP } from "../../clusters/components/bootstrap.ts";
 import type { ComponentSource } from "../../clusters/components/ways.ts";
 import { makeTempDir } from "../../clusters/temp-dir.ts";
 import { checkScenario } from "../../harness/check/check.ts";
@@ -100,10 +98,9 @@ export async function checkAll(
   const istio = await ensureIstio(version, {
     ...{ progress, signal, source: options.components, images: placesOf(options) },
   });
-  const [tokens, crds, template] = await Promise.all([
+  const [tokens, crds] = await Promise.all([
     createTokenFactory({ issuersDirs: issuersDirsOf(options.scenarios) }),
     gatewayApiCrds(),
-    readFile(path.join(istio.dir, BOOTSTRAP), "utf8"),
   ]);
   const folder = makeTempDir();
   const checked = await inLanes(
@@ -113,7 +110,7 @@ export async function checkAll(
       return await checkScenario(
         {
           ...{ program: path.join(istio.dir, "bin", "pilot-discovery"), istio: istio.version, crds, tokens, folder },
-          ...{ scenariosRoot: options.scenarios, runtime: runtimeFlags(template), signal },
+          ...{ scenariosRoot: options.scenarios, signal },
         },
         scenario,
       );
@@ -137,10 +134,4 @@ export async function checkAll(
     neverMatches: neverMatching(evidence, find),
     scenarios: checked.map(({ scenario }) => scenario),
   };
-}
-
-/** The runtime flags that Istio's template of a proxy's bootstrap always sets. */
-function runtimeFlags(template: string): Readonly<Record<string, string>> {
-  const flags = template.matchAll(/"(envoy\.[\w.]+)":\s*"?(true|false)"?/g);
-  return Object.fromEntries([...flags].map(([, name = "", value = ""]) => [name, value]));
 }

@@ -8,6 +8,7 @@ import type { Checked, CheckedScenario, CheckedStep, CheckMissing } from "../mod
 import type { Explanation } from "../model/explanation.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
 import type { CheckSpec, Scenario, StepSpec } from "../model/scenario.ts";
+import { FRAGMENT_FLAG } from "../oracle/path.ts";
 import type { Proxy } from "../run/places.ts";
 import { locate, prepare } from "../run/prepare.ts";
 import { substitutionValues } from "../run/substitution.ts";
@@ -22,14 +23,13 @@ import { startIstiod, type IstiodOptions } from "./istiod.ts";
 import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
 import { meshConfigOf } from "./mesh-config.ts";
 import type { NeverContext } from "./never.ts";
+import { settled } from "./settled.ts";
 import { findUnread } from "./unread.ts";
 import { buildWorld, inNamespace } from "./world.ts";
 
 export interface CheckOptions extends Pick<IstiodOptions, "program" | "crds" | "signal"> {
   /** istiod's version. */
   readonly istio: string;
-  /** The runtime flags of Istio's bootstrap for proxies. */
-  readonly runtime: Readonly<Record<string, unknown>>;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   readonly tokens: TokenFactory;
@@ -121,7 +121,8 @@ async function checkStep(
   const dump = (proxy: Proxy): Promise<unknown> => {
     const node = world.nodeOf(proxy);
     const found =
-      dumps.get(node.id) ?? istiod.dump(node).then((read) => withBootstrap(withoutUnknownKeys(read), options.runtime));
+      dumps.get(node.id) ??
+      settled(() => istiod.dump(node), proxy, world.objects).then((read) => withBootstrap(withoutUnknownKeys(read)));
     dumps.set(node.id, found);
     return found;
   };
@@ -150,16 +151,15 @@ async function checkStep(
   return { step: { ...made, checks: results }, evidence: { ...evidence, explanations } };
 }
 
-/** istiod does not know a proxy's bootstrap, which pilot-agent makes of Istio's template. */
-function withBootstrap(dump: unknown, runtime: CheckOptions["runtime"]): unknown {
+/** What pilot-agent writes into a proxy's bootstrap (istio/istio pkg/bootstrap/config.go, extractRuntimeFlags); istiod does not know it. */
+const BOOTSTRAP = {
+  layered_runtime: { layers: [{ name: "global config", static_layer: { [FRAGMENT_FLAG]: "false" } }] },
+};
+
+function withBootstrap(dump: unknown): unknown {
+  const type = "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump";
   const { configs = [] } = dump as { readonly configs?: readonly Readonly<Record<string, unknown>>[] };
-  const bootstrap = { layered_runtime: { layers: [{ name: "global config", static_layer: runtime }] } };
-  return {
-    configs: [
-      { "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump", bootstrap },
-      ...configs.filter((one) => one["@type"] !== "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"),
-    ],
-  };
+  return { configs: [{ "@type": type, bootstrap: BOOTSTRAP }, ...configs.filter((one) => one["@type"] !== type)] };
 }
 
 function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checked {
@@ -183,7 +183,8 @@ function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checke
 
 /** A workload's status is its own, and not the mesh's. */
 function agrees(expected: CheckSpec["expect"], got: NonNullable<Evaluated["got"]>): boolean {
-  return expected.by === got.by && (got.by === "workload" || expected.status === got.status);
+  if (expected.by !== got.by || got.by === "workload") return expected.by === got.by;
+  return expected.status === got.status && (expected.grpc === undefined || expected.grpc === got.grpc);
 }
 
 function issuersIn(objects: readonly ManifestObject[]): Set<string> {

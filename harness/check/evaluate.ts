@@ -12,7 +12,7 @@ import { proxyOf, type World } from "./world.ts";
 
 export interface Evaluated {
   /** Left out where it is undecided. */
-  readonly got?: { readonly by: Answerer; readonly status?: number };
+  readonly got?: { readonly by: Answerer; readonly status?: number; readonly grpc?: number };
   readonly missing?: CheckMissing;
   /** Of the proxies that judge, in the request's order; the last one decides. */
   readonly judged: readonly { readonly proxy: Proxy; readonly explanation: Explanation }[];
@@ -74,7 +74,7 @@ function judge(config: unknown, proxy: Proxy, request: OracleRequest, now: numbe
   return { ...answerOf(explanation.decision), judged: [{ proxy, explanation }] };
 }
 
-function answerOf({ verdict, status, by, reason }: Decision): Pick<Evaluated, "got" | "missing"> {
+function answerOf({ verdict, status, grpcStatus, by, reason }: Decision): Pick<Evaluated, "got" | "missing"> {
   switch (verdict) {
     case "admitted":
       return { got: { by: "workload" } };
@@ -83,11 +83,13 @@ function answerOf({ verdict, status, by, reason }: Decision): Pick<Evaluated, "g
     case "denied":
     case "refused":
     case "answered":
+      if (status === 0) return { got: { by: "nobody", status } };
       return {
-        got:
-          status === 0
-            ? { by: "nobody", status }
-            : { by: by === "nobody" ? "proxy" : by, ...(status !== undefined && { status }) },
+        got: {
+          by: by === "nobody" ? "proxy" : by,
+          ...(status !== undefined && { status }),
+          ...(grpcStatus !== undefined && { grpc: grpcStatus }),
+        },
       };
   }
 }

@@ -31,7 +31,7 @@ export function rememberUris(values: SubstitutionValues): RememberedUris {
 }
 
 /** What a `jwks` holds whose keys are not known; it never gets to a proxy. */
-const UNKNOWN = "meshproof-keys-not-known:";
+const UNKNOWN = "meshproof-keys-not-known";
 
 interface JwtRule {
   readonly issuer?: string;
@@ -52,7 +52,7 @@ export function withKeys(
     if (jwks !== undefined && jwks !== "") return rule;
     const served = issuers.get(jwksUri ?? "");
     if (served === undefined || jwksFetch !== "istiod" || (served.inMesh && guarded))
-      return { ...rest, jwks: `${UNKNOWN}${jwksUri ?? ""}` };
+      return { ...rest, jwks: JSON.stringify({ [UNKNOWN]: jwksUri ?? "" }) };
     assumed.set(served.issuer, { kind: "keys-fetched", issuer: rule.issuer ?? served.issuer });
     return { ...rest, jwks: values.jwks(served.issuer) };
   };
@@ -90,5 +90,5 @@ export function withoutUnknownKeys(dump: unknown): unknown {
 
 function unknownUri(value: unknown): string | undefined {
   const { inline_string: text = "" } = (value ?? {}) as { readonly inline_string?: string };
-  return text.startsWith(UNKNOWN) ? text.slice(UNKNOWN.length) : undefined;
+  return text.startsWith(`{"${UNKNOWN}"`) ? (JSON.parse(text) as Record<string, string>)[UNKNOWN] : undefined;
 }

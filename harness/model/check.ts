@@ -56,6 +56,7 @@ const checked = z
       .strictObject({
         by,
         status: count.describe("Left out where the workload answers: its status is its own.").optional(),
+        grpc: count.describe("The gRPC status, where a proxy answers a gRPC request.").optional(),
       })
       .describe("Left out where it is undecided.")
       .optional(),
