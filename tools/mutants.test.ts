@@ -38,6 +38,26 @@ test("each policy of a scenario is dropped, re-targeted, and inverted or given a
   assert.equal(inverted?.spec.action, "ALLOW");
 });
 
+test("a policy with targetRefs is re-targeted to an object that is not there", () => {
+  for (const [id, count] of [
+    ["gateway-api/several-target-refs", 2],
+    ["gateway-api/target-ref", 1],
+  ] as const) {
+    const scenario = scenarios.find((one) => one.id === id);
+    assert.ok(scenario);
+    const [mutant] = mutantsOf(scenario).filter(({ words }) => words.startsWith("re-target"));
+    const { spec } = parse(mutant?.text ?? "") as {
+      spec: { selector?: unknown; targetRef?: { name: string }; targetRefs?: { name: string }[] };
+    };
+    assert.equal(spec.selector, undefined);
+    const names = [...(spec.targetRefs ?? []), ...(spec.targetRef ? [spec.targetRef] : [])].map(({ name }) => name);
+    assert.deepEqual(
+      names,
+      Array.from({ length: count }, () => "nobody"),
+    );
+  }
+});
+
 test("every scenario that applies a policy has mutants", () => {
   for (const scenario of scenarios) {
     const policies = scenario.steps

@@ -1,6 +1,6 @@
 /** Breaks a scenario on purpose, one policy at a time. Its result must then not be green. */
 
-import type { Document } from "yaml";
+import { isSeq, type Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { parseSource } from "../harness/scenario/source.ts";
 
@@ -32,7 +32,12 @@ const DROP: Change = {
 const RETARGET: Change = {
   verb: "re-target",
   apply(document) {
-    document.setIn(["spec", "selector"], document.createNode({ matchLabels: { app: "nobody" } }));
+    // A policy may have one of these alone.
+    const references = document.getIn(["spec", "targetRefs"]);
+    if (isSeq(references))
+      for (const index of references.items.keys()) document.setIn(["spec", "targetRefs", index, "name"], "nobody");
+    else if (document.hasIn(["spec", "targetRef"])) document.setIn(["spec", "targetRef", "name"], "nobody");
+    else document.setIn(["spec", "selector"], document.createNode({ matchLabels: { app: "nobody" } }));
     return true;
   },
 };

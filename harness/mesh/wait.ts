@@ -85,6 +85,32 @@ export async function waitFor<T extends KubernetesObject, R>(
   }
 }
 
+function isReady(pod: V1Pod | undefined): boolean {
+  return pod?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
+}
+
+/** Waits until a pod is ready. */
+export async function waitForPod(
+  kube: Kube,
+  namespace: string,
+  name: string,
+  options: { limitMs?: number; signal?: AbortSignal } = {},
+): Promise<void> {
+  await waitFor<V1Pod, true>(
+    kube,
+    `/api/v1/namespaces/${namespace}/pods`,
+    { fieldSelector: `metadata.name=${name}` },
+    (pods) => (isReady(pods.get(`${namespace}/${name}`)) ? true : undefined),
+    {
+      limitMs: options.limitMs ?? 120_000,
+      code: "ERR_WORKLOAD_NOT_READY",
+      ...(options.signal ? { signal: options.signal } : {}),
+      explain: (pods) =>
+        `Pod ${namespace}/${name} is not ready: ${pods.get(`${namespace}/${name}`)?.status?.phase ?? "it does not exist"}`,
+    },
+  );
+}
+
 /** Waits until all new pods of a Deployment are available and all old ones are gone. */
 export async function waitForDeployment(
   kube: Kube,
@@ -133,10 +159,6 @@ export async function completeDeployments(kube: Pick<Kube, "apps">, namespace: s
 export async function readyPods(kube: Kube, namespace: string, labelSelector: string): Promise<V1Pod[]> {
   const list = await kube.core.listNamespacedPod({ namespace, labelSelector });
   return list.items
-    .filter(
-      (pod) =>
-        !pod.metadata?.deletionTimestamp &&
-        pod.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True"),
-    )
+    .filter((pod) => !pod.metadata?.deletionTimestamp && isReady(pod))
     .sort((a, b) => Number(a.metadata?.creationTimestamp ?? 0) - Number(b.metadata?.creationTimestamp ?? 0));
 }

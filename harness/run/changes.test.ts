@@ -66,6 +66,8 @@ function cluster(
     gatewayGone: () => Promise.resolve(),
     deploymentReady: (namespace: string, name: string) =>
       Promise.resolve(void done.push(`${namespace}/${name} is ready`)),
+    podReady: (namespace: string, name: string) =>
+      Promise.resolve(void done.push(`the pod ${namespace}/${name} is ready`)),
     forget: () => void done.push("forget"),
   };
   return { mesh, done };
@@ -102,6 +104,12 @@ describe("a step's changes", () => {
     await removeApplied(mesh, applied);
     assert.deepEqual(done.slice(4), ["remove c", "remove b"]);
     assert.equal(applied.size, 0);
+  });
+
+  it("wait for Pods among them", async () => {
+    const { mesh, done } = cluster();
+    await makeChanges(mesh, step([yaml("Pod", "app")]), new Map());
+    assert.deepEqual(done.slice(-2), ["the pod foo/app is ready", "forget"]);
   });
 
   it("wait for Deployments among them, and have places and targets looked up again", async () => {

@@ -51,6 +51,8 @@ export interface ChangingMesh {
   gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are ready and new. */
   deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
+  /** Waits until a pod is ready. */
+  podReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   forget(): void;
 }
 
@@ -167,7 +169,7 @@ function mayStay({ kind, metadata, spec }: Manifest): boolean {
 /** Kinds that decide where a request goes and who judges it. */
 const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Gateway"]);
 
-/** A step's own Deployments are ready before anything is asked, and what was looked up before it is looked up again. */
+/** A step's own Deployments and Pods are ready before anything is asked, and what was looked up before it is looked up again. */
 async function waitForOwnWorkloads(
   mesh: ChangingMesh,
   changes: readonly Change[],
@@ -178,6 +180,7 @@ async function waitForOwnWorkloads(
     const deployment = verb === "apply" ? deploymentOf(manifest) : undefined;
     const namespace = manifest.metadata.namespace ?? mesh.handle.namespace;
     if (deployment !== undefined) await mesh.deploymentReady(namespace, deployment, signal);
+    if (verb === "apply" && manifest.kind === "Pod") await mesh.podReady(namespace, manifest.metadata.name, signal);
   });
   mesh.forget();
 }

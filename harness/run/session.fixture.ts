@@ -43,6 +43,7 @@ export function fakeSession(parts: Partial<Session>): Session {
       server: refuse,
       log: refuse,
       deploymentReady: refuse,
+      podReady: refuse,
       gatewayGone: refuse,
       curl: refuse,
     },

@@ -3,7 +3,7 @@ import { MeshproofError } from "../model/errors.ts";
 import { connect, type Kube } from "../mesh/client.ts";
 import { openCommandLine, type CommandLine } from "../mesh/command-line.ts";
 import { readLog, type ContainerRef, type ExecResult } from "../mesh/exec.ts";
-import { waitForDeployment } from "../mesh/wait.ts";
+import { waitForDeployment, waitForPod } from "../mesh/wait.ts";
 import { dumpRequestConfig } from "../mesh/proxy-dump.ts";
 import { CURL_COMMAND } from "../probe/curl.ts";
 import { issuersDirsOf } from "../scenario/brought.ts";
@@ -47,6 +47,8 @@ export interface Session extends Places, Proxies {
   gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are new and ready. */
   deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
+  /** Waits until a pod is ready. */
+  podReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   /** Runs curl in a container with this config (`--config -`). */
   curl(where: ContainerRef, config: string): Promise<ExecResult>;
   readonly lane: number;
@@ -94,6 +96,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     curl,
     log: (where, since) => readLog(kube, where, since),
     deploymentReady: (namespace, name, signal) => waitForDeployment(kube, namespace, name, signal ? { signal } : {}),
+    podReady: (namespace, name, signal) => waitForPod(kube, namespace, name, signal ? { signal } : {}),
     gatewayGone: (namespace, name) => gatewayGone(kube, namespace, name),
     proxyConfig: (proxy, text) => readProxy(kube, proxy, text, curl, shellless),
     dump: (proxy) => dumpRequestConfig(kube, proxy),
