@@ -46,7 +46,7 @@ test("a policy with targetRefs is re-targeted to an object that is not there", (
     const scenario = scenarios.find((one) => one.id === id);
     assert.ok(scenario);
     const [mutant] = mutantsOf(scenario).filter(({ words }) => words.startsWith("re-target"));
-    const { spec } = parse(mutant?.text ?? "") as {
+    const { spec } = parse((mutant?.text ?? "").split(/^---$/m)[0] ?? "") as {
       spec: { selector?: unknown; targetRef?: { name: string }; targetRefs?: { name: string }[] };
     };
     assert.equal(spec.selector, undefined);
