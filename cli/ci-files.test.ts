@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import packageJson from "../package.json" with { type: "json" };
 import { PROJECT } from "./context.ts";
 import { meshproof } from "./meshproof.fixture.ts";
@@ -78,5 +78,62 @@ describe("the workflow files", () => {
       steps.some(({ uses, with: given }) => uses?.startsWith("actions/upload-artifact@") && given?.path === "results/"),
     );
     assert.equal(gitlab.meshproof.artifacts.reports.junit, "results/2*/junit.xml");
+  });
+});
+
+describe("the action and the component", () => {
+  interface Inputs {
+    readonly [name: string]: { readonly description?: string; readonly default?: unknown };
+  }
+  const file = (name: string): string => readFileSync(path.join(PROJECT, name), "utf8");
+  const action = parse(file("action.yml")) as {
+    inputs: Inputs;
+    runs: { steps: { run?: string; uses?: string; env?: Record<string, string> }[] };
+  };
+  const [head, body] = parseAllDocuments(file("templates/meshproof.yml")).map((document) => document.toJS() as unknown);
+  const component = head as { spec: { inputs: Inputs } };
+  const { meshproof: gitlabJob } = body as { meshproof: { script: string[]; variables: Record<string, string> } };
+
+  it("have the inputs that the ready-made files use", () => {
+    const workflow = read("github-action.yml") as Github;
+    const used = Object.values(workflow.jobs).flatMap(({ steps }) =>
+      steps.filter(({ uses }) => uses?.startsWith("OWNER/")),
+    );
+    assert.ok(used.length > 1);
+    for (const { with: given = {} } of used)
+      for (const name of Object.keys(given)) assert.ok(Object.hasOwn(action.inputs, name), name);
+    const { include } = read("gitlab-component.yml") as { include: { inputs: object }[] };
+    for (const name of Object.keys(include[0]?.inputs ?? {}))
+      assert.ok(Object.hasOwn(component.spec.inputs, name), name);
+  });
+
+  it("describe each input, and use each", () => {
+    const text = file("action.yml");
+    for (const [name, { description }] of Object.entries(action.inputs)) {
+      assert.ok(description !== undefined && description.length > 10, name);
+      assert.ok(text.includes(`inputs.${name}`), `${name} is not used`);
+    }
+    const template = file("templates/meshproof.yml");
+    for (const name of Object.keys(component.spec.inputs)) assert.ok(template.includes(`$[[ inputs.${name} ]]`), name);
+  });
+
+  it("give nothing of a pull request to a shell but by its environment", () => {
+    for (const { run: script = "" } of action.runs.steps) assert.doesNotMatch(script, /\$\{\{/);
+    for (const line of gitlabJob.script) assert.doesNotMatch(line, /\$\[\[/);
+  });
+
+  it("call meshproof with options that exist", async () => {
+    const scripts = [...action.runs.steps.map(({ run: script = "" }) => script), ...gitlabJob.script];
+    const helps = new Map<string, string>();
+    for (const verb of ["run", "matrix", "doctor"]) helps.set(verb, (await meshproof([verb, "--help"])).stdout);
+    const options = scripts.flatMap((script) => [
+      ...script.matchAll(/(?:args\+?=\(|set -- "\$@" |set -- |matrix .*|doctor )(--[a-z-]+)/g),
+    ]);
+    assert.ok(options.length > 12, String(options.length));
+    for (const [, option = ""] of options)
+      assert.ok(
+        [...helps.values()].some((help) => help.includes(` ${option} `) || help.includes(` ${option}\n`)),
+        option,
+      );
   });
 });
