@@ -8,6 +8,8 @@ import { runResult } from "../harness/model/result.ts";
 import { checkReport } from "../harness/model/check.ts";
 import { printJsonSchema } from "../harness/model/schema.ts";
 import { matrixFile } from "../harness/model/matrix.ts";
+import { formatMatrixMarkdown } from "../reports/matrix/text.ts";
+import { publishedMatrix } from "./published-matrix.ts";
 import { againstFile } from "../harness/model/against.ts";
 import { failure, OUTPUTS } from "../harness/model/outputs.ts";
 import { reproFile } from "../harness/model/ticket.ts";
@@ -34,9 +36,18 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ...Object.entries({ ...OUTPUTS, error: failure }).map(
       ([name, schema]) => [`schema/output/${name}.schema.json`, printJsonSchema(schema)] as const,
     ),
+    ["docs/matrix.md", describePublished()],
     ["docs/scenarios.md", describeScenarios(scenarios)],
     ...renderedFiles(),
   ]);
+}
+
+/** The matrix in docs, of the recorded runs. */
+function describePublished(): string {
+  return formatMatrixMarkdown(publishedMatrix(), {
+    title: `# Scenarios against versions\n\nWritten by \`npm run update\` from [matrix.json](matrix.json), which \`meshproof matrix\` wrote after runs with each of these versions on one\nmachine. ✅ passed, 📌 what differs is known, ❌ failed, ⚠️ flaky, ⏭️ skipped, · not run.`,
+    linkTo: ({ position }) => `../${position.file}`,
+  });
 }
 
 function describeScenarios(scenarios: readonly Scenario[]): string {

@@ -185,3 +185,20 @@ test("a wrong list is an error with line and column", () => {
   refuse(`${entry}${entry.slice("changes:\n".length)}`, /"semicolons" is used twice/);
   refuse("", /list/);
 });
+
+test("an entry may be of one version alone, as a build between releases has no number of its own", () => {
+  const only = list(`    versions: { envoy: { is: 1.36-20260826 } }
+    cells: [{ scenario: a/*, check: one }]
+    from: { answer: 200 }
+    to: { answer: 403, by: authorization }
+`);
+  const answered = (status: number, envoy: string) =>
+    run([check("one", { status, by: status === 200 ? "workload" : "authorization" })], envoy);
+  for (const [from, to, known] of [
+    [answered(200, "1.36.0"), answered(403, "1.36-20260826"), "semicolons"],
+    [answered(403, "1.36-20260826"), answered(200, "1.40.0"), "semicolons"],
+    [answered(200, "1.36.0"), answered(403, "1.40.0"), undefined],
+    [answered(200, "a-commit"), answered(403, "1.36-20260826"), "semicolons"],
+  ] as const)
+    assert.equal(compareRuns(from, to, parseKnownChanges(only, "known.yaml")).changes[0]?.known?.id, known);
+});

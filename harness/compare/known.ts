@@ -44,10 +44,13 @@ function behavesNew({ versions }: KnownChange, side: Side["versions"]): boolean 
   const answers = (["istio", "envoy"] as const).flatMap((component) => {
     const bounds = versions[component];
     if (bounds === undefined) return [];
+    const all = [bounds].flat();
+    if (all.some((bound) => "is" in bound && bound.is === side[component])) return [true];
+    const ranges = all.flatMap((bound) => ("is" in bound ? [] : [bound]));
     const found = numbersOf(side[component]);
-    if (found === undefined) return [undefined];
+    if (found === undefined) return [ranges.length === 0 ? false : undefined];
     return [
-      [bounds].flat().some(({ since, until }) => {
+      ranges.some(({ since, until }) => {
         const end = until === undefined ? undefined : numbersOf(until);
         return compare(found, numbersOf(since)!) >= 0 && (end === undefined || compare(found, end) < 0);
       }),

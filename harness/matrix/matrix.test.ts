@@ -126,6 +126,16 @@ describe("a matrix", () => {
     assert.equal(matrixExitCode(found), 3);
   });
 
+  it("does not call it a change between versions that a check flaked with one", () => {
+    const flaked = scenario("a/b", {
+      status: "flaky",
+      steps: [step("s", { status: "flaky", checks: [check("c", { status: "flaky" })] })],
+    });
+    const found = find([on("1.31.0@1.36.0", [flaked]), on("1.31.0@1.38.0", [passes("a/b")])]);
+    assert.deepEqual(statesOf(found, "a/b"), ["flaky", "passed"]);
+    assert.deepEqual(found.steps[0]?.changes, []);
+  });
+
   it("has a column for a version that could not be run", () => {
     const problem = { code: "ERR_COMPONENT", message: "no registry" };
     const found = find([on("1.31.0@1.40.0", [passes("a/b")])], {

@@ -207,6 +207,8 @@ function explainsPart(
 
 const JUDGED: readonly Status[] = ["passed", "failed", "flaky", "known-failure"];
 
-function isJudged({ step, before, after }: Matrix["steps"][number]["changes"][number]): boolean {
-  return step !== undefined && JUDGED.includes(before.status) && JUDGED.includes(after.status);
+/** A check that flaked with one version, and gives the same answer with the other, did not change between them. */
+function isJudged({ step, before, after, aspects }: Matrix["steps"][number]["changes"][number]): boolean {
+  const flakes = aspects.length === 1 && aspects[0] === "status" && [before.status, after.status].includes("flaky");
+  return step !== undefined && !flakes && JUDGED.includes(before.status) && JUDGED.includes(after.status);
 }

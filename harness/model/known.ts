@@ -15,7 +15,10 @@ const pattern = filled(
 
 const version = form("a version such as 1.38.0, in quotes", /^\d+\.\d+(\.\d+)?$/u);
 const range = z.strictObject({ since: version, until: version.optional() });
-const ranges = z.union([range, z.array(range).min(1)]);
+const exact = z
+  .strictObject({ is: text("Such as 1.30-20260826.") })
+  .describe("One version alone, for a build between releases.");
+const ranges = z.union([range, exact, z.array(z.union([range, exact])).min(1)]);
 
 const knownChange = z.strictObject({
   id: text(),
