@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answer, check, expectation, policy } from "../test/recorded/change.ts";
-import { describeExpected, describeForce, describeGot, describeRequest, describeWhy } from "./describe.ts";
+import {
+  describeAdmission,
+  describeExpected,
+  describeExpectedAdmission,
+  describeForce,
+  describeGot,
+  describeRequest,
+  describeWhy,
+} from "./describe.ts";
 
 test("expectations as text", () => {
   assert.equal(describeExpected(check("a")), "200 from httpbin");
@@ -36,6 +44,23 @@ test("answers as text: a denial with its body, a workload's body only if the che
   assert.equal(describeGot(check("a", { got: grpc })), 'grpc 7 from authorization ("RBAC: access denied")');
   const keys = { expected: expectation(200, { jsonKey: "keys" }), got: answer(200, { body: "\n<html>\n" }) };
   assert.equal(describeGot(check("a", keys)), '200 from httpbin ("<html>")');
+});
+
+test("what the API server says as text", () => {
+  assert.equal(
+    describeExpectedAdmission({ expected: { verdict: "refused", text: "only one of", field: "spec" } }),
+    'to be refused ("only one of") at spec',
+  );
+  assert.equal(describeExpectedAdmission({ expected: { verdict: "accepted" } }), "to be accepted without a warning");
+  assert.equal(
+    describeAdmission({ got: { verdict: "refused", texts: ["2 errors:\n\t* one\n"], fields: ["spec.a", "spec.b"] } }),
+    'it was refused ("2 errors: * one") at spec.a, spec.b',
+  );
+  assert.equal(describeAdmission({ got: { verdict: "accepted", texts: [], fields: [] } }), "it was accepted");
+  assert.equal(
+    describeAdmission({ got: { verdict: "warned", texts: ["careful", "slow"], fields: [] } }),
+    'it was accepted with a warning ("careful", "slow")',
+  );
 });
 
 test("a path is printed as it was sent", () => {

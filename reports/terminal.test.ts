@@ -114,6 +114,21 @@ test("every status with reasons is listed, worst first", () => {
   assert.match(summary, /expected outside-host to be asked by the proxy; it was asked by istiod\n/);
 });
 
+test("what the API server says is printed beside what it should have said", () => {
+  const admission = [
+    {
+      position: { file: "scenario.yaml", line: 9, column: 1 },
+      object: "AuthorizationPolicy a",
+      expected: { verdict: "refused", text: "wildcard" },
+      got: { verdict: "accepted", texts: [], fields: [] },
+      status: "failed",
+    },
+  ] as const;
+  const summary = formatSummary(run([scenario("validation/x", { steps: [step("s", { admission })] })]));
+  assert.match(summary, /scenario.yaml:9 {2}s: AuthorizationPolicy a refused by the API server\n/);
+  assert.match(summary, /expected AuthorizationPolicy a to be refused \("wildcard"\); it was accepted\n/);
+});
+
 test("an answer of the flush round is printed if it differed", () => {
   const stale = check("a", {
     status: "flaky",

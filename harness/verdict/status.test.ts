@@ -67,3 +67,14 @@ test("checks are counted, and a scenario itself if none of its checks has its st
   ]);
   assert.deepEqual(counts, { passed: 2, failed: 1, flaky: 1, error: 1, skipped: 1, "known-failure": 0 });
 });
+
+test("what the API server says counts like a check, and can be a known failure by its name", () => {
+  const admission = [{ object: "AuthorizationPolicy a", expected: { verdict: "refused" }, status: "failed" }];
+  const steps = [{ name: "s", status: "failed", checks: [], asked: [], admission }] as unknown as StepResult[];
+  const scenario = { id: "a/b", status: "failed", steps } as unknown as ScenarioResult;
+  assert.equal(statusOfStep(steps[0]!), "failed");
+  assert.equal(countOf([scenario]).failed, 1);
+  const excuse = { ...knownFailure, check: "AuthorizationPolicy a refused by the API server" };
+  assert.equal(excuseScenario(scenario, [excuse], "2026-11-30").status, "known-failure");
+  assert.equal(excuseScenario(scenario, [{ ...excuse, check: "another" }], "2026-11-30").status, "failed");
+});
