@@ -6,6 +6,7 @@ import {
   type Admission,
   type Condition,
   type Decision,
+  type EnvoyFix,
   type Explanation,
   type Field,
   type Matcher,
@@ -359,6 +360,12 @@ export function describeMissing(missing: Missing): string {
       return `X-Forwarded-For has ${JSON.stringify(missing.value)} where the client's address is expected`;
     case "runtime-flag":
       return `the config dump has no bootstrap, whose runtime flag ${missing.flag} says whether a # in the path is refused or removed`;
+    case "envoy-fix":
+      return `Envoys with and without the fix of ${missing.fix} (${FIXES[missing.fix]}) answer differently, and ${
+        missing.version === undefined
+          ? "the config dump does not have Envoy's version"
+          : `Envoy ${missing.version} may have it or not`
+      }`;
     case "route-config":
       return `the config dump does not have the route config ${missing.name}, which says whether a route takes the request`;
     case "external-authorizer":
@@ -393,6 +400,11 @@ export function describeMissing(missing: Missing): string {
       return `meshproof does not know ${describeUnsupported(missing)}`;
   }
 }
+
+const FIXES: Readonly<Record<EnvoyFix, string>> = {
+  "CVE-2026-26308": "each value of a repeated header is compared by itself",
+  "CVE-2026-73551": "a dot segment with parameters, such as ..;x, is removed",
+};
 
 const UNSUPPORTED: Readonly<Record<Unsupported, string>> = {
   "address-range": "the address range",

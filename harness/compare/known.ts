@@ -2,6 +2,7 @@
 
 import { MeshproofError } from "../model/errors.ts";
 import { knownChangesFile, type KnownChange } from "../model/known.ts";
+import { compareNumbers, isWithin, numbersOf } from "../model/version-range.ts";
 import { readUserFile } from "../user-file.ts";
 import { formatProblem } from "../scenario/problem.ts";
 import { validate } from "../scenario/validate.ts";
@@ -49,23 +50,9 @@ function behavesNew({ versions }: KnownChange, side: Side["versions"]): boolean 
     const ranges = all.flatMap((bound) => ("is" in bound ? [] : [bound]));
     const found = numbersOf(side[component]);
     if (found === undefined) return [ranges.length === 0 ? false : undefined];
-    return [
-      ranges.some(({ since, until }) => {
-        const end = until === undefined ? undefined : numbersOf(until);
-        return compare(found, numbersOf(since)!) >= 0 && (end === undefined || compare(found, end) < 0);
-      }),
-    ];
+    return [isWithin(found, ranges)];
   });
   return answers.includes(undefined) ? undefined : answers.every(Boolean);
-}
-
-function numbersOf(version: string): readonly number[] | undefined {
-  const found = /^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+].*)?$/.exec(version);
-  return found === null ? undefined : [Number(found[1]), Number(found[2]), Number(found[3] ?? 0)];
-}
-
-function compare(a: readonly number[], b: readonly number[]): number {
-  return a.map((n, index) => n - (b[index] ?? 0)).find((difference) => difference !== 0) ?? 0;
 }
 
 /** Orders versions by their numbers, and by their text where they have none or the same. */
@@ -73,7 +60,7 @@ export function compareVersions(a = "", b = ""): number {
   const [one, other] = [numbersOf(a), numbersOf(b)];
   if (one === undefined || other === undefined)
     return Number(one === undefined) - Number(other === undefined) || a.localeCompare(b);
-  return compare(one, other) || a.localeCompare(b);
+  return compareNumbers(one, other) || a.localeCompare(b);
 }
 
 /** Whether an entry explains a change between versions that it applies to. */

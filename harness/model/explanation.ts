@@ -143,6 +143,9 @@ export type Unsupported =
   | "vhds"
   | "virtual-host-matcher";
 
+/** A fix in Envoy that changes which requests rules match. */
+export type EnvoyFix = "CVE-2026-26308" | "CVE-2026-73551";
+
 /** A missing fact without which there is no decision. */
 export type Missing =
   /** A rule compares this field, and the description of the request does not have it. */
@@ -154,6 +157,8 @@ export type Missing =
   | { readonly kind: "forwarded-for"; readonly value: string }
   /** The dump has no bootstrap with this runtime flag. */
   | { readonly kind: "runtime-flag"; readonly flag: string }
+  /** Envoys with and without a fix give different answers, and it is not known whether this one has it. */
+  | { readonly kind: "envoy-fix"; readonly fix: EnvoyFix; readonly version?: string }
   | { readonly kind: "route-config"; readonly name: string }
   | { readonly kind: "external-authorizer"; readonly rule: RuleRef }
   | { readonly kind: "no-listener"; readonly port?: number }

@@ -25,6 +25,13 @@ function ask(request: Partial<OracleRequest>, dump: string = FIXTURE): Explanati
   return explainRequest(JSON.parse(dump), whole, NOW);
 }
 
+/** A dump of an Envoy of this version. */
+function ofEnvoy(minor_number: number, patch: number, dump = FIXTURE): string {
+  const { configs } = JSON.parse(dump) as { configs: unknown[] };
+  const node = { user_agent_build_version: { version: { major_number: 1, minor_number, patch } } };
+  return JSON.stringify({ configs: [...configs, { bootstrap: { node } }] });
+}
+
 describe("explainRequest", () => {
   it("names the rule that lets a request through", () => {
     const { decision, listener, rules } = ask({});
@@ -91,23 +98,36 @@ describe("explainRequest", () => {
       return reason.kind === "allowed" || reason.kind === "denied" ? reason.rule.name.split("-policy")[1] : undefined;
     };
     assert.equal(rule({ method: "POST", path: "/anything/x/%2e%2e/admin?q" }), "[explain-deny]-rule[0]");
-    assert.equal(
-      rule({
-        headers: [
-          ["X-Blocked", "no"],
-          ["X-Blocked", "yes"],
-        ],
-      }),
-      "[explain-deny]-rule[1]",
-    );
     assert.equal(rule({ authority: "WWW.EVIL" }), "[explain-deny]-rule[2]");
     assert.equal(rule({ path: "/get", ...SLEEP }), "[explain-allow]-rule[2]");
   });
 
+  it("compares each value of a repeated header, or all of them joined, as this Envoy does", () => {
+    const headers: [string, string][] = [
+      ["X-Blocked", "no"],
+      ["X-Blocked", "yes"],
+    ];
+    const verdicts = [ofEnvoy(36, 4), ofEnvoy(36, 5), FIXTURE].map((dump) => ask({ headers }, dump).decision.verdict);
+    assert.deepEqual(verdicts, ["admitted", "denied", "undecided"]);
+    const { decision } = ask({ headers }, FIXTURE);
+    const missing = { kind: "envoy-fix", fix: "CVE-2026-26308" };
+    assert.deepEqual(decision.reason, { kind: "undecided", missing });
+    assert.match(
+      formatExplanation(ask({ headers }, FIXTURE)),
+      /^Undecided: Envoys with and without the fix of CVE-2026-26308 \(each value of a repeated header is compared by itself\) answer differently, and the config dump does not have Envoy's version\.$/m,
+    );
+    // No value of these decides by itself, and together they do not either.
+    const harmless: [string, string][] = headers.map(([name]) => [name, "no"]);
+    assert.equal(ask({ headers: harmless }).decision.verdict, "admitted");
+  });
+
   it("normalizes a path again that another proxy of the mesh has normalized", () => {
     const to = { method: "POST", path: "/anything/admin/%2e%2e;x/x" };
-    assert.deepEqual([ask(to).path, ask({ ...to, proxied: true }).path], ["/anything/admin/..;x/x", "/anything/x"]);
+    const dump = ofEnvoy(40, 0);
+    const paths = [ask(to, dump).path, ask({ ...to, proxied: true }, dump).path];
+    assert.deepEqual(paths, ["/anything/admin/..;x/x", "/anything/x"]);
   });
+
   it("does not guess missing or unknown facts", () => {
     const unnamed = { ...SLEEP, method: "GET", path: "/headers", headers: [] };
     const blind = explainRequest(JSON.parse(FIXTURE), unnamed, NOW);

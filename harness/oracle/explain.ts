@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { redact } from "../safe/redact.ts";
+import { bootstrapOf, envoyOf, type Envoy } from "./envoy.ts";
 import { asGrpc, isGrpc, judgeCodec } from "./codec.ts";
 import { judgeTokens, type JwtOutcome } from "./jwt.ts";
 import { findChain, type Chain } from "./listeners.ts";
@@ -56,7 +57,8 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   const { destinationIp, serverName } = request;
   const sourceIp = tunnel ? INTERNAL : request.sourceIp;
   const connection = { peer, tunnel, sourceIp, destinationIp, serverName, port };
-  const judged = judgeConnection(chain, connection);
+  const envoy = envoyOf(dump);
+  const judged = judgeConnection(chain, connection, envoy);
   if (manager === undefined || judged.decision !== undefined) {
     const decision = judged.decision ?? admit(admitted(judged.rules));
     return { ...nothing, listener, filtersAsked: true, rules: judged.rules, decision };
@@ -65,7 +67,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   if (refused !== undefined) return { ...nothing, listener, decision: refused };
   const headers = readHeaders(request.headers);
   const answer = isGrpc(headers.get("content-type")?.[0]) ? asGrpc : (decision: Decision) => decision;
-  const normalize = (raw: string): Normalized => normalizePath(raw, manager, rejectsFragment(dump));
+  const normalize = (raw: string): Normalized => normalizePath(raw, manager, rejectsFragment(dump), envoy);
   const before = normalize(request.path);
   // The second proxy may read what the first one has unescaped, as `..;x` of `%2e%2e;x`.
   const normalized = request.proxied === true && "path" in before ? normalize(before.path) : before;
@@ -91,6 +93,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
     remoteIp,
     edge: at(manager, "use_remote_address") === true,
     payload: tokens?.payload,
+    envoy,
   });
 
   const providers: ProviderFact[] = [];
@@ -134,8 +137,9 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
 function judgeConnection(
   { filters }: Pick<Chain, "filters">,
   connection: Pick<Facts, "peer" | "tunnel" | "sourceIp" | "destinationIp" | "serverName" | "port">,
+  envoy: Envoy,
 ): Judged {
-  const nothing = { method: "", path: "", authority: "", headers: new Map(), edge: false, payload: undefined };
+  const nothing = { method: "", path: "", authority: "", headers: new Map(), edge: false, payload: undefined, envoy };
   const facts: Facts = { ...nothing, ...connection, remoteIp: connection.sourceIp };
   const rules: RuleFact[] = [];
   let decision: Decision | undefined;
@@ -192,9 +196,7 @@ function readHeaders(all: OracleRequest["headers"]): Headers {
 
 /** The runtime flag of Envoy's bootstrap; undefined if the dump has no bootstrap. Its default is on, Istio turns it off. */
 function rejectsFragment(dump: unknown): boolean | undefined {
-  const bootstrap = list(at(dump, "configs"))
-    .map((config) => at(config, "bootstrap"))
-    .find((one) => one !== undefined);
+  const bootstrap = bootstrapOf(dump);
   if (bootstrap === undefined) return undefined;
   const values = list(at(bootstrap, "layered_runtime", "layers")).map(
     (layer) => record(at(layer, "static_layer"))[FRAGMENT_FLAG],

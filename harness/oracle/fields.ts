@@ -1,5 +1,6 @@
 /** Compares each field of a rule with the request: Envoy's StringMatcher, HeaderMatcher, ValueMatcher and CidrRange. */
 
+import { fixUnknown } from "./envoy.ts";
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { redact } from "../safe/redact.ts";
 import { alternatives, negated, not } from "./combine.ts";
@@ -76,7 +77,7 @@ const SET_BY_PROXIES = /^(x-forwarded-|x-envoy-|x-b3-|x-request-id$|traceparent$
 const REMADE =
   /^(te|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|expect|x-forwarded-client-cert|x-envoy-.*)$/;
 
-/** `host` is `:authority`, also to HTTP/1 (HeaderMapImpl). Compares each value of a repeated header (since the fix of CVE-2026-26308; before it, all joined by a comma). */
+/** `host` is `:authority`, also to HTTP/1 (HeaderMapImpl). */
 export function matchHeader(matcher: Tree, facts: Facts): Match {
   const name = text(matcher["name"]).toLowerCase();
   const field = fieldOf(name);
@@ -110,9 +111,12 @@ export function matchHeader(matcher: Tree, facts: Facts): Match {
     return decided(field, requires, { kind: "absent" }, false);
   }
   const values = field.kind === "host" ? [] : (facts.headers.get(name) ?? []);
-  const accepts = (whole: string): boolean => (values.length > 1 ? values.some(test.accepts) : test.accepts(whole));
+  const joined = test.accepts(got ?? "");
+  const each = values.length > 1 ? values.some(test.accepts) : joined;
+  const has = each === joined || facts.envoy.has("CVE-2026-26308");
+  if (has === undefined) return undecided(fixUnknown("CVE-2026-26308", facts.envoy));
   const value: Value = got === undefined ? { kind: "absent" } : textual(got);
-  const match = decided(field, test.requires, value, accepts(got ?? ""));
+  const match = decided(field, test.requires, value, has ? each : joined);
   return invert ? not(match) : match;
 }
 

@@ -1,6 +1,7 @@
 /** Normalizes a path like Envoy's HTTP connection manager, before any filter sees it. */
 
 import type { Missing } from "../model/explanation.ts";
+import { fixUnknown, type Envoy } from "./envoy.ts";
 import { at, text } from "./tree.ts";
 
 /** The path, or the proxy's own answer, or why it is not known. */
@@ -18,8 +19,14 @@ export const FRAGMENT_FLAG = "envoy.reloadable_features.http_reject_path_with_fr
  * @param manager the HttpConnectionManager's config
  * @param rejectsFragment the runtime flag `envoy.reloadable_features.http_reject_path_with_fragment`, which Istio's bootstrap turns
  *   off; undefined if it is not known
+ * @param envoy takes a dot segment with parameters for one since the fix of CVE-2026-73551
  */
-export function normalizePath(raw: string, manager: unknown, rejectsFragment: boolean | undefined): Normalized {
+export function normalizePath(
+  raw: string,
+  manager: unknown,
+  rejectsFragment: boolean | undefined,
+  envoy: Envoy,
+): Normalized {
   // HTTP/1 refuses other bytes (http1.codec_error, http1.invalid_characters), HTTP/2 only some of them.
   if (!/^[!-~]*$/.test(raw)) return { unknown: { kind: "unsupported", what: "path-bytes" } };
   if (!raw.startsWith("/")) return { unknown: { kind: "unsupported", what: "request-target" } };
@@ -46,7 +53,10 @@ export function normalizePath(raw: string, manager: unknown, rejectsFragment: bo
   }
   if (at(manager, "normalize_path") === true) {
     if (path.includes("%00")) return { status: 400, details: FAILED };
-    path = removeDots(path);
+    const [fixed, before] = [removeDots(withoutParameters(path)), removeDots(path)];
+    const has = fixed === before || envoy.has("CVE-2026-73551");
+    if (has === undefined) return { unknown: fixUnknown("CVE-2026-73551", envoy) };
+    path = has ? fixed : before;
   }
   if (at(manager, "merge_slashes") === true) path = mergeSlashes(path);
   return { path: path + query };
@@ -58,14 +68,16 @@ function mergeSlashes(path: string): string {
   return `/${path.split("/").filter(Boolean).join("/")}${path.endsWith("/") ? "/" : ""}`;
 }
 
+/** Of dot segments that are written literally: neither of `%2e%2e;x=y` nor of a segment after a backslash. */
+function withoutParameters(path: string): string {
+  return path.replaceAll(/(?<=\/)(\.\.?);[^/]*/g, "$1");
+}
+
 /**
- * Removes dot segments as in the URL standard: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped. A
- * segment with parameters (`..;x=y`) is a dot segment too, as in Envoy since the fix of CVE-2026-73551, but only if written
- * literally: `%2e%2e;x=y`, or a segment after a backslash, is not.
+ * Removes dot segments as in the URL standard: a backslash is a slash, `%2e` is a dot, unreserved characters are unescaped.
  */
 function removeDots(path: string): string {
   const plain = path
-    .replaceAll(/(?<=\/)(\.\.?);[^/]*/g, "$1")
     .replaceAll("\\", "/")
     .replaceAll(/%[0-9a-f]{2}/gi, (hex) => {
       const char = String.fromCharCode(Number.parseInt(hex.slice(1), 16));

@@ -1,6 +1,7 @@
 /** The input of an evaluation of a proxy's config; harness/model/explanation.ts has the result. */
 
 import type { Condition, Missing } from "../model/explanation.ts";
+import type { Envoy } from "./envoy.ts";
 import type { Tree } from "./tree.ts";
 
 /** A request as the proxy receives it. A missing field is unknown: a rule that needs it makes the answer undecided. */
@@ -52,6 +53,7 @@ export interface Facts {
   readonly port: number | undefined;
   /** The verified token's claims, as jwt_authn writes them to its metadata; undefined without a verified token. */
   readonly payload: Tree | undefined;
+  readonly envoy: Envoy;
 }
 
 /** Whether it matches, and the conditions that decided it: all that match, or all that fail. */
