@@ -13,7 +13,7 @@ const checked = (name: string, column: number, fields: Partial<Checked>): Checke
 });
 
 export const REPORT: CheckReport = {
-  ...{ kind: "meshproof-check", version: 1, istio: "1.31.0" },
+  ...{ kind: "meshproof-check", version: 1, istio: "1.31.0", envoy: "1.40.0" },
   counts: { agrees: 1, differs: 1, undecided: 1 },
   coverage: {
     percent: 50,

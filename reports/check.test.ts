@@ -21,7 +21,7 @@ describe("the answers of check", () => {
       "deploy/my orders.yaml:33  not proved: no check fails this condition alone (AuthorizationPolicy foo/orders, spec.rules[0].to[0].operation.paths)",
       "coverage 50 %: 1 of 2 parts of the policies is decisive for a request, and --fail-under demands 90 %",
       "taken for granted: the keys of i can be fetched",
-      "Evaluated by the config that istiod 1.31.0 makes of the objects; no request was sent.",
+      "Evaluated by the config that istiod 1.31.0 makes of the objects, as Envoy 1.40.0 reads it; no request was sent.",
       "1 check agrees, 1 differs, 1 undecided",
     ]);
   });

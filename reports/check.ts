@@ -45,7 +45,9 @@ export function formatCheck(report: CheckReport, failUnder = 0): string {
     ...report.shadowed.map((one) => `${placeOf(one)}  ${visible(describeShadowed(one))}`),
     ...formatCoverage(report, failUnder),
     ...assumed.map((text) => `taken for granted: ${text}`),
-    `Evaluated by the config that istiod ${report.istio} makes of the objects; no request was sent.`,
+    `Evaluated by the config that istiod ${report.istio} makes of the objects${
+      report.envoy === undefined ? "" : `, as Envoy ${report.envoy} reads it`
+    }; no request was sent.`,
     `${plural(agrees, "check")} ${agrees === 1 ? "agrees" : "agree"}, ${differs} ${differs === 1 ? "differs" : "differ"}, ${undecided} undecided`,
   ].join("\n");
 }

@@ -32,6 +32,7 @@ export const command = verb("check", ["check", "check 'jwt/*'", "check --json"])
   .addOption(option.tag())
   .addOption(option.scenarios())
   .addOption(option.istio())
+  .addOption(option.envoy())
   .addOption(option.components())
   .addOption(option.imageMirror())
   .addOption(option.imageDigest())
@@ -49,6 +50,7 @@ interface CheckVerbOptions extends PlaceFlags {
   readonly tag: readonly string[];
   readonly scenarios: string;
   readonly istio?: string;
+  readonly envoy?: string;
   readonly components?: ComponentSource;
   readonly failUnder?: number;
   readonly sarif?: string;
@@ -91,10 +93,10 @@ export async function check(names: readonly string[], options: CheckVerbOptions)
 /** Answers the requests of scenarios, one after the other. */
 export async function checkAll(
   scenarios: readonly Scenario[],
-  options: Pick<CheckVerbOptions, "scenarios" | "istio" | "components"> & PlaceFlags,
+  options: Pick<CheckVerbOptions, "scenarios" | "istio" | "envoy" | "components"> & PlaceFlags,
   { progress, signal }: Pick<Work, "progress" | "signal">,
 ): Promise<CheckReport> {
-  const { istio: version } = chooseMesh(options.istio === undefined ? {} : { istio: options.istio });
+  const { istio: version, envoy } = chooseMesh(options);
   const istio = await ensureIstio(version, {
     ...{ progress, signal, source: options.components, images: placesOf(options) },
   });
@@ -109,8 +111,8 @@ export async function checkAll(
       progress(`checking ${scenario.id}`);
       return await checkScenario(
         {
-          ...{ program: path.join(istio.dir, "bin", "pilot-discovery"), istio: istio.version, crds, tokens, folder },
-          ...{ scenariosRoot: options.scenarios, signal },
+          ...{ program: path.join(istio.dir, "bin", "pilot-discovery"), istio: istio.version, envoy, crds },
+          ...{ scenariosRoot: options.scenarios, tokens, folder, signal },
         },
         scenario,
       );
@@ -128,6 +130,7 @@ export async function checkAll(
     kind: "meshproof-check",
     version: 1,
     istio: istio.version,
+    ...(envoy !== undefined && { envoy }),
     counts,
     coverage: { percent: percentOf(parts), parts },
     shadowed,

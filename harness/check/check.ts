@@ -17,6 +17,7 @@ import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Evidence, Written } from "./coverage.ts";
+import { nodeOf } from "../oracle/envoy.ts";
 import { withDefaults } from "./defaults.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { startIstiod, type IstiodOptions } from "./istiod.ts";
@@ -30,6 +31,8 @@ import { buildWorld, inNamespace } from "./world.ts";
 export interface CheckOptions extends Pick<IstiodOptions, "program" | "crds" | "signal"> {
   /** istiod's version. */
   readonly istio: string;
+  /** Of the Envoy whose behaviour is meant, `1.40.0`; undefined for Istio's own. */
+  readonly envoy: string | undefined;
   /** The folder `scenarios`. */
   readonly scenariosRoot: string;
   readonly tokens: TokenFactory;
@@ -122,7 +125,9 @@ async function checkStep(
     const node = world.nodeOf(proxy);
     const found =
       dumps.get(node.id) ??
-      settled(() => istiod.dump(node), proxy, world.objects).then((read) => withBootstrap(withoutUnknownKeys(read)));
+      settled(() => istiod.dump(node), proxy, world.objects).then((read) =>
+        withBootstrap(withoutUnknownKeys(read), options.envoy),
+      );
     dumps.set(node.id, found);
     return found;
   };
@@ -152,14 +157,14 @@ async function checkStep(
 }
 
 /** What pilot-agent writes into a proxy's bootstrap (istio/istio pkg/bootstrap/config.go, extractRuntimeFlags); istiod does not know it. */
-const BOOTSTRAP = {
-  layered_runtime: { layers: [{ name: "global config", static_layer: { [FRAGMENT_FLAG]: "false" } }] },
-};
+const RUNTIME = { layers: [{ name: "global config", static_layer: { [FRAGMENT_FLAG]: "false" } }] };
 
-function withBootstrap(dump: unknown): unknown {
+/** With the bootstrap that a proxy's dump has, of an Envoy of this version. */
+function withBootstrap(dump: unknown, envoy: string | undefined): unknown {
   const type = "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump";
   const { configs = [] } = dump as { readonly configs?: readonly Readonly<Record<string, unknown>>[] };
-  return { configs: [{ "@type": type, bootstrap: BOOTSTRAP }, ...configs.filter((one) => one["@type"] !== type)] };
+  const bootstrap = { layered_runtime: RUNTIME, ...(envoy !== undefined && { node: nodeOf(envoy) }) };
+  return { configs: [{ "@type": type, bootstrap }, ...configs.filter((one) => one["@type"] !== type)] };
 }
 
 function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checked {

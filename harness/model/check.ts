@@ -149,6 +149,10 @@ export const checkReport = z
     kind: z.literal("meshproof-check"),
     version: z.literal(1),
     istio: z.string().describe("The version of the istiod that made the config."),
+    envoy: z
+      .string()
+      .optional()
+      .describe("The Envoy whose behaviour is meant; without it, what a fix of Envoy changes is undecided."),
     counts,
     coverage: z.strictObject({
       percent: z

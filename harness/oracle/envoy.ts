@@ -1,7 +1,7 @@
 /** What an Envoy does otherwise since a fix, of which its config shows nothing but the version. */
 
 import type { EnvoyFix, Missing } from "../model/explanation.ts";
-import { isWithin, type VersionRange } from "../model/version-range.ts";
+import { isWithin, numbersOf, type VersionRange } from "../model/version-range.ts";
 import { at, list, text } from "./tree.ts";
 
 /** The releases with each fix, as harness/compare/known-changes.yaml has them with their sources. */
@@ -49,6 +49,12 @@ export function envoyOf(dump: unknown): Envoy {
       return isWithin([numbers[0], numbers[1], numbers[2] - 1], FIXED_IN[fix]) === fixed ? fixed : undefined;
     },
   };
+}
+
+/** The part of a bootstrap that says that it is of this release. */
+export function nodeOf(release: string): object {
+  const [major_number, minor_number, patch] = numbersOf(release) ?? [];
+  return { user_agent_build_version: { version: { major_number, minor_number, patch } } };
 }
 
 /** What is missing where {@link Envoy.has} is undefined and decides. */
