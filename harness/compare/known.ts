@@ -96,8 +96,9 @@ function names(known: KnownChange, cell: NamedCell): boolean {
   );
 }
 
-function fits({ status, answer, by, body, details }: KnownChange["from"], seen: Seen): boolean {
+function fits({ status, answer, by, body, details, finding }: KnownChange["from"], seen: Seen): boolean {
   return (
+    (finding === undefined || seen.findings?.some(({ kind }) => kind === finding) === true) &&
     (status === undefined || seen.status === status) &&
     (answer === undefined || seen.answer === answer) &&
     (by === undefined || seen.by === by) &&

@@ -104,6 +104,30 @@ describe("a matrix", () => {
     assert.deepEqual(statesOf(old, "authz/x"), ["known"]);
   });
 
+  it("calls a scenario in error known only where the entry names the finding", () => {
+    const proxy = { namespace: "foo", pod: "httpbin" };
+    const inError = (kind: "config-not-rejected" | "selects-a-pod") =>
+      scenario("a/b", {
+        status: "error",
+        steps: [
+          step("s", {
+            status: "error",
+            checks: [],
+            findings: [kind === "selects-a-pod" ? { kind } : { kind, proxy, objects: [] }],
+          }),
+        ],
+      });
+    const accepted: KnownChange = {
+      ...{ ...fixed, cells: [{ scenario: "a/b" }], versions: { istio: { is: "1.30-1" } } },
+      ...{ from: { status: "passed" }, to: { status: "error", finding: "config-not-rejected" } },
+    };
+    const stateOf = (versions: string, kind: "config-not-rejected" | "selects-a-pod") =>
+      statesOf(find([on(versions, [inError(kind)])], { known: [accepted] }), "a/b");
+    assert.deepEqual(stateOf("1.30-1@1.40.0", "config-not-rejected"), ["known"]);
+    assert.deepEqual(stateOf("1.30-1@1.40.0", "selects-a-pod"), ["error"]);
+    assert.deepEqual(stateOf("1.31.0@1.40.0", "config-not-rejected"), ["error"]);
+  });
+
   it("takes the newest result of each scenario, and says since which run it has its state", () => {
     const runs = [[passes("a/b"), fails("a/c")], [passes("a/b"), passes("a/c")], [fails("a/b")], [fails("a/b")]];
     const { rows } = find(runs.map((scenarios) => on("1.31.0@1.40.0", scenarios)));

@@ -185,13 +185,24 @@ function exceptionOf(scenario: ScenarioResult, { status, step, ...part }: Part):
   };
 }
 
-/** Only a check that failed: one that flaked has not settled on the other behaviour. */
+/**
+ * Only a check that failed: one that flaked has not settled on the other behaviour. A scenario in error, only where the entry names the
+ * finding: errors of an environment are not known.
+ */
 function explainsPart(
   entry: KnownChange,
   versions: Readonly<Record<"kubernetes" | "istio" | "envoy" | "meshproof", string>>,
-  { id }: ScenarioResult,
-  { status, step, check }: Part,
+  scenario: ScenarioResult,
+  part: Part,
 ): boolean {
+  const { id } = scenario;
+  const { status, step, check } = part;
+  if (status === "error" && step === undefined) {
+    if (entry.from.finding === undefined && entry.to.finding === undefined) return false;
+    const { findings } = exceptionOf(scenario, part);
+    const got: Seen = { status, ...(findings && { findings }) };
+    return explainsFailure(entry, versions, { scenario: id }, { expected: { status: "passed" }, got });
+  }
   if (status !== "failed" || step === undefined || check === undefined) return false;
   const { expected } = check;
   const { body } = expected;

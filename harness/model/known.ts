@@ -10,6 +10,7 @@ const pattern = filled(
     by: text().optional(),
     body: text("Text that must be part of the reply.").optional(),
     details: text("Text that must be part of the response code details.").optional(),
+    finding: text("The kind of a finding, such as config-not-rejected.").optional(),
   }),
 ).describe("A cell on one side of a change. A key that is left out matches anything.");
 
