@@ -8,7 +8,7 @@ import type {
   TestError,
   TestResult,
 } from "@playwright/test/reporter";
-import { errorOf, hasParent, tellParent } from "../harness/run/parent.ts";
+import { errorOf, hasParent, tellParent, tellParentWhole } from "../harness/run/parent.ts";
 import { createRecorder, type Gathered } from "../harness/run/recorder.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { exitCode, pointLatest, REPORT, writeReports } from "./index.ts";
@@ -58,7 +58,7 @@ export default class MeshproofReporter implements Reporter {
     if (gathered === undefined) return undefined;
     const { result, folder } = gathered;
     // The verdict is sent first, so that an error in writing does not lose it.
-    tellParent({ kind: "result", result });
+    const told = tellParentWhole({ kind: "result", result });
     try {
       await writeReports(result, folder);
       await pointLatest(folder, (text) => this.#note(text));
@@ -67,6 +67,7 @@ export default class MeshproofReporter implements Reporter {
       if (!hasParent()) throw error;
       tellParent(errorOf(error));
     }
+    await told;
     return gathered;
   }
 

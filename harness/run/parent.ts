@@ -32,6 +32,12 @@ export function tellParent(told: Told): void {
   if (hasParent() && process.connected) process.send?.(told, undefined, {}, () => undefined);
 }
 
+/** Returns when the whole of it is sent: a process that ends before loses what a slow parent has not read yet. */
+export async function tellParentWhole(told: Told): Promise<void> {
+  if (!hasParent() || !process.connected) return;
+  await new Promise<void>((resolve) => process.send?.(told, undefined, {}, () => resolve()));
+}
+
 /** @returns the error as it was thrown there */
 export function readError({ code, message, hint }: Extract<Told, { kind: "error" }>): MeshproofError {
   return new MeshproofError(code, message, hint === undefined ? {} : { hint });
