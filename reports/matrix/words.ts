@@ -2,7 +2,6 @@
 
 import type { Change } from "../../harness/model/comparison.ts";
 import {
-  matrixExitCode,
   STATES,
   type Exception,
   type Matrix,
@@ -45,7 +44,8 @@ export function describeMatrix(matrix: Matrix): string {
   const many = plural(columns.length, "version");
   const withState = (...states: readonly State[]): number =>
     columns.filter((_, index) => cellsOf(matrix, index).some(({ state }) => states.includes(state))).length;
-  if (matrixExitCode(matrix) === 1) return `scenarios fail with ${withState("failed", "flaky")} of ${many}`;
+  if (withState("failed") > 0) return `scenarios fail with ${withState("failed", "flaky")} of ${many}`;
+  if (withState("flaky") > 0) return `scenarios are flaky with ${withState("flaky")} of ${many}`;
   const broken = columns.filter(
     ({ problem, interrupted }, index) =>
       problem !== undefined || interrupted === true || cellsOf(matrix, index).some(({ state }) => state === "error"),
