@@ -102,6 +102,8 @@ export function describeReason(reason: Reason): string {
       return "the proxy itself refuses such a path";
     case "request-refused":
       return "the proxy cannot read such a request: its method, its path, its version of HTTP or the size of its headers";
+    case "header-refused":
+      return `the proxy writes a claim to the header ${reason.name}, and its value has a character that no header may have`;
     case "connection-closed":
       return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;
     case "token-refused": {

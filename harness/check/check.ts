@@ -22,7 +22,7 @@ import { withDefaults } from "./defaults.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { startIstiod, type IstiodOptions } from "./istiod.ts";
 import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
-import { meshConfigOf } from "./mesh-config.ts";
+import { istiodSettingOf } from "./mesh-config.ts";
 import type { NeverContext } from "./never.ts";
 import { settled } from "./settled.ts";
 import { findUnread } from "./unread.ts";
@@ -117,7 +117,7 @@ async function checkStep(
   await using istiod = await startIstiod({
     ...options,
     folder: await mkdtemp(path.join(folder, "istiod-")),
-    mesh: meshConfigOf(scenario.mesh),
+    setting: istiodSettingOf(scenario.mesh),
     objects: world.objects.map((object) => withDefaults(object, options.crds)),
   });
   const dumps = new Map<string, Promise<unknown>>();

@@ -12,6 +12,7 @@ import type { ManifestObject } from "../model/manifest.ts";
 import { connectAds, LISTENERS, ROUTES, type Ads } from "./ads.ts";
 import { withFieldNames } from "./field-names.ts";
 import { startKubeApi, type KubeApi } from "./kube-api.ts";
+import type { IstiodSetting } from "./mesh-config.ts";
 import type { NodeInfo } from "./protobuf.ts";
 
 export interface IstiodOptions {
@@ -19,7 +20,7 @@ export interface IstiodOptions {
   readonly program: string;
   /** An empty folder of this process's own. */
   readonly folder: string;
-  readonly mesh: Readonly<Record<string, unknown>>;
+  readonly setting: IstiodSetting;
   readonly objects: readonly ManifestObject[];
   /** Definitions of kinds that are not Istio's. */
   readonly crds: readonly ManifestObject[];
@@ -54,8 +55,8 @@ const ENVIRONMENT = {
 
 /** @throws ERR_COMPONENT where it does not start */
 export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
-  const { folder, mesh, objects, crds } = options;
-  await writeFile(path.join(folder, "mesh.yaml"), stringify(mesh));
+  const { folder, setting, objects, crds } = options;
+  await writeFile(path.join(folder, "mesh.yaml"), stringify(setting.mesh));
   const api = await startKubeApi(objects, crds);
   await writeFile(path.join(folder, "kubeconfig.yaml"), stringify(kubeconfigFor(api.url)));
   try {
@@ -81,7 +82,10 @@ function kubeconfigFor(server: string): unknown {
   };
 }
 
-async function tryStart({ program, folder, signal }: IstiodOptions, api: KubeApi): Promise<Istiod | MeshproofError> {
+async function tryStart(
+  { program, folder, setting, signal }: IstiodOptions,
+  api: KubeApi,
+): Promise<Istiod | MeshproofError> {
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(
     program,
@@ -91,7 +95,7 @@ async function tryStart({ program, folder, signal }: IstiodOptions, api: KubeApi
       ...["--httpAddr", address, "--grpcAddr", "", "--secureGRPCAddr", "", "--httpsAddr", "", "--monitoringAddr", ""],
       ...["--ctrlz_port", "0", "--keepaliveMaxServerConnectionAge", "24h", "--log_output_level", "default:warn"],
     ],
-    { cwd: folder, env: ENVIRONMENT, stdio: ["ignore", "pipe", "pipe"] },
+    { cwd: folder, env: { ...ENVIRONMENT, ...setting.environment }, stdio: ["ignore", "pipe", "pipe"] },
   );
   let said = "";
   const keep = (chunk: Buffer): void => void (said = (said + chunk.toString()).slice(-10_000));

@@ -9,7 +9,7 @@ import { statusOf } from "./api-error.ts";
 import type { Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
-import { PROVIDERS } from "./extension-providers.ts";
+import { MULTIPLE_EXT_AUTHZ_ENV, PROVIDERS } from "./extension-providers.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
@@ -17,7 +17,6 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
 /** istiod's setting for several CUSTOM providers at one workload (pilot/pkg/features/security.go): off by default. */
-const MULTIPLE_EXT_AUTHZ_ENV = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS";
 
 const LIMIT_MS = 120_000;
 

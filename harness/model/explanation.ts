@@ -188,6 +188,8 @@ export type Admission =
 export type Reason =
   | Admission
   | { readonly kind: "path-refused" | "request-refused" }
+  /** A claim's value, which a RequestAuthentication writes to this header, cannot be sent. */
+  | { readonly kind: "header-refused"; readonly name: string }
   | { readonly kind: "connection-closed"; readonly accepts: "mtls" | "plain-text" }
   /** `status` in Envoy's words; `providers`: those that refused a token, or all. */
   | {

@@ -121,6 +121,18 @@ describe("explainRequest", () => {
     assert.equal(ask({ headers: harmless }).decision.verdict, "admitted");
   });
 
+  it("answers 503 where a claim that goes to a header has a line break, and not to a header of the client", () => {
+    const claimed = '"claim_to_headers": [{ "header_name": "x-claim", "claim_name": "sub" }], "payload_in_metadata"';
+    const dump = ofEnvoy(40, 0, FIXTURE.replaceAll('"payload_in_metadata"', claimed));
+    const verdict = (sub: string): unknown => {
+      const { decision } = ask({ claims: { iss: "testing@secure.istio.io", sub } }, dump);
+      return [decision.status, decision.by];
+    };
+    assert.deepEqual(verdict("a"), [200, "nobody"]);
+    assert.deepEqual(verdict("a\tb"), [200, "nobody"]);
+    assert.deepEqual(verdict("a\r\nx-other: b"), [503, "proxy"]);
+  });
+
   it("normalizes a path again that another proxy of the mesh has normalized", () => {
     const to = { method: "POST", path: "/anything/admin/%2e%2e;x/x" };
     const dump = ofEnvoy(40, 0);

@@ -130,7 +130,25 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   // Envoy chooses the route before the filters run, and again after a token if `clear_route_cache` is set.
   const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
   const route = findRoute(dump, manager, routed, request.peer !== undefined || request.serverName !== undefined);
-  return { ...seen, route, decision: answer(decideRoute(route, admitted(rules))) };
+  const unfit = route.kind === "cluster" ? findUnfit(headers, sent) : undefined;
+  const routedTo = unfit === undefined ? decideRoute(route, admitted(rules)) : refuseHeader(unfit);
+  return { ...seen, route, decision: answer(routedTo) };
+}
+
+/** A character that nghttp2 takes in no header value (nghttp2_check_header_value). */
+const UNFIT = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+
+/** A header that a filter has written, out of a claim, with a value that cannot be sent. */
+function findUnfit(headers: Headers, sent: Headers): string | undefined {
+  for (const [name, values] of headers)
+    if (sent.get(name) !== values && values.some((value) => UNFIT.test(value))) return name;
+  return undefined;
+}
+
+/** The router's own answer (HeaderUtility::checkRequiredRequestHeaders). */
+function refuseHeader(name: string): Decision {
+  const details = `filter_removed_required_request_headers{invalid_header_value_for:_${name}}`;
+  return { verdict: "refused", status: 503, by: "proxy", details, reason: { kind: "header-refused", name } };
 }
 
 /** The filters of a connection, before its last one: the HTTP connection manager, or a TCP proxy. */
