@@ -213,6 +213,8 @@ function describeCheckMissing(missing: CheckMissing): string {
       return `the pods that may get the request judge it differently (${missing.pods.join(", ")})`;
     case "rejected-config":
       return "the step expects that proxies reject the config, which only a proxy knows";
+    case "unsettled":
+      return `istiod did not give the proxy ${missing.pod} the policies that hold there`;
     case "unknown-destination":
       return `the gateway sends the request to ${missing.cluster === "" ? "nothing" : missing.cluster}, which is not known here`;
     case "annotation":

@@ -20,6 +20,7 @@ export interface Evaluated {
 
 export interface Evaluation {
   readonly world: World;
+  /** Undefined where istiod does not give the proxy what it should have. */
   dump(proxy: Proxy): Promise<unknown>;
   /** Seconds since 1970. */
   readonly now: number;
@@ -64,6 +65,7 @@ function asked({ request, place, target, spec }: Request, proxy: Proxy, config: 
 }
 
 function judge(config: unknown, proxy: Proxy, request: OracleRequest, now: number): Evaluated {
+  if (config === undefined) return undecided({ kind: "unsettled", pod: `${proxy.namespace}/${proxy.pod}` });
   const first = explainRequest(config, request, now);
   const { reason } = first.decision;
   // By automatic mTLS a client with a sidecar sends plain text to a port that takes nothing else (PeerAuthentication DISABLE).

@@ -8,6 +8,7 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
+import { ROOT_NAMESPACE } from "../model/cluster.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import { connectAds, LISTENERS, ROUTES, type Ads } from "./ads.ts";
 import { withFieldNames } from "./field-names.ts";
@@ -28,6 +29,8 @@ export interface IstiodOptions {
 }
 
 export interface Istiod extends AsyncDisposable {
+  /** Has istiod compute everything anew. */
+  push(): void;
   /** The listeners and routes that istiod makes for a proxy, in the form of Envoy's `config_dump`. */
   dump(node: NodeInfo): Promise<unknown>;
 }
@@ -57,7 +60,7 @@ const ENVIRONMENT = {
 export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
   const { folder, setting, objects, crds } = options;
   await writeFile(path.join(folder, "mesh.yaml"), stringify(setting.mesh));
-  const api = await startKubeApi(objects, crds);
+  const api = await startKubeApi([...objects, pusher(0)], crds);
   await writeFile(path.join(folder, "kubeconfig.yaml"), stringify(kubeconfigFor(api.url)));
   try {
     for (let left = TRIES; ; left--) {
@@ -69,6 +72,22 @@ export async function startIstiod(options: IstiodOptions): Promise<Istiod> {
     await api[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A ServiceEntry for nobody: Gateways of the Gateway API that were converted before their Services are only converted again after a change. */
+function pusher(times: number): ManifestObject {
+  return {
+    apiVersion: "networking.istio.io/v1",
+    kind: "ServiceEntry",
+    metadata: { name: "meshproof-push", namespace: ROOT_NAMESPACE },
+    spec: {
+      hosts: ["push.meshproof.invalid"],
+      exportTo: ["."],
+      location: "MESH_EXTERNAL",
+      resolution: "NONE",
+      ports: [{ number: 1000 + times, name: "tcp", protocol: "TCP" }],
+    },
+  };
 }
 
 function kubeconfigFor(server: string): unknown {
@@ -121,7 +140,9 @@ async function tryStart(
     signal?.throwIfAborted();
     return failed;
   }
+  let pushes = 0;
   return {
+    push: () => api.replace(pusher(++pushes)),
     dump: (node) => readDump(address, ads, node),
     async [Symbol.asyncDispose]() {
       ads.close();

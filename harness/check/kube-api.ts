@@ -1,6 +1,6 @@
 /**
- * As much of a Kubernetes API as istiod reads: lists and watches of objects that never change. It stores nothing; what istiod would
- * write (leases, statuses) is answered and forgotten.
+ * As much of a Kubernetes API as istiod reads: lists and watches of objects that only {@link KubeApi.replace} changes. What istiod
+ * would write (leases, statuses) is answered and forgotten.
  */
 
 import { once } from "node:events";
@@ -10,6 +10,13 @@ import type { ManifestObject } from "../model/manifest.ts";
 export interface KubeApi extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   readonly url: string;
+  /** Another version of an object that it has. */
+  replace(object: ManifestObject): void;
+}
+
+interface Watch {
+  readonly resource: string;
+  send(type: string, object: ManifestObject): void;
 }
 
 /** The kinds that istiod watches only if their definition exists; their versions are those of Istio 1.30 and 1.31. */
@@ -37,13 +44,26 @@ export async function startKubeApi(
     })),
   );
   const byResource = Map.groupBy([...istio, ...crds, ...objects].map(stored), resourceOf);
-  const server = createServer((request, response) => answer(byResource, request, response));
+  const watches = new Set<Watch>();
+  let version = Number(VERSION);
+  const server = createServer((request, response) => answer(byResource, watches, request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("a TCP server has a port");
   return {
     url: `http://127.0.0.1:${address.port}`,
+    replace(object) {
+      const resource = resourceOf(object);
+      const all = byResource.get(resource) ?? [];
+      const { name, namespace } = object.metadata;
+      const index = all.findIndex(({ metadata }) => metadata.name === name && metadata.namespace === namespace);
+      const { metadata = object.metadata } = all[index] ?? {};
+      version++;
+      const changed = { ...object, metadata: { ...metadata, ...object.metadata, resourceVersion: String(version) } };
+      all[index] = changed;
+      for (const watch of watches) if (watch.resource === resource) watch.send("MODIFIED", changed);
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       server.close();
@@ -61,6 +81,7 @@ function stored(object: ManifestObject, index: number): ManifestObject {
 
 function answer(
   byResource: ReadonlyMap<string, readonly ManifestObject[]>,
+  watches: Set<Watch>,
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
@@ -111,6 +132,12 @@ function answer(
   }
   response.writeHead(200, { "Content-Type": "application/json" });
   response.flushHeaders();
+  const watch: Watch = {
+    resource: `${group}/${plural}`,
+    send: (type, object) => void response.write(`${JSON.stringify({ type, object: shown(object) })}\n`),
+  };
+  watches.add(watch);
+  response.once("close", () => watches.delete(watch));
 }
 
 async function readBody(request: IncomingMessage): Promise<unknown> {

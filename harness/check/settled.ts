@@ -3,28 +3,32 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
-import { MeshproofError } from "../model/errors.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import type { Proxy } from "../run/places.ts";
 import { isAttached } from "../verdict/attachment.ts";
 import { isInForce, readProxyConfig, unexplained } from "../verdict/proxy-config.ts";
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 4_000;
 const POLL_MS = 20;
+/** So many looks in vain, and istiod is made to compute its config anew. */
+const PATIENCE = 10;
 const POLICIES: ReadonlySet<string> = new Set(["AuthorizationPolicy", "RequestAuthentication"]);
 
 /**
  * @param objects what istiod reads
- * @throws ERR_COMPONENT where the config does not get there in time
+ * @returns undefined where the config does not get there in time
  */
 export async function settled(
   read: () => Promise<unknown>,
+  push: () => void,
   proxy: Proxy,
   objects: readonly ManifestObject[],
 ): Promise<unknown> {
   const policies = objects.filter((one) => POLICIES.has(one.kind) && isAttached(one, proxy, ROOT_NAMESPACE));
+  const until = performance.now() + LIMIT_MS;
   let before: unknown;
-  for (const until = performance.now() + LIMIT_MS; performance.now() < until; await delay(POLL_MS)) {
+  for (let looks = 1; performance.now() < until; looks++, await delay(POLL_MS)) {
+    if (looks % PATIENCE === 0) push();
     const dump = await read();
     const config = readProxyConfig({ configs: listenersOf(dump) });
     const beside = unexplained(policies, config);
@@ -36,10 +40,7 @@ export async function settled(
     if (isThere && (proxy.kind !== "gateway" || isDeepStrictEqual(partsOf(before), partsOf(dump)))) return dump;
     before = dump;
   }
-  throw new MeshproofError(
-    "ERR_COMPONENT",
-    `istiod does not give the proxy ${proxy.namespace}/${proxy.pod} the policies that hold there`,
-  );
+  return undefined;
 }
 
 /** In the form of Envoy's `config_dump?resource=dynamic_listeners`. */

@@ -22,6 +22,8 @@ export type CheckMissing =
   | { readonly kind: "pods-differ"; readonly pods: readonly string[] }
   /** The step expects that Envoy rejects the config, which only Envoy knows. */
   | { readonly kind: "rejected-config" }
+  /** istiod did not give the proxy the policies that hold there. */
+  | { readonly kind: "unsettled"; readonly pod: string }
   /** A route leads to no Service that is known here. */
   | { readonly kind: "unknown-destination"; readonly cluster: string }
   /** A pod's annotation takes requests past its sidecar. */
