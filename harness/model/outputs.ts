@@ -1,5 +1,5 @@
 /**
- * What the verbs print with --json: one document per command. Those of run, merge, diff, trend, matrix, upgrade and repro are the files
+ * What the verbs print with --json: one document per command. Those of run, check, merge, diff, trend, matrix, upgrade and repro are the files
  * that they write, with schemas in reports/. Text from a mesh, a cluster or a file is hostile: escape it before showing.
  */
 
