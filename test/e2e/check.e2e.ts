@@ -14,7 +14,7 @@ import { checkReport, type CheckReport } from "../../harness/model/check.ts";
 /** What no scenario's answer lacks but these: anything else that is undecided is a new gap. */
 const KNOWN_GAPS = new Set([
   ...["waypoint", "remote-keys", "external-authorizer", "rejected-config", "object-not-evaluated"],
-  ...["not-given", "forwarded-for", "unknown-destination", "no-listener"],
+  ...["not-given", "forwarded-for", "unknown-destination", "unsupported", "unsettled"],
 ]);
 
 interface Sarif {
