@@ -1,12 +1,16 @@
 /** What uses a waypoint: the Services whose requests istiod sends through it. */
 
 import type { KubernetesObject } from "@kubernetes/client-node";
+import { setTimeout as delay } from "node:timers/promises";
+import { inLanes } from "../lanes.ts";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Kube } from "../mesh/client.ts";
+import { askProxy } from "../mesh/proxy-dump.ts";
 import { waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Served } from "../verdict/attachment.ts";
+import type { Proxy } from "./places.ts";
 
 /** On what uses a waypoint, or on its namespace (istio.io, "Configure waypoint proxies"). */
 const USES = "istio.io/use-waypoint";
@@ -64,6 +68,49 @@ export async function waypointProgrammed(kube: Kube, namespace: string, name: st
       limitMs: 30_000,
       code: "ERR_WORKLOAD_NOT_READY",
       explain: () => `the waypoint ${namespace}/${name} is not programmed`,
+    },
+  );
+}
+
+/** The port of HBONE. */
+const HBONE = 15008;
+
+/** How long a push may take. Then the step is judged: where a gateway passes a waypoint by, the access log shows it. */
+const LIMIT_MS = 10_000;
+const POLL_MS = 50;
+
+/** The part of Envoy's `clusters?format=json` that has the endpoints behind an internal listener. */
+interface Clusters {
+  readonly cluster_statuses?: readonly {
+    readonly host_statuses?: readonly {
+      readonly address?: { readonly envoy_internal_address?: { readonly endpoint_id?: string } };
+    }[];
+  }[];
+}
+
+/** Waits until gateways have the pods of a waypoint as endpoints: istiod pushes them after the pods are ready, and until then they answer 503. */
+export async function untilSentThrough(
+  kube: Kube,
+  gateways: readonly Proxy[],
+  waypoint: readonly Proxy[],
+  limitMs = LIMIT_MS,
+): Promise<void> {
+  const until = performance.now() + limitMs;
+  const services = waypoint.flatMap(({ serves = [] }) => serves.filter(({ kind }) => kind === "Service"));
+  const names = [...new Set(services.map(({ name, namespace }) => `${name}.${namespace}`))];
+  if (names.length === 0) return;
+  const path = `clusters?format=json&filter=${encodeURIComponent(`\\|(${names.join("|")})\\.`)}`;
+  await inLanes(
+    gateways.filter(({ kind }) => kind === "gateway"),
+    async (gateway) => {
+      while (performance.now() < until) {
+        const { cluster_statuses: clusters = [] } = (await askProxy(kube, gateway, path)) as Clusters;
+        const there = clusters.flatMap(({ host_statuses: hosts = [] }) =>
+          hosts.map(({ address }) => address?.envoy_internal_address?.endpoint_id),
+        );
+        if (waypoint.every(({ ip }) => there.includes(`${ip}:${HBONE}`))) return;
+        await delay(POLL_MS);
+      }
     },
   );
 }
