@@ -15,7 +15,7 @@ export interface Configured {
 }
 
 /** Verbs that do something with the scenarios of a repository. */
-const VERBS = new Set(["run", "up", "list", "lint", "render", "new"]);
+const VERBS = new Set(["run", "check", "up", "list", "lint", "render", "new"]);
 
 /** Keys that say which cluster: they are for the config's kind of cluster alone. */
 const OF_CLUSTER = ["istio", "envoy", "kubeconfig", "context", "revision", "lanes"] as const;

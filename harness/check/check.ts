@@ -21,7 +21,7 @@ import { nodeOf } from "../oracle/envoy.ts";
 import { withDefaults } from "./defaults.ts";
 import { evaluate, type Evaluated } from "./evaluate.ts";
 import { startIstiod, type IstiodOptions } from "./istiod.ts";
-import { rememberUris, withKeys, withoutUnknownKeys } from "./keys.ts";
+import { rememberUris, type RememberedUris, withKeys, withoutUnknownKeys } from "./keys.ts";
 import { istiodSettingOf } from "./mesh-config.ts";
 import type { NeverContext } from "./never.ts";
 import { settled } from "./settled.ts";
@@ -54,13 +54,14 @@ export async function checkScenario(options: CheckOptions, scenario: Scenario): 
   const workloads = (await inLanes(workloadsOf([scenario]), (app) => readWorkload(options.scenariosRoot, app))).flat();
   const files = [...workloads, ...scenario.steps.flatMap((step) => [...step.apply, ...step.delete])];
   const place = { ns: OWN_NAMESPACES.namespace, outsideNs: OWN_NAMESPACES.outsideNamespace, outsideIp: OUTSIDE_IP };
-  const values = await substitutionValues(options.tokens, files, { ...place, fresh: "check" });
+  // Of the whole scenario: a step has what those before it have applied.
+  const remembered = rememberUris(await substitutionValues(options.tokens, files, { ...place, fresh: "check" }));
   const applied = new Map<string, Written>();
   const steps: CheckedStep[] = [];
   const evidence: CheckedWithEvidence["evidence"][number][] = [];
   for (const step of scenario.steps) {
     options.signal?.throwIfAborted();
-    const checked = await checkStep(options, scenario, step, { values, workloads, applied });
+    const checked = await checkStep(options, scenario, step, { remembered, workloads, applied });
     steps.push(checked.step);
     evidence.push(checked.evidence);
   }
@@ -69,7 +70,7 @@ export async function checkScenario(options: CheckOptions, scenario: Scenario): 
 }
 
 interface State {
-  readonly values: SubstitutionValues;
+  readonly remembered: RememberedUris;
   readonly workloads: readonly ManifestFile[];
   /** What the steps before have applied; kept true. */
   readonly applied: Map<string, Written>;
@@ -79,10 +80,10 @@ async function checkStep(
   options: CheckOptions,
   scenario: Scenario,
   step: StepSpec,
-  { values, workloads, applied }: State,
+  { remembered, workloads, applied }: State,
 ): Promise<{ readonly step: CheckedStep; readonly evidence: CheckedWithEvidence["evidence"][number] }> {
   const { istio } = options;
-  const remembered = rememberUris(values);
+  const { values } = remembered;
   const read = (files: readonly ManifestFile[]): Written[] =>
     files.flatMap((file) =>
       substitute(file, remembered.values).objects.map((object, index) => ({
