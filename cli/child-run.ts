@@ -43,9 +43,9 @@ export async function runInChild(child: ChildRun): Promise<RunResult> {
   const { exitCode } = await run;
   signal.throwIfAborted();
   const judged = await readResults(path.join(scratch, "latest")).catch(() => undefined);
+  if (judged !== undefined) await rename(path.join(scratch, judged.id), place(judged));
+  await rm(scratch, { recursive: true, force: true });
   if (judged === undefined || !accept.includes(exitCode ?? -1))
     throw new MeshproofError("ERR_CLUSTER_START", `${name} broke:\n${stderr.slice(-20).join("\n")}`);
-  await rename(path.join(scratch, judged.id), place(judged));
-  await rm(scratch, { recursive: true });
   return judged;
 }
