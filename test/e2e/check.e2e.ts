@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Ajv } from "ajv";
+import { execa } from "execa";
 import { PROJECT } from "../../cli/context.ts";
 import { meshproof } from "../../cli/meshproof.fixture.ts";
 import { checkReport, type CheckReport } from "../../harness/model/check.ts";
@@ -35,7 +36,9 @@ describe("meshproof check", () => {
   let cwd: string;
   let policies: string;
   const file = (): string => path.join(cwd, "deploy/orders.yaml");
-  const check = (...args: string[]) => meshproof(["check", ...args], { cwd });
+  /** In a process of its own, as a user runs it after each change of a file. */
+  const check = (...args: string[]) =>
+    execa("node", [path.join(PROJECT, "cli/meshproof.mjs"), "check", ...args], { cwd, reject: false });
   before(async () => {
     cwd = await mkdtemp(path.join(tmpdir(), "meshproof-check-"));
     const page = await readFile(path.join(PROJECT, "docs/your-own-policies.md"), "utf8");
@@ -65,8 +68,8 @@ describe("meshproof check", () => {
 
     const sarif = JSON.parse(await readFile(path.join(cwd, "check.sarif"), "utf8")) as Sarif;
     const at = createRequire(import.meta.url).resolve("@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json");
-    const { $schema: _, ...schema } = JSON.parse(await readFile(at, "utf8")) as Record<string, unknown>;
-    const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
+    const { $schema: _, id: _id, ...schema } = JSON.parse(await readFile(at, "utf8")) as Record<string, unknown>;
+    const validate = new Ajv({ strict: false, validateFormats: false, unicodeRegExp: false }).compile(schema);
     validate(sarif);
     assert.equal(validate.errors, null);
     const found = (sarif.runs[0]?.results ?? []).map(({ ruleId, locations }) => {
@@ -75,7 +78,7 @@ describe("meshproof check", () => {
     });
     assert.ok(found.includes(`never-matches deploy/orders.yaml:${line}`), found.join("\n"));
     assert.ok(found.includes("check-differs deploy/orders.yaml:28"), found.join("\n"));
-    assert.ok(!("runs" in schema) && validate({ ...sarif, version: "1" }) === false);
+    assert.equal(validate({ ...sarif, version: "1" }), false);
   });
 
   it("demands a coverage: a rule that no request proves has its line", async () => {
