@@ -3,10 +3,11 @@ import { describe, it } from "node:test";
 import type { Answer } from "../model/result.ts";
 import { startConvergence } from "../verdict/index.ts";
 import { prepare, type Prepared } from "./prepare.ts";
+import type { Target } from "./places.ts";
 import { probe, type Onlooker, type ProbingMesh } from "./probe.ts";
 import { checkOf, fakeCurl, HTTPBIN, sidecar, SLEEP } from "./session.fixture.ts";
 
-const GATEWAY = { ...HTTPBIN, url: "http://ingress", proxies: [sidecar("gw", { kind: "gateway" })] };
+const GATEWAY: Target = { ...HTTPBIN, url: "http://ingress", proxies: [sidecar("gw", { kind: "gateway" })] };
 const minting = { tokens: { mint: () => Promise.reject(new Error("no token")) } };
 
 function requests(...paths: string[]): Promise<Prepared[]> {
@@ -104,6 +105,18 @@ describe("probing", () => {
     };
     assert.equal(await flushed(GATEWAY), 8);
     assert.equal(await flushed({ ...GATEWAY, proxies: [] }), 4);
+  });
+
+  it("first waits until the workers of a gateway have an endpoint, if a waypoint must be passed", async () => {
+    const probed = async (target: typeof GATEWAY): Promise<readonly (readonly [number, string | undefined])[]> => {
+      const { curl, sent } = fakeCurl((_, call) => (call < 3 ? 503 : 200));
+      const mesh = { curl, flushRequests: () => Promise.resolve(1) };
+      const all = (await requests("/a")).map((one) => ({ ...one, target }));
+      const { outcomes } = await probe(mesh, all, watching(1), options);
+      return outcomes.map(({ status }) => [status, sent.at(-1)?.at(-1)?.userAgent.split("/").at(-1)] as const);
+    };
+    assert.deepEqual(await probed({ ...GATEWAY, through: { name: "waypoint/own", proxies: [] } }), [[200, "1"]]);
+    assert.deepEqual(await probed(GATEWAY), [[503, "1"]]);
   });
 
   it("says who answered, keeps headers that explain it, and what curl says where no answer came", async () => {

@@ -1,5 +1,6 @@
 /** Sends a step's requests round by round, until the caller has enough answers. */
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { Answer } from "../model/result.ts";
 import type { WireAnswer, WireRequest } from "../probe/curl.ts";
 import { attribute, type ConvergenceState, type Round } from "../verdict/index.ts";
@@ -51,6 +52,7 @@ export async function probe<Outcome>(
   if (requests.length === 0) return { outcomes: [], rounds: 0 };
   const inRound = (round: number): PlacedRequest[] =>
     requests.map(({ place, request }, i) => ({ place, request: named(request, `${prefix}.${i + 1}/${round}`) }));
+  await untilThrough(mesh.curl, requests, inRound, signal);
   const flushes = changed ? await flushesOf(mesh, requests) : 0;
   // The process that flushes also sends the first round. No request of the round uses a connection of the flush.
   let before = inRound(0).flatMap(({ place, request }) =>
@@ -66,6 +68,33 @@ export async function probe<Outcome>(
     const state = onlooker.add({ atMs: performance.now() - appliedAt, answers: answers.slice(before.length) });
     if (state !== "continue") return { outcomes: onlooker.outcomes(), rounds: round };
     before = [];
+  }
+}
+
+/** How long {@link untilThrough} may take; then the requests are judged as they are answered. */
+const THROUGH_LIMIT_MS = 5_000;
+const THROUGH_POLL_MS = 50;
+
+/** Envoy's own answer where a worker has no endpoint (router.cc). */
+const NO_ENDPOINT = "no healthy upstream";
+
+/**
+ * Sends the requests that must pass a waypoint until the gateway has an endpoint for them. Its workers learn that a waypoint's pod is ready
+ * up to a second after its main thread (`common_lb_config.update_merge_window`), which alone can be asked.
+ */
+async function untilThrough(
+  curl: Curl,
+  requests: readonly Prepared<RequestOfCheck>[],
+  inRound: (round: number) => PlacedRequest[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const asked = inRound(0).filter((_, i) => requests[i]?.target.through !== undefined);
+  const until = performance.now() + THROUGH_LIMIT_MS;
+  while (asked.length > 0 && performance.now() < until) {
+    signal?.throwIfAborted();
+    const answers = await sendRound(curl, asked);
+    if (!answers.some(({ status, body }) => status === 503 && body.toString("utf8") === NO_ENDPOINT)) return;
+    await delay(THROUGH_POLL_MS, undefined, { signal });
   }
 }
 

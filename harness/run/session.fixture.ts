@@ -101,7 +101,7 @@ export function fakeCurl(answer: (request: SentRequest, round: number) => number
       const status = answer(request, sent.length);
       const info = { response_code: status, time_total: 0.001, errormsg: status === 0 ? "reset" : null };
       const head = status === 0 ? "" : `HTTP/1.1 ${status} X\r\nserver: envoy\r\nx-secret: 1\r\n\r\n`;
-      const body = status === 403 ? "RBAC: access denied" : "hello";
+      const body = { 403: "RBAC: access denied", 503: "no healthy upstream" }[status] ?? "hello";
       return `${head}${body}\n${boundary} ${JSON.stringify({ ...info, exitcode: status === 0 ? 56 : 0 })}\n`;
     });
     return Promise.resolve({ stdout: Buffer.from(answers.join("")), stderr: "", exitCode: 0 });

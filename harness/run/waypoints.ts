@@ -84,11 +84,12 @@ interface Clusters {
   readonly cluster_statuses?: readonly {
     readonly host_statuses?: readonly {
       readonly address?: { readonly envoy_internal_address?: { readonly endpoint_id?: string } };
+      readonly health_status?: { readonly eds_health_status?: string };
     }[];
   }[];
 }
 
-/** Waits until gateways have the pods of a waypoint as endpoints: istiod pushes them after the pods are ready, and until then they answer 503. */
+/** Waits until gateways have the pods of a waypoint as healthy endpoints: istiod says so after the pods are ready, and until then they answer 503. */
 export async function untilSentThrough(
   kube: Kube,
   gateways: readonly Proxy[],
@@ -106,7 +107,9 @@ export async function untilSentThrough(
       while (performance.now() < until) {
         const { cluster_statuses: clusters = [] } = (await askProxy(kube, gateway, path)) as Clusters;
         const there = clusters.flatMap(({ host_statuses: hosts = [] }) =>
-          hosts.map(({ address }) => address?.envoy_internal_address?.endpoint_id),
+          hosts.flatMap(({ address, health_status: health }) =>
+            health?.eds_health_status === "HEALTHY" ? address?.envoy_internal_address?.endpoint_id : [],
+          ),
         );
         if (waypoint.every(({ ip }) => there.includes(`${ip}:${HBONE}`))) return;
         await delay(POLL_MS);
