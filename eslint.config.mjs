@@ -162,6 +162,12 @@ const wallClock = {
 };
 
 /** Of a process in which all unit tests run it would be a hook of all of them. */
+/** Node.js then has a plain object there, and the process's own environment (os.homedir(), child processes) no longer follows it. */
+const wholeEnv = {
+  selector: "AssignmentExpression[left.object.name='process'][left.property.name='env']",
+  message: "process.env must stay Node's own: set and delete single variables.",
+};
+
 const rootHooks = {
   selector: "Program > ExpressionStatement > CallExpression[callee.name=/^(before|beforeEach|afterEach)$/]",
   message: "Unit tests share a process: a hook belongs into a describe.",
@@ -264,7 +270,7 @@ export default defineConfig(
   // Each test makes its folders by mkdtemp.
   { files: ["harness/own.ts", ...tests], rules: { "no-restricted-imports": "off" } },
   { files: [`${pureFiles}/*.test.ts`], rules: { "no-restricted-imports": ["error", { paths: [client] }] } },
-  { files: ["**/*.test.ts"], rules: { "no-restricted-syntax": ["error", rootHooks] } },
+  { files: ["**/*.test.ts"], rules: { "no-restricted-syntax": ["error", rootHooks, wholeEnv] } },
   // The later of two entries replaces the earlier one, so each says all that holds for its files.
   {
     files: beyond,
@@ -272,5 +278,8 @@ export default defineConfig(
     rules: { "no-restricted-syntax": ["error", wallClock, redactedJson, typedWrites, ...toStreams] },
   },
   // An end-to-end test needs a cluster, wherever it stands.
-  { files: ["**/*.e2e.ts"], rules: { "import-x/no-restricted-paths": "off", "no-restricted-syntax": "off" } },
+  {
+    files: ["**/*.e2e.ts"],
+    rules: { "import-x/no-restricted-paths": "off", "no-restricted-syntax": ["error", wholeEnv] },
+  },
 );

@@ -56,13 +56,16 @@ function make(
 }
 
 describe("the data that clusters start from", () => {
-  const env = { ...process.env };
+  const names = ["MESHPROOF_CACHE", "XDG_CACHE_HOME"] as const;
+  const values = names.map((name) => process.env[name]);
   before(async () => {
     const cache = await mkdtemp(join(tmpdir(), "cache-"));
-    Object.assign(process.env, { MESHPROOF_CACHE: cache, XDG_CACHE_HOME: cache });
+    for (const name of names) process.env[name] = cache;
   });
   after(() => {
-    process.env = env;
+    for (const [i, name] of names.entries())
+      if (values[i] === undefined) delete process.env[name];
+      else process.env[name] = values[i];
   });
 
   test("is made once, without what each cluster has for itself", async () => {

@@ -355,12 +355,13 @@ describe("a cluster that is just starting leaves nothing", () => {
     const shared = path.join(cacheRoot(), "components");
     // Beside the cache, so that its files can be linked.
     const cache = await mkdtemp(`${cacheRoot()}-`);
-    const before = { ...process.env };
+    const names = ["MESHPROOF_CACHE", "XDG_CACHE_HOME"] as const;
+    const before = names.map((name) => process.env[name]);
     try {
       const rest = (await readdir(shared)).filter((entry) => !/^\.|^start-data-/.test(entry));
       await mkdir(path.join(cache, "components"));
       await execa("cp", ["-al", ...rest.map((entry) => path.join(shared, entry)), path.join(cache, "components")]);
-      Object.assign(process.env, { MESHPROOF_CACHE: cache, XDG_CACHE_HOME: cache });
+      for (const name of names) process.env[name] = cache;
       const interrupt = new AbortController();
       const lines: string[] = [];
       const starting = startEmbedded({
@@ -382,7 +383,9 @@ describe("a cluster that is just starting leaves nothing", () => {
         [],
       );
     } finally {
-      process.env = before;
+      for (const [i, name] of names.entries())
+        if (before[i] === undefined) delete process.env[name];
+        else process.env[name] = before[i];
       await rm(cache, { recursive: true, force: true });
     }
   });
