@@ -161,13 +161,13 @@ const wallClock = {
   message: "Waits and limits are measured by performance.now().",
 };
 
-/** Of a process in which all unit tests run it would be a hook of all of them. */
 /** Node.js then has a plain object there, and the process's own environment (os.homedir(), child processes) no longer follows it. */
 const wholeEnv = {
   selector: "AssignmentExpression[left.object.name='process'][left.property.name='env']",
   message: "process.env must stay Node's own: set and delete single variables.",
 };
 
+/** Of a process in which all unit tests run it would be a hook of all of them. */
 const rootHooks = {
   selector: "Program > ExpressionStatement > CallExpression[callee.name=/^(before|beforeEach|afterEach)$/]",
   message: "Unit tests share a process: a hook belongs into a describe.",
