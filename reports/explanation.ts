@@ -368,6 +368,8 @@ export function describeMissing(missing: Missing): string {
           ? "the config dump does not have Envoy's version"
           : `Envoy ${missing.version} may have it or not`
       }`;
+    case "changed-by-gateway":
+      return `the gateway changes the request before it sends it on (${missing.changes.join(", ")}), and the proxy behind it decides`;
     case "route-config":
       return `the config dump does not have the route config ${missing.name}, which says whether a route takes the request`;
     case "external-authorizer":

@@ -5,7 +5,7 @@ import type { CheckMissing } from "../model/check.ts";
 import type { Decision, Explanation } from "../model/explanation.ts";
 import type { Answerer } from "../model/scenario.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
-import { sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
+import { changesBy, sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
 import type { Proxy } from "../run/places.ts";
 import type { Prepared } from "../run/prepare.ts";
 import { proxyOf, type World } from "./world.ts";
@@ -125,8 +125,18 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
     }
   }
   if (behind.length === 0) return undecided({ kind: "unknown-destination", cluster: "" }, there.judged);
+  const changes = changesBy(first.explanation);
+  if (changes.length > 0 && behind.some(looksAtRequests))
+    return undecided({ kind: "changed-by-gateway", changes }, there.judged);
   const found = joined(behind);
   return { ...found, judged: [...there.judged, ...found.judged] };
+}
+
+/** Whether anything at these proxies depends on the request. */
+function looksAtRequests({ missing, judged }: Evaluated): boolean {
+  return (
+    missing !== undefined || judged.some(({ explanation }) => explanation.rules.length > 0 || explanation.tokensAsked)
+  );
 }
 
 /** What all pods answer that may get the request; undecided where they differ. */

@@ -110,6 +110,8 @@ export interface ProviderFact {
   /** Whether the proxy forwards the token. */
   readonly forward: boolean;
   readonly payloadHeader?: string;
+  /** Headers that the proxy writes out of claims of an accepted token; left out without any. */
+  readonly claimHeaders?: readonly string[];
   readonly found: TokenFound;
 }
 
@@ -159,6 +161,8 @@ export type Missing =
   | { readonly kind: "runtime-flag"; readonly flag: string }
   /** Envoys with and without a fix give different answers, and it is not known whether this one has it. */
   | { readonly kind: "envoy-fix"; readonly fix: EnvoyFix; readonly version?: string }
+  /** A gateway changes the request before the proxy that decides: Envoy's fields, and names of headers. */
+  | { readonly kind: "changed-by-gateway"; readonly changes: readonly string[] }
   | { readonly kind: "route-config"; readonly name: string }
   | { readonly kind: "external-authorizer"; readonly rule: RuleRef }
   | { readonly kind: "no-listener"; readonly port?: number }
@@ -220,7 +224,13 @@ export interface Decision {
 
 /** What the proxy's routes do with a request that its policies let through. */
 export type RouteFact =
-  | { readonly kind: "cluster"; readonly config: string; readonly clusters: readonly string[] }
+  | {
+      readonly kind: "cluster";
+      readonly config: string;
+      readonly clusters: readonly string[];
+      /** Envoy's fields by which the proxy changes the path, the host or headers before it sends the request on; left out without any. */
+      readonly changes?: readonly string[];
+    }
   /** A redirect or a direct response. */
   | { readonly kind: "answer"; readonly config: string; readonly status: number }
   /** No route matches: 404. */

@@ -1,3 +1,4 @@
 export { explainRequest } from "./explain.ts";
 export { trustDomainOf } from "./listeners.ts";
 export type { OracleRequest } from "./types.ts";
+export { undecidedBy } from "./undecided.ts";

@@ -289,6 +289,7 @@ function describeProvider(name: string, provider: unknown, context: Context): Pr
   const keys = keysOf(provider) ?? [];
   const placeholder = keys.some((key) => key.n?.startsWith(PLACEHOLDER_MODULUS));
   const payloadHeader = text(at(provider, "forward_payload_header"));
+  const claimHeaders = list(at(provider, "claim_to_headers")).map((one) => text(at(one, "header_name")));
   const seen = context.found.get(name);
   const remote = typeof uri === "string";
   return {
@@ -301,6 +302,7 @@ function describeProvider(name: string, provider: unknown, context: Context): Pr
     keyList: keys.map(({ kid, kty = "?", alg }): KeyFact => ({ ...(kid && { kid }), kty, ...(alg && { alg }) })),
     forward: at(provider, "forward") === true,
     ...(payloadHeader === "" ? {} : { payloadHeader }),
+    ...(claimHeaders.length > 0 && { claimHeaders }),
     found: seen === undefined ? { kind: "not-asked" } : describeFound(seen.status, seen.token, provider),
   };
 }

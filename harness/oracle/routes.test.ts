@@ -91,6 +91,24 @@ describe("routes", () => {
     assert.deepEqual(route, { kind: "unknown", missing: { kind: "route-config", name: "http.8080" } });
   });
 
+  it("names what the proxy changes before it sends the request on", () => {
+    const headers = { request_headers_to_add: [{ header: { key: "x", value: "y" } }] };
+    const weighted = { clusters: [{ name: "a", host_rewrite_literal: "b" }, { name: "c" }] };
+    const changes: readonly (readonly [route: object, around: object, expected: string[] | undefined])[] = [
+      [to("a"), {}, undefined],
+      [{ route: { cluster: "a", prefix_rewrite: "", auto_host_rewrite: false } }, {}, undefined],
+      [{ route: { cluster: "a", prefix_rewrite: "/new" } }, {}, ["prefix_rewrite"]],
+      [{ route: { weighted_clusters: weighted } }, {}, ["host_rewrite_literal"]],
+      [{ ...to("a"), request_headers_to_remove: ["x"] }, {}, ["request_headers_to_remove"]],
+      [to("a"), headers, ["request_headers_to_add"]],
+    ];
+    for (const [route, around, expected] of changes) {
+      const hosts = [{ domains: ["*"], routes: [{ match: { prefix: "/" }, ...route }], ...around }];
+      const found = ask("/", {}, [{ name: "http.8080", virtual_hosts: hosts }]).route;
+      assert.deepEqual(found?.kind === "cluster" ? found.changes : found, expected, JSON.stringify([route, around]));
+    }
+  });
+
   it("reports who answers", () => {
     assert.match(
       formatExplanation(ask("/other")),

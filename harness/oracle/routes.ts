@@ -61,7 +61,7 @@ export function findRoute(dump: unknown, manager: unknown, facts: Facts, secure:
       .flatMap((node) => Object.keys(record(at(node, "typed_per_filter_config"))))
       .find((filter) => preflight || !HARMLESS_SETTINGS.includes(filter));
     if (strange !== undefined) return unknown(notRead("route-filter", strange));
-    return actionOf(route, name);
+    return actionOf(route, name, [config, virtualHost]);
   }
   return { kind: "none", config: name };
 }
@@ -70,7 +70,33 @@ function unknown(missing: Missing): RouteFact {
   return { kind: "unknown", missing };
 }
 
-function actionOf(route: unknown, config: string): RouteFact {
+/** Fields of a route's action that change the path or the host (envoy.config.route.v3.RouteAction). */
+const REWRITES: readonly string[] = [
+  "prefix_rewrite",
+  "regex_rewrite",
+  "path_rewrite",
+  "path_rewrite_policy",
+  "host_rewrite",
+  "host_rewrite_literal",
+  "auto_host_rewrite",
+  "host_rewrite_header",
+  "host_rewrite_path_regex",
+  "append_x_forwarded_host",
+];
+
+/** Fields of a route, its virtual host, its config or a weighted cluster. */
+const HEADER_CHANGES: readonly string[] = ["request_headers_to_add", "request_headers_to_remove"];
+
+function changesIn(route: unknown, around: readonly unknown[]): string[] {
+  const action = at(route, "route");
+  const weighted = list(at(action, "weighted_clusters", "clusters"));
+  const named = (nodes: readonly unknown[], fields: readonly string[]): string[] =>
+    fields.filter((field) => nodes.some((node) => ![undefined, false, ""].includes(at(node, field) as undefined)));
+  return [...named([action, ...weighted], REWRITES), ...named([...around, route, ...weighted], HEADER_CHANGES)];
+}
+
+/** @param around the route's virtual host and config */
+function actionOf(route: unknown, config: string, around: readonly unknown[]): RouteFact {
   const direct = at(route, "direct_response", "status");
   if (typeof direct === "number") return { kind: "answer", config, status: direct };
   const redirect = at(route, "redirect");
@@ -80,7 +106,8 @@ function actionOf(route: unknown, config: string): RouteFact {
   const own = text(at(route, "route", "cluster"));
   const clusters =
     own === "" ? list(at(route, "route", "weighted_clusters", "clusters")).map((one) => text(at(one, "name"))) : [own];
-  return { kind: "cluster", config, clusters };
+  const changes = changesIn(route, around);
+  return { kind: "cluster", config, clusters, ...(changes.length > 0 && { changes }) };
 }
 
 type Found = { readonly virtualHost: unknown } | Unknown;

@@ -78,6 +78,45 @@ describe("an answer is explained", () => {
     assert.match(JSON.stringify(found), /\[hidden\]/);
   });
 
+  it("by the workload's proxy behind a gateway, unless the gateway changes the request", async () => {
+    const gateway = { ...sidecar("gateway", "gateway"), kind: "gateway" } as const;
+    const manager = {
+      "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+      rds: { route_config_name: "http.80" },
+    };
+    const dumpOf = (action: object): unknown => ({
+      configs: [
+        {
+          active_state: {
+            listener: {
+              name: "0.0.0.0_80",
+              address: { socket_address: { port_value: 80 } },
+              filter_chains: [{ filters: [{ typed_config: manager }] }],
+            },
+          },
+        },
+        {
+          route_config: {
+            name: "http.80",
+            virtual_hosts: [{ domains: ["*"], routes: [{ match: { prefix: "/" }, route: action }] }],
+          },
+        },
+      ],
+    });
+    const target = { ...HTTPBIN, url: "http://ingress", proxies: [gateway], behind: [sidecar("httpbin", "httpbin")] };
+    const verdict = async (action: object): Promise<unknown> => {
+      const read = (proxy: Proxy): Promise<unknown> =>
+        Promise.resolve(proxy.kind === "gateway" ? dumpOf(action) : dump);
+      const [found] = await explain({ dump: read, tokens: { redact: (text) => text } }, [
+        answered("/x", { request: POST, target, to: "ingress" }),
+      ]);
+      return found?.decision.reason.kind === "undecided" ? found.decision.reason.missing : found?.decision.details;
+    };
+    assert.match(String(await verdict({ cluster: "a" })), /explain-deny\]-rule\[0\]/);
+    const missing = { kind: "changed-by-gateway", changes: ["prefix_rewrite"] };
+    assert.deepEqual(await verdict({ cluster: "a", prefix_rewrite: "/new" }), missing);
+  });
+
   it("not at all where no proxy judges it, or the proxy cannot be asked", async () => {
     const gone = meshOf(() => Promise.reject(new Error("the pod is gone")));
     const bare = answered("/headers", { target: { ...HTTPBIN, proxies: [] } });

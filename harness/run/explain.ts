@@ -1,5 +1,5 @@
 import { inLanes } from "../lanes.ts";
-import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
+import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "../oracle/index.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation } from "../model/explanation.ts";
 import type { Answer } from "../model/result.ts";
@@ -53,26 +53,27 @@ export async function explain(
     const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
     const { by, status } = got;
-    if (waypoint !== undefined && said.decision.verdict === "admitted") {
-      const behind = withoutTokens(asked, said.providers);
-      const found = await explainBehind([waypoint], proxy, behind, dumpOf, now, () => true);
-      return found && mapTexts(found, (text) => mesh.tokens.redact(text));
-    }
-    const refusedBehind =
-      proxy.kind === "gateway" &&
+    const redacted = (one: Explanation): Explanation => mapTexts(one, (text) => mesh.tokens.redact(text));
+    const goesOn =
       said.decision.verdict === "admitted" &&
-      (by === "authentication" || by === "authorization");
-    const behind = refusedBehind
-      ? await explainBehind(
-          target.behind,
-          proxy,
-          withoutTokens(asked, said.providers),
-          dumpOf,
-          now,
-          (e) => e.by === by && e.status === status,
-        )
-      : undefined;
-    return mapTexts(behind ?? said, (text) => mesh.tokens.redact(text));
+      (waypoint !== undefined || (proxy.kind === "gateway" && (by === "authentication" || by === "authorization")));
+    if (!goesOn) return redacted(said);
+    const changes = changesBy(said);
+    if (changes.length > 0)
+      return redacted({ ...said, decision: undecidedBy({ kind: "changed-by-gateway", changes }) });
+    const behind = withoutTokens(asked, said.providers);
+    const found =
+      waypoint === undefined
+        ? ((await explainBehind(
+            target.behind,
+            proxy,
+            behind,
+            dumpOf,
+            now,
+            (e) => e.by === by && e.status === status,
+          )) ?? said)
+        : await explainBehind([waypoint], proxy, behind, dumpOf, now, () => true);
+    return found && redacted(found);
   });
 }
 
@@ -90,6 +91,16 @@ export function withoutTokens(asked: OracleRequest, providers: Explanation["prov
     headers: asked.headers.filter(([name]) => !isPlace("header", name)),
     ...(query !== undefined && { path: kept?.length === 0 ? before : `${before}?${kept?.join("&")}` }),
   };
+}
+
+/** What a gateway changes in a request before it sends it on, beyond the tokens that it removes: Envoy's fields, and names of headers. */
+export function changesBy({ route, providers }: Pick<Explanation, "route" | "providers">): string[] {
+  const written = providers.flatMap(({ found, claimHeaders = [], payloadHeader }) =>
+    found.kind === "accepted" || found.kind === "claims-accepted"
+      ? [...claimHeaders, ...(payloadHeader === undefined ? [] : [payloadHeader])]
+      : [],
+  );
+  return [...((route?.kind === "cluster" && route.changes) || []), ...written];
 }
 
 /** The gateway let it through, so a workload behind it refused: the first whose config says what was answered. */
