@@ -107,14 +107,20 @@ async function tryStart(
 ): Promise<Istiod | MeshproofError> {
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(
-    program,
+    "setpriv",
     [
+      // The kernel ends it with this process, however that ends.
+      ...["--pdeathsig", "KILL", "--", program],
       ...["discovery", "--kubeconfig", path.join(folder, "kubeconfig.yaml")],
       ...["--meshConfig", path.join(folder, "mesh.yaml"), "--clusterID", "Kubernetes"],
       ...["--httpAddr", address, "--grpcAddr", "", "--secureGRPCAddr", "", "--httpsAddr", "", "--monitoringAddr", ""],
       ...["--ctrlz_port", "0", "--keepaliveMaxServerConnectionAge", "24h", "--log_output_level", "default:warn"],
     ],
-    { cwd: folder, env: { ...ENVIRONMENT, ...setting.environment }, stdio: ["ignore", "pipe", "pipe"] },
+    {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], ...ENVIRONMENT, ...setting.environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
   );
   let said = "";
   const keep = (chunk: Buffer): void => void (said = (said + chunk.toString()).slice(-10_000));

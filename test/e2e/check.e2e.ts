@@ -1,11 +1,12 @@
 /** `meshproof check` with a real istiod: the example of docs/your-own-policies.md, and all scenarios, whose answers a mesh has given. */
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { Ajv } from "ajv";
 import { execa } from "execa";
 import { PROJECT } from "../../cli/context.ts";
@@ -15,7 +16,7 @@ import { checkReport, type CheckReport } from "../../harness/model/check.ts";
 /** What no scenario's answer lacks but these: anything else that is undecided is a new gap. */
 const KNOWN_GAPS = new Set([
   ...["waypoint", "remote-keys", "external-authorizer", "rejected-config", "object-not-evaluated"],
-  ...["not-given", "forwarded-for", "unknown-destination", "unsupported", "unsettled"],
+  ...["not-given", "forwarded-for", "unknown-destination", "changed-by-gateway", "unsupported", "unsettled"],
 ]);
 
 interface Sarif {
@@ -93,6 +94,32 @@ describe("meshproof check", () => {
     const line = policies.split("\n").length;
     assert.ok(stdout.includes(`deploy/orders.yaml:${line}  not proved: no check would be answered otherwise`), stdout);
     assert.match(stdout, /--fail-under demands 90 %/);
+  });
+
+  it("leaves no istiod where it is killed", async () => {
+    /** istiods whose folder is below this test's own folder for temporary files. */
+    const temp = await mkdtemp(path.join(tmpdir(), "meshproof-killed-"));
+    const istiods = async (): Promise<string[]> => {
+      const folders = (await readdir("/proc")).filter((pid) => /^\d+$/.test(pid));
+      const found = await Promise.all(folders.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => "")));
+      return folders.filter((_, i) => found[i]?.startsWith(temp));
+    };
+    const until = async (what: string, holds: (count: number) => boolean): Promise<void> => {
+      for (const limit = performance.now() + 60_000; !holds((await istiods()).length); await delay(20))
+        assert.ok(performance.now() < limit, what);
+    };
+    const whole = execa(process.execPath, [path.join(PROJECT, "cli/meshproof.mjs"), "check"], {
+      ...{ cwd: PROJECT, env: { TMPDIR: temp }, reject: false },
+    });
+    try {
+      await until("an istiod runs", (count) => count > 0);
+      whole.kill("SIGKILL");
+      await whole;
+      await until("no istiod is left", (count) => count === 0);
+    } finally {
+      whole.kill("SIGKILL");
+      await rm(temp, { recursive: true, force: true });
+    }
   });
 
   it("gives every scenario the answers that a mesh gives, or says what it does not know", async (context) => {
