@@ -270,7 +270,9 @@ function describeListener({ name, port, transport, tcp }: NonNullable<Explanatio
 function describeRoute(route: RouteFact): string {
   switch (route.kind) {
     case "cluster":
-      return `to ${route.clusters.join(" or ") || "a cluster that the request names"} (${route.config})`;
+      return `to ${route.clusters.join(" or ") || "a cluster that the request names"} (${route.config})${
+        route.changes === undefined ? "" : `, with changes by ${route.changes.join(", ")}`
+      }`;
     case "answer":
       return `answers ${route.status} (${route.config})`;
     case "none":

@@ -102,9 +102,14 @@ describe("routes", () => {
       [{ ...to("a"), request_headers_to_remove: ["x"] }, {}, ["request_headers_to_remove"]],
       [to("a"), headers, ["request_headers_to_add"]],
     ];
-    for (const [route, around, expected] of changes) {
+    const asked = (route: object, around: object): ReturnType<typeof ask> => {
       const hosts = [{ domains: ["*"], routes: [{ match: { prefix: "/" }, ...route }], ...around }];
-      const found = ask("/", {}, [{ name: "http.8080", virtual_hosts: hosts }]).route;
+      return ask("/", {}, [{ name: "http.8080", virtual_hosts: hosts }]);
+    };
+    const rewritten = formatExplanation(asked({ route: { cluster: "a", prefix_rewrite: "/new" } }, {}));
+    assert.match(rewritten, /route {6}to a \(http\.8080\), with changes by prefix_rewrite$/m);
+    for (const [route, around, expected] of changes) {
+      const found = asked(route, around).route;
       assert.deepEqual(found?.kind === "cluster" ? found.changes : found, expected, JSON.stringify([route, around]));
     }
   });
