@@ -86,5 +86,7 @@ function isTransient(error: unknown): boolean {
   if (status === 500 && /failed calling webhook|failed to call webhook/.test(messageOf(error))) return true;
   // Our own object, which is being deleted: apply creates an object only if none was found.
   if (status === 409 && reasonOf(error) === "AlreadyExists") return true;
+  // A CRD that is established and not served yet: its path is unknown, and the answer is not of the API.
+  if (status === 404 && reasonOf(error) === undefined) return true;
   return error instanceof UnknownKindError;
 }
