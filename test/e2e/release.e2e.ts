@@ -67,10 +67,10 @@ describe("a released Istio", () => {
     const read = async () => JSON.parse(await readFile(path.join(results, "latest/results.json"), "utf8")) as RunResult;
     return { exitCode, all, read };
   };
-  /** The cache's entries that were not there at first. */
+  /** The cache's entries that were not there at first, but for the data that clusters start from. */
   const unpacked = async () => {
     const entries = await readdir(path.join(cache, "components"));
-    return entries.filter((entry) => entry !== ".locks" && !copied.includes(entry));
+    return entries.filter((entry) => entry !== ".locks" && !copied.includes(entry) && !entry.startsWith("start-data-"));
   };
 
   it("is refused if one byte of a layer differs, and nothing of it is kept", async () => {
