@@ -1,6 +1,6 @@
-import { parseAllDocuments } from "yaml";
 import { OWN_NAMESPACES } from "../../clusters/cluster.ts";
 import { substitute } from "../../harness/scenario/index.ts";
+import type { ManifestObject } from "../../harness/model/manifest.ts";
 import type { Scenario } from "../../harness/model/scenario.ts";
 import { substitutionValues } from "../../harness/run/substitution.ts";
 import { createTokenFactory } from "../../harness/tokens/factory.ts";
@@ -41,13 +41,7 @@ export async function render(name: string, options: RenderOptions): Promise<numb
       scenario: scenario.id,
       steps: rendered.map(({ applies, ...step }) => ({
         ...step,
-        applies: applies.map(({ file, yaml }) => ({
-          file,
-          objects: parseAllDocuments(yaml).flatMap((document): readonly Record<string, unknown>[] => {
-            const object = document.toJS() as Record<string, unknown> | null;
-            return object === null ? [] : [object];
-          }),
-        })),
+        applies: applies.map(({ file, objects }) => ({ file, objects })),
       })),
     });
   else printYaml(formatSteps(scenario, rendered));
@@ -58,7 +52,11 @@ interface RenderedStep {
   readonly name: string;
   /** Files whose objects it deletes. */
   readonly deletes: string[];
-  readonly applies: readonly { readonly file: string; readonly yaml: string }[];
+  readonly applies: readonly {
+    readonly file: string;
+    readonly yaml: string;
+    readonly objects: readonly ManifestObject[];
+  }[];
 }
 
 async function renderSteps({ steps }: Scenario, issuersDirs: readonly string[]): Promise<RenderedStep[]> {
@@ -67,7 +65,10 @@ async function renderSteps({ steps }: Scenario, issuersDirs: readonly string[]):
   return steps.map((step) => ({
     name: step.name,
     deletes: step.delete.map(({ file }) => file),
-    applies: step.apply.map((file) => ({ file: file.file, yaml: substitute(file, values).yaml })),
+    applies: step.apply.map((manifest) => {
+      const { yaml, objects } = substitute(manifest, values);
+      return { file: manifest.file, yaml, objects };
+    }),
   }));
 }
 

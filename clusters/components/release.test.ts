@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 
 import { startRegistry, type TestImage } from "./registry/registry.fixture.ts";
+import { useCache } from "./cache.fixture.ts";
 import { ensureEntry, type InstalledComponent } from "./entry.ts";
 import { cleanComponents, ensureComponents, installedOf, listComponents } from "./components.ts";
 import { FILTER_MARKS } from "./istio-filters.ts";
@@ -210,11 +211,7 @@ test("a digest of an image that is not used is refused, before anything is asked
 
 test("releases in the cache are listed, and cleaned once no tag has their digest", async (t) => {
   const { registry, cache, install } = await start(t);
-  const before = process.env["MESHPROOF_CACHE"];
-  process.env["MESHPROOF_CACHE"] = cache;
-  t.after(() =>
-    before === undefined ? delete process.env["MESHPROOF_CACHE"] : (process.env["MESHPROOF_CACHE"] = before),
-  );
+  t.after(useCache(cache));
   const old = await install();
   const listed = async () => (await listComponents({ verify: true })).filter(({ version }) => version === VERSION);
   assert.deepEqual(

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Manifest } from "../../harness/mesh/client.ts";
+import { useCache } from "../components/cache.fixture.ts";
 import type { Installed } from "../components/components.ts";
 import type { Launched } from "./launch.ts";
 import { ensureStartData } from "./start-data.ts";
@@ -56,17 +57,11 @@ function make(
 }
 
 describe("the data that clusters start from", () => {
-  const names = ["MESHPROOF_CACHE", "XDG_CACHE_HOME"] as const;
-  const values = names.map((name) => process.env[name]);
+  let restore: () => void;
   before(async () => {
-    const cache = await mkdtemp(join(tmpdir(), "cache-"));
-    for (const name of names) process.env[name] = cache;
+    restore = useCache(await mkdtemp(join(tmpdir(), "cache-")));
   });
-  after(() => {
-    for (const [i, name] of names.entries())
-      if (values[i] === undefined) delete process.env[name];
-      else process.env[name] = values[i];
-  });
+  after(() => restore());
 
   test("is made once, without what each cluster has for itself", async () => {
     const first = make([CRD, AUTHORITY]);

@@ -94,21 +94,24 @@ async function start(): Promise<void> {
   const pki = createPki();
   await writeSecrets(pki, join(node, NODE_CONFIG));
   const apiServer = run("kube-apiserver");
-  if (makeDataAt !== undefined) return await makeData(node, pki, { etcd, apiServer, makeDataAt });
   // Imported while the API server starts.
   const { startNodeAgent } = await import("./node-agent.ts");
   const api = new AdminApi(pki);
   await api.untilReady(ending.signal);
-  const own = data?.own.map(({ path, object }) => {
-    const [filled = object] = withAuthority([object], pki.jwksAuthority.certificate);
-    return api.apply(path, filled, ending.signal);
-  });
-  await Promise.all(own ?? []);
+  // What each cluster has for itself is there before a controller or istiod looks for it; the data has the rest.
+  const own = data?.own.map(({ path, object }) => ({
+    path,
+    object: withAuthority([object], pki.jwksAuthority.certificate)[0] ?? object,
+  }));
+  await Promise.all((own ?? BASE_OBJECTS).map(({ path, object }) => api.apply(path, object, ending.signal)));
   await tell({ type: "api" });
+  if (makeDataAt !== undefined) {
+    api.close();
+    return await makeData(node, { etcd, apiServer, makeDataAt });
+  }
   run("kube-controller-manager");
   run("kube-scheduler");
   run("kube-proxy");
-  await Promise.all(BASE_OBJECTS.map(({ path, object }) => api.apply(path, object, ending.signal)));
   run("coredns");
   await Promise.all([
     api
@@ -123,14 +126,8 @@ async function start(): Promise<void> {
 /** Data for clusters to start from: the starting process applies Istio's objects meanwhile. */
 async function makeData(
   node: string,
-  pki: Pki,
   made: { readonly etcd: Daemon; readonly apiServer: Daemon; readonly makeDataAt: string },
 ): Promise<void> {
-  const api = new AdminApi(pki);
-  await api.untilReady(ending.signal);
-  await tell({ type: "api" });
-  await Promise.all(BASE_OBJECTS.map(({ path, object }) => api.apply(path, object, ending.signal)));
-  api.close();
   await finish.promise;
   await made.apiServer.stop();
   // By a relative path: that of a Unix socket may not be long.

@@ -1,15 +1,13 @@
 /** What a cluster makes of gateways: Istio's ingress gateway, and what istiod makes for a Gateway of the Gateway API. */
 
 import { MeshproofError } from "../model/errors.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { GATEWAY_LABELS, ROOT_NAMESPACE } from "../model/cluster.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import { isOfGatewayApiGroup, reachedAt, type Listener, type Reached } from "../model/target.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 
 /** A pod's own word on whether it gets a sidecar. */
 export const INJECT = "sidecar.istio.io/inject";
-
-const GATEWAY_LABELS = { app: "istio-ingressgateway", istio: "ingressgateway" };
 
 /** Istio's ingress gateway, as its profile `default` installs it. */
 export const INGRESS: readonly ManifestObject[] = [

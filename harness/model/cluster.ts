@@ -6,6 +6,12 @@ import { distinct, text, type Immutable } from "./schema.ts";
 /** Where Istio's default installation has istiod and the gateway. It is the root namespace too: policies there hold for the whole mesh. */
 export const ROOT_NAMESPACE = "istio-system";
 
+/** Labels of the pods of the ingress gateway in Istio's default installation. */
+export const GATEWAY_LABELS: Readonly<Record<string, string>> = {
+  app: "istio-ingressgateway",
+  istio: "ingressgateway",
+};
+
 const jwksFetcher = z.enum(["istiod", "hybrid", "envoy"]);
 /** Which program fetches the keys of a `jwksUri` (istiod's `PILOT_JWT_ENABLE_REMOTE_JWKS`: unset, `hybrid`, `envoy`). */
 export type JwksFetcher = z.infer<typeof jwksFetcher>;

@@ -5,10 +5,7 @@ import type { Labels } from "../model/finding.ts";
 import type { Difference } from "../model/ticket.ts";
 import { isKind, isNamespaced, isPolicy, podSpecOf, refOf, targetsIn } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
-
-/** Labels of the ingress gateway's pods. */
-export const GATEWAY_LABELS: Labels = { app: "istio-ingressgateway", istio: "ingressgateway" };
+import { GATEWAY_LABELS, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 export interface ServicePort {
   readonly name?: string;

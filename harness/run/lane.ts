@@ -11,7 +11,7 @@ import { hasFixedJwksUri } from "./fresh-keys.ts";
 import { hasDefaultMesh, inRunOrder } from "./plan.ts";
 import { lanesFor, type RunSettings } from "./settings.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { GATEWAY_LABELS, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 type Namespaces = Pick<ClusterHandle, "namespace" | "outsideNamespace">;
 
@@ -92,9 +92,6 @@ export function inTestOrder(scenarios: readonly Scenario[], alone: ReadonlyMap<s
     ...inMesh.filter(isLast),
   ];
 }
-
-/** Labels of the ingress gateway's pods, which no pod of a lane has. */
-const GATEWAY_LABELS: Readonly<Record<string, string>> = { app: "istio-ingressgateway", istio: "ingressgateway" };
 
 /** Whether an object reaches the ingress gateway and no other proxy, whichever lane's. */
 function isOfGateway({ kind, metadata, ...fields }: Manifest): boolean {

@@ -11,6 +11,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
+import { useCache } from "../../clusters/components/cache.fixture.ts";
 import { cacheRoot } from "../../clusters/components/cache.ts";
 import { ensureComponents } from "../../clusters/components/components.ts";
 import type { Cluster } from "../../clusters/cluster.ts";
@@ -355,13 +356,12 @@ describe("a cluster that is just starting leaves nothing", () => {
     const shared = path.join(cacheRoot(), "components");
     // Beside the cache, so that its files can be linked.
     const cache = await mkdtemp(`${cacheRoot()}-`);
-    const names = ["MESHPROOF_CACHE", "XDG_CACHE_HOME"] as const;
-    const before = names.map((name) => process.env[name]);
+    let restore: (() => void) | undefined;
     try {
       const rest = (await readdir(shared)).filter((entry) => !/^\.|^start-data-/.test(entry));
       await mkdir(path.join(cache, "components"));
       await execa("cp", ["-al", ...rest.map((entry) => path.join(shared, entry)), path.join(cache, "components")]);
-      for (const name of names) process.env[name] = cache;
+      restore = useCache(cache);
       const interrupt = new AbortController();
       const lines: string[] = [];
       const starting = startEmbedded({
@@ -383,9 +383,7 @@ describe("a cluster that is just starting leaves nothing", () => {
         [],
       );
     } finally {
-      for (const [i, name] of names.entries())
-        if (before[i] === undefined) delete process.env[name];
-        else process.env[name] = before[i];
+      restore?.();
       await rm(cache, { recursive: true, force: true });
     }
   });
