@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { loadScenarios } from "../harness/scenario/index.ts";
 import { SCENARIOS } from "../cli/context.ts";
-import { mutantsOf } from "./mutants.ts";
+import { mutantsOf, nameOf } from "./mutants.ts";
 
 interface Manifest {
   readonly kind: string;
@@ -15,6 +17,8 @@ interface Manifest {
 }
 
 const { scenarios } = await loadScenarios(SCENARIOS);
+const all = new Map(scenarios.map((scenario) => [scenario.id, mutantsOf(scenario)]));
+const of = ({ id }: { readonly id: string }) => all.get(id) ?? [];
 
 test("each policy of a scenario is dropped, re-targeted, and inverted or given another issuer", () => {
   const scenario = scenarios.find(({ id }) => id === "paths/skip-jwt-for-paths");
@@ -63,6 +67,13 @@ test("every scenario that applies a policy has mutants", () => {
     const policies = scenario.steps
       .flatMap(({ apply }) => apply)
       .flatMap(({ objects }) => objects.filter(({ object }) => /^(Req|Auth)/.test(object.kind)));
-    if (policies.length > 0) assert.ok(mutantsOf(scenario).length >= 2, scenario.id);
+    if (policies.length > 0) assert.ok(of(scenario).length >= 2, scenario.id);
   }
+});
+
+test("each reason in survivors.yaml is of one mutant", async () => {
+  const survivors = await readFile(path.join(import.meta.dirname, "survivors.yaml"), "utf8");
+  const names = scenarios.flatMap((scenario) => of(scenario).map((mutant) => nameOf(scenario, mutant)));
+  for (const key of Object.keys(parse(survivors) as object))
+    assert.equal(names.filter((name) => name === key).length, 1, key);
 });

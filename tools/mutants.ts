@@ -1,5 +1,6 @@
 /** Breaks a scenario on purpose, one policy at a time. Its result must then not be green. */
 
+import path from "node:path";
 import { isSeq, type Document } from "yaml";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { parseSource } from "../harness/scenario/source.ts";
@@ -82,6 +83,11 @@ export function mutantsOf(scenario: Scenario): Mutant[] {
       });
     }),
   );
+}
+
+/** `<scenario>/<file>: <change>`, the key of a survivor. */
+export function nameOf({ id }: Pick<Scenario, "id">, { file, words }: Pick<Mutant, "file" | "words">): string {
+  return `${id}/${path.basename(file)}: ${words}`;
 }
 
 function print(document: Document): string {

@@ -1,7 +1,8 @@
 /**
  * `npm run mutate -- [names, --tag …]`: proves that scenarios do not pass by luck. Each policy of each scenario is
  * removed, given another target, and inverted (or given another issuer), one at a time, and at least one check must then fail. Prints
- * how many mutants of all were found, and those that were not; exit code 1 if one of these has no reason in tools/survivors.yaml.
+ * how many mutants of all were found, and those that were not; exit code 1 if one of these has no reason in tools/survivors.yaml, or
+ * one that has a reason was found.
  *
  * Then faults of the mesh, or with one of these options that one alone: `--policies` (what the first paragraph says), `--cut-off` (istiod is cut off before each step that
  * changes something), `--debounce 4` (pushes come so many seconds late, several numbers by commas), `--no-logs` (no access log
@@ -19,7 +20,7 @@ import type { RunResult } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { readScenarios, PROJECT, SCENARIOS } from "../cli/context.ts";
 import { cutOffEachStep, pushLate, tellFault, withoutLogs, type FaultOutcome } from "./faults.ts";
-import { mutantsOf, type Mutant } from "./mutants.ts";
+import { mutantsOf, nameOf, type Mutant } from "./mutants.ts";
 
 /** How long a step may take to agree, in seconds: enough for what is slowest to be enforced, since a mutant mostly never is. */
 const LIMIT_S = 2;
@@ -85,9 +86,11 @@ async function breakPolicies(): Promise<void> {
   for (const words of invalid) console.log(`refused by the API server: ${words}`);
   for (const words of survivors)
     console.log(`survived: ${words}${accepted[words] ? `\n  ${accepted[words]}` : "  [no reason is known]"}`);
+  const stale = [...mutants.keys()].map(describe).filter((words) => accepted[words] && !survivors.includes(words));
+  for (const words of stale) console.log(`killed, though survivors.yaml has a reason: ${words}`);
   const killed = total - survivors.length;
   told.push(`${killed}/${total} mutants killed (${((killed / total) * 100).toFixed(1)} %)`);
-  if (!survivors.every((words) => accepted[words])) process.exitCode = 1;
+  if (stale.length > 0 || !survivors.every((words) => accepted[words])) process.exitCode = 1;
 }
 
 async function write(scenario: Scenario, mutant: Mutant): Promise<void> {
@@ -112,7 +115,8 @@ async function run(): Promise<RunResult> {
   return JSON.parse(text) as RunResult;
 }
 
+/** As survivors.yaml names it. */
 function describe(id: string): string {
-  const { scenario, mutant } = mutants.get(id) ?? {};
-  return `${scenario?.id}: ${mutant?.words}`;
+  const { scenario, mutant } = mutants.get(id)!;
+  return nameOf(scenario, mutant);
 }

@@ -89,6 +89,11 @@ test("a waypoint judges by the chain of the Service that is asked", () => {
   assert.deepEqual(missing(asked()), { kind: "which-service", services });
   // What a gateway sends on may have any host.
   assert.deepEqual(missing(asked("other.foo", { byGateway: true })), { kind: "which-service", services });
+  // Its route says where it goes, whatever the host.
+  const to = (cluster: string) => asked("other.foo", { byGateway: true, cluster });
+  assert.equal(to("outbound|8000||ambient.foo.svc.cluster.local").decision.verdict, "denied");
+  assert.equal(to("outbound|80|v1|other.foo.svc.cluster.local").decision.verdict, "admitted");
+  assert.deepEqual(missing(to("outbound|8000||other.foo.svc.cluster.local")), { kind: "no-such-service", services });
   assert.equal(asked(undefined, { port: 8000 }).decision.verdict, "denied");
 });
 

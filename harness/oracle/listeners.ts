@@ -117,12 +117,9 @@ function findVip(listener: unknown, request: OracleRequest): Chain | { readonly 
       ? []
       : [{ ...candidate(chain, `${host}:${port}`, Number(port)), host }];
   });
-  const [, asked, port] = /^([^:]+)(?::(\d+))?$/.exec(request.byGateway ? "" : (request.authority ?? "")) ?? [];
-  const named = vips.filter(
-    (one) =>
-      (asked === undefined || one.host === asked || one.host.startsWith(`${asked}.`)) &&
-      (asked === undefined || one.port === Number(port ?? 80)) &&
-      (request.port === undefined || one.port === request.port),
+  const routed = clusterOf(request.cluster);
+  const named = vips.filter((one) =>
+    routed === undefined ? isAsked(one, request) : one.host === routed.host && one.port === routed.port,
   );
   // Of a port without a protocol there is a chain for TCP too.
   const http = named.filter(({ manager }) => manager !== undefined);
@@ -133,6 +130,20 @@ function findVip(listener: unknown, request: OracleRequest): Chain | { readonly 
   if (more.length > 0) return { decision: undecidedBy({ kind: "which-service", services: services(fitting) }) };
   const placed = only.port === undefined ? {} : { port: only.port };
   return { ...chainOf(only, { name: "main_internal", ...placed }), tunnel: true };
+}
+
+/** The Service of a cluster's name (pilot/pkg/model/push_context.go, BuildSubsetKey). */
+export function clusterOf(cluster = ""): { readonly host: string; readonly port: number } | undefined {
+  const [, port, host] = /^outbound\|(\d+)\|[^|]*\|(.+)$/.exec(cluster) ?? [];
+  return port === undefined || host === undefined ? undefined : { host, port: Number(port) };
+}
+
+/** By the host of the URL, where the client itself sends it, and the port. */
+function isAsked(vip: { readonly host: string; readonly port: number | undefined }, request: OracleRequest): boolean {
+  if (request.port !== undefined && vip.port !== request.port) return false;
+  const [, host, port] = /^([^:]+)(?::(\d+))?$/.exec(request.byGateway ? "" : (request.authority ?? "")) ?? [];
+  if (host === undefined) return true;
+  return (vip.host === host || vip.host.startsWith(`${host}.`)) && vip.port === Number(port ?? 80);
 }
 
 function chainOf({ manager, filters, port }: Candidate, listener: ListenerFact): Chain {

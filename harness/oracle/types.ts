@@ -27,6 +27,8 @@ export interface OracleRequest {
   readonly port?: number;
   /** A gateway sends it on, so that the host says nothing of the Service that a waypoint is asked for. */
   readonly byGateway?: boolean;
+  /** The cluster of the gateway's route, `outbound|<port>|<subset>|<host>`, which names that Service. */
+  readonly cluster?: string;
   /** Claims in place of a token in Authorization; no signature is verified. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }

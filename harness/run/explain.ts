@@ -61,7 +61,7 @@ export async function explain(
     const changes = changesBy(said);
     if (changes.length > 0)
       return redacted({ ...said, decision: undecidedBy({ kind: "changed-by-gateway", changes }) });
-    const behind = withoutTokens(asked, said.providers);
+    const behind = { ...withoutTokens(asked, said.providers), ...sentTo(said) };
     const found =
       waypoint === undefined
         ? ((await explainBehind(
@@ -91,6 +91,12 @@ export function withoutTokens(asked: OracleRequest, providers: Explanation["prov
     headers: asked.headers.filter(([name]) => !isPlace("header", name)),
     ...(query !== undefined && { path: kept?.length === 0 ? before : `${before}?${kept?.join("&")}` }),
   };
+}
+
+/** Where a gateway sends a request, if its route leaves no choice. */
+export function sentTo({ route }: Pick<Explanation, "route">): Pick<OracleRequest, "cluster"> {
+  const [cluster, ...more] = route?.kind === "cluster" ? route.clusters : [];
+  return cluster === undefined || more.length > 0 ? {} : { cluster };
 }
 
 /** What a gateway changes in a request before it sends it on, beyond the tokens that it removes: Envoy's fields, and names of headers. */
@@ -123,9 +129,11 @@ async function explainBehind(
 
 /** The request as a gateway sends it on to a workload, or to the waypoint before it. */
 export function sentOn(asked: OracleRequest, gateway: Proxy, proxy: Proxy, trustDomain: string): OracleRequest {
-  const { sourceIp } = asked;
+  const { sourceIp, protocol, ...rest } = asked;
   return {
-    ...asked,
+    ...rest,
+    // It may send HTTP/2 on as HTTP/1.
+    ...(protocol !== "h2c" && { protocol }),
     // The gateway adds the address of its own client.
     headers: [...asked.headers, ...(sourceIp === undefined ? [] : ([["X-Forwarded-For", sourceIp]] as const))],
     // The gateway's own port says nothing of the workload's.

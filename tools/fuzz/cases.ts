@@ -3,7 +3,7 @@
 import type { Explanation, Missing } from "../../harness/model/explanation.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../../harness/oracle/index.ts";
 import type { WireAnswer, WireRequest } from "../../harness/probe/curl.ts";
-import { toOracleRequest } from "../../harness/run/explain.ts";
+import { sentOn, sentTo, toOracleRequest } from "../../harness/run/explain.ts";
 import { sendRound, type PlacedRequest } from "../../harness/run/round.ts";
 import type { Token, TokenFactory } from "../../harness/tokens/factory.ts";
 import { attribute } from "../../harness/verdict/index.ts";
@@ -59,7 +59,7 @@ export async function sendAll(range: Range, cases: readonly Case[]): Promise<Rou
   );
   for (const [i, { name }] of sent.entries()) session.accessLog.expect(name, [cases[i]!.site.proxy]);
   // Connections that clients' sidecars keep give one more answer by the old policies.
-  await sendRound(session.curl, flushes(range, new Set(cases.map(({ site }) => site))));
+  await sendRound(session.curl, await flushes(range, new Set(cases.map(({ site }) => site))));
   const answers = await sendRound(
     session.curl,
     sent.map(({ placed }) => placed),
@@ -67,24 +67,23 @@ export async function sendAll(range: Range, cases: readonly Case[]): Promise<Rou
   return { number, cases, sent, answers, now };
 }
 
-function flushes({ places, session }: Range, sites: ReadonlySet<Site>): PlacedRequest[] {
-  return [...sites]
-    .filter(({ owner }) => !owner.gateway)
-    .flatMap((site) =>
-      (["sleep", "neighbour"] as const).flatMap((from) =>
-        ["http", "grpc"].flatMap((port) =>
-          [false, true].map((h2c) => ({
-            place: places[from],
-            request: {
-              method: "GET",
-              url: `${site.url(port)}/`,
-              headers: [["User-Agent", `meshproof/${session.plan.runId}/0`]] as const,
-              ...(h2c && { protocol: "h2c" as const }),
-            },
-          })),
-        ),
-      ),
-    );
+async function flushes({ places, session }: Range, sites: ReadonlySet<Site>): Promise<PlacedRequest[]> {
+  const headers = [["User-Agent", `meshproof/${session.plan.runId}/0`]] as const;
+  const to = (site: Site, from: PlaceName, port: string, h2c: boolean): PlacedRequest => ({
+    place: places[from],
+    request: { method: "GET", url: `${site.url(port)}/`, headers, ...(h2c && { protocol: "h2c" }) },
+  });
+  const all = await inLanes(sites, async (site) => {
+    const ports = ["http", "grpc", ...(site.entry ? ["tcp"] : [])];
+    const both = (from: PlaceName): PlacedRequest[] =>
+      ports.flatMap((port) => [false, true].map((h2c) => to(site, from, port, h2c)));
+    if (site.owner.kind === "sidecar") return [...both("sleep"), ...both("neighbour")];
+    if (site.entry === undefined) return [];
+    // Each of its workers keeps connections of its own, and which one takes a request depends on the connection.
+    const times = await session.flushRequests([site.entry]);
+    return Array.from({ length: times }, () => both("outside")).flat();
+  });
+  return all.flat();
 }
 
 /** What the access logs call a request. */
@@ -93,8 +92,7 @@ function nameOf({ session }: Range, round: number, request: string): string {
 }
 
 async function prepare(range: Range, { site, request }: Case, name: string): Promise<Sent> {
-  const gateway = site.owner.gateway;
-  const from = gateway ? "outside" : request.from;
+  const from = site.owner.kind === "sidecar" ? request.from : "outside";
   const tokens = await Promise.all(request.tokens.map(async ({ token }) => await mint(range.session.tokens, token)));
   const headers: [string, string][] = request.headers.map(([name, value]) => [name, value]);
   let path = request.path;
@@ -108,7 +106,7 @@ async function prepare(range: Range, { site, request }: Case, name: string): Pro
   // A sidecar chooses the workload by the host, so only a client without one can ask for a strange one.
   if (from === "outside" && request.host !== "") headers.push(["Host", request.host]);
   headers.push(["User-Agent", name]);
-  const tcp = !gateway && request.port === "tcp";
+  const tcp = isTcp({ site, request });
   const wire: WireRequest = {
     method: request.method,
     url: `${site.url(request.port)}${path}`,
@@ -144,8 +142,8 @@ export async function compareAll(range: Range, round: Round): Promise<Compared[]
   return compared;
 }
 
-export function isTcp({ site, request }: Case): boolean {
-  return !site.owner.gateway && request.port === "tcp";
+export function isTcp({ site, request }: Pick<Case, "site" | "request">): boolean {
+  return site.owner.kind === "sidecar" && request.port === "tcp";
 }
 
 interface Asked {
@@ -153,15 +151,20 @@ interface Asked {
   readonly explanation: Explanation;
 }
 
-/** What the oracle says. */
+/** What the oracle says: behind a gateway the waypoint's config, of what the gateway sends on. */
 function ask({ site, enforced, request }: Case, { placed }: Sent, now: number): Asked {
-  const to = site.owner.gateway ? "ingress" : "site";
+  const { proxy, entry = proxy, owner } = site;
+  const to = owner.kind === "sidecar" ? "site" : "ingress";
   const port = site.ports[request.port];
+  const first = enforced.entryDump ?? enforced.dump;
   const asked: OracleRequest = {
-    ...toOracleRequest(placed.request, placed.place, site.proxy, to, trustDomainOf(enforced.dump)),
+    ...toOracleRequest(placed.request, placed.place, entry, to, trustDomainOf(first)),
     ...(port !== undefined && { port }),
   };
-  return { asked, explanation: explainRequest(enforced.dump, asked, now) };
+  const explanation = explainRequest(first, asked, now);
+  if (site.entry === undefined || explanation.decision.verdict !== "admitted") return { asked, explanation };
+  const behind = { ...sentOn(asked, entry, proxy, trustDomainOf(enforced.dump)), ...sentTo(explanation) };
+  return { asked: behind, explanation: explainRequest(enforced.dump, behind, now) };
 }
 
 function compareOne(range: Range, one: Case, asked: Asked, sent: Sent, answer: WireAnswer): Compared {

@@ -3,13 +3,16 @@
 import type { Manifest } from "../../harness/mesh/client.ts";
 import type { Field, Policies, Rule, Where } from "./arbitraries.ts";
 import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
+import { GATEWAY_API_GROUP } from "../../harness/model/target.ts";
+import type { ProxyKind } from "../../harness/verdict/attachment.ts";
+import { AMBIENT } from "./workloads.ts";
 
 /** Whose policies they are, and what the words in them stand for. */
 export interface Owner {
   readonly name: string;
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly gateway: boolean;
+  readonly kind: ProxyKind;
   /** What the Host is by which clients in the mesh ask. */
   readonly host: string;
   /** `$sleep` to its address. */
@@ -26,19 +29,32 @@ function fill(value: string, { host, addresses, namespace }: Owner): string {
     .replace(/\$\w+/, (word) => addresses[word] ?? "203.0.113.1");
 }
 
+/** What attaches a policy: at a waypoint its Service, its Gateway, or all Gateways of its class. */
+function attachment(where: Where, { kind, labels }: Owner): object {
+  if (kind === "waypoint") {
+    const targets = {
+      site: { group: "", kind: "Service", name: "site" },
+      namespace: { group: GATEWAY_API_GROUP, kind: "Gateway", name: AMBIENT.waypoint },
+      root: { group: GATEWAY_API_GROUP, kind: "GatewayClass", name: "istio-waypoint" },
+    };
+    return { targetRefs: [targets[where]] };
+  }
+  // In the root namespace a policy without a selector would be for the whole mesh.
+  return where !== "namespace" || kind === "gateway" ? { selector: { matchLabels: labels } } : {};
+}
+
 /** The objects, in the order in which they are generated. */
 export function manifestsOf({ authentications, authorizations }: Policies, owner: Owner): Manifest[] {
-  const place = (where: Where, kind: string, index: number): Pick<Manifest, "metadata"> & { selector?: object } => ({
+  const place = (where: Where, kind: string, index: number): { metadata: Manifest["metadata"]; attached: object } => ({
     metadata: {
       name: `${owner.name}-${kind}-${index}`,
       namespace: where === "root" ? ROOT_NAMESPACE : owner.namespace,
     },
-    // In the root namespace a policy without a selector would be for the whole mesh.
-    ...((where !== "namespace" || owner.gateway) && { selector: { matchLabels: owner.labels } }),
+    attached: attachment(where, owner),
   });
   return [
     ...authentications.map(({ where, jwtRules }, index): Manifest => {
-      const { metadata, selector } = place(where, "jwt", index);
+      const { metadata, attached } = place(where, "jwt", index);
       const rules = jwtRules.map(({ keys, issuer, fromHeaders, ...rest }) => ({
         ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
         ...(issuer !== "" && { issuer }),
@@ -50,18 +66,18 @@ export function manifestsOf({ authentications, authorizations }: Policies, owner
           ? { jwksUri: `http://nginx-proxy.foo.svc.cluster.local/jwks/${keys}/fuzz` }
           : { jwks: owner.jwks[keys] }),
       }));
-      const spec = { ...(selector && { selector }), jwtRules: rules };
+      const spec = { ...attached, jwtRules: rules };
       return { apiVersion: "security.istio.io/v1", kind: "RequestAuthentication", metadata, spec };
     }),
     ...authorizations.map(({ where, action, dryRun, rules }, index): Manifest => {
-      const { metadata, selector } = place(where, "authz", index);
+      const { metadata, attached } = place(where, "authz", index);
       const custom = action === "CUSTOM";
       return {
         apiVersion: "security.istio.io/v1",
         kind: "AuthorizationPolicy",
         metadata: { ...metadata, ...(dryRun && !custom && { annotations: { "istio.io/dry-run": "true" } }) },
         spec: {
-          ...(selector && { selector }),
+          ...attached,
           action,
           ...(custom && { provider: { name: "sample-ext-authz-http" } }),
           ...(custom && { rules: rules.length > 0 ? rules.map((rule) => ruleOf(withoutIdentity(rule), owner)) : [{}] }),

@@ -1,24 +1,30 @@
-/** Workloads of their own for sets of policies, in a mesh: each has a namespace and a sidecar, and the gateway is one more. */
+/** Workloads of their own for sets of policies, in a mesh: each has a namespace and a sidecar, and the gateway and a waypoint are two more. */
 
-import { createHash } from "node:crypto";
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { inLanes } from "../../harness/lanes.ts";
 import { applyManifest, applyManifests, nameOf, parseManifests } from "../../harness/mesh/apply.ts";
 import type { Kube, Manifest } from "../../harness/mesh/client.ts";
 import { INGRESS_URL, setMesh } from "../../harness/mesh/index.ts";
 import { readyPods, waitForDeployment } from "../../harness/mesh/wait.ts";
+import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { StepFinding } from "../../harness/model/finding.ts";
 import { waitInForce, type Awaited } from "../../harness/run/in-force.ts";
+import type { Change } from "../../harness/run/changes.ts";
 import { proxyOf, type Place, type Proxy } from "../../harness/run/places.ts";
 import { openSession, type Session } from "../../harness/run/session.ts";
+import { servedBy, untilSentThrough, waypointProgrammed } from "../../harness/run/waypoints.ts";
 import { deployWorkloads, publishKeys, runLabels } from "../../harness/run/workloads.ts";
+import { GATEWAY_NAME } from "../../harness/verdict/attachment.ts";
 import type { Policies } from "./arbitraries.ts";
 import { manifestsOf, type Owner } from "./manifests.ts";
+import { AMBIENT, ambientSite, ENTRY_PORTS, PORTS, ROUTES, siteOf } from "./workloads.ts";
 
 export interface Site {
   readonly owner: Owner;
   readonly proxy: Proxy;
+  /** A waypoint's: the gateway that sends to it, with {@link ports} of its listeners. */
+  readonly entry?: Proxy;
   /** The port of the pod, by the name of the Service's. */
   readonly ports: Readonly<Record<string, number>>;
   url(port: string): string;
@@ -42,14 +48,17 @@ export interface Range {
 export interface Enforced {
   /** The config of the site's proxy. */
   readonly dump: unknown;
+  /** The config of the site's {@link Site.entry}. */
+  readonly entryDump?: unknown;
   readonly manifests: readonly Manifest[];
   readonly refused: readonly string[];
+  /** What the proxy lacks of them, and what it has logged; then its answers say nothing of them. */
+  readonly problem?: string;
 }
 
-const PORTS = { http: [8000, 8080], grpc: [9090, 9090], tcp: [9000, 9000] } as const;
 const ISSUERS = ["corp", "partner", "istio-sample"];
 /** The workloads of the scenarios that are used. */
-const APPS = ["sleep", "neighbour", "outside", "nginx-proxy", "httpbin", "bookinfo", "ext-authz"];
+const APPS = ["sleep", "neighbour", "outside", "nginx-proxy", "ext-authz"];
 
 /** @param count how many workloads, without the gateway */
 export async function openRange(
@@ -68,7 +77,8 @@ export async function openRange(
   };
   const session = await openSession(plan, handle);
   const { kube, tokens } = session;
-  progress("deploying workloads");
+  const { waypoints = false } = await cluster.describe();
+  progress(waypoints ? "deploying workloads" : "deploying workloads, without a waypoint: this mesh has none");
   const names = Array.from({ length: count }, (_, i) => `fuzz-${i}`);
   await Promise.all([
     deployWorkloads({ kube, handle, tokens, scenariosRoot, apps: APPS, progress }),
@@ -76,6 +86,7 @@ export async function openRange(
     applyManifests(kube, [...names.flatMap((name) => siteOf(name, handle.injection)), ...parseManifests(ROUTES)], {
       labels: runLabels(runId),
     }),
+    waypoints && applyManifests(kube, ambientSite(), { labels: runLabels(runId) }),
   ]);
   await inLanes(names, (name) => waitForDeployment(kube, name, "site"));
   const keySets = new Map(await inLanes(ISSUERS, async (name) => [name, await tokens.jwks(name)] as const));
@@ -97,27 +108,31 @@ export async function openRange(
     const host = `site.${name}`;
     const addresses = { ...known, $site: proxy.ip };
     return {
-      owner: { name, namespace: name, labels: { site: name }, gateway: false, host: `${host}:8000`, addresses, jwks },
+      owner: {
+        ...{ name, namespace: name, labels: { site: name }, kind: "sidecar" },
+        ...{ host: `${host}:8000`, addresses, jwks },
+      },
       proxy,
       ports: Object.fromEntries(Object.entries(PORTS).map(([port, [, target]]) => [port, target])),
       url: (port) => `http://${host}:${PORTS[port as keyof typeof PORTS][0]}`,
     };
   });
-  const [ingress] = await readyPods(kube, "istio-system", "istio=ingressgateway");
+  const [ingress] = await readyPods(kube, ROOT_NAMESPACE, "istio=ingressgateway");
   if (!ingress) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "no ingress gateway");
   const gateway: Site = {
     owner: {
-      ...{ name: "fuzz-gateway", namespace: "istio-system", labels: { istio: "ingressgateway" }, gateway: true },
+      ...{ name: "fuzz-gateway", namespace: ROOT_NAMESPACE, labels: { istio: "ingressgateway" }, kind: "gateway" },
       ...{ host: "shop.example", addresses: { ...known, $site: ingress.status?.podIP ?? "" }, jwks },
     },
     proxy: proxyOf(ingress, "gateway"),
     ports: {},
     url: () => INGRESS_URL,
   };
-  const sites = [...workloads, gateway];
+  const behind = waypoints ? await openAmbient(session, { addresses: known, jwks }) : [];
+  const sites = [...workloads, gateway, ...behind];
   session.accessLog.follow(sites.map(({ proxy }) => proxy));
   // What a run that was killed has left.
-  for (const namespace of [...names, "istio-system"])
+  for (const namespace of [...names, ROOT_NAMESPACE, ...behind.map(({ owner }) => owner.namespace)])
     for (const kind of ["RequestAuthentication", "AuthorizationPolicy"])
       for (const old of (await kube.objects.list<Manifest>("security.istio.io/v1", kind, namespace)).items)
         if (old.metadata.name.startsWith("fuzz-"))
@@ -133,6 +148,41 @@ export async function openRange(
       session.close();
     },
   };
+}
+
+/** The site behind the waypoint, once the gateway before it sends requests through it. */
+async function openAmbient(session: Session, known: Pick<Owner, "addresses" | "jwks">): Promise<Site[]> {
+  const { kube } = session;
+  const { namespace, waypoint, entry } = AMBIENT;
+  await waypointProgrammed(kube, namespace, waypoint);
+  await inLanes(["site", waypoint, `${entry}-istio`], (name) => waitForDeployment(kube, namespace, name));
+  const pod = async (gateway: string): Promise<Proxy> => {
+    const [found] = await readyPods(kube, namespace, `${GATEWAY_NAME}=${gateway}`);
+    if (!found) throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `no pod of ${gateway} in ${namespace}`);
+    return proxyOf(found);
+  };
+  const [sends, judges] = await Promise.all([pod(entry), pod(waypoint)]);
+  const proxy = { ...judges, serves: await servedBy(kube, namespace, waypoint) };
+  await untilSentThrough(kube, [sends], [proxy]);
+  // Its routes come last.
+  const changes = ambientSite().map((manifest) => changeOf("apply", manifest));
+  const { problems } = await waitInForce(session, { ...NOTHING, changes, clients: [sends] });
+  if (problems.length > 0) throw new Error(await notInForce(session, problems));
+  const host = `${entry}-istio.${namespace}`;
+  return [
+    {
+      owner: { ...known, name: namespace, namespace, labels: {}, kind: "waypoint", host: `${host}:8080` },
+      ...{ proxy, entry: sends },
+      ports: Object.fromEntries(Object.entries(ENTRY_PORTS).map(([name, { port }]) => [name, port])),
+      url: (port) => `http://${host}:${ENTRY_PORTS[port]?.port}`,
+    },
+  ];
+}
+
+const NOTHING: Awaited = { changes: [], applied: [], judges: { proxies: [], behind: [] }, clients: [] };
+
+function changeOf(verb: "apply" | "delete", manifest: Manifest): Change {
+  return { verb, manifest, file: "", line: 1, yaml: "" };
 }
 
 async function podIp(kube: Kube, namespace: string, selector: string): Promise<string> {
@@ -164,18 +214,14 @@ async function enforce(
       if (applied.delete(nameOf(manifest))) await kube.objects.remove(manifest);
     }
   });
-  const change = (verb: "apply" | "delete") => (manifest: Manifest) => ({
-    verb,
-    manifest,
-    file: "",
-    line: 1,
-    yaml: "",
-  });
   const awaited: Awaited = {
-    changes: [...old.map(change("delete")), ...[...applied.values()].map(change("apply"))],
+    ...NOTHING,
+    changes: [
+      ...old.map((one) => changeOf("delete", one)),
+      ...[...applied.values()].map((one) => changeOf("apply", one)),
+    ],
     applied: [...applied.values()],
     judges: { proxies: [...all.keys()].map(({ proxy }) => proxy), behind: [] },
-    clients: [],
   };
   let failing: readonly StepFinding[] = [];
   // On a machine that does much else, a proxy may take longer than the limit; a new marker asks it again.
@@ -184,137 +230,40 @@ async function enforce(
     failing = problems.filter(({ kind }) => kind !== "selects-no-pod");
     if (failing.every(({ kind }) => kind !== "old-config")) break;
   }
-  if (failing.length > 0) throw new Error(await notInForce(session, failing));
+  const lacking = new Map<Site, string>();
+  for (const site of all.keys()) {
+    const own = failing.filter((one) => "proxy" in one && one.proxy.pod === site.proxy.pod);
+    if (own.length > 0) lacking.set(site, await notInForce(session, own));
+  }
+  if (failing.length > 0 && lacking.size === 0) throw new Error(await notInForce(session, failing));
   const result = await inLanes(all.keys(), async (site): Promise<readonly [Site, Enforced]> => [
     site,
     {
       dump: await session.dump(site.proxy),
+      ...(site.entry && { entryDump: await session.dump(site.entry) }),
       manifests: wanted.get(site)!.filter((one) => applied.get(nameOf(one)) === one),
       refused: refused.get(site)!,
+      ...(lacking.has(site) && { problem: lacking.get(site)! }),
     },
   ]);
   return new Map(result);
 }
 
-/** What a proxy lacks, and what it has logged. */
-async function notInForce({ log }: Session, failing: readonly StepFinding[]): Promise<string> {
+/** What a proxy lacks, how its containers are, and what it has logged. */
+async function notInForce({ kube, log }: Session, failing: readonly StepFinding[]): Promise<string> {
   const since = new Date(Date.now() - 5 * 60_000);
   const logs = await inLanes(failing, async (one) => {
     if (!("proxy" in one)) return "";
     const { namespace, pod } = one.proxy;
+    const { status } = await kube.core.readNamespacedPod({ namespace, name: pod });
+    const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+    const states = all.map(({ name, ready, restartCount, lastState }) => {
+      const last = lastState?.terminated && `, last ended with ${lastState.terminated.exitCode}`;
+      return `${name}: ${ready ? "ready" : "not ready"}, ${restartCount} restarts${last ?? ""}`;
+    });
     const text = await log({ namespace, pod, container: "istio-proxy" }, since);
     const lines = text.split("\n").filter((line) => !line.startsWith("{"));
-    return `${namespace}/${pod}:\n${lines.slice(-20).join("\n")}`;
+    return [`${namespace}/${pod}:`, ...states, ...lines.slice(-20)].join("\n");
   });
   return `not in force: ${JSON.stringify(failing).slice(0, 2000)}\n${logs.join("\n")}`;
-}
-
-/** Hosts and paths at the gateway: routes to a workload, redirects, fixed answers, and places without a route. */
-const ROUTES = `
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: fuzz-shop, namespace: foo }
-spec:
-  hosts: [shop.example, "*.api.example"]
-  gateways: [bookinfo-gateway]
-  http:
-    - match: [{ uri: { prefix: /admin }, headers: { x-b: { exact: "yes" } } }]
-      redirect: { uri: /elsewhere, redirectCode: 302 }
-    - match: [{ uri: { exact: /a/b/z } }, { uri: { regex: "/x/(y|.)+" } }]
-      directResponse: { status: 418 }
-    - match: [{ uri: { prefix: /a } }, { uri: { prefix: /ADMIN }, ignoreUriCase: true }]
-      route: [{ destination: { host: httpbin, port: { number: 8000 } } }]
-    - match: [{ method: { exact: POST } }, { headers: { x-a: { regex: "[0-9]+" } } }]
-      route: [{ destination: { host: httpbin, port: { number: 8000 } } }]
-    - match: [{ headers: { "@request.auth.claims.groups": { exact: admin } } }]
-      directResponse: { status: 299 }
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: { name: fuzz-site, namespace: foo }
-spec:
-  hosts: [site.example, a.example]
-  gateways: [bookinfo-gateway]
-  http:
-    - route: [{ destination: { host: httpbin, port: { number: 8000 } } }]
-`;
-
-/** nginx answers 200 to everything, on a port for each protocol; HTTP on the TCP port, so that one client asks all. */
-function siteOf(name: string, injection: Readonly<Record<string, string>>): Manifest[] {
-  const config = `
-daemon off;
-worker_processes 1;
-pid /tmp/nginx.pid;
-error_log stderr crit;
-events {}
-http {
-  access_log off;
-  keepalive_timeout 2h;
-  server {
-    listen 8080;
-    listen 9000;
-    listen 9090 http2;
-    location = /ready { return 204; }
-    location / { return 200 "ok"; }
-  }
-}`;
-  const labels = { app: "site", site: name };
-  return parseManifests(
-    JSON.stringify({
-      kind: "List",
-      items: [
-        { apiVersion: "v1", kind: "Namespace", metadata: { name, labels: injection } },
-        {
-          apiVersion: "v1",
-          kind: "ConfigMap",
-          metadata: { name: "site", namespace: name },
-          data: { "nginx.conf": config },
-        },
-        {
-          apiVersion: "v1",
-          kind: "Service",
-          metadata: { name: "site", namespace: name },
-          spec: {
-            selector: { app: "site" },
-            ports: Object.entries(PORTS).map(([port, [number, target]]) => ({
-              name: port,
-              port: number,
-              targetPort: target,
-            })),
-          },
-        },
-        {
-          apiVersion: "apps/v1",
-          kind: "Deployment",
-          metadata: { name: "site", namespace: name },
-          spec: {
-            selector: { matchLabels: labels },
-            template: {
-              metadata: {
-                labels,
-                annotations: { "proxy.istio.io/config": "concurrency: 1", "meshproof.dev/config": hash(config) },
-              },
-              spec: {
-                terminationGracePeriodSeconds: 1,
-                containers: [
-                  {
-                    name: "nginx",
-                    image: "docker.io/library/nginx:1.28.0",
-                    command: ["nginx", "-e", "stderr", "-c", "/etc/meshproof/nginx.conf"],
-                    readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 1 },
-                    volumeMounts: [{ name: "config", mountPath: "/etc/meshproof", readOnly: true }],
-                  },
-                ],
-                volumes: [{ name: "config", configMap: { name: "site" } }],
-              },
-            },
-          },
-        },
-      ],
-    }),
-  );
-}
-
-function hash(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }

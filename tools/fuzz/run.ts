@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { stringify } from "yaml";
 import type { Cluster } from "../../clusters/cluster.ts";
 import { redact } from "../../harness/safe/redact.ts";
+import type { ProxyKind } from "../../harness/verdict/attachment.ts";
 import { describeMissing, formatExplanation } from "../../reports/explanation.ts";
 import { aim } from "./aim.ts";
 import { generated } from "./arbitraries.ts";
@@ -26,6 +27,10 @@ export interface FuzzResult {
   readonly agree: number;
   readonly undecided: number;
   readonly disagree: number;
+  /** Requests by the kind of the proxy that judges them. */
+  readonly kinds: Readonly<Record<ProxyKind, number>>;
+  /** Sites that were left out from then on, as their proxies did not take their config, and why. */
+  readonly leftOut: readonly string[];
   /** Each missing fact by its kind, and how often. */
   readonly missing: ReadonlyMap<string, number>;
   /** What the mesh answered, without names, and how often. */
@@ -54,6 +59,11 @@ export async function fuzz(cluster: Cluster, options: FuzzOptions): Promise<Fuzz
     const kinds = new Map<string, Disagreement>();
     const start = performance.now();
     let last: readonly Compared[] = [];
+    const leftOut: string[] = [];
+    const leaveOut = (name: string, problem: string): void => {
+      leftOut.push(`${name}: ${problem}`);
+      progress(`left out from now on: ${leftOut.at(-1)}`);
+    };
     const judge = async (
       round: Round,
       policies: ReadonlyMap<Case["site"], Disagreement["policies"]>,
@@ -70,23 +80,32 @@ export async function fuzz(cluster: Cluster, options: FuzzOptions): Promise<Fuzz
     };
     // While the log of a batch is being written, the next one gets its policies.
     let pending: (() => Promise<void>) | undefined;
-    for (let at = 0; at < sets.length; at += range.sites.length) {
-      const batch = sets.slice(at, at + range.sites.length).map((set, i) => ({ ...set, site: range.sites[i]! }));
+    let sites = range.sites;
+    for (let at = 0; at < sets.length;) {
+      const batch = sets.slice(at, at + sites.length).map((set, i) => ({ ...set, site: sites[i]! }));
       const policies = new Map(batch.map((set) => [set.site, set.policies]));
       const enforced = await range.enforce(policies);
       for (const { manifests, refused } of enforced.values()) tally.objects(manifests.length, refused.length);
-      const todo = batch.flatMap(({ site, requests, policies: own }) =>
+      for (const [{ owner }, { problem }] of enforced) if (problem !== undefined) leaveOut(owner.name, problem);
+      const good = batch.filter(({ site }) => enforced.get(site)!.problem === undefined);
+      if (good.length === 0) throw new Error(`no proxy has taken its config\n${leftOut.join("\n")}`);
+      // What they were to be asked is asked elsewhere.
+      const again = batch.filter((one) => !good.includes(one));
+      sites = sites.filter((site) => enforced.get(site)?.problem === undefined);
+      sets.push(...again);
+      const todo = good.flatMap(({ site, requests, policies: own }) =>
         requests.map((one): Case => ({ site, enforced: enforced.get(site)!, request: aim(one, own) })),
       );
       const round = await sendAll(range, todo);
       await pending?.();
       pending = () => judge(round, policies);
       progress(`${at * REQUESTS} of ${sets.length * REQUESTS}: ${tally.words()}`);
+      at += batch.length;
     }
     await pending?.();
     const seconds = (performance.now() - start) / 1000;
     await options.atEnd?.(last);
-    return { ...tally.result(), seconds, disagreements: await makeSmall(range, kinds, progress) };
+    return { ...tally.result(), leftOut, seconds, disagreements: await makeSmall(range, kinds, progress) };
   } finally {
     await range.close();
   }
@@ -131,6 +150,7 @@ function unnamed(answer: string): string {
 
 function newTally() {
   const counts = { agree: 0, undecided: 0, disagree: 0 };
+  const kinds = { sidecar: 0, gateway: 0, waypoint: 0 };
   const missing = new Map<string, number>();
   const answers = new Map<string, number>();
   let [objects, refused] = [0, 0];
@@ -138,6 +158,7 @@ function newTally() {
   return {
     add(one: Compared): void {
       counts[one.result]++;
+      kinds[one.case.site.owner.kind]++;
       count(answers, unnamed(one.mesh));
       if (one.missing) count(missing, kindOf(one.missing));
     },
@@ -146,7 +167,7 @@ function newTally() {
       refused += rejected;
     },
     words: () => `${counts.agree} agree, ${counts.undecided} undecided, ${counts.disagree} disagree`,
-    result: () => ({ ...counts, missing, answers, objects, refused }),
+    result: () => ({ ...counts, kinds, missing, answers, objects, refused }),
   };
 }
 

@@ -19,8 +19,8 @@ const REQUESTS = 20;
 
 /** @returns undefined if it is none when the site has its policies once more */
 export async function shrink(range: Range, found: Disagreement): Promise<Disagreement | undefined> {
-  // All workloads are alike: each tries other policies. There is one gateway.
-  const sites = found.site.owner.gateway ? [found.site] : range.sites.filter(({ owner }) => !owner.gateway);
+  // All workloads are alike: each tries other policies. There is one gateway, and one waypoint.
+  const sites = range.sites.filter(({ owner }) => owner.kind === found.site.owner.kind);
   const test = async (all: readonly Policies[], requests: readonly Request[]): Promise<Disagreement | undefined> => {
     const tried = all.map((policies, i) => ({ site: sites[i]!, policies }));
     const enforced = await range.enforce(new Map(tried.map(({ site, policies }) => [site, policies])));
