@@ -15,7 +15,7 @@ const { values } = parseArgs({
   options: {
     cases: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
-    workloads: { type: "string", default: "10" },
+    workloads: { type: "string", default: "8" },
     name: { type: "string" },
   },
 });

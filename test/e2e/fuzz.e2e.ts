@@ -32,11 +32,14 @@ describe("the oracle and a mesh", () => {
     cluster = await startEmbedded({ name: NAME, keep: false, progress: () => undefined });
     const atEnd = async (compared: readonly Compared[]): Promise<void> => {
       last = compared;
-      const inWords = compared.filter(({ asked }) => /^[A-Z]+$/.test(asked.method) && /^\/\S*$/.test(asked.path));
+      // What a gateway sends to a waypoint cannot be given as a request of one's own.
+      const inWords = compared.filter(
+        ({ asked, case: { site } }) => !site.entry && /^[A-Z]+$/.test(asked.method) && /^\/\S*$/.test(asked.path),
+      );
       const some = inWords.filter((_, i) => i % Math.ceil(inWords.length / ASKED) === 0);
       for (const one of some) for (const how of ["offline", "live"] as const) printed.push(await explain(one, how));
     };
-    const options = { cases: CASES, seed: 20261129, workloads: 7, scenariosRoot: path.join(ROOT, "scenarios") };
+    const options = { cases: CASES, seed: 20261129, workloads: 6, scenariosRoot: path.join(ROOT, "scenarios") };
     result = await fuzz(cluster, { ...options, progress: () => undefined, atEnd });
   });
   after(async () => {
@@ -67,10 +70,13 @@ describe("the oracle and a mesh", () => {
   }
 
   it(`agree about ${CASES} generated requests`, (test) => {
-    const { agree, undecided, disagree, disagreements, missing, answers, objects } = result;
+    const { agree, undecided, disagree, disagreements, missing, answers, objects, kinds, leftOut } = result;
     test.diagnostic(`${agree} agree, ${undecided} undecided, ${disagree} disagree; ${objects} objects were in force`);
+    test.diagnostic(JSON.stringify(kinds));
     for (const [fact, times] of missing) test.diagnostic(`${times} times ${fact}`);
     assert.deepEqual(disagreements, []);
+    assert.deepEqual(leftOut, []);
+    for (const [kind, count] of Object.entries(kinds)) assert.ok(count >= 50, kind);
     assert.equal(agree + undecided, CASES);
     // Each undecided one names the fact that is missing, and they are few.
     assert.ok(![...missing.keys()].includes(""));

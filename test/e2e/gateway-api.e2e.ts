@@ -85,8 +85,10 @@ describe("policies at gateways of the Gateway API", () => {
       ...["gateways", "gatewayclasses", "httproutes"].map((kind) => `${kind}.gateway.networking.k8s.io`),
     );
     assert.equal(exitCode, 0, output);
-    const alone = await run("gateway-api/target-refs");
-    assert.equal(alone.exitCode, 2, alone.output);
-    assert.match(alone.output, /nothing that was selected can run here:[\s\S]*the CRDs of the Gateway API are missing/);
+    for (const id of ["gateway-api/target-refs", "waypoint/service"]) {
+      const alone = await run(id);
+      assert.equal(alone.exitCode, 2, alone.output);
+      assert.match(alone.output, /nothing that was selected can run here:[\s\S]*the CRDs of the Gateway API are missing/);
+    }
   });
 });
