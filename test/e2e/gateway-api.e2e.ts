@@ -88,7 +88,10 @@ describe("policies at gateways of the Gateway API", () => {
     for (const id of ["gateway-api/target-refs", "waypoint/service"]) {
       const alone = await run(id);
       assert.equal(alone.exitCode, 2, alone.output);
-      assert.match(alone.output, /nothing that was selected can run here:[\s\S]*the CRDs of the Gateway API are missing/);
+      assert.match(
+        alone.output,
+        /nothing that was selected can run here:[\s\S]*the CRDs of the Gateway API are missing/,
+      );
     }
   });
 });
