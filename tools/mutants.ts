@@ -85,9 +85,14 @@ export function mutantsOf(scenario: Scenario): Mutant[] {
   );
 }
 
-/** `<scenario>/<file>: <change>`, the key of a survivor. */
+/** `<scenario>/<file>: <change>`, a key of survivors.yaml. */
 export function nameOf({ id }: Pick<Scenario, "id">, { file, words }: Pick<Mutant, "file" | "words">): string {
   return `${id}/${path.basename(file)}: ${words}`;
+}
+
+/** Of that name, `<scenario>/<file>`: the key for each mutant of a file. */
+export function fileOf(name: string): string {
+  return name.split(": ")[0] ?? "";
 }
 
 function print(document: Document): string {
