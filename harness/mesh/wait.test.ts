@@ -155,6 +155,19 @@ describe("a Deployment", { timeout }, () => {
     assert.deepEqual(urls, ["/apis/apps/v1/namespaces/foo/deployments?watch=true&fieldSelector=metadata.name%3Da"]);
   });
 
+  it("is not complete before it has the pods that its owner demands", async (t) => {
+    const { kube, urls } = await watches(
+      t,
+      (response) => {
+        sendEvents(response, ["ADDED", deployment("a", READY)]);
+        response.end();
+      },
+      (response) => sendEvents(response, ["ADDED", deployment("a", { observedGeneration: 2 }, 0)]),
+    );
+    await waitForDeployment(kube, "foo", "a", { limitMs: 600_000, replicas: 0 });
+    assert.equal(urls.length, 2);
+  });
+
   it("that is not complete in time is an error that says how far it came", async (t) => {
     const clock = fakeClock(t);
     const { kube } = await watches(

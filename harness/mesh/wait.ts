@@ -111,12 +111,15 @@ export async function waitForPod(
   );
 }
 
-/** Waits until all new pods of a Deployment are available and all old ones are gone. */
+/**
+ * Waits until all new pods of a Deployment are available and all old ones are gone.
+ * @param options.replicas how many pods its owner will demand, where that may not be in the Deployment yet
+ */
 export async function waitForDeployment(
   kube: Kube,
   namespace: string,
   name: string,
-  options: { limitMs?: number; signal?: AbortSignal } = {},
+  options: { limitMs?: number; signal?: AbortSignal; replicas?: number | undefined } = {},
 ): Promise<void> {
   await waitFor<V1Deployment, true>(
     kube,
@@ -124,16 +127,17 @@ export async function waitForDeployment(
     { fieldSelector: `metadata.name=${name}` },
     (objects) => {
       const deployment = objects.get(`${namespace}/${name}`);
-      return deployment !== undefined && isComplete(deployment) ? true : undefined;
+      if (deployment === undefined || !isComplete(deployment)) return undefined;
+      return options.replicas === undefined || deployment.spec?.replicas === options.replicas || undefined;
     },
     {
       limitMs: options.limitMs ?? 120_000,
       code: "ERR_WORKLOAD_NOT_READY",
       ...(options.signal ? { signal: options.signal } : {}),
       explain: (objects) => {
-        const status = objects.get(`${namespace}/${name}`)?.status;
+        const { status, spec } = objects.get(`${namespace}/${name}`) ?? {};
         const seen = status
-          ? `${status.availableReplicas ?? 0} of ${status.replicas ?? 0} pods available`
+          ? `${status.availableReplicas ?? 0} of ${options.replicas ?? spec?.replicas ?? 1} pods available`
           : "it does not exist";
         return `Deployment ${namespace}/${name} is not ready: ${seen}`;
       },

@@ -10,6 +10,7 @@ import {
   removeApplied,
   removeLeft,
   type Applied,
+  type AwaitedDeployment,
   type ChangingMesh,
 } from "./changes.ts";
 
@@ -64,8 +65,10 @@ function cluster(
   const mesh = {
     ...{ plan: { runId: "r" }, handle: { namespace: "foo", ours: true }, kube: { objects } },
     gatewayGone: () => Promise.resolve(),
-    deploymentReady: (namespace: string, name: string) =>
-      Promise.resolve(void done.push(`${namespace}/${name} is ready`)),
+    deploymentReady: (namespace: string, name: string, { replicas }: AwaitedDeployment) =>
+      Promise.resolve(
+        void done.push(`${namespace}/${name} is ready${replicas === undefined ? "" : ` with ${replicas}`}`),
+      ),
     podReady: (namespace: string, name: string) =>
       Promise.resolve(void done.push(`the pod ${namespace}/${name} is ready`)),
     forget: () => void done.push("forget"),
@@ -119,6 +122,21 @@ describe("a step's changes", () => {
     const deleted = cluster();
     await makeChanges(deleted.mesh, step([], [yaml("Service", "app")]), new Map());
     assert.deepEqual(deleted.done, ["remove app", "forget"]);
+  });
+
+  it("wait for the number of pods that a Gateway's parameters demand, also where an earlier step applied them", async () => {
+    const { mesh, done } = cluster();
+    const applied: Applied = new Map();
+    await makeChanges(
+      mesh,
+      step([`${yaml("ConfigMap", "pods")}data: { deployment: "spec: { replicas: 0 }" }\n`]),
+      applied,
+    );
+    const parametersRef = '{ group: "", kind: ConfigMap, name: pods }';
+    const gateway = yaml("Gateway", "own").replace("v1", "gateway.networking.k8s.io/v1");
+    const spec = `spec: { gatewayClassName: istio-waypoint, infrastructure: { parametersRef: ${parametersRef} } }\n`;
+    await makeChanges(mesh, step([gateway + spec]), applied);
+    assert.deepEqual(done.slice(2), ["foo/own is ready with 0", "forget"]);
   });
 
   it("leave an object in the books that the API server may have taken", async () => {

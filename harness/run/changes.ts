@@ -12,7 +12,7 @@ import { substitute, type SubstitutionValues } from "../scenario/index.ts";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { PolicyChange } from "../model/own-policy.ts";
 import type { StepSpec } from "../model/scenario.ts";
-import { deploymentOf } from "./gateways.ts";
+import { deploymentOf, replicasOf } from "./gateways.ts";
 import type { SessionPlan } from "./plan.ts";
 import { MANAGED_LABEL, RUN_LABEL, runLabels } from "./workloads.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
@@ -36,6 +36,12 @@ export type Applied = Map<string, Manifest>;
 /** The uid that the API server gave to an applied object. */
 const uids = new WeakMap<Manifest, string>();
 
+export interface AwaitedDeployment {
+  readonly signal?: AbortSignal;
+  /** How many pods what owns the Deployment demands, where it does. */
+  readonly replicas?: number | undefined;
+}
+
 /** What applying takes of a session. */
 export interface ChangingMesh {
   readonly plan: Pick<SessionPlan, "runId">;
@@ -50,7 +56,7 @@ export interface ChangingMesh {
   /** Waits until nothing serves a deleted Gateway any more. */
   gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are ready and new. */
-  deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
+  deploymentReady(namespace: string, name: string, awaited: AwaitedDeployment): Promise<void>;
   /** Waits until a pod is ready. */
   podReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   forget(): void;
@@ -102,7 +108,7 @@ export async function makeChanges(
     });
     uids.set(manifest, made.metadata.uid ?? "");
   }
-  await waitForOwnWorkloads(mesh, changes, signal);
+  await waitForOwnWorkloads(mesh, changes, [...applied.values()], signal);
 }
 
 /** Removes everything that a scenario still has in the cluster. The next scenario waits until the proxies have let go of it. */
@@ -173,13 +179,18 @@ const WORKLOAD_KINDS = new Set(["Service", "Pod", "Deployment", "ReplicaSet", "S
 async function waitForOwnWorkloads(
   mesh: ChangingMesh,
   changes: readonly Change[],
+  objects: readonly Manifest[],
   signal?: AbortSignal,
 ): Promise<void> {
   if (!changes.some(({ manifest }) => WORKLOAD_KINDS.has(manifest.kind))) return;
   await inLanes(changes, async ({ verb, manifest }) => {
     const deployment = verb === "apply" ? deploymentOf(manifest) : undefined;
     const namespace = manifest.metadata.namespace ?? mesh.handle.namespace;
-    if (deployment !== undefined) await mesh.deploymentReady(namespace, deployment, signal);
+    if (deployment !== undefined)
+      await mesh.deploymentReady(namespace, deployment, {
+        replicas: replicasOf(manifest, objects),
+        ...(signal && { signal }),
+      });
     if (verb === "apply" && manifest.kind === "Pod") await mesh.podReady(namespace, manifest.metadata.name, signal);
   });
   mesh.forget();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { gatewayIn, isGateway } from "../model/target.ts";
-import { deploymentOf, reachGateway } from "./gateways.ts";
+import { deploymentOf, reachGateway, replicasOf } from "./gateways.ts";
 
 const gateway = (spec: object, apiVersion = "gateway.networking.k8s.io/v1"): Manifest => ({
   apiVersion,
@@ -48,4 +48,21 @@ it("names of gateways", () => {
   assert.deepEqual(gatewayIn("gateway/front/tls"), { name: "front", listener: "tls" });
   assert.equal(gatewayIn("gateway"), undefined);
   assert.deepEqual(["ingress", "gateway/a", "httpbin"].map(isGateway), [true, true, false]);
+});
+
+it("a Gateway demands the pods that its ConfigMap of parameters says", () => {
+  const by = (name: string) => gateway({ infrastructure: { parametersRef: { group: "", kind: "ConfigMap", name } } });
+  const parameters = (deployment: string | undefined, namespace = "foo"): Manifest => ({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "pods", namespace },
+    data: { ...(deployment !== undefined && { deployment }) },
+  });
+  const none = "spec:\n  replicas: 0\n";
+  assert.equal(replicasOf(by("pods"), [parameters(none)]), 0);
+  assert.equal(replicasOf(by("pods"), [parameters(none, "bar")]), undefined);
+  assert.equal(replicasOf(by("other"), [parameters(none)]), undefined);
+  assert.equal(replicasOf(gateway({}), [parameters(none)]), undefined);
+  for (const silent of [undefined, "", "spec: {}\n"])
+    assert.equal(replicasOf(by("pods"), [parameters(silent)]), undefined);
 });

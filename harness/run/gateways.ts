@@ -1,6 +1,7 @@
 /** Gateways of the Gateway API: istiod makes a Deployment and a Service for each (istio.io, "Kubernetes Gateway API", automated deployment). */
 
-import type { KubernetesObject, V1Pod } from "@kubernetes/client-node";
+import type { KubernetesObject, V1ConfigMap, V1Deployment, V1Pod } from "@kubernetes/client-node";
+import { parse } from "yaml";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Kube, Manifest } from "../mesh/client.ts";
 import { waitFor } from "../mesh/wait.ts";
@@ -21,6 +22,7 @@ interface GatewaySpec {
   /** What serves it already; then istiod makes nothing. */
   readonly addresses?: readonly unknown[];
   readonly listeners?: readonly Listener[];
+  readonly infrastructure?: { readonly parametersRef?: { readonly kind?: string; readonly name?: string } };
 }
 
 /** What istiod calls the Deployment of a Gateway, by the Gateway's class (istio.io, "Automated deployment"; for waypoints the name alone). */
@@ -36,6 +38,25 @@ export function deploymentOf(manifest: Manifest): string | undefined {
   if (kind !== "Gateway" || !isOfGatewayApiGroup(manifest)) return undefined;
   const { gatewayClassName = "", addresses = [] } = (spec ?? {}) as GatewaySpec;
   return addresses.length === 0 ? DEPLOYMENTS[gatewayClassName]?.(metadata.name) : undefined;
+}
+
+/**
+ * How many pods a Gateway demands by its ConfigMap of parameters (istio.io, "Customizing automated deployments"); undefined where it
+ * does not say. istiod writes it into the Deployment a moment after the change.
+ */
+export function replicasOf({ metadata, spec }: Manifest, objects: readonly Manifest[]): number | undefined {
+  const { kind, name } = ((spec ?? {}) as GatewaySpec).infrastructure?.parametersRef ?? {};
+  const parameters = objects.find(
+    (one) =>
+      kind === "ConfigMap" &&
+      one.kind === kind &&
+      one.metadata.name === name &&
+      one.metadata.namespace === metadata.namespace,
+  );
+  const { deployment } = (parameters as V1ConfigMap | undefined)?.data ?? {};
+  if (deployment === undefined) return undefined;
+  const overlay = parse(deployment) as V1Deployment | null;
+  return overlay?.spec?.replicas;
 }
 
 /** Where a listener of a Gateway takes requests; the first port of the Service that istiod makes is not a listener's. */

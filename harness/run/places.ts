@@ -11,7 +11,7 @@ import { hasProxyContainer } from "../mesh/proxy-container.ts";
 import { GATEWAY_NAME, type ProxyKind, type Served } from "../verdict/attachment.ts";
 import { gatewayIn, waypointIn, type Way } from "../model/target.ts";
 import { reachGateway } from "./gateways.ts";
-import { servedBy, untilSentThrough, waypointProgrammed } from "./waypoints.ts";
+import { servedBy, untilNoneIsGone, untilSentThrough, waypointProgrammed } from "./waypoints.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** A place that sends requests. */
@@ -79,6 +79,7 @@ export async function findTarget(kube: Kube, handle: Namespaces, { to, through }
     findEntry(kube, handle, to),
     waypoint === undefined ? [] : findWaypoint(kube, handle.namespace, waypoint),
   ]);
+  await untilNoneIsGone(kube, target.proxies, handle.namespace);
   if (through === undefined) return target;
   await untilSentThrough(kube, target.proxies, proxies);
   return { ...target, proxies: [...proxies, ...target.proxies], through: { name: through, proxies } };

@@ -10,7 +10,7 @@ import { issuersDirsOf } from "../scenario/brought.ts";
 import { createTokenFactory, type TokenFactory } from "../tokens/factory.ts";
 import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
-import type { Applied } from "./changes.ts";
+import type { Applied, AwaitedDeployment } from "./changes.ts";
 import { inLane, ownerOf, withoutLanes } from "./lane.ts";
 import { gatewayGone } from "./gateways.ts";
 import { nameWay } from "../model/target.ts";
@@ -46,7 +46,7 @@ export interface Session extends Places, Proxies {
   /** Waits until nothing serves a deleted Gateway of the Gateway API any more. */
   gatewayGone(namespace: string, name: string): Promise<void>;
   /** Waits until all pods of a Deployment are new and ready. */
-  deploymentReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
+  deploymentReady(namespace: string, name: string, awaited?: AwaitedDeployment): Promise<void>;
   /** Waits until a pod is ready. */
   podReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   /** Runs curl in a container with this config (`--config -`). */
@@ -95,7 +95,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     left: new Map(),
     curl,
     log: (where, since) => readLog(kube, where, since),
-    deploymentReady: (namespace, name, signal) => waitForDeployment(kube, namespace, name, signal ? { signal } : {}),
+    deploymentReady: (...deployment) => waitForDeployment(kube, ...deployment),
     podReady: (namespace, name, signal) => waitForPod(kube, namespace, name, signal ? { signal } : {}),
     gatewayGone: (namespace, name) => gatewayGone(kube, namespace, name),
     proxyConfig: (proxy, text) => readProxy(kube, proxy, text, curl, shellless),

@@ -6,15 +6,16 @@ import { inLanes } from "../lanes.ts";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Kube } from "../mesh/client.ts";
 import { askProxy } from "../mesh/proxy-dump.ts";
-import { waitFor } from "../mesh/wait.ts";
+import { readyPods, waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
-import type { Served } from "../verdict/attachment.ts";
+import { GATEWAY_NAME, type Served } from "../verdict/attachment.ts";
 import type { Proxy } from "./places.ts";
 
 /** On what uses a waypoint, or on its namespace (istio.io, "Configure waypoint proxies"). */
 const USES = "istio.io/use-waypoint";
 const USES_NAMESPACE = "istio.io/use-waypoint-namespace";
+const NONE = "none";
 
 /** The kinds that a policy at a waypoint may be for. */
 const KINDS = [
@@ -22,12 +23,22 @@ const KINDS = [
   ["networking.istio.io/v1", "ServiceEntry"],
 ] as const;
 
+/** A Service or ServiceEntry, and the waypoint of its namespace that it uses. */
+interface User extends Served {
+  readonly waypoint: string;
+}
+
 /** The Services and ServiceEntries of a namespace that use a waypoint of this namespace. */
 export async function servedBy(
-  { core, objects }: Pick<Kube, "core" | "objects">,
+  kube: Pick<Kube, "core" | "objects">,
   namespace: string,
-  waypoint: string,
+  name: string,
 ): Promise<Served[]> {
+  const users = await usersIn(kube, namespace);
+  return users.flatMap(({ waypoint, ...served }) => (waypoint === name ? [served] : []));
+}
+
+async function usersIn({ core, objects }: Pick<Kube, "core" | "objects">, namespace: string): Promise<User[]> {
   const [own, ...lists] = await Promise.all([
     core.readNamespace({ name: namespace }),
     ...KINDS.map(async ([apiVersion, kind]) => {
@@ -38,8 +49,9 @@ export async function servedBy(
   return lists.flat().flatMap(({ kind, name, labels }) => {
     // A label of its own counts, `none` too, and not the namespace's.
     const from = labels[USES] === undefined ? (own.metadata?.labels ?? {}) : labels;
-    return from[USES] === waypoint && (from[USES_NAMESPACE] ?? namespace) === namespace
-      ? [{ kind, namespace, name }]
+    const waypoint = from[USES];
+    return waypoint !== undefined && waypoint !== NONE && (from[USES_NAMESPACE] ?? namespace) === namespace
+      ? [{ kind, namespace, name, waypoint }]
       : [];
   });
 }
@@ -96,8 +108,39 @@ export async function untilSentThrough(
   waypoint: readonly Proxy[],
   limitMs = LIMIT_MS,
 ): Promise<void> {
+  const served = waypoint.flatMap(({ serves = [] }) => serves);
+  const wanted = waypoint.map(({ ip }) => `${ip}:${HBONE}`);
+  await untilEndpoints(kube, gateways, served, limitMs, (healthy) => wanted.every((one) => healthy.includes(one)));
+}
+
+/** Waits until gateways have no pod of a namespace's waypoints that is gone: a request that is sent there gets the answer of a pod that ends, or none. */
+export async function untilNoneIsGone(
+  kube: Kube,
+  gateways: readonly Proxy[],
+  namespace: string,
+  limitMs = LIMIT_MS,
+): Promise<void> {
+  if (!gateways.some(({ kind }) => kind === "gateway")) return;
+  const users = await usersIn(kube, namespace);
+  const waypoints = [...new Set(users.map(({ waypoint }) => waypoint))];
+  await untilEndpoints(kube, gateways, users, limitMs, async (healthy) => {
+    if (healthy.length === 0) return true;
+    const pods = await readyPods(kube, namespace, `${GATEWAY_NAME} in (${waypoints.join(",")})`);
+    const there = pods.map(({ status }) => `${status?.podIP}:${HBONE}`);
+    return healthy.every((one) => there.includes(one));
+  });
+}
+
+/** Waits until the waypoints' endpoints that gateways have for Services are as demanded, or the limit is over. */
+async function untilEndpoints(
+  kube: Kube,
+  gateways: readonly Proxy[],
+  served: readonly Served[],
+  limitMs: number,
+  demanded: (healthy: readonly string[]) => boolean | Promise<boolean>,
+): Promise<void> {
   const until = performance.now() + limitMs;
-  const services = waypoint.flatMap(({ serves = [] }) => serves.filter(({ kind }) => kind === "Service"));
+  const services = served.filter(({ kind }) => kind === "Service");
   const names = [...new Set(services.map(({ name, namespace }) => `${name}.${namespace}`))];
   if (names.length === 0) return;
   const path = `clusters?format=json&filter=${encodeURIComponent(`\\|(${names.join("|")})\\.`)}`;
@@ -106,12 +149,12 @@ export async function untilSentThrough(
     async (gateway) => {
       while (performance.now() < until) {
         const { cluster_statuses: clusters = [] } = (await askProxy(kube, gateway, path)) as Clusters;
-        const there = clusters.flatMap(({ host_statuses: hosts = [] }) =>
+        const healthy = clusters.flatMap(({ host_statuses: hosts = [] }) =>
           hosts.flatMap(({ address, health_status: health }) =>
-            health?.eds_health_status === "HEALTHY" ? address?.envoy_internal_address?.endpoint_id : [],
+            health?.eds_health_status === "HEALTHY" ? (address?.envoy_internal_address?.endpoint_id ?? []) : [],
           ),
         );
-        if (waypoint.every(({ ip }) => there.includes(`${ip}:${HBONE}`))) return;
+        if (await demanded(healthy)) return;
         await delay(POLL_MS);
       }
     },
