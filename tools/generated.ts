@@ -1,6 +1,9 @@
 /** The generated files of the repository, with their content. */
 
-import { countItems } from "../harness/model/items.ts";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { parse } from "yaml";
+import type * as z from "zod";
 import { printConfigSchema } from "../harness/model/config-file.ts";
 import { printScenarioSchema } from "../harness/model/scenario-file.ts";
 import { comparisonFile } from "../harness/model/comparison.ts";
@@ -15,8 +18,9 @@ import { failure, OUTPUTS } from "../harness/model/outputs.ts";
 import { reproFile } from "../harness/model/ticket.ts";
 import { trendFile } from "../harness/model/trend.ts";
 import { upgradeFile } from "../harness/model/upgrade.ts";
-import type { Scenario } from "../harness/model/scenario.ts";
-import { readScenarios, SCENARIOS } from "../cli/context.ts";
+import { PROJECT, readScenarios, SCENARIOS } from "../cli/context.ts";
+import { describeScenarios, questionsFile } from "./scenarios-page.ts";
+import { readKnownChanges } from "../harness/compare/known.ts";
 import { renderedFiles } from "../test/recorded/rendered.ts";
 
 /** File name, relative to the project, to text. Names that end in `.gz` are compressed on the disk. */
@@ -37,9 +41,15 @@ export async function generatedFiles(): Promise<Map<string, string>> {
       ([name, schema]) => [`schema/output/${name}.schema.json`, printJsonSchema(schema)] as const,
     ),
     ["docs/matrix.md", describePublished()],
-    ["docs/scenarios.md", describeScenarios(scenarios)],
+    ["docs/scenarios.md", describeScenarios(scenarios, await readQuestions(), await readKnownChanges(KNOWN_CHANGES))],
     ...renderedFiles(),
   ]);
+}
+
+const KNOWN_CHANGES = path.join(PROJECT, "harness/compare/known-changes.yaml");
+
+async function readQuestions(): Promise<z.infer<typeof questionsFile>> {
+  return questionsFile.parse(parse(await readFile(path.join(SCENARIOS, "questions.yaml"), "utf8")));
 }
 
 /** The matrix in docs, of the recorded runs. */
@@ -48,29 +58,4 @@ function describePublished(): string {
     title: `# Scenarios against versions\n\nWritten by \`npm run update\` from [matrix.json](matrix.json), which \`meshproof matrix\` wrote after runs with each of these versions on one\nmachine. ✅ passed, 📌 what differs is known, ❌ failed, ⚠️ flaky, ⏭️ skipped, · not run.`,
     linkTo: ({ position }) => `../${position.file}`,
   });
-}
-
-function describeScenarios(scenarios: readonly Scenario[]): string {
-  const groups = Map.groupBy(scenarios, ({ id }) => id.slice(0, id.lastIndexOf("/")));
-  const sections = [...groups].map(([group, members]) =>
-    [
-      `## ${group}`,
-      "",
-      "| scenario | what it promises | checks | source |",
-      "| --- | --- | --- | --- |",
-      ...members.map(describeRow),
-    ].join("\n"),
-  );
-  return `# Scenarios\n\nWritten by \`npm run update\` from \`scenarios/\`.\n\n${sections.join("\n\n")}\n`;
-}
-
-function describeRow({ id, title, source, steps }: Scenario): string {
-  const checks = countItems(steps);
-  const cells = [
-    `[${id.slice(id.lastIndexOf("/") + 1)}](../scenarios/${id}/scenario.yaml)`,
-    title,
-    String(checks),
-    source,
-  ];
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }

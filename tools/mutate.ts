@@ -112,9 +112,8 @@ async function write(scenario: Scenario, mutant: Mutant): Promise<void> {
 
 async function run(): Promise<RunResult> {
   const results = path.join(folder, "results");
-  const running = meshproof`node cli/meshproof.mjs run --name ${cluster} --scenarios ${folder} --results ${results} --limit ${LIMIT_S}`;
-  running.stderr.pipe(process.stderr);
-  const { stderr } = await running;
+  const { stderr } =
+    await meshproof`node cli/meshproof.mjs run --name ${cluster} --scenarios ${folder} --results ${results} --limit ${LIMIT_S}`;
   const text = await readFile(path.join(results, "latest/results.json"), "utf8").catch(() => undefined);
   if (text === undefined) throw new Error(stderr);
   return JSON.parse(text) as RunResult;
