@@ -57,6 +57,19 @@ describe("the result of a run", async () => {
     ]);
   });
 
+  it("keeps the reason of a scenario that could not run before the run was interrupted", () => {
+    const at = Date.now() - 60_000;
+    const complaint = "httpbin is not ready";
+    const recorded = new Map([
+      [one.id, { results: [], complaint, endedAt: at - 1 }],
+      [two.id, { results: [], complaint: "the test was interrupted", endedAt: at + 1 }],
+    ]);
+    assert.deepEqual(statusesOf(facts, [one, two], recorded, { interruption: { at, message: "interrupted" } }), [
+      [one.id, "error", "it did not run to its end; Playwright says: httpbin is not ready"],
+      [two.id, "error", sentence({ kind: "not-finished", because: "interrupted" })],
+    ]);
+  });
+
   it("excuses known failures last, by the day on which the run began, and notes those that pass now", () => {
     const [late, good] = [ran(one, "failed"), ran(two, "passed")].map(({ findings: _, ...rest }) => rest);
     const checks = [{ name: "c", status: "failed", request: {}, expected: {}, got: {}, findings: [] }];

@@ -17,6 +17,8 @@ export interface Recorded {
   readonly around?: Around;
   /** What Playwright says where it did not run to its end. */
   readonly complaint?: string;
+  /** When the last time ended, by `Date.now()`. */
+  readonly endedAt?: number;
 }
 
 /** How a run ended. */
@@ -116,12 +118,11 @@ const isRefused = ({ refused }: ScenarioResult): boolean => refused !== undefine
 /** The worst of all times that it ran: one that failed is not made good by another that passed. */
 function resultOf(scenario: Scenario, recorded: Recorded | undefined): ScenarioResult {
   if (recorded === undefined) return unrun(scenario, "error", [{ kind: "not-finished", because: "not-begun" }]);
-  const { results, complaint } = recorded;
+  const { results, complaint, endedAt = Date.now() } = recorded;
   const status = worst(results.map((result) => result.status));
-  return (
-    results.find((result) => result.status === status) ??
-    unrun(scenario, "error", [
-      { kind: "not-finished", because: "worker", ...(complaint !== undefined && { said: complaint }) },
-    ])
-  );
+  const found = results.find((result) => result.status === status);
+  if (found !== undefined) return found;
+  const said = complaint !== undefined && { said: complaint };
+  const error = unrun(scenario, "error", [{ kind: "not-finished", because: "worker", ...said }]);
+  return { ...error, startedAt: new Date(endedAt).toISOString() };
 }

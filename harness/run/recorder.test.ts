@@ -41,9 +41,16 @@ describe("Playwright's events of a run", async () => {
     const file = path.join(folder, `${name}.json`);
     const startedAt = new Date(1000).toISOString();
     await writeFile(file, JSON.stringify({ ...unrun(scenario, status, []), startedAt }));
-    return { attachments: [{ name: "result", path: file }], errors: [], annotations: [] } as unknown as TestResult;
+    return {
+      ...TIMES,
+      attachments: [{ name: "result", path: file }],
+      errors: [],
+      annotations: [],
+    } as unknown as TestResult;
   };
+  const TIMES = { startTime: new Date(1000), duration: 5 };
   const broken = {
+    ...TIMES,
     attachments: [],
     errors: [{ message: "\u001b[31mworker exited\u001b[39m" }],
   } as unknown as TestResult;

@@ -137,6 +137,7 @@ async function readRecorded(tests: readonly TestCase[]): Promise<Recorded> {
   return {
     results: missing ? results.filter(({ status }) => status !== "passed") : results,
     ...(around && { around }),
+    endedAt: Math.max(...all.map(({ startTime, duration }) => startTime.getTime() + duration)),
     ...complaintOf(all.flatMap(({ errors }) => errors.map(wordsOf))),
   };
 }
