@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatCheck } from "./check.ts";
+import { describeNever, formatCheck } from "./check.ts";
 import { REPORT } from "./check.fixture.ts";
 import { formatSarif } from "./sarif.ts";
 
@@ -24,6 +24,15 @@ describe("the answers of check", () => {
       "Evaluated by the config that istiod 1.31.0 makes of the objects, as Envoy 1.40.0 reads it; no request was sent.",
       "1 check agrees, 1 differs, 1 undecided",
     ]);
+  });
+
+  it("say of a value that a client can send exactly so that it matches only itself", () => {
+    const [one] = REPORT.neverMatches;
+    assert.match(
+      describeNever({ ...one!, value: "get", because: "lower-case-method" }),
+      /^"get" matches only itself: /,
+    );
+    assert.match(describeNever({ ...one!, value: "/a", because: "service-port" }), /^"\/a" matches no request: /);
   });
 
   it("are in SARIF at the policy that decides, with the check beside it", () => {

@@ -92,17 +92,21 @@ function nameRule(name: string): string {
   return index === undefined ? name : `rule ${index} of ${namespace}/${policy}`;
 }
 
-/** A value that no request has: a sentence without a full stop. */
+/** A value that no usual request has: a sentence without a full stop. */
 export function describeNever({ object, field, value, because }: NeverMatches): string {
-  return `${JSON.stringify(value)} matches no request: ${NEVER[because]} (${nameObject(object)}, ${field})`;
+  const matches = LITERAL.has(because) ? "matches only itself" : "matches no request";
+  return `${JSON.stringify(value)} ${matches}: ${NEVER[because]} (${nameObject(object)}, ${field})`;
 }
+
+/** Where a client can send the value as it is, although hardly any does. */
+const LITERAL: ReadonlySet<NeverMatches["because"]> = new Set(["star-in-the-middle", "lower-case-method"]);
 
 const NEVER: Readonly<Record<NeverMatches["because"], string>> = {
   "path-without-slash": "a path begins with /",
   "path-with-query": "the query of a request is not compared",
   "path-not-normalized": "proxies normalize the path before they compare it",
   "star-in-the-middle": "a * is a wildcard only at the beginning or at the end",
-  "lower-case-method": "methods are in capital letters",
+  "lower-case-method": "methods are in capital letters, and are compared as they are",
   "service-port": "proxies compare the port of the pod, and this is one of a Service alone",
   "spiffe-prefix": "principals are written without spiffe://",
   "request-principal-without-subject": "a request principal is the issuer, a slash and the subject",

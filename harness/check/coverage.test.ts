@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Condition, Explanation, RuleFact } from "../model/explanation.ts";
-import { coverageOf, nameField, percentOf, type Evidence, type Written } from "./coverage.ts";
-import { neverMatching } from "./never.ts";
+import { coverageOf, nameField, percentOf, type Written } from "./coverage.ts";
+import { neverMatching, type NeverContext } from "./never.ts";
 
 const position = { file: "p.yaml", line: 1, column: 1 };
 const find = (_: Written, field: readonly (string | number)[]) => ({ ...position, line: field.length });
@@ -94,15 +94,16 @@ describe("coverage", () => {
 });
 
 describe("values that no request has", () => {
-  const never = (spec: unknown, context: Partial<Evidence & { servicePorts: Set<string> }> = {}) =>
+  const never = (spec: unknown, context: Partial<NeverContext> = {}) =>
     neverMatching(
       [
         {
           ...{ written: [policy(spec)], explanations: [] },
           context: {
             normalization: "BASE",
-            servicePorts: context.servicePorts ?? new Set(),
+            servicePorts: new Set(),
             issuers: new Set(["https://issuer.example"]),
+            ...context,
           },
         },
       ],
@@ -135,6 +136,10 @@ describe("values that no request has", () => {
       "me",
       "https://issuer.example/me",
     ];
+    const issuers = new Set(["https://a.example/b", "https://a.example"]);
+    assert.deepEqual(never(from({ requestPrincipals: ["https://a.example/b", "https://a.example"] }), { issuers }), [
+      "https://a.example request-principal-without-subject",
+    ]);
     assert.deepEqual(never(from({ requestPrincipals })), [
       "https://issuer.example request-principal-without-subject",
       "me request-principal-without-subject",

@@ -1,4 +1,4 @@
-/** Values of rules that no request can have. Pure. Only what is certain: a rule that seldom matches is not reported. */
+/** Values of rules that no usual request has. Pure. Only what is certain: a rule that seldom matches is not reported. */
 
 import type { NeverMatches } from "../model/check.ts";
 import type { PathNormalization } from "../model/cluster.ts";
@@ -58,10 +58,17 @@ function whyNever({ name }: RulePart, value: string, context: NeverContext): Bec
       return value.startsWith("spiffe://") ? "spiffe-prefix" : undefined;
     case "requestPrincipals":
     case "request.auth.principal":
-      return context.issuers.has(value) || !/[/*]/.test(value) ? "request-principal-without-subject" : undefined;
+      return isIssuerAlone(value, context.issuers) || !/[/*]/.test(value)
+        ? "request-principal-without-subject"
+        : undefined;
     default:
       return undefined;
   }
+}
+
+/** The text may be another issuer and its subject, too. */
+function isIssuerAlone(value: string, issuers: ReadonlySet<string>): boolean {
+  return issuers.has(value) && ![...issuers].some((issuer) => value.startsWith(`${issuer}/`));
 }
 
 /** A `{*}` or `{**}` makes it a template; a `*` is a wildcard at the beginning or the end alone. */

@@ -48,6 +48,8 @@ describe("what a cluster would make of objects", () => {
     assert.equal(made.podsBehind("httpbin.foo.svc.cluster.local", 8001), undefined);
     assert.equal(made.podsBehind("other.foo.svc.cluster.local", 8000), undefined);
     assert.ok(made.servicePorts.has("8000") && !made.servicePorts.has("8080"));
+    const other = world(deployment("httpbin"), service("httpbin", [{ name: "http", port: 8080, targetPort: 9000 }]));
+    assert.ok(!other.servicePorts.has("8080"), "a pod listens on it, which its own clients may ask");
   });
 
   it("a pod has a sidecar by its namespace, and by its own word", async () => {

@@ -109,11 +109,12 @@ export function buildWorld(given: readonly ManifestObject[], options: WorldOptio
       behind: [],
     };
   };
-  const targets = new Set(
-    services.flatMap((service) =>
+  const targets = new Set([
+    ...services.flatMap((service) =>
       podsOf(service).flatMap((pod) => portsOf(service).map((port) => String(targetPort(port, pod)))),
     ),
-  );
+    ...pods.flatMap((pod) => pod.ports.map(({ containerPort }) => String(containerPort))),
+  ]);
   const ports = services.flatMap((service) => portsOf(service).map(({ port }) => String(port)));
   return {
     servicePorts: new Set(ports.filter((port) => !targets.has(port))),

@@ -140,7 +140,7 @@ const neverMatches = z
       "claim-is-not-text",
     ]),
   })
-  .meta({ id: "neverMatches", description: "A value of a rule that no request can have." });
+  .meta({ id: "neverMatches", description: "A value of a rule that no usual request has." });
 export type NeverMatches = Immutable<z.infer<typeof neverMatches>>;
 
 const counts = z.strictObject({ agrees: count, differs: count, undecided: count });
