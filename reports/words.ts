@@ -54,6 +54,8 @@ export function sentence(finding: Finding): string {
       return `${namePod(finding.proxy)} has an older configuration ${seconds(finding.afterMs)} after the step was applied, so ${nameChanges(finding.objects)} is not in force there`;
     case "warming":
       return `${namePod(finding.proxy)} has received ${nameChanges(finding.objects)} and has not put it into force in ${seconds(finding.afterMs)}: its listener is still warming`;
+    case "other-keys":
+      return `${namePod(finding.proxy)} does not have the keys of the issuer ${finding.issuer} ${seconds(finding.afterMs)} after the step was applied`;
     case "config-rejected":
       return `${namePod(finding.proxy)} rejects its configuration with ${nameChanges(finding.objects)}: ${finding.details}`;
     case "config-not-rejected":

@@ -18,6 +18,8 @@ export function istiodSettingOf(setting: MeshSetting): IstiodSetting {
     extAuthz: _extAuthz,
     // By this setting the keys are known or not (keys.ts).
     jwksFetch: _jwksFetch,
+    // It fetches none.
+    jwksRefresh: _jwksRefresh,
     ...others
   } = setting;
   // A new setting must be handled here: without it, answers would be wrong.

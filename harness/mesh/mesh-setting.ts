@@ -16,7 +16,9 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
 /** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
 const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
-/** istiod's setting for several CUSTOM providers at one workload (pilot/pkg/features/security.go): off by default. */
+/** istiod's setting for how often it fetches keys anew (pilot/pkg/features/security.go), and its default. */
+const JWKS_REFRESH_ENV = "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL";
+const JWKS_REFRESH = "20m";
 
 const LIMIT_MS = 120_000;
 
@@ -54,6 +56,7 @@ export async function setMesh(
   const restart = options.restart === true;
   const fits =
     jwksFetcherOf(istiod) === (setting.jwksFetch ?? "istiod") &&
+    (envOf(istiod, JWKS_REFRESH_ENV) ?? JWKS_REFRESH) === (setting.jwksRefresh ?? JWKS_REFRESH) &&
     (envOf(istiod, MULTIPLE_EXT_AUTHZ_ENV) === "true") === (setting.multipleExtAuthz ?? false);
   if (fits && mesh === before && !restart) return false;
   if (options.fixed === true)
@@ -182,7 +185,7 @@ function envOf(istiod: V1Deployment, variable: string): string | undefined {
 /** The annotation forces a new pod if only the mesh config has changed. */
 function patchFor(
   name: string,
-  { jwksFetch = "istiod", multipleExtAuthz = false }: MeshSetting,
+  { jwksFetch = "istiod", jwksRefresh = JWKS_REFRESH, multipleExtAuthz = false }: MeshSetting,
   mesh: string,
   restart: boolean,
 ): V1Deployment & { metadata: { name: string } } {
@@ -192,6 +195,7 @@ function patchFor(
   };
   const env = [
     { name: JWKS_FETCH_ENV, value: jwksFetch },
+    { name: JWKS_REFRESH_ENV, value: jwksRefresh },
     { name: MULTIPLE_EXT_AUTHZ_ENV, value: String(multipleExtAuthz) },
   ];
   const container = { name: "discovery", env };

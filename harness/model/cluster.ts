@@ -1,7 +1,7 @@
 /** The data about a cluster in runs and results. The interface of a cluster is in clusters/cluster.ts. */
 
 import * as z from "zod";
-import { distinct, text, type Immutable } from "./schema.ts";
+import { distinct, form, text, type Immutable } from "./schema.ts";
 
 /** Where Istio's default installation has istiod and the gateway. It is the root namespace too: policies there hold for the whole mesh. */
 export const ROOT_NAMESPACE = "istio-system";
@@ -25,6 +25,11 @@ export const meshSetting = z
     jwksFetch: jwksFetcher
       .describe("Who fetches the keys of a jwksUri: istiod's PILOT_JWT_ENABLE_REMOTE_JWKS.")
       .optional(),
+    jwksRefresh: form(
+      "a duration such as 1s",
+      /^[1-9]\d*[smh]$/u,
+      "How often istiod fetches the keys of a jwksUri anew: istiod's PILOT_JWT_PUB_KEY_REFRESH_INTERVAL, 20m by default.",
+    ).optional(),
     pathNormalization: pathNormalization.describe("meshConfig.pathNormalization.normalization.").optional(),
     extAuthz: z
       .boolean()

@@ -82,6 +82,7 @@ export type StepFinding =
       readonly objects: readonly ChangedObject[];
       readonly afterMs: number;
     }
+  | { readonly kind: "other-keys"; readonly proxy: PodRef; readonly issuer: string; readonly afterMs: number }
   /** Envoy's error message. */
   | {
       readonly kind: "config-rejected";

@@ -158,6 +158,9 @@ const step = z
         "Only where the step means it: `nowhere`, a policy that it applies chooses none of the pods that judge its requests; `rejected`, their proxies refuse the config. Without it either is an error.",
       )
       .optional(),
+    keysOf: name(
+      "An issuer: the step waits until the proxies that judge its requests have these keys. istiod fetches a jwksUri again by itself.",
+    ).optional(),
     checks: z
       .union([matrix, z.array(z.union([matrix, check])).min(1)])
       .describe("One matrix, or a list of matrices and single checks.")

@@ -118,6 +118,8 @@ export interface StepSpec {
    * `rejected`: they reject the config.
    */
   readonly inForce?: "nowhere" | "rejected";
+  /** An issuer whose keys the judging proxies must have. */
+  readonly keysOf?: string;
   readonly checks: readonly CheckSpec[];
   readonly matrices: readonly MatrixSpec[];
   readonly asked: readonly AskedSpec[];

@@ -86,10 +86,11 @@ function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: M
   const wanted = scenario.mesh.jwksFetch ?? "istiod";
   if (usesJwksUri(scenario) && wanted !== limits.jwksFetch)
     return { kind: "other-jwks-fetch", wanted, found: limits.jwksFetch };
-  const { pathNormalization = "BASE", multipleExtAuthz = false, trustDomainAliases = [], extAuthz } = scenario.mesh;
+  const { pathNormalization = "BASE", trustDomainAliases = [], extAuthz, ...own } = scenario.mesh;
   const fixed = Object.entries({
     pathNormalization: pathNormalization === "BASE" ? "" : pathNormalization,
-    multipleExtAuthz: multipleExtAuthz ? "true" : "",
+    multipleExtAuthz: own.multipleExtAuthz ? "true" : "",
+    jwksRefresh: own.jwksRefresh ?? "",
     trustDomainAliases: trustDomainAliases.join(", "),
   }).find(([, value]) => value !== "");
   if (fixed !== undefined) return { kind: "fixed-mesh-setting", setting: fixed[0], value: fixed[1] };

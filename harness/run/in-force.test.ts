@@ -44,11 +44,12 @@ interface Listener {
   readonly nonce?: string;
   readonly rules?: readonly string[];
   readonly issuers?: readonly string[];
+  readonly jwks?: string;
   readonly state?: "active_state" | "warming_state" | "error_state";
 }
 
 function dumpOf(
-  { nonce, rules = [], issuers = [], state = "active_state" }: Listener,
+  { nonce, rules = [], issuers = [], jwks = "{}", state = "active_state" }: Listener,
   name = "virtualInbound",
 ): unknown {
   const marker = nonce && {
@@ -62,7 +63,7 @@ function dumpOf(
     },
     {
       "@type": "x.jwt_authn.v3.JwtAuthentication",
-      providers: Object.fromEntries(issuers.map((issuer) => [issuer, { issuer, local_jwks: { inline_string: "{}" } }])),
+      providers: Object.fromEntries(issuers.map((issuer) => [issuer, { issuer, local_jwks: { inline_string: jwks } }])),
     },
   ];
   const body = state === "error_state" ? { details: "bad keys", failed_configuration: listener } : { listener };
@@ -165,6 +166,29 @@ describe("in force", () => {
     assert.match(sentences(problems), /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
     assert.equal(objects[0]?.inForceMs, undefined);
     assert.deepEqual(objects[0]?.proxies, []);
+  });
+
+  it("means the keys that istiod fetches by itself, where the step names their issuer", async () => {
+    const jwt: Manifest = {
+      apiVersion: "security.istio.io/v1",
+      kind: "RequestAuthentication",
+      metadata: { name: "jwt", namespace: "foo" },
+      spec: { jwtRules: [{ issuer: "a", jwksUri: "http://keys/" }] },
+    };
+    const until = async (last: string, inForceLimitMs = 10_000): Promise<InForce["problems"]> => {
+      const { mesh } = meshOf((_, nonce, n) => dumpOf({ nonce, issuers: ["a"], jwks: n < 4 ? "<html>" : last }), {
+        inForceLimitMs,
+      });
+      const keys = { issuer: "next", jwks: '{"keys":[{"kid":"1"}]}' };
+      return (await wait(mesh, { changes: [change("apply", jwt)], keys })).problems;
+    };
+    assert.deepEqual(await until('{ "keys": [ { "kid": "1" } ] }'), []);
+    const problems = await until('{"keys":[{"kid":"0"}]}', 300);
+    assert.match(sentences(problems), /^foo\/httpbin does not have the keys of the issuer next 0\.3 s after/);
+    assert.deepEqual(
+      problems.map(({ kind }) => kind),
+      ["other-keys"],
+    );
   });
 
   it("holds for a deletion too", async () => {

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from "node:util";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ChangedObject, Foreign, ObjectFinding, ObjectRef, PodRef, StepFinding } from "../model/finding.ts";
+import type { ChangedObject, ObjectFinding, ObjectRef, PodRef, StepFinding } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
@@ -8,10 +9,8 @@ import type { StepSpec } from "../model/scenario.ts";
 import { applyManifest, type Applying } from "../mesh/apply.ts";
 import {
   isInForce,
-  makesProvider,
   markerOf,
   placeholderIssuers,
-  policyOfRule,
   unexplained,
   type JwtProvider,
   type ProxyConfig,
@@ -19,6 +18,7 @@ import {
 import { GATEWAY_NAME, isAttached, targetsOf, whyNotAttached } from "../verdict/attachment.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Change } from "./changes.ts";
+import { findForeign, refOf } from "./foreign.ts";
 import type { Proxy, Target } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import type { Proxies } from "./session.ts";
@@ -42,6 +42,8 @@ export interface Awaited {
   readonly clients: readonly Proxy[];
   /** Whether to wait for the clients after any kind of change. */
   readonly everywhere?: boolean;
+  /** An issuer whose keys (a JWKS) the judging proxies must have: istiod fetches them by itself. */
+  readonly keys?: { readonly issuer: string; readonly jwks: string };
   /** The step's `inForce`, if not all changes are expected to become active. */
   readonly expects?: StepSpec["inForce"];
 }
@@ -116,7 +118,9 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
         pending.map(async (proxy) => {
           const config = await mesh.proxyConfig(proxy, nonce);
           const mustReject = expects === "rejected" && judging.includes(proxy);
-          const missing = whatIsMissing(awaited, proxy, config, nonce, mustReject);
+          const missing =
+            whatIsMissing(awaited, proxy, config, nonce, mustReject) ??
+            (judging.includes(proxy) ? whatKeysAreMissing(awaited, config) : undefined);
           if (missing !== undefined) left.push({ ...missing, proxy });
           else if (!mustReject)
             reached.set(proxy, { ms: Math.round(performance.now() - started), config: config ?? EMPTY });
@@ -173,7 +177,7 @@ function selectorOf({ kind, labels }: Proxy): Readonly<Record<string, string>> {
 /** What a proxy still lacks, or holds and should not. */
 interface Missing {
   /** `unread`: it does not show the mark at all. */
-  readonly why: "unread" | "warming" | "rejected" | "not-rejected" | "content";
+  readonly why: "unread" | "warming" | "rejected" | "not-rejected" | "content" | "keys";
   readonly details?: string;
   readonly objects?: readonly ObjectRef[];
   readonly unexplained?: ReturnType<typeof unexplained>;
@@ -214,6 +218,20 @@ function whatIsMissing(
   };
 }
 
+function whatKeysAreMissing({ keys }: Awaited, config: ProxyConfig | undefined): Missing | undefined {
+  if (keys === undefined) return undefined;
+  const wanted = JSON.parse(keys.jwks) as unknown;
+  // istiod copies what the server has sent, whatever that was.
+  const has = ({ jwks = "" }: JwtProvider): boolean => {
+    try {
+      return isDeepStrictEqual(JSON.parse(jwks), wanted);
+    } catch {
+      return false;
+    }
+  };
+  return config?.jwt.some(has) === true ? undefined : { why: "keys" };
+}
+
 /** A policy that a step applies and that chooses none of the proxies that judge the step. */
 function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): ObjectFinding | undefined {
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
@@ -232,7 +250,7 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
 }
 
 /** Why the wait for one proxy has ended without success. */
-async function findProblems(mesh: PushingMesh, { changes }: Awaited, left: Left): Promise<StepFinding[]> {
+async function findProblems(mesh: PushingMesh, { changes, keys }: Awaited, left: Left): Promise<StepFinding[]> {
   const proxy = podOf(left.proxy);
   const afterMs = mesh.plan.inForceLimitMs;
   const objects = changes.map(({ verb, manifest }): ChangedObject => ({
@@ -246,11 +264,13 @@ async function findProblems(mesh: PushingMesh, { changes }: Awaited, left: Left)
       return [{ kind: "warming", proxy, objects, afterMs }];
     case "rejected":
       return [{ kind: "config-rejected", proxy, objects, details: left.details ?? "" }];
+    case "keys":
+      return [{ kind: "other-keys", proxy, issuer: keys?.issuer ?? "", afterMs }];
     case "not-rejected":
       return [{ kind: "config-not-rejected", proxy, objects }];
     case "content": {
       const { objects: lacking = [] } = left;
-      const policies = await findForeign(mesh, left);
+      const policies = await findForeign(mesh.kube, left.proxy, left.unexplained);
       // Any remainder is a problem.
       if (lacking.length + policies.length === 0) return [{ kind: "old-config", proxy, objects, afterMs }];
       return [
@@ -259,41 +279,6 @@ async function findProblems(mesh: PushingMesh, { changes }: Awaited, left: Left)
       ];
     }
   }
-}
-
-/** The objects from which a proxy has what the scenario did not give it, as well as they can be found. */
-async function findForeign(mesh: PushingMesh, { proxy, unexplained: beside }: Left): Promise<Foreign[]> {
-  const rules = (beside?.rules ?? []).map((rule): Foreign => {
-    const policy = policyOfRule(rule);
-    return policy
-      ? { kind: "object", object: { kind: "AuthorizationPolicy", namespace: policy.namespace, name: policy.name } }
-      : { kind: "rbac-rule", rule };
-  });
-  const providers = beside?.providers ?? [];
-  if (providers.length === 0) return distinct(rules);
-  const namespaces = [...new Set([proxy.namespace, ROOT_NAMESPACE])];
-  const found = await Promise.all(
-    namespaces.map(async (namespace) => {
-      const list = await mesh.kube.objects.list("security.istio.io/v1beta1", "RequestAuthentication", namespace);
-      return list.items.map((item) => ({ ...item, kind: "RequestAuthentication" }));
-    }),
-  ).catch(() => []);
-  return distinct([...rules, ...providers.map((provider) => sourceOf(provider, found.flat()))]);
-}
-
-function sourceOf(provider: JwtProvider, candidates: readonly Manifest[]): Foreign {
-  const source = candidates.find((policy) => makesProvider(policy, provider));
-  if (source !== undefined) return { kind: "object", object: refOf(source) };
-  return { kind: "jwt-rule", ...(provider.issuer !== undefined && { issuer: provider.issuer }) };
-}
-
-/** Several rules of one policy are one policy. */
-function distinct(all: readonly Foreign[]): Foreign[] {
-  return [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
-}
-
-function refOf({ kind, metadata }: Manifest): ObjectRef {
-  return { kind, namespace: metadata.namespace ?? "", name: metadata.name };
 }
 
 function podOf({ namespace, pod }: Proxy): PodRef {

@@ -85,12 +85,14 @@ export function hasDefaultMesh(mesh: MeshSetting): boolean {
 /** The same text for the same setting; Istio's default comes first. */
 function rankOf({
   jwksFetch = "istiod",
+  jwksRefresh = "",
   pathNormalization = "BASE",
   multipleExtAuthz = false,
   trustDomainAliases = [],
 }: MeshSetting): string {
   return [
     jwksFetch === "istiod" ? "0" : jwksFetch,
+    jwksRefresh === "" ? "0" : jwksRefresh,
     multipleExtAuthz ? "1" : "0",
     pathNormalization === "BASE" ? "0" : pathNormalization,
     trustDomainAliases.length === 0 ? "0" : trustDomainAliases.join(),

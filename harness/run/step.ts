@@ -99,7 +99,7 @@ function comparedHeaders({ checks }: StepSpec): ReadonlySet<string> {
 }
 
 interface ToApply {
-  readonly step: Pick<StepSpec, "checks" | "inForce">;
+  readonly step: Pick<StepSpec, "checks" | "inForce" | "keysOf">;
   readonly changes: readonly Change[];
   /** Everything that the scenario has in the cluster; kept true. */
   readonly applied: Applied;
@@ -127,6 +127,9 @@ export async function apply(
     clients: located.flatMap(({ place }) => place.proxy ?? []),
     everywhere,
     ...(step.inForce && { expects: step.inForce }),
+    ...(step.keysOf !== undefined && {
+      keys: { issuer: step.keysOf, jwks: await session.tokens.jwks(step.keysOf) },
+    }),
   };
   const found = changed ? await waitInForce(session, awaited, signal) : { objects: [], problems: [] };
   return { ...found, located, appliedAt };

@@ -185,6 +185,7 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
     needed.push(["mesh-setting", meshAt, `jwksFetch: ${mesh.jwksFetch}`]);
   if (mesh.pathNormalization !== undefined && mesh.pathNormalization !== "BASE")
     needed.push(["mesh-setting", meshAt, `pathNormalization: ${mesh.pathNormalization}`]);
+  if (mesh.jwksRefresh !== undefined) needed.push(["mesh-setting", meshAt, `jwksRefresh: ${mesh.jwksRefresh}`]);
   if (mesh.multipleExtAuthz) needed.push(["mesh-setting", meshAt, "multipleExtAuthz: true"]);
   if (mesh.trustDomainAliases !== undefined) needed.push(["mesh-setting", meshAt, "trustDomainAliases"]);
   if (mesh.extAuthz) needed.push(["mesh-setting", meshAt, "extAuthz: true"]);

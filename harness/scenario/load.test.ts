@@ -393,11 +393,14 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     problems: [`${FILE}:4:9 metadata.name is "exmple" in the folder "example"; they must be the same`],
   },
   {
-    name: "an unknown workload and an unknown issuer",
-    text: change("[httpbin, sleep]", "[httpbn, sleep]").replace("valid: { issuer: corp }", "valid: { issuer: crp }"),
+    name: "an unknown workload and unknown issuers",
+    text: change("[httpbin, sleep]", "[httpbn, sleep]")
+      .replace("valid: { issuer: corp }", "valid: { issuer: crp }")
+      .replace("apply: policy.yaml", "apply: policy.yaml\n      keysOf: cor"),
     problems: [
       `${FILE}:9:15 unknown workload "httpbn"; did you mean "httpbin"?`,
       `${FILE}:11:22 unknown issuer "crp"; did you mean "corp"?`,
+      `${FILE}:16:15 unknown issuer "cor"; did you mean "corp"?`,
     ],
   },
   {

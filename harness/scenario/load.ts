@@ -231,6 +231,7 @@ export function parseScenario(
       apply: pick("apply"),
       delete: pick("delete"),
       ...inForceOf(valueOf(step, "inForce")),
+      ...keysOf(valueOf(step, "keysOf"), issuers, report),
       checks: expanded.checks,
       matrices: expanded.matrices,
       ...(admission.length > 0 && { admission }),
@@ -275,6 +276,26 @@ export function parseScenario(
   return { scenario, problems: [], warnings };
 }
 
+function keysOf(
+  node: Node | undefined,
+  issuers: ReadonlyMap<string, Issuer>,
+  report: (at: Node, message: string, hint?: string) => void,
+): Pick<StepSpec, "keysOf"> {
+  return node !== undefined && findIssuer(node, issuers, report) ? { keysOf: textOf(node) } : {};
+}
+
+function findIssuer(
+  node: Node,
+  issuers: ReadonlyMap<string, Issuer>,
+  report: (at: Node, message: string, hint?: string) => void,
+): Issuer | undefined {
+  const issuer = issuers.get(textOf(node));
+  const names = [...issuers.keys()];
+  if (issuer === undefined)
+    report(node, `unknown issuer "${textOf(node)}"`, didYouMean(textOf(node), names, `there are ${names.join(", ")}`));
+  return issuer;
+}
+
 /** Checks that the issuer can make the token. */
 function checkToken(
   node: Node,
@@ -282,17 +303,8 @@ function checkToken(
   report: (at: Node, message: string, hint?: string) => void,
 ): void {
   const spec = node.toJSON() as TokenSpec;
-  const issuerNode = valueOf(node, "issuer")!;
-  const issuer = issuers.get(spec.issuer);
-  if (issuer === undefined) {
-    const names = [...issuers.keys()];
-    report(
-      issuerNode,
-      `unknown issuer "${spec.issuer}"`,
-      didYouMean(spec.issuer, names, `there are ${names.join(", ")}`),
-    );
-    return;
-  }
+  const issuer = findIssuer(valueOf(node, "issuer")!, issuers, report);
+  if (issuer === undefined) return;
   const algorithms = new Set<string>(issuer.keys.map(({ alg }) => alg));
   if (spec.alg !== undefined && !algorithms.has(spec.alg))
     report(
