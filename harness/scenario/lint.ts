@@ -35,6 +35,7 @@ export async function lintScenarios(
   base: string = dirname(join(root)),
   unsaved?: string,
 ): Promise<Problem[]> {
+  if (scenarios.length === 0) return [];
   const services = new Map((await inLanes(workloadsDirsOf(root), readServices)).flatMap((found) => [...found]));
   const problems = await inLanes(scenarios, async (scenario) => {
     const file = join(base, scenario.position.file);

@@ -55,7 +55,8 @@ function parseText(text: string, file: string): Source {
       if (problems.some((earlier) => earlier.position.line === position.line)) continue;
       // `{ namespace: ${ns} }`: in flow style YAML reads the braces of a substitution as a mapping.
       const line = text.split("\n")[position.line - 1] ?? "";
-      const unquoted = /[{[].*\$\{/.test(line) && document.errors.length > 0;
+      const flow = line.search(/[{[]/);
+      const unquoted = document.errors.length > 0 && flow >= 0 && line.includes("${", flow + 1);
       problems.push({
         position,
         message: notYaml(error),
