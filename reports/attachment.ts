@@ -1,3 +1,5 @@
+import type { Cause } from "../harness/model/cause.ts";
+import type { Bypass } from "../harness/model/waypoint.ts";
 import type { NotAttached } from "../harness/model/attachment.ts";
 import type { ObjectFinding } from "../harness/model/finding.ts";
 
@@ -40,3 +42,32 @@ function describeReason(reason: NotAttached): string {
 function nameTarget({ target: { kind, name } }: Extract<NotAttached, { target: unknown }>): string {
   return `${kind} ${name}`;
 }
+
+/** Why no policy of a waypoint holds for a request: a sentence. */
+export function describeBypass({
+  service,
+  waypoint = "its waypoint",
+  because,
+  policies,
+}: Extract<Cause, { kind: "bypasses-waypoint" }>): string {
+  const named = policies.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`).join(" and ");
+  const held = policies.length === 0 ? "no policy of a waypoint holds for it" : `${named} does not hold for it`;
+  return `The request goes to the workload without passing a waypoint, so ${held}: ${BYPASSES[because](service, waypoint)}.`;
+}
+
+const BYPASSES: Readonly<Record<Bypass, (service: string, waypoint: string) => string>> = {
+  "no-label": (service) => `neither Service ${service} nor its namespace has the label istio.io/use-waypoint`,
+  "opted-out": (service) => `the label istio.io/use-waypoint of Service ${service} or of its namespace is none`,
+  "no-such-waypoint": (service, waypoint) =>
+    `the labels of Service ${service} or of its namespace name the waypoint ${waypoint}, and there is no such Gateway`,
+  "not-for-services": (service, waypoint) =>
+    `the label istio.io/waypoint-for of ${waypoint} is neither service nor all, and the request is for Service ${service}`,
+  "not-allowed": (service, waypoint) =>
+    `the listener of ${waypoint} allows only its own namespace (allowedRoutes), and Service ${service} is in another one`,
+  sidecar: (service, waypoint) =>
+    `a client with a sidecar sends directly to the pods of Service ${service}, and not through ${waypoint}`,
+  outside: (service, waypoint) =>
+    `a client outside of the mesh sends directly to Service ${service}, and not through ${waypoint}`,
+  gateway: (service, waypoint) =>
+    `a gateway sends through ${waypoint} only with the label istio.io/ingress-use-waypoint: "true" on Service ${service} or on its namespace`,
+};

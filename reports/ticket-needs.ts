@@ -42,6 +42,7 @@ export function describeNeed(difference: Difference): string | undefined {
     case "workload-open":
       return "name the Service and its port in the request: --request 'GET http://SERVICE.NAMESPACE:PORT/path'";
     case "other-caller":
+      if (difference.open === "ambient") return "add the sender's Namespace, with its labels, to the YAML";
       return difference.open === "way"
         ? "add the Gateway and the VirtualService to the YAML, or name the Service in the request"
         : "say who sends, by --from NAMESPACE/SERVICEACCOUNT, --from outside (no sidecar) or --from gateway";
@@ -61,6 +62,14 @@ export function describeNeed(difference: Difference): string | undefined {
       return `say what the reporter saw, by --seen ${seenAs(difference.main)} or --seen ${seenAs(difference.other)}, or add the Namespace with its label istio-injection to the YAML`;
     case "gateway-assumed":
       return "add the Gateway and its routes to the YAML";
+    case "ztunnel":
+      return "ask a mesh that has ztunnel; if it does not matter, take it out of the YAML, or add the Namespace without istio.io/dataplane-mode";
+    case "sidecar-behind-waypoint":
+      return "ask a mesh that has this setting; if the policy does not matter, take it out of the YAML";
+    case "waypoint-open":
+      return "add the Namespace, with its labels, to the YAML";
+    case "not-through":
+      return "run it again: a proxy may have lagged behind; if it stays, ask a mesh that has ztunnel";
     case "seen-otherwise":
       return "look at what was changed or left out below, and at the keys, the times and the place of the token";
     default:
@@ -74,14 +83,11 @@ const NEEDS: Readonly<Record<LeftOut, string>> = {
   "gateway-api": "ask a mesh that has it, or take it out of the YAML if it does not matter",
   "gateway-class": "ask a mesh that has it, or write gatewayClassName: istio if that does not matter",
   "gateway-addresses": "write Istio's Gateway and VirtualService for the gateway at this address instead",
-  waypoint: "repro does not translate waypoints: ask a mesh that has them",
   "made-by-istiod": "",
-  ambient: "meshproof's cluster has no ambient mode: ask a mesh that has it",
   "external-authorizer":
     "what the external authorizer answers is not in the ticket: say it by --authorizer 302 (or 200, 401, 403), since its answer counts before any token is looked at",
   "egress-gateway": "meshproof's cluster has no egress gateway: ask a mesh that has one",
-  "target-ref":
-    "repro does not translate waypoints: ask a mesh that has them; where there is none, such a policy is enforced nowhere",
+  "target-ref": "repro does not send to a ServiceEntry through a waypoint: ask a mesh that has one",
 };
 
 /** The outcome to give for an answer: what goes through is 200. */

@@ -136,6 +136,16 @@ export function describeDifference(difference: Difference): string {
       return `${difference.host} is not in the cluster: a server of meshproof outside of the mesh answers for it`;
     case "row-added":
       return `${difference.requests.join(" and ")} was added: many servers take it for the same as the ticket's path`;
+    case "ztunnel":
+      return `ztunnel would enforce ${nameOf(difference.object)} where the workload is, and there is no ztunnel here`;
+    case "sidecar-behind-waypoint":
+      return `${difference.of} has a sidecar behind a waypoint, and ${nameOf(difference.object)} holds there: whether it sees the waypoint's identity depends on a setting of the mesh (ISTIO_META_ENABLE_HBONE)`;
+    case "waypoint-open":
+      return `the ticket does not show whether namespace ${difference.namespace} of Service ${difference.service} has the label ${difference.label}`;
+    case "hbone":
+      return `the client sends by HBONE to the waypoint ${difference.waypoint}, with the certificate of its service account: a proxy of meshproof beside it does that in the place of ztunnel`;
+    case "not-through":
+      return `the access log of the waypoint ${difference.waypoint} has no line for the request, which must pass it`;
     case "seen-otherwise":
       return `the reporter saw ${describeSeen(difference.seen)}, and the answer here is another one${difference.columns.length === 0 ? "" : ` (${difference.columns.join(", ")} in the table below: that answer)`}`;
   }
@@ -153,18 +163,14 @@ function describeLeftOut(because: LeftOut, { provider = "" }: { readonly provide
       return "its gatewayClassName is not istio";
     case "gateway-addresses":
       return "its addresses name another gateway that serves it";
-    case "waypoint":
-      return "it is a waypoint";
     case "made-by-istiod":
       return "istiod makes it for the Gateway";
-    case "ambient":
-      return "it is for ambient mode";
     case "external-authorizer":
       return `the external authorizer ${provider === "" ? "" : `${provider} `}decides`;
     case "egress-gateway":
       return "it is for an egress gateway";
     case "target-ref":
-      return "its targetRefs name what a waypoint serves";
+      return "its targetRefs name a ServiceEntry";
   }
 }
 
@@ -175,9 +181,10 @@ const BECAUSE: Readonly<Record<Extract<Difference, { kind: "caller" }>["because"
   default: "",
 };
 
-export function describeCaller({ kind, namespace, serviceAccount, sidecar, through }: Caller): string {
+export function describeCaller({ kind, namespace, serviceAccount, sidecar, ambient, through }: Caller): string {
   if (kind === "gateway")
     return `a client outside of the mesh, through ${through === undefined ? "the ingress gateway" : nameOf(through)}`;
+  if (ambient) return `a pod in ambient mode (namespace ${namespace}, service account ${serviceAccount})`;
   return sidecar
     ? `a pod with a sidecar (namespace ${namespace}, service account ${serviceAccount})`
     : `a pod without a sidecar (namespace ${namespace})`;
@@ -187,6 +194,7 @@ function describeOther({ caller, open, main, other, decides }: Extract<Differenc
   const what = {
     identity: "who sends",
     sidecar: "whether the sender has a sidecar",
+    ambient: "whether the sender is in ambient mode",
     way: "which way the request comes",
   };
   const who = open === "way" ? "directly from another pod" : `from ${describeCaller(caller)}`;
@@ -295,6 +303,10 @@ export function describeHint(hint: Hint): string {
       return `${nameOf(hint.object)} sets tls.mode ${hint.mode} for this host, so a sidecar does not use Istio's mTLS, which ${nameOf(hint.strict)} demands. ISTIO_MUTUAL, or no tls at all, does.`;
     case "token-not-forwarded":
       return `${nameOf(hint.object)} at the gateway removes the token of ${JSON.stringify(hint.iss)} after the check, so the workload gets none. forwardOriginalToken: true keeps it.`;
+    case "not-at-waypoint":
+      return `${nameOf(hint.object)} is for pods, by its selector or for its namespace. The waypoint ${hint.waypoint} enforces only policies whose targetRefs name the Service, the waypoint's Gateway, or (in istio-system) the GatewayClass.`;
+    case "ztunnel-drops-http":
+      return `${nameOf(hint.object)} is enforced by ztunnel where the pod is in ambient mode, and ztunnel does not read ${hint.fields.join(", ")}: an ALLOW rule with such a field never matches. With targetRefs a waypoint enforces it.`;
     case "hyphen-makes-or":
       return `Each entry with a hyphen in from, to or rules of ${nameOf(hint.object)} is an alternative: conditions that must hold together belong in one entry.`;
   }

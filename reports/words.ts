@@ -6,7 +6,6 @@
 
 import type {
   AnswerKind,
-  Cause,
   ChangedObject,
   Finding,
   Foreign,
@@ -17,13 +16,13 @@ import type {
   PodRef,
   RunNote,
   ThrownError,
-  TicketNote,
   WantedText,
 } from "../harness/model/finding.ts";
+import type { Cause, TicketNote } from "../harness/model/cause.ts";
 import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
 import { isGateway, nameWay } from "../harness/model/target.ts";
-import { describeAttachment } from "./attachment.ts";
+import { describeAttachment, describeBypass } from "./attachment.ts";
 import { describeReach } from "./reach.ts";
 import {
   describeConditions,
@@ -404,6 +403,8 @@ export function describeCause(cause: Cause): string {
       return `${nameObject(cause.object)} selects none of the pods: it has ${describeSelector(cause.selector)}${cause.elsewhere.length > 0 ? ` in namespace ${cause.object.namespace}, and the proxies that judge the request are in ${cause.elsewhere.join(", ")}` : `, and the pods have ${nameLabels(cause.pods) || "no labels"}`}; nothing else refuses the request.`;
     case "attached-to-no-proxy":
       return `${nameObject(cause.object)} is accepted and enforced nowhere here: ${describeAttachment(cause)}; nothing else refuses the request.`;
+    case "bypasses-waypoint":
+      return describeBypass(cause);
     case "leaves-mesh":
       return `The request goes through: ${cause.host} is outside of the mesh, and AuthorizationPolicies are enforced where requests arrive, not where they leave.`;
     case "authorizer-answers":

@@ -3,7 +3,8 @@
 import * as z from "zod";
 import { meshSetting } from "./cluster.ts";
 import type { Explanation } from "./explanation.ts";
-import type { Cause, Labels, ObjectRef, TicketNote } from "./finding.ts";
+import type { Cause, TicketNote } from "./cause.ts";
+import type { Labels, ObjectRef } from "./finding.ts";
 import { appliedObject, by, facts, type CheckResult } from "./result.ts";
 import { count, texts, type Immutable } from "./schema.ts";
 
@@ -11,6 +12,8 @@ import { count, texts, type Immutable } from "./schema.ts";
 export interface Observation extends Pick<CheckResult, "request" | "got" | "explanation" | "curl" | "cell"> {
   /** Whether the answer stayed the same for several rounds; if not, `got` is the last answer. */
   readonly settled: boolean;
+  /** Whether it passed the waypoint that it must pass, by that waypoint's access log; undefined where it must pass none. */
+  readonly passed?: boolean;
 }
 
 const answered = z.strictObject({ status: count.describe("HTTP status; 0 where no answer came."), by });
@@ -85,6 +88,10 @@ export type Hint =
   | { readonly kind: "other-namespace"; readonly object: ObjectRef; readonly needed: string }
   | { readonly kind: "egress-not-checked"; readonly host: string }
   | { readonly kind: "token-before-policy" }
+  /** A RequestAuthentication or AuthorizationPolicy with a selector, or with neither selector nor targetRefs: no waypoint enforces it. */
+  | { readonly kind: "not-at-waypoint"; readonly object: ObjectRef; readonly waypoint: string }
+  /** ztunnel would enforce this policy, and does not read these fields of it. */
+  | { readonly kind: "ztunnel-drops-http"; readonly object: ObjectRef; readonly fields: readonly string[] }
   | { readonly kind: "no-url-issuer"; readonly iss: string }
   | { readonly kind: "jwks-behind-mtls"; readonly iss: string; readonly service: string; readonly object: ObjectRef }
   | { readonly kind: "forwarded-for-at-sidecar"; readonly trusted: string }
@@ -96,7 +103,6 @@ export type Hint =
   | { readonly kind: "preflight" }
   | { readonly kind: "allow-refuses-the-rest" }
   | { readonly kind: "hyphen-makes-or"; readonly object: ObjectRef }
-  /** A RequestAuthentication at the gateway removes the token, and one at the workload looks for it. */
   /** A DestinationRule sets another TLS than Istio's own for a workload that requires mTLS. */
   | { readonly kind: "tls-against-mtls"; readonly object: ObjectRef; readonly mode: string; readonly strict: ObjectRef }
   | { readonly kind: "token-not-forwarded"; readonly object: ObjectRef; readonly iss: string };
@@ -114,15 +120,13 @@ export type LeftOut =
   | "gateway-class"
   /** A Gateway of the Gateway API with `addresses`: another gateway serves it. */
   | "gateway-addresses"
-  | "waypoint"
   /** istiod makes it for a Gateway, and does so again. */
   | "made-by-istiod"
-  | "ambient"
   /** A CUSTOM policy: the ticket does not contain its provider's answers. */
   | "external-authorizer"
   /** It is for an egress gateway, which meshproof's mesh does not have. */
   | "egress-gateway"
-  /** Its `targetRefs` name what waypoints serve: a Service, a ServiceEntry or a GatewayClass. */
+  /** Its `targetRefs` name a ServiceEntry. */
   | "target-ref";
 
 /** The client that sends the request. */
@@ -132,6 +136,8 @@ export interface Caller {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly sidecar: boolean;
+  /** In ambient mode: ztunnel sends what it sends. */
+  readonly ambient?: true;
   /** The Gateway of the Gateway API that it comes through. */
   readonly through?: ObjectRef;
 }
@@ -208,7 +214,7 @@ export type Difference = { readonly decides: Decides } & (
   | {
       readonly kind: "other-caller";
       readonly caller: Caller;
-      readonly open: "identity" | "sidecar" | "way";
+      readonly open: "identity" | "sidecar" | "ambient" | "way";
       readonly main: Answered;
       readonly other: Answered;
     }
@@ -237,6 +243,16 @@ export type Difference = { readonly decides: Decides } & (
   | { readonly kind: "certificate"; readonly object: ObjectRef }
   | { readonly kind: "leaves-mesh"; readonly host: string }
   | { readonly kind: "row-added"; readonly requests: readonly string[] }
+  /** ztunnel would enforce this on the way to the workload, and is not here. */
+  | { readonly kind: "ztunnel"; readonly object: ObjectRef }
+  /** The workload behind a waypoint has a sidecar with policies: Istio sends it HBONE or plain text, as it is set. */
+  | { readonly kind: "sidecar-behind-waypoint"; readonly of: string; readonly object: ObjectRef }
+  /** The ticket does not show whether a Service uses a waypoint: its namespace's labels are not there. */
+  | { readonly kind: "waypoint-open"; readonly service: string; readonly namespace: string; readonly label: string }
+  /** The client in ambient mode sends through this waypoint, by a proxy of meshproof in the place of ztunnel. */
+  | { readonly kind: "hbone"; readonly waypoint: string }
+  /** The access log of the waypoint has no line for the request, which must pass it. */
+  | { readonly kind: "not-through"; readonly waypoint: string }
   /** @param columns other tokens that get what the reporter saw */
   | { readonly kind: "seen-otherwise"; readonly seen: Seen; readonly columns: readonly string[] }
 );
@@ -267,7 +283,7 @@ export const reproFile = z
     startedAt: z.iso.datetime(),
     command: z.string().describe("The command that repeats this; tokens are without their signatures."),
     cause: (z.looseObject({ kind: z.string() }) as unknown as z.ZodType<Cause>).meta({
-      description: "Why the ticket's request got its answer: Cause in harness/model/finding.ts.",
+      description: "Why the ticket's request got its answer: Cause in harness/model/cause.ts.",
     }),
     verdict: z
       .strictObject({ ...answered.shape, details, body, error })
@@ -299,7 +315,7 @@ export const reproFile = z
       })
       .optional(),
     notes: facts<TicketNote>(
-      "Policies that are in none of the proxies that judge the request, and other oddities of the applied objects: TicketNote in harness/model/finding.ts.",
+      "Policies that are in none of the proxies that judge the request, and other oddities of the applied objects: TicketNote in harness/model/cause.ts.",
     ),
     differences: facts<Difference>(
       "Differences from the ticket (Difference in harness/model/ticket.ts); those that decide, or may, come first.",

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ApiWarning } from "../mesh/api-warnings.ts";
 import { contradicts, type Decision, type Field, type RuleFact } from "../model/explanation.ts";
-import type { TicketNote } from "../model/finding.ts";
+import type { TicketNote } from "../model/cause.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
@@ -87,6 +87,7 @@ export function readAnswer(
     ...portsOf(ticket, translation, main),
     ...endpointsOf(translation, main),
     ...timesOf(translation, at, seen),
+    ...passageOf(translation, main),
     ...(seen === undefined || isSeen(main.got, seen)
       ? []
       : [
@@ -245,6 +246,14 @@ function portsOf({ objects }: Ticket, { topology }: Translation, { explanation }
     if (!/"(not)?ports":|"destination\.port"/i.test(JSON.stringify(object.spec))) return [];
     return [{ kind: "gateway-port", object: refOf(object), here, decides: open ? "unknown" : "no" }];
   });
+}
+
+/** What the workload answers, and what a client's own tunnel brings, must have passed the waypoint. */
+function passageOf({ topology: { passage } }: Translation, { got, passed }: Observation): Difference[] {
+  if (passage?.kind !== "through" || passed !== false) return [];
+  if (!passage.tunnel && got.by !== "workload") return [];
+  const { namespace, name } = passage.waypoint;
+  return [{ kind: "not-through", waypoint: `${namespace}/${name}`, decides: "unknown" }];
 }
 
 /** A mesh without a pod for the request answers 503; if the pods are assumed, the ticket's may be there. */

@@ -41,6 +41,8 @@ function callers({ sender, from, way = TO_SERVICE, policies = [], workloads = []
     ...{ policies, workloads, differences, fallback: "shop" },
     namespaces: new Map(Object.entries(namespaces)),
     nsOf: ({ metadata }: TicketObject) => metadata.namespace ?? "shop",
+    withMode: (caller: Caller) => caller,
+    isOpen: () => false,
   };
   const { caller, others } = callersOf(request, { from }, way, known);
   const [why] = differences;

@@ -1,7 +1,7 @@
 /** The client of a ticket's request, other possible clients, and the fields of a client that rules compare. */
 
 import type { Caller, Difference } from "../model/ticket.ts";
-import type { ObjectRef } from "../model/finding.ts";
+import type { Labels, ObjectRef } from "../model/finding.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { sorted, type Workload } from "./services.ts";
 import type { Topology, TopologyOptions, Way } from "./topology.ts";
@@ -32,6 +32,10 @@ export interface Known {
   readonly namespaces: ReadonlyMap<string, { sidecars: boolean }>;
   readonly fallback: string;
   readonly differences: Difference[];
+  /** A pod with its mode, where the ticket has anything of ambient mode. */
+  readonly withMode: (caller: Caller, labels?: Labels) => Caller;
+  /** Whether the ticket does not show if a namespace is in ambient mode, which then counts. */
+  readonly isOpen: (namespace: string) => boolean;
 }
 
 export function callersOf(
@@ -40,8 +44,13 @@ export function callersOf(
   way: Way,
   known: Known,
 ): Pick<Topology, "caller" | "others"> {
-  const { policies, workloads, namespaces, fallback, differences } = known;
-  const told = (caller: Caller, because: Extract<Difference, { kind: "caller" }>["because"]): Caller => {
+  const { policies, workloads, namespaces, fallback, differences, withMode, isOpen } = known;
+  const told = (
+    given: Caller,
+    because: Extract<Difference, { kind: "caller" }>["because"],
+    labels?: Labels,
+  ): Caller => {
+    const caller = given.kind === "gateway" || given === WITHOUT_SIDECAR ? given : withMode(given, labels);
     differences.push({ kind: "caller", caller, because, decides: "no" });
     return caller;
   };
@@ -60,7 +69,7 @@ export function callersOf(
         { kind: "pod", namespace: askedNs, serviceAccount: askedSa, sidecar: sidecarsIn(askedNs) ?? true },
         "asked",
       ),
-      others: [],
+      others: isOpen(askedNs) ? [{ caller: WITHOUT_SIDECAR, open: "ambient" }] : [],
     };
   const identities = policies.flatMap((one) => identitiesOf(one));
   const matters = policies.some((one) => looksAtIdentity(one));
@@ -84,13 +93,14 @@ export function callersOf(
         sidecar,
       },
       "command",
+      pod?.labels,
     );
     const known = pod !== undefined || sidecarsIn(space) !== undefined || proxyItself;
-    const sameSpace: Caller = { kind: "pod", namespace: space, serviceAccount: "other", sidecar: true };
+    const sameSpace = withMode({ kind: "pod", namespace: space, serviceAccount: "other", sidecar: true });
     return {
       caller,
       others: [
-        ...(known ? [] : [{ caller: { ...WITHOUT_SIDECAR }, open: "sidecar" as const }]),
+        ...(known && !isOpen(space) ? [] : [{ caller: { ...WITHOUT_SIDECAR }, open: "sidecar" as const }]),
         ...(pod === undefined && policies.some((one) => looksAtIdentity(one, true))
           ? [{ caller: sameSpace, open: "identity" as const }]
           : []),

@@ -1,10 +1,12 @@
 /** Finds why a ticket's request got its answer: the first explanation that fits. */
 
 import type { Condition, Decision, Explanation, Reason } from "../model/explanation.ts";
-import type { Cause } from "../model/finding.ts";
+import type { Cause } from "../model/cause.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Observation } from "../model/ticket.ts";
+import { isForWaypoint } from "./services.ts";
 import type { Ticket, Translation } from "./ticket.ts";
+import { refOf } from "./understood.ts";
 
 export interface Evidence {
   /** The proxy config's explanation of the ticket's request, even if it is undecided. */
@@ -21,6 +23,7 @@ export interface Evidence {
 export function findCause(evidence: Evidence): Cause {
   return (
     whyElsewhere(evidence) ??
+    whyPast(evidence) ??
     whyAuthorizer(evidence) ??
     whyKeys(evidence) ??
     whyAudience(evidence) ??
@@ -37,6 +40,22 @@ export function findCause(evidence: Evidence): Cause {
 function whyElsewhere({ main, translation: { topology } }: Evidence): Cause | undefined {
   if (topology.way.kind !== "egress" || main.got.by !== "workload") return undefined;
   return { kind: "leaves-mesh", host: topology.way.host };
+}
+
+/** No policy of a waypoint holds for a request that does not pass one. */
+function whyPast({ main, translation: { topology }, ticket: { objects } }: Evidence): Cause | undefined {
+  const { passage } = topology;
+  const policies = objects.filter((one) => isForWaypoint(one, objects));
+  if (passage?.kind !== "past" || main.got.by !== "workload") return undefined;
+  // Where nothing is for a waypoint, something else may be the cause.
+  if (policies.length === 0 && passage.waypoint === undefined) return undefined;
+  const nameOf = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string =>
+    `${namespace}/${name}`;
+  return {
+    ...{ kind: "bypasses-waypoint", service: nameOf(passage.service), because: passage.because },
+    ...(passage.waypoint && { waypoint: nameOf(passage.waypoint) }),
+    policies: policies.map((one) => ({ ...refOf(one), namespace: one.metadata.namespace ?? topology.fallback })),
+  };
 }
 
 /** Envoy's own details name the filter: the answer is not another filter's of the same status. */

@@ -3,14 +3,13 @@
  * in its own namespace and on its own ports.
  */
 
-import { GATEWAY_API_GROUP, isOfGatewayApiGroup } from "../model/target.ts";
+import { GATEWAY_API_GROUP } from "../model/target.ts";
 import type { Difference } from "../model/ticket.ts";
-import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { fitsHost, sorted, virtualRoutesOf, type RouteTo } from "./services.ts";
 import { STAND_IN } from "./stand-in.ts";
 import type { TicketObject } from "./ticket.ts";
-import { isKind, isOfGatewayApi, isPolicy, refOf, targetsIn } from "./understood.ts";
+import { isKind, isOfGatewayApi, refOf } from "./understood.ts";
 
 /** The listener of a Gateway that a request goes to. */
 export interface ApiGateway {
@@ -49,77 +48,15 @@ function listenersOf({ spec }: TicketObject): readonly Listener[] {
   return (spec?.["listeners"] ?? []) as readonly Listener[];
 }
 
-function isRoute(object: TicketObject): boolean {
+export function isRoute(object: TicketObject): boolean {
   return ROUTES.some((kind) => isOfGatewayApi(object, kind));
 }
 
 /** The Gateways that a route names as its parents. */
-function parentsOf({ spec }: TicketObject): Ref[] {
+export function parentsOf({ spec }: TicketObject): Ref[] {
   return ((spec?.["parentRefs"] ?? []) as Ref[]).filter(
     ({ group = GATEWAY_API_GROUP, kind = "Gateway" }) => group === GATEWAY_API_GROUP && kind === "Gateway",
   );
-}
-
-/** The Gateways that a policy names in its targetRefs. */
-function targetGatewaysOf(policy: TicketObject): string[] {
-  return targetsIn(policy).flatMap(({ group, kind, name }) =>
-    group === GATEWAY_API_GROUP && kind === "Gateway" ? [name] : [],
-  );
-}
-
-/**
- * The ticket's objects, with a Gateway where routes or policies name one and the ticket has none, and without what istiod makes for a
- * Gateway, which it makes again.
- */
-export function withGateways(objects: readonly TicketObject[]): {
-  readonly objects: readonly TicketObject[];
-  readonly differences: readonly Difference[];
-} {
-  const shown = objects.filter((object) => object.kind === "Gateway" && isOfGatewayApiGroup(object));
-  if (shown.length === 0) return withAssumed(objects);
-  const differences: Difference[] = [];
-  const kept = objects.filter((object) => {
-    const { kind, metadata, apiVersion } = object;
-    const made = shown.some(
-      (gateway) =>
-        ["Deployment", "Service", "ServiceAccount", "HorizontalPodAutoscaler", "PodDisruptionBudget"].includes(kind) &&
-        metadata.namespace === gateway.metadata.namespace &&
-        metadata.name === `${gateway.metadata.name}-istio`,
-    );
-    const pod = kind === "Pod" && metadata.labels?.[GATEWAY_NAME] !== undefined;
-    if (made || pod)
-      differences.push({
-        ...{ kind: "object-left-out", object: refOf(object), apiVersion, because: "made-by-istiod", decides: "no" },
-      });
-    return !made && !pod;
-  });
-  return { objects: kept, differences };
-}
-
-function withAssumed(objects: readonly TicketObject[]): ReturnType<typeof withGateways> {
-  const byRoute = sorted(objects.filter(isRoute)).flatMap((route) =>
-    parentsOf(route).map(({ name, namespace = route.metadata.namespace }) => ({ name, namespace, sure: true })),
-  );
-  const byPolicy = sorted(objects.filter((object) => isPolicy(object))).flatMap((policy) =>
-    targetGatewaysOf(policy).map((name) => ({ name, namespace: policy.metadata.namespace, sure: false })),
-  );
-  // A policy may be in the wrong namespace, and traffic shows that a route is not.
-  const named = byRoute.length > 0 ? byRoute : byPolicy;
-  const unique = [...new Map(named.map((one) => [`${one.namespace}/${one.name}`, one])).values()];
-  const made = unique.map(({ name, namespace }): TicketObject => ({
-    ...{ apiVersion: `${GATEWAY_API_GROUP}/v1`, kind: "Gateway" },
-    metadata: { name, ...(namespace !== undefined && { namespace }) },
-    spec: {
-      gatewayClassName: "istio",
-      listeners: [{ name: "http", port: 80, protocol: "HTTP", allowedRoutes: { namespaces: { from: "All" } } }],
-    },
-  }));
-  return {
-    objects: [...objects, ...made],
-    differences: made.map((gateway, index) => ({
-      ...{ kind: "gateway-assumed", object: refOf(gateway), decides: unique[index]!.sure ? "no" : "unknown" },
-    })),
-  };
 }
 
 /** Where routes of both kinds go. */

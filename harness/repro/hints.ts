@@ -8,11 +8,14 @@ import {
   inCluster,
   isAtApiGateway,
   isAtGateway,
+  isForWaypoint,
   isOf,
   selectorOf,
   targetPortsOf,
 } from "./services.ts";
 import type { Topology } from "./topology.ts";
+import { isWaypoint } from "../model/waypoint.ts";
+import { waypointHints } from "./waypoints.ts";
 import type { JwtRule } from "./issuers.ts";
 import type { Ticket, TicketObject } from "./ticket.ts";
 import { groupOf, isKind, isPolicy, refOf } from "./understood.ts";
@@ -85,7 +88,11 @@ export function hintsOf(
     if (isAtGateway(object, objects) && !isAtApiGateway(object) && nsOf(object) !== ROOT_NAMESPACE)
       add({ kind: "other-namespace", object: refOf(object), needed: "the gateway's" });
     for (const gateway of objects.filter((one) => one.kind === "Gateway" && isOfGatewayApiGroup(one)))
-      if (nsOf(gateway) !== nsOf(object) && nsOf(object) !== ROOT_NAMESPACE)
+      if (
+        (!isWaypoint(gateway) || isForWaypoint(object, [gateway])) &&
+        nsOf(gateway) !== nsOf(object) &&
+        nsOf(object) !== ROOT_NAMESPACE
+      )
         add({ kind: "other-namespace", object: refOf(object), needed: nsOf(gateway) });
     const all = ((spec["rules"] ?? []) as (Rule | null)[]).filter((rule) => rule !== null);
     for (const rule of all) {
@@ -112,7 +119,9 @@ export function hintsOf(
       for (const { operation = {} } of rule.to ?? []) {
         for (const method of (operation["methods"] ?? []).map(String))
           if (method.includes("/")) add({ kind: "grpc-method", method });
-        for (const port of (operation["ports"] ?? []).map(Number)) servicePort(object, port, chosen);
+        // At a waypoint ports are those of the Service.
+        for (const port of isForWaypoint(object, objects) ? [] : (operation["ports"] ?? []).map(Number))
+          servicePort(object, port, chosen);
         for (const [field, values = []] of Object.entries(operation))
           for (const value of values.map(String))
             if (/.\*./.test(value) && !(/paths$/i.test(field) && /\{/.test(value)))
@@ -155,6 +164,7 @@ export function hintsOf(
       (way.kind === "service" && /^(tcp|tls|https|mongo|mysql|redis)(-|$)/.test(way.port.name ?? ""));
     if (raw && fields.length > 0) add({ kind: "tcp-drops-http", object: refOf(object), fields });
   }
+  for (const hint of waypointHints(objects, topology, nsOf)) add(hint);
   return hints;
 
   /** A port of the Service that is not a port of the container. */

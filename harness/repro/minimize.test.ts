@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Cause } from "../model/finding.ts";
+import type { Cause } from "../model/cause.ts";
 import { minimize, sameAnswer, type Outcome } from "./minimize.ts";
 import type { TicketObject } from "./ticket.ts";
 

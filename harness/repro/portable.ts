@@ -35,6 +35,7 @@ export function portable({
   const { way, caller } = topology;
   if (secured) return { why: "a scenario sends no HTTPS" };
   if (way.kind === "egress") return { why: "a scenario does not send to hosts outside of the cluster" };
+  if (topology.passage !== undefined) return { why: "the namespaces of a scenario have no labels for waypoints" };
   const gateway = way.kind === "gateway" ? way.api : undefined;
   const home = way.kind === "service" ? way.service.namespace : (gateway ?? topology.workloads[0])?.namespace;
   const spaces = new Set([

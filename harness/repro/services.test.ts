@@ -124,7 +124,7 @@ describe("what a ticket does not show", () => {
       selecting("{ tier: y }", "name: d, namespace: shop"),
     ];
     const service = { ...SHOP, object: object("Service", "{}"), ports: [{ port: 80, targetPort: 8080 }] };
-    const found = podsOf(service, policies, nsOf, new Map([["shop", { sidecars: false }]]), differences);
+    const found = podsOf(service, policies, nsOf, () => false, differences);
     assert.deepEqual(found.labels, { app: "shop", version: "v1" });
     assert.deepEqual([found.sidecar, found.ports], [false, [{ containerPort: 8080 }]]);
     assert.deepEqual(

@@ -6,6 +6,7 @@ import type { Difference } from "../model/ticket.ts";
 import { isKind, isNamespaced, isPolicy, podSpecOf, refOf, targetsIn } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 import { GATEWAY_LABELS, ROOT_NAMESPACE } from "../model/cluster.ts";
+import { isWaypoint } from "../model/waypoint.ts";
 
 export interface ServicePort {
   readonly name?: string;
@@ -151,7 +152,7 @@ export function podsOf(
   service: Service,
   policies: readonly TicketObject[],
   nsOf: (object: TicketObject) => string,
-  namespaces: ReadonlyMap<string, { sidecars: boolean }>,
+  injected: (namespace: string) => boolean,
   differences: Difference[],
 ): Workload {
   const labels: Record<string, string> = { ...service.selector };
@@ -170,7 +171,7 @@ export function podsOf(
     }
   return {
     ...{ namespace: service.namespace, of: `the pods of Service ${service.name}`, name: service.name, labels },
-    ...{ annotations: {}, serviceAccount: "default", sidecar: namespaces.get(service.namespace)?.sidecars ?? true },
+    ...{ annotations: {}, serviceAccount: "default", sidecar: injected(service.namespace) },
     ports: service.ports.map(({ name, port, targetPort }) => ({
       ...(typeof targetPort === "string" ? { name: targetPort } : name === undefined ? {} : { name }),
       containerPort: typeof targetPort === "number" ? targetPort : typeof targetPort === "string" ? 8080 + port : port,
@@ -187,9 +188,22 @@ export function isAtApiGateway(policy: TicketObject): boolean {
   return isPolicy(policy) && (targetsIn(policy).length > 0 || GATEWAY_NAME in selectorOf(policy));
 }
 
+/** Whether a policy is for a waypoint, by its targets or by the label of a waypoint's pods. */
+export function isForWaypoint(policy: TicketObject, objects: readonly TicketObject[]): boolean {
+  if (!isPolicy(policy)) return false;
+  const named = (name: string | undefined): boolean =>
+    objects.some((one) => isWaypoint(one) && one.metadata.name === name);
+  return (
+    targetsIn(policy).some(
+      ({ kind, name }) => kind === "Service" || kind === "GatewayClass" || (kind === "Gateway" && named(name)),
+    ) || named(selectorOf(policy)[GATEWAY_NAME])
+  );
+}
+
 /** Whether a policy selects an ingress gateway, of either kind. */
 export function isAtGateway(policy: TicketObject, objects: readonly TicketObject[]): boolean {
   const chosen = Object.entries(selectorOf(policy));
+  if (isForWaypoint(policy, objects)) return false;
   if (isAtApiGateway(policy)) return true;
   if (chosen.length === 0 || !isPolicy(policy)) return false;
   const fits = (labels: Labels): boolean => chosen.every(([key, value]) => labels[key] === value);

@@ -11,6 +11,7 @@ import { isGateway } from "../model/target.ts";
 import { issueLeaf } from "../run/certificate.ts";
 import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
 import type { Session } from "../run/session.ts";
+import { untilNoneIsGone, untilSentThrough, waypointProgrammed } from "../run/waypoints.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { ApiGateway } from "./gateway-api.ts";
@@ -100,7 +101,27 @@ function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
 /** Maps the places of a scenario to the ticket's pods. */
 export function placed(session: Session, { topology, callers }: Translation, { request }: Ticket): Places {
   const { kube } = session;
-  const { way, services, workloads, others, routed } = topology;
+  const { way, services, workloads, others, routed, passage } = topology;
+  /** The waypoint that the request passes before what it is sent to. */
+  const through = async (target: Target): Promise<Target> => {
+    if (passage?.kind !== "through") return target;
+    const { waypoint, serves, service, port, tunnel } = passage;
+    const { namespace, name } = waypoint;
+    await waypointProgrammed(kube, namespace, name);
+    const pods = await readyPods(kube, namespace, `${GATEWAY_NAME}=${name}`);
+    const proxies = pods.map((pod) => ({ ...proxyOf(pod), serves }));
+    if (proxies.length === 0)
+      throw new MeshproofError("ERR_WORKLOAD_NOT_READY", `the waypoint ${namespace}/${name} has no ready pod`);
+    await untilNoneIsGone(kube, target.proxies, service.namespace);
+    await untilSentThrough(kube, target.proxies, proxies);
+    return {
+      ...{ ...target, proxies: [...proxies, ...target.proxies] },
+      through: {
+        ...{ name: `waypoint/${name}`, proxies },
+        ...(tunnel && { fromClient: `outbound|${port}||${service.name}.${service.namespace}.svc.cluster.local` }),
+      },
+    };
+  };
   const toService = async (service: Service, port: ServicePort, named: boolean): Promise<Target> => {
     const judging =
       named && routed.length > 0 && way.kind === "service" && way.service === service ? routed : [service];
@@ -163,12 +184,14 @@ export function placed(session: Session, { topology, callers }: Translation, { r
           (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat(),
         );
         const authority = request.authority ?? "ticket.example";
-        return way.tls
-          ? {
-              ...{ ...found, behind, url: `https://${authority}` },
-              ...{ connectTo: `${service}:${way.api?.port ?? 443}`, port: way.api?.port ?? 8443 },
-            }
-          : { ...found, behind };
+        return await through(
+          way.tls
+            ? {
+                ...{ ...found, behind, url: `https://${authority}` },
+                ...{ connectTo: `${service}:${way.api?.port ?? 443}`, port: way.api?.port ?? 8443 },
+              }
+            : { ...found, behind },
+        );
       }
       if (way.kind === "egress") {
         const [pod] = await readyPods(kube, session.handle.outsideNamespace, `${STAND_IN_LABEL}=ticket-elsewhere`);
@@ -185,7 +208,8 @@ export function placed(session: Session, { topology, callers }: Translation, { r
       const service = main?.service ?? services.find((one) => one.name === name);
       if (service === undefined)
         throw new MeshproofError("ERR_SCENARIO_INVALID", `there is no Service ${name} to send to`);
-      return await toService(service, main?.port ?? service.ports[0] ?? { port: 80 }, true);
+      const target = await toService(service, main?.port ?? service.ports[0] ?? { port: 80 }, true);
+      return main === undefined ? target : await through(target);
     },
   };
 }

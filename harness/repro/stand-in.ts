@@ -4,7 +4,13 @@ import { stringify } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import type { Caller } from "../model/ticket.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort, type Workload } from "./services.ts";
+import type { Labels } from "../model/finding.ts";
+import { INGRESS_USES, USES, USES_NAMESPACE } from "../model/waypoint.ts";
+import type { TicketObject } from "./ticket.ts";
 import type { Topology } from "./topology.ts";
+import { tunnelManifests } from "./tunnel.ts";
+import { isKind } from "./understood.ts";
+import type { WaypointRef } from "./waypoints.ts";
 
 /** Name of their folder in scenarios/workloads. */
 export const STAND_IN = "ticket";
@@ -43,19 +49,21 @@ export function imageIn(text: string): string {
 
 /** @param ports ports that use TLS, as `namespace/service:port` */
 export function standIns(
-  { namespaces, services, workloads, way }: Topology,
+  { namespaces, services, workloads, way, passage }: Topology,
   callers: readonly Caller[],
   keySets: readonly KeySet[],
   tls: (service: Service, port: ServicePort) => boolean,
   image: string,
+  objects: readonly TicketObject[],
 ): object[] {
   const made: object[] = [];
-  for (const [name, { sidecars }] of namespaces)
-    made.push({
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name, labels: { "istio-injection": sidecars ? "enabled" : "disabled" } },
-    });
+  const tunnel = passage?.kind === "through" && passage.tunnel ? passage.waypoint : undefined;
+  for (const [name, { sidecars }] of namespaces) {
+    // Each pod says itself whether it has a sidecar, unless its namespace says that none has.
+    const wanted = sidecars || (tunnel && callers.some((one) => one.ambient && one.namespace === name));
+    const labels = { "istio-injection": wanted ? "enabled" : "disabled", ...waypointLabelsOf(name, objects) };
+    made.push({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
+  }
   for (const service of services) made.push(serviceManifest(service));
   for (const [index, workload] of workloads.entries()) {
     const own = services.filter((service) => isOf(service, workload));
@@ -110,7 +118,8 @@ export function standIns(
         },
       },
     );
-  for (const [index, caller] of callers.entries()) made.push(...callerManifests(`ticket-caller-${index + 1}`, caller));
+  for (const [index, caller] of callers.entries())
+    made.push(...callerManifests(`ticket-caller-${index + 1}`, caller, tunnel));
   return made;
 }
 
@@ -238,10 +247,25 @@ function accountOf(namespace: string, name: string): object[] {
   return name === "default" ? [] : [{ apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace } }];
 }
 
-function callerManifests(name: string, { namespace, serviceAccount, sidecar }: Caller): object[] {
+/** What a namespace says about the waypoint of its Services. */
+function waypointLabelsOf(name: string, objects: readonly TicketObject[]): Labels {
+  const shown = objects.find((one) => isKind(one, "Namespace") && one.metadata.name === name)?.metadata.labels ?? {};
+  return Object.fromEntries(
+    Object.entries(shown).filter(([label]) => [USES, USES_NAMESPACE, INGRESS_USES].includes(label)),
+  );
+}
+
+/** @param waypoint where a client in ambient mode sends to */
+function callerManifests(
+  name: string,
+  { namespace, serviceAccount, sidecar, ambient }: Caller,
+  waypoint: WaypointRef | undefined,
+): object[] {
   const own = { [CALLER_LABEL]: name };
+  const tunnel = ambient ? waypoint : undefined;
   return [
     ...accountOf(namespace, serviceAccount),
+    ...(tunnel === undefined ? [] : tunnelManifests(name, namespace, own, tunnel)),
     {
       apiVersion: "apps/v1",
       kind: "Deployment",
@@ -249,7 +273,7 @@ function callerManifests(name: string, { namespace, serviceAccount, sidecar }: C
       spec: {
         selector: { matchLabels: own },
         template: {
-          metadata: { labels: { ...own, ...injected(sidecar) } },
+          metadata: { labels: { ...own, ...injected(sidecar || tunnel !== undefined) } },
           spec: {
             serviceAccountName: serviceAccount,
             terminationGracePeriodSeconds: 1,

@@ -24,6 +24,7 @@ import {
   type Workload,
 } from "./services.ts";
 import { openSidecars } from "./sidecars.ts";
+import { isAmbientTicket, modeOf, passageOf, type Passage } from "./waypoints.ts";
 import { isKind, isOfGatewayApi, isPolicy } from "./understood.ts";
 import type { TicketObject } from "./ticket.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
@@ -46,7 +47,7 @@ export interface Topology {
   /** Other possible clients and paths of the request. */
   readonly others: readonly {
     readonly caller: Caller;
-    readonly open: "identity" | "sidecar" | "way";
+    readonly open: "identity" | "sidecar" | "ambient" | "way";
     readonly to?: Service;
   }[];
   readonly services: readonly Service[];
@@ -63,6 +64,8 @@ export interface Topology {
   /** The host for a request without one. */
   readonly host?: string;
   readonly differences: readonly Difference[];
+  /** How the request comes to its Service, in a ticket of ambient mode. */
+  readonly passage?: Passage;
 }
 
 export interface TopologyOptions {
@@ -85,7 +88,10 @@ export function topologyOf(
   const namespaces = new Map<string, { sidecars: boolean }>();
   for (const object of objects)
     if (isKind(object, "Namespace")) namespaces.set(object.metadata.name, { sidecars: hasSidecars(object) });
-  const workloads = workloadsOf(objects, nsOf, (namespace) => namespaces.get(namespace)?.sidecars ?? true);
+  // In a mesh in ambient mode pods have no sidecar, unless the ticket shows that they have.
+  const ambient = isAmbientTicket(objects);
+  const injected = (namespace: string): boolean => namespaces.get(namespace)?.sidecars ?? !ambient;
+  const workloads = workloadsOf(objects, nsOf, injected);
   const services: Service[] = sorted(objects.filter((object) => isKind(object, "Service"))).flatMap((object) => {
     const selector = (object.spec?.["selector"] ?? {}) as Record<string, string>;
     if (nsOf(object) === ROOT_NAMESPACE && /ingress|istiod/.test(JSON.stringify([object.metadata.name, selector])))
@@ -197,7 +203,7 @@ export function topologyOf(
   for (const service of services)
     if (!workloads.some((one) => isOf(service, one)))
       for (const subset of subsetsOf(objects, service, nsOf)) {
-        const pods = podsOf(service, policies, nsOf, namespaces, differences);
+        const pods = podsOf(service, policies, nsOf, injected, differences);
         workloads.push({ ...pods, labels: { ...pods.labels, ...subset } });
       }
   const routed =
@@ -232,10 +238,25 @@ export function topologyOf(
     // Behind a gateway the sender is outside of the mesh.
     fallback: way.kind === "service" ? way.service.namespace : (near ?? (way.kind === "gateway" ? fallback : home())),
     differences,
+    withMode: (one, labels) => {
+      const mode = ambient ? modeOf(objects, one.namespace, labels) : "other";
+      return mode === "other" ? one : { ...one, sidecar: false, ambient: true };
+    },
+    isOpen: (namespace) => ambient && modeOf(objects, namespace) === "unknown",
   });
   const used = workloads.filter((one) => reached.some((service) => isOf(service, one)));
-  const open = way.kind === "gateway" ? openSidecars(used, objects, nsOf) : [];
+  const open = way.kind === "gateway" && !ambient ? openSidecars(used, objects, nsOf) : [];
+  const asking =
+    way.kind === "gateway"
+      ? services.filter(
+          (one) =>
+            one === direct ||
+            routes.some(({ gateway, destination, namespace }) => gateway && find(destination, namespace) === one),
+        )
+      : services.filter((one) => way.kind === "service" && way.service === one);
+  const passage = passageOf({ objects, nsOf, way, caller, services, asked: asking, workloads: used, differences });
   return {
+    ...(passage && { passage }),
     ...{ way, caller, services, routed: [...new Set(routed)], fallback, differences },
     ...(host !== undefined && { host }),
     others: [
@@ -248,9 +269,7 @@ export function topologyOf(
     workloads: used.map((one) => (open.includes(one) ? { ...one, sidecar: options.sidecars ?? true } : one)),
     namespaces: new Map(
       [...spaces, caller.namespace, ...services.map(({ namespace }) => namespace)].flatMap((name) =>
-        name === "" || name === ROOT_NAMESPACE
-          ? []
-          : [[name, { sidecars: namespaces.get(name)?.sidecars ?? true }] as const],
+        name === "" || name === ROOT_NAMESPACE ? [] : [[name, { sidecars: injected(name) }] as const],
       ),
     ),
   };

@@ -286,7 +286,10 @@ describe("what is not understood", () => {
       "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: istio, namespace: istio-system }\ndata: { mesh: 'a: b' }",
   }))
     it(`may decide: ${name}`, () =>
-      assert.match(unknown(yaml).join(), /^(object-left-out|field-left-out|mesh-setting) unknown/));
+      assert.match(
+        unknown(yaml).join(),
+        /^(object-left-out|field-left-out|mesh-setting|waypoint-open|ztunnel) unknown/,
+      ));
 
   it("may decide: an option of curl", () =>
     assert.deepEqual(

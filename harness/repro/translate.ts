@@ -2,13 +2,15 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { isOfGatewayApiGroup } from "../model/target.ts";
+import { isWaypoint } from "../model/waypoint.ts";
 import { redactValue } from "../safe/redact.ts";
 import type { Labels } from "../model/finding.ts";
 import type { Expectation } from "../model/scenario.ts";
 import type { Difference, JwksState } from "../model/ticket.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { AUTHORIZER, withAuthorizer } from "./authorizer.ts";
-import { nameOfGateway, routesOf, routeToAll, settleGateway, withGateways } from "./gateway-api.ts";
+import { nameOfGateway, routesOf, routeToAll, settleGateway } from "./gateway-api.ts";
+import { withGateways } from "./shown-gateways.ts";
 import { hintsOf } from "./hints.ts";
 import { issuerFileOf, issuersOf, otherKeysOf, rewriteRules, slug, type JwtRule, type MadeIssuer } from "./issuers.ts";
 import { defaultRoute, originatesTls, settleAtGateway, settleEntry, settleServers } from "./settle.ts";
@@ -86,7 +88,7 @@ export function translate(given: Ticket): Translation {
       differences.push(...rewritten.differences);
     }
     const extra: Pick<TicketObject["metadata"], "labels" | "annotations"> = {};
-    if (isOfGatewayApi(object, "Gateway")) {
+    if (isOfGatewayApi(object, "Gateway") || isWaypoint(object)) {
       const settled = settleGateway(object, namespace, differences);
       Object.assign(extra, settled.metadata);
       for (const one of settled.secrets) secrets.set(`${one.namespace}/${one.name}`, one);
@@ -158,7 +160,7 @@ export function translate(given: Ticket): Translation {
   const own = places
     .filter(({ caller }) => caller.kind === "pod" && caller.namespace !== "meshproof-outside")
     .map(({ caller }) => caller);
-  const made = standIns(topology, own, keySets, speaksTls, ticket.image);
+  const made = standIns(topology, own, keySets, speaksTls, ticket.image, objects);
   for (const { of, labels, ports, sidecar } of topology.workloads)
     differences.push({
       kind: "stand-in",
@@ -240,6 +242,7 @@ export function translate(given: Ticket): Translation {
       const features = [
         ...(gateway && !ofGatewayApi ? ["ingress-gateway"] : []),
         ...(applied.some(({ object }) => isOfGatewayApiGroup(object)) ? ["gateway-api"] : []),
+        ...(applied.some(({ object }) => isWaypoint(object)) ? ["waypoint"] : []),
         ...(fetches ? ["outside-host"] : []),
         ...(set ? ["mesh-setting"] : []),
       ];
@@ -295,7 +298,7 @@ function placesOf({ caller, others }: Topology): Translation["callers"] {
   return [
     main,
     ...others.map(({ caller: one }) => ({
-      place: one.sidecar ? ("neighbour" as const) : ("outside" as const),
+      place: one.sidecar || one.ambient ? ("neighbour" as const) : ("outside" as const),
       caller: one,
     })),
   ];

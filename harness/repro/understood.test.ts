@@ -31,8 +31,8 @@ describe("what is understood of a ticket", () => {
     assert.deepEqual(open(POLICY("https://idp.example/{*}/$metadata")), []);
   });
 
-  it("knows that pods in ambient mode, and gateways with a config of their own, are not stand-ins", () => {
-    assert.deepEqual(open(PODS({ labels: { "istio.io/dataplane-mode": "ambient" } })), ["field-left-out unknown"]);
+  it("knows that gateways with a config of their own are not stand-ins, and that pods in ambient mode may be behind a waypoint", () => {
+    assert.deepEqual(open(PODS({ labels: { "istio.io/dataplane-mode": "ambient" } })), ["waypoint-open unknown"]);
     const labels = { istio: "ingressgateway" };
     const annotations = { "proxy.istio.io/config": "{}" };
     assert.deepEqual(open(PODS({ labels, annotations })), ["field-left-out unknown"]);

@@ -6,8 +6,10 @@
 import type { PolicyTarget } from "../model/attachment.ts";
 import { GATEWAY_API_GROUP, isOfGatewayApiGroup } from "../model/target.ts";
 import type { Difference, LeftOut } from "../model/ticket.ts";
+import { INGRESS_USES, isWaypoint, MODE, USES, USES_NAMESPACE, WAYPOINT_FOR } from "../model/waypoint.ts";
 import { targetsOf } from "../verdict/attachment.ts";
 import type { ObjectRef } from "../model/finding.ts";
+import { notServed } from "./gateway-fields.ts";
 import type { TicketObject } from "./ticket.ts";
 
 /** Kinds that are applied unchanged: the API server and the mesh read every field. */
@@ -58,9 +60,9 @@ export function isKind(object: TicketObject, kind: string): boolean {
   return object.kind === kind && !isOfGatewayApiGroup(object) && (isApplied(object) || isIn(WORKLOADS, object));
 }
 
-/** Like {@link isKind}, for kinds of the Gateway API. */
+/** Like {@link isKind}, for kinds of the Gateway API; a waypoint is not a gateway. */
 export function isOfGatewayApi(object: TicketObject, kind: string): boolean {
-  return object.kind === kind && isOfGatewayApiGroup(object) && isApplied(object);
+  return object.kind === kind && isOfGatewayApiGroup(object) && isApplied(object) && !isWaypoint(object);
 }
 
 /** Whether an object that is understood is in a namespace. */
@@ -104,9 +106,7 @@ function whyLeftOut(object: TicketObject): LeftOut | undefined {
   if (isIn(WORKLOADS, object)) return undefined;
   if (!isIn(APPLIED, object)) return group === "install.istio.io" ? undefined : "not-supported";
   if (isForEgress(object)) return "egress-gateway";
-  // These are targets of waypoints.
-  if (targetsIn(object).some((target) => /^(Service|ServiceEntry|GatewayClass)$/.test(target.kind)))
-    return "target-ref";
+  if (targetsIn(object).some((target) => target.kind === "ServiceEntry")) return "target-ref";
   if (isCustom(object) && object.scripted !== true) return "external-authorizer";
   // A filter that calls another service, or that is downloaded, needs something that is not in the ticket.
   if (
@@ -125,12 +125,16 @@ export function targetsIn({ spec }: TicketObject): readonly PolicyTarget[] {
 /** Why an object of the Gateway API is not in the cluster. */
 function whyNotGateway(object: TicketObject): LeftOut | undefined {
   const { kind, metadata, spec = {} } = object;
-  // istiod makes both.
-  if (kind === "GatewayClass" && /^istio(-waypoint)?$/.test(metadata.name)) return "irrelevant";
+  // istiod makes both; a label on it is for all waypoints.
+  if (
+    kind === "GatewayClass" &&
+    /^istio(-waypoint)?$/.test(metadata.name) &&
+    metadata.labels?.[WAYPOINT_FOR] === undefined
+  )
+    return "irrelevant";
   if (!isIn(APPLIED, object)) return "gateway-api";
   if (kind !== "Gateway") return undefined;
-  if (spec["gatewayClassName"] === "istio-waypoint") return "waypoint";
-  if (spec["gatewayClassName"] !== "istio") return "gateway-class";
+  if (spec["gatewayClassName"] !== "istio" && !isWaypoint(object)) return "gateway-class";
   return spec["addresses"] === undefined ? undefined : "gateway-addresses";
 }
 
@@ -174,34 +178,18 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
     if (isMeshSetting(object)) return [];
     const fields = [
       ...unknownLabels(object),
-      ...(isApplied(object) ? (isOfGatewayApi(object, "Gateway") ? notServed(object) : []) : unknownFields(object)),
+      ...(isApplied(object)
+        ? isOfGatewayApi(object, "Gateway") || isWaypoint(object)
+          ? notServed(object)
+          : []
+        : unknownFields(object)),
     ];
     return fields.map((field) => ({ kind: "field-left-out", object: refOf(object), field, decides: "unknown" }));
   });
 }
 
-/** What of a Gateway may decide and cannot be had here. */
-function notServed(object: TicketObject): string[] {
-  const { spec = {} } = object;
-  const infrastructure = (spec["infrastructure"] ?? {}) as { parametersRef?: unknown; annotations?: object };
-  return [
-    ...(infrastructure.parametersRef === undefined ? [] : ["spec.infrastructure.parametersRef"]),
-    ...Object.keys(infrastructure.annotations ?? {})
-      .filter((name) => name.includes("istio.io"))
-      .map((name) => `spec.infrastructure.annotations: ${name}`),
-    ...((spec["listeners"] ?? []) as { name: string; protocol: string; tls?: object }[]).flatMap(
-      ({ name, protocol, tls }) => [
-        ...(/^HTTPS?$/.test(protocol) ? [] : [`the listener ${name} (${protocol})`]),
-        ...Object.keys(tls ?? {})
-          .filter((field) => !["mode", "certificateRefs"].includes(field))
-          .map((field) => `tls.${field} of the listener ${name}`),
-      ],
-    ),
-    ...Object.keys(spec).flatMap((field) =>
-      ["gatewayClassName", "listeners", "infrastructure"].includes(field) ? [] : [`spec.${field}`],
-    ),
-  ];
-}
+/** What waypoints.ts reads, where it counts. */
+const AMBIENT_LABELS: readonly string[] = [USES, USES_NAMESPACE, INGRESS_USES, MODE];
 
 /** Labels and annotations that change how the mesh treats an object and are not applied; others are applied or have no effect. */
 function unknownLabels(object: TicketObject): string[] {
@@ -209,14 +197,21 @@ function unknownLabels(object: TicketObject): string[] {
   const known =
     /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|networking\.istio\.io\/service-type|topology\.istio\.io\/|istio\.io\/dry-run)/;
   const all = { ...labels, ...annotations };
+  // istiod reads them on pods, Services, namespaces and a waypoint's Gateway, and nowhere else.
+  const read =
+    isIn(WORKLOADS, object) && object.kind !== "ServiceAccount"
+      ? AMBIENT_LABELS
+      : isWaypoint(object)
+        ? [WAYPOINT_FOR]
+        : [];
   const own = Object.keys(all)
-    .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key))
+    .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key) && !read.includes(key))
     .map((key) => `metadata: ${key}=${all[key]}`);
   const pod = (object.spec?.["template"] as { metadata?: Partial<TicketObject["metadata"]> } | undefined)?.metadata;
   return pod === undefined ? own : [...own, ...unknownInPods(pod)];
 }
 
-/** Those of a pod template. A stand-in gets them; but it is not a gateway, and not in ambient mode. */
+/** Those of a pod template. A stand-in gets them; but it is not a gateway. */
 function unknownInPods({ labels = {}, annotations = {} }: Partial<TicketObject["metadata"]>): string[] {
   const gateway =
     /ingress/.test(`${labels["istio"]} ${labels["app"]}`) ||
@@ -224,7 +219,9 @@ function unknownInPods({ labels = {}, annotations = {} }: Partial<TicketObject["
   const all = { ...labels, ...annotations };
   return Object.keys(all)
     .filter(
-      (key) => /^istio\.io\/(dataplane-mode|.*use-waypoint)/.test(key) || (gateway && key === "proxy.istio.io/config"),
+      (key) =>
+        (/^istio\.io\/.*use-waypoint/.test(key) && !AMBIENT_LABELS.includes(key)) ||
+        (gateway && key === "proxy.istio.io/config"),
     )
     .map((key) => `spec.template.metadata: ${key}=${all[key]}`);
 }

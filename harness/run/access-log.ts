@@ -15,7 +15,8 @@ export interface AccessLog {
   follow(proxies: readonly Proxy[]): void;
   /** Remembers which proxies write about a request, one of them a line. Before it is looked for. */
   expect(userAgent: string, proxies: readonly Proxy[]): void;
-  find(userAgent: string): Logged;
+  /** @param proxies whose lines count; by default those that write about the request */
+  find(userAgent: string, proxies?: readonly Proxy[]): Logged;
   /** Waits until each of these requests has its line, or will have none, or until the limit: by default until Envoy must have written. */
   wait(userAgents: readonly string[], limitMs?: number): Promise<void>;
   /** Drops what was written about requests that begin like this. */
@@ -94,8 +95,7 @@ export function openAccessLog(runId: string, follow: Follow): AccessLog {
     }
   };
 
-  const find = (userAgent: string): Logged => {
-    const proxies = expected.get(userAgent) ?? [];
+  const find = (userAgent: string, proxies = expected.get(userAgent) ?? []): Logged => {
     for (const proxy of proxies) {
       const details = logs.get(keyOf(proxy))?.details.get(userAgent);
       if (details !== undefined) return { details };

@@ -41,6 +41,15 @@ export async function explain(
   };
   return await inLanes(answers, async ({ request, place, target, to, got }) => {
     const waypoint = target.through?.proxies[0];
+    const redacted = (one: Explanation): Explanation => mapTexts(one, (text) => mesh.tokens.redact(text));
+    const now = Math.floor(Date.now() / 1000);
+    const { fromClient } = target.through ?? {};
+    if (waypoint !== undefined && fromClient !== undefined) {
+      const config = await dumpOf(waypoint);
+      if (config === undefined || place.proxy === undefined) return undefined;
+      const sent = byHbone(named(request, got.userAgent ?? ""), place.proxy, trustDomainOf(config));
+      return redacted(explainRequest(config, { ...sent, cluster: fromClient }, now));
+    }
     const proxy = target.proxies.find(({ kind }) => kind !== "waypoint");
     if (proxy === undefined) return undefined;
     const config = await dumpOf(proxy);
@@ -50,10 +59,8 @@ export async function explain(
       ...toOracleRequest(sent, place, proxy, to, trustDomainOf(config)),
       ...(target.port !== undefined && { port: target.port }),
     };
-    const now = Math.floor(Date.now() / 1000);
     const said = explainRequest(config, asked, now);
     const { by, status } = got;
-    const redacted = (one: Explanation): Explanation => mapTexts(one, (text) => mesh.tokens.redact(text));
     const goesOn =
       said.decision.verdict === "admitted" &&
       (waypoint !== undefined || (proxy.kind === "gateway" && (by === "authentication" || by === "authorization")));
@@ -144,6 +151,16 @@ export function sentOn(asked: OracleRequest, gateway: Proxy, proxy: Proxy, trust
     proxied: true,
     byGateway: true,
     peer: identityOf(gateway, trustDomain),
+  };
+}
+
+/** The request as a client's proxy sends it by HBONE: ztunnel, or what plays it, reads no HTTP. */
+export function byHbone(request: WireRequest, sender: Proxy, trustDomain: string): OracleRequest {
+  const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
+  const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
+  return {
+    ...{ method: request.method, path, authority: host, protocol: request.protocol ?? "http/1.1" },
+    ...{ headers: request.headers, sourceIp: sender.ip, peer: identityOf(sender, trustDomain) },
   };
 }
 

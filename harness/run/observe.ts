@@ -48,23 +48,28 @@ export async function observe(
   const { outcomes } = await probe(mesh, requests, watchAnswers(), options);
   const agents = outcomes.map(({ got }) => got.userAgent ?? "");
   for (const [index, { target }] of requests.entries()) {
-    mesh.accessLog.expect(agents[index] ?? "", target.proxies);
+    // A line of the gateway's says nothing of the waypoint behind it, which may write later.
+    mesh.accessLog.expect(agents[index] ?? "", target.through?.proxies ?? target.proxies);
     if (target.proxies[0]) dump(target.proxies[0]).catch(() => undefined); // reported where it is awaited
   }
   await mesh.accessLog.wait(agents);
   const seen = requests.map((request, index) => {
     const { got, settled } = outcomes[index] as Seen;
     const { to } = request.spec.request;
-    return { ...request, to, settled, got: withDetails(got, mesh.accessLog.find(got.userAgent ?? ""), to) };
+    const { through, proxies } = request.target;
+    const agent = got.userAgent ?? "";
+    const passed = through && !("missing" in mesh.accessLog.find(agent, through.proxies));
+    return { ...request, to, settled, passed, got: withDetails(got, mesh.accessLog.find(agent, proxies), to) };
   });
   const said = await explain({ ...mesh, dump }, seen);
-  return seen.map(({ spec, request, tokens, got, settled, curl }, index): Observation => {
+  return seen.map(({ spec, request, tokens, got, settled, passed, curl }, index): Observation => {
     const { from, to, method } = spec.request;
     const explanation = said[index];
     return {
       request: { from, to, method, url: mesh.tokens.redact(request.url), tokens },
       got: { ...got, body: mesh.tokens.redact(got.body).slice(0, BODY_KEPT) },
       settled,
+      ...(passed !== undefined && { passed }),
       curl,
       ...(explanation !== undefined && { explanation }),
       ...(spec.cell && { cell: spec.cell }),

@@ -50,7 +50,12 @@ export interface Target {
   /** The gateway's: those of the workloads that may be behind it. */
   readonly behind: readonly Proxy[];
   /** The waypoint that requests must pass, also among {@link proxies}, before the gateway's. */
-  readonly through?: { readonly name: string; readonly proxies: readonly Proxy[] };
+  readonly through?: {
+    readonly name: string;
+    readonly proxies: readonly Proxy[];
+    /** The client's own proxy sends to it by HBONE: the Service and its port, as a cluster of a gateway is called. */
+    readonly fromClient?: string;
+  };
 }
 
 /** What names of scenarios mean in a cluster. */

@@ -9,12 +9,10 @@ import { askProxy } from "../mesh/proxy-dump.ts";
 import { readyPods, waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { HBONE_PORT, USES, USES_NAMESPACE } from "../model/waypoint.ts";
 import { GATEWAY_NAME, type Served } from "../verdict/attachment.ts";
 import type { Proxy } from "./places.ts";
 
-/** On what uses a waypoint, or on its namespace (istio.io, "Configure waypoint proxies"). */
-const USES = "istio.io/use-waypoint";
-const USES_NAMESPACE = "istio.io/use-waypoint-namespace";
 const NONE = "none";
 
 /** The kinds that a policy at a waypoint may be for. */
@@ -84,9 +82,6 @@ export async function waypointProgrammed(kube: Kube, namespace: string, name: st
   );
 }
 
-/** The port of HBONE. */
-const HBONE = 15008;
-
 /** How long a push may take. Then the step is judged: where a gateway passes a waypoint by, the access log shows it. */
 const LIMIT_MS = 10_000;
 const POLL_MS = 50;
@@ -109,7 +104,7 @@ export async function untilSentThrough(
   limitMs = LIMIT_MS,
 ): Promise<void> {
   const served = waypoint.flatMap(({ serves = [] }) => serves);
-  const wanted = waypoint.map(({ ip }) => `${ip}:${HBONE}`);
+  const wanted = waypoint.map(({ ip }) => `${ip}:${HBONE_PORT}`);
   await untilEndpoints(kube, gateways, served, limitMs, (healthy) => wanted.every((one) => healthy.includes(one)));
 }
 
@@ -126,7 +121,7 @@ export async function untilNoneIsGone(
   await untilEndpoints(kube, gateways, users, limitMs, async (healthy) => {
     if (healthy.length === 0) return true;
     const pods = await readyPods(kube, namespace, `${GATEWAY_NAME} in (${waypoints.join(",")})`);
-    const there = pods.map(({ status }) => `${status?.podIP}:${HBONE}`);
+    const there = pods.map(({ status }) => `${status?.podIP}:${HBONE_PORT}`);
     return healthy.every((one) => there.includes(one));
   });
 }

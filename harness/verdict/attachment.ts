@@ -5,6 +5,7 @@
 
 import type { NotAttached, PolicyTarget } from "../model/attachment.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 
 /** What a proxy is: a workload's, a gateway's (classic, or of the Gateway API), or a waypoint. */
 export type ProxyKind = "sidecar" | "gateway" | "waypoint";
@@ -33,8 +34,6 @@ interface Policy {
 
 /** Which Gateway a proxy is an instance of. Only with this label `targetRefs` count, and without it only the selector does. */
 export const GATEWAY_NAME = `${GATEWAY_API_GROUP}/gateway-name`;
-
-const WAYPOINT_CLASS = "istio-waypoint";
 
 /** @returns why it does not hold there, one reason for each thing that the policy names; empty where it does hold */
 export function whyNotAttached(policy: Policy, proxy: AttachingProxy, rootNamespace: string): NotAttached[] {

@@ -10,7 +10,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { parse } from "shell-quote";
 import { findSecrets } from "../../cli/find-secrets.ts";
 import { againstFile } from "../../harness/model/against.ts";
-import type { Cause } from "../../harness/model/finding.ts";
+import type { Cause } from "../../harness/model/cause.ts";
 import { reproFile } from "../../harness/model/ticket.ts";
 import { describeCause } from "../../reports/words.ts";
 
