@@ -11,13 +11,14 @@ import { isGateway } from "../model/target.ts";
 import { issueLeaf } from "../run/certificate.ts";
 import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
 import type { Session } from "../run/session.ts";
-import { untilNoneIsGone, untilSentThrough, waypointProgrammed } from "../run/waypoints.ts";
+import { untilNoneIsGone, untilResolved, untilSentThrough, waypointProgrammed } from "../run/waypoints.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { ApiGateway } from "./gateway-api.ts";
 import { CALLER_LABEL, CERTIFICATE, STAND_IN, STAND_IN_LABEL } from "./stand-in.ts";
 import { isOf, targetPortsOf, type Service, type ServicePort } from "./services.ts";
 import type { Ticket, Translation } from "./ticket.ts";
+import { CLUSTER } from "./tunnel.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";
 
 const GATEWAY = "istio-ingressgateway.istio-system.svc.cluster.local";
@@ -167,6 +168,8 @@ export function placed(session: Session, { topology, callers }: Translation, { r
           "ERR_WORKLOAD_NOT_READY",
           `the caller ${workload} has no ready pod in ${caller.namespace}`,
         );
+      if (passage?.kind === "through" && passage.tunnel && caller.ambient === true)
+        await untilResolved(kube, proxyOf(pod), CLUSTER);
       return {
         container: { namespace: caller.namespace, pod: pod.metadata?.name ?? "", container: "curl" },
         workload: `deploy/${workload}`,

@@ -6,7 +6,7 @@
 import { HBONE_PORT } from "../model/waypoint.ts";
 import type { WaypointRef } from "./waypoints.ts";
 
-const CLUSTER = "meshproof-hbone";
+export const CLUSTER = "meshproof-hbone";
 const EXTENSIONS = "type.googleapis.com/envoy.extensions";
 
 /** A secret of pilot-agent, as istiod's own clusters name it. */
@@ -52,6 +52,9 @@ export function tunnelManifests(
               operation: "ADD",
               value: {
                 ...{ name: CLUSTER, type: "STRICT_DNS", connect_timeout: "5s" },
+                // istiod makes the waypoint's Service when the Gateway is applied, which may be after this.
+                dns_refresh_rate: "0.5s",
+                dns_failure_refresh_rate: { base_interval: "0.1s", max_interval: "0.2s" },
                 load_assignment: {
                   cluster_name: CLUSTER,
                   endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: addressOf(waypoint) } } }] }],

@@ -156,6 +156,17 @@ async function untilEndpoints(
   );
 }
 
+/** Waits until a proxy has found the address behind a cluster that it looks up by DNS. */
+export async function untilResolved(kube: Kube, proxy: Proxy, cluster: string, limitMs = LIMIT_MS): Promise<void> {
+  const until = performance.now() + limitMs;
+  const path = `clusters?format=json&filter=${encodeURIComponent(`^${cluster}$`)}`;
+  while (performance.now() < until) {
+    const { cluster_statuses: clusters = [] } = (await askProxy(kube, proxy, path)) as Clusters;
+    if (clusters.some(({ host_statuses: hosts = [] }) => hosts.length > 0)) return;
+    await delay(POLL_MS);
+  }
+}
+
 function isProgrammed({ status }: Conditioned): boolean {
   return status?.conditions?.some((one) => one.type === "Programmed" && one.status === "True") === true;
 }
