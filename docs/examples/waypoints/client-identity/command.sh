@@ -1,2 +1,2 @@
-meshproof repro docs/examples/tickets/waypoint-client-identity --expect 200 --from web/default \
+meshproof repro docs/examples/waypoints/client-identity --expect 200 --from web/default \
   --request 'GET http://orders.shop:8080/'
