@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Bypass } from "../model/waypoint.ts";
+import { readAnswer } from "./answer.ts";
 import { readCurlLine, readRequest } from "./curl-line.ts";
 import { deciding, ticket } from "./fixtures.ts";
 import { translate } from "./translate.ts";
@@ -275,5 +276,28 @@ spec: { hosts: ["*"], gateways: [edge], http: [{ route: [{ destination: { host: 
       ),
       ["field-left-out unknown"],
     );
+  });
+
+  it("believes no answer that did not pass the waypoint, and says why one passes it by", () => {
+    const of = (yaml: string, from: string, passed?: boolean): ReturnType<typeof readAnswer> => {
+      const given = ticket(yaml, { request: readRequest("GET http://orders.shop/", []), from });
+      const translation = translate(given);
+      const got = { status: 200, by: "workload" as const, body: "", headers: {}, totalMs: 1 };
+      const observations = translation.columns.map((_, column) => ({
+        ...{ curl: "curl", settled: true, got, cell: { matrix: 0, row: 0, column } },
+        request: { from: "sleep", to: "orders", method: "GET", url: "http://orders.shop/", tokens: [] },
+        ...(passed !== undefined && { passed }),
+      }));
+      const asked = { id: "a", tool: { name: "meshproof", version: "1" }, startedAt: "", command: "", versions: {} };
+      return readAnswer({ ...asked, objects: [], observations }, translation, given, {});
+    };
+    const yaml = IN_AMBIENT + policy(AT_SERVICE);
+    assert.equal(of(yaml, "web/shopper", true).reproduced, true);
+    const lost = of(yaml, "web/shopper", false);
+    assert.deepEqual([lost.reproduced, lost.differences[0]?.kind], [false, "not-through"]);
+    assert.deepEqual(of(yaml, "outside").cause, {
+      ...{ kind: "bypasses-waypoint", service: "shop/orders", waypoint: "shop/waypoint", because: "outside" },
+      policies: [{ kind: "AuthorizationPolicy", namespace: "shop", name: "policy" }],
+    });
   });
 });

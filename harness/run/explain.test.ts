@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it, test } from "node:test";
-import { explain, toOracleRequest, withoutTokens, type Explainable } from "./explain.ts";
+import { byHbone, explain, toOracleRequest, withoutTokens, type Explainable } from "./explain.ts";
 import type { Place, Proxy } from "./places.ts";
 import { HTTPBIN, SLEEP } from "./session.fixture.ts";
 
@@ -26,6 +26,14 @@ test("the sender is its service account, not its label app", () => {
     toOracleRequest(wire, place, sidecar("httpbin", "httpbin"), "httpbin", "corp.example").peer,
     "corp.example/ns/foo/sa/batch",
   );
+});
+
+test("what a client sends to a waypoint by HBONE has its identity, and no other proxy has read it", () => {
+  const wire = { method: "GET", url: "http://orders.shop:8080/a%2fb", headers: [["Host", "other.example"] as const] };
+  assert.deepEqual(byHbone(wire, sidecar("sleep", "batch"), "corp.example"), {
+    ...{ method: "GET", path: "/a%2fb", authority: "other.example", protocol: "http/1.1", headers: wire.headers },
+    ...{ sourceIp: "10.0.0.1", peer: "corp.example/ns/foo/sa/batch" },
+  });
 });
 
 test("a gateway removes a token that it accepted, unless it forwards it", () => {
