@@ -288,8 +288,9 @@ spec: { hosts: ["*"], gateways: [edge], http: [{ route: [{ destination: { host: 
         request: { from: "sleep", to: "orders", method: "GET", url: "http://orders.shop/", tokens: [] },
         ...(passed !== undefined && { passed }),
       }));
-      const asked = { id: "a", tool: { name: "meshproof", version: "1" }, startedAt: "", command: "", versions: {} };
-      return readAnswer({ ...asked, objects: [], observations }, translation, given, {});
+      const asked = { id: "a", tool: { name: "meshproof", version: "1" }, startedAt: "", command: "" };
+      const versions = { kubernetes: "", istio: "", envoy: "" };
+      return readAnswer({ ...asked, versions, objects: [], observations }, translation, given, {});
     };
     const yaml = IN_AMBIENT + policy(AT_SERVICE);
     assert.equal(of(yaml, "web/shopper", true).reproduced, true);
