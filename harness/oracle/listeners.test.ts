@@ -97,11 +97,7 @@ test("a waypoint judges by the chain of the Service that is asked", () => {
   assert.equal(asked(undefined, { port: 8000 }).decision.verdict, "denied");
   // The Service that is asked counts, and not the header Host.
   const ambient = "ambient.foo.svc.cluster.local";
-  assert.equal(asked("other.foo", { service: ambient, port: 8000 }).decision.verdict, "denied");
-  assert.deepEqual(missing(asked("ambient.foo:8000", { service: ambient, port: 80 })), {
-    kind: "no-such-service",
-    services,
-  });
+  assert.equal(asked("other.foo", { cluster: `outbound|8000||${ambient}` }).decision.verdict, "denied");
 });
 
 test("at a waypoint a peer is there and must be given, and a connection has no address", () => {
