@@ -2,6 +2,7 @@
 
 import { toHandle, type Cluster } from "../../clusters/cluster.ts";
 import { inLanes } from "../../harness/lanes.ts";
+import { messageOf } from "../../harness/mesh/api-error.ts";
 import { applyManifest, applyManifests, nameOf, parseManifests } from "../../harness/mesh/apply.ts";
 import type { Kube, Manifest } from "../../harness/mesh/client.ts";
 import { INGRESS_URL, setMesh } from "../../harness/mesh/index.ts";
@@ -255,13 +256,14 @@ async function notInForce({ kube, log }: Session, failing: readonly StepFinding[
   const logs = await inLanes(failing, async (one) => {
     if (!("proxy" in one)) return "";
     const { namespace, pod } = one.proxy;
-    const { status } = await kube.core.readNamespacedPod({ namespace, name: pod });
-    const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+    const found = await kube.core.readNamespacedPod({ namespace, name: pod }).catch(messageOf);
+    if (typeof found === "string") return `${namespace}/${pod}: ${found}`;
+    const all = [...(found.status?.initContainerStatuses ?? []), ...(found.status?.containerStatuses ?? [])];
     const states = all.map(({ name, ready, restartCount, lastState }) => {
       const last = lastState?.terminated && `, last ended with ${lastState.terminated.exitCode}`;
       return `${name}: ${ready ? "ready" : "not ready"}, ${restartCount} restarts${last ?? ""}`;
     });
-    const text = await log({ namespace, pod, container: "istio-proxy" }, since);
+    const text = await log({ namespace, pod, container: "istio-proxy" }, since).catch(messageOf);
     const lines = text.split("\n").filter((line) => !line.startsWith("{"));
     return [`${namespace}/${pod}:`, ...states, ...lines.slice(-20)].join("\n");
   });
