@@ -17,9 +17,11 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     workloads: { type: "string", default: "8" },
     name: { type: "string" },
+    // Seconds that a proxy may take for its config, as of `meshproof run`.
+    "push-limit": { type: "string", default: "60" },
   },
 });
-const numberOf = (name: "cases" | "seed" | "workloads"): number => {
+const numberOf = (name: "cases" | "seed" | "workloads" | "push-limit"): number => {
   const number = Number(values[name]);
   if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a whole number, not "${values[name]}"`);
   return number;
@@ -37,7 +39,8 @@ const cluster =
     : await attachEmbedded(values.name);
 if (cluster === undefined) throw new Error(`no cluster named "${values.name}" is running`);
 try {
-  const found = await fuzz(cluster, { cases, seed, workloads, scenariosRoot: SCENARIOS, progress });
+  const limits = { inForceLimitMs: 1000 * numberOf("push-limit") };
+  const found = await fuzz(cluster, { cases, seed, workloads, scenariosRoot: SCENARIOS, progress, ...limits });
   const { agree, undecided, disagree, missing, answers, disagreements, objects, refused, seconds, kinds, leftOut } =
     found;
   const all = agree + undecided + disagree;

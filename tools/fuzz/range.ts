@@ -69,12 +69,19 @@ export async function openRange(
     runId,
     scenariosRoot,
     progress,
-  }: { count: number; runId: string; scenariosRoot: string; progress: (words: string) => void },
+    inForceLimitMs,
+  }: {
+    count: number;
+    runId: string;
+    scenariosRoot: string;
+    progress: (words: string) => void;
+    inForceLimitMs: number;
+  },
 ): Promise<Range> {
   const handle = await toHandle(cluster);
   const plan = {
     ...{ runId, startedAt: Date.now(), scenariosRoot, podsDir: "", diagnosticsDir: "" },
-    ...{ limitMs: 10_000, inForceLimitMs: 60_000, unchosenIsNote: true },
+    ...{ limitMs: 10_000, inForceLimitMs, unchosenIsNote: true },
   };
   const session = await openSession(plan, handle);
   const { kube, tokens } = session;

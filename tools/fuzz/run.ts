@@ -18,6 +18,8 @@ export interface FuzzOptions {
   /** How many workloads have policies of their own at a time, beside the gateway. */
   readonly workloads: number;
   readonly scenariosRoot: string;
+  /** A minute by default: a machine that does much else is slow. */
+  readonly inForceLimitMs?: number;
   readonly progress: (words: string) => void;
   /** Is given the last batch while its policies are still in force. */
   readonly atEnd?: (last: readonly Compared[]) => Promise<void>;
@@ -50,9 +52,9 @@ const REQUESTS = 25;
 const KINDS = 6;
 
 export async function fuzz(cluster: Cluster, options: FuzzOptions): Promise<FuzzResult> {
-  const { cases, seed, workloads, scenariosRoot, progress } = options;
+  const { cases, seed, workloads, scenariosRoot, progress, inForceLimitMs = 60_000 } = options;
   const runId = `fuzz${Date.now().toString(36)}`;
-  const range = await openRange(cluster, { count: workloads, runId, scenariosRoot, progress });
+  const range = await openRange(cluster, { count: workloads, runId, scenariosRoot, progress, inForceLimitMs });
   try {
     const sets = fc.sample(generated(REQUESTS), { seed, numRuns: Math.ceil(cases / REQUESTS) });
     const tally = newTally();
