@@ -13,10 +13,14 @@ import {
   describeHint,
   describeOutcome,
   describeReproduction,
+  isAssumed,
 } from "./ticket-words.ts";
 import { alignColumns } from "./text.ts";
 import { describeNeed } from "./ticket-needs.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "./words.ts";
+
+/** Title of the facts that the ticket does not show and the reporter's answer does. */
+const ASSUMED = "Assumed, as the reporter had this answer";
 
 /** Prepares an answer like {@link prepareData}: removes token signatures and private keys, and cuts long text. */
 export function prepareRepro(answer: ReproAnswer): ReproAnswer {
@@ -91,6 +95,7 @@ export function formatAnswer(answer: ReproAnswer): string {
     ...(verdict.details === undefined ? [] : [`details    ${verdict.details}`]),
     ...wanted,
     `verdict    ${describeReproduction(answer)}`,
+    ...list(ASSUMED, differences.filter(isAssumed).map(describeDifference)),
     "",
     ...alignColumns([
       ["", ...matrix.columns],
@@ -99,7 +104,7 @@ export function formatAnswer(answer: ReproAnswer): string {
     ...list("Policies without effect and other findings", notes.map(describeTicketNote)),
     ...list(
       "Changed, without an effect on the answer",
-      differences.filter(({ decides }) => decides === "no").map(describeDifference),
+      differences.filter((one) => one.decides === "no" && !isAssumed(one)).map(describeDifference),
     ),
     ...(inForce === undefined ? [] : ["", ...formatInForce(inForce)]),
     ...(answer.minimized === undefined ? [] : minimizedLines(answer.minimized)),

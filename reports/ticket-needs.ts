@@ -47,7 +47,7 @@ export function describeNeed(difference: Difference): string | undefined {
         ? "add the Gateway and the VirtualService to the YAML, or name the Service in the request"
         : "say who sends, by --from NAMESPACE/SERVICEACCOUNT, --from outside (no sidecar) or --from gateway";
     case "address":
-      return "no option sets the sender's address: compare it with the list in the policy";
+      return "no option sets the sender's address: compare it with the list in the policy, and if the reporter saw the answer below, say so by --seen";
     case "gateway-account":
       return "compare the policy with the service account of your gateway";
     case "server-port":

@@ -209,6 +209,13 @@ function describeOther({ caller, open, main, other, decides }: Extract<Differenc
   return `the ticket does not say ${what[open]}: ${who} the answer is ${name(other)}, and not ${name(main)}`;
 }
 
+/** Whether a difference was taken from what the reporter saw or did not expect, and the other possibility gets another answer. */
+export function isAssumed(difference: Difference): boolean {
+  return (
+    difference.decides === "no" && "main" in difference && nameAnswer(difference.main) !== nameAnswer(difference.other)
+  );
+}
+
 function describeSidecars({
   of,
   sidecar,
@@ -220,7 +227,7 @@ function describeSidecars({
   const [one, two] = [nameAnswer(main), nameAnswer(other)];
   if (one === two) return `${asked}: with one and without one the answer is ${one}`;
   const answers = `${sidecar ? "with one" : "without one"} the answer is ${one}, ${sidecar ? "without one" : "with one"} ${two}`;
-  return `${asked}: ${answers}${decides === "no" ? ", and that is not what the reporter had" : ""}`;
+  return `${asked}: ${answers}${decides === "no" ? ", which is not what the reporter had (by --seen or --expect)" : ""}`;
 }
 
 /** `200` from the workload, `403 by authorization`. */

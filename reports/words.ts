@@ -412,7 +412,7 @@ export function describeCause(cause: Cause): string {
     case "tcp-port":
       return `Port ${cause.port} is named "${cause.name}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${cause.status === 0 ? "no answer" : cause.status}.`;
     case "path-not-exempt":
-      return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), so the answer is ${cause.status}.`;
+      return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), ${soAnswered(cause.status)}.`;
     case "decision":
       return describeTicketDecision(cause.decision);
     case "answer":
@@ -435,15 +435,21 @@ function describeRefusals({ said, reason }: Extract<Cause, { kind: "token-refuse
 function describeTicketDecision(decision: Decision): string {
   const { reason, status } = decision;
   if (reason.kind === "denied")
-    return `${describeRule(reason.rule)} denies the request, so the answer is ${status}.`.replace(/^r/, "R");
+    return `${describeRule(reason.rule)} denies the request, ${soAnswered(status)}.`.replace(/^r/, "R");
   if (reason.kind === "not-allowed") {
     const names = [
       ...new Set(reason.rules.map(({ policy, name }) => (policy === undefined ? name : describePolicy(policy)))),
     ];
-    if (names.length === 0) return `An ALLOW policy without rules refuses every request, so the answer is ${status}.`;
-    return `No rule of an ALLOW policy matches the request (${names.join(", ")}), so the answer is ${status}.`;
+    if (names.length === 0) return `An ALLOW policy without rules refuses every request, ${soAnswered(status)}.`;
+    return `No rule of an ALLOW policy matches the request (${names.join(", ")}), ${soAnswered(status)}.`;
   }
   return describeDecision(decision);
+}
+
+function soAnswered(status: number | undefined): string {
+  if (status === 0) return "so the connection is closed without an answer";
+  // Envoy refuses a gRPC request so.
+  return status === 200 ? "so the answer is 200 with grpc-status 7 (PERMISSION_DENIED)" : `so the answer is ${status}`;
 }
 
 /** For each rule that decides, its conditions: field, what the rule requires, what the request has. */

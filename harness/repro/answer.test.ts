@@ -342,6 +342,8 @@ describe("an answer is that of the ticket only if no difference decides", () => 
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("source-ip") }, { yaml })), ["address unknown"]);
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("method") }, { yaml })), []);
     assert.deepEqual(deciding(answerOf(denied, { yaml })), ["address unknown"]);
+    assert.deepEqual(deciding(answerOf(denied, { yaml, seen: 403 })), [], "the reporter's address got the same answer");
+    assert.deepEqual(deciding(answerOf(denied, { yaml, seen: 200 })), ["seen-otherwise yes", "address unknown"]);
   });
 });
 

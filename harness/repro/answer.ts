@@ -82,9 +82,14 @@ export function readAnswer(
       const other = others[index];
       return other === undefined ? [] : [compareCallers(caller, open, main.got, other.got)];
     }),
-    ...addressesOf(ticket, main),
-    ...accountsOf(ticket, translation, main),
-    ...portsOf(ticket, translation, main),
+    ...[
+      ...addressesOf(ticket, main),
+      ...accountsOf(ticket, translation, main),
+      ...portsOf(ticket, translation, main),
+    ].map(
+      // Any value that gets what the reporter saw is as good as theirs.
+      (one) => (seen !== undefined && isSeen(main.got, seen) ? { ...one, decides: "no" as const } : one),
+    ),
     ...endpointsOf(translation, main),
     ...timesOf(translation, at, seen),
     ...passageOf(translation, main),

@@ -5,7 +5,7 @@ import { prepareData } from "../prepare.ts";
 import { cut, formatTime, plural } from "../text.ts";
 import { firstLine } from "../describe.ts";
 import { describeHeadline, formatExplanation, formatFilters } from "../explanation.ts";
-import { describeDifference, describeMesh, describeHint, describeOutcome } from "../ticket-words.ts";
+import { describeDifference, describeMesh, describeHint, describeOutcome, isAssumed } from "../ticket-words.ts";
 import { describeNeed } from "../ticket-needs.ts";
 import { comparisonsOf, describeCause, describeTicketNote } from "../words.ts";
 import { html, lines, type Html } from "./escape.ts";
@@ -45,6 +45,7 @@ export function formatReproHtml(result: ReproAnswer): string {
         ${renderOpen(answer)}
         <h2 class="cause">${cut(describeCause(answer.cause), headline)}</h2>
         ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)} ${renderComparisons(answer)}
+        ${answer.differences.filter(isAssumed).map((one) => html`<p class="hint">Assumed: ${describeDifference(one)}</p>`)}
         <section id="requests">
           ${renderCells(answer, status)}
           <div class="checks">
@@ -138,7 +139,7 @@ function sectionsOf(answer: ReproAnswer): Section[] {
     ...listed(
       "changed",
       "What is not as in the ticket, without an effect on the answer",
-      differences.filter(({ decides }) => decides === "no").map(describeDifference),
+      differences.filter((one) => one.decides === "no" && !isAssumed(one)).map(describeDifference),
     ),
     {
       id: "applied",
