@@ -53,6 +53,8 @@ export function describeNeed(difference: Difference): string | undefined {
     case "server-port":
       return "write the Gateway with the ports 80 and 443, and the policy without ports, if that does not matter";
     case "keys":
+      if (difference.served === "no-host")
+        return `write the whole host (name.namespace.svc.cluster.local), or say whether istiod reaches it, by --jwks '${difference.iss}=reachable' or --jwks '${difference.iss}=unreachable'`;
       if (difference.keys.some(({ alg }) => alg.startsWith("HS")))
         return "add the issuer's keys to the rule, as jwks, if it has such a key: a URL with a symmetric key would publish the secret";
       return "write a jwksUri with http://, or jwks, if that does not matter";

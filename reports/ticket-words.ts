@@ -262,6 +262,8 @@ function describeKeys({ iss, keys, served, uri }: Extract<Difference, { kind: "k
       return `the jwksUri of issuer ${iss}${at} serves keys of the same kid that signed no token, as --jwks wrong asks`;
     case "rotated":
       return `the jwksUri of issuer ${iss}${at} serves keys of another kid, as --jwks rotated asks`;
+    case "no-host":
+      return `istiod cannot resolve the host of ${uri ?? iss}, where the keys of issuer ${iss} are: it looks a name without a namespace up in istio-system`;
     case "no-url":
       return `issuer ${iss} has no keys, as in the ticket: it names none, and istiod cannot ask an issuer that is not a URL`;
   }

@@ -256,6 +256,7 @@ function withTestKeys(
       [made],
       () => "reachable",
       () => undefined,
+      () => undefined,
     );
     for (const difference of one.differences) {
       if (difference.kind !== "keys") continue;

@@ -342,6 +342,21 @@ describe("an answer is that of the ticket only if no difference decides", () => 
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("source-ip") }, { yaml })), ["address unknown"]);
     assert.deepEqual(deciding(answerOf({ ...denied, explanation: by("method") }, { yaml })), []);
     assert.deepEqual(deciding(answerOf(denied, { yaml })), ["address unknown"]);
+    const missed = (beside: Condition["field"]): Explanation => {
+      const [rule] = by("source-ip").rules as [RuleFact];
+      const failing = [rule.conditions[0]!, { ...rule.conditions[0]!, field: beside }].map((one) => ({
+        ...one,
+        agrees: false,
+      }));
+      return { ...denied403(rule), rules: [{ ...rule, action: "ALLOW", matched: false, conditions: failing }] };
+    };
+    const claim = missed({ kind: "claim", name: "iss" });
+    assert.deepEqual(
+      deciding(answerOf({ ...denied, explanation: claim }, { yaml })),
+      ["address unknown"],
+      "another source",
+    );
+    assert.deepEqual(deciding(answerOf({ ...denied, explanation: missed({ kind: "path" }) }, { yaml })), []);
     assert.deepEqual(deciding(answerOf(denied, { yaml, seen: 403 })), [], "the reporter's address got the same answer");
     assert.deepEqual(deciding(answerOf(denied, { yaml, seen: 200 })), ["seen-otherwise yes", "address unknown"]);
   });

@@ -293,8 +293,15 @@ function mayTurn(rules: readonly RuleFact[], fields: readonly Field["kind"][]): 
 function turns({ matched, conditions }: RuleFact, fields: readonly Field["kind"][]): boolean {
   const about = conditions.filter(({ field }) => fields.includes(field.kind));
   if (matched === "undecided") return true;
-  return matched ? about.length > 0 : about.length > 0 && about.length === conditions.length;
+  const beside = ALTERNATIVES.find((kinds) => fields.every((kind) => kinds.includes(kind))) ?? fields;
+  return about.length > 0 && (matched || conditions.every(({ field }) => beside.includes(field.kind)));
 }
+
+/** What sources, and what operations of a rule compare: the one that a request fails may stand beside the other (`from`, `to`), and not only below it. */
+const ALTERNATIVES: readonly (readonly Field["kind"][])[] = [
+  ["source-ip", "remote-ip", "principal", "claim"],
+  ["port", "path", "method", "host"],
+];
 
 /** Whether a block has only public addresses (not RFC 1918, 6598, 3927), which no pod, node or internal load balancer has, and is small. */
 function isPublic(block: string): boolean {

@@ -16,7 +16,6 @@ export function ticket(yaml: string, more: Partial<Ticket> = {}): Ticket {
     objects: readObjects(yaml, "t.yaml"),
     request: readRequest("GET /orders", []),
     tokens: [],
-    jwks: "reachable",
     now: 1_800_000_000,
     image: IMAGE,
     ...more,

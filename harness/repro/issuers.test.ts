@@ -56,6 +56,48 @@ describe("the keys of an issuer", () => {
     assert.match(rotated.files.get("issuers/ticket-idp-example-rotated.yaml") ?? "", /kid: key-1-rotated/);
   });
 
+  describe("of a jwksUri whose name has no namespace", () => {
+    const URI = { jwksUri: "http://keys/jwks" };
+    const SERVICE = `---
+apiVersion: v1
+kind: Service
+metadata: { name: keys, namespace: shop }
+spec: { selector: { app: keys }, ports: [{ name: http, port: 80 }] }
+`;
+    const of = (yaml: string, more: Partial<Ticket> = {}): Translation =>
+      translate(ticket(yaml, { tokens: [{ header: {}, claims: { iss: "https://idp.example", sub: "u" } }], ...more }));
+    const served = ({ differences }: Translation): unknown[] =>
+      differences.flatMap((one) => (one.kind === "keys" ? [one.served, one.decides] : []));
+
+    it("are not found by istiod, which looks the name up in its own namespace", () => {
+      const made = of(RULE(URI) + SERVICE);
+      assert.deepEqual(served(made), ["no-host", "no"]);
+      assert.match([...made.files.values()].join("\n"), /jwksUri: http:\/\/nginx-proxy\S*\/fault\/500\//);
+      assert.deepEqual(served(of(RULE({ jwksUri: "http://localhost:8080/jwks" }))), ["no-host", "no"]);
+    });
+
+    it("are found in istiod's namespace, and with the namespace in the name", () => {
+      assert.deepEqual(served(of(RULE(URI) + SERVICE.replace("namespace: shop", "namespace: istio-system"))), [
+        { service: "istio-system/keys" },
+        "no",
+      ]);
+      assert.deepEqual(served(of(RULE({ jwksUri: "http://keys.shop/jwks" }) + SERVICE)), [
+        { service: "shop/keys" },
+        "no",
+      ]);
+    });
+
+    it("may be anywhere if the ticket has no such Service, unless the user says what istiod gets", () => {
+      assert.deepEqual(served(of(RULE(URI))), ["no-host", "unknown"]);
+      assert.deepEqual(served(of(RULE(URI), { tokens: [] })), ["no-host", "no"]);
+      assert.deepEqual(served(of(RULE(URI), { jwks: "reachable" })), ["outside", "no"]);
+      assert.deepEqual(served(of(RULE(URI), { jwksOf: { "https://idp.example": "unreachable" } })), [
+        "unreachable",
+        "no",
+      ]);
+    });
+  });
+
   it("does not believe that a URL publishes symmetric keys", () => {
     assert.deepEqual(deciding(made({ jwksUri: "https://idp.example/keys" }, { alg: "HS256" })), ["keys unknown"]);
   });

@@ -142,8 +142,11 @@ const FAULTS: Readonly<Partial<Record<JwksState, string>>> = {
   slow: "fault/slow",
 };
 
+/** The state that the user gave for an issuer. */
+type StateOf = (iss: string) => JwksState | undefined;
+
 /** The issuers with other keys that a state of `--jwks` needs: of the same kid, or of another. */
-export function otherKeysOf(issuers: readonly MadeIssuer[], stateOf: (iss: string) => JwksState): MadeIssuer[] {
+export function otherKeysOf(issuers: readonly MadeIssuer[], stateOf: StateOf): MadeIssuer[] {
   return issuers.flatMap((issuer) => {
     const state = stateOf(issuer.iss);
     if (state !== "wrong" && state !== "rotated") return [];
@@ -157,13 +160,15 @@ type Served = Extract<Difference, { kind: "keys" }>["served"];
 /**
  * Rewrites jwtRules to trust meshproof's keys.
  * @param inMesh returns the Service of the ticket that a URL names, if there is one
+ * @param unresolved whether it decides that istiod cannot resolve a URL's host; undefined if it can
  */
 export function rewriteRules(
   what: string,
   spec: Record<string, unknown>,
   issuers: readonly MadeIssuer[],
-  stateOf: (iss: string) => JwksState,
+  stateOf: StateOf,
   inMesh: (uri: string) => { readonly namespace: string; readonly service: string } | undefined,
+  unresolved: (uri: string, iss: string) => Difference["decides"] | undefined,
 ): {
   readonly spec: Record<string, unknown>;
   readonly rules: readonly JwtRule[];
@@ -199,10 +204,13 @@ export function rewriteRules(
       tell("no-url");
       return rest;
     }
-    const state = stateOf(rule.issuer ?? "");
+    const said = stateOf(rule.issuer ?? "");
+    const lost = said === undefined ? unresolved(String(uri ?? rule.issuer), iss) : undefined;
+    const state = lost === undefined ? (said ?? "reachable") : "unreachable";
     const fault = FAULTS[state];
     if (fault !== undefined) {
-      tell(state as Served);
+      if (lost === undefined) tell(state as Served);
+      else tell("no-host", lost);
       return { ...rest, jwksUri: `http://nginx-proxy.\${ns}.svc.cluster.local:80/${fault}/${name}` };
     }
     const keysOf = state === "wrong" || state === "rotated" ? `${name}-${state}` : name;

@@ -131,6 +131,7 @@ describe("a ticket's request in the report", () => {
       [{ name: "ticket-x", iss: "x", keys: [], fromJwks: false }],
       () => "reachable",
       () => undefined,
+      () => undefined,
     );
     const yaml = stringifyObjects([
       { apiVersion: "v1", kind: "RequestAuthentication", metadata: { name: "r" }, spec: { jwtRules: [rule] } },

@@ -81,7 +81,7 @@ export async function readTicket(
 
 /** @throws MeshproofError ERR_USAGE for an unknown state, or an issuer that no jwtRule of the ticket names */
 function statesOf(texts: readonly string[], objects: readonly TicketObject[]): Pick<Ticket, "jwks" | "jwksOf"> {
-  let all: JwksState = "reachable";
+  let all: JwksState | undefined;
   const jwksOf: Record<string, JwksState> = {};
   const issuers = issuersIn(objects);
   for (const text of texts) {
@@ -92,7 +92,7 @@ function statesOf(texts: readonly string[], objects: readonly TicketObject[]): P
     else if (issuers.includes(iss)) jwksOf[iss] = state;
     else throw usage(`--jwks names the issuer "${iss}", and no jwtRule of the ticket does (${issuers.join(", ")})`);
   }
-  return { jwks: all, jwksOf };
+  return { ...(all !== undefined && { jwks: all }), jwksOf };
 }
 
 /** Envoy's words for what is wrong with the times of a token. */

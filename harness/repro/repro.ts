@@ -168,6 +168,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place, kee
     place.progress("asking the mesh");
     const { kept, ...observed } = await observeStep(session, scenario, {
       keyServers: await keyServersOf(session, translation),
+      services: translation.topology.services.filter(({ object }) => object?.spec?.["clusterIP"] !== "None"),
       keep,
       signal,
     });

@@ -132,9 +132,11 @@ export function placed(session: Session, { topology, callers }: Translation, { r
     const [bare = ""] = (request.authority ?? "").split(":");
     const alone = others.length === 0 && topology.caller.namespace === service.namespace;
     const host = named && bare !== "" && (bare.includes(".") || alone) ? bare : `${service.name}.${service.namespace}`;
-    const usual = request.scheme === "https" ? 443 : 80;
+    // What a request to a gateway may pass instead, such as a load balancer, ends its TLS.
+    const scheme = way.kind === "gateway" ? "http" : request.scheme;
+    const usual = scheme === "https" ? 443 : 80;
     return {
-      url: `${request.scheme}://${host}${port.port === usual ? "" : `:${port.port}`}`,
+      url: `${scheme}://${host}${port.port === usual ? "" : `:${port.port}`}`,
       connectTo: `${service.name}.${service.namespace}.svc.cluster.local:${port.port}`,
       ...(number === undefined ? {} : { port: number }),
       readyPods: pods.length,

@@ -43,8 +43,8 @@ export interface Ticket {
   readonly sidecars?: boolean;
   /** `--authorizer` */
   readonly authorizer?: Authorizer;
-  /** Whether a `jwksUri` answers. */
-  readonly jwks: JwksState;
+  /** Whether a `jwksUri` answers, if the user says so. */
+  readonly jwks?: JwksState;
   /** Of single issuers. */
   readonly jwksOf?: Readonly<Record<string, JwksState>>;
   /** The image of the stand-in. */

@@ -58,7 +58,7 @@ export function translate(given: Ticket): Translation {
   const named = issuersOf(objects, ticket.tokens);
   // The replacement of an opaque token is made like a token.
   const issuers = named.length === 0 && request.tokens.length > 0 ? [NOBODY] : named;
-  const stateOf = (iss: string): JwksState => ticket.jwksOf?.[iss] ?? ticket.jwks;
+  const stateOf = (iss: string): JwksState | undefined => ticket.jwksOf?.[iss] ?? ticket.jwks;
   const folder = `tickets/${ticket.name}`;
   const applied: { file: string; object: TicketObject }[] = [];
   const write = (object: TicketObject): void => {
@@ -71,9 +71,18 @@ export function translate(given: Ticket): Translation {
   const keySets: KeySet[] = [];
   const secrets = new Map<string, { namespace: string; name: string }>();
   const inMesh = (uri: string): { namespace: string; service: string } | undefined => {
-    const [name, namespace] = inCluster(hostOf(uri) ?? "", new Set(topology.namespaces.keys())) ?? [];
+    const [name, namespace = ROOT_NAMESPACE] = inCluster(hostOf(uri) ?? "", new Set(topology.namespaces.keys())) ?? [];
     const found = topology.services.find((one) => one.name === name && one.namespace === namespace);
     return found && { namespace: found.namespace, service: found.name };
+  };
+  // A name without a namespace is one of istiod's own, or one that the reporter has shortened.
+  const unresolved = (uri: string, iss: string): Difference["decides"] | undefined => {
+    const host = hostOf(uri);
+    if (host === undefined || inMesh(uri) !== undefined) return undefined;
+    if (/^(localhost|127\..*|host\.docker\.internal)$/i.test(host)) return "no";
+    if (host.includes(".")) return undefined;
+    const shown = topology.services.some(({ name }) => name === host);
+    return shown || !ticket.tokens.some(({ claims }) => claims["iss"] === iss) ? "no" : "unknown";
   };
   for (const object of objects) {
     if (!isApplied(object)) continue;
@@ -81,7 +90,7 @@ export function translate(given: Ticket): Translation {
     let spec: Record<string, unknown> = structuredClone({ ...object.spec });
     let namespace = nsOf(object);
     if (kind === "RequestAuthentication") {
-      const rewritten = rewriteRules(`${kind} ${metadata.name}`, spec, issuers, stateOf, inMesh);
+      const rewritten = rewriteRules(`${kind} ${metadata.name}`, spec, issuers, stateOf, inMesh, unresolved);
       spec = rewritten.spec;
       rules.push(...rewritten.rules);
       keySets.push(...rewritten.keySets);

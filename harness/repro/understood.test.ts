@@ -27,6 +27,14 @@ describe("what is understood of a ticket", () => {
       assert.doesNotMatch(written, /\$\{ISSUER\}/, "meshproof would substitute it");
     });
 
+  it("does not know which pods have a label that istiod or the injector sets", () => {
+    const of = (label: string): string =>
+      `${POLICY("https://idp.example")}`.replace("spec: {", `spec: { selector: { matchLabels: { "${label}": shop } },`);
+    assert.deepEqual(open(of("istio.io/gateway-name")), ["field-left-out unknown"]);
+    assert.deepEqual(open(of("service.istio.io/canonical-name")), ["field-left-out unknown"]);
+    assert.deepEqual(open(of("app")), []);
+  });
+
   it("takes path templates and prices for values", () => {
     assert.deepEqual(open(POLICY("https://idp.example/{*}/$metadata")), []);
   });

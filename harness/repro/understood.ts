@@ -191,8 +191,10 @@ export function notUnderstood(objects: readonly TicketObject[]): Difference[] {
 /** What waypoints.ts reads, where it counts. */
 const AMBIENT_LABELS: readonly string[] = [USES, USES_NAMESPACE, INGRESS_USES, MODE];
 
-/** Labels and annotations that change how the mesh treats an object and are not applied; others are applied or have no effect. */
+/** Labels and annotations that change how the mesh treats an object and are not applied, and those that istiod or the injector sets; others are applied or have no effect. */
 function unknownLabels(object: TicketObject): string[] {
+  const { matchLabels = {} } = (object.spec?.["selector"] ?? {}) as { matchLabels?: object };
+  const chosen = isPolicy(object) ? Object.keys(matchLabels).filter((key) => /(^|\.)istio\.io\//.test(key)) : [];
   const { labels = {}, annotations = {} } = object.metadata;
   const known =
     /^(istio-injection|istio\.io\/rev|sidecar\.istio\.io\/inject|networking\.istio\.io\/service-type|topology\.istio\.io\/|istio\.io\/dry-run)/;
@@ -208,7 +210,8 @@ function unknownLabels(object: TicketObject): string[] {
     .filter((key) => /istio\.io|ambient/.test(key) && !known.test(key) && !read.includes(key))
     .map((key) => `metadata: ${key}=${all[key]}`);
   const pod = (object.spec?.["template"] as { metadata?: Partial<TicketObject["metadata"]> } | undefined)?.metadata;
-  return pod === undefined ? own : [...own, ...unknownInPods(pod)];
+  const selected = chosen.map((key) => `spec.selector: ${key}`);
+  return [...own, ...selected, ...(pod === undefined ? [] : unknownInPods(pod))];
 }
 
 /** Those of a pod template. A stand-in gets them; but it is not a gateway. */

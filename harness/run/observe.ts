@@ -10,6 +10,7 @@ import { withDetails, type Round } from "../verdict/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import { changesOf, makeChanges, removeApplied, type Applied } from "./changes.ts";
 import { explain, type ExplainingMesh } from "./explain.ts";
+import { untilReachable } from "./endpoints.ts";
 import { waitInForce } from "./in-force.ts";
 import type { Proxy } from "./places.ts";
 import { prepare, type Prepared } from "./prepare.ts";
@@ -119,6 +120,7 @@ export interface ObservedStep {
  * @param options.keep whether what was applied stays, unless this fails
  * @param options.keyServers the proxies of workloads that serve keys. They have everything else of the step before a
  *   RequestAuthentication is applied, since istiod asks them for keys at once, and their policies may refuse it.
+ * @param options.services the Services with a cluster IP: before anything is asked, the proxies on the way know their pods
  * @throws MeshproofError ERR_PROBE where nothing can be said: the proxies do not have what was applied, or something died
  */
 export async function observeStep(
@@ -126,9 +128,15 @@ export async function observeStep(
   scenario: Scenario,
   {
     keyServers,
+    services = [],
     keep = false,
     signal,
-  }: { readonly keyServers: readonly Proxy[]; readonly keep?: boolean; readonly signal?: AbortSignal },
+  }: {
+    readonly keyServers: readonly Proxy[];
+    readonly services?: Parameters<typeof untilReachable>[2];
+    readonly keep?: boolean;
+    readonly signal?: AbortSignal;
+  },
 ): Promise<ObservedStep> {
   const step = scenario.steps[0] as StepSpec;
   const applied: Applied = new Map();
@@ -151,6 +159,12 @@ export async function observeStep(
       signal,
     );
     if (problems.length > 0) throw new MeshproofError("ERR_PROBE", sentences(problems));
+    const onTheWay = located.flatMap(({ place, target }) => [
+      ...(place.proxy === undefined ? [] : [place.proxy]),
+      ...target.proxies.filter(({ kind }) => kind === "gateway"),
+    ]);
+    const proxies = new Map(onTheWay.map((proxy) => [`${proxy.namespace}/${proxy.pod}`, proxy]));
+    await untilReachable(session.kube, [...proxies.values()], services);
     const requests = await prepare(session, located, scenario, values);
     const prefix = `meshproof/${session.plan.runId}/${scenario.id}/1`;
     const observations = await observe(session, requests, {

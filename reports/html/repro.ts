@@ -44,8 +44,8 @@ export function formatReproHtml(result: ReproAnswer): string {
       <main id="results" tabindex="-1" class="diff repro">
         ${renderOpen(answer)}
         <h2 class="cause">${cut(describeCause(answer.cause), headline)}</h2>
-        ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)} ${renderComparisons(answer)}
-        ${answer.differences.filter(isAssumed).map((one) => html`<p class="hint">Assumed: ${describeDifference(one)}</p>`)}
+        ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)}
+        ${[...renderComparisons(answer), ...renderAssumed(answer)]}
         <section id="requests">
           ${renderCells(answer, status)}
           <div class="checks">
@@ -82,6 +82,12 @@ function renderOpen({ reproduced, differences }: ReproAnswer): Html | false {
     </ul>
     <p>Below is the answer of the reduced ticket, without all that.</p>
   </section>`;
+}
+
+function renderAssumed({ differences }: ReproAnswer): Html[] {
+  return differences
+    .filter(isAssumed)
+    .map((one) => html`<p class="hint">Assumed, as the reporter had this answer: ${describeDifference(one)}</p>`);
 }
 
 /** The conditions that decide, as a table. */
