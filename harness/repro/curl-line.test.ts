@@ -38,6 +38,13 @@ describe("readCurlLine", () => {
 
   it("reads the client from the words before curl", () => {
     const sender = (line: string) => readCurlLine(`${line} -- curl http://shop/`).sender;
+    assert.deepEqual(sender("kubectl exec deploy/curl -c curl -n foo"), {
+      ...{ namespace: "foo", workload: "curl", container: "curl" },
+    });
+    const documented = sender(
+      'kubectl exec "$(kubectl get pod -l app=curl -n foo -o jsonpath={.items..metadata.name})" -c curl -n foo',
+    );
+    assert.equal(documented?.namespace, "foo");
     assert.deepEqual(sender("kubectl exec -it deploy/sleep -n sleep"), { namespace: "sleep", workload: "sleep" });
     assert.deepEqual(sender("$ kubectl --context c -n a exec web-0 -c istio-proxy"), {
       namespace: "a",

@@ -142,7 +142,7 @@ const BODIES = ["data", "data-raw", "data-binary", "data-urlencode", "data-ascii
 const UNSENT = ["cert", "proxy", "interface", "config", "unix-socket", "request-target", "get"];
 
 /**
- * Reads `curl …`, also behind `kubectl exec … --`.
+ * Reads `curl …`, also behind `kubectl exec … --`, whose pod or container may be called curl too.
  * @throws MeshproofError ERR_USAGE if it is not a curl line with one URL
  */
 export function readCurlLine(line: string): TicketRequest {
@@ -155,7 +155,8 @@ export function readCurlLine(line: string): TicketRequest {
       throw usage(`the curl line has "${entry.op}" outside of quotes`, "put the URL in quotes");
     else break; // a pipe or a comment ends the request
   }
-  const start = words.findIndex((word) => /^(.*\/)?curl$/.test(word.replace(/^[$%>#]\s*/, "")));
+  const before = words.indexOf("--", words.indexOf("exec"));
+  const start = words.findIndex((word, at) => at > before && /^(.*\/)?curl$/.test(word.replace(/^[$%>#]\s*/, "")));
   if (start < 0) throw usage("--curl takes a line with curl in it");
   const { values, positionals } = parseArgs({
     args: words.slice(start + 1),

@@ -44,8 +44,7 @@ export function formatReproHtml(result: ReproAnswer): string {
       <main id="results" tabindex="-1" class="diff repro">
         ${renderOpen(answer)}
         <h2 class="cause">${cut(describeCause(answer.cause), headline)}</h2>
-        ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)}
-        ${[...renderComparisons(answer), ...renderAssumed(answer)]}
+        ${answer.hints.map((hint) => html`<p class="hint">${describeHint(hint)}</p>`)} ${renderReasons(answer)}
         <section id="requests">
           ${renderCells(answer, status)}
           <div class="checks">
@@ -84,10 +83,11 @@ function renderOpen({ reproduced, differences }: ReproAnswer): Html | false {
   </section>`;
 }
 
-function renderAssumed({ differences }: ReproAnswer): Html[] {
-  return differences
-    .filter(isAssumed)
-    .map((one) => html`<p class="hint">Assumed, as the reporter had this answer: ${describeDifference(one)}</p>`);
+/** What decides, and what was assumed of it. */
+function renderReasons(answer: ReproAnswer): Html[] {
+  const assumed = answer.differences.filter(isAssumed).map(describeDifference);
+  const told = assumed.map((one) => html`<p class="hint">Assumed, as the reporter had this answer: ${one}</p>`);
+  return [...renderComparisons(answer), ...told];
 }
 
 /** The conditions that decide, as a table. */
