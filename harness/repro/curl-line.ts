@@ -142,12 +142,11 @@ const BODIES = ["data", "data-raw", "data-binary", "data-urlencode", "data-ascii
 const UNSENT = ["cert", "proxy", "interface", "config", "unix-socket", "request-target", "get"];
 
 /**
- * Reads `curl …`, also behind `kubectl exec … --`, whose pod or container may be called curl too.
+ * Reads `curl …`, also behind `kubectl exec … --`, whose pod may be called curl too. A variable stays: its value is not in the ticket.
  * @throws MeshproofError ERR_USAGE if it is not a curl line with one URL
  */
 export function readCurlLine(line: string): TicketRequest {
   const words: string[] = [];
-  // A variable is not expanded: its value is not in the ticket.
   for (const entry of parse(line.replaceAll(/\\\r?\n/g, " "), (name) => `$${name}`)) {
     if (typeof entry === "string") words.push(entry);
     else if ("pattern" in entry) words.push(entry.pattern);
