@@ -5,7 +5,7 @@ import type { Difference } from "../model/ticket.ts";
 import { STAND_IN } from "./stand-in.ts";
 import { inCluster, isOurGateway, selectorOf, type Service } from "./services.ts";
 import type { TicketObject } from "./ticket.ts";
-import { isKind, refOf } from "./understood.ts";
+import { isKind, isPolicy, refOf } from "./understood.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** Moves a policy for an ingress gateway to meshproof's gateway. */
@@ -17,13 +17,15 @@ export function settleAtGateway(
   const selector = selectorOf(policy);
   const object = refOf(policy);
   const known = isOurGateway(selector);
+  // Beside the usual label of a gateway, another one is a second gateway's, or a typing error.
+  const twofold = objects.some((one) => (isPolicy(one) || isKind(one, "Gateway")) && isOurGateway(gatewayLabels(one)));
   if (namespace === ROOT_NAMESPACE)
     return known
       ? { namespace }
       : {
           namespace,
           selector: { istio: "ingressgateway" },
-          difference: { kind: "gateway", object, selector, elsewhere: false, decides: "no" },
+          difference: { kind: "gateway", object, selector, elsewhere: false, decides: twofold ? "unknown" : "no" },
         };
   // If the ticket has the gateway's pods or Service beside the policy, both are moved together.
   const shown = objects.some(
@@ -39,6 +41,10 @@ export function settleAtGateway(
       difference: { kind: "gateway", object, selector, elsewhere: true, decides: "no" },
     };
   return { namespace, difference: { kind: "gateway", object, selector, elsewhere: true, decides: "unknown" } };
+}
+
+function gatewayLabels(object: TicketObject): Labels {
+  return isKind(object, "Gateway") ? ((object.spec?.["selector"] ?? {}) as Labels) : selectorOf(object);
 }
 
 /** Gives a Gateway's servers meshproof's certificates. @returns names of the Secrets */

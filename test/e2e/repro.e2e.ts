@@ -54,6 +54,36 @@ const TICKET_ANSWERS: Readonly<
     matrix: { "GET /healthz": "403 200 401 401 200 401 401" },
     met: false,
   },
+  "boolean-claim": {
+    kind: "decision",
+    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy default\/ap\)/,
+    matrix: { "GET /live": "403 403 403 401 401 403 401 401" },
+    met: false,
+  },
+  "host-with-port": {
+    kind: "decision",
+    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy istio-system\/allow\)/,
+    matrix: { "GET /": "403" },
+    met: false,
+  },
+  "star-inside": {
+    kind: "decision",
+    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy istio-system\/require-jwt\)/,
+    matrix: { "GET /service/123health": "403" },
+    met: false,
+  },
+  "claim-header": {
+    kind: "decision",
+    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy demo\/need-user\)/,
+    matrix: { "GET /": "403 403 401 401 403 401 401" },
+    met: false,
+  },
+  "service-entry": {
+    kind: "leaves-mesh",
+    cause: /^The request goes through: abc\.externalservice\.com is outside of the mesh/,
+    matrix: { "GET /": "200" },
+    met: false,
+  },
 };
 
 const AUDIENCE = (jwks: string): string => `

@@ -1,0 +1,1 @@
+meshproof repro docs/examples/tickets/boolean-claim --expect 200 --request 'GET http://stream.default/live' --claims '{"iss":"https://securetoken.example.com/x","sub":"u","email":"xx@example.com","is_streamer":true}' 
