@@ -42,5 +42,5 @@ test("the cause names the outcome of a refusal that has no HTTP status of its ow
   const withStatus = (status: number): string =>
     formatAnswer({ ...answer, cause: { ...answer.cause, status } as typeof answer.cause });
   assert.match(withStatus(0), /, so the connection is closed without an answer\.$/m);
-  assert.match(withStatus(200), /, so the answer is 200 with grpc-status 7 \(PERMISSION_DENIED\)\.$/m);
+  assert.match(withStatus(200), /, so the answer is 200 with grpc-status 7 \(PermissionDenied\)\.$/m);
 });

@@ -449,7 +449,7 @@ function describeTicketDecision(decision: Decision): string {
 function soAnswered(status: number | undefined): string {
   if (status === 0) return "so the connection is closed without an answer";
   // Envoy refuses a gRPC request so.
-  return status === 200 ? "so the answer is 200 with grpc-status 7 (PERMISSION_DENIED)" : `so the answer is ${status}`;
+  return status === 200 ? "so the answer is 200 with grpc-status 7 (PermissionDenied)" : `so the answer is ${status}`;
 }
 
 /** For each rule that decides, its conditions: field, what the rule requires, what the request has. */

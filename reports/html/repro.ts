@@ -311,7 +311,8 @@ function statusOf({ expected, reproduced }: ReproAnswer): Status {
 
 /** `403 from authorization, expected 200`. */
 function describeVerdict({ verdict, expected, reproduced }: ReproAnswer): string {
-  const got = verdict.status === 0 ? "no answer" : `${verdict.status} ${describeAnswerer(verdict)}`;
+  const denied = verdict.status === 200 && verdict.by === "authorization" ? " with grpc-status 7" : "";
+  const got = verdict.status === 0 ? "no answer" : `${verdict.status}${denied} ${describeAnswerer(verdict)}`;
   if (!reproduced) return `not reproduced; the reduced ticket gets ${got}`;
   if (expected === undefined) return got;
   return expected.met ? `${got}, as expected` : `${got}, expected ${describeOutcome(expected.outcome)}`;
