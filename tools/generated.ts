@@ -49,7 +49,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
 const KNOWN_CHANGES = path.join(PROJECT, "harness/compare/known-changes.yaml");
 
 async function readQuestions(): Promise<z.infer<typeof questionsFile>> {
-  return questionsFile.parse(parse(await readFile(path.join(SCENARIOS, "questions.yaml"), "utf8")));
+  return questionsFile.parse(parse(await readFile(path.join(PROJECT, "docs/questions.yaml"), "utf8")));
 }
 
 /** The matrix in docs, of the recorded runs. */

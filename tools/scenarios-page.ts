@@ -1,4 +1,4 @@
-/** Writes docs/scenarios.md: scenarios by the questions that they answer (scenarios/questions.yaml). */
+/** Writes docs/scenarios.md: scenarios by the questions that they answer (docs/questions.yaml). */
 
 import { matchesGlob } from "node:path";
 import * as z from "zod";
@@ -20,13 +20,13 @@ export function describeScenarios(
   for (const { question, scenarios: patterns } of questions)
     for (const pattern of patterns)
       if (!scenarios.some(({ id }) => matchesGlob(id, pattern)))
-        throw new Error(`scenarios/questions.yaml: no scenario is named "${pattern}", under "${question}"`);
+        throw new Error(`docs/questions.yaml: no scenario is named "${pattern}", under "${question}"`);
   const without = scenarios.filter(
     ({ id }) => !questions.some((one) => one.scenarios.some((pattern) => matchesGlob(id, pattern))),
   );
   if (without.length > 0)
     throw new Error(
-      `scenarios/questions.yaml: add these to a question that they answer: ${without.map(({ id }) => id).join(", ")}`,
+      `docs/questions.yaml: add these to a question that they answer: ${without.map(({ id }) => id).join(", ")}`,
     );
   const sections = questions.map(({ question, scenarios: patterns }) => {
     // In the order in which the question names them.
