@@ -201,7 +201,8 @@ function tokenRemoved(
     (object.spec?.["jwtRules"] ?? []) as { issuer?: string; forwardOriginalToken?: boolean }[];
   const gateway = way.kind === "gateway" ? (way.api?.namespace ?? ROOT_NAMESPACE) : ROOT_NAMESPACE;
   const behind = [ROOT_NAMESPACE, ...workloads.map(({ namespace }) => namespace)];
-  const all = objects.filter((one) => isKind(one, "RequestAuthentication"));
+  // One of a waypoint holds neither at the gateway nor at the workload.
+  const all = objects.filter((one) => isKind(one, "RequestAuthentication") && !isForWaypoint(one, objects));
   const named = all.filter((one) => isAtGateway(one, objects));
   const inner = all.filter((one) => !named.includes(one) && behind.includes(nsOf(one)));
   const wide = inner.filter((one) => Object.keys(selectorOf(one)).length === 0);

@@ -176,6 +176,9 @@ spec: { hosts: ["*"], gateways: [edge], http: [{ route: [{ destination: { host: 
       });
     assert.equal(past(through("istio.io/use-waypoint: waypoint")), "gateway");
     const made = through("istio.io/use-waypoint: waypoint, istio.io/ingress-use-waypoint: 'true'");
+    const jwt = policy(`${AT_SERVICE}, jwtRules: [{ issuer: https://a.example }]`, "shop", "RequestAuthentication");
+    const hinted = asked(IN_AMBIENT + route + jwt, "", { request: readCurlLine("curl http://shop.example.com/") });
+    assert.deepEqual(hinted.hints, []);
     assert.deepEqual(
       [made.topology.passage?.kind, made.topology.passage?.kind === "through" && made.topology.passage.tunnel],
       ["through", false],
