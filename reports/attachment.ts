@@ -51,7 +51,10 @@ export function describeBypass({
   policies,
 }: Extract<Cause, { kind: "bypasses-waypoint" }>): string {
   const named = policies.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`).join(" and ");
-  const held = policies.length === 0 ? "no policy of a waypoint holds for it" : `${named} ${policies.length > 1 ? "do" : "does"} not hold for it`;
+  const held =
+    policies.length === 0
+      ? "no policy of a waypoint holds for it"
+      : `${named} ${policies.length > 1 ? "do" : "does"} not hold for it`;
   return `The request goes to the workload without passing a waypoint, so ${held}: ${BYPASSES[because](service, waypoint)}.`;
 }
 
