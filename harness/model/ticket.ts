@@ -183,7 +183,13 @@ export type Difference = { readonly decides: Decides } & (
       readonly keys: readonly { readonly kid: string; readonly alg: string }[];
       /** The source of the keys: the jwtRule itself (perhaps with text that is not a JWKS), a host outside the mesh, a Service of the ticket, or none (`no-host`: of a name that istiod cannot resolve). */
       readonly served:
-        "inline" | "unreadable" | "outside" | "no-url" | "no-host" | Exclude<JwksState, "reachable"> | { readonly service: string };
+        | "inline"
+        | "unreadable"
+        | "outside"
+        | "no-url"
+        | "no-host"
+        | Exclude<JwksState, "reachable">
+        | { readonly service: string };
       /** The jwksUri without user info and query. */
       readonly uri?: string;
     }
