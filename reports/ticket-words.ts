@@ -6,13 +6,13 @@ import type {
   Answered,
   Caller,
   Difference,
-  Hint,
   LeftOut,
   Outcome,
   ReproAnswer,
   Seen,
   TokenState,
 } from "../harness/model/ticket.ts";
+import type { Hint } from "../harness/model/hint.ts";
 
 /** Whether the answer is the ticket's: the first words of every report. */
 export function describeReproduction({ reproduced, expected }: Pick<ReproAnswer, "reproduced" | "expected">): string {

@@ -8,17 +8,8 @@ import type { ObjectRef } from "../model/finding.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type {
-  Answered,
-  Caller,
-  Cell,
-  Difference,
-  Hint,
-  Observation,
-  Outcome,
-  ReproAnswer,
-  Seen,
-} from "../model/ticket.ts";
+import type { Answered, Caller, Cell, Difference, Observation, Outcome, ReproAnswer, Seen } from "../model/ticket.ts";
+import type { Hint } from "../model/hint.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { findCause } from "./cause.ts";
 import { agrees, isSeen } from "./outcome.ts";

@@ -1,7 +1,7 @@
 /** Finds well-known pitfalls in a ticket's YAML and request. They do not change the answer. */
 
 import { isOfGatewayApiGroup } from "../model/target.ts";
-import type { Hint } from "../model/ticket.ts";
+import type { Hint } from "../model/hint.ts";
 import {
   fitsHost,
   hostOf,

@@ -2,7 +2,8 @@
 
 import type { MeshSetting } from "../model/cluster.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Caller, Difference, Hint, JwksState, TokenState } from "../model/ticket.ts";
+import type { Hint } from "../model/hint.ts";
+import type { Caller, Difference, JwksState, TokenState } from "../model/ticket.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import type { JwtRule, MadeIssuer } from "./issuers.ts";

@@ -5,7 +5,8 @@
 
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 import type { Labels } from "../model/finding.ts";
-import type { Caller, Difference, Hint } from "../model/ticket.ts";
+import type { Hint } from "../model/hint.ts";
+import type { Caller, Difference } from "../model/ticket.ts";
 import {
   HBONE_PORT,
   INGRESS_USES,
