@@ -13,6 +13,7 @@ import type { Scenario } from "../model/scenario.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { deploymentOf } from "./gateways.ts";
 import type { SessionPlan } from "./plan.ts";
+import { findTrouble, podTrouble } from "./pod-trouble.ts";
 import { outsideHostOf, readKeySets } from "./substitution.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
@@ -228,24 +229,10 @@ async function waitForWorkload(kube: Kube, namespace: string, name: string, sign
   } catch (error) {
     if (!(error instanceof MeshproofError) || error.code !== "ERR_WORKLOAD_NOT_READY") throw error;
     const pods = await kube.core.listNamespacedPod({ namespace });
-    const troubles = pods.items.filter((p) => p.metadata?.name?.startsWith(`${name}-`)).map(podTrouble);
+    const its = pods.items.filter((p) => p.metadata?.name?.startsWith(`${name}-`));
+    const troubles = await inLanes(its, (pod) => findTrouble(kube, pod));
     throw new MeshproofError("ERR_WORKLOAD_NOT_READY", [error.message, ...troubles].join("; "), { cause: error });
   }
-}
-
-/** What a pod's status says that is not well. */
-function podTrouble(pod: V1Pod): string {
-  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
-  const waiting = statuses.flatMap((c) => {
-    const state = c.state?.waiting ?? c.state?.terminated;
-    return state && state.reason !== "Completed"
-      ? [`${c.name} ${state.reason ?? "waits"}${state.message ? ` (${state.message})` : ""}`]
-      : [];
-  });
-  const conditions = (pod.status?.conditions ?? []).flatMap((c) =>
-    c.status === "False" && c.message ? [c.message] : [],
-  );
-  return `pod ${pod.metadata?.name ?? "?"}: ${[...waiting, ...conditions].join(", ") || (pod.status?.phase ?? "no status")}`;
 }
 
 async function writeFileIn(kube: Kube, container: ContainerRef, file: string, text: string): Promise<void> {
