@@ -1,31 +1,16 @@
 /** Where proxies send requests for a Service: istiod says so some time after pods are ready or gone, and until then the answer may be 503. */
 
-import { setTimeout as delay } from "node:timers/promises";
 import { inLanes } from "../lanes.ts";
 import type { Kube } from "../mesh/client.ts";
-import { askProxy } from "../mesh/proxy-dump.ts";
 import { readyPods } from "../mesh/wait.ts";
 import type { Labels } from "../model/finding.ts";
+import { untilClusters, type ClusterStatus } from "./clusters.ts";
 import type { Proxy } from "./places.ts";
-
-/** How long a push may take. Then the mesh is asked as it is. */
-const LIMIT_MS = 10_000;
-const POLL_MS = 50;
 
 interface Reached {
   readonly namespace: string;
   readonly name: string;
   readonly selector: Labels;
-}
-
-/** The part of Envoy's `clusters?format=json` that has the addresses. */
-interface Clusters {
-  readonly cluster_statuses?: readonly {
-    readonly name: string;
-    readonly host_statuses?: readonly {
-      readonly address?: { readonly socket_address?: { readonly address?: string } };
-    }[];
-  }[];
 }
 
 /**
@@ -36,22 +21,15 @@ export async function untilReachable(
   kube: Kube,
   proxies: readonly Pick<Proxy, "namespace" | "pod">[],
   services: readonly Reached[],
-  limitMs = LIMIT_MS,
+  limitMs?: number,
 ): Promise<void> {
-  const until = performance.now() + limitMs;
   if (services.length === 0) return;
   const names = services.map(({ name, namespace }) => `${name}.${namespace}`).join("|");
-  const path = `clusters?format=json&filter=${encodeURIComponent(`\\|\\|(${names})\\.`)}`;
-  await inLanes(proxies, async (proxy) => {
-    while (performance.now() < until) {
-      const [ready, { cluster_statuses: clusters = [] }] = await Promise.all([
-        readReady(kube, services),
-        askProxy(kube, proxy, path) as Promise<Clusters>,
-      ]);
-      if (clusters.every((cluster) => hasReady(cluster, ready))) return;
-      await delay(POLL_MS);
-    }
-  });
+  const haveReady = async (clusters: readonly ClusterStatus[]): Promise<boolean> => {
+    const ready = await readReady(kube, services);
+    return clusters.every((cluster) => hasReady(cluster, ready));
+  };
+  await untilClusters(kube, proxies, `\\|\\|(${names})\\.`, haveReady, limitMs);
 }
 
 /** `name.namespace` of a Service, to the addresses of its pods. */
@@ -65,7 +43,7 @@ async function readReady(kube: Kube, services: readonly Reached[]): Promise<Read
 }
 
 function hasReady(
-  { name, host_statuses: hosts = [] }: NonNullable<Clusters["cluster_statuses"]>[number],
+  { name, host_statuses: hosts = [] }: ClusterStatus,
   ready: ReadonlyMap<string, readonly string[]>,
 ): boolean {
   const wanted = ready.get(/\|\|([^.]+\.[^.]+)\./.exec(name)?.[1] ?? "");

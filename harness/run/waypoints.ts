@@ -1,16 +1,14 @@
 /** What uses a waypoint: the Services whose requests istiod sends through it. */
 
 import type { KubernetesObject } from "@kubernetes/client-node";
-import { setTimeout as delay } from "node:timers/promises";
-import { inLanes } from "../lanes.ts";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Kube } from "../mesh/client.ts";
-import { askProxy } from "../mesh/proxy-dump.ts";
 import { readyPods, waitFor } from "../mesh/wait.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
 import { HBONE_PORT, USES, USES_NAMESPACE } from "../model/waypoint.ts";
 import { GATEWAY_NAME, type Served } from "../verdict/attachment.ts";
+import { untilClusters, type ClusterStatus } from "./clusters.ts";
 import type { Proxy } from "./places.ts";
 
 const NONE = "none";
@@ -82,30 +80,16 @@ export async function waypointProgrammed(kube: Kube, namespace: string, name: st
   );
 }
 
-/** How long a push may take. Then the step is judged: where a gateway passes a waypoint by, the access log shows it. */
-const LIMIT_MS = 10_000;
-const POLL_MS = 50;
-
-/** The part of Envoy's `clusters?format=json` that has the endpoints behind an internal listener. */
-interface Clusters {
-  readonly cluster_statuses?: readonly {
-    readonly host_statuses?: readonly {
-      readonly address?: { readonly envoy_internal_address?: { readonly endpoint_id?: string } };
-      readonly health_status?: { readonly eds_health_status?: string };
-    }[];
-  }[];
-}
-
 /** Waits until gateways have the pods of a waypoint as healthy endpoints: istiod says so after the pods are ready, and until then they answer 503. */
 export async function untilSentThrough(
   kube: Kube,
   gateways: readonly Proxy[],
   waypoint: readonly Proxy[],
-  limitMs = LIMIT_MS,
+  limitMs?: number,
 ): Promise<void> {
   const served = waypoint.flatMap(({ serves = [] }) => serves);
   const wanted = waypoint.map(({ ip }) => `${ip}:${HBONE_PORT}`);
-  await untilEndpoints(kube, gateways, served, limitMs, (healthy) => wanted.every((one) => healthy.includes(one)));
+  await untilEndpoints(kube, gateways, served, (healthy) => wanted.every((one) => healthy.includes(one)), limitMs);
 }
 
 /** Waits until gateways have no pod of a namespace's waypoints that is gone: a request that is sent there gets the answer of a pod that ends, or none. */
@@ -113,17 +97,18 @@ export async function untilNoneIsGone(
   kube: Kube,
   gateways: readonly Proxy[],
   namespace: string,
-  limitMs = LIMIT_MS,
+  limitMs?: number,
 ): Promise<void> {
   if (!gateways.some(({ kind }) => kind === "gateway")) return;
   const users = await usersIn(kube, namespace);
   const waypoints = [...new Set(users.map(({ waypoint }) => waypoint))];
-  await untilEndpoints(kube, gateways, users, limitMs, async (healthy) => {
+  const noneIsGone = async (healthy: readonly string[]): Promise<boolean> => {
     if (healthy.length === 0) return true;
     const pods = await readyPods(kube, namespace, `${GATEWAY_NAME} in (${waypoints.join(",")})`);
     const there = pods.map(({ status }) => `${status?.podIP}:${HBONE_PORT}`);
     return healthy.every((one) => there.includes(one));
-  });
+  };
+  await untilEndpoints(kube, gateways, users, noneIsGone, limitMs);
 }
 
 /** Waits until the waypoints' endpoints that gateways have for Services are as demanded, or the limit is over. */
@@ -131,40 +116,33 @@ async function untilEndpoints(
   kube: Kube,
   gateways: readonly Proxy[],
   served: readonly Served[],
-  limitMs: number,
   demanded: (healthy: readonly string[]) => boolean | Promise<boolean>,
+  limitMs?: number,
 ): Promise<void> {
-  const until = performance.now() + limitMs;
   const services = served.filter(({ kind }) => kind === "Service");
   const names = [...new Set(services.map(({ name, namespace }) => `${name}.${namespace}`))];
   if (names.length === 0) return;
-  const path = `clusters?format=json&filter=${encodeURIComponent(`\\|(${names.join("|")})\\.`)}`;
-  await inLanes(
+  await untilClusters(
+    kube,
     gateways.filter(({ kind }) => kind === "gateway"),
-    async (gateway) => {
-      while (performance.now() < until) {
-        const { cluster_statuses: clusters = [] } = (await askProxy(kube, gateway, path)) as Clusters;
-        const healthy = clusters.flatMap(({ host_statuses: hosts = [] }) =>
-          hosts.flatMap(({ address, health_status: health }) =>
-            health?.eds_health_status === "HEALTHY" ? (address?.envoy_internal_address?.endpoint_id ?? []) : [],
-          ),
-        );
-        if (await demanded(healthy)) return;
-        await delay(POLL_MS);
-      }
-    },
+    `\\|(${names.join("|")})\\.`,
+    (clusters) => demanded(clusters.flatMap(healthyIn)),
+    limitMs,
+  );
+}
+
+/** The waypoints' pods, which are behind an internal listener. */
+function healthyIn({ host_statuses: hosts = [] }: ClusterStatus): string[] {
+  return hosts.flatMap(({ address, health_status: health }) =>
+    health?.eds_health_status === "HEALTHY" ? (address?.envoy_internal_address?.endpoint_id ?? []) : [],
   );
 }
 
 /** Waits until a proxy has found the address behind a cluster that it looks up by DNS. */
-export async function untilResolved(kube: Kube, proxy: Proxy, cluster: string, limitMs = LIMIT_MS): Promise<void> {
-  const until = performance.now() + limitMs;
-  const path = `clusters?format=json&filter=${encodeURIComponent(`^${cluster}$`)}`;
-  while (performance.now() < until) {
-    const { cluster_statuses: clusters = [] } = (await askProxy(kube, proxy, path)) as Clusters;
-    if (clusters.some(({ host_statuses: hosts = [] }) => hosts.length > 0)) return;
-    await delay(POLL_MS);
-  }
+export async function untilResolved(kube: Kube, proxy: Proxy, cluster: string): Promise<void> {
+  await untilClusters(kube, [proxy], `^${cluster}$`, (clusters) =>
+    clusters.some(({ host_statuses: hosts = [] }) => hosts.length > 0),
+  );
 }
 
 function isProgrammed({ status }: Conditioned): boolean {
