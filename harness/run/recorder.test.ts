@@ -104,6 +104,16 @@ describe("Playwright's events of a run", async () => {
     ]);
   });
 
+  it("is cut off also where Playwright says when an interrupted test began, and not how long it took", async () => {
+    const stopped = { ...broken, status: "interrupted", errors: [], duration: 0 } as unknown as TestResult;
+    const ending = JSON.stringify({ interruption: { at: 2000, message: "interrupted" } });
+    const failed = { ...broken, status: "failed" } as unknown as TestResult;
+    assert.deepEqual(await statusesOf({ [one.id]: [stopped], [two.id]: [failed] }, ending), [
+      [one.id, "error", "it did not run to its end: the run was interrupted"],
+      [two.id, "error", "it did not run to its end; Playwright says: worker exited"],
+    ]);
+  });
+
   it("knows what was to run also where Playwright found no test of it, and why it did not", async () => {
     await writeFile(path.join(folder, "ending.json"), "{}");
     const settings = { ...readSettings({}), ids: [one.id, three.id] };

@@ -137,7 +137,10 @@ async function readRecorded(tests: readonly TestCase[]): Promise<Recorded> {
   return {
     results: missing ? results.filter(({ status }) => status !== "passed") : results,
     ...(around && { around }),
-    endedAt: Math.max(...all.map(({ startTime, duration }) => startTime.getTime() + duration)),
+    // Of a test that it stopped, or did not run, Playwright does not say when it ended.
+    ...(all.every(({ status }) => status === "failed" || status === "timedOut") && {
+      endedAt: Math.max(...all.map(({ startTime, duration }) => startTime.getTime() + duration)),
+    }),
     ...complaintOf(all.flatMap(({ errors }) => errors.map(wordsOf))),
   };
 }
