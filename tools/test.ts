@@ -22,9 +22,7 @@ const { values: flags } = parseArgs({ options: { all: { type: "boolean", default
  * several ways, or waits for what goes wrong.
  */
 const SHORT: ReadonlySet<string> = new Set(
-  ["crashes", "embedded", "fuzz", "gateway-api", "json", "planted", "rootless", "waypoint"].map(
-    (name) => `${name}.e2e.ts`,
-  ),
+  ["crashes", "embedded", "fuzz", "json", "planted", "rootless", "waypoint"].map((name) => `${name}.e2e.ts`),
 );
 
 /** The scenarios come before the rest, since they install and build with progress what all of it needs. */
