@@ -5,6 +5,7 @@ import type { CheckMissing } from "../model/check.ts";
 import type { Decision, Explanation } from "../model/explanation.ts";
 import type { Answerer } from "../model/scenario.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
+import { clusterOf } from "../oracle/listeners.ts";
 import { changesBy, sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
 import type { Proxy } from "../run/places.ts";
 import type { Prepared } from "../run/prepare.ts";
@@ -107,10 +108,10 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
   const clusters = route?.kind === "cluster" ? route.clusters : [];
   const behind: Evaluated[] = [];
   for (const cluster of clusters) {
-    const [, port, host] = /^outbound\|(\d+)\|[^|]*\|(.+)$/.exec(cluster) ?? [];
-    const pods = host === undefined ? undefined : world.podsBehind(host, Number(port));
+    const routed = clusterOf(cluster);
+    const pods = routed && world.podsBehind(routed.host, routed.port);
     if (pods === undefined) return undecided({ kind: "unknown-destination", cluster }, there.judged);
-    if (pods.length === 0) return undecided({ kind: "no-pod", workload: host ?? cluster }, there.judged);
+    if (pods.length === 0) return undecided({ kind: "no-pod", workload: routed?.host ?? cluster }, there.judged);
     const passed = withoutTokens(sent, providers);
     for (const { pod, port: at } of pods) {
       const proxy = proxyOf(pod);
