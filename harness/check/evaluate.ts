@@ -110,8 +110,9 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
   for (const cluster of clusters) {
     const routed = clusterOf(cluster);
     const pods = routed && world.podsBehind(routed.host, routed.port);
-    if (pods === undefined) return undecided({ kind: "unknown-destination", cluster }, there.judged);
-    if (pods.length === 0) return undecided({ kind: "no-pod", workload: routed?.host ?? cluster }, there.judged);
+    if (routed === undefined || pods === undefined)
+      return undecided({ kind: "unknown-destination", cluster }, there.judged);
+    if (pods.length === 0) return undecided({ kind: "no-pod", workload: routed.host }, there.judged);
     const passed = withoutTokens(sent, providers);
     for (const { pod, port: at } of pods) {
       const proxy = proxyOf(pod);

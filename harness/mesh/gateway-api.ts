@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 import type { Kube, Manifest } from "./client.ts";
 
 /**
@@ -34,7 +35,7 @@ export async function hasGatewayClass(kube: Pick<Kube, "objects">): Promise<bool
 
 /** Whether istiod has accepted its class for waypoints. */
 export async function hasWaypointClass(kube: Pick<Kube, "objects">): Promise<boolean> {
-  return await isAccepted(kube, "istio-waypoint", "istio.io/mesh-controller");
+  return await isAccepted(kube, WAYPOINT_CLASS, "istio.io/mesh-controller");
 }
 
 async function isAccepted({ objects }: Pick<Kube, "objects">, name: string, controller: string): Promise<boolean> {

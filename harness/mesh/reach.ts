@@ -2,6 +2,7 @@
 
 import { groupOf } from "./journal.ts";
 import type { Beyond, Reach } from "../model/finding.ts";
+import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 import type { Manifest } from "./client.ts";
 
 type Rule = (manifest: Manifest, own: ReadonlySet<string>) => Reach | undefined;
@@ -142,7 +143,7 @@ function routeReach(manifest: Manifest, own: ReadonlySet<string>): Reach | undef
 function gatewayReach(manifest: Manifest): Reach | undefined {
   const { addresses, gatewayClassName } = fieldsOf(manifest["spec"]);
   if (hasAny(addresses)) return meshWide(manifest, { kind: "mesh-gateway" });
-  if (gatewayClassName === "istio-waypoint") return undefined;
+  if (gatewayClassName === WAYPOINT_CLASS) return undefined;
   const type = manifest.metadata.annotations?.["networking.istio.io/service-type"];
   return type === "ClusterIP" ? undefined : meshWide(manifest, { kind: "load-balancer" });
 }

@@ -3,6 +3,7 @@
 import gte from "semver/functions/gte.js";
 import type { ClusterInfo } from "../model/cluster.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
+import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 import type { Kube, Manifest } from "./client.ts";
 import { gatewayApiVersion } from "./gateway-api.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
@@ -97,7 +98,7 @@ export function upstreamEnvoyFilters(): Manifest[] {
     metadata: { name, namespace: ROOT_NAMESPACE },
     spec: { ...where, configPatches },
   });
-  const waypoints = { group: GATEWAY_API_GROUP, kind: "GatewayClass", name: "istio-waypoint" };
+  const waypoints = { group: GATEWAY_API_GROUP, kind: "GatewayClass", name: WAYPOINT_CLASS };
   return [
     filter("meshproof-waypoints", { targetRefs: [waypoints] }),
     // The label that the injector gives to pods with ISTIO_META_ENABLE_HBONE.

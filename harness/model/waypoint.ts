@@ -1,6 +1,6 @@
 /** The labels that choose ambient mode and waypoints (istio.io, "Configure waypoint proxies"; pilot/pkg/serviceregistry/ambient/waypoints.go). */
 
-import { GATEWAY_API_GROUP } from "./target.ts";
+import { isOfGatewayApiGroup } from "./target.ts";
 
 /** On what uses a waypoint, or on its namespace. */
 export const USES = "istio.io/use-waypoint";
@@ -21,20 +21,13 @@ export const WAYPOINT_CLASS = "istio-waypoint";
 export const HBONE_PORT = 15008;
 
 /** Whether an object is a Gateway that istiod makes a waypoint for. */
-export function isWaypoint({
-  apiVersion,
-  kind,
-  spec,
-}: {
+export function isWaypoint(object: {
   readonly apiVersion: string;
   readonly kind: string;
   readonly spec?: Readonly<Record<string, unknown>>;
 }): boolean {
-  return (
-    kind === "Gateway" &&
-    apiVersion.startsWith(`${GATEWAY_API_GROUP}/`) &&
-    spec?.["gatewayClassName"] === WAYPOINT_CLASS
-  );
+  const { kind, spec } = object;
+  return kind === "Gateway" && isOfGatewayApiGroup(object) && spec?.["gatewayClassName"] === WAYPOINT_CLASS;
 }
 
 /** Why a request does not pass a waypoint. */

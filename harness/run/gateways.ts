@@ -14,6 +14,7 @@ import {
   type Listener,
   type Reached,
 } from "../model/target.ts";
+import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
 
 /** The fields of a Gateway that say how it is reached. */
@@ -28,7 +29,7 @@ interface GatewaySpec {
 /** What istiod calls the Deployment of a Gateway, by the Gateway's class (istio.io, "Automated deployment"; for waypoints the name alone). */
 const DEPLOYMENTS: Readonly<Record<string, (gateway: string) => string>> = {
   istio: (gateway) => `${gateway}-istio`,
-  "istio-waypoint": (gateway) => gateway,
+  [WAYPOINT_CLASS]: (gateway) => gateway,
 };
 
 /** The Deployment that a manifest makes or has made by istiod; undefined for any other kind, and for a Gateway that something else serves. */
