@@ -22,6 +22,8 @@ function describeReason(reason: NotAttached): string {
       return "it does not have the labels of the selector";
     case "selector-at-waypoint":
       return "it is a waypoint, and a selector does not choose waypoints";
+    case "selector-at-gateway":
+      return "it is a gateway of the Gateway API, and by ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY=false only targetRefs choose those";
     case "target-refs-ignored":
       return "targetRefs are ignored at a proxy without the label gateway.networking.k8s.io/gateway-name, such as a sidecar or a classic gateway";
     case "other-gateway":

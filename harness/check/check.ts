@@ -153,7 +153,7 @@ async function answerStep(
       settled(
         () => istiod.dump(node),
         () => istiod.push(),
-        proxy,
+        { ...proxy, targetRefsOnly: scenario.mesh.gatewaySelectors === false },
         world.objects,
       ).then((read) => read && withBootstrap(withoutUnknownKeys(read), options.envoy));
     dumps.set(node.id, found);

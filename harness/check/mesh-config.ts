@@ -1,4 +1,5 @@
-import { MULTIPLE_EXT_AUTHZ_ENV, PROVIDERS } from "../mesh/extension-providers.ts";
+import { PROVIDERS } from "../mesh/extension-providers.ts";
+import { istiodEnvironment } from "../mesh/istiod-environment.ts";
 import type { MeshSetting } from "../model/cluster.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
@@ -14,6 +15,7 @@ export function istiodSettingOf(setting: MeshSetting): IstiodSetting {
     pathNormalization = "BASE",
     trustDomainAliases = [],
     multipleExtAuthz = false,
+    gatewaySelectors = true,
     // Its providers are always in the config.
     extAuthz: _extAuthz,
     // By this setting the keys are known or not (keys.ts).
@@ -31,5 +33,5 @@ export function istiodSettingOf(setting: MeshSetting): IstiodSetting {
     ...(pathNormalization !== "BASE" && { pathNormalization: { normalization: pathNormalization } }),
     ...(trustDomainAliases.length > 0 && { trustDomainAliases }),
   };
-  return { mesh, environment: { [MULTIPLE_EXT_AUTHZ_ENV]: String(multipleExtAuthz) } };
+  return { mesh, environment: istiodEnvironment({ multipleExtAuthz, gatewaySelectors }) };
 }

@@ -1,9 +1,6 @@
 /** The check server of scenarios/workloads/ext-authz; meshproof's own clusters have it in namespace foo. */
 const SERVICE = "ext-authz.foo.svc.cluster.local";
 
-/** istiod's variable for several CUSTOM providers at one workload (since Istio 1.30). */
-export const MULTIPLE_EXT_AUTHZ_ENV = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS";
-
 /**
  * The extension providers of meshproof's own meshes, from the installation on. The names come from Istio's external authorization task;
  * nothing listens on the second one's port.

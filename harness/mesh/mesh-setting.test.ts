@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Deployment } from "@kubernetes/client-node";
 import { parse } from "yaml";
-import { hasSetting, jwksFetcherOf, sentListeners, syncedProxies, withSetting } from "./mesh-setting.ts";
+import {
+  hasEnvironment,
+  hasSetting,
+  jwksFetcherOf,
+  sentListeners,
+  syncedProxies,
+  withSetting,
+} from "./mesh-setting.ts";
 
 const istiod = (value?: string): V1Deployment => ({
   spec: {
@@ -29,6 +36,26 @@ test("istiod's environment decides who fetches key sets", () => {
   assert.equal(jwksFetcherOf(istiod("hybrid")), "hybrid");
   assert.equal(jwksFetcherOf(istiod("true")), "hybrid");
   assert.equal(jwksFetcherOf(istiod("envoy")), "envoy");
+});
+
+test("istiod fits a setting by its environment, and where a variable is missing it has Istio's default", () => {
+  const withEnv = (name: string, value: string): V1Deployment => {
+    const deployment = istiod();
+    deployment.spec?.template.spec?.containers[0]?.env?.push({ name, value });
+    return deployment;
+  };
+  assert.ok(hasEnvironment(istiod(), {}));
+  const cases = [
+    ["PILOT_JWT_ENABLE_REMOTE_JWKS", "hybrid", { jwksFetch: "hybrid" }],
+    ["PILOT_JWT_PUB_KEY_REFRESH_INTERVAL", "1s", { jwksRefresh: "1s" }],
+    ["PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS", "true", { multipleExtAuthz: true }],
+    ["ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY", "false", { gatewaySelectors: false }],
+  ] as const;
+  for (const [name, value, setting] of cases) {
+    assert.ok(!hasEnvironment(istiod(), setting), name);
+    assert.ok(!hasEnvironment(withEnv(name, value), {}), name);
+    assert.ok(hasEnvironment(withEnv(name, value), setting), name);
+  }
 });
 
 test("a proxy is in sync once something was sent and it has acknowledged all of it", () => {

@@ -9,16 +9,10 @@ import { statusOf } from "./api-error.ts";
 import type { Kube } from "./client.ts";
 import { execIn, type ExecResult } from "./exec.ts";
 import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
-import { MULTIPLE_EXT_AUTHZ_ENV, PROVIDERS } from "./extension-providers.ts";
+import { PROVIDERS } from "./extension-providers.ts";
+import { istiodEnvironment, JWKS_FETCH_ENV } from "./istiod-environment.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
-
-/** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
-const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
-
-/** istiod's setting for how often it fetches keys anew (pilot/pkg/features/security.go), and its default. */
-const JWKS_REFRESH_ENV = "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL";
-const JWKS_REFRESH = "20m";
 
 const LIMIT_MS = 120_000;
 
@@ -54,10 +48,7 @@ export async function setMesh(
   const before = (await kube.core.readNamespacedConfigMap(where)).data?.["mesh"] ?? "";
   const mesh = withSetting(before, setting);
   const restart = options.restart === true;
-  const fits =
-    jwksFetcherOf(istiod) === (setting.jwksFetch ?? "istiod") &&
-    (envOf(istiod, JWKS_REFRESH_ENV) ?? JWKS_REFRESH) === (setting.jwksRefresh ?? JWKS_REFRESH) &&
-    (envOf(istiod, MULTIPLE_EXT_AUTHZ_ENV) === "true") === (setting.multipleExtAuthz ?? false);
+  const fits = hasEnvironment(istiod, setting);
   if (fits && mesh === before && !restart) return false;
   if (options.fixed === true)
     throw new MeshproofError(
@@ -177,6 +168,14 @@ export function jwksFetcherOf(istiod: V1Deployment): JwksFetcher {
   return value === "envoy" ? "envoy" : "istiod";
 }
 
+/** Whether istiod has the environment that a setting needs; where a variable is missing, it has Istio's default. */
+export function hasEnvironment(istiod: V1Deployment, setting: MeshSetting): boolean {
+  const defaults = istiodEnvironment({});
+  return Object.entries(istiodEnvironment(setting)).every(
+    ([name, value]) => (envOf(istiod, name) ?? defaults[name]) === value,
+  );
+}
+
 function envOf(istiod: V1Deployment, variable: string): string | undefined {
   const env = istiod.spec?.template.spec?.containers.find(({ name }) => name === "discovery")?.env;
   return env?.find(({ name }) => name === variable)?.value;
@@ -185,7 +184,7 @@ function envOf(istiod: V1Deployment, variable: string): string | undefined {
 /** The annotation forces a new pod if only the mesh config has changed. */
 function patchFor(
   name: string,
-  { jwksFetch = "istiod", jwksRefresh = JWKS_REFRESH, multipleExtAuthz = false }: MeshSetting,
+  setting: MeshSetting,
   mesh: string,
   restart: boolean,
 ): V1Deployment & { metadata: { name: string } } {
@@ -193,11 +192,7 @@ function patchFor(
     "meshproof.dev/mesh-config": createHash("sha256").update(mesh).digest("hex"),
     ...(restart && { "meshproof.dev/restarted": randomUUID() }),
   };
-  const env = [
-    { name: JWKS_FETCH_ENV, value: jwksFetch },
-    { name: JWKS_REFRESH_ENV, value: jwksRefresh },
-    { name: MULTIPLE_EXT_AUTHZ_ENV, value: String(multipleExtAuthz) },
-  ];
+  const env = Object.entries(istiodEnvironment(setting)).map(([variable, value]) => ({ name: variable, value }));
   const container = { name: "discovery", env };
   return {
     apiVersion: "apps/v1",

@@ -8,7 +8,7 @@ export interface PolicyTarget {
 
 /** Why a policy does not hold at a proxy. */
 export type NotAttached =
-  | { readonly kind: "other-namespace" | "other-labels" | "selector-at-waypoint" }
+  | { readonly kind: "other-namespace" | "other-labels" | "selector-at-waypoint" | "selector-at-gateway" }
   /** The proxy is not of a Gateway of the Gateway API: a sidecar, or a gateway that istiod did not make. */
   | { readonly kind: "target-refs-ignored" }
   | {

@@ -43,6 +43,12 @@ export const meshSetting = z
         "Several CUSTOM providers at one workload: istiod's PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS (since Istio 1.30).",
       )
       .optional(),
+    gatewaySelectors: z
+      .boolean()
+      .describe(
+        "Whether selectors, and policies of a whole namespace, reach gateways of the Gateway API: istiod's ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY, true by default.",
+      )
+      .optional(),
     trustDomainAliases: distinct(z.array(text()).min(1))
       .describe("meshConfig.trustDomainAliases: the mesh's former trust domains.")
       .optional(),

@@ -90,6 +90,7 @@ function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: M
   const fixed = Object.entries({
     pathNormalization: pathNormalization === "BASE" ? "" : pathNormalization,
     multipleExtAuthz: own.multipleExtAuthz ? "true" : "",
+    gatewaySelectors: own.gatewaySelectors === false ? "false" : "",
     jwksRefresh: own.jwksRefresh ?? "",
     trustDomainAliases: trustDomainAliases.join(", "),
   }).find(([, value]) => value !== "");

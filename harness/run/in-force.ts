@@ -23,7 +23,7 @@ import type { Proxy, Target } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import type { Proxies } from "./session.ts";
 import { runLabels } from "./workloads.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ROOT_NAMESPACE, type MeshSetting } from "../model/cluster.ts";
 
 /** The proxies that judge a step's requests. */
 export interface Judges {
@@ -237,7 +237,7 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
     return undefined;
   const because = proxies.map((one) => ({ ...podOf(one), because: whyNotAttached(manifest, one, ROOT_NAMESPACE) }));
-  const isIgnored = because.some((one) => one.because.some(({ kind }) => kind === "selector-at-waypoint"));
+  const isIgnored = because.some((one) => one.because.some(({ kind }) => kind.startsWith("selector-at-")));
   if (targetsOf(manifest).length > 0 || isIgnored)
     return { kind: "attached-to-no-proxy", object: refOf(manifest), proxies: because };
   const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};
@@ -318,8 +318,9 @@ function toObject(
 const EMPTY: ProxyConfig = { jwt: [], rules: [], listeners: [] };
 
 /** Every proxy that judges requests to these targets, once. */
-export function judgesOf(targets: readonly Target[]): Judges {
-  const proxies = unique(targets.flatMap((target) => target.proxies));
+export function judgesOf(targets: readonly Target[], { gatewaySelectors = true }: MeshSetting = {}): Judges {
+  const found = unique(targets.flatMap((target) => target.proxies));
+  const proxies = gatewaySelectors ? found : found.map((proxy) => ({ ...proxy, targetRefsOnly: true }));
   const known = new Set(proxies.map(({ pod }) => pod));
   return { proxies, behind: unique(targets.flatMap((target) => target.behind)).filter(({ pod }) => !known.has(pod)) };
 }

@@ -36,6 +36,8 @@ export interface Proxy {
   readonly kind: ProxyKind;
   /** A waypoint's: what uses it. */
   readonly serves?: readonly Served[];
+  /** A gateway's of the Gateway API: only policies with `targetRefs` reach it. */
+  readonly targetRefsOnly?: boolean;
 }
 
 /** Where requests go: a URL without path, and the proxies that judge there. */

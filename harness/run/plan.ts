@@ -88,12 +88,14 @@ function rankOf({
   jwksRefresh = "",
   pathNormalization = "BASE",
   multipleExtAuthz = false,
+  gatewaySelectors = true,
   trustDomainAliases = [],
 }: MeshSetting): string {
   return [
     jwksFetch === "istiod" ? "0" : jwksFetch,
     jwksRefresh === "" ? "0" : jwksRefresh,
     multipleExtAuthz ? "1" : "0",
+    gatewaySelectors ? "0" : "1",
     pathNormalization === "BASE" ? "0" : pathNormalization,
     trustDomainAliases.length === 0 ? "0" : trustDomainAliases.join(),
   ].join(" ");

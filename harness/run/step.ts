@@ -3,6 +3,7 @@
  * sent until their answers are final (probe), and what differs is explained (explain).
  */
 
+import type { MeshSetting } from "../model/cluster.ts";
 import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
@@ -50,7 +51,7 @@ export async function runStep(
 
   // A step that changes nothing finds what the one before it left; a scenario's first one, clean ground.
   const changed = changes.length > 0 || before;
-  const found = await apply(session, { step, changes, applied, changed, everywhere }, signal);
+  const found = await apply(session, { step, mesh: scenario.mesh, changes, applied, changed, everywhere }, signal);
   const { objects, located, appliedAt } = found;
   const inForceAt = performance.now();
   if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
@@ -100,6 +101,7 @@ function comparedHeaders({ checks }: StepSpec): ReadonlySet<string> {
 
 interface ToApply {
   readonly step: Pick<StepSpec, "checks" | "inForce" | "keysOf">;
+  readonly mesh?: MeshSetting;
   readonly changes: readonly Change[];
   /** Everything that the scenario has in the cluster; kept true. */
   readonly applied: Applied;
@@ -111,14 +113,17 @@ interface ToApply {
 /** Makes a step's changes, and waits until the proxies that judge its requests have them and nothing else. */
 export async function apply(
   session: Session,
-  { step, changes, applied, changed, everywhere = false }: ToApply,
+  { step, mesh, changes, applied, changed, everywhere = false }: ToApply,
   signal?: AbortSignal,
 ): Promise<InForce & { readonly located: Located[]; readonly appliedAt: number }> {
   await makeChanges(session, changes, applied, signal);
   const appliedAt = performance.now();
   // Not before: a step may bring the Service that it asks.
   const located = await locate(session, step.checks);
-  const judges = judgesOf(located.map(({ target }) => target));
+  const judges = judgesOf(
+    located.map(({ target }) => target),
+    mesh,
+  );
   session.accessLog.follow(judges.proxies);
   const awaited = {
     changes,

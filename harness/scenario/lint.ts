@@ -188,6 +188,7 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
     needed.push(["mesh-setting", meshAt, `pathNormalization: ${mesh.pathNormalization}`]);
   if (mesh.jwksRefresh !== undefined) needed.push(["mesh-setting", meshAt, `jwksRefresh: ${mesh.jwksRefresh}`]);
   if (mesh.multipleExtAuthz) needed.push(["mesh-setting", meshAt, "multipleExtAuthz: true"]);
+  if (mesh.gatewaySelectors === false) needed.push(["mesh-setting", meshAt, "gatewaySelectors: false"]);
   if (mesh.trustDomainAliases !== undefined) needed.push(["mesh-setting", meshAt, "trustDomainAliases"]);
   if (mesh.extAuthz) needed.push(["mesh-setting", meshAt, "extAuthz: true"]);
   for (const step of steps) {

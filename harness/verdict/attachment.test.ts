@@ -71,6 +71,21 @@ for (const [spec, namespace, holdsAt] of TABLE)
     );
   });
 
+it("with targetRefs only, a gateway of the Gateway API takes neither selectors nor policies of its namespace", () => {
+  const at = (name: Name, spec: object, namespace = "foo"): string[] =>
+    whyNotAttached({ metadata: { namespace }, spec }, { ...PROXIES[name], targetRefsOnly: true }, ROOT).map(
+      ({ kind }) => kind,
+    );
+  assert.deepEqual(at("gateway", label("gateway")), ["selector-at-gateway"]);
+  assert.deepEqual(at("gateway", {}), ["selector-at-gateway"]);
+  assert.deepEqual(at("gateway", {}, ROOT), ["selector-at-gateway"]);
+  assert.deepEqual(at("gateway", {}, "bar"), ["other-namespace"]);
+  assert.deepEqual(at("gateway", { targetRefs: [GATEWAY] }), []);
+  assert.deepEqual(at("waypoint", label("waypoint")), ["selector-at-waypoint"]);
+  assert.deepEqual(at("classic", { selector: { matchLabels: { istio: "ingressgateway" } } }, ROOT), []);
+  assert.deepEqual(at("sidecar", {}), []);
+});
+
 it("the reason is about each thing that the policy names", () => {
   const kinds = (spec: object, name: Name, namespace = "foo"): string[] =>
     whyNotAttached({ metadata: { namespace }, spec }, PROXIES[name], ROOT).map(({ kind }) => kind);

@@ -1,6 +1,6 @@
 /**
  * Whether a policy holds at a proxy, as istiod decides it: the namespaces that count, then `ShouldAttachPolicy`
- * (istio pilot/pkg/model/policyattachment.go, with `ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY` on, its default).
+ * (istio pilot/pkg/model/policyattachment.go).
  */
 
 import type { NotAttached, PolicyTarget } from "../model/attachment.ts";
@@ -17,6 +17,8 @@ export interface AttachingProxy {
   readonly kind: ProxyKind;
   /** A waypoint's: what uses it. */
   readonly serves?: readonly Served[];
+  /** A gateway of the Gateway API where istiod's `ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY` is off. */
+  readonly targetRefsOnly?: boolean;
 }
 
 /** A Service or ServiceEntry that uses a waypoint. */
@@ -44,6 +46,7 @@ export function whyNotAttached(policy: Policy, proxy: AttachingProxy, rootNamesp
   if (targets.length === 0) {
     if (namespace !== rootNamespace && namespace !== proxy.namespace) return [{ kind: "other-namespace" }];
     if (gateway !== undefined && proxy.kind === "waypoint") return [{ kind: "selector-at-waypoint" }];
+    if (gateway !== undefined && proxy.targetRefsOnly) return [{ kind: "selector-at-gateway" }];
     const wanted = Object.entries(spec.selector?.matchLabels ?? {});
     return wanted.every(([name, value]) => proxy.labels[name] === value) ? [] : [{ kind: "other-labels" }];
   }

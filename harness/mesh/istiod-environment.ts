@@ -1,0 +1,22 @@
+import type { MeshSetting } from "../model/cluster.ts";
+
+/** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
+export const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
+
+/** The environment variables of istiod that a mesh setting decides, with Istio's defaults where it says nothing. */
+export function istiodEnvironment({
+  jwksFetch = "istiod",
+  jwksRefresh = "20m",
+  multipleExtAuthz = false,
+  gatewaySelectors = true,
+}: MeshSetting): Readonly<Record<string, string>> {
+  return {
+    [JWKS_FETCH_ENV]: jwksFetch,
+    // How often it fetches keys anew (pilot/pkg/features/security.go).
+    PILOT_JWT_PUB_KEY_REFRESH_INTERVAL: jwksRefresh,
+    // Several CUSTOM providers at one workload (since Istio 1.30).
+    PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: String(multipleExtAuthz),
+    // Policies without targetRefs at gateways of the Gateway API (pilot/pkg/model/policyattachment.go).
+    ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY: String(gatewaySelectors),
+  };
+}
