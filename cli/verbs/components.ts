@@ -27,7 +27,7 @@ export const command = verb("components", [
   "components --json",
 ])
   .option("--build", "get what is missing, out of images or by a build; a run does so by itself")
-  .option("--refresh", "like --build, and ask the registries again which images the tags lead to")
+  .option("--refresh", "like --build, and ask the registries again which images the tags name")
   .addOption(
     new Option(
       "--platform <platform>",

@@ -84,7 +84,7 @@ function formatSteps(scenario: Scenario, rendered: readonly RenderedStep[]): str
   const used = new Set(files.flatMap(({ uses }) => uses.map(({ name }) => name)));
   const notes = [
     ...(used.has("outside.ip") || used.has("outside.host")
-      ? [`# ${UNKNOWN.outsideIp} stands for the pod outside-host, whose address a run looks up.`]
+      ? [`# ${UNKNOWN.outsideIp} is in the place of the address of the pod outside-host, which a run looks up.`]
       : []),
     ...(used.has("jwksUri") || used.has("fresh")
       ? [`# "${UNKNOWN.fresh}" at the end of a jwksUri is new in each run and step: istiod keeps keys by URI.`]

@@ -70,7 +70,7 @@ const TOLD_BYTES = 25 * MIB;
 
 /**
  * The recipe of a component out of its images. Its digests are the given ones, else those that are remembered from the last
- * time, else what its tags lead to now.
+ * time, else what its tags name now.
  * @throws a RegistryError where the registry is needed and cannot be reached, or has no such image
  */
 export async function imageRecipe(component: ImageComponent, options: ImageOptions): Promise<Recipe> {

@@ -24,7 +24,7 @@ export async function rememberedDigests(cache: string): Promise<Digests> {
 
 /**
  * Adds to what is remembered. Components that come side by side, also in several processes, take turns. A cache that cannot be
- * written is no error: the registry is asked again then.
+ * written is not an error: the registry is asked again then.
  */
 export async function rememberDigests(cache: string, digests: Digests): Promise<void> {
   const known = await rememberedDigests(cache);

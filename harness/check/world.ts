@@ -27,7 +27,7 @@ export interface Pod {
 export interface World extends Places {
   /** Everything that istiod reads. */
   readonly objects: readonly ManifestObject[];
-  /** The ready pods of a Service, by its host name, with the port of theirs that a port of the Service leads to; undefined without one. */
+  /** The ready pods of a Service, by its host name, with the port of theirs that a port of the Service has; undefined without one. */
   podsBehind(host: string, port: number): readonly { readonly pod: Pod; readonly port: number }[] | undefined;
   nodeOf(proxy: Proxy): NodeInfo;
   /** Ports of Services on which no pod listens: proxies judge by the port of the pod. */

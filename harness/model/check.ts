@@ -24,7 +24,7 @@ export type CheckMissing =
   | { readonly kind: "rejected-config" }
   /** istiod did not give the proxy the policies that hold there. */
   | { readonly kind: "unsettled"; readonly pod: string }
-  /** A route leads to no Service that is known here. */
+  /** No Service that is known here is behind a route. */
   | { readonly kind: "unknown-destination"; readonly cluster: string }
   /** A pod's annotation takes requests past its sidecar. */
   | { readonly kind: "annotation"; readonly name: string; readonly pod: string };

@@ -111,7 +111,7 @@ function whyAuthentication({ main, translation, ticket }: Evidence): Cause | und
     return { kind: "untrusted-issuer", iss: ticket.tokens[0]?.claims["iss"], trusted, status };
   }
   const reason = main.explanation?.decision.reason;
-  // What stays open in the config is no part of what the filter said.
+  // What stays open in the config is not a part of what the filter said.
   return { kind: "token-refused", status, said, ...(reason && reason.kind !== "undecided" && { reason }) };
 }
 

@@ -69,7 +69,7 @@ async function mark(mesh: KeyServerMesh, server: string, { checks: [check] }: As
     ...{ method: "GET", url: `http://${host}${path}`, closes: true },
     headers: [["User-Agent", "meshproof/mark"]] as const,
   };
-  // A proxy on the way may answer 503 for a moment, for a kept-alive connection that has just ended: a mark is no verdict.
+  // A proxy on the way may answer 503 for a moment, for a kept-alive connection that has just ended: a mark is not a verdict.
   const until = performance.now() + MARK_LIMIT_MS;
   for (;;) {
     const [answer] = await sendRound(mesh.curl, [{ place, request }]);

@@ -28,7 +28,7 @@ export function hasParent(): boolean {
 }
 
 export function tellParent(told: Told): void {
-  // It may end at any moment, which is no error of this process.
+  // It may end at any moment, which is not an error of this process.
   if (hasParent() && process.connected) process.send?.(told, undefined, {}, () => undefined);
 }
 

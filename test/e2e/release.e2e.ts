@@ -20,7 +20,7 @@ import { upgradeFile } from "../../harness/model/upgrade.ts";
 import { istioctlStandIn } from "./istioctl.fixture.ts";
 import { PROJECT } from "../../cli/context.ts";
 
-/** What the images are made of; it is no version that a release has. */
+/** What the images are made of; it is not the version of a release. */
 const BUILT = "1.30-20260826";
 const ENVOY = "1.40.0";
 const NEXT = "1.31.0";
