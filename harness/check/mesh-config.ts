@@ -16,6 +16,8 @@ export function istiodSettingOf(setting: MeshSetting): IstiodSetting {
     trustDomainAliases = [],
     multipleExtAuthz = false,
     gatewaySelectors = true,
+    // It fetches none.
+    blockedJwksCidrs: _blockedJwksCidrs,
     // Its providers are always in the config.
     extAuthz: _extAuthz,
     // By this setting the keys are known or not (keys.ts).

@@ -9,6 +9,7 @@ export function istiodEnvironment({
   jwksRefresh = "20m",
   multipleExtAuthz = false,
   gatewaySelectors = true,
+  blockedJwksCidrs = [],
 }: MeshSetting): Readonly<Record<string, string>> {
   return {
     [JWKS_FETCH_ENV]: jwksFetch,
@@ -18,5 +19,7 @@ export function istiodEnvironment({
     PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: String(multipleExtAuthz),
     // Policies without targetRefs at gateways of the Gateway API (pilot/pkg/model/policyattachment.go).
     ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY: String(gatewaySelectors),
+    // From where it fetches no keys (since Istio 1.28.6 and 1.29.2).
+    BLOCKED_CIDRS_IN_JWKS_URIS: blockedJwksCidrs.join(),
   };
 }

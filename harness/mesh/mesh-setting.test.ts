@@ -50,6 +50,7 @@ test("istiod fits a setting by its environment, and where a variable is missing 
     ["PILOT_JWT_PUB_KEY_REFRESH_INTERVAL", "1s", { jwksRefresh: "1s" }],
     ["PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS", "true", { multipleExtAuthz: true }],
     ["ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY", "false", { gatewaySelectors: false }],
+    ["BLOCKED_CIDRS_IN_JWKS_URIS", "10.0.0.0/8,fd00::/8", { blockedJwksCidrs: ["10.0.0.0/8", "fd00::/8"] }],
   ] as const;
   for (const [name, value, setting] of cases) {
     assert.ok(!hasEnvironment(istiod(), setting), name);

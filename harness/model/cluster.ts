@@ -49,6 +49,9 @@ export const meshSetting = z
         "Whether selectors, and policies of a whole namespace, reach gateways of the Gateway API: istiod's ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY, true by default.",
       )
       .optional(),
+    blockedJwksCidrs: distinct(z.array(form("a CIDR range such as 10.96.0.0/12", /^[0-9a-fA-F.:]+\/\d{1,3}$/u)).min(1))
+      .describe("Addresses from which istiod fetches no keys: istiod's BLOCKED_CIDRS_IN_JWKS_URIS, none by default.")
+      .optional(),
     trustDomainAliases: distinct(z.array(text()).min(1))
       .describe("meshConfig.trustDomainAliases: the mesh's former trust domains.")
       .optional(),

@@ -91,6 +91,7 @@ function whyNotHere(scenario: Scenario, workloads: readonly Objects[], limits: M
     pathNormalization: pathNormalization === "BASE" ? "" : pathNormalization,
     multipleExtAuthz: own.multipleExtAuthz ? "true" : "",
     gatewaySelectors: own.gatewaySelectors === false ? "false" : "",
+    blockedJwksCidrs: (own.blockedJwksCidrs ?? []).join(", "),
     jwksRefresh: own.jwksRefresh ?? "",
     trustDomainAliases: trustDomainAliases.join(", "),
   }).find(([, value]) => value !== "");

@@ -89,6 +89,7 @@ function rankOf({
   pathNormalization = "BASE",
   multipleExtAuthz = false,
   gatewaySelectors = true,
+  blockedJwksCidrs = [],
   trustDomainAliases = [],
 }: MeshSetting): string {
   return [
@@ -96,6 +97,7 @@ function rankOf({
     jwksRefresh === "" ? "0" : jwksRefresh,
     multipleExtAuthz ? "1" : "0",
     gatewaySelectors ? "0" : "1",
+    blockedJwksCidrs.length === 0 ? "0" : blockedJwksCidrs.join(),
     pathNormalization === "BASE" ? "0" : pathNormalization,
     trustDomainAliases.length === 0 ? "0" : trustDomainAliases.join(),
   ].join(" ");

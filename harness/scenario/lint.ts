@@ -189,6 +189,7 @@ function neededFeatures({ steps, mesh }: Scenario, meshAt: Position): (readonly 
   if (mesh.jwksRefresh !== undefined) needed.push(["mesh-setting", meshAt, `jwksRefresh: ${mesh.jwksRefresh}`]);
   if (mesh.multipleExtAuthz) needed.push(["mesh-setting", meshAt, "multipleExtAuthz: true"]);
   if (mesh.gatewaySelectors === false) needed.push(["mesh-setting", meshAt, "gatewaySelectors: false"]);
+  if (mesh.blockedJwksCidrs !== undefined) needed.push(["mesh-setting", meshAt, "blockedJwksCidrs"]);
   if (mesh.trustDomainAliases !== undefined) needed.push(["mesh-setting", meshAt, "trustDomainAliases"]);
   if (mesh.extAuthz) needed.push(["mesh-setting", meshAt, "extAuthz: true"]);
   for (const step of steps) {
