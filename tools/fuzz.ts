@@ -4,7 +4,6 @@
  */
 
 import { parseArgs } from "node:util";
-import { checkShortages } from "../clusters/components/components.ts";
 import { attachEmbedded, startEmbedded } from "../clusters/embedded/embedded.ts";
 import { SCENARIOS } from "../cli/context.ts";
 import { table } from "../cli/table.ts";
@@ -30,8 +29,6 @@ const [cases, seed, workloads] = [numberOf("cases"), numberOf("seed"), numberOf(
 
 const start = performance.now();
 const progress = (words: string): void => console.error(`[${formatDuration(performance.now() - start)}] ${words}`);
-for (const { ok, name, found, needed, fix } of await checkShortages())
-  if (!ok) progress(`${name}: ${found}, needed: ${needed}. ${fix ?? ""}`);
 progress("starting a cluster");
 const cluster =
   values.name === undefined

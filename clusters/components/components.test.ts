@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { cachePlace, goCaches } from "./cache.ts";
 import { compareVersions, requiredVersion } from "./go.ts";
-import { checkHost, countSubordinateIds, firstFreeId, forbiddenBy } from "./host.ts";
+import { checkHost, countSubordinateIds, firstFreeId, forbiddenBy, tellShortages } from "./host.ts";
 import { allRecipes } from "./list.ts";
 
 test("the cache is MESHPROOF_CACHE, else in the XDG cache, else in ~/.cache", () => {
@@ -68,4 +68,19 @@ test("on another system only Linux is missing, and the hint names what works the
     assert.equal(docker?.name, "Docker");
     assert.deepEqual(others, []);
   }
+});
+
+test("what may run short is told with what to do, and nothing else is", async () => {
+  const told: string[] = [];
+  const finding = { name: "inotify instances", found: "100 of 128 in use", needed: "64 left" };
+  await tellShortages(
+    (line) => told.push(line),
+    Promise.resolve([
+      { ...finding, ok: false, fix: "sysctl -w fs.inotify.max_user_instances=256" },
+      { ...finding, ok: true },
+    ]),
+  );
+  assert.deepEqual(told, [
+    "inotify instances may run short: 100 of 128 in use, needed: 64 left; sysctl -w fs.inotify.max_user_instances=256",
+  ]);
 });

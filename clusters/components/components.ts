@@ -34,7 +34,7 @@ import { sourceFrom } from "./ways.ts";
 import type { ComponentSource } from "./ways.ts";
 
 export { cleanComponents } from "./clean.ts";
-export { checkHost, checkShortages, installMissing } from "./host.ts";
+export { checkHost, checkShortages, installMissing, tellShortages } from "./host.ts";
 export type { HostFinding } from "./host.ts";
 export type { InstalledComponent } from "./entry.ts";
 export type { MeshChoice, MeshVersions } from "./list.ts";

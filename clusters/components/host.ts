@@ -77,6 +77,12 @@ export function checkShortages(): Promise<HostFinding[]> {
   return ask([inotify]);
 }
 
+/** Says before a cluster starts what may run short while it runs: then its proxies crash, and none of them says why. */
+export async function tellShortages(progress: Progress, findings = checkShortages()): Promise<void> {
+  for (const { ok, name, found, needed, fix } of await findings)
+    if (!ok) progress(`${name} may run short: ${found}, needed: ${needed}${fix === undefined ? "" : `; ${fix}`}`);
+}
+
 async function ask(questions: readonly Question[]): Promise<HostFinding[]> {
   return (await Promise.all(questions.map((question) => question()))).filter((finding) => finding !== undefined);
 }

@@ -13,6 +13,7 @@ import {
   chooseMesh,
   ensureComponents,
   imageDigestsOf,
+  tellShortages,
   type Installed,
   type MeshChoice,
 } from "../components/components.ts";
@@ -69,7 +70,10 @@ interface Facts {
 export async function startEmbedded(options: StartOptions): Promise<UpgradableCluster> {
   const { name, keep, progress, signal, meshes = [chooseMesh({})], images, source } = options;
   findRunDir(name); // refuses an invalid name, or another user's folder, before anything is built
-  const installed = await ensureComponents({ progress, signal, meshes, images, source });
+  const [installed] = await Promise.all([
+    ensureComponents({ progress, signal, meshes, images, source }),
+    tellShortages(progress),
+  ]);
   throwIfInterrupted(signal);
   const { dir, launched, prepared } = await claimAndLaunch(runDirOf(name), installed, options);
   const abort = (): void => void launched.stop();
