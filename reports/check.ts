@@ -202,7 +202,7 @@ function decides({ kind }: AppliedAt, reason: string | undefined): boolean {
 export function describeChecked({ missing, explanation }: Pick<Checked, "missing" | "explanation">): string {
   if (missing !== undefined) return `Undecided: ${describeCheckMissing(missing)}.`;
   if (explanation === undefined) return "The request goes through to the workload: no proxy is there to judge it.";
-  return describeDecision(explanation.decision);
+  return describeDecision(explanation);
 }
 
 function describeCheckMissing(missing: CheckMissing): string {

@@ -3,12 +3,14 @@
 
 import {
   contradicts,
+  stagesOf,
   type Admission,
   type Condition,
   type Decision,
   type EnvoyFix,
   type Explanation,
   type Field,
+  type Judge,
   type Matcher,
   type Missing,
   type ProviderFact,
@@ -36,21 +38,56 @@ export interface Seen {
   readonly got?: Pick<Answer, "by" | "status">;
 }
 
-/** The decision as one sentence, with what decided. */
-export function describeDecision(decision: Decision): string {
-  return `${describeVerdict(decision)}: ${describeReason(decision.reason)}.`;
+/** A decision, with the proxy that made it and those that let the request through before. */
+export type Told = Pick<Explanation, "decision" | "at" | "beyond"> & { readonly before?: readonly Told[] };
+
+/** The decision as one sentence, with what decided; what several proxies decided, in a sentence for each. */
+export function describeDecision(told: Told): string {
+  const { decision, at, before = [], beyond } = told;
+  const said = describeReason(decision.reason);
+  if (at === undefined || (at.kind === "sidecar" && before.length === 0))
+    return `${describeVerdict(decision)}: ${said}.`;
+  if (decision.verdict === "undecided") return `Undecided at ${describeJudge(at)}: ${said}.`;
+  if (decision.verdict !== "admitted") return `${describeVerdict(decision)} at ${describeJudge(at)}: ${said}.`;
+  const stages = stagesOf(told);
+  const lead = "The request goes through to the workload";
+  if (stages.every((one) => one.decision.reason.kind === "no-policy")) {
+    const names = stages.flatMap((one) => one.at ?? []).map(describeJudge);
+    return `${lead}: no AuthorizationPolicy is in force at ${names.join(" or ")}.${describeBeyond(beyond)}`;
+  }
+  const each = stages.map((one) =>
+    one.at === undefined ? "" : ` At ${describeJudge(one.at)}: ${describeReason(one.decision.reason)}.`,
+  );
+  return `${lead}.${each.join("")}${describeBeyond(beyond)}`;
+}
+
+/** `the gateway istio-system/istio-ingressgateway`, `the sidecar of foo/httpbin` */
+export function describeJudge({ kind, namespace, name }: Judge): string {
+  return `the ${kind} ${kind === "sidecar" ? "of " : ""}${namespace}/${name}`;
+}
+
+function describeBeyond(beyond: Explanation["beyond"]): string {
+  switch (beyond) {
+    case "nothing":
+      return " The workload has no sidecar.";
+    case "not-known":
+      return " What a sidecar of the workload decides is not known.";
+    case undefined:
+      return "";
+  }
 }
 
 /** The first line of {@link formatExplanation}. */
-export function describeHeadline({ decision, filtersAsked, tokensAsked }: Explanation, seen: Seen = {}): string {
+export function describeHeadline(explanation: Explanation, seen: Seen = {}): string {
+  const { decision, filtersAsked, tokensAsked } = explanation;
   const lead = seen.got !== undefined && contradicts(decision, seen.got) ? OTHERWISE : "";
   const more = seen.expected === 401 && filtersAsked && !tokensAsked ? NO_TOKENS : "";
-  return `${lead}${describeDecision(decision)}${more}`;
+  return `${lead}${describeDecision(explanation)}${more}`;
 }
 
 /** Formats an explanation: the decision first, then each provider and each rule in Envoy's order. */
 export function formatExplanation(explanation: Explanation, seen: Seen = {}): string {
-  const { decision, listener, path, route } = explanation;
+  const { decision, listener, path, route, before = [] } = explanation;
   return [
     describeHeadline(explanation, seen),
     ...(decision.details === undefined ? [] : [`  Envoy's details: ${decision.details}`]),
@@ -58,17 +95,23 @@ export function formatExplanation(explanation: Explanation, seen: Seen = {}): st
     ...(listener === undefined ? [] : [`judged at  ${describeListener(listener)}`]),
     `path       ${path}`,
     ...(route === undefined ? [] : [`route      ${describeRoute(route)}`]),
-    ...(explanation.filtersAsked ? ["", ...formatFilters(explanation)] : []),
+    ...(explanation.filtersAsked || before.length > 0 ? ["", ...formatFilters(explanation)] : []),
   ].join("\n");
 }
 
-/** Formats each filter's result, in Envoy's order. */
-export function formatFilters({ providers, rules }: Pick<Explanation, "providers" | "rules">): string[] {
-  return [
+/** The rules of a proxy, and of those before it. */
+export type Filters = Pick<Explanation, "providers" | "rules" | "at"> & { readonly before?: readonly Filters[] };
+
+/** Formats each filter's result, proxy by proxy, in Envoy's order. */
+export function formatFilters(last: Filters): string[] {
+  const stages = stagesOf(last);
+  return stages.flatMap(({ at, providers, rules }, index) => [
+    ...(index === 0 ? [] : [""]),
+    ...(at === undefined || stages.length === 1 ? [] : [`At ${describeJudge(at)}`, ""]),
     ...section("Tokens", providers.flatMap(describeProvider), "no RequestAuthentication is in force here"),
     "",
     ...section("Policies, in order", rules.flatMap(describeRuleFact), "no AuthorizationPolicy is in force here"),
-  ];
+  ]);
 }
 
 function section(title: string, lines: readonly string[], none: string): string[] {
@@ -370,6 +413,8 @@ export function describeMissing(missing: Missing): string {
           ? "the config dump does not have Envoy's version"
           : `Envoy ${missing.version} may have it or not`
       }`;
+    case "which-pod":
+      return `the pods behind the gateway decide differently (${missing.pods.join(", ")}), and it is not known which of them got the request`;
     case "changed-by-gateway":
       return `the gateway changes the request before it sends it on (${missing.changes.join(", ")}), and the proxy behind it decides`;
     case "route-config":

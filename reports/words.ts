@@ -19,7 +19,6 @@ import type {
   WantedText,
 } from "../harness/model/finding.ts";
 import type { Cause, TicketNote } from "../harness/model/cause.ts";
-import type { Decision } from "../harness/model/explanation.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
 import { isGateway, nameWay } from "../harness/model/target.ts";
 import { describeAttachment, describeBypass } from "./attachment.ts";
@@ -27,6 +26,7 @@ import { describeReach } from "./reach.ts";
 import {
   describeConditions,
   describeDecision,
+  describeJudge,
   describeMatcher,
   describeField,
   describeFound,
@@ -388,15 +388,15 @@ function describeSelection({ object, selector, pods }: Extract<ObjectFinding, { 
 export function describeCause(cause: Cause): string {
   switch (cause.kind) {
     case "keys-not-fetched":
-      return `The keys of ${cause.issuers.map((issuer) => issuer || "a rule without issuer").join(", ")} could not be fetched: the proxies hold istiod's placeholder key, which no token fits, so jwt_authn answers ${cause.status} to every token of this issuer.`;
+      return `The keys of ${cause.issuers.map((issuer) => issuer || "a rule without issuer").join(", ")} could not be fetched: the proxies hold istiod's placeholder key, which no token fits, so jwt_authn answers ${cause.status}${place(cause)} to every token of this issuer.`;
     case "token-audience":
-      return `The token is valid, but its audience ${JSON.stringify(cause.aud)} is not among ${JSON.stringify(cause.allowed)}, so jwt_authn answers ${cause.status}.`;
+      return `The token is valid, but its audience ${JSON.stringify(cause.aud)} is not among ${JSON.stringify(cause.allowed)}, so jwt_authn answers ${cause.status}${place(cause)}.`;
     case "policy-audience":
-      return `The token is valid, but ${cause.policy === undefined ? "the policy" : nameObject(cause.policy)} compares its audience ${JSON.stringify(cause.aud)} and refuses it: ${describeConditions(cause.conditions)}; without a token the answer is ${cause.without}.`;
+      return `The token is valid, but ${cause.policy === undefined ? "the policy" : nameObject(cause.policy)} compares its audience ${JSON.stringify(cause.aud)} and refuses it${place(cause)}: ${describeConditions(cause.conditions)}; without a token the answer is ${cause.without}.`;
     case "untrusted-issuer":
-      return `The token's issuer ${JSON.stringify(cause.iss)} is not among the trusted ${JSON.stringify(cause.trusted)}, so jwt_authn answers ${cause.status}.`;
+      return `The token's issuer ${JSON.stringify(cause.iss)} is not among the trusted ${JSON.stringify(cause.trusted)}, so jwt_authn answers ${cause.status}${place(cause)}.`;
     case "token-refused":
-      return `jwt_authn answers ${cause.status} "${cause.said}"${describeRefusals(cause)}.`;
+      return `jwt_authn answers ${cause.status} "${cause.said}"${place(cause)}${describeRefusals(cause)}.`;
     case "path-bypass":
       return `The path bypasses the policy: the proxy compares it as ${cause.compared}${cause.reason === undefined ? "" : ` (${describeReason(cause.reason)})`} and lets it through, while ${cause.other}, which a server may take for the same, gets ${cause.status}.`;
     case "selects-no-pod":
@@ -412,12 +412,21 @@ export function describeCause(cause: Cause): string {
     case "tcp-port":
       return `Port ${cause.port} is named "${cause.name}", so the mesh takes its traffic for TCP and rules about tokens, paths and methods do not work as written there; the request got ${cause.status === 0 ? "no answer" : cause.status}.`;
     case "path-not-exempt":
-      return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), ${soAnswered(cause.status)}.`;
+      return `${describePolicy(cause.policy)} denies every path that its notPaths do not list, and ${cause.path} is not among them (${cause.exempt.map(describeMatcher).join(", ")}), ${soAnswered(cause.status)}${place(cause)}.`;
     case "decision":
-      return describeTicketDecision(cause.decision);
-    case "answer":
-      return `${cause.lost ? "No rule or policy refuses the request, but it" : "The request"} got ${describeCaused(cause.answer)}${cause.said === undefined ? "" : ` (${cause.said})`}.`;
+      return describeTicketDecision(cause);
+    case "answer": {
+      const said = cause.said === undefined ? "" : ` (${cause.said})`;
+      if (cause.lost)
+        return `No rule or policy refuses the request, but it got ${describeCaused(cause.answer)}${said}.`;
+      return `${nameCaused(cause.answer)}${said}.`;
+    }
   }
+}
+
+/** The proxy that decided, where the request passes several. */
+function place({ at }: Cause): string {
+  return at === undefined ? "" : ` at ${describeJudge(at)}`;
 }
 
 /** What each provider says beside Envoy's own text. */
@@ -432,18 +441,20 @@ function describeRefusals({ said, reason }: Extract<Cause, { kind: "token-refuse
 }
 
 /** What decided, in short: {@link comparisonsOf} has the conditions. */
-function describeTicketDecision(decision: Decision): string {
-  const { reason, status } = decision;
+function describeTicketDecision(cause: Extract<Cause, { kind: "decision" }>): string {
+  const { reason, status } = cause.decision;
+  const where = cause.at === undefined || (cause.at.kind === "sidecar" && !cause.before?.length) ? "" : place(cause);
   if (reason.kind === "denied")
-    return `${describeRule(reason.rule)} denies the request, ${soAnswered(status)}.`.replace(/^r/, "R");
+    return `${describeRule(reason.rule)} denies the request${where}, ${soAnswered(status)}.`.replace(/^r/, "R");
   if (reason.kind === "not-allowed") {
     const names = [
       ...new Set(reason.rules.map(({ policy, name }) => (policy === undefined ? name : describePolicy(policy)))),
     ];
-    if (names.length === 0) return `An ALLOW policy without rules refuses every request, ${soAnswered(status)}.`;
-    return `No rule of an ALLOW policy matches the request (${names.join(", ")}), ${soAnswered(status)}.`;
+    if (names.length === 0)
+      return `An ALLOW policy without rules refuses every request${where}, ${soAnswered(status)}.`;
+    return `No rule of an ALLOW policy matches the request${where} (${names.join(", ")}), ${soAnswered(status)}.`;
   }
-  return describeDecision(decision);
+  return describeDecision(cause);
 }
 
 function soAnswered(status: number | undefined): string {
@@ -478,6 +489,13 @@ export function comparisonsOf(
   );
 }
 
+/** An answer whose reason is not known: a sentence without its full stop. */
+function nameCaused({ status, by }: AnswerKind): string {
+  if (status === 0) return "The request got no answer";
+  if (by === "workload") return `The request reached the workload, which answered ${status}`;
+  return by === "proxy" ? `The proxy itself answered ${status}` : `The request got ${status} by ${by}`;
+}
+
 function describeCaused({ status, by }: AnswerKind): string {
   return status === 0 ? "no answer" : `${status} by the ${by}`;
 }
@@ -490,9 +508,9 @@ export function describeTicketNote(note: TicketNote): string {
     case "api-warning":
       return `the API server warns about ${note.object.kind} ${note.object.namespace}/${note.object.name}: ${note.text}`;
     case "undecided":
-      return describeDecision(note.decision);
+      return describeDecision(note);
     case "disputed":
-      return `by its config, as meshproof reads it, the proxy would answer otherwise: ${describeDecision(note.decision)} What the mesh answered counts.`;
+      return `by its config, as meshproof reads it, the proxy would answer otherwise: ${describeDecision(note)} What the mesh answered counts.`;
     default:
       return sentence(note);
   }

@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Explanation } from "../../harness/model/explanation.ts";
-import { explainRequest, type OracleRequest } from "../../harness/oracle/index.ts";
+import { explainRequest, judgeIn, type OracleRequest } from "../../harness/oracle/index.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
 import { formatExplanation } from "../../reports/explanation.ts";
@@ -75,9 +75,12 @@ export async function explainVerb(options: ExplainOptions): Promise<number> {
 export async function explainConfig(options: ExplainOptions): Promise<Explanation> {
   const request = await readRequest(options);
   const dump = await readDump(options);
-  return ofFile(options.configDump ?? `the config of ${options.pod ?? ""}`, () =>
+  const explanation = ofFile(options.configDump ?? `the config of ${options.pod ?? ""}`, () =>
     explainRequest(dump, request, Math.floor(Date.now() / 1000)),
   );
+  const at = judgeIn(dump);
+  const goesOn = at?.kind === "gateway" && explanation.decision.verdict === "admitted";
+  return { ...explanation, ...(at && { at }), ...(goesOn && { beyond: "not-known" }) };
 }
 
 /** @throws MeshproofError ERR_USAGE for an invalid request */

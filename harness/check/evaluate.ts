@@ -6,7 +6,7 @@ import type { Decision, Explanation } from "../model/explanation.ts";
 import type { Answerer } from "../model/scenario.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
 import { clusterOf } from "../oracle/listeners.ts";
-import { changesBy, sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
+import { changesBy, judgeOf, sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
 import type { Proxy } from "../run/places.ts";
 import type { Prepared } from "../run/prepare.ts";
 import { proxyOf, type World } from "./world.ts";
@@ -74,7 +74,10 @@ function judge(config: unknown, proxy: Proxy, request: OracleRequest, now: numbe
   const explanation = plain
     ? explainRequest(config, { ...request, peer: undefined, serverName: undefined }, now)
     : first;
-  return { ...answerOf(explanation.decision), judged: [{ proxy, explanation }] };
+  return {
+    ...answerOf(explanation.decision),
+    judged: [{ proxy, explanation: { ...explanation, at: judgeOf(proxy) } }],
+  };
 }
 
 function answerOf({ verdict, status, grpcStatus, by, reason }: Decision): Pick<Evaluated, "got" | "missing"> {
@@ -131,7 +134,11 @@ async function throughGateway(evaluation: Evaluation, request: Request, gateway:
   if (changes.length > 0 && behind.some(looksAtRequests))
     return undecided({ kind: "changed-by-gateway", changes }, there.judged);
   const found = joined(behind);
-  return { ...found, judged: [...there.judged, ...found.judged] };
+  if (found.judged.length === 0)
+    return { ...found, judged: [{ proxy: gateway, explanation: { ...first.explanation, beyond: "nothing" } }] };
+  const before = [first.explanation];
+  const after = found.judged.map(({ proxy, explanation }) => ({ proxy, explanation: { ...explanation, before } }));
+  return { ...found, judged: [...there.judged, ...after] };
 }
 
 /** Whether anything at these proxies depends on the request. */

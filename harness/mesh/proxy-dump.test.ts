@@ -36,7 +36,9 @@ it("what decides about requests is read in one dump, without secrets and cluster
   const configs: Record<string, unknown> = {
     "config_dump?resource=dynamic_listeners": { configs: [{ name: "a" }, { name: "b" }] },
     "config_dump?resource=dynamic_route_configs": {},
-    "config_dump?mask=bootstrap.layered_runtime,bootstrap.node.user_agent_build_version": { configs: [{ name: "c" }] },
+    "config_dump?mask=bootstrap.layered_runtime,bootstrap.node.user_agent_build_version,bootstrap.node.id": {
+      configs: [{ name: "c" }],
+    },
   };
   const kube = await serveApi(t, { exec: (command) => ({ stdout: JSON.stringify(configs[command.at(-1) ?? ""]) }) });
   assert.deepEqual(await dumpRequestConfig(kube, POD), { configs: [{ name: "a" }, { name: "b" }, { name: "c" }] });

@@ -28,15 +28,15 @@ export async function askProxy(kube: Kube, { namespace, pod }: ProxyPod, path: s
 }
 
 /**
- * Reads the parts of a proxy's config that decide about requests: listeners, routes, and of its bootstrap Envoy's version and runtime flags;
- * in the form of one `config_dump`, but without secrets and clusters.
+ * Reads the parts of a proxy's config that decide about requests: listeners, routes, and of its bootstrap the proxy's id, Envoy's version and
+ * runtime flags; in the form of one `config_dump`, but without secrets and clusters.
  * @throws MeshproofError ERR_PROBE if the proxy returns none
  */
 export async function dumpRequestConfig(kube: Kube, pod: ProxyPod): Promise<unknown> {
   const queries = [
     "resource=dynamic_listeners",
     "resource=dynamic_route_configs",
-    "mask=bootstrap.layered_runtime,bootstrap.node.user_agent_build_version",
+    "mask=bootstrap.layered_runtime,bootstrap.node.user_agent_build_version,bootstrap.node.id",
   ];
   const dumps = await Promise.all(queries.map(async (query) => await dumpProxy(kube, pod, query)));
   return { configs: dumps.flatMap((dump) => (dump as { readonly configs?: readonly unknown[] }).configs ?? []) };

@@ -1,11 +1,19 @@
 /** Why a ticket's request got its answer, and what is odd besides: facts as data, like those of finding.ts. */
 
-import type { Condition, Decision, Matcher, Reason } from "./explanation.ts";
+import type { Condition, Explanation, Judge, Matcher, Reason } from "./explanation.ts";
 import type { AnswerKind, Labels, ObjectFinding, ObjectRef } from "./finding.ts";
 import type { Bypass } from "./waypoint.ts";
 
+/** What a proxy decided. */
+type Deciding = Pick<Explanation, "decision" | "at" | "beyond">;
+
 /** Why a ticket's request got its answer. */
-export type Cause =
+export type Cause = CauseFact & {
+  /** The proxy that decided, where the request passes several, or one that is not a sidecar. */
+  readonly at?: Judge;
+};
+
+type CauseFact =
   | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[]; readonly status: number }
   | {
       readonly kind: "token-audience";
@@ -68,7 +76,8 @@ export type Cause =
       readonly exempt: readonly Matcher[];
       readonly status: number;
     }
-  | { readonly kind: "decision"; readonly decision: Decision }
+  /** `before`: what let the request through before. */
+  | ({ readonly kind: "decision" } & Deciding & { readonly before?: readonly Deciding[] })
   /** `lost`: no rule or policy denies it, but it did not reach the workload. `said`: Envoy's details or curl's error text. */
   | { readonly kind: "answer"; readonly answer: AnswerKind; readonly lost: boolean; readonly said?: string };
 
@@ -80,6 +89,6 @@ export type TicketNote =
   /** In the API server's words. */
   | { readonly kind: "api-warning"; readonly object: ObjectRef; readonly text: string }
   /** The config does not decide the request. */
-  | { readonly kind: "undecided"; readonly decision: Decision }
+  | ({ readonly kind: "undecided" } & Deciding)
   /** Meshproof's reading of the config contradicts the mesh's answer. */
-  | { readonly kind: "disputed"; readonly decision: Decision };
+  | ({ readonly kind: "disputed" } & Deciding);

@@ -161,6 +161,8 @@ export type Missing =
   | { readonly kind: "runtime-flag"; readonly flag: string }
   /** Envoys with and without a fix give different answers, and it is not known whether this one has it. */
   | { readonly kind: "envoy-fix"; readonly fix: EnvoyFix; readonly version?: string }
+  /** Several pods behind a gateway may have got the request, and their proxies decide differently: `namespace/pod`. */
+  | { readonly kind: "which-pod"; readonly pods: readonly string[] }
   /** A gateway changes the request before the proxy that decides: Envoy's fields, and names of headers. */
   | { readonly kind: "changed-by-gateway"; readonly changes: readonly string[] }
   | { readonly kind: "route-config"; readonly name: string }
@@ -247,8 +249,22 @@ export interface ListenerFact {
   readonly tcp?: true;
 }
 
+/** A proxy on a request's way. */
+export interface Judge {
+  readonly kind: "gateway" | "waypoint" | "sidecar";
+  readonly namespace: string;
+  /** Of the gateway, the waypoint, or the workload beside it. */
+  readonly name: string;
+}
+
 export interface Explanation {
   readonly decision: Decision;
+  /** The proxy whose config this is; left out where that is not known. */
+  readonly at?: Judge;
+  /** The proxies that let the request through before, in its order. */
+  readonly before?: readonly Explanation[];
+  /** What judges the request after this proxy has let it through: nothing, or a proxy of which it is not known what it decided. */
+  readonly beyond?: "nothing" | "not-known";
   /** Set if policies let the request through. */
   readonly route?: RouteFact;
   /** Whether the filters run: false if the proxy refuses the path or the connection before, or if that is not known. */
@@ -260,6 +276,11 @@ export interface Explanation {
   readonly path: string;
   readonly providers: readonly ProviderFact[];
   readonly rules: readonly RuleFact[];
+}
+
+/** Each proxy that judged the request, in its order. */
+export function stagesOf<One extends { readonly before?: readonly One[] }>(last: One): readonly One[] {
+  return [...(last.before ?? []), last];
 }
 
 /** Whether a decision contradicts an answer. Only who answered counts for a workload's answer, not its status code. */

@@ -248,6 +248,13 @@ const minimization = z
   .describe("The smallest part of the ticket's YAML that gives the same answer (`--minimize`).");
 export type Minimization = Immutable<z.infer<typeof minimization>>;
 
+const filters = z.strictObject({
+  at: z.strictObject({ kind: z.string(), namespace: z.string(), name: z.string() }).optional(),
+  providers: z.array(z.looseObject({ name: z.string() })),
+  rules: z.array(z.looseObject({ name: z.string() })),
+});
+export type InForce = Pick<Explanation, "providers" | "rules" | "at"> & { readonly before?: readonly InForce[] };
+
 export const reproFile = z
   .strictObject({
     schemaVersion: z.literal(3),
@@ -278,13 +285,11 @@ export const reproFile = z
       given: z.string().describe("The column of the ticket's request; its row is the first."),
     }),
     inForce: (
-      z.strictObject({
-        providers: z.array(z.looseObject({ name: z.string() })),
-        rules: z.array(z.looseObject({ name: z.string() })),
-      }) as unknown as z.ZodType<Pick<Explanation, "providers" | "rules">>
+      z.strictObject({ ...filters.shape, before: z.array(filters).optional() }) as unknown as z.ZodType<InForce>
     )
       .meta({
-        description: "The active jwtRules and policies, in Envoy's order, compared with the ticket's request.",
+        description:
+          "The active jwtRules and policies of the proxy that decided, in Envoy's order, compared with the ticket's request; in `before`, those of the proxies that let the request through before.",
       })
       .optional(),
     notes: facts<TicketNote>(

@@ -1,6 +1,6 @@
 /** What an Envoy does otherwise since a fix, of which its config shows nothing but the version. */
 
-import type { EnvoyFix, Missing } from "../model/explanation.ts";
+import type { EnvoyFix, Judge, Missing } from "../model/explanation.ts";
 import { isWithin, numbersOf, type VersionRange } from "../model/version-range.ts";
 import { at, list, text } from "./tree.ts";
 
@@ -49,6 +49,16 @@ export function envoyOf(dump: unknown): Envoy {
       return isWithin([numbers[0], numbers[1], numbers[2] - 1], FIXED_IN[fix]) === fixed ? fixed : undefined;
     },
   };
+}
+
+const KINDS: Readonly<Record<string, Judge["kind"]>> = { router: "gateway", waypoint: "waypoint", sidecar: "sidecar" };
+
+/** The proxy that a config dump is of, by the id that pilot-agent gives it: `router~10.0.0.1~pod.namespace~domain`. */
+export function judgeIn(dump: unknown): Judge | undefined {
+  const [type = "", , pod = ""] = text(at(bootstrapOf(dump), "node", "id")).split("~");
+  const [, name, namespace] = /^(.+)\.([^.]+)$/.exec(pod) ?? [];
+  const kind = KINDS[type];
+  return kind === undefined || name === undefined || namespace === undefined ? undefined : { kind, namespace, name };
 }
 
 /** The part of a bootstrap that says that it is of this release. */

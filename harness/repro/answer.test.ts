@@ -188,7 +188,7 @@ describe("readAnswer", () => {
   });
   it("believes the mesh if it contradicts meshproof's reading of the config", () => {
     const answer = answerOf({ status: 200, by: "workload", explanation: DENIED });
-    assert.equal(describeCause(answer.cause), "The request got 200 by the workload.");
+    assert.equal(describeCause(answer.cause), "The request reached the workload, which answered 200.");
     assert.deepEqual(
       answer.notes.map(({ kind }) => kind),
       ["disputed"],

@@ -2,13 +2,23 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { ApiWarning } from "../mesh/api-warnings.ts";
-import { contradicts, type Decision } from "../model/explanation.ts";
+import { contradicts, stagesOf, type Decision, type Explanation } from "../model/explanation.ts";
 import type { TicketNote } from "../model/cause.ts";
 import type { ObjectRef } from "../model/finding.ts";
 import type { ClusterInfo } from "../model/cluster.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Expectation } from "../model/scenario.ts";
-import type { Answered, Caller, Cell, Difference, Observation, Outcome, ReproAnswer, Seen } from "../model/ticket.ts";
+import type {
+  Answered,
+  Caller,
+  Cell,
+  Difference,
+  InForce,
+  Observation,
+  Outcome,
+  ReproAnswer,
+  Seen,
+} from "../model/ticket.ts";
 import type { Hint } from "../model/hint.ts";
 import type { TicketRequest } from "./curl-line.ts";
 import { findCause } from "./cause.ts";
@@ -61,15 +71,17 @@ export function readAnswer(
         ? [{ kind: "api-warning", ...one }]
         : [],
     ),
-    ...(undecided ? [{ kind: "undecided", decision: explanation.decision } as const] : []),
-    ...(disputed ? [{ kind: "disputed", decision: explanation.decision } as const] : []),
+    ...(undecided ? [{ kind: "undecided", ...decidingOf(explanation) } as const] : []),
+    ...(disputed ? [{ kind: "disputed", ...decidingOf(explanation) } as const] : []),
   ];
   const told = main.explanation?.filtersAsked === true && !undecided ? main.explanation : undefined;
   const others = observations.filter(({ cell }) => cell === undefined);
   // A policy at another proxy on the way, whose rules the explanation does not show.
   const elsewhere = ({ kind, namespace, name }: ObjectRef): boolean =>
     main.explanation?.decision.verdict === "admitted" &&
-    !main.explanation.rules.some(({ policy }) => policy?.namespace === namespace && policy.name === name) &&
+    !stagesOf(main.explanation).some(({ rules }) =>
+      rules.some(({ policy }) => policy?.namespace === namespace && policy.name === name),
+    ) &&
     objects.some(
       (one) =>
         isDeepStrictEqual([one.kind, one.namespace, one.name], [kind, namespace, name]) && one.proxies.length > 0,
@@ -121,7 +133,7 @@ export function readAnswer(
       })),
       given,
     },
-    ...(told && { inForce: { providers: told.providers, rules: told.rules } }),
+    ...(told && { inForce: inForceOf(told) }),
     notes,
     differences,
     hints: hintsFor(translation, main),
@@ -130,6 +142,14 @@ export function readAnswer(
     applied: objects.map((object) => ({ ...object, file: object.file.replace(/^.*\//, "") })),
     standIn: translation.files.get(`workloads/${STAND_IN}/${STAND_IN}.yaml`) ?? "",
   };
+}
+
+function decidingOf({ decision, at }: Explanation): Pick<Explanation, "decision" | "at"> {
+  return { decision, ...(at && { at }) };
+}
+
+function inForceOf({ providers, rules, at, before }: Explanation): InForce {
+  return { providers, rules, ...(at && { at }), ...(before && { before: before.map(inForceOf) }) };
 }
 
 const ORDER: readonly Difference["decides"][] = ["yes", "unknown", "no"];

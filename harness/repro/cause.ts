@@ -1,6 +1,6 @@
 /** Finds why a ticket's request got its answer: the first explanation that fits. */
 
-import type { Condition, Decision, Explanation, Reason } from "../model/explanation.ts";
+import type { Condition, Explanation, Reason } from "../model/explanation.ts";
 import type { Cause } from "../model/cause.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Observation } from "../model/ticket.ts";
@@ -21,6 +21,14 @@ export interface Evidence {
 
 /** The first of these causes that fits; otherwise the proxy's own config. */
 export function findCause(evidence: Evidence): Cause {
+  const { got, explanation } = evidence.main;
+  const { at, before = [] } = explanation ?? {};
+  const denied = got.by === "authentication" || got.by === "authorization";
+  const named = denied && at !== undefined && (at.kind !== "sidecar" || before.length > 0);
+  return { ...firstOf(evidence), ...(named && explanation?.decision.verdict === "denied" && { at }) };
+}
+
+function firstOf(evidence: Evidence): Cause {
   return (
     whyElsewhere(evidence) ??
     whyPast(evidence) ??
@@ -184,11 +192,16 @@ function whyExplained({ main, told }: Evidence): Cause {
       kind: "decision",
       decision: { verdict: "denied", status, by: "authorization", reason: { kind: "denied", rule } },
     };
-  const decision: Decision | undefined = main.explanation?.decision;
+  const { decision, at, before, beyond } = main.explanation ?? {};
   // No rule or policy denies the request, but the workload did not answer: the proxy's details are the cause.
   const lost = by !== "workload" && decision?.verdict === "admitted";
   if (decision !== undefined && decision.verdict !== "undecided" && !lost)
-    return { kind: "decision", decision: decision.verdict === "denied" ? { ...decision, status } : decision };
+    return {
+      ...{ kind: "decision", decision: decision.verdict === "denied" ? { ...decision, status } : decision },
+      ...(at && { at }),
+      ...(beyond && { beyond }),
+      ...(before && { before: before.map((one) => ({ decision: one.decision, ...(one.at && { at: one.at }) })) }),
+    };
   const said = details ?? error ?? (lost ? main.got.body.trim().split("\n")[0] : undefined);
   return { kind: "answer", answer: { status, by }, lost, ...(said && { said }) };
 }

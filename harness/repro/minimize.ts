@@ -171,8 +171,9 @@ export function sameAnswer(
 function withoutPlaces(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutPlaces);
   if (typeof value !== "object" || value === null) return value;
-  const { index: _index, details: _details, ...rest } = value as Readonly<Record<string, unknown>>;
+  const { index, details: _details, ...rest } = value as Readonly<Record<string, unknown>>;
   const { name, ...unnamed } = rest;
-  const kept = "policy" in rest && "conditions" in rest ? unnamed : { ...unnamed, ...(name !== undefined && { name }) };
+  const isRule = "policy" in rest && ("conditions" in rest || index !== undefined);
+  const kept = isRule ? unnamed : { ...unnamed, ...(name !== undefined && { name }) };
   return Object.fromEntries(Object.entries(kept).map(([key, inner]) => [key, withoutPlaces(inner)]));
 }

@@ -1,6 +1,6 @@
 /** What a ticket does not show of its sender and its gateway, and whether a rule could decide otherwise if it were another. */
 
-import type { Field, RuleFact } from "../model/explanation.ts";
+import { stagesOf, type Explanation, type Field, type RuleFact } from "../model/explanation.ts";
 import type { ObjectRef } from "../model/finding.ts";
 import type { Difference, Observation } from "../model/ticket.ts";
 import { addressesIn, looksAtIdentity } from "./callers.ts";
@@ -34,7 +34,7 @@ function addressesOf(
     // A proxy that forwards a request has its own address.
     const foreign = values.every(isPublic) && (forwarded || request.sender !== undefined);
     const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-    const open = !read || elsewhere(object) || mayTurn(explanation.rules, ["source-ip", "remote-ip"]);
+    const open = !read || elsewhere(object) || mayTurnIn(explanation, ["source-ip", "remote-ip"]);
     return { kind: "address", object, fields, decides: open && !foreign ? "unknown" : "no" };
   });
 }
@@ -55,7 +55,7 @@ function accountsOf(
   // The account and the ports of a Gateway of the Gateway API follow from its name and its listeners.
   if (topology.way.kind !== "gateway" || topology.way.api !== undefined) return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-  const open = !read || mayTurn(explanation.rules, ["principal"]);
+  const open = !read || mayTurnIn(explanation, ["principal"]);
   return objects.flatMap((object): Difference[] => {
     if (!isPolicy(object) || !looksAtIdentity(object)) return [];
     const named = JSON.stringify(object.spec).includes(`/ns/istio-system/sa/${GATEWAY_ACCOUNT}"`);
@@ -68,13 +68,18 @@ function accountsOf(
 function portsOf({ objects }: Ticket, { topology }: Translation, { explanation }: Observation): Difference[] {
   if (topology.way.kind !== "gateway" || topology.way.api !== undefined) return [];
   const read = explanation?.filtersAsked === true && explanation.decision.verdict !== "undecided";
-  const open = !read || mayTurn(explanation.rules, ["port"]);
+  const open = !read || mayTurnIn(explanation, ["port"]);
   const here = GATEWAY_PORTS;
   return objects.flatMap((object): Difference[] => {
     if (!isPolicy(object) || !isAtGateway(object, objects)) return [];
     if (!/"(not)?ports":|"destination\.port"/i.test(JSON.stringify(object.spec))) return [];
     return [{ kind: "gateway-port", object: refOf(object), here, decides: open ? "unknown" : "no" }];
   });
+}
+
+/** Whether a proxy that judges the request could decide otherwise if these fields had other values. */
+function mayTurnIn(explanation: Explanation, fields: readonly Field["kind"][]): boolean {
+  return stagesOf(explanation).some(({ rules }) => mayTurn(rules, fields));
 }
 
 /** Whether the rules could decide otherwise if these fields had other values. */

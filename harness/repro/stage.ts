@@ -9,7 +9,7 @@ import type { Manifest } from "../mesh/client.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { isGateway } from "../model/target.ts";
 import { issueLeaf } from "../run/certificate.ts";
-import { proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
+import { podsOf, proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
 import type { Session } from "../run/session.ts";
 import { untilNoneIsGone, untilResolved, untilSentThrough, waypointProgrammed } from "../run/waypoints.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
@@ -185,17 +185,16 @@ export function placed(session: Session, { topology, callers }: Translation, { r
         const service =
           way.api === undefined ? GATEWAY : `${way.api.name}-istio.${way.api.namespace}.svc.cluster.local`;
         const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
-        const behind = proxiesOf(
-          (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat(),
-        );
+        const standIns = (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat();
+        const behind = { behind: proxiesOf(standIns), pods: podsOf(services, standIns) };
         const authority = request.authority ?? "ticket.example";
         return await through(
           way.tls
             ? {
-                ...{ ...found, behind, url: `https://${authority}` },
+                ...{ ...found, ...behind, url: `https://${authority}` },
                 ...{ connectTo: `${service}:${way.api?.port ?? 443}`, port: way.api?.port ?? 8443 },
               }
-            : { ...found, behind },
+            : { ...found, ...behind },
         );
       }
       if (way.kind === "egress") {

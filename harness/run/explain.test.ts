@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it, test } from "node:test";
 import { byHbone, explain, toOracleRequest, withoutTokens, type Explainable } from "./explain.ts";
-import type { Place, Proxy } from "./places.ts";
+import type { Explanation } from "../model/explanation.ts";
+import type { Place, PodsOfHosts, Proxy } from "./places.ts";
 import { HTTPBIN, SLEEP } from "./session.fixture.ts";
 
 const sidecar = (name: string, serviceAccount: string): Proxy => ({
@@ -57,6 +58,21 @@ test("a gateway removes a token that it accepted, unless it forwards it", () => 
     assert.deepEqual(withoutTokens(asked, [{ ...provider, forward, found: { kind: found } }]), asked);
 });
 
+/** A gateway without policies, with one route. */
+function gatewayDump(action: object): unknown {
+  const manager = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    rds: { route_config_name: "http.80" },
+  };
+  const listener = {
+    ...{ name: "0.0.0.0_80", address: { socket_address: { port_value: 80 } } },
+    filter_chains: [{ filters: [{ typed_config: manager }] }],
+  };
+  const routes = [{ match: { prefix: "/" }, route: action }];
+  const config = { name: "http.80", virtual_hosts: [{ domains: ["*"], routes }] };
+  return { configs: [{ active_state: { listener } }, { route_config: config }] };
+}
+
 describe("an answer is explained", () => {
   /** Cut from the config dump of a sidecar with some policies. */
   const dump = JSON.parse(
@@ -88,33 +104,10 @@ describe("an answer is explained", () => {
 
   it("by the workload's proxy behind a gateway, unless the gateway changes the request", async () => {
     const gateway = { ...sidecar("gateway", "gateway"), kind: "gateway" } as const;
-    const manager = {
-      "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-      rds: { route_config_name: "http.80" },
-    };
-    const dumpOf = (action: object): unknown => ({
-      configs: [
-        {
-          active_state: {
-            listener: {
-              name: "0.0.0.0_80",
-              address: { socket_address: { port_value: 80 } },
-              filter_chains: [{ filters: [{ typed_config: manager }] }],
-            },
-          },
-        },
-        {
-          route_config: {
-            name: "http.80",
-            virtual_hosts: [{ domains: ["*"], routes: [{ match: { prefix: "/" }, route: action }] }],
-          },
-        },
-      ],
-    });
     const target = { ...HTTPBIN, url: "http://ingress", proxies: [gateway], behind: [sidecar("httpbin", "httpbin")] };
     const verdict = async (action: object): Promise<unknown> => {
       const read = (proxy: Proxy): Promise<unknown> =>
-        Promise.resolve(proxy.kind === "gateway" ? dumpOf(action) : dump);
+        Promise.resolve(proxy.kind === "gateway" ? gatewayDump(action) : dump);
       const [found] = await explain({ dump: read, tokens: { redact: (text) => text } }, [
         answered("/x", { request: POST, target, to: "ingress" }),
       ]);
@@ -123,6 +116,38 @@ describe("an answer is explained", () => {
     assert.match(String(await verdict({ cluster: "a" })), /explain-deny\]-rule\[0\]/);
     const missing = { kind: "changed-by-gateway", changes: ["prefix_rewrite"] };
     assert.deepEqual(await verdict({ cluster: "a", prefix_rewrite: "/new" }), missing);
+  });
+
+  it("by each proxy on its way, where all of them let it through", async () => {
+    const at = (kind: "gateway" | "sidecar", name: string): object => ({ kind, namespace: "foo", name });
+    const gateway = { ...sidecar("gateway", "gateway"), kind: "gateway" } as const;
+    const httpbin = sidecar("httpbin", "httpbin");
+    const host = "httpbin.foo.svc.cluster.local";
+    const behind = [sidecar("sleep", "sleep"), httpbin];
+    const target = { ...HTTPBIN, url: "http://ingress", proxies: [gateway], behind };
+    const found = async (pods: PodsOfHosts, change: object = {}): Promise<Explanation | undefined> => {
+      const read = (proxy: Proxy): Promise<unknown> =>
+        Promise.resolve(
+          proxy.kind === "gateway" ? gatewayDump({ cluster: `outbound|8000||${host}`, ...change }) : dump,
+        );
+      const answer = { target: { ...target, pods }, to: "ingress", got: { status: 200, by: "workload" } } as const;
+      const [one] = await explain({ dump: read, tokens: { redact: (text) => text } }, [answered("/headers", answer)]);
+      return one;
+    };
+    const told = await found(new Map([[host, { count: 1, proxies: [httpbin] }]]));
+    assert.deepEqual([told?.at, told?.decision.verdict], [at("sidecar", "httpbin"), "admitted"]);
+    assert.deepEqual(
+      told?.before?.map((one) => [one.at, one.decision.reason.kind]),
+      [[at("gateway", "gateway"), "no-policy"]],
+    );
+    assert.notEqual(told.decision.reason.kind, "no-policy");
+    // Nothing is claimed of proxies that are not there, or are not known.
+    const bare = await found(new Map([[host, { count: 1, proxies: [] }]]));
+    assert.deepEqual([bare?.at, bare?.beyond, bare?.before], [at("gateway", "gateway"), "nothing", undefined]);
+    const unknown = await found(new Map());
+    assert.deepEqual([unknown?.at, unknown?.beyond], [at("gateway", "gateway"), "not-known"]);
+    const rewritten = await found(new Map([[host, { count: 1, proxies: [httpbin] }]]), { prefix_rewrite: "/x" });
+    assert.equal(rewritten?.decision.verdict, "undecided");
   });
 
   it("not at all where no proxy judges it, or the proxy cannot be asked", async () => {

@@ -1,10 +1,13 @@
+import { isDeepStrictEqual } from "node:util";
 import { inLanes } from "../lanes.ts";
 import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "../oracle/index.ts";
+import { clusterOf } from "../oracle/listeners.ts";
 import type { WireRequest } from "../probe/curl.ts";
-import type { Decision, Explanation } from "../model/explanation.ts";
+import type { Decision, Explanation, Judge } from "../model/explanation.ts";
 import type { Answer } from "../model/result.ts";
 import { mapTexts } from "../safe/map-texts.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
+import { GATEWAY_NAME } from "../verdict/attachment.ts";
 import type { Place, Proxy, Target } from "./places.ts";
 import { named } from "./prepare.ts";
 import type { Proxies } from "./session.ts";
@@ -25,8 +28,8 @@ export interface Explainable {
 }
 
 /**
- * What the first judging proxy's own config says about each request; behind a gateway that lets it through, the waypoint's that it
- * must pass. Read at once, while the policies are still there.
+ * What the judging proxies' own config says about each request: of the one that decided, and of those that let it through before.
+ * Read at once, while the policies are still there.
  * @returns one for each answer; undefined where no proxy judges it, or the proxy cannot be asked
  */
 export async function explain(
@@ -39,49 +42,87 @@ export async function explain(
     dumps.set(proxy, dump);
     return dump;
   };
-  return await inLanes(answers, async ({ request, place, target, to, got }) => {
-    const waypoint = target.through?.proxies[0];
-    const redacted = (one: Explanation): Explanation => mapTexts(one, (text) => mesh.tokens.redact(text));
-    const now = Math.floor(Date.now() / 1000);
-    const { fromClient } = target.through ?? {};
-    if (waypoint !== undefined && fromClient !== undefined) {
-      const config = await dumpOf(waypoint);
-      if (config === undefined || place.proxy === undefined) return undefined;
-      const sent = byHbone(named(request, got.userAgent ?? ""), place.proxy, trustDomainOf(config));
-      return redacted(explainRequest(config, { ...sent, cluster: fromClient }, now));
-    }
-    const proxy = target.proxies.find(({ kind }) => kind !== "waypoint");
-    if (proxy === undefined) return undefined;
+  const now = Math.floor(Date.now() / 1000);
+  const judge: Judging = async (proxy, request) => {
     const config = await dumpOf(proxy);
     if (config === undefined) return undefined;
-    const sent = named(request, got.userAgent ?? "");
-    const asked = {
-      ...toOracleRequest(sent, place, proxy, to, trustDomainOf(config)),
-      ...(target.port !== undefined && { port: target.port }),
-    };
-    const said = explainRequest(config, asked, now);
-    const { by, status } = got;
-    const goesOn =
-      said.decision.verdict === "admitted" &&
-      (waypoint !== undefined || (proxy.kind === "gateway" && (by === "authentication" || by === "authorization")));
-    if (!goesOn) return redacted(said);
-    const changes = changesBy(said);
-    if (changes.length > 0)
-      return redacted({ ...said, decision: undecidedBy({ kind: "changed-by-gateway", changes }) });
-    const behind = { ...withoutTokens(asked, said.providers), ...sentTo(said) };
-    const found =
-      waypoint === undefined
-        ? ((await explainBehind(
-            target.behind,
-            proxy,
-            behind,
-            dumpOf,
-            now,
-            (e) => e.by === by && e.status === status,
-          )) ?? said)
-        : await explainBehind([waypoint], proxy, behind, dumpOf, now, () => true);
-    return found && redacted(found);
+    return { ...explainRequest(config, request(trustDomainOf(config)), now), at: judgeOf(proxy) };
+  };
+  return await inLanes(answers, async (answer) => {
+    const found = await explainOne(answer, judge);
+    return found && mapTexts(found, (text) => mesh.tokens.redact(text));
   });
+}
+
+/** What a proxy makes of a request, which may depend on the trust domain. */
+type Judging = (proxy: Proxy, request: (trustDomain: string) => OracleRequest) => Promise<Explanation | undefined>;
+
+async function explainOne(
+  { request, place, target, to, got }: Explainable,
+  judge: Judging,
+): Promise<Explanation | undefined> {
+  const waypoint = target.through?.proxies[0];
+  const sent = named(request, got.userAgent ?? "");
+  const cluster = target.through?.fromClient;
+  if (waypoint !== undefined && cluster !== undefined) {
+    const sender = place.proxy;
+    return sender && (await judge(waypoint, (domain) => ({ ...byHbone(sent, sender, domain), cluster })));
+  }
+  const proxy = target.proxies.find(({ kind }) => kind !== "waypoint");
+  if (proxy === undefined) return undefined;
+  const port = target.port === undefined ? {} : { port: target.port };
+  const asked = (domain: string): OracleRequest => ({ ...toOracleRequest(sent, place, proxy, to, domain), ...port });
+  const said = await judge(proxy, asked);
+  if (said?.decision.verdict !== "admitted" || proxy.kind !== "gateway") return said;
+  const on = (next: Proxy, domain: string): OracleRequest =>
+    sentOn({ ...withoutTokens(asked(domain), said.providers), ...sentTo(said) }, proxy, next, domain);
+  const goOn = async (next: Proxy): Promise<Explanation | undefined> => {
+    const found = await judge(next, (domain) => on(next, domain));
+    if (found === undefined) return undefined;
+    const changes = changesBy(said);
+    const open = changes.length > 0 && (found.rules.length > 0 || found.tokensAsked);
+    const decision = open ? undecidedBy({ kind: "changed-by-gateway", changes }) : found.decision;
+    return { ...found, decision, before: [said] };
+  };
+  if (waypoint !== undefined) return await goOn(waypoint);
+  // After the policies only a failure on the way to the workload can still answer.
+  if (got.by === "proxy" || got.by === "nobody") return said;
+  const behind = podsBehind(target, said);
+  const found = (await Promise.all(behind.proxies.map(goOn))).filter((one) => one !== undefined);
+  const answered = found.filter(({ decision }) => fits(decision, got));
+  const [first] = answered;
+  if (got.by !== "workload") return first ?? found.find(({ decision }) => decision.verdict === "undecided") ?? said;
+  if (behind.proxies.length === 0 && behind.count !== undefined && behind.count > 0)
+    return { ...said, beyond: "nothing" };
+  if (behind.count !== found.length) return { ...said, beyond: "not-known" };
+  if (answered.every(({ decision }) => isDeepStrictEqual(decision, first?.decision))) return first ?? found[0];
+  const pods = behind.proxies.map(({ namespace, pod }) => `${namespace}/${pod}`);
+  return { ...first!, decision: undecidedBy({ kind: "which-pod", pods }) };
+}
+
+function fits(decision: Decision, { by, status }: Explainable["got"]): boolean {
+  if (by === "workload") return decision.verdict === "admitted" || decision.verdict === "undecided";
+  return decision.by === by && decision.status === status;
+}
+
+/** The pods that may have got the request by the gateway's route; without a known one, those that may be behind the gateway. */
+function podsBehind(
+  { behind, pods }: Target,
+  { route }: Pick<Explanation, "route">,
+): { readonly proxies: readonly Proxy[]; readonly count: number | undefined } {
+  const hosts = route?.kind === "cluster" ? route.clusters.map((cluster) => clusterOf(cluster)?.host ?? "") : [];
+  const known = [...new Set(hosts)].flatMap((host) => pods?.get(host) ?? []);
+  if (known.length === 0 || known.length < new Set(hosts).size) return { proxies: behind, count: undefined };
+  return {
+    proxies: known.flatMap(({ proxies }) => proxies),
+    count: known.reduce((sum, { count }) => sum + count, 0),
+  };
+}
+
+/** Its name is that of what it is beside, by the labels that istiod, Helm charts and people write. */
+export function judgeOf({ kind, namespace, labels, pod }: Proxy): Judge {
+  const names = [GATEWAY_NAME, "app", "app.kubernetes.io/name", "service.istio.io/canonical-name"];
+  return { kind, namespace, name: names.map((name) => labels[name]).find((name) => name !== undefined) ?? pod };
 }
 
 /** The request without the tokens that a proxy removes after it has accepted them. Exported for its tests. */
@@ -114,24 +155,6 @@ export function changesBy({ route, providers }: Pick<Explanation, "route" | "pro
       : [],
   );
   return [...((route?.kind === "cluster" && route.changes) || []), ...written];
-}
-
-/** The gateway let it through, so a workload behind it refused: the first whose config says what was answered. */
-async function explainBehind(
-  proxies: readonly Proxy[],
-  gateway: Proxy,
-  asked: OracleRequest,
-  dumpOf: (proxy: Proxy) => Promise<unknown>,
-  now: number,
-  agrees: (decision: Decision) => boolean,
-): Promise<Explanation | undefined> {
-  for (const proxy of proxies) {
-    const config = await dumpOf(proxy);
-    if (config === undefined) continue;
-    const said = explainRequest(config, sentOn(asked, gateway, proxy, trustDomainOf(config)), now);
-    if (agrees(said.decision)) return said;
-  }
-  return undefined;
 }
 
 /** The request as a gateway sends it on to a workload, or to the waypoint before it. */

@@ -9,6 +9,7 @@ import type { ContainerRef } from "../mesh/exec.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { hasProxyContainer } from "../mesh/proxy-container.ts";
 import { GATEWAY_NAME, type ProxyKind, type Served } from "../verdict/attachment.ts";
+import type { Labels } from "../model/finding.ts";
 import { gatewayIn, waypointIn, type Way } from "../model/target.ts";
 import { reachGateway } from "./gateways.ts";
 import { servedBy, untilNoneIsGone, untilSentThrough, waypointProgrammed } from "./waypoints.ts";
@@ -51,6 +52,8 @@ export interface Target {
   readonly proxies: readonly Proxy[];
   /** The gateway's: those of the workloads that may be behind it. */
   readonly behind: readonly Proxy[];
+  /** The gateway's: the pods of each host that its routes may name. */
+  readonly pods?: PodsOfHosts;
   /** The waypoint that requests must pass, also among {@link proxies}, before the gateway's. */
   readonly through?: {
     readonly name: string;
@@ -59,6 +62,9 @@ export interface Target {
     readonly fromClient?: string;
   };
 }
+
+/** Host of a Service to its ready pods: how many there are, and the proxies of those that have one. */
+export type PodsOfHosts = ReadonlyMap<string, { readonly count: number; readonly proxies: readonly Proxy[] }>;
 
 /** What names of scenarios mean in a cluster. */
 export interface Places {
@@ -111,10 +117,9 @@ async function findEntry(kube: Kube, handle: Namespaces, name: string): Promise<
     if (pods.length === 0)
       throw new MeshproofError("ERR_WORKLOAD_NOT_READY", "the ingress gateway has no ready pod in istio-system");
     return {
-      url: handle.ingressUrl,
-      readyPods: pods.length,
+      ...{ url: handle.ingressUrl, readyPods: pods.length },
       proxies: pods.map((pod) => proxyOf(pod, "gateway")),
-      behind: await sidecarsIn(kube, handle.namespace),
+      ...(await behindIn(kube, handle.namespace)),
     };
   }
   const gateway = gatewayIn(name);
@@ -123,9 +128,9 @@ async function findEntry(kube: Kube, handle: Namespaces, name: string): Promise<
     const [reached, pods, behind] = await Promise.all([
       reachGateway(kube, namespace, gateway),
       readyPods(kube, namespace, `${GATEWAY_NAME}=${gateway.name}`),
-      sidecarsIn(kube, namespace),
+      behindIn(kube, namespace),
     ]);
-    return { ...reached, readyPods: pods.length, proxies: pods.map((pod) => proxyOf(pod)), behind };
+    return { ...reached, readyPods: pods.length, proxies: pods.map((pod) => proxyOf(pod)), ...behind };
   }
   const namespace = handle.namespace;
   const service = await kube.core.readNamespacedService({ namespace, name }).catch((cause: unknown) => {
@@ -146,12 +151,42 @@ async function findEntry(kube: Kube, handle: Namespaces, name: string): Promise<
   };
 }
 
-async function sidecarsIn(kube: Kube, namespace: string): Promise<Proxy[]> {
-  const pods = await readyPods(kube, namespace, "");
+/** What may be behind a gateway. */
+async function behindIn(kube: Kube, namespace: string): Promise<Required<Pick<Target, "behind" | "pods">>> {
+  const [pods, { items }] = await Promise.all([
+    readyPods(kube, namespace, ""),
+    kube.core.listNamespacedService({ namespace }),
+  ]);
+  const services = items.map(({ metadata, spec }) => {
+    return { namespace, name: metadata?.name ?? "", selector: spec?.selector ?? {} };
+  });
+  return { behind: sidecarsOf(pods), pods: podsOf(services, pods) };
+}
+
+export function sidecarsOf(pods: readonly V1Pod[]): Proxy[] {
   return pods
     .filter(hasProxyContainer)
     .map((pod) => proxyOf(pod))
     .filter(({ kind }) => kind === "sidecar");
+}
+
+/** The pods that each Service selects; one without a selector has its endpoints from elsewhere. */
+export function podsOf(
+  services: readonly { readonly namespace: string; readonly name: string; readonly selector: Labels }[],
+  pods: readonly V1Pod[],
+): PodsOfHosts {
+  return new Map(
+    services.flatMap(({ namespace, name, selector }) => {
+      if (Object.keys(selector).length === 0) return [];
+      const chosen = pods.filter(
+        ({ metadata }) =>
+          metadata?.namespace === namespace &&
+          Object.entries(selector).every(([key, value]) => metadata.labels?.[key] === value),
+      );
+      const host = `${name}.${namespace}.svc.cluster.local`;
+      return [[host, { count: chosen.length, proxies: sidecarsOf(chosen) }] as const];
+    }),
+  );
 }
 
 /** What istiod writes on the pods that it makes for a Gateway, by what the Gateway's class is for. */

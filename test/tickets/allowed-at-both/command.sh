@@ -1,0 +1,1 @@
+meshproof repro test/tickets/allowed-at-both --expect 403 --request "GET http://shop.example.com/orders"
