@@ -156,11 +156,11 @@ function drawAll({ matrices, checks }: CheckedStep): string[] {
 }
 
 function cellOf({ status, got, expected }: Checked): string {
-  const wanted = expected.by === "nobody" ? "closed" : String(expected.status);
+  const wanted = expected.by === "nobody" ? (expected.noAnswer ?? "closed") : String(expected.status);
   if (got === undefined) return "?";
   if (status === "agrees") return wanted;
   if (got.by === "workload") return `admitted≠${wanted}`;
-  const is = got.by === "nobody" ? "closed" : String(got.status);
+  const is = got.by === "nobody" ? (got.noAnswer ?? "closed") : String(got.status);
   return is === wanted ? `${is} by ${got.by}≠${expected.by}` : `${is}≠${wanted}`;
 }
 
@@ -211,6 +211,8 @@ function describeCheckMissing(missing: CheckMissing): string {
       return `${nameObject(missing.object)} may change the way of the request, and only a mesh knows how`;
     case "waypoint":
       return "the request may pass a waypoint, which is not evaluated without a cluster";
+    case "host-name":
+      return "the cluster's DNS resolves the name that the client connects to, or does not";
     case "no-pod":
       return `no pod of ${missing.workload} is there`;
     case "pods-differ":

@@ -12,12 +12,12 @@ import {
 import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Explanation } from "../harness/model/explanation.ts";
 import type { Finding } from "../harness/model/finding.ts";
-import { isAnyAnswer } from "../harness/model/scenario.ts";
+import { isAnyAnswer, type NoAnswer } from "../harness/model/scenario.ts";
 import { isGateway } from "../harness/model/target.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
-import { describeNote, describeTokens, nameObject, sentences } from "./words.ts";
+import { describeNote, describeSilence, describeTokens, nameObject, sentences } from "./words.ts";
 
 /** `401 from authentication`, `200 from httpbin with JSON key "keys"`. */
 export function describeExpected(check: CheckResult): string {
@@ -33,7 +33,7 @@ export function describeExpected(check: CheckResult): string {
     ),
     ...(received?.path === undefined ? [] : [`path ${quote(received.path)} received`]),
   ];
-  if (by === "nobody") return "the connection closed without an answer";
+  if (by === "nobody") return describeSilence(check.expected.noAnswer ?? "closed");
   const status = isAnyAnswer(check.expected) ? "any answer" : nameExpectedStatus(check.expected);
   return `${status} from ${describeAnswerer(check, by)}${more.length === 0 ? "" : ` with ${more.join(" and ")}`}`;
 }
@@ -42,7 +42,7 @@ export function describeExpected(check: CheckResult): string {
 export function describeGot(check: CheckResult): string {
   const { got, expected } = check;
   if (got.status === 0 || got.by === "nobody") {
-    const silence = got.closed ? "the connection closed" : "no answer";
+    const silence = describeSilence(got.noAnswer);
     return got.error ? `${silence}: ${firstLine(got.error)}` : silence;
   }
   // A workload's body is shown only if the check compares it.
@@ -53,15 +53,19 @@ export function describeGot(check: CheckResult): string {
 }
 
 /** The status of an answer as a cell shows it, or what came in its place. */
-export function nameStatus({ status, grpc, closed }: Pick<CheckResult["got"], "status" | "grpc" | "closed">): string {
+export function nameStatus({
+  status,
+  grpc,
+  noAnswer = "none",
+}: Pick<CheckResult["got"], "status" | "grpc"> & { readonly noAnswer?: NoAnswer | "none" | undefined }): string {
   if (status !== 0) return grpc === undefined ? String(status) : `grpc ${grpc}`;
-  return closed ? "closed" : "none";
+  return noAnswer;
 }
 
 /** The same of an expectation. */
 export function nameExpectedStatus(expected: CheckResult["expected"]): string {
-  const { status, grpc } = expected;
-  return isAnyAnswer(expected) ? "allowed" : nameStatus({ status, ...(grpc !== undefined && { grpc }), closed: true });
+  const { status, grpc, noAnswer = "closed" } = expected;
+  return isAnyAnswer(expected) ? "allowed" : nameStatus({ status, ...(grpc !== undefined && { grpc }), noAnswer });
 }
 
 function describeWantedBody(body: NonNullable<CheckResult["expected"]["body"]>): string {

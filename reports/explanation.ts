@@ -149,6 +149,10 @@ export function describeReason(reason: Reason): string {
       return `the proxy writes a claim to the header ${reason.name}, and its value has a character that no header may have`;
     case "connection-closed":
       return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;
+    case "tls-refused":
+      return reason.because === "server-name"
+        ? "the TLS handshake is refused: no listener has the server name that the client sends"
+        : "the TLS handshake is refused: the listener asks for a certificate, and the client has none";
     case "token-refused": {
       const said = reason.providers.map(
         ({ issuer, found }) => `${issuer ?? "any issuer"}: ${describeFound(found, issuer)}`,
@@ -433,6 +437,8 @@ export function describeMissing(missing: Missing): string {
       return missing.services.length === 0
         ? "the waypoint serves no Service"
         : `the waypoint does not serve what was asked: its Services are ${missing.services.join(", ")}`;
+    case "tls-of-the-client":
+      return "the client itself speaks TLS, and the port asks for no certificate: what the connection carries then is not read";
     case "port":
       return missing.ports.length === 0
         ? "the proxy serves no HTTP port: name one"

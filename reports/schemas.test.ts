@@ -41,6 +41,7 @@ const expected: Required<Expectation> = {
   status: 200,
   grpc: 0,
   by: "workload",
+  noAnswer: "closed",
   body: { matches: "b" },
   headers: { a: "b", c: true, d: null, e: { matches: "f" } },
   jsonKey: "k",

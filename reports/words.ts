@@ -20,6 +20,7 @@ import type {
 } from "../harness/model/finding.ts";
 import type { Cause, TicketNote } from "../harness/model/cause.ts";
 import type { CheckResult, Disturbance } from "../harness/model/result.ts";
+import type { NoAnswer } from "../harness/model/scenario.ts";
 import { isGateway, nameWay } from "../harness/model/target.ts";
 import { describeAttachment, describeBypass } from "./attachment.ts";
 import { describeReach } from "./reach.ts";
@@ -62,7 +63,7 @@ export function sentence(finding: Finding): string {
     case "not-in-force":
       return `${finding.objects.map(nameObject).join(", ")}: ${namePod(finding.proxy)} does not show what was done ${seconds(finding.afterMs)} ago`;
     case "unexpected-answer":
-      return `expected ${describeAnswer({ ...finding.expected, closed: true }, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
+      return `expected ${describeAnswer({ noAnswer: "closed", ...finding.expected }, finding.to)}, got ${describeAnswer(finding.got, finding.to)}`;
     case "body-without-text":
       return `expected a body with ${quote(finding.text)}, got ${describeBody(finding.body)}`;
     case "other-body":
@@ -314,13 +315,28 @@ function describeWanted(wanted: WantedText): string {
 
 /** `200 from httpbin`, or why there is none. */
 function describeAnswer(
-  { status, grpc, by, error, closed }: AnswerKind & { readonly error?: string; readonly closed?: true },
+  { status, grpc, by, error, noAnswer }: AnswerKind & { readonly error?: string; readonly noAnswer?: NoAnswer },
   to: string,
 ): string {
-  const silence = closed ? "the connection closed without an answer" : "no answer";
-  if (by === "nobody") return `${silence}${error === undefined ? "" : ` (${error})`}`;
+  if (by === "nobody") return `${describeSilence(noAnswer)}${error === undefined ? "" : ` (${error})`}`;
   if (status === 0) return `any answer of ${nameAnswerer(by, to)}`;
   return `${grpc === undefined ? status : `the gRPC status ${grpc}`} from ${nameAnswerer(by, to)}`;
+}
+
+/** What came in the place of an answer. */
+export function describeSilence(noAnswer?: NoAnswer): string {
+  switch (noAnswer) {
+    case undefined:
+      return "no answer";
+    case "closed":
+      return "the connection closed without an answer";
+    case "reset":
+      return "the connection reset without an answer";
+    case "tls-refused":
+      return "the TLS handshake refused";
+    case "dns":
+      return "a name that does not resolve";
+  }
 }
 
 function nameAnswerer(by: AnswerKind["by"], to: string): string {

@@ -202,7 +202,7 @@ function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checke
     name,
     position,
     request: { from, to, ...(through !== undefined && { through }), method, path: asked, token },
-    expected: { status: expect.status, by: expect.by },
+    expected: { status: expect.status, by: expect.by, ...(expect.noAnswer && { noAnswer: expect.noAnswer }) },
     status: got === undefined ? "undecided" : agrees(expect, got) ? "agrees" : "differs",
     how: "evaluated",
     ...(got && { got }),
@@ -215,6 +215,9 @@ function toChecked(spec: CheckSpec, { got, missing, judged }: Evaluated): Checke
 /** A workload's status is its own, and not the mesh's. */
 function agrees(expected: CheckSpec["expect"], got: NonNullable<Evaluated["got"]>): boolean {
   if (expected.by !== got.by || got.by === "workload") return expected.by === got.by;
+  // A config does not say how a connection is closed.
+  if (got.noAnswer !== undefined && (got.noAnswer === "tls-refused") !== (expected.noAnswer === "tls-refused"))
+    return false;
   return expected.status === got.status && (expected.grpc === undefined || expected.grpc === got.grpc);
 }
 

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { CheckMissing } from "../model/check.ts";
 import type { Decision, Explanation } from "../model/explanation.ts";
-import type { Answerer } from "../model/scenario.ts";
+import type { Answerer, NoAnswer } from "../model/scenario.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../oracle/index.ts";
 import { clusterOf } from "../oracle/listeners.ts";
 import { changesBy, judgeOf, sentOn, toOracleRequest, withoutTokens } from "../run/explain.ts";
@@ -13,7 +13,12 @@ import { proxyOf, type World } from "./world.ts";
 
 export interface Evaluated {
   /** Left out where it is undecided. */
-  readonly got?: { readonly by: Answerer; readonly status?: number; readonly grpc?: number };
+  readonly got?: {
+    readonly by: Answerer;
+    readonly status?: number;
+    readonly grpc?: number;
+    readonly noAnswer?: NoAnswer;
+  };
   readonly missing?: CheckMissing;
   /** Of the proxies that judge, in the request's order; the last one decides. */
   readonly judged: readonly { readonly proxy: Proxy; readonly explanation: Explanation }[];
@@ -35,6 +40,7 @@ type Request = Pick<Prepared, "request" | "place" | "target" | "spec">;
 export async function evaluate(evaluation: Evaluation, request: Request): Promise<Evaluated> {
   const { target, spec } = request;
   const { through, to } = spec.request;
+  if (spec.request.host !== undefined) return undecided({ kind: "host-name" });
   if (through !== undefined) return undecided({ kind: "waypoint" });
   if (target.readyPods === 0) return undecided({ kind: "no-pod", workload: to });
   const [gateway] = target.proxies;
@@ -89,7 +95,8 @@ function answerOf({ verdict, status, grpcStatus, by, reason }: Decision): Pick<E
     case "denied":
     case "refused":
     case "answered":
-      if (status === 0) return { got: { by: "nobody", status } };
+      if (status === 0)
+        return { got: { by: "nobody", status, noAnswer: reason.kind === "tls-refused" ? "tls-refused" : "closed" } };
       return {
         got: {
           by: by === "nobody" ? "proxy" : by,

@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod";
+import { NO_ANSWERS } from "./expectation.ts";
 import type { Explanation, Missing } from "./explanation.ts";
 import type { ObjectRef } from "./finding.ts";
 import { by, facts, position } from "./result.ts";
@@ -14,6 +15,8 @@ export type CheckMissing =
   | Missing
   /** An object that may decide, of a kind whose effect on the way of a request is not evaluated. */
   | { readonly kind: "object-not-evaluated"; readonly object: ObjectRef }
+  /** The client connects to a name of its own choice, which the cluster's DNS resolves or not. */
+  | { readonly kind: "host-name" }
   /** The request passes a waypoint, or may pass one. */
   | { readonly kind: "waypoint" }
   /** No pod of the Service is ready: what answers is not the mesh. */
@@ -51,13 +54,14 @@ const checked = z
       path: z.string(),
       token: z.string(),
     }),
-    expected: z.strictObject({ status: z.int(), by }),
+    expected: z.strictObject({ status: z.int(), by, noAnswer: z.enum(NO_ANSWERS).optional() }),
     status: z.enum(["agrees", "differs", "undecided"]),
     how: z.literal("evaluated").describe("By meshproof, from the config that istiod makes; no request was sent."),
     got: z
       .strictObject({
         by,
         status: count.describe("Left out where the workload answers: its status is its own.").optional(),
+        noAnswer: z.enum(NO_ANSWERS).describe("Where there is no answer: what comes in its place.").optional(),
         grpc: count.describe("The gRPC status, where a proxy answers a gRPC request.").optional(),
       })
       .describe("Left out where it is undecided.")

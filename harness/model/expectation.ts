@@ -13,9 +13,19 @@ const status = z.int().min(100).max(599).meta({
     "The status alone: 401 means denied by authentication, 403 denied by authorization, anything else the workload's own answer.",
 });
 
-const closed = z
-  .literal("closed")
-  .meta({ title: "closed", description: "The connection is opened, and closed without an answer." });
+/** What may come in the place of an answer, each a fact that the client sees. */
+export const NO_ANSWERS = ["closed", "reset", "tls-refused", "dns"] as const;
+
+const noAnswer = (what: (typeof NO_ANSWERS)[number], description: string) =>
+  z.literal(what).meta({ title: what, description });
+
+/** What may come in the place of a status. */
+const withoutStatus = [
+  noAnswer("closed", "The connection is opened, and closed without an answer."),
+  noAnswer("reset", "The connection is opened, and closed by a TCP reset without an answer."),
+  noAnswer("tls-refused", "The other side ends the TLS handshake."),
+  noAnswer("dns", "The name of the host does not resolve."),
+] as const;
 
 const allowed = z
   .literal("allowed")
@@ -72,7 +82,7 @@ const demands = {
 
 /** An expected answer; `by` is needed if it differs from the one that the status implies. */
 export const demand = z
-  .strictObject({ status: z.union([status, closed, allowed]), ...demands })
+  .strictObject({ status: z.union([status, ...withoutStatus, allowed]), ...demands })
   .describe("An answer, and why.");
 
 /** An expected answer of gRPC, which has the HTTP status 200 whatever it says. */
@@ -88,4 +98,4 @@ export const grpcDemand = z
   .describe("An answer of gRPC, and why.");
 
 /** What a cell of a matrix, or `expect` of a check, may be. */
-export const expectation = z.union([status, closed, allowed, demand, grpcDemand]);
+export const expectation = z.union([status, ...withoutStatus, allowed, demand, grpcDemand]);

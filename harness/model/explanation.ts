@@ -173,6 +173,8 @@ export type Missing =
   | { readonly kind: "which-service" | "no-such-service"; readonly services: readonly string[] }
   /** The port is ambiguous, or no port serves HTTP. */
   | { readonly kind: "port"; readonly ports: readonly number[] }
+  /** The client itself speaks TLS to a workload that asks for no certificate. */
+  | { readonly kind: "tls-of-the-client" }
   /** HTTP/1 and HTTP/2 read this method or path differently. */
   | { readonly kind: "protocol" }
   /** The proxy itself fetches the keys of the issuer. */
@@ -197,6 +199,8 @@ export type Reason =
   /** A claim's value, which a RequestAuthentication writes to this header, cannot be sent. */
   | { readonly kind: "header-refused"; readonly name: string }
   | { readonly kind: "connection-closed"; readonly accepts: "mtls" | "plain-text" }
+  /** The client speaks TLS and has no certificate, or no listener has its server name. */
+  | { readonly kind: "tls-refused"; readonly because: "client-certificate" | "server-name" }
   /** `status` in Envoy's words; `providers`: those that refused a token, or all. */
   | {
       readonly kind: "token-refused";

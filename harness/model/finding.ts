@@ -7,7 +7,7 @@ import type { AdmissionFinding } from "./admission.ts";
 import type { NotAttached } from "./attachment.ts";
 import type { RuleRef } from "./explanation.ts";
 import type { Answer, Disturbance, Refusal } from "./result.ts";
-import type { Answerer } from "./scenario.ts";
+import type { Answerer, NoAnswer } from "./scenario.ts";
 
 /** The short form of an answer. */
 export interface AnswerKind {
@@ -107,9 +107,14 @@ export type WantedText = { readonly is: string } | { readonly matches: string };
 export type Disagreement =
   | {
       readonly kind: "unexpected-answer";
-      readonly expected: { readonly status: number; readonly grpc?: number; readonly by: Answerer };
-      /** With curl's error text if no answer came, and whether the connection was closed. */
-      readonly got: AnswerKind & { readonly error?: string; readonly closed?: true };
+      readonly expected: {
+        readonly status: number;
+        readonly grpc?: number;
+        readonly by: Answerer;
+        readonly noAnswer?: NoAnswer;
+      };
+      /** If no answer came, what came in its place, and curl's error text. */
+      readonly got: AnswerKind & { readonly error?: string; readonly noAnswer?: NoAnswer };
       readonly to: string;
     }
   | { readonly kind: "body-without-text"; readonly text: string; readonly body: string }

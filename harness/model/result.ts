@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { admissionExpected, admissionGot } from "./admission.ts";
 import { clusterInfo, meshSetting } from "./cluster.ts";
+import { NO_ANSWERS } from "./expectation.ts";
 import type { Explanation } from "./explanation.ts";
 import type { CheckFinding, ObjectFinding, RunNote, ScenarioFinding, StepFinding } from "./finding.ts";
 import type { PolicyChange } from "./own-policy.ts";
@@ -40,8 +41,12 @@ const expectation = z
     status: z
       .int()
       .describe(
-        "HTTP status. 0 with `by: nobody`: the connection must be closed without an answer; with `by: workload`: any status.",
+        "HTTP status. 0 with `by: nobody`: no answer, for the reason in `noAnswer`; with `by: workload`: any status.",
       ),
+    noAnswer: z
+      .enum(NO_ANSWERS)
+      .describe("Only with `by: nobody`: what must come in the place of an answer.")
+      .optional(),
     grpc: z.int().describe("The gRPC status.").optional(),
     by,
     body: z.union([z.string(), z.strictObject({ is: z.string() }), pattern]).optional(),
@@ -71,7 +76,12 @@ const answer = z
       .describe("Headers that explain the answer, by lower-case name; values of at most 2 KiB."),
     details: z.string().describe("Envoy's response code details from the access log.").optional(),
     error: z.string().describe("curl's error text.").optional(),
-    closed: z.literal(true).describe("No answer came, as the other side closed the connection.").optional(),
+    noAnswer: z
+      .enum(NO_ANSWERS)
+      .describe(
+        "What came in the place of an answer, where it is known: the other side closed the connection, reset it, or ended the TLS handshake, or the name of the host did not resolve.",
+      )
+      .optional(),
     userAgent: z.string().describe("What the request called itself, to find it in any access log.").optional(),
     totalMs: time,
   })

@@ -68,6 +68,9 @@ export const namespaceMap = z.record(
     .describe("`${ns}`, `${outside.ns}`, `istio-system`, or `absent`: no pod of the scenario is in it."),
 );
 
+const hostName = (description: string) =>
+  form("a host name", /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/u, description);
+
 const request = {
   from: z
     .enum(["sleep", "neighbour", "outside"])
@@ -99,6 +102,18 @@ const request = {
   protocol: z
     .enum(["http/1.0", "http/1.1", "h2c"])
     .meta({ default: "http/1.1", description: "h2c is HTTP/2 with prior knowledge." })
+    .optional(),
+  host: hostName(
+    "The name that the client resolves and connects to, in the place of the full name of the Service.",
+  ).optional(),
+  tls: z
+    .union([
+      z.literal(true).meta({ title: "true" }),
+      z.strictObject({ serverName: hostName("The server name that it sends (SNI).") }).describe("With a server name."),
+    ])
+    .describe(
+      "The client speaks TLS 1.2, whatever the target is. In TLS 1.3 a client has finished before the server has looked at its certificate, and cannot tell a refusal from a closed connection.",
+    )
     .optional(),
 };
 
@@ -229,10 +244,12 @@ const spec = z
             method: request.method,
             headers: request.headers,
             protocol: request.protocol,
+            host: request.host,
+            tls: request.tls,
           })
           .describe("A request."),
       )
-      .describe("Request name to its method, path, headers and protocol, for the rows of a matrix.")
+      .describe("Request name to its method, path, headers, protocol, host and tls, for the rows of a matrix.")
       .optional(),
     steps: z.array(step).min(1).describe("One after the other."),
   })

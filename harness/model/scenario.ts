@@ -3,7 +3,7 @@
 import type * as z from "zod";
 import type { AdmissionExpected } from "./admission.ts";
 import type { MeshSetting } from "./cluster.ts";
-import type { demand, grpcDemand } from "./expectation.ts";
+import type { demand, grpcDemand, NO_ANSWERS } from "./expectation.ts";
 import type { ManifestFile } from "./manifest.ts";
 import type { ScenarioFile } from "./scenario-file.ts";
 import type { Immutable } from "./schema.ts";
@@ -25,14 +25,18 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status. 0 with `by: "nobody"`: the connection must be closed without an answer; with `by: "workload"`: any status. */
+  /** An HTTP status. 0 with `by: "nobody"`: no answer, for the reason in `noAnswer`; with `by: "workload"`: any status. */
   readonly status: number;
+  readonly noAnswer?: NoAnswer;
   /** The gRPC status; the HTTP status is 200 then. */
   readonly grpc?: z.infer<typeof grpcDemand>["grpc"];
   readonly by: Answerer;
 };
 
-/** Who must have answered. `workload`: the request was admitted and reached it. `nobody`: the connection must be closed. */
+/** What comes in the place of an answer. */
+export type NoAnswer = (typeof NO_ANSWERS)[number];
+
+/** Who must have answered. `workload`: the request was admitted and reached it. `nobody`: there must be no answer. */
 export type Answerer = NonNullable<z.infer<typeof demand>["by"]> | "nobody";
 
 /** Whether the mesh must keep a request from its workload: that proves something only where the workload admits another. */
@@ -51,6 +55,11 @@ export type Received = NonNullable<Expectation["received"]>;
 /** curl's HTTP version; the second is the default, the last is HTTP/2 with prior knowledge. */
 export type Protocol = NonNullable<NonNullable<ScenarioFile["spec"]["requests"]>[string]["protocol"]>;
 
+/** How a client speaks TLS itself; `serverName` is the name that it sends (SNI), by default that of the host. */
+export interface ClientTls {
+  readonly serverName?: string;
+}
+
 /** A request, without its token. */
 export interface RequestSpec {
   /** The client: `sleep` (pod with sidecar in `${ns}`), `neighbour` (one in `${outside.ns}`) or `outside` (pod without sidecar there). */
@@ -65,6 +74,10 @@ export interface RequestSpec {
   /** More headers, in order; repeated names are sent repeatedly. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: Protocol;
+  /** The name that the client connects to, in the place of the target's own. */
+  readonly host?: string;
+  /** The client speaks TLS. */
+  readonly tls?: ClientTls;
 }
 
 /** One request with one expectation. A matrix has been expanded to these. */

@@ -36,6 +36,46 @@ test("a gateway's chain is the one that names the request's SNI", () => {
   for (const raw of ["keys.example", "a.raw.example"]) assert.equal(tcp(raw), true, raw);
 });
 
+const asks = (chain: object): object => ({
+  ...chain,
+  transport_socket: { typed_config: { require_client_certificate: true } },
+});
+
+test("a client that speaks TLS is refused without the certificate that is asked for, and by a name that no listener has", () => {
+  const gateway = structuredClone(dump);
+  gateway.configs[0]!.active_state.listener.filter_chains.push(asks(chain(["partner.example"], HTTP)));
+  const request = { method: "GET", path: "/", headers: [], port: 8443, tls: true };
+  const decided = (serverName: string): unknown => {
+    const found = findChain(gateway, { ...request, authority: serverName, serverName });
+    return "decision" in found ? found.decision : "found";
+  };
+  const refused = (because: string): object => ({
+    ...{ verdict: "refused", status: 0, by: "nobody" },
+    reason: { kind: "tls-refused", because },
+  });
+  assert.equal(decided("shop.example"), "found");
+  assert.deepEqual(decided("partner.example"), refused("client-certificate"));
+  assert.deepEqual(decided("other.example"), refused("server-name"));
+});
+
+test("a sidecar refuses the TLS of a client only where each of its chains for it asks for a certificate", () => {
+  const inbound = (chains: readonly object[]): object => ({
+    configs: [{ active_state: { listener: { name: "virtualInbound", filter_chains: chains } } }],
+  });
+  const at8080 = (transport_protocol: string, application_protocols: readonly string[] = []): object => ({
+    ...chain([], HTTP),
+    filter_chain_match: { destination_port: 8080, transport_protocol, application_protocols },
+  });
+  const kindOf = (chains: readonly object[]): unknown => {
+    const found = findChain(inbound(chains), { method: "GET", path: "/", headers: [], port: 8080, tls: true });
+    return "decision" in found && found.decision.reason.kind;
+  };
+  assert.equal(kindOf([asks(at8080("tls"))]), "tls-refused");
+  const permissive = [asks(at8080("tls", ["istio", "istio-http/1.1"])), at8080("raw_buffer")];
+  assert.equal(kindOf(permissive), "undecided");
+  assert.equal(kindOf([...permissive, at8080("tls")]), "undecided");
+});
+
 const rbac = (principal: object): object => ({
   typed_config: {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",

@@ -22,6 +22,10 @@ interface Candidate {
   readonly name: string;
   readonly port: number | undefined;
   readonly transport: string;
+  /** Whether its TLS asks for a certificate. */
+  readonly asksCertificate: boolean;
+  /** The protocols of the TLS handshake that it is for (ALPN); empty for any. */
+  readonly alpn: readonly string[];
 }
 
 /** The listeners of a whole dump, or of its `resource=dynamic_listeners`. */
@@ -51,13 +55,28 @@ export function findChain(dump: unknown, request: OracleRequest): Chain | { read
   // A name that is passed through, and no HTTP beside it, is TCP.
   const fitting = http.length > 0 ? http : asked;
   const [only, ...more] = fitting;
+  if (request.tls === true && asked.length === 0 && isAskedWithTls(listeners, request))
+    return tlsRefused("server-name");
   if (only === undefined) {
     const at = gateways.length === 0 || request.port === undefined ? {} : { port: request.port };
     return { decision: undecidedBy({ kind: "no-listener", ...at }) };
   }
   if (more.length > 0)
     return { decision: undecidedBy({ kind: "several-listeners", names: fitting.map(({ name }) => name) }) };
+  if (request.tls === true && only.asksCertificate) return tlsRefused("client-certificate");
   return chainOf(only, { name: only.name });
+}
+
+function tlsRefused(because: "client-certificate" | "server-name"): { readonly decision: Decision } {
+  return { decision: { verdict: "refused", status: 0, by: "nobody", reason: { kind: "tls-refused", because } } };
+}
+
+/** Whether every chain of the asked port is for a server name. */
+function isAskedWithTls(listeners: readonly unknown[], { port }: OracleRequest): boolean {
+  const chains = listeners
+    .filter((one) => port === undefined || at(one, "address", "socket_address", "port_value") === port)
+    .flatMap((one) => list(at(one, "filter_chains")));
+  return chains.length > 0 && chains.every((chain) => list(at(chain, "filter_chain_match", "server_names")).length > 0);
 }
 
 /** The chains of a listener that take a connection by its SNI: those that name it best; all of them where no SNI is known. */
@@ -95,6 +114,14 @@ function findInbound(listener: unknown, request: OracleRequest): Chain | { reado
   // A port with its own chains uses no other chain (Envoy's filter chain manager does not backtrack).
   const own = chains.filter((one) => one.port === port);
   const here = own.length > 0 ? own : chains.filter((one) => one.port === undefined);
+  if (request.tls === true && request.peer === undefined) {
+    // Istio's own protocols are those of a sidecar.
+    const foreign = here.filter(
+      (one) => one.transport === "tls" && !(one.alpn.length > 0 && one.alpn.every((name) => name.startsWith("istio"))),
+    );
+    const refused = foreign.length > 0 && foreign.every((one) => one.asksCertificate);
+    return refused ? tlsRefused("client-certificate") : { decision: undecidedBy({ kind: "tls-of-the-client" }) };
+  }
   const suited = here.filter((one) => one.transport === transport || one.transport === "");
   const chosen = suited.find((one) => one.manager !== undefined) ?? suited[0];
   const sent = request.peer === undefined ? "plain-text" : "mtls";
@@ -161,7 +188,9 @@ function candidate(chain: unknown, name: string, port: number | undefined, trans
   const manager = filters
     .map((filter) => at(filter, "typed_config"))
     .find((config) => text(at(config, "@type")).endsWith(".HttpConnectionManager"));
-  return { manager, filters, name, port, transport };
+  const asksCertificate = at(chain, "transport_socket", "typed_config", "require_client_certificate") === true;
+  const alpn = list(at(chain, "filter_chain_match", "application_protocols")).map(text);
+  return { manager, filters, name, port, transport, asksCertificate, alpn };
 }
 
 /** The trust domain whose clients the proxy's inbound chains accept; Istio's default if none has one. */

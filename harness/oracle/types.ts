@@ -23,6 +23,8 @@ export interface OracleRequest {
   readonly destinationIp?: string;
   /** The server name of the TLS handshake. */
   readonly serverName?: string;
+  /** The client itself speaks TLS, without a certificate; not the mTLS of its sidecar. */
+  readonly tls?: boolean;
   /** The port of the workload, or of the gateway's listener. */
   readonly port?: number;
   /** A gateway sends it on, so that the host says nothing of the Service that a waypoint is asked for. */

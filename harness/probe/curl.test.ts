@@ -64,30 +64,48 @@ describe("a round through a real curl", () => {
     assert.ok(answers[1]?.headers.some(([name, value]) => name === "content-type" && value === "text/plain"));
   });
 
-  it("knows a connection that was opened and closed from one that was never opened", async () => {
-    const own = async (onSocket: (socket: Socket) => void): Promise<Partial<WireAnswer>> => {
-      const closing = createTcpServer(onSocket);
+  it("knows what came in the place of an answer", async () => {
+    const own = async (
+      onSocket: (socket: Socket) => void,
+      more: Partial<WireRequest> = {},
+    ): Promise<Partial<WireAnswer>> => {
+      const closing = createTcpServer((socket) => onSocket(socket.on("error", () => undefined)));
       await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
-      const url = `http://127.0.0.1:${(closing.address() as AddressInfo).port}/`;
-      const [answer] = await run([{ method: "GET", url, headers: [] }], { maxTime: 1 });
+      const url = `${more.maxTls === undefined ? "http" : "https"}://127.0.0.1:${(closing.address() as AddressInfo).port}/`;
+      const [answer] = await run([{ method: "GET", url, headers: [], ...more }], { maxTime: 1 });
       closing.close();
-      return { status: answer?.status, closed: answer?.closed };
+      return { status: answer?.status, noAnswer: answer?.noAnswer };
     };
-    const closed = { status: 0, closed: true };
-    assert.deepEqual(await own((socket) => void socket.once("data", () => socket.end())), closed);
-    assert.deepEqual(await own((socket) => void socket.once("data", () => socket.resetAndDestroy())), closed);
+    const none = (noAnswer: WireAnswer["noAnswer"]): Partial<WireAnswer> => ({ status: 0, noAnswer });
+    const end = (socket: Socket): void => void socket.once("data", () => socket.end());
+    const reset = (socket: Socket): void => void socket.once("data", () => socket.resetAndDestroy());
+    assert.deepEqual(await own(end), none("closed"));
+    assert.deepEqual(await own(reset), none("reset"));
+    const tls = { maxTls: "1.2" } as const;
+    assert.deepEqual(await own(end, tls), none("tls-refused"));
+    assert.deepEqual(await own(reset, tls), none("tls-refused"));
+    // An alert: fatal, handshake_failure (RFC 5246 section 7.2).
+    const alert = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
+    assert.deepEqual(
+      await own((socket) => void socket.once("data", () => socket.end(alert)), tls),
+      none("tls-refused"),
+    );
+    // Whoever answers TLS with HTTP has refused nothing.
+    const http = (socket: Socket): void =>
+      void socket.once("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    assert.deepEqual(await own(http, tls), none(undefined));
     const silent: Socket[] = [];
-    assert.deepEqual(await own((socket) => void silent.push(socket)), { status: 0, closed: undefined });
+    assert.deepEqual(await own((socket) => void silent.push(socket)), none(undefined));
     for (const socket of silent) socket.destroy();
     const refused = await run([{ method: "GET", url: "http://127.0.0.1:1/", headers: [] }]);
     assert.deepEqual(
-      refused.map(({ status, closed }) => ({ status, closed })),
-      [{ status: 0, closed: undefined }],
+      refused.map(({ status, noAnswer }) => ({ status, noAnswer })),
+      [none(undefined)],
     );
     const unknown = await run([{ method: "GET", url: "http://nowhere.invalid/", headers: [] }]);
     assert.deepEqual(
-      unknown.map(({ status, closed }) => ({ status, closed })),
-      [{ status: 0, closed: undefined }],
+      unknown.map(({ status, noAnswer }) => ({ status, noAnswer })),
+      [none("dns")],
     );
   });
 

@@ -3,6 +3,8 @@
  * separated by `next`) and writes the answers to standard output. curl's config syntax: curl(1), "-K, --config".
  */
 
+import type { NoAnswer } from "../model/scenario.ts";
+
 /** A request as it is sent. The path is not normalised. */
 export interface WireRequest {
   readonly method: string;
@@ -11,6 +13,8 @@ export interface WireRequest {
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
   /** `host:port` to connect to instead of the URL's. */
   readonly connectTo?: string;
+  /** The highest version of TLS that the client speaks; by default curl's. */
+  readonly maxTls?: "1.2";
   /** Whether the connection ends with the answer, so that the next request is on a new one. */
   readonly closes?: boolean;
 }
@@ -24,8 +28,8 @@ export interface WireAnswer {
   readonly body: Buffer;
   /** curl's error text if no answer came. */
   readonly error?: string;
-  /** No answer came, as the other side closed the connection after it was opened. */
-  readonly closed?: true;
+  /** What came in the place of an answer, where it is known. */
+  readonly noAnswer?: NoAnswer;
   readonly totalMs: number;
 }
 
@@ -81,6 +85,7 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
         ...destinationOf(request, index),
         request.method === "HEAD" ? "head" : `request = ${quote(request.method)}`,
         ...request.headers.map(([name, value]) => `header = ${quote(value === "" ? `${name};` : `${name}: ${value}`)}`),
+        ...(request.maxTls === undefined ? [] : [`tls-max = ${request.maxTls}`]),
         ...(request.closes === true && request.protocol !== "h2c" ? [`header = "Connection: close"`] : []),
         "silent",
         "include",
@@ -125,18 +130,45 @@ interface CurlInfo {
   readonly exitcode: number;
 }
 
-/** curl's exit codes: an empty reply, and a failure to receive. Both need a connection that was opened. */
-const CLOSED: ReadonlySet<number> = new Set([52, 56]);
+/** Reasons of OpenSSL's errors (openssl/sslerr.h): an alert of the other side is its number and this; the other is an end of its bytes. */
+const SSL_ALERT = 1000;
+const SSL_UNEXPECTED_EOF = 294;
+
+/**
+ * What came in the place of an answer, by curl's exit code (libcurl-errors(3)) and the number of OpenSSL's error. curl prints no number
+ * for an error of the system: a reset is known by its text (strerror(3)).
+ */
+function whyNoAnswer({ exitcode, errormsg }: CurlInfo): NoAnswer | undefined {
+  const [, code] = /\berror:([0-9A-F]{8}):/.exec(errormsg ?? "") ?? [];
+  const ssl = code === undefined ? undefined : Number.parseInt(code, 16) & 0x7fffff;
+  const isAlert = ssl !== undefined && ssl >= SSL_ALERT && ssl < SSL_ALERT + 256;
+  switch (exitcode) {
+    case 6:
+      return "dns";
+    case 35:
+      // Without a number it is the system's: the connection ended. Other numbers are the client's own, or mean that the other side speaks no TLS.
+      return ssl === undefined || isAlert || ssl === SSL_UNEXPECTED_EOF ? "tls-refused" : undefined;
+    case 52:
+      return "closed";
+    case 55:
+    case 56:
+      if (isAlert) return "tls-refused";
+      return errormsg?.includes("Connection reset by peer") === true ? "reset" : "closed";
+    default:
+      return undefined;
+  }
+}
 
 function readAnswer(raw: Buffer, info: CurlInfo): WireAnswer {
   const { headers, body } = splitHead(raw);
+  const noAnswer = info.response_code === 0 ? whyNoAnswer(info) : undefined;
   return {
     status: info.response_code,
     headers,
     body,
     totalMs: info.time_total * 1000,
     ...(info.exitcode === 0 ? {} : { error: info.errormsg ?? `curl exit code ${info.exitcode}` }),
-    ...(info.response_code === 0 && CLOSED.has(info.exitcode) && { closed: true }),
+    ...(noAnswer !== undefined && { noAnswer }),
   };
 }
 
@@ -196,6 +228,7 @@ export function curlLine(
     words.push(`--${PROTOCOL_OPTION[request.protocol]}`);
   if (request.connectTo !== undefined) words.push("--connect-to", `::${request.connectTo}`);
   if (request.url.startsWith("https:")) words.push("--insecure");
+  if (request.maxTls !== undefined) words.push("--tls-max", request.maxTls);
   if (!isPlain(request.url)) words.push("--request-target", quoteWith(tokens, targetOf(request.url)));
   for (const [name, value] of request.headers)
     words.push("-H", quoteWith(tokens, value === "" ? `${name};` : `${name}: ${value}`));

@@ -221,6 +221,7 @@ export function toOracleRequest(
     // A sidecar may send HTTP/2 on as HTTP/1.
     ...((sender === undefined || protocol !== "h2c") && { protocol }),
     headers: request.headers,
+    ...(sni !== undefined && { tls: true }),
     ...(sender !== undefined && { proxied: true }),
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),
     ...(proxy.kind === "gateway" ? sni !== undefined && { serverName: sni } : { destinationIp: proxy.ip }),

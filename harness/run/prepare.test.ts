@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Way } from "../model/target.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
-import { fillExpectation, locate, named, prepare, type Minting, type Prepared } from "./prepare.ts";
+import { fillExpectation, locate, named, prepare, reachedBy, type Minting, type Prepared } from "./prepare.ts";
 import { checkOf, HTTPBIN, SLEEP } from "./session.fixture.ts";
 
 const minted: [TokenSpec, string | undefined][] = [];
@@ -32,6 +32,24 @@ describe("an expectation", () => {
       { ...expect, headers: { a: "x.foo:8000.foo", b: null, c: { matches: "${ns}" } } },
     );
     assert.equal(fillExpectation(expect, values), expect);
+  });
+});
+
+describe("a target is reached", () => {
+  const service = { url: "http://httpbin.foo:8000" };
+  const gateway = { url: "https://shop.example", connectTo: "tls-istio.foo:443" };
+  it("by its own name, or by another one", () => {
+    assert.deepEqual(reachedBy(service, undefined, undefined), service);
+    assert.deepEqual(reachedBy(gateway, undefined, undefined), gateway);
+    assert.deepEqual(reachedBy(service, "httpbin", undefined), { url: "http://httpbin:8000" });
+    assert.deepEqual(reachedBy({ url: "http://a.foo" }, "a", undefined), { url: "http://a:80" });
+  });
+  it("with TLS, and by the server name that the client sends", () => {
+    assert.deepEqual(reachedBy(service, undefined, {}), { url: "https://httpbin.foo:8000" });
+    const other = { url: "https://a.example:8000", connectTo: "httpbin.foo:8000" };
+    assert.deepEqual(reachedBy(service, undefined, { serverName: "a.example" }), other);
+    const staff = { url: "https://staff.example:443", connectTo: "tls-istio.foo:443" };
+    assert.deepEqual(reachedBy(gateway, undefined, { serverName: "staff.example" }), staff);
   });
 });
 

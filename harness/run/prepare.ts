@@ -2,7 +2,7 @@
 
 import { curlLine, type WireRequest } from "../probe/curl.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
-import type { CheckSpec, Expectation, Scenario } from "../model/scenario.ts";
+import type { CheckSpec, ClientTls, Expectation, Scenario } from "../model/scenario.ts";
 import type { CheckResult } from "../model/result.ts";
 import type { TokenPlace, TokenSpec } from "../model/token.ts";
 import type { Token, TokenFactory } from "../tokens/factory.ts";
@@ -83,13 +83,31 @@ export async function prepare<Spec extends RequestOfCheck>(
   });
 }
 
+/** Where a client connects that uses another name of the target, or speaks TLS. */
+export function reachedBy(
+  { url, connectTo }: Pick<Target, "url" | "connectTo">,
+  host: string | undefined,
+  tls: ClientTls | undefined,
+): Pick<Target, "url" | "connectTo"> {
+  const [, scheme = "http", own = "", port = scheme === "https" ? ":443" : ":80"] =
+    /^(https?):\/\/([^/:]+)(:\d+)?$/.exec(url) ?? [];
+  if (host === undefined && tls === undefined) return { url, ...(connectTo !== undefined && { connectTo }) };
+  const name = host ?? own;
+  const to = connectTo ?? `${name}${port}`;
+  const shown = tls?.serverName ?? name;
+  return {
+    url: `${tls === undefined ? scheme : "https"}://${shown}${port}`,
+    ...((connectTo !== undefined || shown !== name) && { connectTo: to }),
+  };
+}
+
 /** The request as it is sent, called so in access logs. */
 export function named(request: WireRequest, userAgent: string): WireRequest {
   return { ...request, headers: [...request.headers, ["User-Agent", userAgent]] };
 }
 
 function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly PlacedToken[]): WireRequest {
-  const { method, path, protocol } = request;
+  const { method, path, protocol, host, tls } = request;
   const query = tokens.flatMap(({ token, places }) =>
     places.flatMap((at) => ("query" in at ? [`${at.query}=${token.compact}`] : [])),
   );
@@ -100,12 +118,14 @@ function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly
       return "cookie" in at ? [["Cookie", `${at.cookie}=${token.compact}`]] : [];
     }),
   );
+  const { url, connectTo } = reachedBy(target, host, tls);
   return {
     method,
-    url: target.url + joined,
+    url: url + joined,
     headers: [...carried, ...request.headers],
     ...(protocol && { protocol }),
-    ...(target.connectTo !== undefined && { connectTo: target.connectTo }),
+    ...(tls !== undefined && { maxTls: "1.2" }),
+    ...(connectTo !== undefined && { connectTo }),
   };
 }
 

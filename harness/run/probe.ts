@@ -134,7 +134,7 @@ function toAnswer(wire: WireAnswer, request: WireRequest, compared: ReadonlySet<
     totalMs: Math.round(wire.totalMs * 10) / 10,
     userAgent: request.headers.find(([name]) => name === "User-Agent")?.[1] ?? "",
     ...(wire.error ? { error: wire.error } : {}),
-    ...(wire.closed && { closed: wire.closed }),
+    ...(wire.noAnswer && { noAnswer: wire.noAnswer }),
   };
   return { ...answer, by: attribute(answer) };
 }

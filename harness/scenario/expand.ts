@@ -16,6 +16,7 @@ import {
   type Protocol,
   type RequestSpec,
 } from "../model/scenario.ts";
+import { NO_ANSWERS } from "../model/expectation.ts";
 import { nameWay } from "../model/target.ts";
 import type { TokenVariant } from "../model/token.ts";
 
@@ -58,10 +59,13 @@ export function expandChecks(
         `the check name "${check.name}" is used twice in this step`,
         check.cell ? "give the matrix a title" : "give the check a name",
       );
-    const { status: _status, by, ...demands } = check.expect;
+    const { status: _status, by, noAnswer, ...demands } = check.expect;
     const { body, jsonKey } = demands;
     if (by === "nobody" && Object.keys(demands).length > 0)
-      report(at, "a connection that is closed has no answer to compare", "leave out what is beside status: closed");
+      report(at, `with ${noAnswer} there is no answer to compare`, `leave out what is beside status: ${noAnswer}`);
+    const { tls } = check.request;
+    if (noAnswer === "tls-refused" && tls === undefined)
+      report(at, "tls-refused needs a request that speaks TLS", "add tls: true to the request");
     if (textOf(statusOf(at)) === "allowed" && by !== "workload")
       report(at, "allowed means that the workload answers", "leave out by");
     reportTexts(valueOf(expectOf(at), "body"), valueOf(expectOf(at), "headers"));
@@ -153,9 +157,13 @@ export function expandChecks(
   };
 
   const parts = kindOf(node) === "list" ? itemsOf(node) : node === undefined ? [] : [node];
-  for (const part of parts)
+  for (const part of parts) {
+    const protocol = valueOf(part, "protocol");
+    if (valueOf(part, "tls") !== undefined && textOf(protocol) === "h2c")
+      report(protocol!, "h2c is HTTP/2 without TLS", "leave out tls or protocol");
     if (valueOf(part, "rows") !== undefined) expandMatrix(part);
     else expandCheck(part);
+  }
   return { checks, matrices, problems: [...problems, ...findUnwitnessedDenials(checks)] };
 }
 
@@ -193,6 +201,8 @@ function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpe
     ...base,
     ...(valueOf(named, "method") !== undefined && { method: own.method }),
     ...(own.protocol !== undefined && { protocol: own.protocol }),
+    ...(own.host !== undefined && { host: own.host }),
+    ...(own.tls !== undefined && { tls: own.tls }),
     headers: [...base.headers, ...own.headers],
   };
 }
@@ -200,6 +210,9 @@ function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpe
 function readRequest(node: Node, path: string): RequestSpec {
   const protocol = valueOf(node, "protocol");
   const through = valueOf(node, "through");
+  const host = valueOf(node, "host");
+  const tls = valueOf(node, "tls");
+  const serverName = valueOf(tls, "serverName");
   return {
     from: textOf(valueOf(node, "from")),
     to: textOf(valueOf(node, "to")),
@@ -212,6 +225,8 @@ function readRequest(node: Node, path: string): RequestSpec {
         : [[key, textOf(value)] as const],
     ),
     ...(protocol !== undefined && { protocol: textOf(protocol) as Protocol }),
+    ...(host !== undefined && { host: textOf(host) }),
+    ...(tls !== undefined && { tls: serverName === undefined ? {} : { serverName: textOf(serverName) } }),
   };
 }
 
@@ -219,7 +234,8 @@ function readExpectation(node: Node): Expectation {
   const spec = kindOf(node) === "mapping" ? (node.toJSON() as Partial<Expectation>) : {};
   if (spec.grpc !== undefined) return { ...spec, status: 200, by: spec.by ?? answererOfGrpc(spec.grpc) };
   const written = textOf(statusOf(node));
-  if (written === "closed") return { ...spec, status: 0, by: "nobody" };
+  const noAnswer = NO_ANSWERS.find((one) => one === written);
+  if (noAnswer !== undefined) return { ...spec, status: 0, by: "nobody", noAnswer };
   if (written === "allowed") return { ...spec, status: 0, by: spec.by ?? "workload" };
   return { ...spec, status: Number(written), by: spec.by ?? answererOf(Number(written)) };
 }

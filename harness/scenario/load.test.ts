@@ -271,7 +271,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     text: change("/headers: [200, 200,   401]", "/headers: [20, ok,   401]"),
     problems: [
       `${FILE}:21:22 rows "/headers" must be an HTTP status, found 20`,
-      `${FILE}:21:26 rows "/headers" must be an HTTP status, closed, allowed or a mapping, found text`,
+      `${FILE}:21:26 rows "/headers" must be an HTTP status, closed, reset, tls-refused, dns, allowed or a mapping, found text`,
     ],
   },
   {
@@ -312,9 +312,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
   {
     name: "a closed connection with a body",
     text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   { status: closed, body: x }]"),
-    problems: [
-      `${FILE}:21:34 a connection that is closed has no answer to compare; leave out what is beside status: closed`,
-    ],
+    problems: [`${FILE}:21:34 with closed there is no answer to compare; leave out what is beside status: closed`],
   },
   ...(
     [
@@ -341,6 +339,19 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     name: "the expectation { status: 200, body: { matces: a } }",
     text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   { status: 200, body: { matces: a } }]"),
     problems: [`${FILE}:21:55 body has no "is"`, `${FILE}:21:57 unknown key "matces" in body; did you mean "matches"?`],
+  },
+  {
+    name: "a refused TLS handshake of a request without TLS",
+    text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   tls-refused]"),
+    problems: [`${FILE}:21:34 tls-refused needs a request that speaks TLS; add tls: true to the request`],
+  },
+  {
+    name: "TLS and h2c",
+    text: change("/headers: [200, 200,   401]", "/headers: [200, 200,   tls-refused]").replace(
+      "        columns:",
+      "        tls: true\n        protocol: h2c\n        columns:",
+    ),
+    problems: [`${FILE}:20:19 h2c is HTTP/2 without TLS; leave out tls or protocol`],
   },
   {
     name: "closed connections without a witness",

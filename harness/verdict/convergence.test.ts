@@ -10,7 +10,7 @@ type Check = Pick<CheckSpec, "expect" | "request">;
 
 /** `200`, `401`… are the mesh's answers; `W401` is the workload's own, `0` is no answer, `closed` a closed connection. */
 function answer(text: string): Answer {
-  if (text === "closed") return { ...answer("0"), closed: true };
+  if (text === "closed") return { ...answer("0"), noAnswer: "closed" };
   const status = Number(text.replace("W", ""));
   const by = text.startsWith("W")
     ? "workload"

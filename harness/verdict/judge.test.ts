@@ -44,7 +44,36 @@ const CASES: [expected: Expectation, got: Answer, to: string, reason: string | u
     "expected 200 from httpbin, got no answer ((7) Failed to connect)",
   ],
   [{ status: 200, by: "workload" }, answer(0, "nobody"), "httpbin", "expected 200 from httpbin, got no answer"],
-  [{ status: 0, by: "nobody" }, answer(0, "nobody", { closed: true }), "httpbin", undefined],
+  ...(["closed", "reset"] as const).map((noAnswer): (typeof CASES)[number] => [
+    { status: 0, by: "nobody", noAnswer: "closed" },
+    answer(0, "nobody", { noAnswer }),
+    "httpbin",
+    undefined,
+  ]),
+  ...(["reset", "tls-refused", "dns"] as const).map((noAnswer): (typeof CASES)[number] => [
+    { status: 0, by: "nobody", noAnswer },
+    answer(0, "nobody", { noAnswer }),
+    "httpbin",
+    undefined,
+  ]),
+  [
+    { status: 0, by: "nobody", noAnswer: "reset" },
+    answer(0, "nobody", { noAnswer: "closed" }),
+    "httpbin",
+    "expected the connection reset without an answer, got the connection closed without an answer",
+  ],
+  [
+    { status: 0, by: "nobody", noAnswer: "closed" },
+    answer(0, "nobody", { noAnswer: "tls-refused", error: "alert" }),
+    "httpbin",
+    "expected the connection closed without an answer, got the TLS handshake refused (alert)",
+  ],
+  [
+    { status: 0, by: "nobody", noAnswer: "tls-refused" },
+    answer(0, "nobody", { noAnswer: "dns" }),
+    "httpbin",
+    "expected the TLS handshake refused, got a name that does not resolve",
+  ],
   [
     { status: 0, by: "nobody" },
     answer(0, "nobody", { error: "(7) Failed to connect" }),
@@ -59,7 +88,7 @@ const CASES: [expected: Expectation, got: Answer, to: string, reason: string | u
   ],
   [
     { status: 401, by: "authentication" },
-    answer(0, "nobody", { closed: true }),
+    answer(0, "nobody", { noAnswer: "closed" }),
     "httpbin",
     "expected 401 from authentication, got the connection closed without an answer",
   ],
@@ -346,7 +375,7 @@ test("a reply that is not an echo proves nothing about what the workload receive
 
 test("every key of an expectation can fail", () => {
   const got = answer(403, "authorization", { body: "RBAC: access denied", details: RULE });
-  const wrong: Required<Expectation> = {
+  const wrong: Required<Omit<Expectation, "noAnswer">> = {
     status: 404,
     by: "workload",
     grpc: 16,

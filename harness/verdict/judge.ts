@@ -3,7 +3,7 @@
 import { sentences } from "../../reports/words.ts";
 import type { CheckFinding, Disagreement, LogGap, WantedText } from "../model/finding.ts";
 import type { Answer, CheckResult } from "../model/result.ts";
-import { isAnyAnswer, type Expectation, type Received } from "../model/scenario.ts";
+import { isAnyAnswer, type Expectation, type NoAnswer, type Received } from "../model/scenario.ts";
 import { isGateway } from "../model/target.ts";
 import { compileRegex } from "../oracle/regex.ts";
 import { redact } from "../safe/redact.ts";
@@ -14,7 +14,7 @@ import { explainDenial } from "./explain.ts";
 const EXCERPT = 80;
 
 /** The demands of a check besides status and answerer. */
-type Demands = Required<Omit<Expectation, "status" | "grpc" | "by">>;
+type Demands = Required<Omit<Expectation, "status" | "grpc" | "by" | "noAnswer">>;
 
 /** Every demand of the format, in the order of judging, with a function that finds the disagreement; a new key needs an entry. */
 const DEMANDS: {
@@ -60,19 +60,24 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
   const { details } = expected;
   const isForeign = details !== undefined && (expected.by === "proxy" || details.startsWith("ext_authz_"));
   const untold = answer.details === undefined && isForeign;
-  // No answer may have other reasons: a name that does not resolve, a port on which nothing listens, a timeout.
-  const isOpen = expected.by === "nobody" && answer.closed !== true;
+  // No answer may have other reasons: a port on which nothing listens, a timeout.
+  const { noAnswer } = expected;
+  const isOpen = expected.by === "nobody" && !isSilence(answer.noAnswer, noAnswer);
   const { grpc } = expected;
   const isOther = !isAnyAnswer(expected) && answer.status !== expected.status;
   if (isOther || (grpc !== undefined && answer.grpc !== grpc) || (answer.by !== expected.by && !untold) || isOpen)
     return {
       kind: "unexpected-answer",
-      expected: { status: expected.status, ...(grpc !== undefined && { grpc }), by: expected.by },
+      expected: {
+        ...{ status: expected.status, by: expected.by },
+        ...(grpc !== undefined && { grpc }),
+        ...(noAnswer !== undefined && { noAnswer }),
+      },
       got: {
         ...{ status: answer.status, by: answer.by },
         ...(answer.grpc !== undefined && { grpc: answer.grpc }),
         ...(answer.error !== undefined && { error: answer.error }),
-        ...(answer.closed && { closed: answer.closed }),
+        ...(answer.noAnswer && { noAnswer: answer.noAnswer }),
       },
       to,
     };
@@ -81,6 +86,11 @@ export function findDisagreement(expected: Expectation, answer: Answer, to: stri
     if (wrong !== undefined) return wrong;
   }
   return undefined;
+}
+
+/** A reset closes the connection too. */
+function isSilence(got: NoAnswer | undefined, wanted: NoAnswer = "closed"): boolean {
+  return got === wanted || (wanted === "closed" && got === "reset");
 }
 
 function judgeDemand<Key extends keyof Demands>(

@@ -17,7 +17,7 @@ import {
 } from "../describe.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
-import { describeTokens } from "../words.ts";
+import { describeSilence, describeTokens } from "../words.ts";
 
 /** How a check is shown: differing checks are open, agreeing ones are shown when their cell is chosen. */
 export interface CheckView {
@@ -74,8 +74,7 @@ function entry(term: string | Html, description: Html): Html {
 
 function renderAnswerer(check: CheckResult): Html {
   const { got } = check;
-  if (got.status === 0 || got.by === "nobody")
-    return html`${got.closed ? "nobody: the connection closed" : "no answer"}`;
+  if (got.status === 0 || got.by === "nobody") return html`${describeSilence(got.noAnswer)}`;
   const details = got.details === undefined ? "" : html` <code class="aside">${got.details}</code>`;
   return html`${describeAnswerer(check, got.by)} with ${nameStatus(got)}${details}`;
 }

@@ -102,7 +102,8 @@ function renderCell(cell: CellView | undefined): Html {
 }
 
 function by(check: CheckResult): string {
-  if (check.got.status === 0 || check.got.by === "nobody") return check.got.closed ? "without an answer" : "no answer";
+  if (check.got.status === 0 || check.got.by === "nobody")
+    return check.got.noAnswer === undefined ? "no answer" : "without an answer";
   return `from ${describeAnswerer(check, check.got.by)}`;
 }
 
