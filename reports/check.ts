@@ -12,6 +12,7 @@ import type {
   Shadowed,
 } from "../harness/model/check.ts";
 import type { Position } from "../harness/model/scenario.ts";
+import { nameWay } from "../harness/model/target.ts";
 import { visible } from "../harness/safe/visible.ts";
 import { describeDecision, describeMissing } from "./explanation.ts";
 import { escapeJson } from "./json.ts";
@@ -165,13 +166,13 @@ function cellOf({ status, got, expected }: Checked): string {
 }
 
 function formatReason(step: CheckedStep, [check, ...more]: [Checked, ...Checked[]]): string[] {
-  const { from, to, method, path, token } = check.request;
+  const { from, method, path, token } = check.request;
   const policies = decidingObjects(step, check).map(
     (object) => `${nameObject(object)}, ${object.position.file}:${object.position.line}`,
   );
   const like = more.length === 0 ? "" : `, and ${plural(more.length, "check")} like it`;
   return [
-    `  request   ${visible(`${method} ${path}`)} from ${from} to ${to}, ${token === "none" ? "no token" : `token ${token}`}${like}`,
+    `  request   ${visible(`${method} ${path}`)} from ${from} to ${nameWay(check.request)}, ${token === "none" ? "no token" : `token ${token}`}${like}`,
     `  ${check.status === "differs" ? "config " : "missing"}   ${visible(describeChecked(check))}`,
     ...policies.map((policy, index) => `  ${index === 0 ? "policies" : "        "}  ${visible(policy)}`),
   ];

@@ -13,7 +13,7 @@ import type { MeshSetting } from "../harness/model/cluster.ts";
 import type { Explanation } from "../harness/model/explanation.ts";
 import type { Finding } from "../harness/model/finding.ts";
 import { isAnyAnswer, type NoAnswer } from "../harness/model/scenario.ts";
-import { isGateway } from "../harness/model/target.ts";
+import { isGateway, nameWay } from "../harness/model/target.ts";
 import { describeHeadline, formatExplanation, type Seen } from "./explanation.ts";
 import type { PolicyInForce } from "./outcome.ts";
 import { formatDuration, plural } from "./text.ts";
@@ -88,11 +88,11 @@ export function describeAnswerer(check: CheckResult, by: string): string {
   return isGateway(check.request.to) ? "the workload" : check.request.to;
 }
 
-/** `GET /headers from sleep to httpbin, token forged (iss …)`. */
+/** `GET /headers from sleep to httpbin, token forged (iss …)`, with the waypoint on the way. */
 export function describeRequest(check: CheckResult): string {
-  const { method, from, to } = check.request;
+  const { method, from } = check.request;
   const token = check.request.tokens.length === 0 ? "" : "token ";
-  return `${method} ${pathOf(check.request.url)} from ${from} to ${to}, ${token}${describeTokens(check.request.tokens)}`;
+  return `${method} ${pathOf(check.request.url)} from ${from} to ${nameWay(check.request)}, ${token}${describeTokens(check.request.tokens)}`;
 }
 
 /** Only the names of the tokens: `forged`. */

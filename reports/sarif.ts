@@ -2,6 +2,7 @@
 
 import type { Checked, CheckedStep, CheckReport } from "../harness/model/check.ts";
 import type { Position } from "../harness/model/scenario.ts";
+import { nameWay } from "../harness/model/target.ts";
 import { decidingObjects, describeChecked, describeNever, describeShadowed, describeUncovered } from "./check.ts";
 import { escapeJson } from "./json.ts";
 
@@ -43,9 +44,9 @@ export function formatSarif(report: CheckReport, version: string): string {
 function resultOf(id: string, step: CheckedStep, check: Checked): unknown[] {
   if (check.status === "agrees") return [];
   const [policy] = check.status === "differs" ? decidingObjects(step, check) : [];
-  const { method, path, from, to, token } = check.request;
+  const { method, path, from, token } = check.request;
   const expected = check.expected.by === "nobody" ? "no answer" : `${check.expected.status} by ${check.expected.by}`;
-  const asked = `${method} ${path} from ${from} to ${to}, ${token === "none" ? "no token" : `token ${token}`}`;
+  const asked = `${method} ${path} from ${from} to ${nameWay(check.request)}, ${token === "none" ? "no token" : `token ${token}`}`;
   const text = `${id}, "${step.name}": ${asked}: expected ${expected}. ${describeChecked(check)}`;
   return [
     result(

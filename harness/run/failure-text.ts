@@ -2,6 +2,7 @@
 
 import { isCheck, type ItemResult } from "../model/items.ts";
 import type { CheckResult } from "../model/result.ts";
+import { nameWay } from "../model/target.ts";
 import { visible } from "../safe/visible.ts";
 import { describeHeadline, formatExplanation } from "../../reports/explanation.ts";
 import { describeTokens } from "../../reports/words.ts";
@@ -30,7 +31,7 @@ export function describeExchange(check: CheckResult, redact: Redact): string {
   const headers = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}`);
   const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
   const text = [
-    ...[`${request.method} ${request.url}`, `from ${request.from} with ${describeTokens(request.tokens)}`, curl, ""],
+    ...[`${request.method} ${request.url}`, `from ${request.from} to ${nameWay(request)} with ${describeTokens(request.tokens)}`, curl, ""],
     ...[answer, ...headers, "", got.body],
     ...(explanation === undefined ? [] : ["", formatExplanation(explanation, seenIn(check))]),
   ];

@@ -1,5 +1,6 @@
 import { nameItem } from "../../harness/model/items.ts";
 import type { AdmissionResult, AskedResult, CheckResult, Status } from "../../harness/model/result.ts";
+import { nameWay } from "../../harness/model/target.ts";
 import { formatBytes, formatDuration, isCut } from "../text.ts";
 import {
   describeAdmission,
@@ -46,7 +47,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
         entry(
           "request",
           html`<code>${check.request.method} ${check.request.url}</code>
-            <span class="aside">from ${check.request.from} to ${check.request.to}</span>`,
+            <span class="aside">from ${check.request.from} to ${nameWay(check.request)}</span>`,
         ),
         entry("token", html`${describeTokens(check.request.tokens)}`),
         view.status === "passed" && entry("expected", html`${describeExpected(check)}`),

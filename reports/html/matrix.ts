@@ -1,5 +1,6 @@
 import type { CheckResult, Status } from "../../harness/model/result.ts";
 import type { MatrixSpec } from "../../harness/model/scenario.ts";
+import { nameWay } from "../../harness/model/target.ts";
 import { plural } from "../text.ts";
 import {
   describeAnswerer,
@@ -26,7 +27,8 @@ export function renderMatrix(matrix: MatrixSpec, cells: readonly CellView[]): Ht
   const at = new Map(cells.map((cell) => [`${cell.check.cell?.row} ${cell.check.cell?.column}`, cell]));
   const [first] = cells;
   // The corner cell has the same text.
-  const plain = first !== undefined && matrix.title === `from ${first.check.request.from} to ${first.check.request.to}`;
+  const plain =
+    first !== undefined && matrix.title === `from ${first.check.request.from} to ${nameWay(first.check.request)}`;
   return html`<figure class="matrix">
     ${renderCaption(plain ? "" : matrix.title, cells)}
     <div class="scroll">
@@ -70,8 +72,8 @@ export function renderList(cells: readonly CellView[]): Html {
               html`<tr>
                 <th scope="row" data-find>${cell.check.name}</th>
                 <td class="request">
-                  ${cell.check.request.from} → ${cell.check.request.to} <code>${pathOf(cell.check.request.url)}</code>,
-                  ${nameTokens(cell.check)}
+                  ${cell.check.request.from} → ${nameWay(cell.check.request)}
+                  <code>${pathOf(cell.check.request.url)}</code>, ${nameTokens(cell.check)}
                 </td>
                 ${renderCell(cell)}
               </tr> `,
@@ -131,7 +133,7 @@ function renderCaption(title: string, cells: readonly CellView[]): Html {
 
 /** `outside → ingress`, if it is the same for all cells; with the path, unless the rows are paths. */
 function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
-  const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${request.to}`));
+  const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${nameWay(request)}`));
   const [path, ...others] = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
   const [route] = routes;
   if (route === undefined || routes.size > 1) return html``;
