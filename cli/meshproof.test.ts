@@ -155,6 +155,14 @@ describe("a new scenario", () => {
 });
 
 describe("what needs no cluster", () => {
+  it("lists what was never seen apart", async () => {
+    const { stdout } = await meshproof("list", "ambient/strict", "paths/skip-jwt-for-paths");
+    assert.match(stdout, /^ambient\/strict +2 +\(not verified\) In ambient mode/m);
+    assert.match(stdout, /^1 scenario with \d+ checks; and 1 scenario with 2 checks that are not verified/m);
+    const verified = await meshproof("list", "paths/skip-jwt-for-paths");
+    assert.match(verified.stdout, /\n1 scenario with \d+ checks$/);
+  });
+
   it("lists scenarios as JSON", async () => {
     const { stdout, exitCode } = await meshproof("list", "paths", "--json");
     assert.equal(exitCode, 0);

@@ -210,6 +210,8 @@ function describeCheckMissing(missing: CheckMissing): string {
   switch (missing.kind) {
     case "object-not-evaluated":
       return `${nameObject(missing.object)} may change the way of the request, and only a mesh knows how`;
+    case "ztunnel":
+      return "the workload is in ambient mode, where ztunnel decides";
     case "waypoint":
       return "the request may pass a waypoint, which is not evaluated without a cluster";
     case "host-name":

@@ -148,6 +148,8 @@ export function sentence(finding: Finding): string {
       return "this cluster has no GatewayClass `istio` that istiod has accepted: the CRDs of the Gateway API are missing, or istiod does not use them, or this user may not see or create their objects";
     case "no-waypoint":
       return "this mesh has no waypoints: istiod has accepted no GatewayClass `istio-waypoint` (PILOT_ENABLE_AMBIENT), or, on a mesh that meshproof made, its proxies are an upstream Envoy before 1.38";
+    case "no-ztunnel":
+      return "not verified: ztunnel decides about these requests; meshproof starts none, and cannot read what one has in force (docs/ambient.md)";
     case "no-gateway":
       return "this mesh has no ingress gateway that the documented policies choose (istio: ingressgateway in istio-system)";
     case "no-access-log":

@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { isVerified } from "../harness/model/scenario.ts";
+import { whyNot } from "../harness/run/eligible.ts";
+import { ISTIO } from "../harness/run/profile.ts";
 import { formatProblem, loadScenarios, parseManifest, substitute } from "../harness/scenario/index.ts";
 
 const root = import.meta.dirname;
@@ -29,8 +32,24 @@ test("a documented scenario names the source of its promise", () => {
 
 test("the README counts right", async () => {
   const text = await readFile(join(root, "../README.md"), "utf8");
-  const checks = countItems(scenarios.flatMap(({ steps }) => steps));
-  assert.ok(text.includes(`${scenarios.length} scenarios with ${checks} checks`), `${scenarios.length} ${checks}`);
+  const count = (those: typeof scenarios): string =>
+    `${those.length} scenarios with ${countItems(those.flatMap(({ steps }) => steps))} checks`;
+  const told = [count(scenarios.filter(isVerified)), count(scenarios.filter((one) => !isVerified(one)))];
+  assert.ok(text.includes(`There are ${told[0]}`), told[0]);
+  assert.ok(text.includes(`${told[1]} are not verified`), told[1]);
+});
+
+test("what no mesh here can show is provisional, never runs, and names the source of its promise", () => {
+  for (const scenario of scenarios) {
+    const isAmbient = scenario.features.includes("ambient");
+    assert.equal(isVerified(scenario), !isAmbient, scenario.id);
+    if (!isAmbient) continue;
+    assert.match(scenario.source, /https:\/\/|istio\/istio [a-z]/, scenario.id);
+    assert.deepEqual(
+      whyNot(scenario, [], ISTIO, undefined, { istio: "1.31.0", gatewayApi: "v1.6.0", waypoints: true }),
+      { kind: "no-ztunnel" },
+    );
+  }
 });
 
 /** What the steps of a scenario expect of a valid token. */

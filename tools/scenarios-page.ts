@@ -4,7 +4,7 @@ import { matchesGlob } from "node:path";
 import * as z from "zod";
 import { countItems } from "../harness/model/items.ts";
 import type { KnownChange } from "../harness/model/known.ts";
-import type { Scenario } from "../harness/model/scenario.ts";
+import { isVerified, type Scenario } from "../harness/model/scenario.ts";
 
 export const questionsFile = z.array(
   z.strictObject({ question: z.string().min(1), scenarios: z.array(z.string().min(1)).min(1) }),
@@ -42,7 +42,7 @@ export function describeScenarios(
   const contents = questions.map(({ question }) => `- [${question}](#${anchorOf(question)})`).join("\n");
   return `# Scenarios
 
-Written by \`npm run update\` from \`scenarios/\`: ${scenarios.length} scenarios by the questions that they answer, some under more than one. "Since" names the versions
+Written by \`npm run update\` from \`scenarios/\`: ${scenarios.filter(isVerified).length} scenarios by the questions that they answer, some under more than one, and ${scenarios.filter((one) => !isVerified(one)).length} that are provisional: written from documentation and never seen. "Since" names the versions
 where an answer changed, as [known-changes.yaml](../harness/compare/known-changes.yaml) has it with its source.
 
 ${contents}
@@ -78,7 +78,7 @@ function describeVersions({ id, istio, level, source }: Scenario, known: readonl
   const bulletins = [source, ...changes.map((change) => change.source)].flatMap((text) => text.match(BULLETIN) ?? []);
   const since = changes.map(({ versions }) => `since ${sinceOf(versions)}`);
   return [
-    ...(level === "provisional" ? ["provisional: never seen"] : []),
+    ...(isVerified({ level }) ? [] : ["provisional: never seen"]),
     ...(istio === undefined ? [] : [`Istio ${istio}`]),
     ...new Set([...since, ...bulletins]),
   ];

@@ -1,4 +1,6 @@
 import { countItems } from "../../harness/model/items.ts";
+import { isVerified, type Scenario } from "../../harness/model/scenario.ts";
+import { plural } from "../../reports/text.ts";
 import { readScenarios } from "../context.ts";
 import { table } from "../table.ts";
 import { print, printOutput } from "../streams.ts";
@@ -28,12 +30,33 @@ export async function list(names: readonly string[], options: ListOptions): Prom
     tags,
     mesh,
     checks: countItems(steps),
+    verified: isVerified({ level }),
     file: position.file,
   }));
   if (options.json === true) printOutput("list", rows);
-  else
+  else {
     print(
-      table([["SCENARIO", "CHECKS", "TITLE"], ...rows.map(({ id, checks, title }) => [id, String(checks), title])]),
+      table([
+        ["SCENARIO", "CHECKS", "TITLE"],
+        ...rows.map(({ id, checks, title, verified }) => [
+          id,
+          String(checks),
+          verified ? title : `(not verified) ${title}`,
+        ]),
+      ]),
     );
+    print(`\n${describeCounts(scenarios)}`);
+  }
   return 0;
+}
+
+function describeCounts(scenarios: readonly Scenario[]): string {
+  const count = (those: readonly Scenario[]): string =>
+    `${plural(those.length, "scenario")} with ${plural(countItems(those.flatMap(({ steps }) => steps)), "check")}`;
+  const { verified = [], provisional = [] } = Object.groupBy(scenarios, (one) =>
+    isVerified(one) ? "verified" : "provisional",
+  );
+  return provisional.length === 0
+    ? count(verified)
+    : `${count(verified)}; and ${count(provisional)} that are not verified (level: provisional)`;
 }

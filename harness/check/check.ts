@@ -169,8 +169,11 @@ async function answerStep(
   const now = Math.floor(Date.now() / 1000);
   const results = await inLanes(checks, async (spec): Promise<Checked> => {
     const one = bySpec.get(spec);
-    const missing =
-      inForce === "rejected" ? ({ kind: "rejected-config" } as const) : one && findUnread(own, spec.request, one.place);
+    const missing = scenario.features.includes("ambient")
+      ? ({ kind: "ztunnel" } as const)
+      : inForce === "rejected"
+        ? ({ kind: "rejected-config" } as const)
+        : one && findUnread(own, spec.request, one.place);
     const checked = (found: Evaluated): Checked => {
       explanations.push(...found.judged.map(({ explanation }) => explanation));
       return mapTexts(toChecked(spec, found), (text) => tokens.redact(text));

@@ -19,6 +19,8 @@ export type CheckMissing =
   | { readonly kind: "host-name" }
   /** The request passes a waypoint, or may pass one. */
   | { readonly kind: "waypoint" }
+  /** The pod is in ambient mode: ztunnel decides, and not a proxy whose config is read. */
+  | { readonly kind: "ztunnel" }
   /** No pod of the Service is ready: what answers is not the mesh. */
   | { readonly kind: "no-pod"; readonly workload: string }
   /** The pods of the Service judge differently. */

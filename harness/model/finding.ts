@@ -211,7 +211,9 @@ export type SkipFinding =
   | { readonly kind: "other-jwks-fetch"; readonly wanted: string; readonly found: string }
   | { readonly kind: "fixed-mesh-setting"; readonly setting: string; readonly value: string }
   | { readonly kind: "no-extension-provider"; readonly provider: string }
-  | { readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-waypoint" | "no-access-log" }
+  | {
+      readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-waypoint" | "no-ztunnel" | "no-access-log";
+    }
   | ({ readonly kind: "reaches-beyond" } & Reach)
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };

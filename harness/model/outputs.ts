@@ -89,6 +89,7 @@ export const OUTPUTS = {
       tags: texts,
       mesh: meshSetting,
       checks: count,
+      verified: z.boolean().describe("False for `level: provisional`: written from documentation and never seen."),
       file: z.string(),
     }),
   ),

@@ -207,9 +207,21 @@ const metadata = z
     source: text("Where the promise is documented: document and section."),
     level: z
       .enum(["core", "extended", "provisional"])
-      .describe("core: documented for everyone; extended: where the feature exists; provisional: may still change."),
+      .describe(
+        "core: documented for everyone; extended: where the feature exists; provisional: written from documentation and never seen, so that it counts as not verified.",
+      ),
     features: distinct(
-      z.array(z.enum(["ingress-gateway", "gateway-api", "waypoint", "mesh-setting", "jwks-authority", "outside-host"])),
+      z.array(
+        z.enum([
+          "ingress-gateway",
+          "gateway-api",
+          "waypoint",
+          "ambient",
+          "mesh-setting",
+          "jwks-authority",
+          "outside-host",
+        ]),
+      ),
     )
       .describe("What a cluster must have. On a cluster that lacks one of them the scenario is skipped.")
       .optional(),

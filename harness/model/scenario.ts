@@ -20,6 +20,11 @@ type Metadata = Immutable<ScenarioFile["metadata"]>;
 
 export type Level = Metadata["level"];
 
+/** Whether what a scenario promises was ever seen on a mesh: only such scenarios are in counts of verified checks. */
+export function isVerified({ level }: { readonly level: Level }): boolean {
+  return level !== "provisional";
+}
+
 /** A feature that a cluster must have for a scenario to run there. */
 export type Feature = NonNullable<Metadata["features"]>[number];
 

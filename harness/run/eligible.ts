@@ -63,6 +63,8 @@ export function whyNot(
   if (unversioned !== undefined) return unversioned;
   if (gatewayApi === undefined && features.includes("gateway-api")) return { kind: "no-gateway-api" };
   if (!waypoints && features.includes("waypoint")) return { kind: "no-waypoint" };
+  // Of no mesh it is known what a ztunnel has in force, so that an answer would prove nothing.
+  if (features.includes("ambient")) return { kind: "no-ztunnel" };
   return limits && whyNotHere(scenario, workloads, limits);
 }
 
