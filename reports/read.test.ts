@@ -15,5 +15,17 @@ test("a file of schema version 1 is read, and its sentences become findings with
   assert.ok(objects.every((object) => !("note" in object)));
 });
 
-test("it is refused for merging", async () =>
+test("answers from before noAnswer are read: what was closed, however, is closed", async () => {
+  const { scenarios } = await readResults(path.join(import.meta.dirname, "fixtures/results.v2-closed.json"));
+  const checks = scenarios.flatMap(({ steps }) => steps.flatMap((step) => step.checks));
+  assert.deepEqual(
+    checks.flatMap(({ name, got }) => (got.noAnswer === undefined ? [] : [[name, got.noAnswer]])),
+    [
+      ["outside: /headers none", "closed"],
+      ["outside: POST /post none", "closed"],
+    ],
+  );
+});
+
+test("a file of version 1 is refused for merging", async () =>
   assert.rejects(readResults(VERSION_1, { old: false }), /has schemaVersion 1, expected 2/));

@@ -4,6 +4,7 @@ import { MeshproofError } from "../harness/model/errors.ts";
 import { runResult, type RunResult } from "../harness/model/result.ts";
 import { ofFile, readUserFile } from "../harness/user-file.ts";
 import { countOf } from "../harness/verdict/status.ts";
+import { upgradeAnswers } from "./older-answers.ts";
 import { STATUSES } from "./outcome.ts";
 import { prepare } from "./prepare.ts";
 import schemaOf1 from "./results.v1.schema.json" with { type: "json" };
@@ -24,7 +25,7 @@ export async function readResults(place: string, { unjudged = false, old = true 
   const text = await readUserFile(file, { hint: "name a run's folder, such as results/latest, or its results.json" });
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = upgradeAnswers(JSON.parse(text));
   } catch (cause) {
     throw refuse(`is not JSON: ${(cause as Error).message}`, "was it cut off? Run again, or fetch it again", cause);
   }
