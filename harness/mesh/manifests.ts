@@ -24,14 +24,14 @@ const SETTINGS: readonly string[] = [
   // Istio's default JSON format has the fields that verdicts need: response code details, user agent, upstream, request id.
   "meshConfig.accessLogFile=/dev/stdout",
   "meshConfig.accessLogEncoding=JSON",
-  ...PROVIDERS.flatMap(({ name, envoyExtAuthzHttp: { service, port, includeRequestHeadersInCheck } }, index) => {
+  ...PROVIDERS.flatMap(({ name, ...kinds }, index) => {
     const provider = `meshConfig.extensionProviders[${index}]`;
-    return [
-      `${provider}.name=${name}`,
-      `${provider}.envoyExtAuthzHttp.service=${service}`,
-      `${provider}.envoyExtAuthzHttp.port=${port}`,
-      `${provider}.envoyExtAuthzHttp.includeRequestHeadersInCheck[0]=${includeRequestHeadersInCheck[0]}`,
-    ];
+    const fields = Object.entries(kinds).flatMap(([kind, options]) =>
+      Object.entries(options).map(([field, value]) =>
+        Array.isArray(value) ? `${kind}.${field}[0]=${value.join()}` : `${kind}.${field}=${String(value)}`,
+      ),
+    );
+    return [`${provider}.name=${name}`, ...fields.map((field) => `${provider}.${field}`)];
   }),
   `values.pilot.jwksResolverExtraRootCA=${CA_PLACEHOLDER}`,
 ];

@@ -112,7 +112,7 @@ test("a setting goes into the mesh config and out of it again", () => {
 test("istiod has a setting when its own mesh config says so", () => {
   const mesh = (pathNormalization: object, ...names: string[]): string =>
     JSON.stringify({ pathNormalization, extensionProviders: names.map((name) => ({ name })) });
-  const providers = ["sample-ext-authz-http", "unreachable-ext-authz-http"];
+  const providers = ["sample-ext-authz-http", "unreachable-ext-authz-http", "sample-ext-authz-grpc"];
   assert.ok(hasSetting(mesh({}, ...providers), {}));
   assert.ok(hasSetting(mesh({ normalization: "DEFAULT" }, "prometheus", ...providers), { pathNormalization: "BASE" }));
   assert.ok(!hasSetting(mesh({}, ...providers), { pathNormalization: "NONE" }));

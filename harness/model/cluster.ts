@@ -34,7 +34,7 @@ export const meshSetting = z
     extAuthz: z
       .boolean()
       .describe(
-        "Names the extension providers sample-ext-authz-http (the workload ext-authz) and unreachable-ext-authz-http.",
+        "Names the extension providers sample-ext-authz-http and sample-ext-authz-grpc (the workload ext-authz), and unreachable-ext-authz-http.",
       )
       .optional(),
     multipleExtAuthz: z
