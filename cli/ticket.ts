@@ -143,7 +143,11 @@ export async function readTicketOf(files: readonly string[], options: ReproOptio
   if (files.length === 0) throw new MeshproofError("ERR_USAGE", "name the ticket's YAML: a folder or files");
   const ticket = await readTicket(files, options, SCENARIOS, readStdin);
   if (options.export !== undefined) await refuseExisting(options.export);
-  translated(files, ticket);
+  const { exported, topology } = translated(files, ticket);
+  if (options.export !== undefined && topology.passage !== undefined && "why" in exported)
+    throw new MeshproofError("ERR_USAGE", `this ticket cannot be exported: ${exported.why}`, {
+      hint: "without --export it is answered; its page is in the results folder",
+    });
   return ticket;
 }
 

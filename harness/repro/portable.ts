@@ -7,6 +7,8 @@ import type { Ticket, TicketObject, Translation } from "./ticket.ts";
 import { withNamespaces } from "../policies/names.ts";
 import { isPolicy } from "./understood.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { INGRESS_USES, USES, USES_NAMESPACE } from "../model/waypoint.ts";
+import type { Passage } from "./waypoints.ts";
 
 interface Parts {
   readonly ticket: Ticket;
@@ -22,6 +24,19 @@ interface Parts {
 /** Fields of labels, which may have the same text as a namespace. */
 const LABELS: ReadonlySet<string> = new Set(["labels", "matchLabels", "selector"]);
 
+/** A scenario's gateways send through waypoints, by the labels of a Service; it has no client in ambient mode. */
+function whyNotThrough(passage: Passage, home: string | undefined): string | undefined {
+  if (passage.kind === "past") return "its policies hold at no proxy, and a scenario is judged where policies hold";
+  if (passage.tunnel) return "a scenario has no client in ambient mode";
+  const { waypoint, service, labels } = passage;
+  if (waypoint.namespace !== home || service.namespace !== home)
+    return "the waypoint of a scenario is in the namespace of its gateway and its Services";
+  const own = labels[USES] !== undefined && labels[INGRESS_USES] !== undefined && labels[USES_NAMESPACE] === undefined;
+  return own
+    ? undefined
+    : "the namespaces of a scenario have no labels, and the Service has not both that a waypoint needs";
+}
+
 /** A scenario has two namespaces, its own clients, and no TLS. */
 export function portable({
   ticket,
@@ -35,9 +50,10 @@ export function portable({
   const { way, caller } = topology;
   if (secured) return { why: "a scenario sends no HTTPS" };
   if (way.kind === "egress") return { why: "a scenario does not send to hosts outside of the cluster" };
-  if (topology.passage !== undefined) return { why: "the namespaces of a scenario have no labels for waypoints" };
   const gateway = way.kind === "gateway" ? way.api : undefined;
   const home = way.kind === "service" ? way.service.namespace : (gateway ?? topology.workloads[0])?.namespace;
+  const unfit = topology.passage && whyNotThrough(topology.passage, home);
+  if (unfit !== undefined) return { why: unfit };
   const spaces = new Set([
     ...applied.map(({ object }) => object.metadata.namespace),
     ...topology.workloads.map(({ namespace }) => namespace),

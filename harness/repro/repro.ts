@@ -5,6 +5,7 @@ import { toHandle, type Cluster, type ClusterHandle } from "../../clusters/clust
 import { MeshproofError } from "../model/errors.ts";
 import type { ReproAnswer } from "../model/ticket.ts";
 import type { Progress } from "../progress.ts";
+import { sentence } from "../../reports/words.ts";
 import { connect } from "../mesh/client.ts";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
 import { mayHoldOldKeys } from "../run/fresh-keys.ts";
@@ -22,6 +23,7 @@ import { stringifyObjects } from "./read-objects.ts";
 import { keyServersOf, makeReady, placed, removableOf } from "./stage.ts";
 import { translated } from "./read-ticket.ts";
 import type { Ticket, Translation } from "./ticket.ts";
+import { missingWaypoint } from "./waypoints.ts";
 import { writeScenarios } from "./write-scenario.ts";
 
 /** Maximum number of attempts of `--minimize`. */
@@ -78,6 +80,7 @@ export async function repro(task: ReproTask, place: ReproPlace): Promise<Reprodu
   ready.catch(() => undefined); // reported where it is awaited
   try {
     const handle = await toHandle(cluster);
+    refuseWaypoints(task.ticket, handle);
     let stays = false;
     stack.defer(async () => {
       if (!stays && !cluster.lost.aborted) await removeStandIn(translation, handle);
@@ -91,6 +94,18 @@ export async function repro(task: ReproTask, place: ReproPlace): Promise<Reprodu
     cluster.lost.throwIfAborted();
     throw error;
   }
+}
+
+/** @throws MeshproofError ERR_MESH_SETTING before the mesh is changed, if the ticket has a waypoint and the mesh cannot have one */
+function refuseWaypoints({ objects }: Ticket, { info }: Pick<ClusterHandle, "info">): void {
+  const missing = missingWaypoint(objects, info);
+  if (missing === undefined) return;
+  const versions = Object.entries(info.versions).map(([name, version]) => `${name} ${version}`);
+  throw new MeshproofError(
+    "ERR_MESH_SETTING",
+    `the ticket has the waypoint ${missing.namespace}/${missing.name}, and ${sentence({ kind: "no-waypoint" })} (${versions.join(", ")})`,
+    { hint: "use a cluster with Envoy 1.38 or newer, such as meshproof up --envoy 1.40 --name tickets" },
+  );
 }
 
 /** The mesh for a ticket's requests, used once or many times. */

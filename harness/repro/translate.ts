@@ -240,8 +240,13 @@ export function translate(given: Ticket): Translation {
         token: column,
         expect: 200,
       }));
+      // A ticket's own places send through its waypoint (stage.ts).
+      const through =
+        forExport && topology.passage?.kind === "through"
+          ? { through: `waypoint/${topology.passage.waypoint.name}` }
+          : {};
       const matrix = {
-        ...{ title: "ticket", from: main, to, ...check, columns },
+        ...{ title: "ticket", from: main, to, ...through, ...check, columns },
         rows: Object.fromEntries(
           rows.map((name, row) => [name, columns.map((_, column) => cellOf(expect(row, column)))]),
         ),

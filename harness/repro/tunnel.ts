@@ -3,6 +3,7 @@
  * that the client connects to. Its certificate is that of the pod's service account, from istiod; the key stays in the proxy's memory.
  */
 
+import { waypointIdentity } from "../model/identity.ts";
 import { HBONE_PORT } from "../model/waypoint.ts";
 import type { WaypointRef } from "./waypoints.ts";
 
@@ -76,7 +77,7 @@ export function tunnelManifests(
                       combined_validation_context: {
                         default_validation_context: {
                           match_typed_subject_alt_names: [
-                            { san_type: "URI", matcher: { exact: identityOf(waypoint) } },
+                            { san_type: "URI", matcher: { exact: `spiffe://${waypointIdentity(waypoint)}` } },
                           ],
                         },
                         validation_context_sds_secret_config: secret("ROOTCA"),
@@ -120,9 +121,4 @@ export function tunnelManifests(
 
 function addressOf({ namespace, name }: WaypointRef): object {
   return { address: `${name}.${namespace}.svc.cluster.local`, port_value: HBONE_PORT };
-}
-
-/** istiod calls a waypoint's service account like its Gateway. */
-function identityOf({ namespace, name }: WaypointRef): string {
-  return `spiffe://cluster.local/ns/${namespace}/sa/${name}`;
 }

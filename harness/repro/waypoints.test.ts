@@ -6,6 +6,7 @@ import { readCurlLine, readRequest } from "./curl-line.ts";
 import { deciding, ticket } from "./fixtures.ts";
 import { translate } from "./translate.ts";
 import type { Ticket, Translation } from "./ticket.ts";
+import { missingWaypoint } from "./waypoints.ts";
 
 const API = "gateway.networking.k8s.io";
 
@@ -66,6 +67,7 @@ describe("waypoints in tickets", () => {
       ...{ kind: "through", service: { namespace: "shop", name: "orders" }, port: 80, tunnel: true },
       waypoint: { namespace: "shop", name: "waypoint" },
       serves: [{ kind: "Service", namespace: "shop", name: "orders" }],
+      labels: { "istio.io/use-waypoint": "waypoint" },
     });
     assert.match(standIn(made), /tunneling_config[^]*hostname: "%DOWNSTREAM_LOCAL_ADDRESS%"/);
     assert.match(standIn(made), /exact: spiffe:\/\/cluster.local\/ns\/shop\/sa\/waypoint/);
@@ -279,6 +281,43 @@ spec: { hosts: ["*"], gateways: [edge], http: [{ route: [{ destination: { host: 
       ),
       ["field-left-out unknown"],
     );
+  });
+
+  it("exports what a gateway sends through a waypoint, and says of the rest why a scenario cannot have it", () => {
+    const gateway = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: front, namespace: shop }
+spec: { selector: { istio: ingressgateway }, servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ["*"] }] }
+---
+`;
+    const both = "istio.io/use-waypoint: waypoint, istio.io/ingress-use-waypoint: 'true'";
+    const rest = waypoint() + policy(AT_SERVICE);
+    const host = { request: readRequest("GET http://orders.example.com/", []) };
+    const why = (yaml: string, from: string): string | undefined => {
+      const { exported } = from === "gateway" ? asked(yaml + rest, from, host) : asked(yaml + rest, from);
+      return "why" in exported ? exported.why : undefined;
+    };
+    const made = asked(AMBIENT + service(both) + gateway + rest, "gateway", host);
+    assert.ok("files" in made.exported, JSON.stringify(made.exported));
+    const text = made.scenario(() => ({ status: 200, by: "workload" }), true);
+    assert.match(text, /features:[^]*- waypoint[^]*through: waypoint\/waypoint/);
+    const spaces = namespace("shop", `istio.io/dataplane-mode: ambient, ${both}`);
+    assert.match(
+      why(spaces + service("app: orders") + gateway, "gateway") ?? "",
+      /namespaces of a scenario have no labels/,
+    );
+    assert.match(why(AMBIENT + service(both), "web/shopper") ?? "", /no client in ambient mode/);
+    assert.match(why(AMBIENT + service(), "outside") ?? "", /hold at no proxy/);
+  });
+
+  it("names a waypoint that a mesh cannot have", () => {
+    const { objects } = ticket(IN_AMBIENT);
+    const refused = { kind: "Gateway", namespace: "shop", name: "waypoint" };
+    assert.deepEqual(missingWaypoint(objects, { waypoints: false }), refused);
+    assert.deepEqual(missingWaypoint(objects, {}), refused);
+    assert.equal(missingWaypoint(objects, { waypoints: true }), undefined);
+    assert.equal(missingWaypoint(ticket(service()).objects, {}), undefined);
   });
 
   it("believes no answer that did not pass the waypoint, and says why one passes it by", () => {

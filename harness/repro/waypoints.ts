@@ -4,8 +4,9 @@
  */
 
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
-import type { Labels } from "../model/finding.ts";
+import type { Labels, ObjectRef } from "../model/finding.ts";
 import type { Hint } from "../model/hint.ts";
+import { identityOf, waypointIdentity } from "../model/identity.ts";
 import type { Caller, Difference } from "../model/ticket.ts";
 import {
   HBONE_PORT,
@@ -38,6 +39,8 @@ export type Passage =
       readonly waypoint: WaypointRef;
       /** What uses this waypoint. */
       readonly serves: readonly Served[];
+      /** Of the Service itself. */
+      readonly labels: Labels;
       /** The client is in ambient mode; otherwise a gateway sends. */
       readonly tunnel: boolean;
     }
@@ -185,6 +188,7 @@ export function passageOf(ways: Ways): Passage | undefined {
     });
     return {
       ...{ kind: "through", service: ref, waypoint: use.waypoint, serves, tunnel: caller.ambient === true },
+      labels: service.object?.metadata.labels ?? {},
       ...(way.kind === "service" && { port: way.port.port }),
     };
   })();
@@ -216,12 +220,7 @@ function behind({ objects, nsOf, caller, workloads }: Ways, passage: Passage): D
         ? []
         : near.map((policy) => ({ kind: "sidecar-behind-waypoint", of, object: refOf(policy), decides: "unknown" }));
     if (modeOf(objects, namespace, labels) === "other") return [];
-    const sender =
-      through !== undefined
-        ? `cluster.local/ns/${through.namespace}/sa/${through.name}`
-        : caller.ambient
-          ? `cluster.local/ns/${caller.namespace}/sa/${caller.serviceAccount}`
-          : undefined;
+    const sender = through !== undefined ? waypointIdentity(through) : caller.ambient ? identityOf(caller) : undefined;
     const byHbone = sender !== undefined || caller.kind === "gateway";
     const effective = near.filter(
       (policy) =>
@@ -236,6 +235,15 @@ function behind({ objects, nsOf, caller, workloads }: Ways, passage: Passage): D
       decides: "unknown",
     }));
   });
+}
+
+/** The waypoint of a ticket that this mesh cannot have. */
+export function missingWaypoint(
+  objects: readonly TicketObject[],
+  { waypoints = false }: { readonly waypoints?: boolean | undefined },
+): ObjectRef | undefined {
+  const gateway = waypoints ? undefined : objects.find((one) => isWaypoint(one));
+  return gateway && refOf(gateway);
 }
 
 /** Policies that no waypoint enforces, and fields that ztunnel does not read. */

@@ -4,6 +4,7 @@ import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "
 import { clusterOf } from "../oracle/listeners.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation, Judge } from "../model/explanation.ts";
+import { identityOf } from "../model/identity.ts";
 import type { Answer } from "../model/result.ts";
 import { mapTexts } from "../safe/map-texts.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
@@ -185,11 +186,6 @@ export function byHbone(request: WireRequest, sender: Proxy, trustDomain: string
     ...{ method: request.method, path, authority: host, protocol: request.protocol ?? "http/1.1" },
     ...{ headers: request.headers, sourceIp: sender.ip, peer: identityOf(sender, trustDomain) },
   };
-}
-
-/** Its certificate's name, without `spiffe://`. */
-function identityOf({ namespace, serviceAccount }: Proxy, trustDomain: string): string {
-  return `${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }
 
 /** Exported for its tests. */
