@@ -75,7 +75,8 @@ function entry(term: string | Html, description: Html): Html {
 
 function renderAnswerer(check: CheckResult): Html {
   const { got } = check;
-  if (got.status === 0 || got.by === "nobody") return html`${describeSilence(got.noAnswer)}`;
+  if (got.status === 0 || got.by === "nobody")
+    return html`${got.noAnswer === undefined ? "no answer" : `nobody: ${describeSilence(got.noAnswer)}`}`;
   const details = got.details === undefined ? "" : html` <code class="aside">${got.details}</code>`;
   return html`${describeAnswerer(check, got.by)} with ${nameStatus(got)}${details}`;
 }
