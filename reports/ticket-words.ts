@@ -300,6 +300,12 @@ export function describeHint(hint: Hint): string {
       return `No jwtRule looks for a token in the cookie ${hint.cookie}; fromCookies (Istio 1.23 and later) names one.`;
     case "tcp-drops-http":
       return `There is no HTTP on this connection. In an ALLOW policy a rule with ${hint.fields.join(", ")} never matches there; a DENY rule loses these fields and denies more (${nameOf(hint.object)}).`;
+    case "claim-is-nested":
+      return `request.auth.claims[${hint.claim}] is one claim with a dot in its name. A claim inside of another one is request.auth.claims[${hint.claim.split(".").join("][")}].`;
+    case "path-without-query":
+      return `Policies compare the path without its query: ${JSON.stringify(hint.path)} never matches, ${JSON.stringify(hint.path.replace(/\?.*$/, ""))} does.`;
+    case "method-case":
+      return `Policies compare methods as they are written: ${JSON.stringify(hint.method)} is not ${JSON.stringify(hint.method.toUpperCase())}.`;
     case "scope-is-split":
       return `The claim ${hint.claim} is compared as a list only if it is "scope" (split at blanks), a JSON list, or named in spaceDelimitedClaims.`;
     case "claim-not-text":

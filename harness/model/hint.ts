@@ -27,6 +27,10 @@ export type Hint =
   | { readonly kind: "custom-before-token"; readonly object: ObjectRef }
   | { readonly kind: "cookie-not-looked-at"; readonly cookie: string }
   | { readonly kind: "tcp-drops-http"; readonly object: ObjectRef; readonly fields: readonly string[] }
+  /** The condition names one claim with a dot in its name, and the token has it as a claim inside of another one. */
+  | { readonly kind: "claim-is-nested"; readonly claim: string }
+  | { readonly kind: "path-without-query"; readonly path: string }
+  | { readonly kind: "method-case"; readonly method: string }
   | { readonly kind: "scope-is-split"; readonly claim: string }
   | { readonly kind: "claim-not-text"; readonly claim: string; readonly type: string }
   | { readonly kind: "preflight" }

@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readCurlLine } from "./curl-line.ts";
 import { ticket } from "./fixtures.ts";
+import type { Ticket } from "./ticket.ts";
+import { readClaims } from "./token.ts";
 import { translate } from "./translate.ts";
 
-const hints = (yaml: string): string[] =>
-  translate(ticket(yaml, { request: readCurlLine("curl http://shop.example/") })).hints.map(({ kind }) => kind);
+const hints = (yaml: string, more: Partial<Ticket> = {}): string[] =>
+  translate(ticket(yaml, { request: readCurlLine("curl http://shop.example/"), ...more })).hints.map(
+    ({ kind }) => kind,
+  );
 
 const GATEWAY = `
 apiVersion: networking.istio.io/v1
@@ -47,6 +51,19 @@ describe("a known trap", () => {
     assert.deepEqual(hints(ALLOW(`[{ ${WHO} }, { ${WHAT} }]`)), ["hyphen-makes-or"]);
     assert.deepEqual(hints(ALLOW(`[{ ${WHO}, ${WHAT} }]`)), []);
     assert.deepEqual(hints(ALLOW(`[{ ${WHO} }, { ${WHO}, ${WHAT} }]`)), []);
+  });
+
+  it("is a nested claim that is written with a dot, a query in a path, and a method in small letters", () => {
+    const groups = (key: string): string[] =>
+      hints(ALLOW(`[{ when: [{ key: "request.auth.claims[${key}]", values: [admin] }] }]`), {
+        tokens: [readClaims('{"iss":"https://me.example","realm":{"roles":["admin"]}}')],
+      });
+    assert.deepEqual(groups("realm.roles"), ["claim-is-nested"]);
+    assert.deepEqual(groups("realm][roles"), []);
+    assert.deepEqual(groups("realm.groups"), []);
+    assert.deepEqual(hints(ALLOW('[{ to: [{ operation: { paths: ["/a?b=1"] } }] }]')), ["path-without-query"]);
+    assert.deepEqual(hints(ALLOW("[{ to: [{ operation: { methods: [get] } }] }]")), ["method-case"]);
+    assert.deepEqual(hints(ALLOW("[{ to: [{ operation: { methods: [GET], paths: [/a] } }] }]")), []);
   });
 
   it("is a star inside a principal", () => {

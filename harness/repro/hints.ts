@@ -1,5 +1,6 @@
 /** Finds well-known pitfalls in a ticket's YAML and request. They do not change the answer. */
 
+import { at } from "../oracle/tree.ts";
 import { isOfGatewayApiGroup } from "../model/target.ts";
 import type { Hint } from "../model/hint.ts";
 import {
@@ -123,9 +124,13 @@ export function hintsOf(
         for (const port of isForWaypoint(object, objects) ? [] : (operation["ports"] ?? []).map(Number))
           servicePort(object, port, chosen);
         for (const [field, values = []] of Object.entries(operation))
-          for (const value of values.map(String))
+          for (const value of values.map(String)) {
+            if (/paths$/i.test(field) && value.includes("?")) add({ kind: "path-without-query", path: value });
+            if (/methods$/i.test(field) && value !== value.toUpperCase() && !value.includes("/"))
+              add({ kind: "method-case", method: value });
             if (/.\*./.test(value) && !(/paths$/i.test(field) && /\{/.test(value)))
               add({ kind: "star-inside", value, field });
+          }
       }
       for (const { key = "", values = [], notValues = [] } of rule.when ?? []) {
         const claim = /^request\.auth\.claims\[([^\]]+)\]$/.exec(key)?.[1];
@@ -133,6 +138,8 @@ export function hintsOf(
         if (claim === "scope" && [...values, ...notValues].some((value) => String(value).includes(" ")))
           add({ kind: "scope-is-split", claim });
         const held = claims[claim];
+        const inner = at(claims, ...claim.split("."));
+        if (held === undefined && claim.includes(".") && inner !== undefined) add({ kind: "claim-is-nested", claim });
         if (typeof held === "number" || typeof held === "boolean")
           add({ kind: "claim-not-text", claim, type: typeof held });
         if (
