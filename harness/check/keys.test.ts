@@ -50,6 +50,12 @@ describe("keys without a cluster", () => {
         [],
       ],
       [
+        "are not known where istiod may not ask their server",
+        given({ jwksUri: "http://in-mesh/corp" }, [], { blockedJwksCidrs: ["10.96.0.0/12"] }),
+        unknown("http://in-mesh/corp"),
+        [],
+      ],
+      [
         "are not known where a policy may guard their server",
         given({ jwksUri: "http://in-mesh/corp" }, [policy("PeerAuthentication")]),
         unknown("http://in-mesh/corp"),

@@ -43,7 +43,7 @@ interface JwtRule {
 export function withKeys(
   objects: readonly ManifestObject[],
   { values, issuers }: RememberedUris,
-  { jwksFetch = "istiod" }: MeshSetting,
+  { jwksFetch = "istiod", blockedJwksCidrs = [] }: MeshSetting,
 ): { readonly objects: readonly ManifestObject[]; readonly assumed: readonly Assumption[] } {
   const assumed = new Map<string, Assumption>();
   const guarded = objects.some((object) => mayGuardKeys(object, values.ns));
@@ -51,7 +51,9 @@ export function withKeys(
     const { jwks, jwksUri, ...rest } = rule;
     if (jwks !== undefined && jwks !== "") return rule;
     const served = issuers.get(jwksUri ?? "");
-    if (served === undefined || jwksFetch !== "istiod" || (served.inMesh && guarded))
+    // Whether an address is blocked depends on what the name of the server resolves to.
+    const fetches = jwksFetch === "istiod" && blockedJwksCidrs.length === 0;
+    if (served === undefined || !fetches || (served.inMesh && guarded))
       return { ...rest, jwks: JSON.stringify({ [UNKNOWN]: jwksUri ?? "" }) };
     assumed.set(served.issuer, { kind: "keys-fetched", issuer: rule.issuer ?? served.issuer });
     return { ...rest, jwks: values.jwks(served.issuer) };

@@ -31,7 +31,12 @@ export function describeExchange(check: CheckResult, redact: Redact): string {
   const headers = Object.entries(got.headers).map(([name, value]) => `${name}: ${value}`);
   const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
   const text = [
-    ...[`${request.method} ${request.url}`, `from ${request.from} to ${nameWay(request)} with ${describeTokens(request.tokens)}`, curl, ""],
+    ...[
+      `${request.method} ${request.url}`,
+      `from ${request.from} to ${nameWay(request)} with ${describeTokens(request.tokens)}`,
+      curl,
+      "",
+    ],
     ...[answer, ...headers, "", got.body],
     ...(explanation === undefined ? [] : ["", formatExplanation(explanation, seenIn(check))]),
   ];
