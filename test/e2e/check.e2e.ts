@@ -17,7 +17,7 @@ import { checkReport, type CheckReport } from "../../harness/model/check.ts";
 const KNOWN_GAPS = new Set([
   ...["waypoint", "remote-keys", "external-authorizer", "rejected-config", "object-not-evaluated"],
   ...["not-given", "forwarded-for", "unknown-destination", "changed-by-gateway", "unsupported", "unsettled"],
-  ...["host-name", "tls-of-the-client"],
+  ...["host-name", "tls-of-the-client", "ztunnel"],
 ]);
 
 interface Sarif {
