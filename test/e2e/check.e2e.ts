@@ -15,7 +15,7 @@ import { checkReport, type CheckReport } from "../../harness/model/check.ts";
 
 /** What no scenario's answer lacks but these: anything else that is undecided is a new gap. */
 const KNOWN_GAPS = new Set([
-  ...["waypoint", "ztunnel", "remote-keys", "external-authorizer", "rejected-config", "object-not-evaluated"],
+  ...["waypoint", "remote-keys", "external-authorizer", "rejected-config", "object-not-evaluated"],
   ...["not-given", "forwarded-for", "unknown-destination", "changed-by-gateway", "unsupported", "unsettled"],
   ...["host-name", "tls-of-the-client", "ztunnel"],
 ]);
