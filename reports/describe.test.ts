@@ -105,3 +105,12 @@ test("policies are printed with the proxies that have them, or why none has", ()
   assert.equal(describeForce({ ...unseen, findings }, findings), "in no proxy");
   assert.equal(describeForce(policy({ verb: "delete" })), "gone from the proxy after 0.12 s");
 });
+
+test("the pods that a policy does not select are told with the labels that it asks for", () => {
+  const object = { kind: "AuthorizationPolicy", namespace: "team", name: "deny" };
+  const pods = [{ namespace: "foo", pod: "shop-1", labels: { app: "shop" } }];
+  const told = (selector: Record<string, string>): string =>
+    describeForce({ ...policy({ proxies: [] }), findings: [{ kind: "selects-no-pod", object, selector, pods }] });
+  assert.match(told({}), /no selector in namespace team, .* foo\/shop-1$/);
+  assert.match(told({ app: "web", tier: "front" }), / foo\/shop-1 \(app=shop, without tier\)$/);
+});

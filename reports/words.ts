@@ -394,10 +394,12 @@ function describeSelector(selector: Labels): string {
 }
 
 function describeSelection({ object, selector, pods }: Extract<ObjectFinding, { kind: "selects-no-pod" }>): string {
-  const names = Object.keys(selector).length === 0 ? ["app"] : Object.keys(selector);
-  const found = pods.map(
-    ({ labels, ...pod }) => `${namePod(pod)} (${names.map((name) => `${name}=${labels[name] ?? "?"}`).join(",")})`,
-  );
+  const found = pods.map(({ labels, ...pod }) => {
+    const asked = Object.keys(selector).map((name) =>
+      labels[name] === undefined ? `without ${name}` : `${name}=${labels[name]}`,
+    );
+    return asked.length === 0 ? namePod(pod) : `${namePod(pod)} (${asked.join(", ")})`;
+  });
   const where = found.length === 0 ? "they have no proxy" : `they are ${found.join(", ")}`;
   return `it has ${describeSelector(selector)} in namespace ${object.namespace || "default"}, ${where}`;
 }
