@@ -91,7 +91,7 @@ describe("npx playwright test", () => {
     assert.match(message, /^Error: expected 200 from the workload behind ingress, got 403 from authorization$/);
     assert.match(
       more.join("\n").replaceAll("\n  ", " "),
-      /^The request is denied by authorization with 403: rule 0 of AuthorizationPolicy istio-system\/test-exclude denies it \(path: \/productpage — rule requires: not "\/productpages"/,
+      /^The request is denied by authorization with 403 at the gateway istio-system\/istio-ingressgateway: rule 0 of AuthorizationPolicy istio-system\/test-exclude denies it \(path: \/productpage — rule requires: not "\/productpages"/,
     );
     const file = path.join(settings.scenarios, FAILING, "scenario.yaml");
     const lines = (await readFile(file, "utf8")).split("\n");

@@ -62,13 +62,15 @@ const TICKET_ANSWERS: Readonly<
   },
   "host-with-port": {
     kind: "decision",
-    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy istio-system\/allow\)/,
+    cause:
+      /^No rule of an ALLOW policy matches the request at the gateway istio-system\/istio-ingressgateway \(AuthorizationPolicy istio-system\/allow\)/,
     matrix: { "GET /": "403" },
     met: false,
   },
   "star-inside": {
     kind: "decision",
-    cause: /^No rule of an ALLOW policy matches the request \(AuthorizationPolicy istio-system\/require-jwt\)/,
+    cause:
+      /^No rule of an ALLOW policy matches the request at the gateway istio-system\/istio-ingressgateway \(AuthorizationPolicy istio-system\/require-jwt\)/,
     matrix: { "GET /service/123health": "403" },
     met: false,
   },
