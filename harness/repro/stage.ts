@@ -9,7 +9,7 @@ import type { Manifest } from "../mesh/client.ts";
 import { readyPods } from "../mesh/wait.ts";
 import { isGateway } from "../model/target.ts";
 import { issueLeaf } from "../run/certificate.ts";
-import { podsOf, proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
+import { podsOf, proxiesOf, proxyOf, type Place, type Places, type Proxy, type Target } from "../run/places.ts";
 import type { Session } from "../run/session.ts";
 import { untilNoneIsGone, untilResolved, untilSentThrough, waypointProgrammed } from "../run/waypoints.ts";
 import { MANAGED_LABEL } from "../run/workloads.ts";
@@ -93,10 +93,6 @@ async function podsBehind(
   return (await readyPods(kube, namespace, STAND_IN_LABEL)).filter(({ metadata }) =>
     Object.entries(selector).every(([key, value]) => metadata?.labels?.[key] === value),
   );
-}
-
-function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
-  return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod));
 }
 
 /** Maps the places of a scenario to the ticket's pods. */
@@ -186,7 +182,7 @@ export function placed(session: Session, { topology, callers }: Translation, { r
           way.api === undefined ? GATEWAY : `${way.api.name}-istio.${way.api.namespace}.svc.cluster.local`;
         const spaces = [...new Set(workloads.map(({ namespace }) => namespace))];
         const standIns = (await Promise.all(spaces.map((namespace) => podsBehind(kube, { namespace })))).flat();
-        const behind = { behind: proxiesOf(standIns), pods: podsOf(services, standIns) };
+        const behind = { behind: proxiesOf(standIns), pods: () => Promise.resolve(podsOf(services, standIns)) };
         const authority = request.authority ?? "ticket.example";
         return await through(
           way.tls

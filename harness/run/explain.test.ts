@@ -130,7 +130,11 @@ describe("an answer is explained", () => {
         Promise.resolve(
           proxy.kind === "gateway" ? gatewayDump({ cluster: `outbound|8000||${host}`, ...change }) : dump,
         );
-      const answer = { target: { ...target, pods }, to: "ingress", got: { status: 200, by: "workload" } } as const;
+      const answer = {
+        target: { ...target, pods: () => Promise.resolve(pods) },
+        to: "ingress",
+        got: { status: 200, by: "workload" },
+      } as const;
       const [one] = await explain({ dump: read, tokens: { redact: (text) => text } }, [answered("/headers", answer)]);
       return one;
     };

@@ -9,7 +9,7 @@ import type { Answer } from "../model/result.ts";
 import { mapTexts } from "../safe/map-texts.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
-import type { Place, Proxy, Target } from "./places.ts";
+import type { Place, PodsOfHosts, Proxy, Target } from "./places.ts";
 import { named } from "./prepare.ts";
 import type { Proxies } from "./session.ts";
 
@@ -77,10 +77,10 @@ async function explainOne(
   if (said?.decision.verdict !== "admitted" || proxy.kind !== "gateway") return said;
   const on = (next: Proxy, domain: string): OracleRequest =>
     sentOn({ ...withoutTokens(asked(domain), said.providers), ...sentTo(said) }, proxy, next, domain);
+  const changes = changesBy(said);
   const goOn = async (next: Proxy): Promise<Explanation | undefined> => {
     const found = await judge(next, (domain) => on(next, domain));
     if (found === undefined) return undefined;
-    const changes = changesBy(said);
     const open = changes.length > 0 && (found.rules.length > 0 || found.tokensAsked);
     const decision = open ? undecidedBy({ kind: "changed-by-gateway", changes }) : found.decision;
     return { ...found, decision, before: [said] };
@@ -88,7 +88,7 @@ async function explainOne(
   if (waypoint !== undefined) return await goOn(waypoint);
   // After the policies only a failure on the way to the workload can still answer.
   if (got.by === "proxy" || got.by === "nobody") return said;
-  const behind = podsBehind(target, said);
+  const behind = podsBehind(target.behind, await target.pods?.(), said);
   const found = (await Promise.all(behind.proxies.map(goOn))).filter((one) => one !== undefined);
   const answered = found.filter(({ decision }) => fits(decision, got));
   const [first] = answered;
@@ -108,7 +108,8 @@ function fits(decision: Decision, { by, status }: Explainable["got"]): boolean {
 
 /** The pods that may have got the request by the gateway's route; without a known one, those that may be behind the gateway. */
 function podsBehind(
-  { behind, pods }: Target,
+  behind: readonly Proxy[],
+  pods: PodsOfHosts | undefined,
   { route }: Pick<Explanation, "route">,
 ): { readonly proxies: readonly Proxy[]; readonly count: number | undefined } {
   const hosts = route?.kind === "cluster" ? route.clusters.map((cluster) => clusterOf(cluster)?.host ?? "") : [];

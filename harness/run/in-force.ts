@@ -237,7 +237,9 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
   if (verb !== "apply" || !isPolicy(manifest) || [...proxies, ...behind].some((proxy) => concerns(manifest, proxy)))
     return undefined;
   const because = proxies.map((one) => ({ ...podOf(one), because: whyNotAttached(manifest, one, ROOT_NAMESPACE) }));
-  const isIgnored = because.some((one) => one.because.some(({ kind }) => kind.startsWith("selector-at-")));
+  const isIgnored = because.some((one) =>
+    one.because.some(({ kind }) => kind === "selector-at-waypoint" || kind === "selector-at-gateway"),
+  );
   if (targetsOf(manifest).length > 0 || isIgnored)
     return { kind: "attached-to-no-proxy", object: refOf(manifest), proxies: because };
   const { selector } = (manifest as { spec?: { selector?: { matchLabels?: Record<string, string> } } }).spec ?? {};

@@ -52,8 +52,8 @@ export interface Target {
   readonly proxies: readonly Proxy[];
   /** The gateway's: those of the workloads that may be behind it. */
   readonly behind: readonly Proxy[];
-  /** The gateway's: the pods of each host that its routes may name. */
-  readonly pods?: PodsOfHosts;
+  /** The gateway's: reads the pods of each host that its routes may name. */
+  readonly pods?: () => Promise<PodsOfHosts>;
   /** The waypoint that requests must pass, also among {@link proxies}, before the gateway's. */
   readonly through?: {
     readonly name: string;
@@ -146,28 +146,34 @@ async function findEntry(kube: Kube, handle: Namespaces, name: string): Promise<
   return {
     url: `http://${name}.${namespace}${port === 80 ? "" : `:${port}`}`,
     readyPods: pods.length,
-    proxies: pods.filter(hasProxyContainer).map((pod) => proxyOf(pod)),
+    proxies: proxiesOf(pods),
     behind: [],
   };
 }
 
 /** What may be behind a gateway. */
 async function behindIn(kube: Kube, namespace: string): Promise<Required<Pick<Target, "behind" | "pods">>> {
-  const [pods, { items }] = await Promise.all([
-    readyPods(kube, namespace, ""),
-    kube.core.listNamespacedService({ namespace }),
-  ]);
-  const services = items.map(({ metadata, spec }) => {
-    return { namespace, name: metadata?.name ?? "", selector: spec?.selector ?? {} };
-  });
-  return { behind: sidecarsOf(pods), pods: podsOf(services, pods) };
+  const pods = await readyPods(kube, namespace, "");
+  const readServices = async () => {
+    const { items } = await kube.core.listNamespacedService({ namespace });
+    return items.map(({ metadata, spec }) => {
+      return { namespace, name: metadata?.name ?? "", selector: spec?.selector ?? {} };
+    });
+  };
+  let read: Promise<PodsOfHosts> | undefined;
+  return {
+    behind: sidecarsOf(pods),
+    // Only an explanation asks, which most steps do not need.
+    pods: () => (read ??= readServices().then((services) => podsOf(services, pods))),
+  };
 }
 
-export function sidecarsOf(pods: readonly V1Pod[]): Proxy[] {
-  return pods
-    .filter(hasProxyContainer)
-    .map((pod) => proxyOf(pod))
-    .filter(({ kind }) => kind === "sidecar");
+export function proxiesOf(pods: readonly V1Pod[]): Proxy[] {
+  return pods.filter(hasProxyContainer).map((pod) => proxyOf(pod));
+}
+
+function sidecarsOf(pods: readonly V1Pod[]): Proxy[] {
+  return proxiesOf(pods).filter(({ kind }) => kind === "sidecar");
 }
 
 /** The pods that each Service selects; one without a selector has its endpoints from elsewhere. */
