@@ -95,8 +95,10 @@ function answerOf({ verdict, status, grpcStatus, by, reason }: Decision): Pick<E
     case "denied":
     case "refused":
     case "answered":
-      if (status === 0)
-        return { got: { by: "nobody", status, noAnswer: reason.kind === "tls-refused" ? "tls-refused" : "closed" } };
+      if (status === 0) {
+        const noAnswer = reason.kind === "tls-refused" ? reason.kind : "closed";
+        return { got: { by: "nobody", status, noAnswer } };
+      }
       return {
         got: {
           by: by === "nobody" ? "proxy" : by,

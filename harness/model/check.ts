@@ -63,7 +63,7 @@ const checked = z
       .strictObject({
         by,
         status: count.describe("Left out where the workload answers: its status is its own.").optional(),
-        noAnswer: z.enum(NO_ANSWERS).describe("Where there is no answer: what comes in its place.").optional(),
+        noAnswer: z.enum(NO_ANSWERS).describe("What the client sees instead of an answer.").optional(),
         grpc: count.describe("The gRPC status, where a proxy answers a gRPC request.").optional(),
       })
       .describe("Left out where it is undecided.")

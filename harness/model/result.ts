@@ -41,11 +41,11 @@ const expectation = z
     status: z
       .int()
       .describe(
-        "HTTP status. 0 with `by: nobody`: no answer, for the reason in `noAnswer`; with `by: workload`: any status.",
+        "HTTP status, or 0. With `by: nobody`, 0 means no answer, and `noAnswer` says why. With `by: workload`, 0 means any status.",
       ),
     noAnswer: z
       .enum(NO_ANSWERS)
-      .describe("Only with `by: nobody`: what must come in the place of an answer.")
+      .describe("Only with `by: nobody`: what the client must see instead of an answer.")
       .optional(),
     grpc: z.int().describe("The gRPC status.").optional(),
     by,
@@ -79,7 +79,7 @@ const answer = z
     noAnswer: z
       .enum(NO_ANSWERS)
       .describe(
-        "What came in the place of an answer, where it is known: the other side closed the connection, reset it, or ended the TLS handshake, or the name of the host did not resolve.",
+        "What the client saw instead of an answer, where it is known: the other side closed the connection, reset it, or ended the TLS handshake, or the name of the host did not resolve.",
       )
       .optional(),
     userAgent: z.string().describe("What the request called itself, to find it in any access log.").optional(),

@@ -30,7 +30,7 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status. 0 with `by: "nobody"`: no answer, for the reason in `noAnswer`; with `by: "workload"`: any status. */
+  /** An HTTP status, or 0. With `by: "nobody"`, 0 means no answer, and `noAnswer` says why. With `by: "workload"`, 0 means any status. */
   readonly status: number;
   readonly noAnswer?: NoAnswer;
   /** The gRPC status; the HTTP status is 200 then. */
@@ -38,7 +38,7 @@ export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by
   readonly by: Answerer;
 };
 
-/** What comes in the place of an answer. */
+/** What the client sees instead of an answer. */
 export type NoAnswer = (typeof NO_ANSWERS)[number];
 
 /** Who must have answered. `workload`: the request was admitted and reached it. `nobody`: there must be no answer. */
