@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { loadScenarios } from "../harness/scenario/index.ts";
 import { SCENARIOS } from "../cli/context.ts";
-import { fileOf, mutantsOf, nameOf } from "./mutants.ts";
+import { fateOf, fileOf, mutantsOf, nameOf } from "./mutants.ts";
 
 interface Manifest {
   readonly kind: string;
@@ -76,4 +76,29 @@ test("each reason in survivors.yaml is of a mutant, or of all of a file", async 
   const names = scenarios.flatMap((scenario) => of(scenario).map((mutant) => nameOf(scenario, mutant)));
   for (const key of Object.keys(parse(survivors) as object))
     assert.ok(names.includes(key) || names.some((name) => fileOf(name) === key), key);
+});
+
+test("an error kills a mutant only if it says where its policies hold", () => {
+  const object = { kind: "AuthorizationPolicy", namespace: "foo", name: "a" };
+  const proxy = { namespace: "foo", pod: "httpbin-1" };
+  const nowhere = { kind: "selects-no-pod", object, selector: { app: "nobody" }, pods: [] } as const;
+  const slow = { kind: "old-config", proxy, objects: [], afterMs: 2_000 } as const;
+  const fate = (...findings: (typeof nowhere | typeof slow)[]) =>
+    fateOf({ status: "error", findings: [], steps: [{ findings }] });
+  assert.equal(fate(nowhere), "killed");
+  assert.equal(fate(slow), "undecided");
+  assert.equal(fate(nowhere, slow), "undecided");
+  assert.equal(fate(), "undecided");
+  const crashed = { kind: "error", error: { message: "socket hang up" } } as const;
+  assert.equal(fateOf({ status: "error", findings: [crashed], steps: [{ findings: [nowhere] }] }), "undecided");
+});
+
+test("a check that fails kills a mutant; one that passed in the end, an invalid and a skipped one prove nothing", () => {
+  const of = { findings: [], steps: [] };
+  assert.equal(fateOf({ ...of, status: "failed" }), "killed");
+  assert.equal(fateOf({ ...of, status: "passed" }), "survived");
+  assert.equal(fateOf({ ...of, status: "flaky" }), "undecided");
+  assert.equal(fateOf({ ...of, status: "known-failure" }), "undecided");
+  assert.equal(fateOf({ ...of, status: "skipped" }), "skipped");
+  assert.equal(fateOf({ ...of, status: "error", refused: [] }), "invalid");
 });

@@ -2,6 +2,8 @@
 
 import path from "node:path";
 import { isSeq, type Document } from "yaml";
+import type { Finding } from "../harness/model/finding.ts";
+import type { ScenarioResult } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { parseSource } from "../harness/scenario/source.ts";
 
@@ -83,6 +85,40 @@ export function mutantsOf(scenario: Scenario): Mutant[] {
       });
     }),
   );
+}
+
+/**
+ * What a run says of a mutant. `invalid`: Istio's validation refuses it, so a mesh could not have it. `skipped`: the cluster does not
+ * have what the scenario needs. `undecided`: the run could not judge it, for a reason that is not the mutant's, such as a pod that
+ * crashed or a proxy that took too long.
+ */
+export type Fate = "killed" | "survived" | "invalid" | "skipped" | "undecided";
+
+/** Findings that say of a step's policies what the mutant changed: where they hold, or what Envoy makes of them. */
+const OF_A_MUTANT: ReadonlySet<Finding["kind"]> = new Set<Finding["kind"]>([
+  "selects-no-pod",
+  "attached-to-no-proxy",
+  "selects-a-pod",
+  "config-rejected",
+  "config-not-rejected",
+]);
+
+export function fateOf({
+  status,
+  refused,
+  findings,
+  steps,
+}: Pick<ScenarioResult, "status" | "refused" | "findings"> & {
+  readonly steps: readonly Pick<ScenarioResult["steps"][number], "findings">[];
+}): Fate {
+  if (refused !== undefined) return "invalid";
+  if (status === "skipped") return "skipped";
+  if (status === "passed") return "survived";
+  if (status === "failed") return "killed";
+  const said = [...(findings ?? []), ...steps.flatMap((step) => step.findings ?? [])];
+  return status === "error" && said.length > 0 && said.every(({ kind }) => OF_A_MUTANT.has(kind))
+    ? "killed"
+    : "undecided";
 }
 
 /** `<scenario>/<file>: <change>`, a key of survivors.yaml. */
