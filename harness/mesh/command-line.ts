@@ -12,7 +12,7 @@ export interface CommandLine {
    * Runs the command with this standard input; runs wait for each other.
    * @throws ERR_PROBE if the connection breaks.
    */
-  run(stdin: string): Promise<ExecResult>;
+  run(stdin: Buffer): Promise<ExecResult>;
   /** False once the connection has ended: open another one. */
   readonly open: boolean;
   close(): void;
@@ -86,11 +86,10 @@ export async function openCommandLine(
     end(new Error(`the connection closed (${code})`));
   });
   socket.on("error", end);
-  const once = async (input: string): Promise<ExecResult> => {
+  const once = async (bytes: Buffer): Promise<ExecResult> => {
     if (ended) throw ended;
     stdout = [];
     stderr = "";
-    const bytes = Buffer.from(input);
     const answered = new Promise<ExecResult>((resolve, reject) => {
       waiting = { resolve, reject };
     });

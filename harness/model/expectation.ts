@@ -7,6 +7,9 @@ export const headerName = form("a header name", /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u
 
 export const headerValue = form("a header value on one line", /^[^\r\n\u0000]*$/u);
 
+/** A value that is sent: `\xHH` is a byte. */
+export const sentHeaderValue = form("a header value on one line", /^(?!.*\\x0[0aAdD])[^\r\n\u0000]*$/u);
+
 const status = z.int().min(100).max(599).meta({
   title: "an HTTP status",
   description:

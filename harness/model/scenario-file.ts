@@ -6,7 +6,7 @@
 import * as z from "zod";
 import { admissionFile } from "./admission.ts";
 import { meshSetting } from "./cluster.ts";
-import { expectation, headerName, headerValue } from "./expectation.ts";
+import { expectation, headerName, sentHeaderValue } from "./expectation.ts";
 import { knownFailure } from "./known.ts";
 import { KEPT_FIELDS, NAMESPACE_TARGETS } from "./own-policy.ts";
 import { distinct, filled, form, name, text, toJsonSchema, type Immutable } from "./schema.ts";
@@ -92,12 +92,14 @@ const request = {
     .optional(),
   path: form(
     'a path that begins with "/" and has no blanks',
-    /^\/[^\s\u0000-\u001f\u007f]*$/u,
-    "Raw path and query, sent as written.",
+    /^\/(?!.*\\x0[0aAdD])[^\s\u0000-\u001f\u007f]*$/u,
+    "Raw path and query, sent as written; `\\xHH` is the byte HH, but not 00, 0a or 0d.",
   ),
   headers: z
-    .record(headerName, z.union([headerValue, z.array(headerValue).min(1)]))
-    .describe("More headers. A list sends the header once per value.")
+    .record(headerName, z.union([sentHeaderValue, z.array(sentHeaderValue).min(1)]))
+    .describe(
+      "More headers. A list sends the header once per value. `\\xHH` in a value is the byte HH, but not 00, 0a or 0d.",
+    )
     .optional(),
   protocol: z
     .enum(["http/1.0", "http/1.1", "h2c"])

@@ -73,6 +73,20 @@ const tokenPlace = z.union([
 /** The place of a token in a request. */
 export type TokenPlace = Immutable<z.infer<typeof tokenPlace>>;
 
+const bytes = (description: string) =>
+  z
+    .union([
+      z.string().describe("Text, in UTF-8."),
+      z
+        .strictObject({
+          base64: form("base64 (RFC 4648)", /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/u),
+        })
+        .describe("Any bytes."),
+    ])
+    .describe(description);
+/** Bytes as a scenario writes them. */
+export type Bytes = Immutable<z.infer<ReturnType<typeof bytes>>>;
+
 const seconds = (description: string) => z.int().meta({ title: "whole seconds", description });
 
 export const tokenSpec = z
@@ -90,6 +104,13 @@ export const tokenSpec = z
     claims: anything("Claims (RFC 7519) that replace or extend the issuer's; null removes one.").optional(),
     header: anything(
       "Header fields (RFC 7515) that replace or extend alg, kid and typ; null removes one; `jwk: own` is the key that signed.",
+    ).optional(),
+    rawHeader: bytes(
+      "The JOSE Header (RFC 7515) as it is sent, in the place of the JSON of the header's fields.",
+    ).optional(),
+    rawPayload: bytes("The JWS Payload (RFC 7515) as it is sent, in the place of the JSON of the claims.").optional(),
+    hmacSecret: bytes(
+      "Sign with HMAC and this secret: HS256, or the HS algorithm of `alg`. The header has this algorithm and the kid of the issuer's key.",
     ).optional(),
     notBefore: seconds("Seconds from now until `nbf`; may be negative.").optional(),
     issuedAt: seconds("Seconds from now until `iat`; may be negative.").optional(),
@@ -124,6 +145,15 @@ const issuerKey = z.strictObject({
     "pem",
     "Published private key (PKCS #8 or PKCS #1). Without it a key is made in memory for the run.",
   ).optional(),
+  bits: z
+    .int()
+    .min(512)
+    .max(2047)
+    .meta({
+      title: "bits",
+      description: "Length of an RSA key that is made shorter than the 2048 bits that RFC 7518 demands.",
+    })
+    .optional(),
 });
 export type IssuerKey = Immutable<z.infer<typeof issuerKey>>;
 

@@ -4,7 +4,10 @@ import { RE2JS } from "re2js";
 import type { Missing } from "../model/explanation.ts";
 
 export interface Regex {
-  /** Whether the whole text matches (RE2::FullMatch, as in Envoy's RegexMatcher). */
+  /**
+   * Whether the whole text matches (RE2::FullMatch, as in Envoy's RegexMatcher). A byte that is not part of UTF-8, in memory a lone
+   * surrogate, matches nothing: RE2 compiles patterns to sequences of UTF-8 (re2/re2.h, "UTF-8 and Latin-1").
+   */
   readonly matches: (text: string) => boolean;
 }
 
@@ -12,7 +15,7 @@ export interface Regex {
 export function compileRegex(source: string): Regex | { readonly unknown: Missing } {
   try {
     const compiled = RE2JS.compile(source);
-    return { matches: (text) => compiled.testExact(text) };
+    return { matches: (text) => text.isWellFormed() && compiled.testExact(text) };
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
     return { unknown: { kind: "regex", source, error: said } };

@@ -127,6 +127,28 @@ describe("a round through a real curl", () => {
     assert.deepEqual(values("X-Quote"), [`a "b" \\c`]);
   });
 
+  it("sends a byte for each \\xHH in a path or a header", async () => {
+    let sent = Buffer.alloc(0);
+    const raw = createTcpServer((socket) => {
+      socket.on("data", (chunk) => {
+        sent = Buffer.concat([sent, chunk]);
+        if (sent.includes("\r\n\r\n")) socket.end("HTTP/1.1 204 No Content\r\n\r\n");
+      });
+    });
+    await new Promise<void>((resolve) => raw.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(raw.address() as AddressInfo).port}/a\\xff\\xC3\\xbf"\\x5cx41/ü`;
+    try {
+      const [answer] = await run([{ method: "GET", url, headers: [["X-A", String.raw`\x22\xfe \x5c \x \xzz ü`]] }]);
+      assert.equal(answer?.status, 204);
+    } finally {
+      raw.close();
+    }
+    const [line = "", ...rest] = sent.toString("latin1").split("\r\n");
+    const latin1 = (text: string): string => Buffer.from(text).toString("latin1");
+    assert.equal(line, `GET /a\xff${latin1("ÿ")}"\\x41/${latin1("ü")} HTTP/1.1`);
+    assert.ok(rest.includes(String.raw`X-A: "` + `\xfe \\ \\x \\xzz ${latin1("ü")}`), rest.join("\n"));
+  });
+
   it("does not take a hostile body for an answer", async () => {
     const [first, second, ...more] = await run([get("/hostile"), get("/denied")]);
     assert.equal(more.length, 0);
@@ -186,6 +208,15 @@ describe("the stand-alone line", () => {
       line,
       `kubectl exec -n foo deploy/sleep -c sleep -- curl -sS -i -H "Authorization: Bearer $TOKEN" 'http://httpbin.foo:8000/headers?a='\\''b'\\'''`,
     );
+  });
+
+  it("writes bytes as bash and zsh read them, beside a token too", () => {
+    const line = curlLine(
+      where,
+      { method: "GET", url: String.raw`http://a.foo/\xff'`, headers: [["X-Jwt", String.raw`\xfea.b.c\n`]] },
+      ["a.b.c"],
+    );
+    assert.ok(line.endsWith(String.raw`--request-target $'/\xff\'' -H $'X-Jwt: \xfe'"$TOKEN"'\n' http://a.foo`), line);
   });
 
   it("writes a fragment, an HTTP version and two tokens into the command", () => {

@@ -4,8 +4,9 @@
  */
 
 import type { NoAnswer } from "../model/scenario.ts";
+import { fillBytes, hasBytes, toBytes } from "./bytes.ts";
 
-/** A request as it is sent. The path is not normalised. */
+/** A request as it is sent. The path is not normalised. `\xHH` in the URL's path or in a header's value is a byte: see bytes.ts. */
 export interface WireRequest {
   readonly method: string;
   readonly url: string;
@@ -47,6 +48,11 @@ function isPlain(url: string): boolean {
   return /^[\w.~!$&'()*+,;=:@%/?-]*$/.test(url);
 }
 
+/** curl refuses an URL with some bytes, even where `request-target` replaces its path. */
+function withoutBytes(url: string): string {
+  return hasBytes(url) ? url.slice(0, url.length - targetOf(url).length) : url;
+}
+
 function targetOf(url: string): string {
   return url.replace(/^https?:\/\/[^/]*/, "");
 }
@@ -60,7 +66,7 @@ function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index
   const [, host = "", port = ":80"] = /^http:\/\/([\w.-]+)(:\d+)?(?=[/?]|$)/.exec(url) ?? [];
   if (protocol !== "h2c" || host === "")
     return [
-      `url = ${quote(url)}`,
+      `url = ${quote(withoutBytes(url))}`,
       ...(connectTo === undefined ? [] : [`connect-to = ${quote(`::${connectTo}`)}`]),
       // The certificate for a ticket's host is self-signed.
       ...(url.startsWith("https:") ? ["insecure"] : []),
@@ -68,7 +74,7 @@ function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index
   const name = `h2c-${index}.invalid`;
   const hasHost = headers.some(([header]) => header.toLowerCase() === "host");
   return [
-    `url = ${quote(url.replace(host, name))}`,
+    `url = ${quote(withoutBytes(url.replace(host, name)))}`,
     `connect-to = ${quote(`${name}${port}:${connectTo ?? `${host}${port}`}`)}`,
     ...(hasHost ? [] : [`header = ${quote(`Host: ${host}${port === ":80" ? "" : port}`)}`]),
   ];
@@ -78,8 +84,8 @@ function destinationOf({ url, headers, protocol, connectTo }: WireRequest, index
 export const CURL_COMMAND = ["curl", "-q", "--config", "-"] as const;
 
 /** Writes a round as a curl config. */
-export function writeRound(requests: readonly WireRequest[], options: RoundOptions): string {
-  return requests
+export function writeRound(requests: readonly WireRequest[], options: RoundOptions): Buffer {
+  const config = requests
     .map((request, index) =>
       [
         ...destinationOf(request, index),
@@ -100,6 +106,7 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
     )
     .join("\nnext\n")
     .concat("\n");
+  return toBytes(config);
 }
 
 /**
@@ -189,7 +196,7 @@ function splitHead(raw: Buffer): Pick<WireAnswer, "headers" | "body"> {
   }
 }
 
-/** Quotes a value for curl's config: escapes backslash, quote and control characters. */
+/** Quotes a value for curl's config: escapes backslash, quote and control characters, after each `\xHH` is a byte. */
 function quote(text: string): string {
   const escapes: Record<string, string> = {
     "\\": "\\\\",
@@ -199,7 +206,7 @@ function quote(text: string): string {
     "\r": "\\r",
     "\v": "\\v",
   };
-  return `"${text.replace(/[\\"\t\n\r\v]/g, (c) => escapes[c] ?? c)}"`;
+  return `"${fillBytes(text).replace(/[\\"\t\n\r\v]/g, (c) => escapes[c] ?? c)}"`;
 }
 
 /** The request as a stand-alone curl command for a shell, with `$TOKEN` for the token. */
@@ -232,7 +239,7 @@ export function curlLine(
   if (!isPlain(request.url)) words.push("--request-target", quoteWith(tokens, targetOf(request.url)));
   for (const [name, value] of request.headers)
     words.push("-H", quoteWith(tokens, value === "" ? `${name};` : `${name}: ${value}`));
-  words.push(quoteWith(tokens, request.url));
+  words.push(quoteWith(tokens, withoutBytes(request.url)));
   return words.join(" ");
 }
 
@@ -241,10 +248,12 @@ function quoteWith(tokens: readonly string[], text: string): string {
   const found = tokens.findIndex((token) => text.includes(token));
   if (found < 0) return shellQuote(text);
   const name = `$TOKEN${found === 0 ? "" : found + 1}`;
+  if (hasBytes(text)) return text.split(tokens[found]!).map(shellQuote).join(`"${name}"`);
   return `"${text.split(tokens[found]!).map(dollarQuote).join(name)}"`;
 }
 
 function shellQuote(text: string): string {
+  if (hasBytes(text)) return `$'${text.replace(/'|\\(?!x[0-9A-Fa-f]{2})/g, "\\$&")}'`;
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 

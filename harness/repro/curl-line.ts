@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { parse } from "shell-quote";
+import { escapeNotation } from "../probe/bytes.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { Difference } from "../model/ticket.ts";
 import type { TokenPlace } from "../model/token.ts";
@@ -301,7 +302,7 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
     } else {
       const found = tokenIn(value);
       const at = found?.kind === "jwt" ? value.indexOf(found.compact) : found === undefined ? -1 : value.indexOf("$");
-      if (found === undefined) headers.push([name, value]);
+      if (found === undefined) headers.push([name, escapeNotation(value)]);
       else tokens.push({ place: { header: name, prefix: value.slice(0, Math.max(0, at)) }, part, value: found });
     }
   }
@@ -323,7 +324,7 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
     scheme: scheme?.toLowerCase() === "https" ? "https" : "http",
     ...(scheme?.toLowerCase() === "tcp" && { raw: true }),
     ...(scheme?.toLowerCase() === "grpc" && { protocol: "h2c" }),
-    path: safe,
+    path: escapeNotation(safe),
     ...(bare === undefined ? {} : { authority: bare }),
     ...(variable && { variable }),
     ...(host === undefined || host === bare ? {} : { host }),

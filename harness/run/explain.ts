@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { inLanes } from "../lanes.ts";
 import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "../oracle/index.ts";
 import { clusterOf } from "../oracle/listeners.ts";
+import { fillBytes } from "../probe/bytes.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation, Judge } from "../model/explanation.ts";
 import { identityOf } from "../model/identity.ts";
@@ -179,13 +180,24 @@ export function sentOn(asked: OracleRequest, gateway: Proxy, proxy: Proxy, trust
   };
 }
 
+function partsOf({ url, headers }: WireRequest): {
+  readonly authority: string;
+  readonly path: string;
+  readonly host: string;
+  readonly headers: WireRequest["headers"];
+} {
+  const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(url) ?? [];
+  const filled = headers.map(([name, value]) => [name, fillBytes(value)] as const);
+  const host = filled.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
+  return { authority, path: fillBytes(path), host, headers: filled };
+}
+
 /** The request as a client's proxy sends it by HBONE: ztunnel, or what plays it, reads no HTTP. */
 export function byHbone(request: WireRequest, sender: Proxy, trustDomain: string): OracleRequest {
-  const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
-  const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
+  const { path, host, headers } = partsOf(request);
   return {
     ...{ method: request.method, path, authority: host, protocol: request.protocol ?? "http/1.1" },
-    ...{ headers: request.headers, sourceIp: sender.ip, peer: identityOf(sender, trustDomain) },
+    ...{ headers, sourceIp: sender.ip, peer: identityOf(sender, trustDomain) },
   };
 }
 
@@ -197,8 +209,7 @@ export function toOracleRequest(
   to: string,
   trustDomain: string,
 ): OracleRequest {
-  const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(request.url) ?? [];
-  const host = request.headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
+  const { authority, path, host, headers } = partsOf(request);
   const sender = place.proxy;
   const [, sni] = /^https:\/\/([^/?#:]+)/.exec(request.url) ?? [];
   const port = /:(\d+)$/.exec(authority)?.[1] ?? "80";
@@ -217,7 +228,7 @@ export function toOracleRequest(
     authority: host,
     // A sidecar may send HTTP/2 on as HTTP/1.
     ...((sender === undefined || protocol !== "h2c") && { protocol }),
-    headers: request.headers,
+    headers,
     ...(sni !== undefined && { tls: true }),
     ...(sender !== undefined && { proxied: true }),
     ...(sender === undefined ? place.ip !== undefined && { sourceIp: place.ip } : { sourceIp: sender.ip }),

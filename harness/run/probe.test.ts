@@ -136,7 +136,7 @@ describe("probing", () => {
     const head =
       "HTTP/2 200\r\nx-a: 1\r\nX-A: 2\r\nx-b: 3\r\ngrpc-status: 7\r\ngrpc-message: RBAC: access denied\r\n\r\n";
     const curl: ProbingMesh["curl"] = (_, config) => {
-      const boundary = /--meshproof-[0-9a-f]+/.exec(config)?.[0] ?? "";
+      const boundary = /--meshproof-[0-9a-f]+/.exec(config.toString())?.[0] ?? "";
       const info = JSON.stringify({ response_code: 200, time_total: 0.001, errormsg: null, exitcode: 0 });
       return Promise.resolve({ stdout: Buffer.from(`${head}\n${boundary} ${info}\n`), stderr: "", exitCode: 0 });
     };

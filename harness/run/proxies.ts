@@ -52,7 +52,10 @@ export async function readProxy(
   const pod = `${proxy.namespace}/${proxy.pod}`;
   if (!shellless.has(pod)) {
     try {
-      const { stdout } = await curl(containerOf(proxy), `silent\nmax-time = 10\nurl = "${ADMIN}/${path}"\n`);
+      const { stdout } = await curl(
+        containerOf(proxy),
+        Buffer.from(`silent\nmax-time = 10\nurl = "${ADMIN}/${path}"\n`),
+      );
       return stdout.includes(text) ? readProxyConfig(JSON.parse(stdout.toString("utf8"))) : undefined;
     } catch {
       shellless.add(pod);

@@ -5,7 +5,7 @@ import type { ContainerRef, ExecResult } from "../mesh/exec.ts";
 import type { Place } from "./places.ts";
 
 /** Runs curl in a container with this config (`--config -`). */
-export type Curl = (where: ContainerRef, config: string) => Promise<ExecResult>;
+export type Curl = (where: ContainerRef, config: Buffer) => Promise<ExecResult>;
 
 /** Seconds for one request. A JWKS that a proxy must fetch may take its full 5 s (Istio's jwtRules.timeout default). */
 const MAX_TIME = 8;

@@ -89,7 +89,8 @@ export function fakeCurl(answer: (request: SentRequest, round: number) => number
   readonly sent: SentRequest[][];
 } {
   const sent: SentRequest[][] = [];
-  const curl = (_: unknown, config: string): Promise<ExecResult> => {
+  const curl = (_: unknown, bytes: Buffer): Promise<ExecResult> => {
+    const config = bytes.toString();
     const requests = config.split("\nnext\n").map((text) => ({
       url: /^url = "(.*)"$/m.exec(text)?.[1] ?? "",
       userAgent: /^header = "User-Agent: (.*)"$/m.exec(text)?.[1] ?? "",

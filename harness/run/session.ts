@@ -50,7 +50,7 @@ export interface Session extends Places, Proxies {
   /** Waits until a pod is ready. */
   podReady(namespace: string, name: string, signal?: AbortSignal): Promise<void>;
   /** Runs curl in a container with this config (`--config -`). */
-  curl(where: ContainerRef, config: string): Promise<ExecResult>;
+  curl(where: ContainerRef, config: Buffer): Promise<ExecResult>;
   readonly lane: number;
   /** Whether what is in a namespace, or in none, is another lane's. */
   isOthers(namespace: string | undefined): boolean;
@@ -72,7 +72,7 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     return found;
   };
   const lines = new Map<string, Promise<CommandLine>>();
-  const curl = async (where: ContainerRef, config: string): Promise<ExecResult> => {
+  const curl = async (where: ContainerRef, config: Buffer): Promise<ExecResult> => {
     const key = `${where.namespace}/${where.pod}/${where.container}`;
     const known = lines.get(key);
     const line = known && (await known).open ? known : openCommandLine(kube, where, CURL_COMMAND);

@@ -186,7 +186,7 @@ function findUnwitnessedDenials(checks: readonly CheckSpec[]): Problem[] {
 }
 
 /** A row of a matrix of requests: a path, or a method and a path. */
-const ROW = /^(?:([A-Z]+) )?(\/\S*)$/;
+const ROW = /^(?:([A-Z]+) )?(\/(?!.*\\x0[0aAdD])\S*)$/;
 
 /** The row's fields override the matrix's; headers of both are sent. */
 function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpec {

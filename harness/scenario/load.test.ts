@@ -428,6 +428,38 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
+    name: "tokens of bytes that something else would change",
+    text: change(
+      "valid: { issuer: corp }",
+      'valid: { issuer: corp, rawHeader: "{}", header: { kid: null }, rawPayload: { base64: "e30=" }, claims: { a: 1 } }',
+    ).replace(
+      "{ issuer: corp, signedBy: unknown-key }",
+      '{ issuer: corp, signedBy: unknown-key, hmacSecret: { base64: "AA==" } }',
+    ),
+    problems: [
+      `${FILE}:11:53 "header" cannot be combined with "rawHeader"`,
+      `${FILE}:11:108 "claims" cannot be combined with "rawPayload"`,
+      `${FILE}:12:39 "signedBy" cannot be combined with "hmacSecret"`,
+    ],
+  },
+  {
+    name: "bytes that would end a line of a request, or its text",
+    text: change("from: sleep\n", 'from: sleep\n        headers: { X-A: "\\\\x0D" }\n'),
+    problems: [`${FILE}:18:25 headers "X-A" must be a header value on one line, found "\\\\x0D"`],
+  },
+  {
+    name: "a line feed in the path of a row",
+    text: change("/ip: ", "/ip\\x0a: "),
+    problems: [
+      `${FILE}:22:11 row "/ip\\x0a" must be a path that begins with "/" and has no blanks, a method and a path, or a request`,
+    ],
+  },
+  {
+    name: "bytes that are not base64",
+    text: change("valid: { issuer: corp }", 'valid: { issuer: corp, rawHeader: { base64: "?" } }'),
+    problems: [`${FILE}:11:49 base64 must be base64 (RFC 4648), found "?"`],
+  },
+  {
     name: "a missing manifest",
     text: change("apply: policy.yaml", "apply: [polcy.yaml]"),
     problems: [`${FILE}:15:15 there is no manifest "polcy.yaml" in the scenario's folder; did you mean "policy.yaml"?`],

@@ -3,7 +3,6 @@
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
-import { canBreak } from "../tokens/break.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import type { Issuer } from "../model/token.ts";
 import { readAdmission } from "./admission.ts";
@@ -17,6 +16,7 @@ import { scenarioFile, type OwnPolicies } from "../model/scenario-file.ts";
 import { didYouMean, sortProblems } from "./problem.ts";
 import type { Problem } from "./problem.ts";
 import { renameOldKeys } from "./renamed.ts";
+import { checkToken, checkVariants, findIssuer } from "./token-problems.ts";
 import { validate } from "./validate.ts";
 import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } from "./source.ts";
 import type { ManifestFile } from "../model/manifest.ts";
@@ -242,12 +242,7 @@ export function parseScenario(
     });
   }
   const specs = valueOf(spec, "tokens")?.toJSON() as Record<string, TokenSpec> | undefined;
-  for (const { token, variant, position } of steps.flatMap((step) => step.checks)) {
-    const { issuer, alg = issuers.get(issuer ?? "")?.keys[0]?.alg, variant: own } = specs?.[token] ?? {};
-    const applied = variant ?? own;
-    if (applied !== undefined && alg !== undefined && !canBreak(applied, alg))
-      problems.push({ position, message: `a token of ${alg} has no variant ${applied}` });
-  }
+  problems.push(...checkVariants(steps, specs ?? {}, issuers));
   for (const file of files.values()) problems.push(...checkManifest(file, issuers));
   if (problems.length > 0) return { problems: sortProblems(problems), warnings };
 
@@ -282,42 +277,6 @@ function keysOf(
   report: (at: Node, message: string, hint?: string) => void,
 ): Pick<StepSpec, "keysOf"> {
   return node !== undefined && findIssuer(node, issuers, report) ? { keysOf: textOf(node) } : {};
-}
-
-function findIssuer(
-  node: Node,
-  issuers: ReadonlyMap<string, Issuer>,
-  report: (at: Node, message: string, hint?: string) => void,
-): Issuer | undefined {
-  const issuer = issuers.get(textOf(node));
-  const names = [...issuers.keys()];
-  if (issuer === undefined)
-    report(node, `unknown issuer "${textOf(node)}"`, didYouMean(textOf(node), names, `there are ${names.join(", ")}`));
-  return issuer;
-}
-
-/** Checks that the issuer can make the token. */
-function checkToken(
-  node: Node,
-  issuers: ReadonlyMap<string, Issuer>,
-  report: (at: Node, message: string, hint?: string) => void,
-): void {
-  const spec = node.toJSON() as TokenSpec;
-  const issuer = findIssuer(valueOf(node, "issuer")!, issuers, report);
-  if (issuer === undefined) return;
-  const algorithms = new Set<string>(issuer.keys.map(({ alg }) => alg));
-  if (spec.alg !== undefined && !algorithms.has(spec.alg))
-    report(
-      valueOf(node, "alg")!,
-      `issuer ${spec.issuer} has no ${spec.alg} key`,
-      `it has ${[...algorithms].join(", ")}`,
-    );
-  if (!spec.published) return;
-  if (issuer.publishedToken === undefined)
-    report(valueOf(node, "published")!, `issuer ${spec.issuer} publishes no token`);
-  for (const key of ["alg", "signedBy", "claims", "expiresIn", "notBefore", "issuedAt", "header", "size"] as const)
-    if (spec[key] !== undefined)
-      report(valueOf(node, key)!, `a published token is used unchanged: "${key}" cannot change it`);
 }
 
 /** Whether an entry is of the repository: anything but the name of a file in the scenario's folder. */

@@ -287,3 +287,65 @@ test("header fields are replaced, added and removed, and the signature is valid 
   assert.equal(iat! - nbf!, 40);
   assert(compact.length > 8192);
 });
+
+test("header and payload are sent as their author wrote them, with a valid signature", async () => {
+  const payload = ` {"iss": "${CORP}"}\n`;
+  const { compact, words } = await factory.mint({
+    issuer: "corp",
+    rawHeader: '{"kid":"RS256","alg":"RS256"}',
+    rawPayload: payload,
+  });
+  const [header, sent] = compact.split(".").map((part) => Buffer.from(part, "base64url").toString());
+  assert.equal(header, '{"kid":"RS256","alg":"RS256"}');
+  assert.equal(sent, payload);
+  assert.equal(words, `a token of corp, header ${JSON.stringify(header)}, payload ${JSON.stringify(payload)}`);
+  assert.deepEqual(verifyToken(compact, await factory.jwks("corp"), CORP, nowSeconds()), {
+    wellFormed: true,
+    signed: true,
+    issued: true,
+    inTime: true,
+  });
+});
+
+test("a payload can be bytes that are not JSON and not text", async () => {
+  const { compact, words } = await factory.mint({ issuer: "corp", alg: "ES256", rawPayload: { base64: "/w==" } });
+  const [header = "", payload = "", signature = ""] = compact.split(".");
+  assert.deepEqual(Buffer.from(payload, "base64url"), Buffer.from([0xff]));
+  const { keys } = JSON.parse(await factory.jwks("corp")) as { keys: { kid: string }[] };
+  const key = keys.find(({ kid }) => kid === "ES256")!;
+  assert.ok(verifySignature("ES256", key, `${header}.${payload}`, signature));
+  assert.equal(words, 'a token of corp, payload {"base64":"/w=="}');
+});
+
+test("a chosen secret signs with HMAC, under the kid of the issuer's key; an empty one too", async () => {
+  for (const hmacSecret of ["", "secret", { base64: "AP8=" }]) {
+    const { compact, words } = await factory.mint({ issuer: "corp", alg: "RS256", hmacSecret });
+    assert.deepEqual(decodeProtectedHeader(compact), { alg: "HS256", kid: "RS256", typ: "JWT" });
+    const [header = "", payload = "", signature = ""] = compact.split(".");
+    const bytes = typeof hmacSecret === "string" ? Buffer.from(hmacSecret) : Buffer.from(hmacSecret.base64, "base64");
+    const key = { kty: "oct", k: bytes.toString("base64url") };
+    assert.ok(verifySignature("HS256", key, `${header}.${payload}`, signature));
+    assert.match(words, /HMAC with a chosen secret$/);
+  }
+  const { compact } = await factory.mint({ issuer: "corp", alg: "HS512", hmacSecret: "secret" });
+  assert.equal(decodeProtectedHeader(compact).alg, "HS512");
+});
+
+test("a key shorter than RFC 7518 demands signs, and its JWKS has its length", async () => {
+  const { compact } = await factory.mint({ issuer: "short" });
+  const { keys } = JSON.parse(await factory.jwks("short")) as { keys: { n: string }[] };
+  assert.equal(Buffer.from(keys[0]!.n, "base64url").length * 8, 1024);
+  assert.equal(Buffer.from(compact.split(".")[2]!, "base64url").length * 8, 1024);
+});
+
+test("bits are for RSA keys", async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeFile(
+    join(folder, "odd.yaml"),
+    "iss: https://odd.example\nkeys:\n  - { kid: a, alg: ES256, bits: 1024 }\n",
+  );
+  await assert.rejects(
+    createTokenFactory({ issuersDirs: [folder] }),
+    new RegExp('key a: "bits" is for RSA keys, and ES256 is not for one'),
+  );
+});

@@ -3,22 +3,22 @@
 import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeJwt } from "jose";
+import { decodeJwt, decodeProtectedHeader } from "jose";
 import type { JWK } from "jose";
 import { MeshproofError } from "../model/errors.ts";
 import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
-import type { TokenSpec, TokenVariant } from "../model/token.ts";
+import type { Bytes, TokenSpec, TokenVariant } from "../model/token.ts";
 import { readIssuers } from "./issuer.ts";
 import type { Issuer } from "../model/token.ts";
-import { generateKey, makeKeys, privatePartsOf, toPublic } from "./keys.ts";
+import { generateKey, hmacKey, isPublished, makeKeys, privatePartsOf, toPublic } from "./keys.ts";
 import type { SigningKey } from "./keys.ts";
 import { ALGORITHMS } from "../model/token.ts";
 import type { Algorithm } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { BREAKAGES, breakToken } from "./break.ts";
-import { breakSignature, makeHeader, sign, signUnderOtherName, signWithHeader } from "./sign.ts";
+import { breakSignature, makeHeader, sign, signParts, signUnderOtherName } from "./sign.ts";
 import type { Claims } from "./sign.ts";
-import { verifyToken } from "./verify.ts";
+import { parseObject, verifyToken } from "./verify.ts";
 import type { Findings } from "./verify.ts";
 
 export interface Token {
@@ -60,6 +60,10 @@ const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
 const LIFETIME_SECONDS = 24 * 3600;
 /** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
 const EXPIRED_SECONDS = 3600;
+/** What of a description jose cannot sign. */
+const PARTS = ["header", "rawHeader", "rawPayload", "hmacSecret"] as const satisfies (keyof TokenSpec)[];
+/** How much of a header or a payload is shown of bytes that a scenario's author wrote. */
+const SHOWN_CHARACTERS = 120;
 const OTHER_ISSUER = "https://other-issuer.example";
 
 /**
@@ -107,7 +111,12 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     const key = chooseKey(issuer, await keysOf(described.issuer), described);
     const now = second ?? secondsNow();
     const strange = described.signedBy === "unknown-key" || variant === "other-key";
-    const signer = strange ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) } : key;
+    const secret = bytesOf(described.hmacSecret);
+    const signer = strange
+      ? { ...key, jwk: await strangerFor(/^[RP]S/.test(key.alg) ? "RS256" : key.alg) }
+      : secret === undefined
+        ? key
+        : hmacKey(key, secret);
     const header = described.header;
     const spec = header?.["jwk"] === "own" ? { ...described, header: { ...header, jwk: toPublic(signer) } } : described;
     const published = spec.published ? await readPublished(issuer) : undefined;
@@ -117,7 +126,12 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     else if (variant === "other-algorithm")
       compact = await signUnderOtherName(claims, signer, otherAlgorithm(issuer, key.alg));
     else if (published !== undefined && (variant === "intact" || variant === "broken-signature")) compact = published;
-    else if (spec.header !== undefined) compact = await signWithHeader(claims, signer, makeHeader(key, spec.header));
+    else if (key.bits !== undefined || PARTS.some((part) => spec[part] !== undefined))
+      compact = await signParts(
+        bytesOf(spec.rawHeader) ?? makeHeader(signer, spec.header),
+        bytesOf(spec.rawPayload) ?? claims,
+        signer,
+      );
     else compact = await sign(claims, signer);
     if (variant !== "not-a-jwt") addSecret(compact);
     const good = compact;
@@ -134,18 +148,23 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     if (breakage !== undefined && compact === good) throw new Error(`the variant ${variant} left the token as it was`);
 
     const wellFormed = variant !== "not-a-jwt" && breakage?.wellFormed !== false;
-    const { alg = key.alg, kid } = makeHeader(key, spec.header);
-    const rightHeader = alg === key.alg && (kid === undefined || kid === key.kid);
+    const { alg, kid } = parsed(spec.rawHeader) ?? makeHeader(signer, spec.header);
+    const rightHeader = alg === signer.alg && (kid === undefined || kid === signer.kid);
     const swapped = variant === "swapped-parts";
-    assertFindings(verifyToken(compact, await jwks(spec.issuer), issuer.iss, now), {
-      wellFormed,
+    const keySet = await jwks(spec.issuer);
+    const found = verifyToken(compact, keySet, issuer.iss, now);
+    // Of bytes that a scenario's author wrote, only the signature is known to be as meant.
+    const isOpen = spec.rawHeader !== undefined || spec.rawPayload !== undefined;
+    assertFindings(found, {
+      wellFormed: isOpen ? found.wellFormed : wellFormed,
       signed:
-        wellFormed &&
+        (isOpen ? found.wellFormed : wellFormed) &&
         !strange &&
         rightHeader &&
+        (secret === undefined || isPublished(signer, keySet)) &&
         (breakage?.signed ?? (breakage === undefined && !["broken-signature", "other-algorithm"].includes(variant))),
-      issued: wellFormed && !swapped && claims["iss"] === issuer.iss,
-      inTime: wellFormed && (swapped || isInTime(claims, now)),
+      issued: isOpen ? found.issued : wellFormed && !swapped && claims["iss"] === issuer.iss,
+      inTime: isOpen ? found.inTime : wellFormed && (swapped || isInTime(claims, now)),
     });
     return { compact, words: describe(compact, described, variant, strange) };
   });
@@ -234,6 +253,17 @@ function isInTime({ exp, nbf }: Claims, now: number): boolean {
   return (exp === undefined || Number(exp) > now) && (nbf === undefined || Number(nbf) <= now);
 }
 
+function bytesOf(written: Bytes | undefined): Buffer | undefined {
+  if (written === undefined) return undefined;
+  return typeof written === "string" ? Buffer.from(written) : Buffer.from(written.base64, "base64");
+}
+
+/** The header's fields in bytes that a scenario's author wrote; none if they are not a JSON object. */
+function parsed(written: Bytes | undefined): Readonly<Record<string, unknown>> | undefined {
+  const bytes = bytesOf(written);
+  return bytes && (parseObject(bytes) ?? {});
+}
+
 /** Throws if a token does not have the intended properties: such a token would prove nothing. */
 function assertFindings(found: Findings, expected: Findings): void {
   for (const fact of Object.keys(expected) as (keyof Findings)[])
@@ -245,10 +275,13 @@ function describe(compact: string, spec: TokenSpec, variant: TokenVariant, stran
   if (variant === "not-a-jwt") return "text that is not a JWT";
   const breakage = BREAKAGES[variant];
   if (breakage !== undefined) return `a token of ${spec.issuer}, ${breakage.words}`;
-  const { alg, kid } = JSON.parse(Buffer.from(compact.split(".")[0]!, "base64url").toString()) as Record<
-    string,
-    unknown
-  >;
+  const written = [
+    ...(spec.rawHeader === undefined ? [] : [`header ${shorten(spec.rawHeader)}`]),
+    ...(spec.rawPayload === undefined ? [] : [`payload ${shorten(spec.rawPayload)}`]),
+  ];
+  const secret = spec.hmacSecret === undefined ? [] : ["HMAC with a chosen secret"];
+  if (written.length > 0) return [`a token of ${spec.issuer}`, ...written, ...secret].join(", ");
+  const { alg, kid } = decodeProtectedHeader(compact);
   const { iss } = decodeJwt(compact);
   const words = [
     iss === undefined ? "no iss" : `iss ${iss}`,
@@ -262,12 +295,18 @@ function describe(compact: string, spec: TokenSpec, variant: TokenVariant, stran
   if (spec.header !== undefined) words.push(`header ${JSON.stringify(spec.header)}`);
   if (spec.notBefore !== undefined) words.push(`nbf ${spec.notBefore} s from now`);
   if (spec.issuedAt !== undefined) words.push(`iat ${spec.issuedAt} s from now`);
+  words.push(...secret);
   if (spec.size !== undefined) words.push(`${compact.length} bytes`);
   if (strange) words.push("signed by another key");
   if (variant === "broken-signature") words.push("signature broken");
   if (variant === "other-algorithm") words.push(`signed with the algorithm of its kid, not ${String(alg)}`);
   if (variant === "expired") words.push(`expired ${EXPIRED_SECONDS} s ago`);
   return words.join(", ");
+}
+
+function shorten(bytes: Bytes): string {
+  const text = JSON.stringify(bytes);
+  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}…`;
 }
 
 /** Computes each argument's result once; concurrent callers share it. A failure is not cached. */

@@ -44,6 +44,9 @@ export function parseIssuer(text: string, name: string, file: string): { issuer?
   const kids = read.keys.map(({ kid }) => kid);
   const position = source.positionAt(0);
   if (new Set(kids).size < kids.length) problems.push({ position, message: "two keys have the same kid" });
+  for (const { kid, alg, bits } of read.keys)
+    if (bits !== undefined && !/^[RP]S/.test(alg))
+      problems.push({ position, message: `key ${kid}: "bits" is for RSA keys, and ${alg} is not for one` });
   const published =
     read.jwks !== undefined ||
     read.publishedToken !== undefined ||

@@ -1,8 +1,9 @@
 /** The keys of issuers: made in memory for a run, or read from files if they are published. */
 
-import { createPrivateKey, randomBytes } from "node:crypto";
+import { createPrivateKey, generateKeyPair as generateKeyPairOfNode, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { exportJWK, generateKeyPair } from "jose";
 import type { JWK } from "jose";
 import type { Issuer } from "../model/token.ts";
@@ -12,6 +13,8 @@ import type { Algorithm } from "../model/token.ts";
 export interface SigningKey {
   readonly kid: string;
   readonly alg: Algorithm;
+  /** Of an RSA key that is shorter than RFC 7518 demands: jose refuses to sign with it. */
+  readonly bits?: number;
   readonly jwk: JWK;
 }
 
@@ -23,6 +26,23 @@ export async function generateKey(alg: Algorithm): Promise<JWK> {
   if (alg.startsWith("HS")) return { kty: "oct", k: randomBytes(Number(alg.slice(2)) / 8).toString("base64url") };
   const { privateKey } = await generateKeyPair(alg, { extractable: true });
   return await exportJWK(privateKey);
+}
+
+/** An RSA key of any length. */
+async function generateShortRsa(modulusLength: number): Promise<JWK> {
+  const { privateKey } = await promisify(generateKeyPairOfNode)("rsa", { modulusLength });
+  return privateKey.export({ format: "jwk" });
+}
+
+/** A key for HMAC with a given secret, under the kid of another key: HS256 unless that one is for HMAC too. */
+export function hmacKey({ kid, alg }: SigningKey, secret: Buffer): SigningKey {
+  return { kid, alg: alg.startsWith("HS") ? alg : "HS256", jwk: { kty: "oct", k: secret.toString("base64url") } };
+}
+
+/** Whether a JWKS has this symmetric key under its kid. */
+export function isPublished({ kid, jwk }: SigningKey, jwks: string): boolean {
+  const { keys } = JSON.parse(jwks) as { readonly keys: readonly JWK[] };
+  return keys.some((key) => key.kid === kid && key.kty === "oct" && key.k === jwk.k);
 }
 
 /** The part of a key for a JWKS. A symmetric key is published whole: Envoy accepts HS* keys from a JWKS too. */
@@ -50,11 +70,12 @@ export function privatePartsOf({ jwk }: SigningKey): string[] {
 export async function makeKeys(issuer: Issuer): Promise<SigningKey[]> {
   let rsa: Promise<JWK> | undefined;
   return await Promise.all(
-    issuer.keys.map(async ({ kid, alg, privateKey }) => {
+    issuer.keys.map(async ({ kid, alg, privateKey, bits }) => {
       if (privateKey !== undefined) {
         const pem = await readFile(join(issuer.folder, privateKey), "utf8");
         return { kid, alg, jwk: createPrivateKey(pem).export({ format: "jwk" }) };
       }
+      if (bits !== undefined) return { kid, alg, bits, jwk: await generateShortRsa(bits) };
       const jwk = /^[RP]S/.test(alg) ? (rsa ??= generateKey(alg)) : generateKey(alg);
       return { kid, alg, jwk: await jwk };
     }),

@@ -1,6 +1,6 @@
 /** Makes compact JWTs (RFC 7515 section 7.1) with jose, and changes them. */
 
-import type { webcrypto } from "node:crypto";
+import { createHmac, type webcrypto } from "node:crypto";
 import { CompactSign, importJWK } from "jose";
 import type { SigningKey } from "./keys.ts";
 import type { Algorithm } from "../model/token.ts";
@@ -15,13 +15,11 @@ export function makeHeader(
   return Object.fromEntries(Object.entries({ alg, kid, typ: "JWT", ...more }).filter(([, value]) => value !== null));
 }
 
-/** A token with any header, signed over these bytes with the key's own algorithm. */
-export async function signWithHeader(
-  claims: Claims,
-  key: SigningKey,
-  header: Record<string, unknown>,
-): Promise<string> {
-  const data = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+/** A token with any header and any payload, as fields or as bytes, signed over these bytes with the key's own algorithm. */
+export async function signParts(header: Claims | Buffer, payload: Claims | Buffer, key: SigningKey): Promise<string> {
+  const data = [header, payload]
+    .map((part) => (Buffer.isBuffer(part) ? part : Buffer.from(JSON.stringify(part))).toString("base64url"))
+    .join(".");
   return `${data}.${await signBytes(data, key)}`;
 }
 
@@ -37,9 +35,7 @@ export async function sign(claims: Claims, { kid, alg, jwk }: SigningKey): Promi
  * verifier that looks only at the key accepts it.
  */
 export async function signUnderOtherName(claims: Claims, key: SigningKey, named: Algorithm): Promise<string> {
-  const header = Buffer.from(JSON.stringify({ alg: named, kid: key.kid, typ: "JWT" })).toString("base64url");
-  const payload = Buffer.from(JSON.stringify(claims)).toString("base64url");
-  return `${header}.${payload}.${await signBytes(`${header}.${payload}`, key)}`;
+  return await signParts({ alg: named, kid: key.kid, typ: "JWT" }, claims, key);
 }
 
 /** The token with the bits of a middle byte of its signature flipped: the last characters may be padding bits. */
@@ -51,14 +47,18 @@ export function breakSignature(compact: string): string {
   return compact.slice(0, end) + signature.toString("base64url");
 }
 
-/** Signs any bytes with WebCrypto (base64url): jose signs only with the algorithm that the header names. */
+/** Signs any bytes (base64url) with the platform's own functions: jose signs only with the algorithm that the header names. */
 export async function signBytes(text: string, { alg, jwk }: SigningKey): Promise<string> {
+  // WebCrypto has no HMAC with an empty key.
+  if (jwk.kty === "oct")
+    return createHmac(`sha${alg.slice(2)}`, Buffer.from(jwk.k ?? "", "base64url"))
+      .update(text)
+      .digest("base64url");
   const hash = `SHA-${alg.slice(2)}`;
   const algorithms = {
     RS: { name: "RSASSA-PKCS1-v1_5", hash },
     PS: { name: "RSA-PSS", hash, saltLength: Number(alg.slice(2)) / 8 },
     ES: { name: "ECDSA", hash, namedCurve: jwk.crv ?? "" },
-    HS: { name: "HMAC", hash },
     Ed: { name: "Ed25519" },
   };
   const algorithm = algorithms[alg.slice(0, 2) as keyof typeof algorithms];

@@ -21,7 +21,7 @@ export interface Findings {
 /** @param now seconds since 1970 */
 export function verifyToken(compact: string, jwks: string, issuer: string, now: number): Findings {
   const parts = compact.split(".");
-  const [header, claims] = parts.slice(0, 2).map(parseObject);
+  const [header, claims] = parts.slice(0, 2).map((part) => parseObject(Buffer.from(part, "base64url")));
   if (parts.length !== 3 || !/^[\w.-]*$/.test(compact) || header === undefined || claims === undefined)
     return { wellFormed: false, signed: false, issued: false, inTime: false };
   const { keys } = JSON.parse(jwks) as { keys: (JsonWebKey & { kid?: string; alg?: string })[] };
@@ -65,9 +65,10 @@ export function verifySignature(alg: string, key: JsonWebKey, data: string, sign
   }
 }
 
-function parseObject(part: string): Record<string, unknown> | undefined {
+/** A JSON object; nothing if the bytes are not one. */
+export function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
+    const value: unknown = JSON.parse(bytes.toString());
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;

@@ -79,7 +79,7 @@ function actIn(session: Session, wanted: Phase, act: () => Promise<void>): Sessi
     },
     curl: async (where, config) => {
       // A request's User-Agent ends with its round; 0 is thrown away.
-      const round = /"User-Agent: meshproof\/[^"]*\/(\d+)"/.exec(config)?.[1];
+      const round = /"User-Agent: meshproof\/[^"]*\/(\d+)"/.exec(config.toString())?.[1];
       if (round === "0") await reach("flush");
       if (round === "2") await reach("rounds");
       return await session.curl(where, config);
