@@ -21,6 +21,7 @@ import { EXTENSION, PROJECT, SCENARIOS } from "./context.ts";
 export { expect, test } from "../harness/mesh-test/fixtures.ts";
 export type { DenialOptions, MeshFixtures, MeshMatchers } from "../harness/mesh-test/fixtures.ts";
 export type { Mesh, MeshSource } from "../harness/mesh-test/mesh-test.ts";
+export type { ClientTls, NoAnswer } from "../harness/model/scenario.ts";
 export type {
   Client,
   ClientName,

@@ -11,7 +11,7 @@ import type { Cluster } from "./cluster.ts";
 import { test as ground } from "../run/fixtures.ts";
 import { groundOf } from "./test-id.ts";
 import { readSettings } from "../run/settings.ts";
-import type { Expectation } from "../model/scenario.ts";
+import type { Expectation, NoAnswer } from "../model/scenario.ts";
 import { failureOf } from "./messages.ts";
 import { openMeshTest, type Judged, type Mesh, type MeshTest } from "./mesh-test.ts";
 import { clientOf, createTokens, type Client, type ClientName, type MeshRequest, type Tokens } from "./requests.ts";
@@ -94,6 +94,11 @@ export interface MeshMatchers<R> {
   toBeDeniedByAuthentication(options?: DenialOptions): Promise<R>;
   /** An AuthorizationPolicy denies it; `policy` is the name of the one whose rule matches. Needs a witness. */
   toBeDeniedByAuthorization(options?: DenialOptions & { readonly policy?: string }): Promise<R>;
+  /**
+   * The client gets no answer: the connection is closed or reset, TLS is refused (which needs a request with `tls`), or the name does not
+   * resolve. Needs a witness.
+   */
+  toGetNoAnswer(noAnswer: NoAnswer, options?: Pick<DenialOptions, "witness">): Promise<R>;
   /** The request reaches a workload that echoes it (httpbin's `/headers`, `/anything`), with these headers and this path. */
   toHaveReceived(received: NonNullable<Expectation["received"]>): Promise<R>;
 }
@@ -143,6 +148,14 @@ const withMatchers = base.extend({
   ) {
     const more = { ...(body !== undefined && { body }), ...(policy !== undefined && { policy }) };
     return matched(this, request, { status, by: "authorization", ...more }, witness);
+  },
+  toGetNoAnswer(
+    this: { isNot: boolean },
+    request: MeshRequest,
+    noAnswer: NoAnswer,
+    { witness }: Pick<DenialOptions, "witness"> = {},
+  ) {
+    return matched(this, request, { status: 0, by: "nobody", noAnswer }, witness);
   },
   toHaveReceived(this: { isNot: boolean }, request: MeshRequest, received: NonNullable<Expectation["received"]>) {
     return matched(this, request, { status: 200, by: "workload", received });

@@ -19,7 +19,7 @@ import { issuersDirsOf } from "../scenario/brought.ts";
 import { invalidScenarios, parseManifest } from "../scenario/index.ts";
 import { readIssuers } from "../tokens/issuer.ts";
 import { statusOfScenario } from "../verdict/index.ts";
-import { sentences } from "../../reports/words.ts";
+import { describeSilence, sentences } from "../../reports/words.ts";
 import { changesOf, leave, removeLeft, type Applied } from "../run/changes.ts";
 import { openLookout } from "../run/restarts.ts";
 import { thrown } from "../run/scenario.ts";
@@ -240,6 +240,7 @@ function nameOf({ request: { method, path: asked, from, to }, tokens }: MeshRequ
   return `${method} ${asked} from ${from} to ${to} with ${variant || "no token"}`;
 }
 
-function describe({ status, by }: Expectation): string {
+function describe({ status, by, noAnswer }: Expectation): string {
+  if (by === "nobody") return `gets ${describeSilence(noAnswer)}`;
   return by === "workload" ? `is answered ${status}` : `is denied by ${by}`;
 }

@@ -1,7 +1,7 @@
 /** What a test sends: a client's requests and their tokens, described and not yet sent. */
 
 import type { TokenSpec, TokenVariant } from "../model/token.ts";
-import type { Protocol, RequestSpec } from "../model/scenario.ts";
+import type { ClientTls, Protocol, RequestSpec } from "../model/scenario.ts";
 
 /** A token that is made when it is sent, so that its times count from then. Made by {@link Tokens}. */
 export interface MeshToken {
@@ -30,6 +30,12 @@ export interface RequestOptions {
   /** More headers; a list sends the header once per value. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly protocol?: Protocol;
+  /** The waypoint that a request to a gateway must pass, `waypoint/<name>`. */
+  readonly through?: string;
+  /** The name that the client resolves and connects to, in the place of the full name of the Service. */
+  readonly host?: string;
+  /** The client speaks TLS 1.2 whatever the target is, with a server name (SNI) if one is given. */
+  readonly tls?: ClientTls;
 }
 
 /** A request that an expectation sends, in rounds, until its answers are final. */
@@ -57,11 +63,11 @@ export interface Client {
 export type ClientName = "sleep" | "neighbour" | "outside";
 
 export function clientOf(from: ClientName): Client {
-  const request: Client["request"] = (method, to, path, { token = [], headers = {}, protocol } = {}) => ({
+  const request: Client["request"] = (method, to, path, { token = [], headers = {}, ...more } = {}) => ({
     request: {
       ...{ from, to, method, path },
       headers: Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one) => [name, one] as const)),
-      ...(protocol && { protocol }),
+      ...more,
     },
     tokens: [token].flat(),
   });

@@ -11,6 +11,29 @@ import { installPackage, type Installed } from "./package.fixture.ts";
 /** ` ```sh ` runs, ` ```text ` is what the commands before it have printed, ` ```yaml FILE ` is a file. */
 const BLOCK = /^```(\w+)(?: (\S+))?\n([\s\S]*?)^```$/gm;
 
+/** A green test and a red one. */
+const NO_ANSWER = `
+import { expect, test } from "meshproof/test";
+
+test("a client that speaks TLS to a sidecar is refused", async ({ mesh, client }) => {
+  await mesh.apply(\`
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: strict, namespace: "\\\${ns}" }
+spec: { mtls: { mode: STRICT } }
+\`);
+  await expect(client("sleep").get("orders", "/orders/7")).toBeAllowed();
+  await expect(client("outside").get("orders", "/orders/7", { tls: true })).toGetNoAnswer("tls-refused");
+  await expect(client("outside").get("orders", "/orders/7", { host: "nowhere.invalid" })).toGetNoAnswer("dns");
+});
+
+test("a name that does not resolve is not a refusal", async ({ client }) => {
+  await expect(client("sleep").get("orders", "/orders/7")).toBeAllowed();
+  const request = client("outside").get("orders", "/orders/7", { tls: true, host: "nowhere.invalid" });
+  await expect(request).toGetNoAnswer("tls-refused");
+});
+`;
+
 describe("docs/your-own-policies.md", () => {
   let installed: Installed;
   before(async () => {
@@ -56,5 +79,13 @@ describe("docs/your-own-policies.md", () => {
         ["orders", "deploy/orders.yaml", 28, ["namespace"]],
       ],
     );
+  });
+
+  it("has matchers of what comes in the place of an answer", async () => {
+    await writeFile(path.join(installed.user, "mesh-tests/no-answer.spec.ts"), NO_ANSWER);
+    const { exitCode, all } = await installed.run(["npx", "playwright", "test", "no-answer"]);
+    assert.equal(exitCode, 1, all);
+    assert.match(all, /1 passed/);
+    assert.match(all, /expected the TLS handshake refused, got a name that does not resolve/);
   });
 });
