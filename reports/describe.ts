@@ -92,7 +92,7 @@ export function describeAnswerer(check: CheckResult, by: string): string {
 export function describeRequest(check: CheckResult): string {
   const { method, from } = check.request;
   const token = check.request.tokens.length === 0 ? "" : "token ";
-  return `${method} ${pathOf(check.request.url)} from ${from} to ${nameWay(check.request)}, ${token}${describeTokens(check.request.tokens)}`;
+  return `${method} ${targetOf(check.request)} from ${from} to ${nameWay(check.request)}, ${token}${describeTokens(check.request.tokens)}`;
 }
 
 /** Only the names of the tokens: `forged`. */
@@ -100,9 +100,15 @@ export function nameTokens({ request: { tokens } }: CheckResult): string {
   return tokens.map(({ name }) => name).join(" and ") || "no token";
 }
 
-/** Path and query as sent. Not parsed as a URL, which would normalise odd paths that a scenario sends on purpose. */
-export function pathOf(url: string): string {
+/** The request target as sent. The URL is not parsed, which would normalise odd paths that a scenario sends on purpose. */
+export function targetOf({ url, requestTarget }: Pick<CheckResult["request"], "url" | "requestTarget">): string {
+  if (requestTarget !== undefined) return requestTarget;
   return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
+}
+
+/** Method and URL, with the request target where another one was sent. */
+export function describeLine({ method, url, requestTarget }: CheckResult["request"]): string {
+  return `${method} ${url}${requestTarget === undefined ? "" : ` (request target ${requestTarget})`}`;
 }
 
 /** The explanation of a check's request by the proxy's config. */

@@ -99,6 +99,7 @@ const check = z
       through: z.string().describe("The waypoint that it must pass, `waypoint/<name>`.").optional(),
       method: z.string(),
       url: z.string(),
+      requestTarget: z.string().describe("What was sent in the place of the URL's path and query.").optional(),
       tokens: z
         .array(z.strictObject({ name: z.string(), words: z.string() }))
         .describe("Its tokens by name, each in words; never the token."),

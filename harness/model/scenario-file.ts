@@ -95,6 +95,11 @@ const request = {
     /^\/(?!.*\\x0[0aAdD])[^\s\u0000-\u001f\u007f]*$/u,
     "Raw path and query, sent as written; `\\xHH` is the byte HH, but not 00, 0a or 0d.",
   ),
+  requestTarget: form(
+    "*, or a URL that begins with http:// or https:// and has no blanks",
+    /^(?:\*|https?:\/\/[^\s\u0000-\u001f\u007f]+)$/u,
+    "The request target (RFC 9112 section 3.2) that is sent in the place of path and query: `*`, or an absolute URL, with a host of its own. Only in HTTP/1.",
+  ).optional(),
   headers: z
     .record(headerName, z.union([sentHeaderValue, z.array(sentHeaderValue).min(1)]))
     .describe(
@@ -119,6 +124,9 @@ const request = {
     .optional(),
 };
 
+/** What all rows of a matrix may have in common. */
+const { requestTarget: _, ...ofAll } = request;
+
 const tokenName = form(
   "the name of a token, several joined by +, or none",
   /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\+[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/u,
@@ -135,7 +143,7 @@ const matrix = z
         "Rows are token names and columns are variants of the row's token; without it rows are requests and columns token names.",
       )
       .optional(),
-    ...request,
+    ...ofAll,
     path: request.path.optional(),
     columns: distinct(z.array(tokenName).min(1)).describe(
       "Token names (`none` sends no token), or with `vary: tokens` variants.",
@@ -256,6 +264,7 @@ const spec = z
           .strictObject({
             path: request.path,
             method: request.method,
+            requestTarget: request.requestTarget,
             headers: request.headers,
             protocol: request.protocol,
             host: request.host,

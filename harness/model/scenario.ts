@@ -76,6 +76,8 @@ export interface RequestSpec {
   readonly method: string;
   /** Raw path and query, sent as written. */
   readonly path: string;
+  /** The request target (RFC 9112 section 3.2) that is sent in the place of path and query. */
+  readonly requestTarget?: string;
   /** More headers, in order; repeated names are sent repeatedly. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: Protocol;

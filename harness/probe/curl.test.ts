@@ -127,6 +127,23 @@ describe("a round through a real curl", () => {
     assert.deepEqual(values("X-Quote"), [`a "b" \\c`]);
   });
 
+  it("sends another request target in the place of the path", async () => {
+    seen.length = 0;
+    const requestTarget = "http://other.example/b?c";
+    await run([
+      { ...get("/a"), requestTarget },
+      { ...get("/a"), method: "OPTIONS", requestTarget: "*" },
+    ]);
+    assert.deepEqual(
+      seen.map(({ url }) => url),
+      [requestTarget, "*"],
+    );
+    assert.match(
+      curlLine({ namespace: "a", workload: "b", container: "c" }, { ...get("/a"), requestTarget }),
+      / --request-target '?http:\/\/other\.example\/b\?c'? /,
+    );
+  });
+
   it("sends a byte for each \\xHH in a path or a header", async () => {
     let sent = Buffer.alloc(0);
     const raw = createTcpServer((socket) => {

@@ -10,6 +10,8 @@ import { fillBytes, hasBytes, toBytes } from "./bytes.ts";
 export interface WireRequest {
   readonly method: string;
   readonly url: string;
+  /** What is sent in the place of the URL's path and query. */
+  readonly requestTarget?: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly protocol?: "http/1.0" | "http/1.1" | "h2c";
   /** `host:port` to connect to instead of the URL's. */
@@ -46,6 +48,11 @@ const PROTOCOL_OPTION = { "http/1.0": "http1.0", "http/1.1": "http1.1", h2c: "ht
 /** curl removes a fragment and may change other bytes: such paths are sent with `request-target`. */
 function isPlain(url: string): boolean {
   return /^[\w.~!$&'()*+,;=:@%/?-]*$/.test(url);
+}
+
+/** Where curl would send another one by itself. */
+function requestTargetOf({ url, requestTarget }: WireRequest): string | undefined {
+  return requestTarget ?? (isPlain(url) ? undefined : targetOf(url));
 }
 
 /** curl refuses an URL with some bytes, even where `request-target` replaces its path. */
@@ -96,7 +103,9 @@ export function writeRound(requests: readonly WireRequest[], options: RoundOptio
         "silent",
         "include",
         PROTOCOL_OPTION[request.protocol ?? "http/1.1"],
-        ...(isPlain(request.url) ? [] : [`request-target = ${quote(targetOf(request.url))}`]),
+        ...[requestTargetOf(request)].flatMap((target) =>
+          target === undefined ? [] : [`request-target = ${quote(target)}`],
+        ),
         "path-as-is",
         "globoff",
         `noproxy = "*"`,
@@ -236,7 +245,8 @@ export function curlLine(
   if (request.connectTo !== undefined) words.push("--connect-to", `::${request.connectTo}`);
   if (request.url.startsWith("https:")) words.push("--insecure");
   if (request.maxTls !== undefined) words.push("--tls-max", request.maxTls);
-  if (!isPlain(request.url)) words.push("--request-target", quoteWith(tokens, targetOf(request.url)));
+  const target = requestTargetOf(request);
+  if (target !== undefined) words.push("--request-target", quoteWith(tokens, target));
   for (const [name, value] of request.headers)
     words.push("-H", quoteWith(tokens, value === "" ? `${name};` : `${name}: ${value}`));
   words.push(quoteWith(tokens, withoutBytes(request.url)));

@@ -180,7 +180,7 @@ export function sentOn(asked: OracleRequest, gateway: Proxy, proxy: Proxy, trust
   };
 }
 
-function partsOf({ url, headers }: WireRequest): {
+function partsOf({ url, requestTarget, headers }: WireRequest): {
   readonly authority: string;
   readonly path: string;
   readonly host: string;
@@ -189,7 +189,7 @@ function partsOf({ url, headers }: WireRequest): {
   const [, authority = "", path = "/"] = /^https?:\/\/([^/?#]*)(.*)$/s.exec(url) ?? [];
   const filled = headers.map(([name, value]) => [name, fillBytes(value)] as const);
   const host = filled.find(([name]) => name.toLowerCase() === "host")?.[1] ?? authority;
-  return { authority, path: fillBytes(path), host, headers: filled };
+  return { authority, path: fillBytes(requestTarget ?? path), host, headers: filled };
 }
 
 /** The request as a client's proxy sends it by HBONE: ztunnel, or what plays it, reads no HTTP. */

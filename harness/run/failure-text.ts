@@ -4,6 +4,7 @@ import { isCheck, type ItemResult } from "../model/items.ts";
 import type { CheckResult } from "../model/result.ts";
 import { nameWay } from "../model/target.ts";
 import { visible } from "../safe/visible.ts";
+import { describeLine } from "../../reports/describe.ts";
 import { describeHeadline, formatExplanation } from "../../reports/explanation.ts";
 import { describeTokens } from "../../reports/words.ts";
 
@@ -32,7 +33,7 @@ export function describeExchange(check: CheckResult, redact: Redact): string {
   const answer = got.error === undefined ? `${got.status} from ${got.by}` : `no answer: ${got.error}`;
   const text = [
     ...[
-      `${request.method} ${request.url}`,
+      describeLine(request),
       `from ${request.from} to ${nameWay(request)} with ${describeTokens(request.tokens)}`,
       curl,
       "",

@@ -107,11 +107,12 @@ export function named(request: WireRequest, userAgent: string): WireRequest {
 }
 
 function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly PlacedToken[]): WireRequest {
-  const { method, path, protocol, host, tls } = request;
+  const { method, path, requestTarget, protocol, host, tls } = request;
   const query = tokens.flatMap(({ token, places }) =>
     places.flatMap((at) => ("query" in at ? [`${at.query}=${token.compact}`] : [])),
   );
-  const joined = query.length === 0 ? path : `${path}${path.includes("?") ? "&" : "?"}${query.join("&")}`;
+  const join = (target: string): string =>
+    query.length === 0 ? target : `${target}${target.includes("?") ? "&" : "?"}${query.join("&")}`;
   const carried = tokens.flatMap(({ token, places }) =>
     places.flatMap((at): (readonly [string, string])[] => {
       if ("header" in at) return [[at.header, `${at.prefix ?? ""}${token.compact}${at.suffix ?? ""}`]];
@@ -121,7 +122,8 @@ function requestOf({ request }: RequestOfCheck, target: Target, tokens: readonly
   const { url, connectTo } = reachedBy(target, host, tls);
   return {
     method,
-    url: url + joined,
+    url: url + join(path),
+    ...(requestTarget !== undefined && { requestTarget: join(requestTarget) }),
     headers: [...carried, ...request.headers],
     ...(protocol && { protocol }),
     ...(tls !== undefined && { maxTls: "1.2" }),

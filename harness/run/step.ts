@@ -226,7 +226,9 @@ function toResult(
     position: spec.position,
     request: {
       ...{ from, to, ...(through !== undefined && { through }), method },
-      ...{ url: tokens.redact(request.url), tokens: sent },
+      url: tokens.redact(request.url),
+      ...(request.requestTarget !== undefined && { requestTarget: tokens.redact(request.requestTarget) }),
+      tokens: sent,
     },
     expected: spec.expect,
     // A workload may echo the token: no signature may get into a report, not even a piece of one.

@@ -63,7 +63,9 @@ export function expandChecks(
     const { body, jsonKey } = demands;
     if (by === "nobody" && Object.keys(demands).length > 0)
       report(at, `with ${noAnswer} there is no answer to compare`, `leave out what is beside status: ${noAnswer}`);
-    const { tls } = check.request;
+    const { tls, requestTarget, protocol } = check.request;
+    if (requestTarget !== undefined && protocol === "h2c")
+      report(at, "HTTP/2 has no request target", "leave out requestTarget, or protocol");
     if (noAnswer === "tls-refused" && tls === undefined)
       report(at, "tls-refused needs a request that speaks TLS", "add tls: true to the request");
     if (textOf(statusOf(at)) === "allowed" && by !== "workload")
@@ -200,6 +202,7 @@ function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpe
   return {
     ...base,
     ...(valueOf(named, "method") !== undefined && { method: own.method }),
+    ...(own.requestTarget !== undefined && { requestTarget: own.requestTarget }),
     ...(own.protocol !== undefined && { protocol: own.protocol }),
     ...(own.host !== undefined && { host: own.host }),
     ...(own.tls !== undefined && { tls: own.tls }),
@@ -210,6 +213,7 @@ function readRow(matrix: Node, key: string, named: Node | undefined): RequestSpe
 function readRequest(node: Node, path: string): RequestSpec {
   const protocol = valueOf(node, "protocol");
   const through = valueOf(node, "through");
+  const target = valueOf(node, "requestTarget");
   const host = valueOf(node, "host");
   const tls = valueOf(node, "tls");
   const serverName = valueOf(tls, "serverName");
@@ -219,6 +223,7 @@ function readRequest(node: Node, path: string): RequestSpec {
     ...(through !== undefined && { through: textOf(through) }),
     method: textOf(valueOf(node, "method")) || "GET",
     path,
+    ...(target !== undefined && { requestTarget: textOf(target) }),
     headers: entriesOf(valueOf(node, "headers")).flatMap(({ key, value }) =>
       kindOf(value) === "list"
         ? itemsOf(value).map((item) => [key, textOf(item)] as const)

@@ -12,6 +12,7 @@ import {
   describeExpectedAdmission,
   describeExpectedAsker,
   describeGot,
+  describeLine,
   describeSeenAskers,
   describeWhy,
   nameStatus,
@@ -46,7 +47,7 @@ export function renderCheck(check: CheckResult, view: CheckView): Html {
         why !== undefined && entry("why", html`<span class="reason" data-find>${why}</span>`),
         entry(
           "request",
-          html`<code>${check.request.method} ${check.request.url}</code>
+          html`<code>${describeLine(check.request)}</code>
             <span class="aside">from ${check.request.from} to ${nameWay(check.request)}</span>`,
         ),
         entry("token", html`${describeTokens(check.request.tokens)}`),

@@ -9,7 +9,7 @@ import {
   nameExpectedStatus,
   nameStatus,
   nameTokens,
-  pathOf,
+  targetOf,
 } from "../describe.ts";
 import { describeTokens } from "../words.ts";
 import { html, type Html } from "./escape.ts";
@@ -73,7 +73,7 @@ export function renderList(cells: readonly CellView[]): Html {
                 <th scope="row" data-find>${cell.check.name}</th>
                 <td class="request">
                   ${cell.check.request.from} → ${nameWay(cell.check.request)}
-                  <code>${pathOf(cell.check.request.url)}</code>, ${nameTokens(cell.check)}
+                  <code>${targetOf(cell.check.request)}</code>, ${nameTokens(cell.check)}
                 </td>
                 ${renderCell(cell)}
               </tr> `,
@@ -134,7 +134,7 @@ function renderCaption(title: string, cells: readonly CellView[]): Html {
 /** `outside → ingress`, if it is the same for all cells; with the path, unless the rows are paths. */
 function renderRoute(matrix: MatrixSpec, cells: readonly CellView[]): Html {
   const routes = new Set(cells.map(({ check: { request } }) => `${request.from} → ${nameWay(request)}`));
-  const [path, ...others] = new Set(cells.map(({ check: { request } }) => pathOf(request.url)));
+  const [path, ...others] = new Set(cells.map(({ check: { request } }) => targetOf(request)));
   const [route] = routes;
   if (route === undefined || routes.size > 1) return html``;
   const told = path === undefined || others.length > 0 || matrix.rows.includes(path);
