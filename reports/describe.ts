@@ -106,11 +106,6 @@ export function targetOf({ url, requestTarget }: Pick<CheckResult["request"], "u
   return url.replace(/^[a-z]+:\/\/[^/?#]*/i, "") || "/";
 }
 
-/** Method and URL, with the request target where another one was sent. */
-export function describeLine({ method, url, requestTarget }: CheckResult["request"]): string {
-  return `${method} ${url}${requestTarget === undefined ? "" : ` (request target ${requestTarget})`}`;
-}
-
 /** The explanation of a check's request by the proxy's config. */
 export function describeConfig(check: CheckResult, explanation: Explanation): string {
   return formatExplanation(explanation, seenIn(check));

@@ -325,6 +325,11 @@ function describeAnswer(
   return `${grpc === undefined ? status : `the gRPC status ${grpc}`} from ${nameAnswerer(by, to)}`;
 }
 
+/** Method and URL, with the request target where another one was sent. */
+export function describeLine({ method, url, requestTarget }: CheckResult["request"]): string {
+  return `${method} ${url}${requestTarget === undefined ? "" : ` (request target ${requestTarget})`}`;
+}
+
 /** What came in the place of an answer. */
 export function describeSilence(noAnswer?: NoAnswer): string {
   switch (noAnswer) {

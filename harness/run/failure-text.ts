@@ -4,9 +4,8 @@ import { isCheck, type ItemResult } from "../model/items.ts";
 import type { CheckResult } from "../model/result.ts";
 import { nameWay } from "../model/target.ts";
 import { visible } from "../safe/visible.ts";
-import { describeLine } from "../../reports/describe.ts";
 import { describeHeadline, formatExplanation } from "../../reports/explanation.ts";
-import { describeTokens } from "../../reports/words.ts";
+import { describeLine, describeTokens } from "../../reports/words.ts";
 
 /** Takes out what must not be written. */
 export type Redact = (text: string) => string;

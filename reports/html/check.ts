@@ -12,14 +12,13 @@ import {
   describeExpectedAdmission,
   describeExpectedAsker,
   describeGot,
-  describeLine,
   describeSeenAskers,
   describeWhy,
   nameStatus,
 } from "../describe.ts";
 import { html, lines, type Html } from "./escape.ts";
 import { copyable, mark } from "./marks.ts";
-import { describeSilence, describeTokens } from "../words.ts";
+import { describeLine, describeSilence, describeTokens } from "../words.ts";
 
 /** How a check is shown: differing checks are open, agreeing ones are shown when their cell is chosen. */
 export interface CheckView {
