@@ -30,6 +30,15 @@ describe("compileRegex", () => {
       assert.ok("unknown" in regex && regex.unknown.kind === "regex", source);
     }
   });
+
+  it("matches no byte that is not part of UTF-8", () => {
+    for (const source of [".+", "[^b]*", "(?s).*"]) {
+      const regex = compileRegex(source);
+      assert.ok("matches" in regex);
+      assert.equal(regex.matches("aÿ😀"), true, source);
+      assert.equal(regex.matches("a\udcff"), false, source);
+    }
+  });
 });
 
 describe("templateRegex", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { escapeNotation, fillBytes, hasBytes, toBytes } from "./bytes.ts";
+import { escapeNotation, fillBytes, hasBytes, showBytes, toBytes } from "./bytes.ts";
 
 test("bytes that are UTF-8 become text, and each other one a lone surrogate", () => {
   assert.equal(fillBytes(String.raw`a\x41\xc3\xbfb`), "aAÿb");
@@ -22,4 +22,9 @@ test("text that only looks like the notation can be written", () => {
   assert.ok(hasBytes(text));
   assert.equal(fillBytes(escapeNotation(text)), text);
   assert.equal(escapeNotation("plain"), "plain");
+});
+
+test("bytes are shown as they are written, and other text as it is", () => {
+  assert.equal(showBytes(fillBytes(String.raw`a\xff\xc3\xbf`)), String.raw`a\xffÿ`);
+  assert.equal(showBytes("😀"), "😀");
 });

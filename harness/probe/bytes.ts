@@ -24,6 +24,11 @@ export function fillBytes(text: string): string {
   return fromBytes(Buffer.concat(parts));
 }
 
+/** Text in memory for people and reports: what is not UTF-8 is written as in a scenario. */
+export function showBytes(text: string): string {
+  return text.replace(LONE, (lone) => `\\x${(lone.charCodeAt(0) & 0xff).toString(16)}`);
+}
+
 /** Text in memory as bytes. */
 export function toBytes(text: string): Buffer {
   const parts: Buffer[] = [];

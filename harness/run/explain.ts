@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { inLanes } from "../lanes.ts";
 import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "../oracle/index.ts";
 import { clusterOf } from "../oracle/listeners.ts";
-import { fillBytes } from "../probe/bytes.ts";
+import { fillBytes, showBytes } from "../probe/bytes.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation, Judge } from "../model/explanation.ts";
 import { identityOf } from "../model/identity.ts";
@@ -52,7 +52,7 @@ export async function explain(
   };
   return await inLanes(answers, async (answer) => {
     const found = await explainOne(answer, judge);
-    return found && mapTexts(found, (text) => mesh.tokens.redact(text));
+    return found && mapTexts(found, (text) => showBytes(mesh.tokens.redact(text)));
   });
 }
 
