@@ -33,10 +33,8 @@ describe("compileRegex", () => {
 
   it("matches no byte that is not part of UTF-8", () => {
     for (const source of [".+", "[^b]*", "(?s).*"]) {
-      const regex = compileRegex(source);
-      assert.ok("matches" in regex);
-      assert.equal(regex.matches("aÿ😀"), true, source);
-      assert.equal(regex.matches("a\udcff"), false, source);
+      assert.ok(matches(source, "aÿ😀"), source);
+      assert.ok(!matches(source, "a\udcff"), source);
     }
   });
 });
