@@ -320,11 +320,10 @@ export function readRequest(text: string, headerLines: readonly string[]): Ticke
   if (!safe.startsWith(before))
     differences.push({ kind: "placeholder", part: "a token in the path", decides: "unknown" });
   return {
-    method: method.toUpperCase(),
+    ...{ method: method.toUpperCase(), path: escapeNotation(safe) },
     scheme: scheme?.toLowerCase() === "https" ? "https" : "http",
     ...(scheme?.toLowerCase() === "tcp" && { raw: true }),
     ...(scheme?.toLowerCase() === "grpc" && { protocol: "h2c" }),
-    path: escapeNotation(safe),
     ...(bare === undefined ? {} : { authority: bare }),
     ...(variable && { variable }),
     ...(host === undefined || host === bare ? {} : { host }),
