@@ -5,6 +5,7 @@ import { isSeq, type Document } from "yaml";
 import type { Finding } from "../harness/model/finding.ts";
 import type { ScenarioResult } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
+import { ROOT_NAMESPACE } from "../harness/model/cluster.ts";
 import { parseSource } from "../harness/scenario/source.ts";
 
 export interface Mutant {
@@ -65,10 +66,49 @@ const OTHER_ISSUER: Change = {
   },
 };
 
-const CHANGES: Readonly<Record<string, readonly Change[]>> = {
-  RequestAuthentication: [DROP, RETARGET, OTHER_ISSUER],
-  AuthorizationPolicy: [DROP, RETARGET, INVERT],
+/** It holds at every sidecar and gateway of the mesh. */
+const HOLD: Change = {
+  verb: "make hold everywhere",
+  apply(document) {
+    document.setIn(["metadata", "namespace"], ROOT_NAMESPACE);
+    for (const field of ["selector", "targetRef", "targetRefs"]) document.deleteIn(["spec", field]);
+    return true;
+  },
 };
+
+const DRY_RUN = ["metadata", "annotations", "istio.io/dry-run"];
+
+const ENFORCE: Change = {
+  verb: "enforce",
+  apply(document) {
+    if (document.hasIn(DRY_RUN)) document.deleteIn(DRY_RUN);
+    if (document.getIn(["spec", "action"]) === "AUDIT") document.setIn(["spec", "action"], "DENY");
+    return true;
+  },
+};
+
+/** What must change an answer, of a policy that a scenario has in these steps. */
+function changesOf(policy: Document, steps: Scenario["steps"]): readonly Change[] {
+  const kind = String(policy.get("kind"));
+  if (kind !== "RequestAuthentication" && kind !== "AuthorizationPolicy") return [];
+  // It decides nothing, in whatever way it is changed: it must be seen when it does.
+  if (steps.every(({ inForce }) => inForce === "nowhere")) return [HOLD];
+  if (policy.hasIn(DRY_RUN) || policy.getIn(["spec", "action"]) === "AUDIT") return [RETARGET, ENFORCE];
+  if (kind === "AuthorizationPolicy") return [DROP, RETARGET, INVERT];
+  // Proxies reject its keys, whoever its issuer is.
+  const isRejected = steps.every(({ inForce }) => inForce === "rejected");
+  return [DROP, RETARGET, ...(isRejected ? [] : [OTHER_ISSUER])];
+}
+
+/** The steps in which the objects of a file are in the mesh. */
+function stepsWith({ steps }: Scenario, file: string): Scenario["steps"] {
+  let isThere = false;
+  return steps.filter(({ apply, delete: deleted }) => {
+    if (deleted.some((one) => one.file === file)) isThere = false;
+    if (apply.some((one) => one.file === file)) isThere = true;
+    return isThere;
+  });
+}
 
 /** Every single change of every policy that a scenario applies. */
 export function mutantsOf(scenario: Scenario): Mutant[] {
@@ -77,7 +117,8 @@ export function mutantsOf(scenario: Scenario): Mutant[] {
     parseSource(text, file).documents.flatMap((original, index, originals) => {
       const kind = String(original.get("kind"));
       const name = String(original.getIn(["metadata", "name"]));
-      return (CHANGES[kind] ?? []).flatMap((change): Mutant[] => {
+      const steps = stepsWith(scenario, file);
+      return changesOf(original, steps).flatMap((change): Mutant[] => {
         const documents = originals.map((each) => each.clone());
         const document = documents[index];
         if (!document || !change.apply(document)) return [];

@@ -1,8 +1,8 @@
 /**
- * `npm run mutate -- [names, --tag …]`: proves that scenarios do not pass by luck. Each policy of each scenario is
- * removed, given another target, and inverted (or given another issuer), one at a time, and at least one check must then fail. Prints
- * how many mutants of all were found, and those that were not; exit code 1 if one of these has no reason in tools/survivors.yaml, or
- * one that has a reason was found.
+ * `npm run mutate -- [names, --tag …]`: proves that scenarios do not pass by luck. Each policy of each scenario is removed, given
+ * another target, and inverted (or given another issuer), one at a time; one that decides nothing is made to decide. At least one check
+ * must then fail, or the step must say that the policy holds elsewhere. Prints how many mutants of all were found, and those that were
+ * not; exit code 1 if one of these has no reason in tools/survivors.yaml, one that has a reason was found, or one could not be judged.
  *
  * Then faults of the mesh, or with one of these options that one alone: `--policies` (what the first paragraph says), `--cut-off` (istiod is cut off before each step that
  * changes something), `--debounce 4` (pushes come so many seconds late, several numbers by commas), `--no-logs` (no access log

@@ -21,12 +21,21 @@ function serverOf(between: readonly string[]): { readonly mesh: KeyServerMesh; a
   };
 }
 
-async function judge(by: AskedSpec["by"], askers: readonly string[]) {
+/** @param named the jwksUris that the step applied; by default it applied nothing */
+async function judge(by: AskedSpec["by"], askers: readonly string[], named?: readonly string[]) {
   const { mesh, ask } = serverOf(askers);
   const step = { asked: [{ position, server: "nginx-proxy", by }], checks: [checkOf("/")] };
   const marks = await markServers(mesh, step);
   ask();
-  const [found] = await judgeAsked(mesh, step, marks);
+  const rules = named?.map((jwksUri) => ({ issuer: "a", jwksUri }));
+  const manifest = {
+    apiVersion: "v1",
+    kind: "RequestAuthentication",
+    metadata: { name: "a" },
+    spec: { jwtRules: rules },
+  };
+  const changes = named === undefined ? [] : [{ verb: "apply" as const, manifest }];
+  const [found] = await judgeAsked(mesh, step, marks, changes);
   return [found?.status, found?.got, found?.reason];
 }
 
@@ -46,6 +55,13 @@ describe("who asked for keys", () => {
     assert.deepEqual([status, got], ["failed", ["istiod", "proxy"]]);
     assert.equal(reason, "expected istiod to ask nginx-proxy for keys, its log shows istiod and proxy");
     assert.match(String((await judge("proxy", []))[2]), /its log shows nobody$/);
+  });
+
+  it("counts only for a URI that the step named, if the step applied anything", async () => {
+    assert.equal((await judge("proxy", [""], ["http://nginx-proxy.foo/jwks/new"]))[0], "passed");
+    assert.equal((await judge("proxy", [""], ["http://nginx-proxy.foo/jwks/new?a"]))[0], "failed");
+    assert.match(String((await judge("proxy", [""], []))[2]), /its log shows nobody$/);
+    assert.equal((await judge("nobody", [""], ["http://nginx-proxy.foo/jwks/other"]))[0], "failed");
   });
 
   it("is not known to a step without a check", async () => {

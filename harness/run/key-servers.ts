@@ -7,8 +7,9 @@ import { MeshproofError } from "../model/errors.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
 import { inLanes } from "../lanes.ts";
 import type { AskedResult } from "../model/result.ts";
-import type { AskedSpec, StepSpec } from "../model/scenario.ts";
+import type { StepSpec } from "../model/scenario.ts";
 import { explainedBy } from "../verdict/index.ts";
+import type { Change } from "./changes.ts";
 import type { Places } from "./places.ts";
 import { sendRound, type Curl } from "./round.ts";
 
@@ -37,10 +38,22 @@ export async function markServers(mesh: KeyServerMesh, step: Asking): Promise<Ma
   return marks;
 }
 
-/** @param marks of the step's beginning */
-export async function judgeAsked(mesh: KeyServerMesh, step: Asking, marks: Marks): Promise<AskedResult[]> {
+/**
+ * @param marks of the step's beginning
+ * @param changes what the step changed: if it applied anything, only the URIs that it named count for somebody who asks. A proxy asks
+ * again for those of an earlier step, too, with each of its workers.
+ */
+export async function judgeAsked(
+  mesh: KeyServerMesh,
+  step: Asking,
+  marks: Marks,
+  changes: readonly Pick<Change, "verb" | "manifest">[],
+): Promise<AskedResult[]> {
+  const named = urisOf(changes);
   return await inLanes(step.asked, async ({ position, server, by }): Promise<AskedResult> => {
-    const got = await askersSince(mesh, step, { position, server, by }, marks.get(server) ?? "");
+    const lines = await linesSince(mesh, step, server, marks.get(server) ?? "");
+    const counted = by === "nobody" || named === undefined ? lines : lines.filter(({ uri }) => named.has(uri));
+    const got = [...new Set(counted.map(askerOf))];
     const agrees = by === "nobody" ? got.length === 0 : got.length === 1 && got[0] === by;
     return {
       position,
@@ -92,8 +105,19 @@ interface LogLine {
   readonly user_agent: string;
 }
 
+/** The paths and queries of the jwksUris that a step applied; nothing if it applied nothing. */
+function urisOf(changes: readonly Pick<Change, "verb" | "manifest">[]): ReadonlySet<string> | undefined {
+  const applied = changes.filter(({ verb }) => verb === "apply");
+  if (applied.length === 0) return undefined;
+  const uris = applied.flatMap(({ manifest }) => {
+    const { jwtRules = [] } = (manifest["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: string }[] };
+    return jwtRules.flatMap(({ jwksUri }) => jwksUri ?? []);
+  });
+  return new Set(uris.map((uri) => uri.replace(/^https?:\/\/[^/?]*/, "")));
+}
+
 /** @param from the mark of the step's beginning */
-async function askersSince(mesh: KeyServerMesh, step: Asking, { server }: AskedSpec, from: string): Promise<string[]> {
+async function linesSince(mesh: KeyServerMesh, step: Asking, server: string, from: string): Promise<LogLine[]> {
   const to = await mark(mesh, server, step);
   const where = await mesh.server(server);
   let lines: LogLine[] = [];
@@ -110,7 +134,7 @@ async function askersSince(mesh: KeyServerMesh, step: Asking, { server }: AskedS
     lines.findIndex(({ uri }) => uri === from) + 1,
     lines.findIndex(({ uri }) => uri === to),
   );
-  return [...new Set(between.filter((line) => !line.user_agent.startsWith("meshproof/")).map(askerOf))];
+  return between.filter((line) => !line.user_agent.startsWith("meshproof/"));
 }
 
 /** istiod asks with Go's HTTP client; Envoy's JWKS fetcher sends no User-Agent of its own. */

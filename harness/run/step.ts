@@ -74,7 +74,7 @@ export async function runStep(
     result: toResult(session, check, outcomes[i] as CheckOutcome, objects),
   }));
   const results = await explainFailures(session, await judgeDemands(session.accessLog, judged));
-  const asked = await judgeAsked(session, step, marks);
+  const asked = await judgeAsked(session, step, marks, changes);
   const admission = await judgeAdmission(session, step, values);
   return {
     ...emptyResult(step),
