@@ -114,6 +114,11 @@ test("an error kills a mutant only if it says where its policies hold", () => {
   assert.equal(fate(nowhere), "killed");
   assert.equal(fate(slow), "undecided");
   assert.equal(fate(nowhere, slow), "undecided");
+  const keys = { kind: "other-keys", proxy, issuer: "corp", afterMs: 30_000 } as const;
+  const late = { status: "error", findings: [], steps: [{ findings: [keys] }] } as const;
+  assert.equal(fateOf(late), "undecided");
+  assert.equal(fateOf(late, { isPatient: true }), "killed");
+  assert.equal(fateOf({ ...late, steps: [{ findings: [keys, slow] }] }, { isPatient: true }), "undecided");
   assert.equal(fate(), "undecided");
   const crashed = { kind: "error", error: { message: "socket hang up" } } as const;
   assert.equal(fateOf({ status: "error", findings: [crashed], steps: [{ findings: [nowhere] }] }), "undecided");

@@ -135,6 +135,10 @@ export function mutantsOf(scenario: Scenario): Mutant[] {
  */
 export type Fate = "killed" | "survived" | "invalid" | "skipped" | "undecided";
 
+type Judged = Pick<ScenarioResult, "status" | "refused" | "findings"> & {
+  readonly steps: readonly Pick<ScenarioResult["steps"][number], "findings">[];
+};
+
 /** Findings that say of a step's policies what the mutant changed: where they hold, or what Envoy makes of them. */
 const OF_A_MUTANT: ReadonlySet<Finding["kind"]> = new Set<Finding["kind"]>([
   "selects-no-pod",
@@ -144,22 +148,25 @@ const OF_A_MUTANT: ReadonlySet<Finding["kind"]> = new Set<Finding["kind"]>([
   "config-not-rejected",
 ]);
 
-export function fateOf({
-  status,
-  refused,
-  findings,
-  steps,
-}: Pick<ScenarioResult, "status" | "refused" | "findings"> & {
-  readonly steps: readonly Pick<ScenarioResult["steps"][number], "findings">[];
-}): Fate {
+/** Findings that time alone may cause, too: they count after the time that every run has. */
+const OF_ENOUGH_TIME: ReadonlySet<Finding["kind"]> = new Set<Finding["kind"]>([
+  "not-in-force",
+  "other-keys",
+  "foreign-policies",
+]);
+
+/** @param isPatient whether the run waited as long as every run does */
+export function fateOf(
+  { status, refused, findings, steps }: Judged,
+  { isPatient = false }: { readonly isPatient?: boolean } = {},
+): Fate {
   if (refused !== undefined) return "invalid";
   if (status === "skipped") return "skipped";
   if (status === "passed") return "survived";
   if (status === "failed") return "killed";
   const said = [...(findings ?? []), ...steps.flatMap((step) => step.findings ?? [])];
-  return status === "error" && said.length > 0 && said.every(({ kind }) => OF_A_MUTANT.has(kind))
-    ? "killed"
-    : "undecided";
+  const counts = ({ kind }: Finding): boolean => OF_A_MUTANT.has(kind) || (isPatient && OF_ENOUGH_TIME.has(kind));
+  return status === "error" && said.length > 0 && said.every(counts) ? "killed" : "undecided";
 }
 
 /** `<scenario>/<file>: <change>`, a key of survivors.yaml. */

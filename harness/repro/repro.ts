@@ -8,7 +8,7 @@ import type { Progress } from "../progress.ts";
 import { sentence } from "../../reports/words.ts";
 import { connect } from "../mesh/client.ts";
 import { invalidScenarios, loadScenarios } from "../scenario/index.ts";
-import { mayHoldOldKeys } from "../run/fresh-keys.ts";
+import { needsNewIstiod } from "../run/fresh-keys.ts";
 import { againOn, keepTicket, removeKeptTicket } from "../run/kept-ticket.ts";
 import { observeStep } from "../run/observe.ts";
 import { IN_FORCE_LIMIT_MS } from "../run/settings.ts";
@@ -179,7 +179,7 @@ async function ask(task: ReproTask, { cluster, handle, ready, signal, place, kee
           .join("\n"),
       );
     await ready;
-    await cluster.setMesh(scenario.mesh, { restart: await mayHoldOldKeys(session, scenario) });
+    await cluster.setMesh(scenario.mesh, { restart: await needsNewIstiod(session, scenario) });
     place.progress("asking the mesh");
     const { kept, ...observed } = await observeStep(session, scenario, {
       keyServers: await keyServersOf(session, translation),

@@ -4,10 +4,16 @@ import type { Session } from "./session.ts";
 import { ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /**
- * Whether istiod may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes
+ * Whether istiod must start anew, because of keys that it has fetched before.
+ *
+ * It may answer one of a scenario's jwksUris from its cache of an earlier run: it keeps the keys of a URI for 20 minutes
  * (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). A URI with `${jwksUri.…}` or `${fresh}` is new in each run; any other is not, as on a kept cluster.
+ *
+ * With a short interval it fetches every URI again that it has ever fetched, those of deleted policies too. If one cannot be fetched, it
+ * fetches none for a minute (istio/istio pilot/pkg/model/jwks_resolver.go, JwtPubKeyRefreshIntervalOnFailure).
  */
-export async function mayHoldOldKeys(session: Session, scenario: Scenario): Promise<boolean> {
+export async function needsNewIstiod(session: Session, scenario: Scenario): Promise<boolean> {
+  if (session.handle.ours && scenario.mesh.jwksRefresh !== undefined) return true;
   if (!session.handle.ours || scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
   const pods = await readyPods(session.kube, ROOT_NAMESPACE, "app=istiod");
   const starts = pods.flatMap(({ status }) =>

@@ -3,7 +3,8 @@ import { setMesh } from "../mesh/mesh-setting.ts";
 import type { Refusal, ScenarioResult } from "../model/result.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { Progress } from "../progress.ts";
-import { mayHoldOldKeys } from "./fresh-keys.ts";
+import { removeLeft } from "./changes.ts";
+import { needsNewIstiod } from "./fresh-keys.ts";
 import { removeKeptTicket } from "./kept-ticket.ts";
 import { preflight } from "./preflight.ts";
 import { errorOf, runScenario, unrun, type InStep } from "./scenario.ts";
@@ -52,9 +53,11 @@ export async function runOnGround(
 ): Promise<ScenarioResult> {
   let reloaded = false;
   try {
+    // An istiod that starts would fetch the keys of what the scenario before has left, and fetch them again and again.
+    if (alone) await removeLeft(session);
     if (session.handle.ours)
       reloaded = await setMesh(session.kube, scenario.mesh, {
-        ...{ restart: await mayHoldOldKeys(session, scenario), fixed: !alone },
+        ...{ restart: await needsNewIstiod(session, scenario), fixed: !alone },
         // A kubelet of Kubernetes' own may take a minute to hand a ConfigMap to its pods.
         reload: session.handle.kind === "embedded",
       });

@@ -4,6 +4,7 @@ import type { Node } from "yaml";
 import type { StepSpec } from "../model/scenario.ts";
 import type { Issuer, TokenSpec } from "../model/token.ts";
 import { canBreak } from "../tokens/break.ts";
+import { isRaw, RAW } from "../tokens/raw.ts";
 import { didYouMean, type Problem } from "./problem.ts";
 import { textOf, valueOf } from "./source.ts";
 
@@ -17,18 +18,6 @@ export function findIssuer(
   if (issuer === undefined)
     report(node, `unknown issuer "${textOf(node)}"`, didYouMean(textOf(node), names, `there are ${names.join(", ")}`));
   return issuer;
-}
-
-/** What cannot be said of a token besides the bytes of one of its parts, or its secret. */
-const RAW = {
-  rawHeader: ["header"],
-  rawPayload: ["claims", "expiresIn", "notBefore", "issuedAt", "size"],
-  hmacSecret: ["signedBy"],
-} as const satisfies Partial<Record<keyof TokenSpec, readonly (keyof TokenSpec)[]>>;
-
-/** Whether a token has a part that its author has written. */
-function isRaw(spec: TokenSpec | undefined): boolean {
-  return (Object.keys(RAW) as (keyof typeof RAW)[]).some((raw) => spec?.[raw] !== undefined);
 }
 
 /** Checks that the issuer can make the token. */

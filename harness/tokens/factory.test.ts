@@ -331,6 +331,14 @@ test("a chosen secret signs with HMAC, under the kid of the issuer's key; an emp
   assert.equal(decodeProtectedHeader(compact).alg, "HS512");
 });
 
+test("a part that was written as bytes cannot be broken in another way", async () => {
+  await assert.rejects(factory.mint({ issuer: "corp", rawPayload: "{}" }, "expired"), /has no variant expired/);
+  await assert.rejects(
+    factory.mint({ issuer: "corp", hmacSecret: "a", variant: "alg-none" }),
+    /has no variant alg-none/,
+  );
+});
+
 test("a key shorter than RFC 7518 demands signs, and its JWKS has its length", async () => {
   const { compact } = await factory.mint({ issuer: "short" });
   const { keys } = JSON.parse(await factory.jwks("short")) as { keys: { n: string }[] };

@@ -7,7 +7,7 @@ import { decodeJwt, decodeProtectedHeader } from "jose";
 import type { JWK } from "jose";
 import { MeshproofError } from "../model/errors.ts";
 import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
-import type { Bytes, TokenSpec, TokenVariant } from "../model/token.ts";
+import type { TokenSpec, TokenVariant } from "../model/token.ts";
 import { readIssuers } from "./issuer.ts";
 import type { Issuer } from "../model/token.ts";
 import { generateKey, hmacKey, isPublished, makeKeys, privatePartsOf, toPublic } from "./keys.ts";
@@ -16,9 +16,10 @@ import { ALGORITHMS } from "../model/token.ts";
 import type { Algorithm } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { BREAKAGES, breakToken } from "./break.ts";
+import { bytesOf, fieldsOf, isRaw, RAW, shorten } from "./raw.ts";
 import { breakSignature, makeHeader, sign, signParts, signUnderOtherName } from "./sign.ts";
 import type { Claims } from "./sign.ts";
-import { parseObject, verifyToken } from "./verify.ts";
+import { verifyToken } from "./verify.ts";
 import type { Findings } from "./verify.ts";
 
 export interface Token {
@@ -62,8 +63,6 @@ const LIFETIME_SECONDS = 24 * 3600;
 const EXPIRED_SECONDS = 3600;
 /** What of a description jose cannot sign. */
 const PARTS = ["header", "rawHeader", "rawPayload", "hmacSecret"] as const satisfies (keyof TokenSpec)[];
-/** How much of a header or a payload is shown of bytes that a scenario's author wrote. */
-const SHOWN_CHARACTERS = 120;
 const OTHER_ISSUER = "https://other-issuer.example";
 
 /**
@@ -107,6 +106,11 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
 
   const mintCached = cached(async (description: string): Promise<Token> => {
     const [described, variant, second] = JSON.parse(description) as [TokenSpec, TokenVariant, number | null];
+    if (variant !== "intact" && isRaw(described))
+      throw new MeshproofError(
+        "ERR_SCENARIO_INVALID",
+        `a token with ${Object.keys(RAW).join(", ")} has no variant ${variant}`,
+      );
     const issuer = findIssuer(issuers, described.issuer);
     const key = chooseKey(issuer, await keysOf(described.issuer), described);
     const now = second ?? secondsNow();
@@ -148,7 +152,7 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     if (breakage !== undefined && compact === good) throw new Error(`the variant ${variant} left the token as it was`);
 
     const wellFormed = variant !== "not-a-jwt" && breakage?.wellFormed !== false;
-    const { alg, kid } = parsed(spec.rawHeader) ?? makeHeader(signer, spec.header);
+    const { alg, kid } = fieldsOf(spec.rawHeader) ?? makeHeader(signer, spec.header);
     const rightHeader = alg === signer.alg && (kid === undefined || kid === signer.kid);
     const swapped = variant === "swapped-parts";
     const keySet = await jwks(spec.issuer);
@@ -253,17 +257,6 @@ function isInTime({ exp, nbf }: Claims, now: number): boolean {
   return (exp === undefined || Number(exp) > now) && (nbf === undefined || Number(nbf) <= now);
 }
 
-function bytesOf(written: Bytes | undefined): Buffer | undefined {
-  if (written === undefined) return undefined;
-  return typeof written === "string" ? Buffer.from(written) : Buffer.from(written.base64, "base64");
-}
-
-/** The header's fields in bytes that a scenario's author wrote; none if they are not a JSON object. */
-function parsed(written: Bytes | undefined): Readonly<Record<string, unknown>> | undefined {
-  const bytes = bytesOf(written);
-  return bytes && (parseObject(bytes) ?? {});
-}
-
 /** Throws if a token does not have the intended properties: such a token would prove nothing. */
 function assertFindings(found: Findings, expected: Findings): void {
   for (const fact of Object.keys(expected) as (keyof Findings)[])
@@ -302,11 +295,6 @@ function describe(compact: string, spec: TokenSpec, variant: TokenVariant, stran
   if (variant === "other-algorithm") words.push(`signed with the algorithm of its kid, not ${String(alg)}`);
   if (variant === "expired") words.push(`expired ${EXPIRED_SECONDS} s ago`);
   return words.join(", ");
-}
-
-function shorten(bytes: Bytes): string {
-  const text = JSON.stringify(bytes);
-  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}…`;
 }
 
 /** Computes each argument's result once; concurrent callers share it. A failure is not cached. */
