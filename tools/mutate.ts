@@ -81,7 +81,8 @@ async function breakPolicies(): Promise<void> {
   for (const result of await run("--limit", String(LIMIT_S))) fates.set(result.id, fateOf(result));
   // Once more, with the time that every run has: a proxy that was slow says nothing of a mutant.
   const again = those("undecided");
-  if (again.length > 0) for (const result of await run(...again)) fates.set(result.id, fateOf(result, { isPatient: true }));
+  if (again.length > 0)
+    for (const result of await run(...again)) fates.set(result.id, fateOf(result, { isPatient: true }));
 
   const file = path.join(import.meta.dirname, "survivors.yaml");
   const reasons = parse(await readFile(file, "utf8")) as Record<string, string>;
