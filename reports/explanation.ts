@@ -144,7 +144,7 @@ export function describeReason(reason: Reason): string {
     case "path-refused":
       return "the proxy itself refuses such a path";
     case "request-refused":
-      return "the proxy cannot read such a request: its method, its path, its version of HTTP or the size of its headers";
+      return "the proxy cannot read such a request: its method, its path, its host, its version of HTTP, a header, or the size of all headers";
     case "header-refused":
       return `the proxy writes a claim to the header ${reason.name}, and its value has a character that no header may have`;
     case "connection-closed":
@@ -468,6 +468,7 @@ const UNSUPPORTED: Readonly<Record<Unsupported, string>> = {
   "cel-condition": "how a CEL condition decides",
   filter: "what this filter does:",
   "filter-state": "this filter state:",
+  "header-bytes": "how the proxy reads a header with control characters, or a host with bytes outside of ASCII",
   "header-matcher": "this kind of header matcher",
   "header-size": "whether headers of this size are too large, together with what clients and proxies add",
   "ip-detection": "which address counts for remoteIpBlocks: an extension of the proxy finds it",

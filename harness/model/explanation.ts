@@ -121,6 +121,7 @@ export type Unsupported =
   | "cel-condition"
   | "filter"
   | "filter-state"
+  | "header-bytes"
   | "header-matcher"
   | "header-size"
   | "ip-detection"

@@ -48,6 +48,19 @@ describe("what the codec refuses", () => {
     assert.equal(ask(deny, { method: "MSEARCH" }).verdict, "denied");
     assert.equal(ask(deny, { method: "CONNECT" }).verdict, "undecided");
   });
+  it("control characters in a header, and bytes of a host", () => {
+    for (const odd of [
+      { headers: [["x-a", "a\u0001"]] },
+      { headers: [["x-a", "\u007f"]] },
+      { authority: "a\udcff" },
+      { authority: "ä" },
+    ] as Partial<OracleRequest>[]) {
+      assert.equal(ask(deny, { ...odd, protocol: "http/1.1" }).status, 400);
+      assert.equal(ask(deny, odd).verdict, "undecided");
+      assert.equal(ask(deny, { ...odd, protocol: "h2c" }).verdict, "undecided");
+    }
+    assert.equal(ask(deny, { headers: [["x-a", "a\tb \udcff ä"]], protocol: "http/1.1" }).verdict, "denied");
+  });
   it("HTTP/1.0", () => {
     assert.equal(ask(deny, { protocol: "http/1.0" }).status, 426);
   });

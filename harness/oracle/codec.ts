@@ -13,21 +13,27 @@ const METHODS = new Set(
   ].flatMap((line) => line.split(" ")),
 );
 
+/** Characters that HTTP/1 refuses in a header's value (RFC 9110 section 5.5); in a host it refuses all that are not ASCII, too. */
+// eslint-disable-next-line no-control-regex -- these are the characters
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+
 /** The proxy's answer to a request that it cannot read, or why that is not known; undefined if it reads the request. */
 export function judgeCodec(manager: unknown, request: OracleRequest): Decision | undefined {
-  const { method, path, protocol } = request;
+  const { method, path, authority, headers, protocol } = request;
   const tooLarge = judgeSize(manager, request);
   if (tooLarge !== undefined) return tooLarge;
   // Its target is an authority, and other routes take it.
   if (method === "CONNECT") return undecidedBy(notRead("request-target"));
+  const oddHeaders = headers.some(([, value]) => CONTROL.test(value)) || !/^[ -~]*$/.test(authority ?? "");
   const odd =
+    oddHeaders ||
     (!METHODS.has(method) && at(manager, "http_protocol_options", "allow_custom_methods") !== true) ||
     !/^[!-~]*$/.test(path);
   const old = protocol === "http/1.0" && at(manager, "http_protocol_options", "accept_http_10") !== true;
   if (!odd && !old) return undefined;
   if (protocol === undefined) return undecidedBy({ kind: "protocol" });
   // HTTP/2 takes any method; bytes of a path are judged with the path.
-  if (protocol === "h2c") return undefined;
+  if (protocol === "h2c") return oddHeaders ? undecidedBy(notRead("header-bytes")) : undefined;
   return {
     verdict: "refused",
     status: odd ? 400 : 426,
