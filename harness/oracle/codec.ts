@@ -14,7 +14,6 @@ const METHODS = new Set(
 );
 
 /** Characters that HTTP/1 refuses in a header's value (RFC 9110 section 5.5); in a host it refuses all that are not ASCII, too. */
-// eslint-disable-next-line no-control-regex -- these are the characters
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
 
 /** The proxy's answer to a request that it cannot read, or why that is not known; undefined if it reads the request. */
