@@ -97,7 +97,7 @@ const request = {
   ),
   requestTarget: form(
     "*, or a URL that begins with http:// or https:// and has no blanks",
-    /^(?:\*|https?:\/\/[^\s\u0000-\u001f\u007f]+)$/u,
+    /^(?:\*|https?:\/\/(?!.*\\x0[0aAdD])[^\s\u0000-\u001f\u007f]+)$/u,
     "The request target (RFC 9112 section 3.2) that is sent in the place of path and query: `*`, or an absolute URL, with a host of its own. Only in HTTP/1.",
   ).optional(),
   headers: z

@@ -10,7 +10,8 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
  * (PILOT_JWT_PUB_KEY_REFRESH_INTERVAL). A URI with `${jwksUri.…}` or `${fresh}` is new in each run; any other is not, as on a kept cluster.
  *
  * With a short interval it fetches every URI again that it has ever fetched, those of deleted policies too. If one cannot be fetched, it
- * fetches none for a minute (istio/istio pilot/pkg/model/jwks_resolver.go, JwtPubKeyRefreshIntervalOnFailure).
+ * tries that one for some seconds, and then fetches none for a minute (istio/istio pilot/pkg/model/jwks_resolver.go,
+ * networkFetchRetryCountOnRefreshFlow and JwtPubKeyRefreshIntervalOnFailure).
  */
 export async function needsNewIstiod(session: Session, scenario: Scenario): Promise<boolean> {
   if (session.handle.ours && scenario.mesh.jwksRefresh !== undefined) return true;
