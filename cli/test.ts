@@ -64,7 +64,18 @@ export function defineConfig({
     limitMs: LIMIT_MS,
     inForceLimitMs: IN_FORCE_LIMIT_MS,
     // Keys of a jwksUri are served by the last two.
-    tests: { workloads: [...new Set([...(mesh.workloads ?? ["httpbin"]), "sleep", "outside", "neighbour", "nginx-proxy", "outside-host"])] },
+    tests: {
+      workloads: [
+        ...new Set([
+          ...(mesh.workloads ?? ["httpbin"]),
+          "sleep",
+          "outside",
+          "neighbour",
+          "nginx-proxy",
+          "outside-host",
+        ]),
+      ],
+    },
   };
   // Workers read the config again, and may have another working directory.
   process.env[TESTS_VARIABLE] ??= JSON.stringify(settings);
