@@ -41,11 +41,11 @@ const expectation = z
     status: z
       .int()
       .describe(
-        "HTTP status, or 0. With `by: nobody`, 0 means no answer, and `noAnswer` says why. With `by: workload`, 0 means any status.",
+        "HTTP status. It is 0 if `by` is `nobody` (the client gets no answer), or if `by` is `workload` and any status is right.",
       ),
     noAnswer: z
       .enum(NO_ANSWERS)
-      .describe("Only with `by: nobody`: what the client must see instead of an answer.")
+      .describe("What the client must see instead of an answer. Set only if `by` is `nobody`.")
       .optional(),
     grpc: z.int().describe("The gRPC status.").optional(),
     by,

@@ -14,8 +14,9 @@ import { ROOT_NAMESPACE } from "../model/cluster.ts";
  * networkFetchRetryCountOnRefreshFlow and JwtPubKeyRefreshIntervalOnFailure).
  */
 export async function needsNewIstiod(session: Session, scenario: Scenario): Promise<boolean> {
-  if (session.handle.ours && scenario.mesh.jwksRefresh !== undefined) return true;
-  if (!session.handle.ours || scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
+  if (!session.handle.ours) return false;
+  if (scenario.mesh.jwksRefresh !== undefined) return true;
+  if (scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
   const pods = await readyPods(session.kube, ROOT_NAMESPACE, "app=istiod");
   const starts = pods.flatMap(({ status }) =>
     (status?.containerStatuses ?? []).map(({ state }) => state?.running?.startedAt?.getTime() ?? 0),
@@ -28,8 +29,11 @@ const FRESH = /\$\{(jwksUri\.|fresh\})/;
 /** Whether a manifest of the scenario names a jwksUri that is the same in every run. */
 export function hasFixedJwksUri(scenario: Scenario): boolean {
   const objects = scenario.steps.flatMap(({ apply }) => apply.flatMap((file) => file.objects));
-  return objects.some(({ object }) => {
-    const { jwtRules } = (object["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
-    return (jwtRules ?? []).some(({ jwksUri }) => typeof jwksUri === "string" && !FRESH.test(jwksUri));
-  });
+  return objects.some(({ object }) => jwksUrisOf(object).some((uri) => !FRESH.test(uri)));
+}
+
+/** The jwksUris of a RequestAuthentication; none of another object. */
+export function jwksUrisOf(object: Readonly<Record<string, unknown>>): string[] {
+  const { jwtRules } = (object["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: unknown }[] };
+  return (jwtRules ?? []).flatMap(({ jwksUri }) => (typeof jwksUri === "string" ? jwksUri : []));
 }

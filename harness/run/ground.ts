@@ -7,7 +7,7 @@ import { removeLeft } from "./changes.ts";
 import { needsNewIstiod } from "./fresh-keys.ts";
 import { removeKeptTicket } from "./kept-ticket.ts";
 import { preflight } from "./preflight.ts";
-import { errorOf, runScenario, unrun, type InStep } from "./scenario.ts";
+import { errorOf, runScenario, thrown, unrun, type InStep } from "./scenario.ts";
 import type { Session } from "./session.ts";
 import { setUpWorkloads } from "./workloads.ts";
 
@@ -55,6 +55,10 @@ export async function runOnGround(
   try {
     // An istiod that starts would fetch the keys of what the scenario before has left, and fetch them again and again.
     if (alone) await removeLeft(session);
+  } catch (error) {
+    return unrun(scenario, "error", [thrown(error)]);
+  }
+  try {
     if (session.handle.ours)
       reloaded = await setMesh(session.kube, scenario.mesh, {
         ...{ restart: await needsNewIstiod(session, scenario), fixed: !alone },

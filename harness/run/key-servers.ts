@@ -10,6 +10,7 @@ import type { AskedResult } from "../model/result.ts";
 import type { StepSpec } from "../model/scenario.ts";
 import { explainedBy } from "../verdict/index.ts";
 import type { Change } from "./changes.ts";
+import { jwksUrisOf } from "./fresh-keys.ts";
 import type { Places } from "./places.ts";
 import { sendRound, type Curl } from "./round.ts";
 
@@ -109,10 +110,7 @@ interface LogLine {
 function urisOf(changes: readonly Pick<Change, "verb" | "manifest">[]): ReadonlySet<string> | undefined {
   const applied = changes.filter(({ verb }) => verb === "apply");
   if (applied.length === 0) return undefined;
-  const uris = applied.flatMap(({ manifest }) => {
-    const { jwtRules = [] } = (manifest["spec"] ?? {}) as { jwtRules?: readonly { readonly jwksUri?: string }[] };
-    return jwtRules.flatMap(({ jwksUri }) => jwksUri ?? []);
-  });
+  const uris = applied.flatMap(({ manifest }) => jwksUrisOf(manifest));
   return new Set(uris.map((uri) => uri.replace(/^https?:\/\/[^/?]*/, "")));
 }
 

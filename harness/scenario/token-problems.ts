@@ -4,7 +4,7 @@ import type { Node } from "yaml";
 import type { StepSpec } from "../model/scenario.ts";
 import type { Issuer, TokenSpec } from "../model/token.ts";
 import { canBreak } from "../tokens/break.ts";
-import { isRaw, RAW } from "../tokens/raw.ts";
+import { contradictionOf, RAW } from "../tokens/raw.ts";
 import { didYouMean, type Problem } from "./problem.ts";
 import { textOf, valueOf } from "./source.ts";
 
@@ -65,8 +65,8 @@ export function checkVariants(
     const made = specs[token];
     const { issuer, alg = issuers.get(issuer ?? "")?.keys[0]?.alg, variant: own } = made ?? {};
     const applied = variant ?? own;
-    if (applied !== undefined && applied !== "intact" && isRaw(made))
-      problems.push({ position, message: `a token with ${Object.keys(RAW).join(", ")} has no variant ${applied}` });
+    const contradiction = applied && contradictionOf(made, applied);
+    if (contradiction !== undefined) problems.push({ position, message: contradiction });
     else if (applied !== undefined && alg !== undefined && !canBreak(applied, alg))
       problems.push({ position, message: `a token of ${alg} has no variant ${applied}` });
   }

@@ -16,7 +16,7 @@ import { ALGORITHMS } from "../model/token.ts";
 import type { Algorithm } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { BREAKAGES, breakToken } from "./break.ts";
-import { bytesOf, fieldsOf, isRaw, RAW, shorten } from "./raw.ts";
+import { bytesOf, contradictionOf, fieldsOf, isRaw, shorten } from "./raw.ts";
 import { breakSignature, makeHeader, sign, signParts, signUnderOtherName } from "./sign.ts";
 import type { Claims } from "./sign.ts";
 import { verifyToken } from "./verify.ts";
@@ -61,8 +61,6 @@ const SECRETS_VARIABLE = "MESHPROOF_SECRETS_FILE";
 const LIFETIME_SECONDS = 24 * 3600;
 /** Envoy allows clocks to differ by 60 s (JwtProvider.clock_skew_seconds). */
 const EXPIRED_SECONDS = 3600;
-/** What of a description jose cannot sign. */
-const PARTS = ["header", "rawHeader", "rawPayload", "hmacSecret"] as const satisfies (keyof TokenSpec)[];
 const OTHER_ISSUER = "https://other-issuer.example";
 
 /**
@@ -106,11 +104,8 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
 
   const mintCached = cached(async (description: string): Promise<Token> => {
     const [described, variant, second] = JSON.parse(description) as [TokenSpec, TokenVariant, number | null];
-    if (variant !== "intact" && isRaw(described))
-      throw new MeshproofError(
-        "ERR_SCENARIO_INVALID",
-        `a token with ${Object.keys(RAW).join(", ")} has no variant ${variant}`,
-      );
+    const contradiction = contradictionOf(described, variant);
+    if (contradiction !== undefined) throw new MeshproofError("ERR_SCENARIO_INVALID", contradiction);
     const issuer = findIssuer(issuers, described.issuer);
     const key = chooseKey(issuer, await keysOf(described.issuer), described);
     const now = second ?? secondsNow();
@@ -130,7 +125,7 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     else if (variant === "other-algorithm")
       compact = await signUnderOtherName(claims, signer, otherAlgorithm(issuer, key.alg));
     else if (published !== undefined && (variant === "intact" || variant === "broken-signature")) compact = published;
-    else if (key.bits !== undefined || PARTS.some((part) => spec[part] !== undefined))
+    else if (key.bits !== undefined || spec.header !== undefined || isRaw(spec))
       compact = await signParts(
         bytesOf(spec.rawHeader) ?? makeHeader(signer, spec.header),
         bytesOf(spec.rawPayload) ?? claims,

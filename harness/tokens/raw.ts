@@ -1,6 +1,6 @@
 /** Tokens with a part that a scenario's author has written as bytes, or with a chosen secret. */
 
-import type { Bytes, TokenSpec } from "../model/token.ts";
+import type { Bytes, TokenSpec, TokenVariant } from "../model/token.ts";
 import { parseObject } from "./verify.ts";
 
 /** How much of a header or a payload is shown of bytes that a scenario's author wrote. */
@@ -15,6 +15,12 @@ export const RAW = {
 /** Whether a token has a part that its author has written. */
 export function isRaw(spec: TokenSpec | undefined): boolean {
   return (Object.keys(RAW) as (keyof typeof RAW)[]).some((raw) => spec?.[raw] !== undefined);
+}
+
+/** What is wrong with a variant of such a token: its bytes are sent as they are. */
+export function contradictionOf(spec: TokenSpec | undefined, variant: TokenVariant): string | undefined {
+  if (variant === "intact" || !isRaw(spec)) return undefined;
+  return `a token with ${Object.keys(RAW).join(", ")} has no variant ${variant}`;
 }
 
 /** The bytes that a scenario writes as text or in base64. */
