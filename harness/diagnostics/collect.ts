@@ -10,6 +10,7 @@ import type { StepResult } from "../model/result.ts";
 import { isGateway, nameWay } from "../model/target.ts";
 import type { ClusterHandle } from "../../clusters/cluster.ts";
 import { FLUSHED_MS } from "../run/access-log.ts";
+import { findIstiods } from "../run/failed-fetches.ts";
 import type { Places, Proxy } from "../run/places.ts";
 import type { SessionPlan } from "../run/plan.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
@@ -168,13 +169,9 @@ async function readAccessLog(
 
 function addIstiod(mesh: DiagnosableMesh, bundle: Bundle, since: Date, proxies: readonly Proxy[]): Promise<void>[] {
   const istiod = async (): Promise<ContainerRef[]> => {
-    const pods = await mesh.kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
-    if (pods.items.length === 0) throw new Error(`there is no pod app=istiod in ${ROOT_NAMESPACE}`);
-    return pods.items.map(({ metadata }) => ({
-      namespace: ROOT_NAMESPACE,
-      pod: metadata?.name ?? "",
-      container: "discovery",
-    }));
+    const found = await findIstiods(mesh.kube);
+    if (found.length === 0) throw new Error(`there is no pod app=istiod in ${ROOT_NAMESPACE}`);
+    return found;
   };
   const each = async (read: (where: ContainerRef) => Promise<string>): Promise<string> =>
     (await Promise.all((await istiod()).map(read))).join("");

@@ -88,6 +88,7 @@ function meshOf(
     readonly unchosenIsNote?: boolean;
     readonly inForceLimitMs?: number;
     readonly policies?: readonly Manifest[];
+    readonly notFetched?: readonly string[];
   } = {},
 ): { readonly mesh: PushingMesh; readonly marks: Manifest[] } {
   const marks: Manifest[] = [];
@@ -95,6 +96,7 @@ function meshOf(
   const mesh: PushingMesh = {
     plan: { runId: "r", inForceLimitMs: 300, ...options },
     tokens: { redact: (text: string) => text },
+    failedFetches: () => Promise.resolve(options.notFetched ?? []),
     kube: {
       objects: {
         apply: (manifest: Manifest) => {
@@ -166,6 +168,14 @@ describe("in force", () => {
     assert.match(sentences(problems), /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
     assert.equal(objects[0]?.inForceMs, undefined);
     assert.deepEqual(objects[0]?.proxies, []);
+  });
+
+  it("names the keys that istiod could not fetch, where a proxy has an older config: it may wait for them", async () => {
+    const old = () => dumpOf({ nonce: "0000000000000000", rules: [RULE] });
+    const failing = meshOf(old, { notFetched: ["http://keys.example/jwks"] });
+    assert.match(sentences((await wait(failing.mesh, {})).problems), /istiod could not fetch .*keys\.example/);
+    const { problems } = await wait(meshOf(old).mesh, {});
+    assert.equal("notFetched" in problems[0]!, false);
   });
 
   it("means the keys that istiod fetches by itself, where the step names their issuer", async () => {

@@ -21,7 +21,7 @@ import type { Change } from "./changes.ts";
 import { findForeign, refOf } from "./foreign.ts";
 import type { Proxy, Target } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
-import type { Proxies } from "./session.ts";
+import type { Session } from "./session.ts";
 import { runLabels } from "./workloads.ts";
 import { ROOT_NAMESPACE, type MeshSetting } from "../model/cluster.ts";
 
@@ -49,7 +49,7 @@ export interface Awaited {
 }
 
 /** The parts of a session that the wait needs. */
-export interface PushingMesh extends Pick<Proxies, "proxyConfig"> {
+export interface PushingMesh extends Pick<Session, "proxyConfig" | "failedFetches"> {
   readonly plan: Pick<SessionPlan, "runId" | "inForceLimitMs" | "unchosenIsNote">;
   readonly kube: {
     readonly objects: Applying["objects"] & {
@@ -79,6 +79,7 @@ const DEBOUNCE_MS = 100;
 export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: AbortSignal): Promise<InForce> {
   const { changes, judges, clients, everywhere = false, expects } = awaited;
   const started = performance.now();
+  const since = new Date();
   const judging = unique([...judges.proxies, ...judges.behind]);
   const wide = changes.some(({ manifest }) => !isPolicy(manifest));
   const waiting = wide || everywhere ? unique([...judging, ...clients]) : judging;
@@ -129,7 +130,7 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
       if (left.length === 0) break;
       if (performance.now() > until) {
         for (const { proxy } of left) reached.delete(proxy);
-        return end((await Promise.all(left.map((one) => findProblems(mesh, awaited, one)))).flat());
+        return end((await Promise.all(left.map((one) => findProblems(mesh, awaited, one, since)))).flat());
       }
       pending = left.map(({ proxy }) => proxy);
       await delay(POLL_MS);
@@ -252,7 +253,12 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
 }
 
 /** Why the wait for one proxy has ended without success. */
-async function findProblems(mesh: PushingMesh, { changes, keys }: Awaited, left: Left): Promise<StepFinding[]> {
+async function findProblems(
+  mesh: PushingMesh,
+  { changes, keys }: Awaited,
+  left: Left,
+  since: Date,
+): Promise<StepFinding[]> {
   const proxy = podOf(left.proxy);
   const afterMs = mesh.plan.inForceLimitMs;
   const objects = changes.map(({ verb, manifest }): ChangedObject => ({
@@ -260,8 +266,10 @@ async function findProblems(mesh: PushingMesh, { changes, keys }: Awaited, left:
     ...(verb === "delete" && { deleted: true as const }),
   }));
   switch (left.why) {
-    case "unread":
-      return [{ kind: "old-config", proxy, objects, afterMs }];
+    case "unread": {
+      const notFetched = await mesh.failedFetches(since);
+      return [{ kind: "old-config", proxy, objects, afterMs, ...(notFetched.length > 0 && { notFetched }) }];
+    }
     case "warming":
       return [{ kind: "warming", proxy, objects, afterMs }];
     case "rejected":

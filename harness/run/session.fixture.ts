@@ -41,6 +41,7 @@ export function fakeSession(parts: Partial<Session>): Session {
       place: refuse,
       target: refuse,
       server: refuse,
+      failedFetches: () => Promise.resolve([]),
       log: refuse,
       deploymentReady: refuse,
       podReady: refuse,

@@ -12,6 +12,7 @@ import type { ProxyConfig } from "../verdict/proxy-config.ts";
 import { followWith, openAccessLog, type AccessLog } from "./access-log.ts";
 import type { Applied, AwaitedDeployment } from "./changes.ts";
 import { inLane, ownerOf, withoutLanes } from "./lane.ts";
+import { failedFetches, findIstiods } from "./failed-fetches.ts";
 import { gatewayGone } from "./gateways.ts";
 import { nameWay } from "../model/target.ts";
 import { findPlace, findTarget, type Places, type Proxy } from "./places.ts";
@@ -41,6 +42,8 @@ export interface Session extends Places, Proxies {
   readonly left: Applied;
   /** The JWKS server's container and address. */
   server(name: string): Promise<ContainerRef & { readonly ip: string }>;
+  /** The URIs of keys that istiod could not fetch since, by its log. None where its log cannot be read. */
+  failedFetches(since: Date): Promise<readonly string[]>;
   /** What a container has logged since. */
   log(where: ContainerRef, since: Date): Promise<string>;
   /** Waits until nothing serves a deleted Gateway of the Gateway API any more. */
@@ -94,6 +97,14 @@ export async function openSession(plan: SessionPlan, cluster: ClusterHandle, lan
     accessLog,
     left: new Map(),
     curl,
+    failedFetches: async (since) => {
+      try {
+        const logs = await Promise.all((await findIstiods(kube)).map((where) => readLog(kube, where, since)));
+        return failedFetches(logs.join("\n")).map((uri) => tokens.redact(uri));
+      } catch {
+        return [];
+      }
+    },
     log: (where, since) => readLog(kube, where, since),
     deploymentReady: (...deployment) => waitForDeployment(kube, ...deployment),
     podReady: (namespace, name, signal) => waitForPod(kube, namespace, name, signal ? { signal } : {}),

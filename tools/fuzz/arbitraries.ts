@@ -47,7 +47,7 @@ export interface Authorization {
 
 export interface JwtRule {
   readonly issuer: string;
-  /** An issuer of scenarios/issuers whose keys are inline, or "nowhere", whose keys cannot be fetched. */
+  /** An issuer of scenarios/issuers whose keys are inline, or "nowhere": keys that sign no token, or cannot be fetched. */
   readonly keys: string;
   readonly audiences?: readonly string[] | undefined;
   readonly fromHeaders?: readonly { readonly name: string; readonly prefix: string }[] | undefined;

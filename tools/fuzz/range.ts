@@ -18,7 +18,7 @@ import { servedBy, untilSentThrough, waypointProgrammed } from "../../harness/ru
 import { deployWorkloads, publishKeys, runLabels } from "../../harness/run/workloads.ts";
 import { GATEWAY_NAME } from "../../harness/verdict/attachment.ts";
 import type { Policies } from "./arbitraries.ts";
-import { manifestsOf, type Owner } from "./manifests.ts";
+import { KEYS_OF_NOBODY, manifestsOf, type Owner } from "./manifests.ts";
 import { AMBIENT, ambientSite, ENTRY_PORTS, PORTS, ROUTES, siteOf } from "./workloads.ts";
 
 export interface Site {
@@ -99,7 +99,7 @@ export async function openRange(
   await inLanes(names, (name) => waitForDeployment(kube, name, "site"));
   const keySets = new Map(await inLanes(ISSUERS, async (name) => [name, await tokens.jwks(name)] as const));
   const jwks = Object.fromEntries(keySets);
-  await publishKeys(kube, handle, keySets);
+  await publishKeys(kube, handle, new Map([...keySets, [KEYS_OF_NOBODY, await tokens.jwks(KEYS_OF_NOBODY)]]));
   await setMesh(kube, {}, { reload: true });
   const [sleep, neighbour, outside, away] = await Promise.all([
     session.place("sleep"),
@@ -118,7 +118,7 @@ export async function openRange(
     return {
       owner: {
         ...{ name, namespace: name, labels: { site: name }, kind: "sidecar" },
-        ...{ host: `${host}:8000`, addresses, jwks },
+        ...{ host: `${host}:8000`, addresses, jwks, runId, lacksKeys: name === names[0] },
       },
       proxy,
       ports: Object.fromEntries(Object.entries(PORTS).map(([port, [, target]]) => [port, target])),
@@ -130,13 +130,13 @@ export async function openRange(
   const gateway: Site = {
     owner: {
       ...{ name: "fuzz-gateway", namespace: ROOT_NAMESPACE, labels: { istio: "ingressgateway" }, kind: "gateway" },
-      ...{ host: "shop.example", addresses: { ...known, $site: ingress.status?.podIP ?? "" }, jwks },
+      ...{ host: "shop.example", addresses: { ...known, $site: ingress.status?.podIP ?? "" }, jwks, runId },
     },
     proxy: proxyOf(ingress, "gateway"),
     ports: {},
     url: () => INGRESS_URL,
   };
-  const behind = waypoints ? await openAmbient(session, { addresses: known, jwks }) : [];
+  const behind = waypoints ? await openAmbient(session, { addresses: known, jwks, runId }) : [];
   const sites = [...workloads, gateway, ...behind];
   session.accessLog.follow(sites.map(({ proxy }) => proxy));
   // What a run that was killed has left.
@@ -159,7 +159,7 @@ export async function openRange(
 }
 
 /** The site behind the waypoint, once the gateway before it sends requests through it. */
-async function openAmbient(session: Session, known: Pick<Owner, "addresses" | "jwks">): Promise<Site[]> {
+async function openAmbient(session: Session, known: Pick<Owner, "addresses" | "jwks" | "runId">): Promise<Site[]> {
   const { kube } = session;
   const { namespace, waypoint, entry } = AMBIENT;
   await waypointProgrammed(kube, namespace, waypoint);
