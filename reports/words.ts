@@ -51,9 +51,11 @@ export function sentence(finding: Finding): string {
     case "selects-a-pod":
       return "the step says `inForce: nowhere`, and each of its policies selects a pod that judges these requests";
     case "old-config":
-      return `${namePod(finding.proxy)} has an older configuration ${seconds(finding.afterMs)} after the step was applied, so ${nameChanges(finding.objects)} is not in force there`;
+      return `${namePod(finding.proxy)} has an older configuration ${seconds(finding.afterMs)} after the step was applied, so ${nameChanges(finding.objects)} is not in force there${describeNotFetched(finding.notFetched)}`;
     case "warming":
       return `${namePod(finding.proxy)} has received ${nameChanges(finding.objects)} and has not put it into force in ${seconds(finding.afterMs)}: its listener is still warming`;
+    case "too-late":
+      return `the answers were final ${seconds(finding.afterMs)} after the tokens were made, and the step needs them within ${finding.untilSeconds} s: this machine was too slow for it`;
     case "other-keys":
       return `${namePod(finding.proxy)} does not have the keys of the issuer ${finding.issuer} ${seconds(finding.afterMs)} after the step was applied`;
     case "config-rejected":
@@ -156,6 +158,8 @@ export function sentence(finding: Finding): string {
       return "it demands Envoy's response code details, and this mesh writes no JSON access log (meshConfig.accessLogFile, accessLogEncoding), or none that can be known of";
     case "reaches-beyond":
       return `${describeReach(finding)}; ${finding.permitted === "mesh" ? "--allow-mesh-wide permits it" : "no option allows that on an existing mesh"}`;
+    case "waits":
+      return `it waits until ${finding.seconds} s after its tokens were made, and a run skips what waits longer than ${finding.most} s (--max-wait)`;
     case "profile-algorithm":
       return `ASM before 1.13 verifies RSA signatures alone, and it needs ${finding.alg}`;
     case "profile-jwks-uri":
@@ -382,6 +386,11 @@ function nameForeign(foreign: Foreign): string {
 
 function namePod({ namespace, pod }: PodRef): string {
   return `${namespace}/${pod}`;
+}
+
+function describeNotFetched(uris: readonly string[] = []): string {
+  if (uris.length === 0) return "";
+  return `. In this time istiod could not fetch the keys of ${uris.join(", ")}: a proxy that needs such keys may get its configuration late`;
 }
 
 function seconds(ms: number): string {

@@ -57,6 +57,12 @@ export const command = verb("run", [
       seconds("--push-limit"),
     ),
   )
+  .addOption(
+    new Option(
+      "--max-wait <seconds>",
+      "skip scenarios that wait longer for the time of a token (`at`); default 30",
+    ).argParser(seconds("--max-wait")),
+  )
   .addOption(option.install())
   .addOption(option.scenarios())
   .addOption(option.json())
@@ -78,6 +84,7 @@ interface RunVerbOptions extends ExistingFlags, ImageFlags, WantedMesh {
   /** Seconds. */
   readonly limit?: number;
   readonly pushLimit?: number;
+  readonly maxWait?: number;
   readonly install?: boolean;
   readonly json?: boolean;
   readonly scenarios: string;
@@ -176,6 +183,7 @@ function settingsOf(
     knownFailures: options.knownFailures && path.resolve(options.knownFailures),
     limitMs: options.limit === undefined ? LIMIT_MS : options.limit * 1000,
     inForceLimitMs: options.pushLimit === undefined ? IN_FORCE_LIMIT_MS : options.pushLimit * 1000,
+    ...(options.maxWait !== undefined && { maxWaitSeconds: options.maxWait }),
     shard,
     lanes: options.lanes,
     startedAt: performance.timeOrigin,

@@ -135,7 +135,7 @@ interface Prepared {
 async function answerStep(
   options: CheckOptions,
   scenario: Scenario,
-  { checks, inForce }: StepSpec,
+  { checks, inForce, at = 0 }: StepSpec,
   { values, world, own }: Prepared,
 ): Promise<{ readonly checks: Checked[]; readonly explanations: Explanation[] }> {
   const { tokens, folder } = options;
@@ -163,10 +163,10 @@ async function answerStep(
     world,
     checks.filter(({ request }) => request.through === undefined),
   );
-  const prepared = await prepare({ tokens }, located, scenario, values);
+  const now = Math.floor(Date.now() / 1000);
+  const prepared = await prepare({ tokens }, located, scenario, values, now);
   const bySpec = new Map(prepared.map((one) => [one.spec, one]));
   const explanations: Explanation[] = [];
-  const now = Math.floor(Date.now() / 1000);
   const results = await inLanes(checks, async (spec): Promise<Checked> => {
     const one = bySpec.get(spec);
     const missing = scenario.features.includes("ambient")
@@ -180,7 +180,7 @@ async function answerStep(
     };
     if (missing !== undefined) return checked({ missing, judged: [] });
     if (one === undefined) return checked({ missing: { kind: "waypoint" }, judged: [] });
-    return checked(await evaluate({ world, dump, now }, one));
+    return checked(await evaluate({ world, dump, now: now + at }, one));
   });
   return { checks: results, explanations };
 }

@@ -77,11 +77,21 @@ export type StepFinding =
   | { readonly kind: "selects-a-pod" }
   /** The proxy still has an older configuration. */
   | {
-      readonly kind: "old-config" | "warming";
+      readonly kind: "old-config";
+      readonly proxy: PodRef;
+      readonly objects: readonly ChangedObject[];
+      readonly afterMs: number;
+      /** URIs of keys that istiod could not fetch in this time: it may hold back the config of a proxy that needs them. */
+      readonly notFetched?: readonly string[];
+    }
+  | {
+      readonly kind: "warming";
       readonly proxy: PodRef;
       readonly objects: readonly ChangedObject[];
       readonly afterMs: number;
     }
+  /** The answers were final so many milliseconds after the tokens were made, and the step's `until` is so many seconds. */
+  | { readonly kind: "too-late"; readonly untilSeconds: number; readonly afterMs: number }
   | { readonly kind: "other-keys"; readonly proxy: PodRef; readonly issuer: string; readonly afterMs: number }
   /** Envoy's error message. */
   | {
@@ -215,6 +225,7 @@ export type SkipFinding =
       readonly kind: "no-jwks-trust" | "no-gateway" | "no-gateway-api" | "no-waypoint" | "no-ztunnel" | "no-access-log";
     }
   | ({ readonly kind: "reaches-beyond" } & Reach)
+  | { readonly kind: "waits"; readonly seconds: number; readonly most: number }
   | { readonly kind: "profile-algorithm"; readonly alg: string }
   | { readonly kind: "profile-jwks-uri" };
 

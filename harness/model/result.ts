@@ -210,7 +210,13 @@ const step = z
     admission: z.array(admission).describe("Left out where nothing is expected of the API server.").optional(),
     matrices: z.array(z.strictObject({ title: z.string(), rows: texts, columns: texts })),
     rounds: count,
-    timing: z.strictObject({ applyMs: time, inForceMs: time, probeMs: time, totalMs: time }),
+    timing: z.strictObject({
+      applyMs: time,
+      inForceMs: time,
+      waitMs: time.describe("How long the step waited for the time `at`; left out if it did not.").optional(),
+      probeMs: time,
+      totalMs: time,
+    }),
   })
   .meta({ id: "step" });
 export type StepResult = Immutable<z.infer<typeof step>>;

@@ -166,6 +166,8 @@ const check = z
   })
   .describe("One request with one expectation.");
 
+const time = (description: string) => form("a number of seconds such as 70s", /^[1-9]\d{0,3}s$/u, description);
+
 const step = z
   .strictObject({
     name: text(
@@ -185,6 +187,12 @@ const step = z
       .optional(),
     keysOf: name(
       "An issuer: the step waits until the proxies that judge its requests have these keys. istiod fetches a jwksUri again by itself.",
+    ).optional(),
+    at: time(
+      "Sends the requests of the step this long after the scenario's tokens were made. The tokens of a scenario with `at` or `until` are made once, before its first requests, and their times count from then.",
+    ).optional(),
+    until: time(
+      "The answers of the step must be final this long after the scenario's tokens were made. If they are later, the step is an error: the machine was too slow to prove it.",
     ).optional(),
     checks: z
       .union([matrix, z.array(z.union([matrix, check])).min(1)])

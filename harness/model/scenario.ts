@@ -140,10 +140,23 @@ export interface StepSpec {
   readonly inForce?: "nowhere" | "rejected";
   /** An issuer whose keys the judging proxies must have. */
   readonly keysOf?: string;
+  /** Seconds after the scenario's tokens were made: its requests are sent not before `at`, and its answers are final before `until`. */
+  readonly at?: number;
+  readonly until?: number;
   readonly checks: readonly CheckSpec[];
   readonly matrices: readonly MatrixSpec[];
   readonly asked: readonly AskedSpec[];
   readonly admission?: readonly AdmissionSpec[];
+}
+
+/** Whether a scenario's tokens are made once, and the times of its steps count from then. */
+export function isTimed({ steps }: Pick<Scenario, "steps">): boolean {
+  return steps.some(({ at, until }) => at !== undefined || until !== undefined);
+}
+
+/** How many seconds a scenario's steps wait, by their `at`. */
+export function waitOf({ steps }: Pick<Scenario, "steps">): number {
+  return Math.max(0, ...steps.map(({ at = 0 }) => at));
 }
 
 export interface Scenario {

@@ -171,6 +171,19 @@ test("a setting of the mesh is skipped where the mesh is not ours", () => {
   assert.equal(whyNot(asking, [], istio), undefined);
 });
 
+test("a scenario that waits longer than a run may is left to runs that ask for it", async () => {
+  const waiting = scenario();
+  const steps = [{ ...waiting.steps[0]!, at: 70 }];
+  const chosen = async (maxWait?: number) =>
+    await eligible.choose([{ ...waiting, steps }], "scenarios", istio, undefined, {}, maxWait);
+  const { skipped } = await chosen();
+  assert.match(
+    skipped.map(({ finding }) => sentence(finding)).join(),
+    /waits until 70 s .* longer than 30 s \(--max-wait\)/,
+  );
+  assert.equal((await chosen(70)).chosen.length, 1);
+});
+
 test("scenarios of the Gateway API need its CRDs, on every cluster", () => {
   const gateway = scenario({ features: ["gateway-api"] });
   assert.match(whyNot(gateway, [], istio, undefined, { istio: "1.31.0" }) ?? "", /CRDs of the Gateway API are missing/);

@@ -4,7 +4,7 @@ import { inLanes } from "../lanes.ts";
 import { reachOf } from "../mesh/reach.ts";
 import type { SkipFinding } from "../model/finding.ts";
 import type { ManifestFile } from "../model/manifest.ts";
-import type { Scenario } from "../model/scenario.ts";
+import { waitOf, type Scenario } from "../model/scenario.ts";
 import { needsAccessLog } from "../verdict/index.ts";
 import type { Profile } from "./profile.ts";
 import { readWorkload, workloadsOf } from "../scenario/workloads.ts";
@@ -36,10 +36,14 @@ export async function choose(
   profile: Profile,
   limits: MeshLimits | undefined,
   mesh: MeshFacts,
+  maxWaitSeconds = MAX_WAIT_SECONDS,
 ): Promise<Choice> {
   const found = await inLanes(scenarios, async (scenario) => {
     const files = await inLanes(workloadsOf([scenario]), (app) => readWorkload(scenariosRoot, app));
-    return { scenario, finding: whyNot(scenario, files.flat(), profile, limits, mesh) };
+    return {
+      scenario,
+      finding: whyNot(scenario, files.flat(), profile, limits, mesh) ?? whyNotNow(scenario, maxWaitSeconds),
+    };
   });
   return {
     chosen: found.flatMap(({ scenario, finding }) => (finding === undefined ? [scenario] : [])),
@@ -66,6 +70,15 @@ export function whyNot(
   // Of no mesh it is known what a ztunnel has in force, so that an answer would prove nothing.
   if (features.includes("ambient")) return { kind: "no-ztunnel" };
   return limits && whyNotHere(scenario, workloads, limits);
+}
+
+/** How long a scenario's steps may wait by default for the time `at`, in seconds. */
+export const MAX_WAIT_SECONDS = 30;
+
+/** A scenario that waits longer is left to runs that ask for it. */
+function whyNotNow(scenario: Scenario, most: number): SkipFinding | undefined {
+  const seconds = waitOf(scenario);
+  return seconds > most ? { kind: "waits", seconds, most } : undefined;
 }
 
 function whyNotVersion({ istio: range }: Scenario, found = ""): SkipFinding | undefined {

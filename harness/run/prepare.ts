@@ -51,12 +51,16 @@ export async function locate<Spec extends RequestOfCheck>(
   });
 }
 
-/** Mints the tokens and writes the requests. As late as can be: the times of a token count from when it is sent. */
+/**
+ * Mints the tokens and writes the requests. As late as can be: the times of a token count from when it is sent.
+ * @param second the time from which they count instead, in seconds since 1970
+ */
 export async function prepare<Spec extends RequestOfCheck>(
   { tokens }: Minting,
   located: readonly Located<Spec>[],
   { tokens: described }: Pick<Scenario, "tokens">,
   values: Pick<SubstitutionValues, "ns" | "outsideIp">,
+  second?: number,
 ): Promise<Prepared<Spec>[]> {
   return await inLanes(located, async (one): Promise<Prepared<Spec>> => {
     const { spec, place, target } = one;
@@ -64,7 +68,7 @@ export async function prepare<Spec extends RequestOfCheck>(
     const placed = await Promise.all(
       names.map(async (name): Promise<PlacedToken> => {
         const filled = fillHeader(described[name] as TokenSpec, values);
-        const token = await tokens.mint(filled, spec.variant);
+        const token = await tokens.mint(filled, spec.variant, second);
         return { name, token, places: [filled.in ?? { header: "Authorization", prefix: "Bearer " }].flat() };
       }),
     );

@@ -2,13 +2,13 @@ import { collectDiagnostics, type Failure } from "../diagnostics/collect.ts";
 import { MeshproofError } from "../model/errors.ts";
 import type { ScenarioFinding, ThrownError } from "../model/finding.ts";
 import type { ScenarioResult, Status, StepResult } from "../model/result.ts";
-import type { Scenario, StepSpec } from "../model/scenario.ts";
+import { isTimed, type Scenario, type StepSpec } from "../model/scenario.ts";
 import { sentences } from "../../reports/words.ts";
 import { statusOfScenario } from "../verdict/index.ts";
 import { openLookout } from "./restarts.ts";
 import type { Session } from "./session.ts";
 import { leave, type Applied } from "./changes.ts";
-import { runStep } from "./step.ts";
+import { runStep, type TokenClock } from "./step.ts";
 
 /** What is around a step while it runs: Playwright's own step, for one. */
 export type InStep = (step: StepSpec, run: () => Promise<StepResult>) => Promise<StepResult>;
@@ -30,6 +30,7 @@ export async function runScenario(
   const started = performance.now();
   const steps: StepResult[] = [];
   const applied: Applied = new Map();
+  const clock: TokenClock | undefined = isTimed(scenario) ? {} : undefined;
   const findings: ScenarioFinding[] = [];
   const diagnostics: string[] = [];
   const lookInto = async (since: Date, found: Pick<Failure, "step" | "error">, index: number): Promise<void> => {
@@ -52,6 +53,7 @@ export async function runScenario(
           await runStep(session, scenario, index, applied, {
             ...(signal && { signal }),
             everywhere: meshReloaded && index === 0,
+            clock,
           }),
         ),
       );

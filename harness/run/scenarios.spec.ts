@@ -6,7 +6,7 @@ import { COLLECT_LIMIT_MS } from "../diagnostics/bundle.ts";
 import { inLanes } from "../lanes.ts";
 import { isAdmission, isCheck, itemsOf, nameItem, type ItemResult } from "../model/items.ts";
 import type { Answer, ScenarioResult, StepResult } from "../model/result.ts";
-import type { Position, Scenario } from "../model/scenario.ts";
+import { waitOf, type Position, type Scenario } from "../model/scenario.ts";
 import { describeDifference, describeExchange, safeText, type Redact } from "./failure-text.ts";
 import { attachFiles, expect, test } from "./fixtures.ts";
 import { runOnGround } from "./ground.ts";
@@ -44,7 +44,7 @@ for (const scenario of inTestOrder(await selectedOf(settings), alone))
       test.skip(unable.status === "skipped", reason);
       throw new Error(reason);
     }
-    info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS);
+    info.setTimeout(SET_UP_LIMIT_MS + scenario.steps.length * STEP_LIMIT_MS + waitOf(scenario) * 1000);
     // What is known, or wrong on purpose, is none of Playwright's failures.
     const excuses = known.filter((entry) => entry.scenario === scenario.id);
     const excused = excuses.length > 0 || KEPT;

@@ -48,6 +48,8 @@ export interface RunSettings {
   readonly limitMs: number;
   /** How long the proxies may take to have a step's config in force. */
   readonly inForceLimitMs: number;
+  /** Scenarios whose steps wait longer are skipped; 30 s by default. */
+  readonly maxWaitSeconds?: number;
   readonly shard?: Shard;
   /** How many scenarios run side by side: Playwright's workers. */
   readonly lanes?: number;

@@ -9,7 +9,7 @@ import type { Applied } from "./changes.ts";
 import type { Proxy, Target } from "./places.ts";
 import { checkOf, fakeCurl, fakeKube, fakeSession, HTTPBIN, position, SLEEP } from "./session.fixture.ts";
 import type { Session } from "./session.ts";
-import { runStep } from "./step.ts";
+import { runStep, type TokenClock } from "./step.ts";
 
 const DENY = `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -77,6 +77,41 @@ const denying = { apply: [parseManifest(DENY, "deny.yaml")] };
 const asks = (done: readonly string[]): string[] => done.filter((each) => each.startsWith("ask"));
 
 describe("a step", () => {
+  it("sends its requests so long after the scenario's tokens were made, with these tokens", async () => {
+    const seconds: (number | undefined)[] = [];
+    const tokens = {
+      ...fakeSession({}).tokens,
+      mint: (_: unknown, __: unknown, second?: number) => {
+        seconds.push(second);
+        return Promise.resolve({ compact: "a.b.c", words: "" });
+      },
+    };
+    const { session, done } = meshOf({ parts: { tokens } });
+    const check = { ...checkOf("/a"), token: "t" };
+    const scenario = { ...scenarioOf(stepOf([check]), stepOf([check], { at: 2 })), tokens: { t: { issuer: "corp" } } };
+    const clock: TokenClock = {};
+    const first = await runStep(session, scenario, 0, new Map(), { clock });
+    assert.equal(first.timing.waitMs, undefined);
+    done.length = 0;
+    const second = await runStep(session, scenario, 1, new Map(), { clock });
+    assert.equal(second.status, "passed");
+    assert.ok(asks(done).length > 0);
+    assert.ok(Date.now() >= (clock.second! + 2) * 1000);
+    assert.ok(second.timing.waitMs !== undefined && second.timing.probeMs <= second.timing.totalMs);
+    assert.deepEqual(seconds, [clock.second, clock.second]);
+  });
+
+  it("is an error where its answers came too late to prove what it says", async () => {
+    const { session } = meshOf();
+    const scenario = scenarioOf(stepOf([checkOf("/a")], { until: 5 }));
+    const late: TokenClock = { second: Math.floor(Date.now() / 1000) - 6 };
+    const found = await runStep(session, scenario, 0, new Map(), { clock: late });
+    assert.equal(found.status, "error");
+    assert.deepEqual(found.checks, []);
+    assert.match(found.reason ?? "", /final \d+\.\d+ s after the tokens were made, and the step needs them within 5 s/);
+    assert.equal((await runStep(session, scenario, 0, new Map(), { clock: {} })).status, "passed");
+  });
+
   it("removes what the scenario before left, applies its own, waits for it, and asks last", async () => {
     const left = new Map([["old", parseManifest(DENY.replaceAll("deny", "old"), "old.yaml").objects[0]!.object]]);
     const { session, done } = meshOf({ parts: { left } });

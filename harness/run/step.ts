@@ -3,7 +3,9 @@
  * sent until their answers are final (probe), and what differs is explained (explain).
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { MeshSetting } from "../model/cluster.ts";
+import type { StepFinding } from "../model/finding.ts";
 import type { CheckResult, StepResult } from "../model/result.ts";
 import type { Scenario, StepSpec } from "../model/scenario.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
@@ -29,6 +31,13 @@ export interface StepOptions {
   readonly everywhere?: boolean;
   /** Whether something has changed before the step's own changes, so that the proxies are waited for; by default for the first step. */
   readonly changed?: boolean;
+  /** The scenario's, where {@link isTimed}. */
+  readonly clock?: TokenClock | undefined;
+}
+
+/** When a scenario's tokens were made, in seconds since 1970: with the first requests. */
+export interface TokenClock {
+  second?: number;
 }
 
 /** Applies, waits, probes and judges one step. @throws where the environment, not the mesh's answer, is at fault. */
@@ -37,7 +46,7 @@ export async function runStep(
   scenario: Scenario,
   index: number,
   applied: Applied,
-  { signal, everywhere = false, changed: before = index === 0 }: StepOptions = {},
+  { signal, everywhere = false, changed: before = index === 0, clock }: StepOptions = {},
 ): Promise<StepResult> {
   const started = performance.now();
   const values = await stepValues(session, scenario, index);
@@ -56,8 +65,11 @@ export async function runStep(
   const inForceAt = performance.now();
   if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
 
-  const checks = await prepare(session, located, scenario, values);
-  const inForceMs = inForceAt - appliedAt;
+  if (clock !== undefined) clock.second ??= Math.floor(Date.now() / 1000);
+  const checks = await prepare(session, located, scenario, values, clock?.second);
+  await untilAt(step, clock, signal);
+  const readyAt = performance.now();
+  const inForceMs = readyAt - appliedAt;
   const { plan } = session;
   const { outcomes, rounds } = await probe(
     session,
@@ -69,6 +81,8 @@ export async function runStep(
     },
   );
   const probedAt = performance.now();
+  const late = findLate(step, clock);
+  if (late !== undefined) return unjudged(step, { objects, problems: [late] }, { started, appliedAt });
   const judged = checks.map((check, i) => ({
     ...check,
     result: toResult(session, check, outcomes[i] as CheckOutcome, objects),
@@ -84,7 +98,7 @@ export async function runStep(
     ...(admission.length > 0 && { admission }),
     rounds,
     status: statusOfStep({ checks: results, asked, admission }),
-    timing: timingOf({ started, appliedAt, inForceAt, probedAt }),
+    timing: timingOf({ started, appliedAt, inForceAt, readyAt, probedAt }, step.at !== undefined),
   };
 }
 
@@ -189,7 +203,7 @@ function unjudged(
     findings: problems,
     reason: sentences(problems),
     objects,
-    timing: timingOf({ started, appliedAt, inForceAt: now, probedAt: now }),
+    timing: timingOf({ started, appliedAt, inForceAt: now, readyAt: now, probedAt: now }),
   };
 }
 
@@ -201,11 +215,29 @@ function emptyResult({ name, position, apply, matrices }: StepSpec): Omit<StepRe
   };
 }
 
-function timingOf(at: Record<"started" | "appliedAt" | "inForceAt" | "probedAt", number>): StepResult["timing"] {
+/** Waits for the step's `at`. */
+async function untilAt({ at }: StepSpec, clock: TokenClock | undefined, signal?: AbortSignal): Promise<void> {
+  if (at === undefined || clock?.second === undefined) return;
+  const left = (clock.second + at) * 1000 - Date.now();
+  if (left > 0) await delay(left, undefined, { ...(signal && { signal }) });
+}
+
+/** Where the step's `until` has passed. */
+function findLate({ until }: StepSpec, clock: TokenClock | undefined): StepFinding | undefined {
+  if (until === undefined || clock?.second === undefined) return undefined;
+  const afterMs = Date.now() - clock.second * 1000;
+  return afterMs > until * 1000 ? { kind: "too-late", untilSeconds: until, afterMs } : undefined;
+}
+
+function timingOf(
+  at: Record<"started" | "appliedAt" | "inForceAt" | "readyAt" | "probedAt", number>,
+  waited = false,
+): StepResult["timing"] {
   return {
     applyMs: Math.round(at.appliedAt - at.started),
     inForceMs: Math.round(at.inForceAt - at.appliedAt),
-    probeMs: Math.round(at.probedAt - at.inForceAt),
+    ...(waited && { waitMs: Math.round(at.readyAt - at.inForceAt) }),
+    probeMs: Math.round(at.probedAt - at.readyAt),
     totalMs: Math.round(performance.now() - at.started),
   };
 }

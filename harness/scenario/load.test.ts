@@ -415,6 +415,21 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
     ],
   },
   {
+    name: "times that cannot be met, or that no token has",
+    text: change("apply: policy.yaml", "apply: policy.yaml\n      at: 20s\n      until: 20s"),
+    problems: [
+      `${FILE}:17:14 no token of this scenario has a time; give one expiresIn, notBefore or issuedAt, in seconds`,
+      `${FILE}:17:14 the requests are sent at 20s; \`until\` must be later than \`at\``,
+    ],
+  },
+  {
+    name: "a time without its unit",
+    text: change("apply: policy.yaml", "apply: policy.yaml\n      at: 20"),
+    problems: [
+      `${FILE}:16:11 at must be a number of seconds such as 70s, found a number; put it in quotes: "20"`,
+    ],
+  },
+  {
     name: "tokens that cannot be made",
     text: change("valid: { issuer: corp }", "valid: { issuer: corp, alg: HS256, published: true }").replace(
       "{ issuer: corp, signedBy: unknown-key }",

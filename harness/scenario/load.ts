@@ -232,6 +232,7 @@ export function parseScenario(
       delete: pick("delete"),
       ...inForceOf(valueOf(step, "inForce")),
       ...keysOf(valueOf(step, "keysOf"), issuers, report),
+      ...timesOf(step),
       checks: expanded.checks,
       matrices: expanded.matrices,
       ...(admission.length > 0 && { admission }),
@@ -243,6 +244,7 @@ export function parseScenario(
   }
   const specs = valueOf(spec, "tokens")?.toJSON() as Record<string, TokenSpec> | undefined;
   problems.push(...checkVariants(steps, specs ?? {}, issuers));
+  checkTimes(itemsOf(valueOf(spec, "steps")).filter(isSound), specs ?? {}, report);
   for (const file of files.values()) problems.push(...checkManifest(file, issuers));
   if (problems.length > 0) return { problems: sortProblems(problems), warnings };
 
@@ -269,6 +271,39 @@ export function parseScenario(
     steps,
   };
   return { scenario, problems: [], warnings };
+}
+
+/** That `at` and `until` of the steps can be met, and mean something. */
+function checkTimes(
+  steps: readonly Node[],
+  tokens: Readonly<Record<string, TokenSpec>>,
+  report: (at: Node, message: string, hint?: string) => void,
+): void {
+  const isRelative = Object.values(tokens).some(
+    ({ expiresIn, notBefore, issuedAt }) => (expiresIn ?? notBefore ?? issuedAt) !== undefined,
+  );
+  let reached = 0;
+  for (const step of steps) {
+    const { at, until } = timesOf(step);
+    const node = valueOf(step, "until") ?? valueOf(step, "at");
+    if (node === undefined) continue;
+    if (!isRelative)
+      report(node, "no token of this scenario has a time", "give one expiresIn, notBefore or issuedAt, in seconds");
+    if (at !== undefined && at < reached)
+      report(valueOf(step, "at")!, `an earlier step is at ${reached}s`, "steps run in order");
+    reached = Math.max(reached, at ?? 0);
+    if (until !== undefined && until <= reached)
+      report(valueOf(step, "until")!, `the requests are sent at ${reached}s`, "`until` must be later than `at`");
+  }
+}
+
+/** Seconds of `at` and `until`. */
+function timesOf(step: Node): Pick<StepSpec, "at" | "until"> {
+  const [at, until] = [valueOf(step, "at"), valueOf(step, "until")];
+  return {
+    ...(at !== undefined && { at: Number.parseInt(textOf(at), 10) }),
+    ...(until !== undefined && { until: Number.parseInt(textOf(until), 10) }),
+  };
 }
 
 function keysOf(

@@ -34,9 +34,10 @@ export interface TokenFactory {
    * The token for a scenario's description; the same description gives the same token. Relative times count from this call, so
    * such a token is made again each second.
    * @param variant changes the token for one check; overrides the description's variant
+   * @param second the time from which relative times count, in seconds since 1970, if not now
    * @throws MeshproofError ERR_SCENARIO_INVALID if the issuer cannot make it
    */
-  mint(spec: TokenSpec, variant?: TokenVariant): Promise<Token>;
+  mint(spec: TokenSpec, variant?: TokenVariant, second?: number): Promise<Token>;
   /** The issuer's JWKS as JSON text (RFC 7517 section 5): the value of `${jwks.<issuer>}` and the reply of a JWKS server. */
   jwks(issuer: string): Promise<string>;
   /** The private keys of every issuer, made if necessary: for another process of the run. */
@@ -169,12 +170,12 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
   });
 
   return {
-    mint: (spec, variant = "intact") =>
+    mint: (spec, variant = "intact", second = secondsNow()) =>
       mintCached(
         JSON.stringify([
           { ...spec, in: undefined },
           variant === "intact" ? (spec.variant ?? variant) : variant,
-          isRelative(spec) ? secondsNow() : null,
+          isRelative(spec) ? second : null,
         ]),
       ),
     jwks,

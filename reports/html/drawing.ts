@@ -77,14 +77,15 @@ function blocksOf(step: StepResult): Block[] {
 
 /** Draws the parts of a step's time, scaled to the longest step of the run. */
 export function drawTiming(step: StepResult, longestMs: number): Html {
-  const { applyMs, inForceMs, probeMs, totalMs } = step.timing;
+  const { applyMs, inForceMs, waitMs = 0, probeMs, totalMs } = step.timing;
   const width = 96;
   const scale = width / Math.max(longestMs, 1);
-  const rest = Math.max(0, totalMs - applyMs - inForceMs - probeMs);
+  const rest = Math.max(0, totalMs - applyMs - inForceMs - waitMs - probeMs);
   let x = 0;
   const parts = [
     ["apply", applyMs],
     ["wait", inForceMs],
+    ...(waitMs > 0 ? [["rest", waitMs] as const] : []),
     ["probe", probeMs],
     ["rest", rest],
   ] as const;

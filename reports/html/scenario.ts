@@ -192,11 +192,12 @@ function where(object: AppliedObject): string {
 }
 
 function renderTiming(step: StepResult, longestMs: number): Html {
-  const { applyMs, inForceMs, probeMs, totalMs } = step.timing;
+  const { applyMs, inForceMs, waitMs, probeMs, totalMs } = step.timing;
+  const waited = waitMs === undefined ? "" : `, waited ${formatDuration(waitMs)} for the time of tokens`;
   return html`<p class="times">
     ${drawTiming(step, longestMs)}<span>${formatDuration(totalMs)}</span
     ><span class="apply">apply ${formatDuration(applyMs)}</span
-    ><span class="wait">in force ${formatDuration(inForceMs)}</span
+    ><span class="wait">in force ${formatDuration(inForceMs)}${waited}</span
     ><span class="probe">probe ${formatDuration(probeMs)}, ${plural(step.rounds, "round")}</span
     ><span class="place">${step.position.file}:${step.position.line}</span>
   </p>`;
