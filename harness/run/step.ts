@@ -35,9 +35,20 @@ export interface StepOptions {
   readonly clock?: TokenClock | undefined;
 }
 
-/** When a scenario's tokens were made, in seconds since 1970: with the first requests. */
+/** When a scenario's tokens were made, which is with its first requests. */
 export interface TokenClock {
-  second?: number;
+  made?: {
+    /** Seconds since 1970, from which the times of tokens count. */
+    readonly second: number;
+    /** The same by `performance.now()`. */
+    readonly at: number;
+  };
+}
+
+function secondNow(): NonNullable<TokenClock["made"]> {
+  const now = Date.now();
+  const second = Math.floor(now / 1000);
+  return { second, at: performance.now() - (now - second * 1000) };
 }
 
 /** Applies, waits, probes and judges one step. @throws where the environment, not the mesh's answer, is at fault. */
@@ -65,8 +76,8 @@ export async function runStep(
   const inForceAt = performance.now();
   if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
 
-  if (clock !== undefined) clock.second ??= Math.floor(Date.now() / 1000);
-  const checks = await prepare(session, located, scenario, values, clock?.second);
+  if (clock !== undefined) clock.made ??= secondNow();
+  const checks = await prepare(session, located, scenario, values, clock?.made?.second);
   await untilAt(step, clock, signal);
   const readyAt = performance.now();
   const inForceMs = readyAt - appliedAt;
@@ -217,15 +228,15 @@ function emptyResult({ name, position, apply, matrices }: StepSpec): Omit<StepRe
 
 /** Waits for the step's `at`. */
 async function untilAt({ at }: StepSpec, clock: TokenClock | undefined, signal?: AbortSignal): Promise<void> {
-  if (at === undefined || clock?.second === undefined) return;
-  const left = (clock.second + at) * 1000 - Date.now();
+  if (at === undefined || clock?.made === undefined) return;
+  const left = clock.made.at + at * 1000 - performance.now();
   if (left > 0) await delay(left, undefined, { ...(signal && { signal }) });
 }
 
 /** Where the step's `until` has passed. */
 function findLate({ until }: StepSpec, clock: TokenClock | undefined): StepFinding | undefined {
-  if (until === undefined || clock?.second === undefined) return undefined;
-  const afterMs = Date.now() - clock.second * 1000;
+  if (until === undefined || clock?.made === undefined) return undefined;
+  const afterMs = Math.round(performance.now() - clock.made.at);
   return afterMs > until * 1000 ? { kind: "too-late", untilSeconds: until, afterMs } : undefined;
 }
 
