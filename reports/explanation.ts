@@ -24,6 +24,7 @@ import {
   type Value,
 } from "../harness/model/explanation.ts";
 import type { Answer } from "../harness/model/result.ts";
+import { visible } from "../harness/safe/visible.ts";
 
 /** Another version of Envoy may evaluate the same config differently. */
 const OTHERWISE = "The mesh answered otherwise than meshproof reads this config: ";
@@ -87,13 +88,14 @@ export function describeHeadline(explanation: Explanation, seen: Seen = {}): str
 
 /** Formats an explanation: the decision first, then each provider and each rule in Envoy's order. */
 export function formatExplanation(explanation: Explanation, seen: Seen = {}): string {
-  const { decision, listener, path, route, before = [] } = explanation;
+  const { decision, listener, path, sentPath, route, before = [] } = explanation;
   return [
     describeHeadline(explanation, seen),
     ...(decision.details === undefined ? [] : [`  Envoy's details: ${decision.details}`]),
     "",
     ...(listener === undefined ? [] : [`judged at  ${describeListener(listener)}`]),
     `path       ${path}`,
+    ...(sentPath === undefined ? [] : [`sent on    ${visible(sentPath)}`]),
     ...(route === undefined ? [] : [`route      ${describeRoute(route)}`]),
     ...(explanation.filtersAsked || before.length > 0 ? ["", ...formatFilters(explanation)] : []),
   ].join("\n");
@@ -146,6 +148,8 @@ export function describeReason(reason: Reason): string {
     case "request-refused":
       return "the proxy cannot read such a request: its method, its path, its host, its version of HTTP, a header, or the size of all headers";
     case "header-refused":
+      if (reason.name === ":path")
+        return "the proxy removes the token from the query and unescapes the rest of it, which then has a character that no path may have";
       return `the proxy writes a claim to the header ${reason.name}, and its value has a character that no header may have`;
     case "connection-closed":
       return `the connection is closed: the port accepts ${reason.accepts === "mtls" ? "mTLS only (PeerAuthentication STRICT)" : "plain text only"}`;

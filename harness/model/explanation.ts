@@ -279,6 +279,8 @@ export interface Explanation {
   readonly listener?: ListenerFact;
   /** The path that the rules compare. */
   readonly path: string;
+  /** The path that the proxy sends on, where it has removed a token from the query: the rest of the query is sorted and unescaped then. */
+  readonly sentPath?: string;
   readonly providers: readonly ProviderFact[];
   readonly rules: readonly RuleFact[];
 }

@@ -206,6 +206,17 @@ describe("explainRequest", () => {
     assert.ok(!JSON.stringify(told).includes(signature) && !formatExplanation(told).includes(signature));
   });
 
+  it("tells the query that is left when a token is removed, and what cannot be sent", () => {
+    const sent = (query: string): Explanation => ask({ path: `/headers?${query}&access_token=${SAMPLE}`, headers: [] });
+    assert.match(formatExplanation(sent("x=%26admin%3Dtrue")), /^sent on {4}\/headers\?x=&admin=true$/m);
+    const { decision } = sent("x=%00");
+    assert.deepEqual([decision.status, decision.by], [503, "proxy"]);
+    assert.equal(decision.details, "filter_removed_required_request_headers{invalid_header_value_for:_:path}");
+    assert.match(formatExplanation(sent("x=%c3%a9%0a")), /\?x=é␊$/m);
+    assert.match(formatExplanation(sent("x=%0a")), /unescapes the rest of it, which then has a character/);
+    assert.equal(ask({ path: "/headers?x=%00", headers: [["authorization", `Bearer ${SAMPLE}`]] }).sentPath, undefined);
+  });
+
   it("prints the example of docs/explain.md", () => {
     const docs = readFileSync(join(import.meta.dirname, "../../docs/explain.md"), "utf8");
     const shown = /```text\n([\s\S]*?)```/.exec(docs)?.[1]?.trim();

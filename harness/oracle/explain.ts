@@ -121,6 +121,8 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   const seen = {
     listener,
     path: redact(path),
+    ...(tokens !== undefined &&
+      tokens.path !== path && { sentPath: redact(Buffer.from(tokens.path, "latin1").toString()) }),
     filtersAsked: true,
     tokensAsked: tokens?.asked === true,
     providers,
@@ -130,7 +132,7 @@ export function explainRequest(dump: unknown, request: OracleRequest, now: numbe
   // Envoy chooses the route before the filters run, and again after a token if `clear_route_cache` is set.
   const routed = tokens?.clearsRoute === true ? facts(tokens) : { ...facts(undefined), headers: sent };
   const route = findRoute(dump, manager, routed, request.peer !== undefined || request.serverName !== undefined);
-  const unfit = route.kind === "cluster" ? findUnfit(headers, sent) : undefined;
+  const unfit = route.kind === "cluster" ? (findUnfit(headers, sent) ?? findUnfitPath(tokens?.path, path)) : undefined;
   const routedTo = unfit === undefined ? decideRoute(route, admitted(rules)) : refuseHeader(unfit);
   return { ...seen, route, decision: answer(routedTo) };
 }
@@ -143,6 +145,11 @@ function findUnfit(headers: Headers, sent: Headers): string | undefined {
   for (const [name, values] of headers)
     if (sent.get(name) !== values && values.some((value) => UNFIT.test(value))) return name;
   return undefined;
+}
+
+/** The path, where a filter has unescaped it to one that cannot be sent. */
+function findUnfitPath(path: string | undefined, sent: string): ":path" | undefined {
+  return path !== undefined && path !== sent && UNFIT.test(path) ? ":path" : undefined;
 }
 
 /** The router's own answer (HeaderUtility::checkRequiredRequestHeaders). */

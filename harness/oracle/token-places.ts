@@ -45,7 +45,7 @@ export function extract(
         return token === undefined ? [] : [{ token, issuers, header: name }];
       });
     }
-    const token = kind === "parameter" ? query.get(name) : cookies.get(name);
+    const token = kind === "parameter" ? query.get(name)?.[0] : cookies.get(name);
     if (token === undefined) return [];
     return [{ token, issuers, ...(kind === "parameter" ? { parameter: name } : {}) }];
   });
@@ -84,14 +84,15 @@ function behind(value: string, prefix: string): string | undefined {
   return first < 0 ? value : rest.slice(first);
 }
 
-/** Utility::QueryParamsMulti: names and values are unescaped, a plus stays; the first parameter of a name counts. */
-function parametersOf(path: string): Map<string, string> {
-  const parameters = new Map<string, string>();
+/** Utility::QueryParamsMulti: names and values are unescaped, a plus stays; the first value of a name counts. */
+function parametersOf(path: string): Map<string, string[]> {
+  const parameters = new Map<string, string[]>();
   const [, query = ""] = /\?(.*)$/s.exec(path) ?? [];
-  for (const part of query.split("&").filter(Boolean)) {
+  for (const part of query.replace(/&$/, "").split("&")) {
     const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(part) ?? [];
-    if (!parameters.has(unescape(name))) parameters.set(unescape(name), unescape(value));
+    parameters.set(unescape(name), [...(parameters.get(unescape(name)) ?? []), unescape(value)]);
   }
+  if (query === "") parameters.clear();
   return parameters;
 }
 
@@ -99,11 +100,16 @@ function unescape(value: string): string {
   return value.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** The path without a parameter. Envoy rewrites the other parameters, sorted by name. */
+/**
+ * The path without a parameter; as it is where it has none of this name. Envoy writes the others anew: sorted by name, each with an equals sign, and unescaped, so that `x=%26y%3D1`
+ * becomes `x=&y=1` (QueryParamsMulti::toString; envoyproxy/envoy#34418, since Envoy 1.31).
+ */
 export function withoutParameter(path: string, name: string): string {
-  const [, start = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(path) ?? [];
-  const kept = query.split("&").filter((part) => part !== "" && unescape(part.replace(/=.*$/s, "")) !== name);
-  return kept.length === 0 ? start : `${start}?${kept.sort().join("&")}`;
+  const parameters = parametersOf(path);
+  if (!parameters.delete(name)) return path;
+  const kept = [...parameters].sort(([a], [b]) => (a < b ? -1 : 1));
+  const query = kept.flatMap(([key, values]) => values.map((value) => `${key}=${value}`)).join("&");
+  return `${path.replace(/\?.*$/s, "")}${kept.length === 0 ? "" : `?${query}`}`;
 }
 
 function cookiesOf(headers: readonly string[]): Map<string, string> {

@@ -51,6 +51,10 @@ test("a gateway removes a token that it accepted, unless it forwards it", () => 
   };
   const left = withoutTokens(asked, [{ ...provider, forward: false, found: { kind: "accepted" } }]);
   assert.deepEqual([left.path, left.headers], ["/a?b=1", [["accept", "*/*"]]]);
+  const rewritten = withoutTokens({ ...asked, path: "/a?x=%26y%3D1&access_token=x&ACCESS_TOKEN=z" }, [
+    { ...provider, forward: false, found: { kind: "accepted" } },
+  ]);
+  assert.equal(rewritten.path, "/a?ACCESS_TOKEN=z&x=&y=1");
   for (const [forward, found] of [
     [true, "accepted"],
     [false, "no-token"],

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { inLanes } from "../lanes.ts";
 import { explainRequest, trustDomainOf, undecidedBy, type OracleRequest } from "../oracle/index.ts";
 import { clusterOf } from "../oracle/listeners.ts";
+import { withoutParameter } from "../oracle/token-places.ts";
 import { fillBytes, showBytes } from "../probe/bytes.ts";
 import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation, Judge } from "../model/explanation.ts";
@@ -133,14 +134,13 @@ export function withoutTokens(asked: OracleRequest, providers: Explanation["prov
   const places = providers.flatMap(({ found, forward, places }) =>
     !forward && (found.kind === "accepted" || found.kind === "claims-accepted") ? places : [],
   );
-  const isPlace = (kind: "header" | "parameter", name: string): boolean =>
-    places.some((one) => one.kind === kind && one.name.toLowerCase() === name.toLowerCase());
-  const [before = "", query] = asked.path.split(/\?(.*)/s);
-  const kept = query?.split("&").filter((part) => !isPlace("parameter", part.replace(/=.*$/s, "")));
+  const named = (kind: "header" | "parameter"): string[] =>
+    places.flatMap((one) => (one.kind === kind ? one.name : []));
+  const headers = new Set(named("header").map((name) => name.toLowerCase()));
   return {
     ...asked,
-    headers: asked.headers.filter(([name]) => !isPlace("header", name)),
-    ...(query !== undefined && { path: kept?.length === 0 ? before : `${before}?${kept?.join("&")}` }),
+    headers: asked.headers.filter(([name]) => !headers.has(name.toLowerCase())),
+    path: [...new Set(named("parameter"))].reduce(withoutParameter, asked.path),
   };
 }
 
