@@ -52,6 +52,8 @@ export function sentence(finding: Finding): string {
       return "the step says `inForce: nowhere`, and each of its policies selects a pod that judges these requests";
     case "old-config":
       return `${namePod(finding.proxy)} has an older configuration ${seconds(finding.afterMs)} after the step was applied, so ${nameChanges(finding.objects)} is not in force there${describeNotFetched(finding.notFetched)}`;
+    case "no-listener":
+      return `${namePod(finding.proxy)} has no listener, so ${nameChanges(finding.objects)} is not in force there: a gateway has one where a Gateway chooses it`;
     case "warming":
       return `${namePod(finding.proxy)} has received ${nameChanges(finding.objects)} and has not put it into force in ${seconds(finding.afterMs)}: its listener is still warming`;
     case "too-late":

@@ -90,6 +90,8 @@ export type StepFinding =
       readonly objects: readonly ChangedObject[];
       readonly afterMs: number;
     }
+  /** The proxy has no listener at all, so that nothing can be in force there: a gateway that no Gateway asks for one. */
+  | { readonly kind: "no-listener"; readonly proxy: PodRef; readonly objects: readonly ChangedObject[] }
   /** The answers were final so many milliseconds after the tokens were made, and the step's `until` is so many seconds. */
   | { readonly kind: "too-late"; readonly untilSeconds: number; readonly afterMs: number }
   | { readonly kind: "other-keys"; readonly proxy: PodRef; readonly issuer: string; readonly afterMs: number }

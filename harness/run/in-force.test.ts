@@ -116,6 +116,7 @@ function meshOf(
   return { mesh, marks };
 }
 
+const EMPTY: ProxyConfig = { jwt: [], rules: [], listeners: [] };
 const DENY = policy("deny", { selector: { matchLabels: { app: "httpbin" } } });
 const RULE = "ns[foo]-policy[deny]-rule[0]";
 
@@ -168,6 +169,20 @@ describe("in force", () => {
     assert.match(sentences(problems), /foo\/httpbin has an older configuration .*AuthorizationPolicy foo\/deny/);
     assert.equal(objects[0]?.inForceMs, undefined);
     assert.deepEqual(objects[0]?.proxies, []);
+  });
+
+  it("says where a proxy has no listener at all", async () => {
+    const { mesh } = meshOf(() => ({ configs: [] }));
+    const empty = {
+      ...mesh,
+      proxyConfig: (proxy: Proxy, text: string) =>
+        text === "" ? Promise.resolve(EMPTY) : mesh.proxyConfig(proxy, text),
+    };
+    const { problems } = await wait(empty, {});
+    assert.match(
+      sentences(problems),
+      /foo\/httpbin has no listener, so AuthorizationPolicy foo\/deny is not in force there/,
+    );
   });
 
   it("names the keys that istiod could not fetch, where a proxy has an older config: it may wait for them", async () => {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import type { ChangedObject, ObjectFinding, ObjectRef, PodRef, StepFinding } from "../model/finding.ts";
+import type { ObjectFinding, StepFinding } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
 import { inLanes } from "../lanes.ts";
@@ -18,7 +18,8 @@ import {
 import { GATEWAY_NAME, isAttached, targetsOf, whyNotAttached } from "../verdict/attachment.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import type { Change } from "./changes.ts";
-import { findForeign, refOf } from "./foreign.ts";
+import { refOf } from "./foreign.ts";
+import { findProblems, podOf, type Left, type Missing } from "./not-in-force.ts";
 import type { Proxy, Target } from "./places.ts";
 import type { SessionPlan } from "./plan.ts";
 import type { Session } from "./session.ts";
@@ -175,16 +176,6 @@ function selectorOf({ kind, labels }: Proxy): Readonly<Record<string, string>> {
   return labels["app"] === undefined ? labels : { app: labels["app"] };
 }
 
-/** What a proxy still lacks, or holds and should not. */
-interface Missing {
-  /** `unread`: it does not show the mark at all. */
-  readonly why: "unread" | "warming" | "rejected" | "not-rejected" | "content" | "keys";
-  readonly details?: string;
-  readonly objects?: readonly ObjectRef[];
-  readonly unexplained?: ReturnType<typeof unexplained>;
-}
-type Left = Missing & { readonly proxy: Proxy };
-
 function whatIsMissing(
   { changes, applied }: Awaited,
   proxy: Proxy,
@@ -250,49 +241,6 @@ function findUnchosen({ verb, manifest }: Change, { proxies, behind }: Judges): 
     selector: selector?.matchLabels ?? {},
     pods: proxies.map((proxy) => ({ ...podOf(proxy), labels: proxy.labels })),
   };
-}
-
-/** Why the wait for one proxy has ended without success. */
-async function findProblems(
-  mesh: PushingMesh,
-  { changes, keys }: Awaited,
-  left: Left,
-  since: Date,
-): Promise<StepFinding[]> {
-  const proxy = podOf(left.proxy);
-  const afterMs = mesh.plan.inForceLimitMs;
-  const objects = changes.map(({ verb, manifest }): ChangedObject => ({
-    ...refOf(manifest),
-    ...(verb === "delete" && { deleted: true as const }),
-  }));
-  switch (left.why) {
-    case "unread": {
-      const notFetched = await mesh.failedFetches(since);
-      return [{ kind: "old-config", proxy, objects, afterMs, ...(notFetched.length > 0 && { notFetched }) }];
-    }
-    case "warming":
-      return [{ kind: "warming", proxy, objects, afterMs }];
-    case "rejected":
-      return [{ kind: "config-rejected", proxy, objects, details: left.details ?? "" }];
-    case "keys":
-      return [{ kind: "other-keys", proxy, issuer: keys?.issuer ?? "", afterMs }];
-    case "not-rejected":
-      return [{ kind: "config-not-rejected", proxy, objects }];
-    case "content": {
-      const { objects: lacking = [] } = left;
-      const policies = await findForeign(mesh.kube, left.proxy, left.unexplained);
-      // Any remainder is a problem.
-      if (lacking.length + policies.length === 0) return [{ kind: "old-config", proxy, objects, afterMs }];
-      return [
-        ...(lacking.length > 0 ? [{ kind: "not-in-force", proxy, objects: lacking, afterMs } as const] : []),
-        ...(policies.length > 0 ? [{ kind: "foreign-policies", proxy, policies } as const] : []),
-      ];
-    }
-  }
-}
-
-function podOf({ namespace, pod }: Proxy): PodRef {
-  return { namespace, pod };
 }
 
 function toObject(

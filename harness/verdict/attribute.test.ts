@@ -33,6 +33,16 @@ const CASES: [name: string, evidence: Evidence, by: string][] = [
     "authentication",
   ],
   ["a HEAD request", answer(401, "", { "www-authenticate": INVALID }), "authentication"],
+  [
+    "a request that the sidecar cannot read",
+    answer(400, "Bad Request", { ...SIDECAR, "content-type": "text/plain" }),
+    "proxy",
+  ],
+  [
+    "a workload's own 400 (Express)",
+    answer(400, "Bad Request", { ...SIDECAR, "content-type": "text/plain; charset=utf-8" }),
+    "workload",
+  ],
   ["RBAC", answer(403, "RBAC: access denied", SIDECAR), "authorization"],
   ["go-httpbin /bearer", answer(401, "", { ...SIDECAR, "www-authenticate": "Bearer" }), "workload"],
   ["httpbin /basic-auth", answer(401, "", { ...SIDECAR, "www-authenticate": 'Basic realm="Fake Realm"' }), "workload"],

@@ -23,6 +23,9 @@ const RBAC_BODY = "RBAC: access denied";
 const PROXY_BODY =
   /^(no healthy upstream|upstream connect error or disconnect\/reset before headers|upstream request timeout|stream timeout|request timeout|fault filter abort|local_rate_limited)/;
 
+/** A request that Envoy's codec cannot read (source/common/http/http1/codec_impl.cc, ServerConnectionImpl::sendProtocolError); frameworks add a charset to its type. */
+const CODEC_BODY = "Bad Request";
+
 /**
  * Decides who answered.
  *
@@ -44,6 +47,7 @@ export function attribute({ status, headers, body, details = "" }: Evidence): An
   // The router adds this header to every upstream response; without it no upstream answered.
   const fromUpstream = headers["x-envoy-upstream-service-time"] !== undefined;
   if (throughProxy && status >= 300 && !fromUpstream) return "proxy";
+  if (throughProxy && status === 400 && body === CODEC_BODY && headers["content-type"] === "text/plain") return "proxy";
   return throughProxy && status >= 400 && PROXY_BODY.test(body) ? "proxy" : "workload";
 }
 
