@@ -101,6 +101,12 @@ describe("a step", () => {
     assert.deepEqual(seconds, [clock.made!.second, clock.made!.second]);
   });
 
+  it("fails where its answers are wrong until then, and is not called late", async () => {
+    const { session } = meshOf({ answer: () => 403, parts: { plan: { ...fakeSession({}).plan, limitMs: 60_000 } } });
+    const scenario = scenarioOf(stepOf([checkOf("/a")], { until: 3 }));
+    assert.equal((await runStep(session, scenario, 0, new Map(), { clock: {} })).status, "failed");
+  });
+
   it("is an error where its answers came too late to prove what it says", async () => {
     const { session } = meshOf();
     const scenario = scenarioOf(stepOf([checkOf("/a")], { until: 5 }));

@@ -37,15 +37,17 @@ export interface StepOptions {
 
 /** When a scenario's tokens were made, which is with its first requests. */
 export interface TokenClock {
-  made?: {
-    /** Seconds since 1970, from which the times of tokens count. */
-    readonly second: number;
-    /** The same by `performance.now()`. */
-    readonly at: number;
-  };
+  made?: Made;
 }
 
-function secondNow(): NonNullable<TokenClock["made"]> {
+interface Made {
+  /** Seconds since 1970, from which the times of tokens count. */
+  readonly second: number;
+  /** The same by `performance.now()`. */
+  readonly at: number;
+}
+
+function secondNow(): Made {
   const now = Date.now();
   const second = Math.floor(now / 1000);
   return { second, at: performance.now() - (now - second * 1000) };
@@ -76,23 +78,24 @@ export async function runStep(
   const inForceAt = performance.now();
   if (found.problems.length > 0) return unjudged(step, found, { started, appliedAt });
 
-  if (clock !== undefined) clock.made ??= secondNow();
-  const checks = await prepare(session, located, scenario, values, clock?.made?.second);
-  await untilAt(step, clock, signal);
+  const made = clock && (clock.made ??= secondNow());
+  const checks = await prepare(session, located, scenario, values, made?.second);
+  await untilAt(step, made, signal);
   const readyAt = performance.now();
   const inForceMs = readyAt - appliedAt;
   const { plan } = session;
+  const limitMs = Math.min(inForceMs + plan.limitMs, lastRoundMs(step, made, appliedAt));
   const { outcomes, rounds } = await probe(
     session,
     checks,
-    startConvergence({ checks: step.checks, rounds: ROUNDS, limitMs: inForceMs + plan.limitMs, inForceMs }),
+    startConvergence({ checks: step.checks, rounds: ROUNDS, limitMs, inForceMs }),
     {
       prefix: `meshproof/${plan.runId}/${scenario.id}/${index + 1}`,
       ...{ changed, appliedAt, compared: comparedHeaders(step) },
     },
   );
   const probedAt = performance.now();
-  const late = findLate(step, clock);
+  const late = findLate(step, made);
   if (late !== undefined) return unjudged(step, { objects, problems: [late] }, { started, appliedAt });
   const judged = checks.map((check, i) => ({
     ...check,
@@ -227,16 +230,25 @@ function emptyResult({ name, position, apply, matrices }: StepSpec): Omit<StepRe
 }
 
 /** Waits for the step's `at`. */
-async function untilAt({ at }: StepSpec, clock: TokenClock | undefined, signal?: AbortSignal): Promise<void> {
-  if (at === undefined || clock?.made === undefined) return;
-  const left = clock.made.at + at * 1000 - performance.now();
+async function untilAt({ at }: StepSpec, made: Made | undefined, signal?: AbortSignal): Promise<void> {
+  if (at === undefined || made === undefined) return;
+  const left = made.at + at * 1000 - performance.now();
   if (left > 0) await delay(left, undefined, { ...(signal && { signal }) });
 }
 
+/** When the last round may begin, from the step's changes: wrong answers are final before `until`, and not an error for being late. */
+function lastRoundMs({ until }: StepSpec, made: Made | undefined, appliedAt: number): number {
+  if (until === undefined || made === undefined) return Infinity;
+  return made.at + until * 1000 - ROUND_MS - appliedAt;
+}
+
+/** Longer than a round takes. */
+const ROUND_MS = 1_000;
+
 /** Where the step's `until` has passed. */
-function findLate({ until }: StepSpec, clock: TokenClock | undefined): StepFinding | undefined {
-  if (until === undefined || clock?.made === undefined) return undefined;
-  const afterMs = Math.round(performance.now() - clock.made.at);
+function findLate({ until }: StepSpec, made: Made | undefined): StepFinding | undefined {
+  if (until === undefined || made === undefined) return undefined;
+  const afterMs = Math.round(performance.now() - made.at);
   return afterMs > until * 1000 ? { kind: "too-late", untilSeconds: until, afterMs } : undefined;
 }
 
