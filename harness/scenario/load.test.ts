@@ -425,9 +425,7 @@ const CASES: { name: string; text: string; manifests?: Record<string, string>; p
   {
     name: "a time without its unit",
     text: change("apply: policy.yaml", "apply: policy.yaml\n      at: 20"),
-    problems: [
-      `${FILE}:16:11 at must be a number of seconds such as 70s, found a number; put it in quotes: "20"`,
-    ],
+    problems: [`${FILE}:16:11 at must be a number of seconds such as 70s, found a number; put it in quotes: "20"`],
   },
   {
     name: "tokens that cannot be made",

@@ -244,7 +244,8 @@ export function parseScenario(
   }
   const specs = valueOf(spec, "tokens")?.toJSON() as Record<string, TokenSpec> | undefined;
   problems.push(...checkVariants(steps, specs ?? {}, issuers));
-  checkTimes(itemsOf(valueOf(spec, "steps")).filter(isSound), specs ?? {}, report);
+  const timed = tokens.some(({ value }) => RELATIVE.some((key) => valueOf(value, key) !== undefined));
+  checkTimes(itemsOf(valueOf(spec, "steps")).filter(isSound), timed, report);
   for (const file of files.values()) problems.push(...checkManifest(file, issuers));
   if (problems.length > 0) return { problems: sortProblems(problems), warnings };
 
@@ -273,21 +274,24 @@ export function parseScenario(
   return { scenario, problems: [], warnings };
 }
 
-/** That `at` and `until` of the steps can be met, and mean something. */
+/** What gives a token a time that `at` and `until` are about. */
+const RELATIVE = ["expiresIn", "notBefore", "issuedAt"];
+
+/**
+ * That `at` and `until` of the steps can be met, and mean something.
+ * @param timed whether a token of the scenario has a time
+ */
 function checkTimes(
   steps: readonly Node[],
-  tokens: Readonly<Record<string, TokenSpec>>,
+  timed: boolean,
   report: (at: Node, message: string, hint?: string) => void,
 ): void {
-  const isRelative = Object.values(tokens).some(
-    ({ expiresIn, notBefore, issuedAt }) => (expiresIn ?? notBefore ?? issuedAt) !== undefined,
-  );
   let reached = 0;
   for (const step of steps) {
     const { at, until } = timesOf(step);
     const node = valueOf(step, "until") ?? valueOf(step, "at");
     if (node === undefined) continue;
-    if (!isRelative)
+    if (!timed)
       report(node, "no token of this scenario has a time", "give one expiresIn, notBefore or issuedAt, in seconds");
     if (at !== undefined && at < reached)
       report(valueOf(step, "at")!, `an earlier step is at ${reached}s`, "steps run in order");
