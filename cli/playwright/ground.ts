@@ -167,10 +167,8 @@ async function open(settings: RunSettings, lanes: number, work: Work): Promise<H
   const handle = await toHandle(cluster);
   const { versions, gatewayApi, waypoints } = handle.info;
   const mesh = { istio: versions.istio, gatewayApi, waypoints };
-  const { chosen, skipped } = await choose(
-    ...([selected, settings.scenarios, profile, cluster.limits, mesh] as const),
-    settings.maxWaitSeconds,
-  );
+  const { scenarios: root, maxWaitSeconds } = settings;
+  const { chosen, skipped } = await choose(selected, root, profile, cluster.limits, mesh, maxWaitSeconds);
   // An empty shard is valid, because the merge needs every shard.
   if (chosen.length === 0 && settings.shard === undefined) throw nothingRuns(skipped);
   const tempDir = makeTempDir();

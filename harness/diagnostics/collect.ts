@@ -170,7 +170,7 @@ async function readAccessLog(
 function addIstiod(mesh: DiagnosableMesh, bundle: Bundle, since: Date, proxies: readonly Proxy[]): Promise<void>[] {
   const istiod = async (): Promise<ContainerRef[]> => {
     const found = await findIstiods(mesh.kube);
-    if (found.length === 0) throw new Error(`there is no pod app=istiod in ${ROOT_NAMESPACE}`);
+    if (found.length === 0) throw new Error(`${ROOT_NAMESPACE} has no pod with the label app=istiod`);
     return found;
   };
   const each = async (read: (where: ContainerRef) => Promise<string>): Promise<string> =>

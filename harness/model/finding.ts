@@ -70,40 +70,34 @@ export type ObjectFinding =
   | { readonly kind: "keys-not-fetched"; readonly issuers: readonly string[] }
   | RecordedText;
 
+/** A proxy, and what a step changed that is not in force there as the step demands. */
+interface NotInForce {
+  readonly proxy: PodRef;
+  readonly objects: readonly ChangedObject[];
+}
+
 /** Why a step cannot be judged. */
 export type StepFinding =
   | ObjectFinding
   /** The step has `inForce: nowhere`, but each of its policies selects a judging pod. */
   | { readonly kind: "selects-a-pod" }
   /** The proxy still has an older configuration. */
-  | {
+  | (NotInForce & {
       readonly kind: "old-config";
-      readonly proxy: PodRef;
-      readonly objects: readonly ChangedObject[];
       readonly afterMs: number;
       /** URIs of keys that istiod could not fetch in this time: it may hold back the config of a proxy that needs them. */
       readonly notFetched?: readonly string[];
-    }
-  | {
-      readonly kind: "warming";
-      readonly proxy: PodRef;
-      readonly objects: readonly ChangedObject[];
-      readonly afterMs: number;
-    }
-  /** The proxy has no listener at all, so that nothing can be in force there: a gateway that no Gateway asks for one. */
-  | { readonly kind: "no-listener"; readonly proxy: PodRef; readonly objects: readonly ChangedObject[] }
+    })
+  | (NotInForce & { readonly kind: "warming"; readonly afterMs: number })
+  /** The proxy has no listener at all, so that nothing can be in force there. A gateway has one only if a Gateway chooses it. */
+  | (NotInForce & { readonly kind: "no-listener" })
   /** The answers were final so many milliseconds after the tokens were made, and the step's `until` is so many seconds. */
   | { readonly kind: "too-late"; readonly untilSeconds: number; readonly afterMs: number }
   | { readonly kind: "other-keys"; readonly proxy: PodRef; readonly issuer: string; readonly afterMs: number }
   /** Envoy's error message. */
-  | {
-      readonly kind: "config-rejected";
-      readonly proxy: PodRef;
-      readonly objects: readonly ChangedObject[];
-      readonly details: string;
-    }
+  | (NotInForce & { readonly kind: "config-rejected"; readonly details: string })
   /** The step has `inForce: rejected`, but the proxy accepted the config. */
-  | { readonly kind: "config-not-rejected"; readonly proxy: PodRef; readonly objects: readonly ChangedObject[] }
+  | (NotInForce & { readonly kind: "config-not-rejected" })
   | {
       readonly kind: "not-in-force";
       readonly proxy: PodRef;

@@ -41,11 +41,11 @@ const expectation = z
     status: z
       .int()
       .describe(
-        "HTTP status. It is 0 if `by` is `nobody` (the client gets no answer), or if `by` is `workload` and any status is right.",
+        "HTTP status. 0 is no status: if `by` is `nobody`, the client gets no answer; if `by` is `workload`, any status is right.",
       ),
     noAnswer: z
       .enum(NO_ANSWERS)
-      .describe("What the client must see instead of an answer. Set only if `by` is `nobody`.")
+      .describe("What the client must see instead of an answer; left out unless `by` is `nobody`.")
       .optional(),
     grpc: z.int().describe("The gRPC status.").optional(),
     by,

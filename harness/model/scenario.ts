@@ -30,7 +30,7 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status. It is 0 if `by` is `nobody` (the client gets no answer), or if `by` is `workload` and any status is right. */
+  /** An HTTP status. 0 is no status: if `by` is `nobody`, the client gets no answer; if `by` is `workload`, any status is right. */
   readonly status: number;
   readonly noAnswer?: NoAnswer;
   /** The gRPC status; the HTTP status is 200 then. */

@@ -88,11 +88,11 @@ function behind(value: string, prefix: string): string | undefined {
 function parametersOf(path: string): Map<string, string[]> {
   const parameters = new Map<string, string[]>();
   const [, query = ""] = /\?(.*)$/s.exec(path) ?? [];
-  for (const part of query.replace(/&$/, "").split("&")) {
+  for (const part of query === "" ? [] : query.replace(/&$/, "").split("&")) {
     const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(part) ?? [];
-    parameters.set(unescape(name), [...(parameters.get(unescape(name)) ?? []), unescape(value)]);
+    const key = unescape(name);
+    parameters.set(key, [...(parameters.get(key) ?? []), unescape(value)]);
   }
-  if (query === "") parameters.clear();
   return parameters;
 }
 

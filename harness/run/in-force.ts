@@ -81,6 +81,8 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
   const { changes, judges, clients, everywhere = false, expects } = awaited;
   const started = performance.now();
   const since = new Date();
+  let fetches: Promise<readonly string[]> | undefined;
+  const failedFetches = (): Promise<readonly string[]> => (fetches ??= mesh.failedFetches(since));
   const judging = unique([...judges.proxies, ...judges.behind]);
   const wide = changes.some(({ manifest }) => !isPolicy(manifest));
   const waiting = wide || everywhere ? unique([...judging, ...clients]) : judging;
@@ -131,7 +133,7 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
       if (left.length === 0) break;
       if (performance.now() > until) {
         for (const { proxy } of left) reached.delete(proxy);
-        return end((await Promise.all(left.map((one) => findProblems(mesh, awaited, one, since)))).flat());
+        return end((await Promise.all(left.map((one) => findProblems(mesh, awaited, one, failedFetches)))).flat());
       }
       pending = left.map(({ proxy }) => proxy);
       await delay(POLL_MS);

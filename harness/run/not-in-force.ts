@@ -16,12 +16,15 @@ export interface Missing {
 }
 export type Left = Missing & { readonly proxy: Proxy };
 
-/** Why the wait for one proxy has ended without success. */
+/**
+ * Why the wait for one proxy has ended without success.
+ * @param failedFetches reads istiod's log once, however many proxies ask
+ */
 export async function findProblems(
   mesh: PushingMesh,
   { changes, keys }: Awaited,
   left: Left,
-  since: Date,
+  failedFetches: () => Promise<readonly string[]>,
 ): Promise<StepFinding[]> {
   const proxy = podOf(left.proxy);
   const afterMs = mesh.plan.inForceLimitMs;
@@ -34,7 +37,7 @@ export async function findProblems(
       // A gateway has listeners only where a Gateway asks for them.
       const config = await mesh.proxyConfig(left.proxy, "");
       if (config?.listeners.length === 0) return [{ kind: "no-listener", proxy, objects }];
-      const notFetched = await mesh.failedFetches(since);
+      const notFetched = await failedFetches();
       return [{ kind: "old-config", proxy, objects, afterMs, ...(notFetched.length > 0 && { notFetched }) }];
     }
     case "warming":
