@@ -7,6 +7,7 @@ import { replaceFile } from "../replace-file.ts";
 import { parseManifests } from "./apply.ts";
 import type { Manifest } from "./client.ts";
 import { PROVIDERS } from "./extension-providers.ts";
+import { OWN_DEBOUNCE_MS } from "./istiod-environment.ts";
 import { upstreamEnvoyFilters, waypointSettings } from "./waypoints.ts";
 
 /** Placeholder in the generated manifests for the CA of each cluster, so that all clusters can share the cached manifests. */
@@ -24,6 +25,7 @@ const SETTINGS: readonly string[] = [
   // Istio's default JSON format has the fields that verdicts need: response code details, user agent, upstream, request id.
   "meshConfig.accessLogFile=/dev/stdout",
   "meshConfig.accessLogEncoding=JSON",
+  `values.pilot.env.PILOT_DEBOUNCE_AFTER=${OWN_DEBOUNCE_MS}ms`,
   ...PROVIDERS.flatMap(({ name, ...kinds }, index) => {
     const provider = `meshConfig.extensionProviders[${index}]`;
     const fields = Object.entries(kinds).flatMap(([kind, options]) =>

@@ -4,6 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ObjectFinding, StepFinding } from "../model/finding.ts";
 import type { AppliedObject } from "../model/result.ts";
 import type { Manifest } from "../mesh/client.ts";
+import type { ClusterHandle } from "../../clusters/cluster.ts";
+import { DEFAULT_DEBOUNCE_MS, OWN_DEBOUNCE_MS } from "../mesh/istiod-environment.ts";
 import { inLanes } from "../lanes.ts";
 import type { StepSpec } from "../model/scenario.ts";
 import { applyManifest, type Applying } from "../mesh/apply.ts";
@@ -52,6 +54,7 @@ export interface Awaited {
 /** The parts of a session that the wait needs. */
 export interface PushingMesh extends Pick<Session, "proxyConfig" | "failedFetches"> {
   readonly plan: Pick<SessionPlan, "runId" | "inForceLimitMs" | "unchosenIsNote">;
+  readonly handle: Pick<ClusterHandle, "ours">;
   readonly kube: {
     readonly objects: Applying["objects"] & {
       list(apiVersion: string, kind: string, namespace: string): Promise<{ readonly items: Manifest[] }>;
@@ -69,8 +72,8 @@ export interface InForce {
 
 const POLL_MS = 25;
 
-/** istiod waits this long for further changes before it pushes (default of PILOT_DEBOUNCE_AFTER), so asking earlier seldom helps. */
-const DEBOUNCE_MS = 100;
+/** What istiod and a proxy take at least to build a config, send it and take it, in milliseconds. */
+const PUSH_MS = 10;
 
 /**
  * Waits until each proxy that judges a step has everything that was applied before: a marker with a nonce is applied last, and the
@@ -114,7 +117,8 @@ export async function waitInForce(mesh: PushingMesh, awaited: Awaited, signal?: 
     const nonce = randomBytes(8).toString("hex");
     await mark(mesh, waiting, nonce, signal);
     const until = performance.now() + mesh.plan.inForceLimitMs;
-    await delay(DEBOUNCE_MS);
+    // To ask earlier seldom helps.
+    await delay(PUSH_MS + (mesh.handle.ours ? OWN_DEBOUNCE_MS : DEFAULT_DEBOUNCE_MS));
     for (let pending = waiting; ;) {
       signal?.throwIfAborted();
       const left: Left[] = [];
