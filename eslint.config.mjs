@@ -222,6 +222,7 @@ export default defineConfig(
     rules: {
       "@typescript-eslint/await-thenable": "error",
       "@typescript-eslint/consistent-type-imports": "error",
+      "no-duplicate-imports": "error",
       "@typescript-eslint/no-floating-promises": [
         "error",
         {

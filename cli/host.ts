@@ -1,7 +1,6 @@
 /** Checks and installs the programs that the embedded cluster needs on this machine. */
 
-import { checkHost, installMissing } from "../clusters/components/components.ts";
-import type { HostFinding } from "../clusters/components/components.ts";
+import { checkHost, type HostFinding, installMissing } from "../clusters/components/components.ts";
 import { MeshproofError } from "../harness/model/errors.ts";
 import type { Work } from "./work.ts";
 

@@ -1,8 +1,7 @@
 /** Runs a long verb with a status line, and ends it cleanly when it is interrupted. */
 
 import { watchInterrupt } from "./interrupt.ts";
-import { createStatusLine } from "./status.ts";
-import type { StatusLine } from "./status.ts";
+import { createStatusLine, type StatusLine } from "./status.ts";
 
 export interface Work extends StatusLine {
   readonly signal: AbortSignal;

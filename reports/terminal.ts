@@ -1,18 +1,9 @@
-import { describeAdmission, describeExpectedAdmission } from "./describe.ts";
-import path from "node:path";
-import type { Finding } from "../harness/model/finding.ts";
-import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
-import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
-import { changesIn, describePolicyChanges } from "./policy-words.ts";
-import { drawMatrix } from "./matrix-text.ts";
-import { prepare } from "./prepare.ts";
-import { redact } from "../harness/safe/redact.ts";
-import { visible } from "../harness/safe/visible.ts";
-import { formatDuration, plural } from "./text.ts";
 import {
+  describeAdmission,
   describeChanges,
   describeConfigInShort,
   describeExpected,
+  describeExpectedAdmission,
   describeExpectedAsker,
   describeForce,
   describeGot,
@@ -24,6 +15,16 @@ import {
   notesOf,
   repeatOf,
 } from "./describe.ts";
+import path from "node:path";
+import type { Finding } from "../harness/model/finding.ts";
+import type { CheckResult, RunResult, ScenarioResult, Status, StepResult } from "../harness/model/result.ts";
+import { outcomesOf, policiesInForce, worstFirst, type Outcome } from "./outcome.ts";
+import { changesIn, describePolicyChanges } from "./policy-words.ts";
+import { drawMatrix } from "./matrix-text.ts";
+import { prepare } from "./prepare.ts";
+import { redact } from "../harness/safe/redact.ts";
+import { visible } from "../harness/safe/visible.ts";
+import { formatDuration, plural } from "./text.ts";
 
 export interface TerminalOptions {
   /** Whether to colour with ANSI escapes; default off. No information is only in a colour. */

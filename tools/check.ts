@@ -4,10 +4,8 @@ import { pathToFileURL } from "node:url";
 import { inLanes } from "../harness/lanes.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { formatDuration } from "../reports/text.ts";
-import { add } from "./counts.ts";
-import type { Counts } from "./counts.ts";
-import { runTool } from "./tool.ts";
-import type { ToolResult } from "./tool.ts";
+import { add, type Counts } from "./counts.ts";
+import { runTool, type ToolResult } from "./tool.ts";
 
 /** Two at a time: most of them keep one core busy. package.json has the longest first. */
 const LANES = 2;

@@ -22,7 +22,7 @@ import { PROJECT, SCENARIOS } from "../cli/context.ts";
 import { attachInProcess } from "./in-process.ts";
 import { cutOff, nodeOf, type Route } from "./processes.ts";
 import { hasProxyContainer } from "../harness/mesh/proxy-container.ts";
-import { ROOT_NAMESPACE } from "../harness/model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../harness/model/cluster.ts";
 
 /** How long a change may take to be in force where it cannot be, in milliseconds. */
 const CUT_OFF_LIMIT_MS = 2_000;
@@ -107,7 +107,7 @@ async function runCutOff(
 async function cutOffProxies(kube: Kube): Promise<() => Promise<void>> {
   const { items } = await kube.core.listPodForAllNamespaces();
   const proxies = items.filter(hasProxyContainer);
-  const istiods = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
+  const istiods = await readyPods(kube, ROOT_NAMESPACE, ISTIOD);
   const routes = istiods.flatMap(({ status: istiod }) =>
     proxies.flatMap(({ status: proxy }): Route[] =>
       istiod?.podIP && proxy?.podIP ? [{ from: istiod.podIP, to: proxy.podIP }] : [],

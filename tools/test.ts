@@ -11,8 +11,7 @@ import { makeTempDir } from "../clusters/temp-dir.ts";
 import { formatDuration } from "../reports/text.ts";
 import { table } from "../cli/table.ts";
 import { runChecks } from "./check.ts";
-import { add, formatCounts } from "./counts.ts";
-import type { Counts } from "./counts.ts";
+import { add, type Counts, formatCounts } from "./counts.ts";
 import { runTool } from "./tool.ts";
 
 const { values: flags } = parseArgs({ options: { all: { type: "boolean", default: false } } });

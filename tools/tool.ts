@@ -2,8 +2,7 @@
 
 import { execa } from "execa";
 import { PROJECT } from "../cli/context.ts";
-import { judge } from "./counts.ts";
-import type { Counts } from "./counts.ts";
+import { type Counts, judge } from "./counts.ts";
 
 export interface ToolResult {
   readonly name: string;

@@ -1,6 +1,7 @@
 import { Option } from "commander";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import type { Explanation } from "../../harness/model/explanation.ts";
+import { secondsNow } from "../../harness/model/seconds.ts";
 import { explainRequest, judgeIn, type OracleRequest } from "../../harness/oracle/index.ts";
 import { ofFile, readUserFile } from "../../harness/user-file.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
@@ -76,7 +77,7 @@ export async function explainConfig(options: ExplainOptions): Promise<Explanatio
   const request = await readRequest(options);
   const dump = await readDump(options);
   const explanation = ofFile(options.configDump ?? `the config of ${options.pod ?? ""}`, () =>
-    explainRequest(dump, request, Math.floor(Date.now() / 1000)),
+    explainRequest(dump, request, secondsNow()),
   );
   const at = judgeIn(dump);
   const goesOn = at?.kind === "gateway" && explanation.decision.verdict === "admitted";

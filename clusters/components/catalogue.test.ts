@@ -3,8 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { catalogueNames, explainUnknownImage, proxyTag, resolveImage } from "./catalogue.ts";
-import type { Shelf } from "./catalogue.ts";
+import { catalogueNames, explainUnknownImage, proxyTag, resolveImage, type Shelf } from "./catalogue.ts";
 
 const component = (name: string, version: string) => ({
   name,

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 
 import { inLanes } from "../../harness/lanes.ts";
-import { ensureEntry, entryName, inspectEntry, lockOf } from "./entry.ts";
-import type { EntryOptions, InstalledComponent } from "./entry.ts";
+import { ensureEntry, entryName, type EntryOptions, inspectEntry, type InstalledComponent, lockOf } from "./entry.ts";
 import { goToolchain } from "./go.ts";
 import { withLock } from "./lock.ts";
 import type { Recipe } from "./recipe.ts";

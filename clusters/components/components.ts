@@ -4,34 +4,39 @@ import { join } from "node:path";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { inLanes } from "../../harness/lanes.ts";
 import type { Progress } from "../../harness/progress.ts";
-import { digestsByName } from "./registry/names.ts";
-import type { ImagePlaces } from "./registry/names.ts";
+import { digestsByName, type ImagePlaces } from "./registry/names.ts";
 import { cacheRoot, ownCacheRoot } from "./cache.ts";
 import { compileAll } from "./compile.ts";
 import { debianRoot } from "./debian.ts";
-import { describedEntries, ensureEntry, entryName, inspectEntry, recordVerified } from "./entry.ts";
-import type { InstalledComponent } from "./entry.ts";
+import {
+  describedEntries,
+  ensureEntry,
+  entryName,
+  inspectEntry,
+  type InstalledComponent,
+  recordVerified,
+} from "./entry.ts";
 import { imageRecipe, isFromImages } from "./images.ts";
 import {
   ALL_MESHES,
-  DEFAULT_MESH,
-  ISTIO_VERSIONS,
-  PUBLISHED_NAMES,
   allComponents,
   allRecipes,
+  type Component,
+  DEFAULT_MESH,
   envoyRecipe,
+  ISTIO_VERSIONS,
   istioctlRecipe,
   listVersions,
+  type MeshChoice,
+  type MeshVersions,
+  PUBLISHED_NAMES,
 } from "./list.ts";
-import type { Component, MeshChoice, MeshVersions } from "./list.ts";
 import type { Recipe } from "./recipe.ts";
 import { registryErrorOf } from "./registry/transport.ts";
 import { BOOTSTRAP } from "./bootstrap.ts";
 import { hasOwnFilters, ownEnvoyOf } from "./release.ts";
-import { chooseSources, tellFallback } from "./sources.ts";
-import type { Chosen } from "./sources.ts";
-import { sourceFrom } from "./ways.ts";
-import type { ComponentSource } from "./ways.ts";
+import { chooseSources, type Chosen, tellFallback } from "./sources.ts";
+import { type ComponentSource, sourceFrom } from "./ways.ts";
 
 export { cleanComponents } from "./clean.ts";
 export { checkHost, checkShortages, installMissing, tellShortages } from "./host.ts";

@@ -21,8 +21,7 @@ import { findOwnFolder, makeOwnFolder, whyForeign } from "../../harness/own.ts";
 import type { Progress } from "../../harness/progress.ts";
 import { CACHE_HINT } from "./cache.ts";
 import { withLock } from "./lock.ts";
-import { bytesOfTree, describeTree, digestOfTree, findDamage } from "./manifest.ts";
-import type { FileFact } from "./manifest.ts";
+import { bytesOfTree, describeTree, digestOfTree, type FileFact, findDamage } from "./manifest.ts";
 import type { Recipe } from "./recipe.ts";
 import { run } from "./run.ts";
 

@@ -6,8 +6,7 @@ import { execa } from "execa";
 
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { goCaches } from "./cache.ts";
-import { ensureEntry } from "./entry.ts";
-import type { EntryOptions, InstalledComponent } from "./entry.ts";
+import { ensureEntry, type EntryOptions, type InstalledComponent } from "./entry.ts";
 import type { Recipe } from "./recipe.ts";
 import { goFromWheel } from "./wheel.ts";
 

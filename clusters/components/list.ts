@@ -1,13 +1,11 @@
 import { debianRoot, imageRoot } from "./debian.ts";
 import { hasPackageTools } from "./package-tools.ts";
-import { goRecipe } from "./go.ts";
-import type { GoComponent } from "./go.ts";
+import { type GoComponent, goRecipe } from "./go.ts";
 import { askProgram, assertSaid, type ImageComponent, type PublishedImage } from "./images.ts";
 import { nodeRecipe } from "./node.ts";
 import type { Recipe } from "./recipe.ts";
 import { isReleaseVersion, releaseComponent } from "./release.ts";
-import { programFromWheel } from "./wheel.ts";
-import type { Wheel } from "./wheel.ts";
+import { programFromWheel, type Wheel } from "./wheel.ts";
 
 /**
  * The Istio versions that are built here, the default first. Each is the version that its programs print: the release of a

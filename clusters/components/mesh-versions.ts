@@ -1,6 +1,14 @@
 import { MeshproofError } from "../../harness/model/errors.ts";
-import { DEFAULT_MESH, ENVOY_VERSIONS, ISTIO_VERSIONS, isBuiltHere, listVersions, minorOf } from "./list.ts";
-import type { MeshChoice, MeshVersions } from "./list.ts";
+import {
+  DEFAULT_MESH,
+  ENVOY_VERSIONS,
+  isBuiltHere,
+  ISTIO_VERSIONS,
+  listVersions,
+  type MeshChoice,
+  type MeshVersions,
+  minorOf,
+} from "./list.ts";
 import { isReleaseVersion } from "./release.ts";
 
 /** The requested versions; a missing key means the default. */

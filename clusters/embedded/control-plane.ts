@@ -1,5 +1,4 @@
-import type { Pki } from "./pki.ts";
-import { kubeconfigOf } from "./pki.ts";
+import { kubeconfigOf, type Pki } from "./pki.ts";
 import {
   API_PORT,
   BRIDGE,

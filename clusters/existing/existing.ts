@@ -7,7 +7,6 @@ import { connectWith, type Kube } from "../../harness/mesh/client.ts";
 import { MANAGED_BY, RUN_LABEL } from "../../harness/mesh/ledger.ts";
 import type { Progress } from "../../harness/progress.ts";
 import type { Cluster, MeshLimits } from "../cluster.ts";
-import type { MeshSetting } from "../../harness/model/cluster.ts";
 import { takeLease } from "../lease.ts";
 import { makeTempDir } from "../temp-dir.ts";
 import { findLeftovers, joinJournals, removeLeftRun, unprovenWords, type LeftRun } from "./clean-up.ts";
@@ -16,7 +15,7 @@ import { beginJournal, endJournal, identify, listJournals, openJournal, type Clu
 import { pinContext, type KubeconfigOptions, type PinnedContext } from "./kubeconfig.ts";
 import { survey, type Gateway, type Revision, type Survey } from "./survey.ts";
 import { proxyContainerOf } from "../../harness/mesh/proxy-container.ts";
-import { ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
+import { ISTIOD, type MeshSetting, ROOT_NAMESPACE } from "../../harness/model/cluster.ts";
 
 export interface ExistingOptions extends KubeconfigOptions {
   readonly runId: string;
@@ -223,7 +222,7 @@ async function injectedProxy(kube: Kube, namespace: string): Promise<string> {
 
 /** Image digests of istiod's pods, from their status. */
 async function imageDigests(kube: Kube, revision: Revision): Promise<Record<string, string>> {
-  const { items } = await kube.core.listNamespacedPod({ namespace: revision.namespace, labelSelector: "app=istiod" });
+  const { items } = await kube.core.listNamespacedPod({ namespace: revision.namespace, labelSelector: ISTIOD });
   return Object.fromEntries(
     items.flatMap(({ status }) =>
       (status?.containerStatuses ?? []).flatMap(({ name, imageID }) => {

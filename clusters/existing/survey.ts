@@ -10,7 +10,7 @@ import { parse } from "yaml";
 import { MeshproofError } from "../../harness/model/errors.ts";
 import { messageOf, statusOf } from "../../harness/mesh/api-error.ts";
 import type { Kube } from "../../harness/mesh/client.ts";
-import type { JwksFetcher } from "../../harness/model/cluster.ts";
+import { ISTIOD, type JwksFetcher } from "../../harness/model/cluster.ts";
 import { GATEWAY_API_GROUP } from "../../harness/model/target.ts";
 import {
   gatewayApiVersion,
@@ -92,7 +92,7 @@ const GATEWAY_API_NEEDS: typeof NEEDS = [
 export async function survey(kube: Kube): Promise<Survey> {
   const { gitVersion } = await reach(kube);
   const [istiods, webhooks, services, namespaces, permissions, gatewayApi, waypoints] = await Promise.all([
-    allowed(async () => (await kube.apps.listDeploymentForAllNamespaces({ labelSelector: "app=istiod" })).items),
+    allowed(async () => (await kube.apps.listDeploymentForAllNamespaces({ labelSelector: ISTIOD })).items),
     allowed(async () => {
       const api = kube.config.makeApiClient(AdmissionregistrationV1Api);
       return (await api.listMutatingWebhookConfiguration()).items;

@@ -8,6 +8,7 @@ import type { Checked, CheckedScenario, CheckedStep, CheckMissing } from "../mod
 import type { Explanation } from "../model/explanation.ts";
 import type { ManifestFile, ManifestObject } from "../model/manifest.ts";
 import type { CheckSpec, Scenario, StepSpec } from "../model/scenario.ts";
+import { secondsNow } from "../model/seconds.ts";
 import { FRAGMENT_FLAG } from "../oracle/path.ts";
 import type { Proxy } from "../run/places.ts";
 import { locate, prepare } from "../run/prepare.ts";
@@ -163,7 +164,7 @@ async function answerStep(
     world,
     checks.filter(({ request }) => request.through === undefined),
   );
-  const now = Math.floor(Date.now() / 1000);
+  const now = secondsNow();
   const prepared = await prepare({ tokens }, located, scenario, values, now);
   const bySpec = new Map(prepared.map((one) => [one.spec, one]));
   const explanations: Explanation[] = [];

@@ -5,8 +5,7 @@
 
 import type { Assumption } from "../model/check.ts";
 import type { ManifestObject } from "../model/manifest.ts";
-import type { MeshSetting } from "../model/cluster.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { type MeshSetting, ROOT_NAMESPACE } from "../model/cluster.ts";
 import type { SubstitutionValues } from "../scenario/index.ts";
 
 /** Values that remember which issuer a `jwksUri` of theirs stands for. */

@@ -1,7 +1,6 @@
 import { PROVIDERS } from "../mesh/extension-providers.ts";
 import { istiodEnvironment } from "../mesh/istiod-environment.ts";
-import type { MeshSetting } from "../model/cluster.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { type MeshSetting, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** What a mesh setting is for istiod. */
 export interface IstiodSetting {

@@ -3,8 +3,7 @@
 import type { NeverMatches } from "../model/check.ts";
 import type { PathNormalization } from "../model/cluster.ts";
 import type { Explanation } from "../model/explanation.ts";
-import type { Evidence, Written } from "./coverage.ts";
-import { nameField } from "./coverage.ts";
+import { type Evidence, nameField, type Written } from "./coverage.ts";
 import { partsOf, type FieldPath, type RulePart } from "./rule-parts.ts";
 import type { Position } from "../model/scenario.ts";
 

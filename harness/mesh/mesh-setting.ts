@@ -3,7 +3,6 @@ import { createHash, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { parseDocument } from "yaml";
-import type { JwksFetcher, MeshSetting } from "../model/cluster.ts";
 import { MeshproofError } from "../model/errors.ts";
 import { statusOf } from "./api-error.ts";
 import type { Kube } from "./client.ts";
@@ -12,7 +11,7 @@ import { readyPods, waitFor, waitForDeployment } from "./wait.ts";
 import { PROVIDERS } from "./extension-providers.ts";
 import { istiodEnvironment, JWKS_FETCH_ENV } from "./istiod-environment.ts";
 import { hasProxyContainer } from "./proxy-container.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, type JwksFetcher, type MeshSetting, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 const LIMIT_MS = 120_000;
 
@@ -39,7 +38,7 @@ export async function setMesh(
   // The name ends with the revision if there is one; meshproof's own meshes have one istiod.
   const { items } = await kube.apps.listNamespacedDeployment({
     namespace: ROOT_NAMESPACE,
-    labelSelector: "app=istiod",
+    labelSelector: ISTIOD,
   });
   const [istiod] = items;
   const name = istiod?.metadata?.name;
@@ -76,7 +75,7 @@ async function reloadMesh(
   setting: MeshSetting,
   options: { signal?: AbortSignal },
 ): Promise<boolean> {
-  const [pod, ...others] = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
+  const [pod, ...others] = await readyPods(kube, ROOT_NAMESPACE, ISTIOD);
   const istiod = pod?.metadata?.name;
   if (istiod === undefined || others.length > 0) return false;
   const { stdout } = await debug(kube, istiod, "/debug/syncz", options);
@@ -208,9 +207,9 @@ function patchFor(
  * time, so its grace period is one second.
  */
 async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promise<string> {
-  const [current] = (await readyPods(kube, ROOT_NAMESPACE, "app=istiod")).slice(-1);
+  const [current] = (await readyPods(kube, ROOT_NAMESPACE, ISTIOD)).slice(-1);
   const name = current?.metadata?.name ?? "";
-  const { items } = await kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
+  const { items } = await kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: ISTIOD });
   for (const pod of items) {
     const old = pod.metadata?.name ?? "";
     if (old !== name)
@@ -223,7 +222,7 @@ async function untilAlone(kube: Kube, options: { signal?: AbortSignal }): Promis
   return await waitFor<V1Pod, string>(
     kube,
     `/api/v1/namespaces/${ROOT_NAMESPACE}/pods`,
-    { labelSelector: "app=istiod" },
+    { labelSelector: ISTIOD },
     (pods) => (pods.size === 1 ? name : undefined),
     {
       limitMs: LIMIT_MS,

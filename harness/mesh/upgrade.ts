@@ -8,7 +8,7 @@ import { GATEWAY, installIstio, waitForGateway } from "./install.ts";
 import { hasProxy, untilMeshSynced } from "./mesh-setting.ts";
 import { proxyVersions, versionsOf } from "./versions.ts";
 import { proxyContainerOf } from "./proxy-container.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 export type UpgradeStrategy = "in-place" | "revision";
 
@@ -156,7 +156,7 @@ async function relabel(kube: Kube, name: string, revision: string): Promise<void
 
 /** Compares the versions that the processes report with the wanted ones. */
 async function assertVersions(kube: Kube, wanted: UpgradeOptions["versions"]): Promise<void> {
-  const istiods = await readyPods(kube, ROOT_NAMESPACE, "app=istiod");
+  const istiods = await readyPods(kube, ROOT_NAMESPACE, ISTIOD);
   const { istio } = await versionsOf(kube);
   const proxies = (await kube.core.listPodForAllNamespaces()).items.filter(hasProxy);
   const envoys = await proxyVersions(kube, proxies);

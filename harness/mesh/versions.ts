@@ -4,7 +4,7 @@ import type { Kube } from "./client.ts";
 import { readyPods } from "./wait.ts";
 import { execIn } from "./exec.ts";
 import { GATEWAY, waitForGateway } from "./install.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's monitoring port (`--monitoringAddr` of its chart), which serves `/version`. */
 const MONITORING_PORT = 15014;
@@ -16,7 +16,7 @@ const MONITORING_PORT = 15014;
 export async function versionsOf(kube: Kube): Promise<{ kubernetes: string; istio: string }> {
   const [{ gitVersion }, [istiod]] = await Promise.all([
     kube.config.makeApiClient(VersionApi).getCode(),
-    readyPods(kube, ROOT_NAMESPACE, "app=istiod"),
+    readyPods(kube, ROOT_NAMESPACE, ISTIOD),
   ]);
   if (!istiod) throw new MeshproofError("ERR_CLUSTER_UNREACHABLE", "no istiod is ready");
   return { kubernetes: gitVersion, istio: await askIstiod(kube, istiod) };

@@ -1,12 +1,11 @@
 /** Waypoints: istiod makes them for Gateways of the class `istio-waypoint`, without ztunnel and the CNI agent where only gateways use them. */
 
 import gte from "semver/functions/gte.js";
-import type { ClusterInfo } from "../model/cluster.ts";
 import { GATEWAY_API_GROUP } from "../model/target.ts";
 import { WAYPOINT_CLASS } from "../model/waypoint.ts";
 import type { Kube, Manifest } from "./client.ts";
 import { gatewayApiVersion } from "./gateway-api.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { type ClusterInfo, ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's setting for waypoints (pilot/pkg/features/ambient.go). */
 const AMBIENT_ENV = "PILOT_ENABLE_AMBIENT";
@@ -35,7 +34,7 @@ export async function gatewayApiOf(kube: Kube): Promise<Pick<ClusterInfo, "gatew
 
 /** Whether istiod makes waypoints, by its settings: their GatewayClass may be there a moment later. */
 async function hasWaypoints({ apps }: Pick<Kube, "apps">): Promise<boolean> {
-  const { items } = await apps.listNamespacedDeployment({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
+  const { items } = await apps.listNamespacedDeployment({ namespace: ROOT_NAMESPACE, labelSelector: ISTIOD });
   const env = items.flatMap(({ spec }) => spec?.template.spec?.containers.flatMap((one) => one.env ?? []) ?? []);
   return env.some(({ name, value }) => name === AMBIENT_ENV && value === "true");
 }

@@ -6,6 +6,9 @@ import { distinct, form, text, type Immutable } from "./schema.ts";
 /** Where Istio's default installation has istiod and the gateway. It is the root namespace too: policies there hold for the whole mesh. */
 export const ROOT_NAMESPACE = "istio-system";
 
+/** Selects istiod: its Deployments and pods, of each revision. */
+export const ISTIOD = "app=istiod";
+
 /** Labels of the pods of the ingress gateway in Istio's default installation. */
 export const GATEWAY_LABELS: Readonly<Record<string, string>> = {
   app: "istio-ingressgateway",

@@ -1,7 +1,6 @@
 /** Reads the objects of a file of a user's repository, with the place of each field. It may be any YAML that kubectl reads. */
 
-import type { Document, Node } from "yaml";
-import { isMap, isSeq, LineCounter, parseAllDocuments } from "yaml";
+import { type Document, isMap, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
 import type { Position } from "../model/scenario.ts";
 import type { TicketObject } from "../repro/ticket.ts";
 import type { Problem } from "../scenario/problem.ts";

@@ -1,8 +1,7 @@
 /** The issuers of a ticket, with meshproof's own keys. */
 
-import { ALGORITHMS, type Algorithm } from "../model/token.ts";
+import { type Algorithm, ALGORITHMS, type TokenPlace } from "../model/token.ts";
 import type { Difference, JwksState } from "../model/ticket.ts";
-import type { TokenPlace } from "../model/token.ts";
 import { withoutCredentials } from "./placeholders.ts";
 import type { KeySet } from "./stand-in.ts";
 import { algorithmOf, type GivenToken } from "./token.ts";

@@ -3,6 +3,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { MeshproofError } from "../model/errors.ts";
+import { secondsNow } from "../model/seconds.ts";
 import { ofFile, readUserFile } from "../user-file.ts";
 import { AUTHORIZER, authorizerOf } from "./authorizer.ts";
 import { readCurlLine, readRequest, type TicketRequest } from "./curl-line.ts";
@@ -69,7 +70,7 @@ export async function readTicket(
   const workload = (app: string): Promise<string> =>
     readFile(path.join(scenariosRoot, `workloads/${app}/${app}.yaml`), "utf8");
   return {
-    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), ...states, now: Math.floor(Date.now() / 1000) },
+    ...{ name, objects, image: imageIn(await workload("nginx-proxy")), ...states, now: secondsNow() },
     ...(tokenWas === undefined ? {} : { tokenWas }),
     ...(status === undefined ? {} : { authorizer: authorizerOf(status, await workload(AUTHORIZER)) }),
     ...(options.from === undefined ? {} : { from: options.from }),

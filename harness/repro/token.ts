@@ -2,8 +2,7 @@
 
 import { MeshproofError } from "../model/errors.ts";
 import { TOKEN_STATES, type TokenState } from "../model/ticket.ts";
-import { ALGORITHMS, type Algorithm } from "../model/token.ts";
-import type { TokenSpec } from "../model/token.ts";
+import { type Algorithm, ALGORITHMS, type TokenSpec } from "../model/token.ts";
 
 export interface GivenToken {
   readonly header: Readonly<Record<string, unknown>>;

@@ -8,6 +8,7 @@ import type { WireRequest } from "../probe/curl.ts";
 import type { Decision, Explanation, Judge } from "../model/explanation.ts";
 import { identityOf } from "../model/identity.ts";
 import type { Answer } from "../model/result.ts";
+import { secondsNow } from "../model/seconds.ts";
 import { mapTexts } from "../safe/map-texts.ts";
 import type { TokenFactory } from "../tokens/factory.ts";
 import { GATEWAY_NAME } from "../verdict/attachment.ts";
@@ -45,7 +46,7 @@ export async function explain(
     dumps.set(proxy, dump);
     return dump;
   };
-  const now = Math.floor(Date.now() / 1000);
+  const now = secondsNow();
   const judge: Judging = async (proxy, request) => {
     const config = await dumpOf(proxy);
     if (config === undefined) return undefined;

@@ -2,11 +2,11 @@
 
 import type { Kube } from "../mesh/client.ts";
 import type { ContainerRef } from "../mesh/exec.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** istiod's containers. */
 export async function findIstiods(kube: Kube): Promise<ContainerRef[]> {
-  const pods = await kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" });
+  const pods = await kube.core.listNamespacedPod({ namespace: ROOT_NAMESPACE, labelSelector: ISTIOD });
   return pods.items.map(({ metadata }) => ({
     namespace: ROOT_NAMESPACE,
     pod: metadata?.name ?? "",

@@ -1,7 +1,7 @@
 import { readyPods } from "../mesh/wait.ts";
 import type { Scenario } from "../model/scenario.ts";
 import type { Session } from "./session.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /**
  * Whether istiod must start anew, because of keys that it has fetched before.
@@ -17,7 +17,7 @@ export async function needsNewIstiod(session: Session, scenario: Scenario): Prom
   if (!session.handle.ours) return false;
   if (scenario.mesh.jwksRefresh !== undefined) return true;
   if (scenario.mesh.jwksFetch === "envoy" || !hasFixedJwksUri(scenario)) return false;
-  const pods = await readyPods(session.kube, ROOT_NAMESPACE, "app=istiod");
+  const pods = await readyPods(session.kube, ROOT_NAMESPACE, ISTIOD);
   const starts = pods.flatMap(({ status }) =>
     (status?.containerStatuses ?? []).map(({ state }) => state?.running?.startedAt?.getTime() ?? 0),
   );

@@ -1,11 +1,10 @@
 import { MeshproofError } from "../model/errors.ts";
 import { inLanes } from "../lanes.ts";
-import { applyManifest, nameOf } from "../mesh/apply.ts";
+import { type Applying, applyManifest, nameOf } from "../mesh/apply.ts";
 import { messageOf } from "../mesh/api-error.ts";
 import type { Refusal } from "../model/result.ts";
 import { substitute } from "../scenario/index.ts";
 import type { Position, Scenario } from "../model/scenario.ts";
-import type { Applying } from "../mesh/apply.ts";
 import { stepValues, type ValueSources } from "./substitution.ts";
 
 /** What asking about manifests takes of a session. */

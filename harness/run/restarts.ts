@@ -10,7 +10,7 @@ import type { Scenario } from "../model/scenario.ts";
 import type { SessionPlan } from "./plan.ts";
 import { deploymentOf } from "./gateways.ts";
 import type { Session } from "./session.ts";
-import { ROOT_NAMESPACE } from "../model/cluster.ts";
+import { ISTIOD, ROOT_NAMESPACE } from "../model/cluster.ts";
 
 /** Pods to look at. */
 export interface PodSelection {
@@ -224,7 +224,7 @@ export function selectionsOf(
   );
   return [
     ...lanes.flatMap(({ namespace, outsideNamespace }) => [{ namespace }, { namespace: outsideNamespace }]),
-    { namespace: ROOT_NAMESPACE, labelSelector: "app=istiod" },
+    { namespace: ROOT_NAMESPACE, labelSelector: ISTIOD },
     ...(gateway ? [{ namespace: ROOT_NAMESPACE, labelSelector: "istio=ingressgateway" }] : []),
   ];
 }

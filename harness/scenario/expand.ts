@@ -1,12 +1,10 @@
 /** Expands the checks of a step into single requests: a matrix becomes one check per cell. */
 
 import type { Node } from "yaml";
-import { TOKEN_VARIANTS } from "../model/token.ts";
+import { TOKEN_VARIANTS, type TokenVariant } from "../model/token.ts";
 import { compileRegex } from "../oracle/regex.ts";
-import { didYouMean, oneOf } from "./problem.ts";
-import type { Problem } from "./problem.ts";
-import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
-import type { Source } from "./source.ts";
+import { didYouMean, oneOf, type Problem } from "./problem.ts";
+import { entriesOf, itemsOf, kindOf, type Source, startOf, textOf, valueOf } from "./source.ts";
 import {
   isRefusal,
   type Answerer,
@@ -18,7 +16,6 @@ import {
 } from "../model/scenario.ts";
 import { NO_ANSWERS } from "../model/expectation.ts";
 import { nameWay } from "../model/target.ts";
-import type { TokenVariant } from "../model/token.ts";
 
 /** The checks of one step, in the order of the file. */
 export interface ExpandedChecks {

@@ -5,8 +5,7 @@ import { dirname, join } from "node:path";
 import { describe, it, test } from "node:test";
 import { parseIssuer } from "../tokens/issuer.ts";
 import { idsNamed } from "./folders.ts";
-import { loadScenarios, parseScenario } from "./load.ts";
-import type { Surroundings } from "./load.ts";
+import { loadScenarios, parseScenario, type Surroundings } from "./load.ts";
 import { formatProblem } from "./problem.ts";
 
 const FILE = "scenarios/jwt/example/scenario.yaml";

@@ -4,7 +4,7 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import validRange from "semver/ranges/valid.js";
 import type { Node } from "yaml";
 import { readIssuers } from "../tokens/issuer.ts";
-import type { Issuer } from "../model/token.ts";
+import type { Issuer, TokenSpec } from "../model/token.ts";
 import { readAdmission } from "./admission.ts";
 import { issuersDirsOf } from "./brought.ts";
 import { expandChecks } from "./expand.ts";
@@ -13,8 +13,7 @@ import { checkManifest, namesIn, pickManifest, readManifest } from "./manifest.t
 import { readSource, type SourceText } from "../policies/source.ts";
 import { translatePolicies } from "../policies/translate.ts";
 import { scenarioFile, type OwnPolicies } from "../model/scenario-file.ts";
-import { didYouMean, sortProblems } from "./problem.ts";
-import type { Problem } from "./problem.ts";
+import { didYouMean, type Problem, sortProblems } from "./problem.ts";
 import { renameOldKeys } from "./renamed.ts";
 import { checkToken, checkVariants, findIssuer } from "./token-problems.ts";
 import { validate } from "./validate.ts";
@@ -22,7 +21,6 @@ import { entriesOf, itemsOf, kindOf, parseSource, startOf, textOf, valueOf } fro
 import type { ManifestFile } from "../model/manifest.ts";
 import type { NamespaceMap } from "../model/own-policy.ts";
 import type { AskedSpec, Scenario, StepSpec } from "../model/scenario.ts";
-import type { TokenSpec } from "../model/token.ts";
 
 /** The names that a scenario may refer to. */
 export interface Surroundings {

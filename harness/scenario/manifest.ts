@@ -3,10 +3,8 @@
 import type { Node } from "yaml";
 import type { ManifestFile } from "../model/manifest.ts";
 import type { Issuer } from "../model/token.ts";
-import { kindOf, objectsIn, parseSource, startOf, textOf, valueOf } from "./source.ts";
-import { didYouMean, invalidScenarios } from "./problem.ts";
-import type { Problem } from "./problem.ts";
-import type { Source } from "./source.ts";
+import { kindOf, objectsIn, parseSource, type Source, startOf, textOf, valueOf } from "./source.ts";
+import { didYouMean, invalidScenarios, type Problem } from "./problem.ts";
 import { readSubstitutions } from "./substitute.ts";
 
 interface ReadManifest {

@@ -1,10 +1,8 @@
 /** Renamed keys of scenario.yaml: the old names work in this version, with a warning. */
 
-import { isMap, Pair, Scalar } from "yaml";
-import type { Node } from "yaml";
+import { isMap, type Node, Pair, Scalar } from "yaml";
 import type { Problem } from "./problem.ts";
-import { entriesOf, itemsOf, startOf, textOf, valueOf } from "./source.ts";
-import type { Source } from "./source.ts";
+import { entriesOf, itemsOf, type Source, startOf, textOf, valueOf } from "./source.ts";
 
 /** Owner of a known failure from before the key `owner` was required. */
 const NO_OWNER = "an unnamed owner";

@@ -1,7 +1,18 @@
 /** Parsed YAML with the line and column of every node. */
 
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from "yaml";
-import type { Document, Node, Pair, ParsedNode } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+  type ParsedNode,
+  visit,
+} from "yaml";
 import type { Problem } from "./problem.ts";
 import type { ManifestObject } from "../model/manifest.ts";
 import type { Position } from "../model/scenario.ts";

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { MeshproofError } from "../model/errors.ts";
 import { parseManifest } from "./manifest.ts";
-import { substitute } from "./substitute.ts";
-import type { SubstitutionValues } from "./substitute.ts";
+import { substitute, type SubstitutionValues } from "./substitute.ts";
 
 const JWKS = JSON.stringify({
   keys: [

@@ -2,10 +2,8 @@
 
 import { isScalar, Scalar, stringify, visit } from "yaml";
 import type { ManifestFile, ManifestObject, OutsideScheme, Substitution } from "../model/manifest.ts";
-import { didYouMean } from "./problem.ts";
-import type { Problem } from "./problem.ts";
-import { kindOf, objectsIn, parseSource, startOf } from "./source.ts";
-import type { Source } from "./source.ts";
+import { didYouMean, type Problem } from "./problem.ts";
+import { kindOf, objectsIn, parseSource, type Source, startOf } from "./source.ts";
 
 /** The values of `${…}` in one step of one run. */
 export interface SubstitutionValues {

@@ -1,12 +1,9 @@
 /** Checks YAML nodes against a schema of harness/model and gives every problem a line and a column. */
 
 import * as z from "zod";
-import type { Node } from "yaml";
-import { isMap, isScalar, isSeq, visit } from "yaml";
-import { didYouMean, oneOf } from "./problem.ts";
-import type { Problem } from "./problem.ts";
-import { entriesOf, itemsOf, kindOf, startOf, textOf, valueOf } from "./source.ts";
-import type { Source } from "./source.ts";
+import { isMap, isScalar, isSeq, type Node, visit } from "yaml";
+import { didYouMean, oneOf, type Problem } from "./problem.ts";
+import { entriesOf, itemsOf, kindOf, type Source, startOf, textOf, valueOf } from "./source.ts";
 
 type Issue = z.core.$ZodIssue;
 

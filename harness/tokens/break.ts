@@ -1,13 +1,10 @@
 /** Makes broken tokens that jose refuses to make: RFC 7515, RFC 7519 and RFC 8725 define what a verifier must do with them. */
 
-import { createHmac, createPublicKey } from "node:crypto";
-import type { JsonWebKey } from "node:crypto";
+import { createHmac, createPublicKey, type JsonWebKey } from "node:crypto";
 import { MeshproofError } from "../model/errors.ts";
 import type { TokenVariant } from "../model/token.ts";
-import { toPublic } from "./keys.ts";
-import type { SigningKey } from "./keys.ts";
-import { signBytes } from "./sign.ts";
-import type { Claims } from "./sign.ts";
+import { type SigningKey, toPublic } from "./keys.ts";
+import { type Claims, signBytes } from "./sign.ts";
 
 /** The parts of a good token. */
 export interface Good {

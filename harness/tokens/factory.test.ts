@@ -2,15 +2,12 @@ import assert from "node:assert/strict";
 import { chmod, copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
-import type { TestContext } from "node:test";
-import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from "jose";
-import type { JSONWebKeySet } from "jose";
+import { test, type TestContext } from "node:test";
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from "jose";
 import { MeshproofError } from "../model/errors.ts";
-import type { TokenVariant } from "../model/token.ts";
 import { BREAKAGES, canBreak } from "./break.ts";
 import { createTokenFactory } from "./factory.ts";
-import { ALGORITHMS, TOKEN_VARIANTS } from "../model/token.ts";
+import { ALGORITHMS, TOKEN_VARIANTS, type TokenVariant } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { verifySignature, verifyToken } from "./verify.ts";
 

@@ -3,24 +3,18 @@
 import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeJwt, decodeProtectedHeader } from "jose";
-import type { JWK } from "jose";
+import { decodeJwt, decodeProtectedHeader, type JWK } from "jose";
 import { MeshproofError } from "../model/errors.ts";
+import { secondsNow } from "../model/seconds.ts";
 import { didYouMean, invalidScenarios } from "../scenario/problem.ts";
-import type { TokenSpec, TokenVariant } from "../model/token.ts";
 import { readIssuers } from "./issuer.ts";
-import type { Issuer } from "../model/token.ts";
-import { generateKey, hmacKey, isPublished, makeKeys, privatePartsOf, toPublic } from "./keys.ts";
-import type { SigningKey } from "./keys.ts";
-import { ALGORITHMS } from "../model/token.ts";
-import type { Algorithm } from "../model/token.ts";
+import { generateKey, hmacKey, isPublished, makeKeys, privatePartsOf, type SigningKey, toPublic } from "./keys.ts";
+import { ALGORITHMS, type Algorithm, type Issuer, type TokenSpec, type TokenVariant } from "../model/token.ts";
 import { redact } from "../safe/redact.ts";
 import { BREAKAGES, breakToken } from "./break.ts";
 import { bytesOf, contradictionOf, fieldsOf, isRaw, shorten } from "./raw.ts";
-import { breakSignature, makeHeader, sign, signParts, signUnderOtherName } from "./sign.ts";
-import type { Claims } from "./sign.ts";
-import { verifyToken } from "./verify.ts";
-import type { Findings } from "./verify.ts";
+import { breakSignature, type Claims, makeHeader, sign, signParts, signUnderOtherName } from "./sign.ts";
+import { type Findings, verifyToken } from "./verify.ts";
 
 export interface Token {
   /** The value after `Authorization: Bearer`. Never write it to a report. */
@@ -186,10 +180,6 @@ export async function createTokenFactory({ issuersDirs, keys }: TokenFactoryOpti
     secrets: () => [...secrets],
     redact: (text) => redact(text, [...secrets]),
   };
-}
-
-function secondsNow(): number {
-  return Math.floor(Date.now() / 1000);
 }
 
 /** Whether a token's description has relative times. */

@@ -4,10 +4,8 @@ import { createPrivateKey, generateKeyPair as generateKeyPairOfNode, randomBytes
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { exportJWK, generateKeyPair } from "jose";
-import type { JWK } from "jose";
-import type { Issuer } from "../model/token.ts";
-import type { Algorithm } from "../model/token.ts";
+import { exportJWK, generateKeyPair, type JWK } from "jose";
+import type { Algorithm, Issuer } from "../model/token.ts";
 
 /** A private key as JWK (RFC 7517), with its kid and alg. */
 export interface SigningKey {

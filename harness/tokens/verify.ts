@@ -3,8 +3,7 @@
  * JWKS like Envoy's jwt_authn: kid and alg choose the key.
  */
 
-import { constants, createHmac, createPublicKey, timingSafeEqual, verify } from "node:crypto";
-import type { JsonWebKey } from "node:crypto";
+import { constants, createHmac, createPublicKey, type JsonWebKey, timingSafeEqual, verify } from "node:crypto";
 
 /** The verified properties of a token. */
 export interface Findings {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { attribute } from "./attribute.ts";
-import type { Evidence } from "./attribute.ts";
+import { attribute, type Evidence } from "./attribute.ts";
 
 const REALM = 'Bearer realm="http://httpbin.foo:8000/headers"';
 const INVALID = `${REALM}, error="invalid_token"`;

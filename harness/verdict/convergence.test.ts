@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { sentences } from "../../reports/words.ts";
 import type { Answer } from "../model/result.ts";
 import type { CheckSpec } from "../model/scenario.ts";
-import { startConvergence } from "./convergence.ts";
-import type { Convergence, ConvergenceOptions } from "./convergence.ts";
+import { type Convergence, type ConvergenceOptions, startConvergence } from "./convergence.ts";
 
 type Check = Pick<CheckSpec, "expect" | "request">;
 

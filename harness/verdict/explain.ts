@@ -2,8 +2,7 @@
 
 import type { Denial } from "../model/finding.ts";
 import type { Answer } from "../model/result.ts";
-import type { Evidence } from "./attribute.ts";
-import { attribute } from "./attribute.ts";
+import { attribute, type Evidence } from "./attribute.ts";
 
 /** Undefined for an answer that is not a denial. Response code details take precedence over the body: they name the policy. */
 export function explainDenial(answer: Evidence & Partial<Pick<Answer, "by">>): Denial | undefined {

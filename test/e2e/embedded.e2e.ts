@@ -14,8 +14,7 @@ import { execa } from "execa";
 import { useCache } from "../../clusters/components/cache.fixture.ts";
 import { cacheRoot } from "../../clusters/components/cache.ts";
 import { ensureComponents } from "../../clusters/components/components.ts";
-import type { Cluster } from "../../clusters/cluster.ts";
-import { toHandle } from "../../clusters/cluster.ts";
+import { type Cluster, toHandle } from "../../clusters/cluster.ts";
 import { attachEmbedded, listEmbedded, startEmbedded, stopEmbedded } from "../../clusters/embedded/embedded.ts";
 import { runDirNames, runDirOf } from "../../clusters/embedded/run-dir.ts";
 

@@ -1,6 +1,7 @@
 /** Sends generated requests, asks the oracle the same, and compares. */
 
 import type { Explanation, Missing } from "../../harness/model/explanation.ts";
+import { secondsNow } from "../../harness/model/seconds.ts";
 import { explainRequest, trustDomainOf, type OracleRequest } from "../../harness/oracle/index.ts";
 import type { WireAnswer, WireRequest } from "../../harness/probe/curl.ts";
 import { sentOn, sentTo, toOracleRequest } from "../../harness/run/explain.ts";
@@ -52,7 +53,7 @@ export interface Round {
 export async function sendAll(range: Range, cases: readonly Case[]): Promise<Round> {
   const number = ++rounds;
   const { session } = range;
-  const now = Math.floor(Date.now() / 1000);
+  const now = secondsNow();
   const sent = await inLanes(
     cases,
     async (one, index) => await prepare(range, one, nameOf(range, number, `${index}.`)),

@@ -5,8 +5,12 @@ import { execa } from "execa";
 import { writeBootstraps } from "../../clusters/components/bootstrap.ts";
 import { cacheRoot } from "../../clusters/components/cache.ts";
 import { ensureEntry, entryName, formatSeconds } from "../../clusters/components/entry.ts";
-import type { EnsureOptions, Installed, InstalledComponent } from "../../clusters/components/components.ts";
-import { ensureComponents } from "../../clusters/components/components.ts";
+import {
+  ensureComponents,
+  type EnsureOptions,
+  type Installed,
+  type InstalledComponent,
+} from "../../clusters/components/components.ts";
 import { nodeRecipes } from "../../clusters/components/list.ts";
 import { inLanes } from "../../harness/lanes.ts";
 import { MeshproofError } from "../../harness/model/errors.ts";

@@ -1,5 +1,4 @@
-import { json } from "./http.ts";
-import type { Handler } from "./http.ts";
+import { type Handler, json } from "./http.ts";
 
 /** Returns the same book for any id, as in Istio's sample. */
 export const details: Handler = ({ path }) => {

@@ -1,7 +1,6 @@
 /** Code that the Bookinfo services share: a server for request handlers, and calls to a backend that forward the caller's context. */
 
-import { createServer } from "node:http";
-import type { IncomingHttpHeaders, IncomingMessage, Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from "node:http";
 
 export interface Call {
   readonly method: string;

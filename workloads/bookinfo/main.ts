@@ -1,8 +1,7 @@
 /** `main.ts <service> <version>`: one of the Bookinfo services on port 9080, by its own name and by its backends' names in the cluster's DNS. */
 
 import { details } from "./details.ts";
-import { serve } from "./http.ts";
-import type { Handler } from "./http.ts";
+import { type Handler, serve } from "./http.ts";
 import { createProductPage } from "./productpage.ts";
 import { createRatings } from "./ratings.ts";
 import { createReviews } from "./reviews.ts";

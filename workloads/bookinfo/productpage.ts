@@ -1,5 +1,4 @@
-import { ask, json } from "./http.ts";
-import type { Call, Handler, Reply } from "./http.ts";
+import { ask, type Call, type Handler, json, type Reply } from "./http.ts";
 
 interface Backends {
   readonly details: string;

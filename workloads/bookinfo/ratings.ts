@@ -1,5 +1,4 @@
-import { json } from "./http.ts";
-import type { Handler } from "./http.ts";
+import { type Handler, json } from "./http.ts";
 
 /** Stars by reviewer; a POST replaces those of one book, in memory. */
 export function createRatings(): Handler {

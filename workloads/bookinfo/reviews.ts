@@ -1,6 +1,5 @@
 import { hostname } from "node:os";
-import { ask, json } from "./http.ts";
-import type { Call, Handler } from "./http.ts";
+import { ask, type Call, type Handler, json } from "./http.ts";
 
 const texts: readonly (readonly [reviewer: string, text: string])[] = [
   ["Reviewer1", "An extremely entertaining play by Shakespeare. The slapstick humour is refreshing!"],
