@@ -15,6 +15,7 @@ import { containerName } from "../clusters/kind/kind-container.ts";
 import { makeTempDir } from "../clusters/temp-dir.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { table } from "../cli/table.ts";
+import { downAtSignal } from "./down-at-signal.ts";
 import { formatFigure, measure, quantile, ratioOf, type Figure } from "./measure.ts";
 import { descendantsOf } from "./processes.ts";
 import { runTool } from "./tool.ts";
@@ -63,6 +64,7 @@ function add(kind: Kind, name: string, value: number, figure: Figure = "ms"): vo
 async function turn(kind: Kind, note: typeof add): Promise<void> {
   const name = `bench-${kind}`;
   const on = ["--name", name, ...(kind === "kind" ? ["--cluster", "kind"] : [])];
+  const forget = downAtSignal(...on);
   try {
     const cold = await run(`${kind}: from nothing`, STARTER, ...on, "--keep");
     note(kind, "nothing to first verdict", measure(cold).firstVerdict);
@@ -92,6 +94,7 @@ async function turn(kind: Kind, note: typeof add): Promise<void> {
     if (used.disk !== undefined) note(kind, "disk, cache included", used.disk, "bytes");
   } finally {
     await meshproof("down", ...on);
+    forget();
   }
 }
 

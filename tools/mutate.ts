@@ -19,6 +19,7 @@ import { KEEP_WORKER_VARIABLE } from "../harness/run/settings.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import type { Scenario } from "../harness/model/scenario.ts";
 import { readScenarios, PROJECT, SCENARIOS } from "../cli/context.ts";
+import { downAtSignal } from "./down-at-signal.ts";
 import { cutOffEachStep, pushLate, tellFault, withoutLogs, type FaultOutcome } from "./faults.ts";
 import { fateOf, fileOf, mutantsOf, nameOf, type Fate, type Mutant } from "./mutants.ts";
 
@@ -53,6 +54,7 @@ const meshproof = $({
 });
 
 const told: string[] = [];
+downAtSignal("--name", cluster);
 try {
   if (
     (await $({ cwd: PROJECT, stdio: "inherit", nothrow: true })`node cli/meshproof.mjs up --name ${cluster}`)

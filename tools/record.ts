@@ -20,6 +20,7 @@ import { STATUSES } from "../reports/outcome.ts";
 import { BREAKS, RED, UPGRADED } from "../test/recorded/broken.ts";
 import { mask } from "../test/recorded/mask.ts";
 import { MINIMIZED, RECORDED, TICKETS } from "../test/recorded/results.ts";
+import { downAtSignal } from "./down-at-signal.ts";
 
 interface Part {
   /** Runs meshproof, which writes its results into a folder. */
@@ -114,6 +115,7 @@ if (unknown.length > 0)
   throw new Error(`cannot record ${unknown.join(", ")}; expected some of: ${Object.keys(PARTS).join(", ")}`);
 const ownCluster = values.name === undefined && !values.masked && parts.some((part) => part !== "upgrade");
 
+if (ownCluster) downAtSignal("--name", name);
 if (ownCluster) await meshproof(["up", "--name", name], 0);
 try {
   for (const part of parts) {

@@ -11,6 +11,7 @@ import { makeTempDir } from "../clusters/temp-dir.ts";
 import type { RunResult } from "../harness/model/result.ts";
 import { formatDuration } from "../reports/text.ts";
 import { PROJECT } from "../cli/context.ts";
+import { downAtSignal } from "./down-at-signal.ts";
 import { enforcementOf, quantile } from "./measure.ts";
 
 const { values, positionals } = parseArgs({
@@ -31,6 +32,7 @@ const seen = new Map<string, Map<string, number>>();
 const enforced: number[] = [];
 let flaky = 0;
 let failedRuns = 0;
+downAtSignal("--name", name);
 try {
   if ((await meshproof`node cli/meshproof.mjs up --name ${name}`).exitCode !== 0) throw new Error("no cluster");
   for (let turn = 1; turn <= repeat; turn++) {
