@@ -64,7 +64,8 @@ function add(kind: Kind, name: string, value: number, figure: Figure = "ms"): vo
 async function turn(kind: Kind, note: typeof add): Promise<void> {
   const name = `bench-${kind}`;
   const on = ["--name", name, ...(kind === "kind" ? ["--cluster", "kind"] : [])];
-  const forget = downAtSignal(...on);
+  const ended = new AbortController();
+  downAtSignal(on, ended.signal);
   try {
     const cold = await run(`${kind}: from nothing`, STARTER, ...on, "--keep");
     note(kind, "nothing to first verdict", measure(cold).firstVerdict);
@@ -94,7 +95,7 @@ async function turn(kind: Kind, note: typeof add): Promise<void> {
     if (used.disk !== undefined) note(kind, "disk, cache included", used.disk, "bytes");
   } finally {
     await meshproof("down", ...on);
-    forget();
+    ended.abort();
   }
 }
 

@@ -54,7 +54,7 @@ const meshproof = $({
 });
 
 const told: string[] = [];
-downAtSignal("--name", cluster);
+downAtSignal(["--name", cluster]);
 try {
   if (
     (await $({ cwd: PROJECT, stdio: "inherit", nothrow: true })`node cli/meshproof.mjs up --name ${cluster}`)

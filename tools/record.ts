@@ -115,7 +115,7 @@ if (unknown.length > 0)
   throw new Error(`cannot record ${unknown.join(", ")}; expected some of: ${Object.keys(PARTS).join(", ")}`);
 const ownCluster = values.name === undefined && !values.masked && parts.some((part) => part !== "upgrade");
 
-if (ownCluster) downAtSignal("--name", name);
+if (ownCluster) downAtSignal(["--name", name]);
 if (ownCluster) await meshproof(["up", "--name", name], 0);
 try {
   for (const part of parts) {

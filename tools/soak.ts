@@ -32,7 +32,7 @@ const seen = new Map<string, Map<string, number>>();
 const enforced: number[] = [];
 let flaky = 0;
 let failedRuns = 0;
-downAtSignal("--name", name);
+downAtSignal(["--name", name]);
 try {
   if ((await meshproof`node cli/meshproof.mjs up --name ${name}`).exitCode !== 0) throw new Error("no cluster");
   for (let turn = 1; turn <= repeat; turn++) {

@@ -3,12 +3,12 @@ import type { MeshSetting } from "../model/cluster.ts";
 /** istiod's setting for who fetches a `jwksUri` (pilot/pkg/features/pilot.go): `istiod` (default), `hybrid` or `envoy`. */
 export const JWKS_FETCH_ENV = "PILOT_JWT_ENABLE_REMOTE_JWKS";
 
-/** How long istiod waits for further changes before it pushes, in milliseconds. By default as PILOT_DEBOUNCE_AFTER says, 100. */
+/** How long istiod waits for further changes before it pushes, in milliseconds: Istio's default of PILOT_DEBOUNCE_AFTER. */
 export const DEFAULT_DEBOUNCE_MS = 100;
 
 /**
- * The same on meshproof's own clusters: long enough that a step's objects come in one push (measured: 5 costs a third more CPU in pushes, 100
- * costs a fifth more time). What proxies enforce does not depend on it.
+ * The same on meshproof's own clusters: long enough that a step's objects come in one push (docs/decisions.md has the measurements). What
+ * proxies enforce does not depend on it.
  */
 export const OWN_DEBOUNCE_MS = 20;
 

@@ -41,11 +41,11 @@ const expectation = z
     status: z
       .int()
       .describe(
-        "HTTP status. 0 is no status: if `by` is `nobody`, the client gets no answer; if `by` is `workload`, any status is right.",
+        "An HTTP status, or 0. With 0 and `by: nobody`, the client must get no answer. With 0 and `by: workload`, every status is right.",
       ),
     noAnswer: z
       .enum(NO_ANSWERS)
-      .describe("What the client must see instead of an answer; left out unless `by` is `nobody`.")
+      .describe("What the client must see instead of an answer. Only a check with `by: nobody` has it.")
       .optional(),
     grpc: z.int().describe("The gRPC status.").optional(),
     by,

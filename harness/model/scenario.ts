@@ -30,7 +30,7 @@ export type Feature = NonNullable<Metadata["features"]>[number];
 
 /** The answer that a check expects. The loader fills in `by`: 401 authentication, 403 authorization, else workload. */
 export type Expectation = Omit<Immutable<z.infer<typeof demand>>, "status" | "by"> & {
-  /** An HTTP status. 0 is no status: if `by` is `nobody`, the client gets no answer; if `by` is `workload`, any status is right. */
+  /** An HTTP status, or 0. With 0 and `by: nobody`, the client must get no answer. With 0 and `by: workload`, every status is right. */
   readonly status: number;
   readonly noAnswer?: NoAnswer;
   /** The gRPC status; the HTTP status is 200 then. */
